@@ -1,0 +1,34 @@
+# Every target works on a fresh clone: it makes the virtual environment and installs what is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench train clean
+
+demo: $(VENV)/.installed ffmpeg  ## start everything, analyze six real clips, print the verdicts, stop everything
+	@$(BIN)/python -m examples.demo
+
+test: $(VENV)/.installed ffmpeg  ## the whole test suite
+	$(BIN)/pytest
+
+check: $(VENV)/.installed  ## format, linters, types, import floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed ffmpeg  ## print this machine's figures
+	$(BIN)/python -m bench.latency
+	$(BIN)/python -m bench.memory
+
+.PHONY: ffmpeg
+ffmpeg:
+	@sh deploy/ffmpeg.sh
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .sentinel

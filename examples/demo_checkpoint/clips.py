@@ -1,0 +1,51 @@
+"""Pairs of encoded clips: the same footage clean and tampered, through the same random encode."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .footage import SIZES, Shape, make_footage
+from .sources import Sources
+from .tamper import KINDS, Kind, tamper
+
+FRAMES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two MP4 files and the tampered region (float32 [H, W] in 0..1)."""
+
+    clean: Path
+    tampered: Path
+    kind: Kind
+    mask: torch.Tensor
+
+
+def make_pair(seed: int, index: int, sources: Sources, directory: Path, frames: int = FRAMES) -> Pair:
+    """Pair `index` of the set `seed`; the same arguments give the same bytes."""
+    rng = np.random.default_rng([seed, index])
+    width, height = SIZES[int(rng.integers(len(SIZES)))]
+    video = make_footage(rng, sources, Shape(frames, width, height))
+    kind = KINDS[index % len(KINDS)]
+    changed, mask = tamper(rng, sources, video, kind)
+    rate, quality = int(rng.choice([24, 25, 30])), int(rng.integers(16, 31))
+    paths = [directory / f"{index:05d}-{name}.mp4" for name in ("clean", "tampered")]
+    for path, pixels in zip(paths, (video, changed), strict=True):
+        encode(path, pixels, rate, quality)
+    return Pair(paths[0], paths[1], kind, mask)
+
+
+def encode(path: Path, video: torch.Tensor, frames_per_second: int, quality: int) -> None:
+    """Write float RGB [T, 3, H, W] in 0..255 as H.264; one thread, because only that is bit-exact."""
+    frames = video.round().clamp(0, 255).to(torch.uint8).movedim(1, -1).contiguous().numpy()
+    size = f"{video.shape[-1]}x{video.shape[-2]}"
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(frames_per_second), "-i", "-"]
+    x264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", str(quality), "-threads", "1", "-pix_fmt", "yuv420p"]
+    subprocess.run(
+        ["ffmpeg", "-v", "error", "-y", *raw, *x264, str(path)], input=frames.tobytes(), check=True
+    )

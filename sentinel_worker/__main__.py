@@ -1,0 +1,3 @@
+from sentinel_worker.cli import main
+
+main()

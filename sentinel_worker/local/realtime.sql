@@ -1,0 +1,228 @@
+-- What the local Realtime server runs inside the database. Installed again at every start.
+-- The rules are those of Supabase Realtime's own functions (apply_rls, subscription_check_filters and
+-- the authorization of private channels), written for whole batches of changes.
+
+create schema if not exists _realtime;
+revoke all on schema _realtime from public;
+
+-- Checks one binding for a role; false when no published table matches. Raises for an unknown role, a
+-- column that the role cannot read, and a value that is not of the column's type.
+create or replace function _realtime.check_binding(
+  publication text, wanted_schema text, wanted_table text, filters jsonb, role text
+) returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  relation oid;
+  filter jsonb;
+  type oid;
+  matched boolean := false;
+begin
+  for relation in
+    select format('%I.%I', p.schemaname, p.tablename)::regclass
+    from pg_catalog.pg_publication_tables p
+    where p.pubname = publication
+      and (wanted_schema = '*' or p.schemaname = wanted_schema)
+      and (wanted_table = '*' or p.tablename = wanted_table)
+  loop
+    matched := true;
+    perform role::regrole;
+    for filter in select jsonb_array_elements(filters) loop
+      select a.atttypid into type
+      from pg_catalog.pg_attribute a
+      where a.attrelid = relation and a.attname = filter ->> 'column' and a.attnum > 0 and not a.attisdropped
+        and pg_catalog.has_column_privilege(role, relation, a.attnum, 'SELECT');
+      if not found then
+        raise exception 'invalid column for filter %', filter ->> 'column';
+      end if;
+      execute format('select %s', _realtime.condition(format('null::%s', type::regtype), filter, type::regtype));
+    end loop;
+  end loop;
+  return matched;
+end $$;
+
+-- The SQL condition of a filter {column, op, value, negate} on an expression of the given type.
+create or replace function _realtime.condition(expression text, filter jsonb, type regtype) returns text
+language sql set search_path = '' as $$
+  select format('coalesce(%s(%s %s), false)', case when (filter ->> 'negate')::boolean then 'not ' end, expression,
+    case filter ->> 'op'
+      when 'in' then format('= any (%L::%s[])', filter ->> 'value', type)
+      when 'is' then 'is ' || case filter ->> 'value'
+        when 'null' then 'null' when 'true' then 'true' when 'false' then 'false' else 'unknown' end
+      when 'like' then format('~~ %L', filter ->> 'value')
+      when 'ilike' then format('~~* %L', filter ->> 'value')
+      else format('%s %L::%s', case filter ->> 'op'
+        when 'eq' then '=' when 'neq' then '<>' when 'lt' then '<' when 'lte' then '<='
+        when 'gt' then '>' when 'gte' then '>=' end, filter ->> 'value', type)
+    end)
+$$;
+
+-- Which changes of one table each member of the audience receives, and in which form.
+--   changes   [{i, type: INSERT|UPDATE|DELETE, at, new: {column: text}|null, old: {column: text}|null, large}]
+--   audience  [{i, role, claims, event, filters: [{column, op, value, negate}]}]
+-- One row per change and role that somebody receives: members are indexes into audience, data is the event.
+create or replace function _realtime.apply(relation regclass, changes jsonb, audience jsonb)
+returns table (change integer, members integer[], data text)
+language plpgsql set search_path = '' as $$
+declare
+  table_name text := (select format('%I.%I', n.nspname, c.relname)
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = relation);
+  secured boolean := (select c.relrowsecurity from pg_catalog.pg_class c where c.oid = relation);
+  keys text[] := coalesce((select array_agg(a.attname::text order by a.attnum)
+    from pg_catalog.pg_index x join pg_catalog.pg_attribute a on a.attrelid = x.indrelid and a.attnum = any (x.indkey)
+    where x.indrelid = relation and x.indisprimary), '{}');
+  working_role text;
+  readable text[];
+  refusal text;
+  member jsonb;
+  seen integer[];
+  received jsonb;
+begin
+  changes := _realtime.with_old_keys(changes, keys);
+  for working_role in select distinct m ->> 'role' from jsonb_array_elements(audience) m loop
+    readable := array(select a.attname::text from pg_catalog.pg_attribute a
+      where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
+        and pg_catalog.has_column_privilege(working_role, relation, a.attnum, 'SELECT') order by a.attnum);
+    refusal := case when keys = '{}' then 'Error 400: Bad Request, no primary key'
+      when not keys <@ readable then 'Error 401: Unauthorized' end;
+    received := '{}';
+    for member in select m from jsonb_array_elements(audience) m where m ->> 'role' = working_role loop
+      seen := _realtime.visible_to(member, relation, table_name, secured, keys, refusal, changes);
+      select received || coalesce(jsonb_object_agg(i, coalesce(received -> i::text, '[]') || (member -> 'i')), '{}')
+        into received from unnest(seen) i;
+    end loop;
+    return query execute format('select * from _realtime.shape(null::%s, $1, $2, $3, $4, $5, $6)', table_name)
+      using relation, changes, received, readable, case when secured then keys end, refusal;
+  end loop;
+end $$;
+
+-- UPDATE events always carry the old primary key; the log holds it only when it changed.
+create or replace function _realtime.with_old_keys(changes jsonb, keys text[]) returns jsonb
+language sql set search_path = '' as $$
+  select coalesce(jsonb_agg(case
+    when c ->> 'type' = 'UPDATE' and jsonb_typeof(c -> 'old') is distinct from 'object'
+    then c || jsonb_build_object('old', (select jsonb_object_agg(k, c -> 'new' -> k) from unnest(keys) k))
+    else c end order by n), '[]')
+  from jsonb_array_elements(changes) with ordinality t (c, n)
+$$;
+
+-- Indexes of the changes that one member receives. Row security is asked as the member, by primary key,
+-- about the row as it is now: a row that is gone is seen by nobody. DELETE is not secured.
+create or replace function _realtime.visible_to(
+  member jsonb, relation regclass, table_name text, secured boolean, keys text[], refusal text, changes jsonb
+) returns integer[]
+language plpgsql set search_path = '' as $$
+declare
+  new_conditions text := 'true';
+  old_conditions text := 'true';
+  filter jsonb;
+  type regtype;
+  seen integer[];
+begin
+  for filter in select jsonb_array_elements(member -> 'filters') loop
+    select a.atttypid into type from pg_catalog.pg_attribute a
+      where a.attrelid = relation and a.attname = filter ->> 'column' and not a.attisdropped;
+    if not found then
+      return '{}';
+    end if;
+    new_conditions := new_conditions || format(' and c -> ''new'' ? %L and %s', filter ->> 'column',
+      _realtime.condition(format('n.%I', filter ->> 'column'), filter, type));
+    old_conditions := old_conditions || format(' and c -> ''old'' ? %L and %s', filter ->> 'column',
+      _realtime.condition(format('o.%I', filter ->> 'column'), filter, type));
+  end loop;
+  perform set_config('request.jwt.claims', (member -> 'claims')::text, true),
+          set_config('role', member ->> 'role', true);
+  execute format(
+    'select array_agg((c ->> ''i'')::integer)
+     from jsonb_array_elements($1) c,
+       lateral jsonb_populate_record(null::%1$s, c -> ''new'') n,
+       lateral jsonb_populate_record(null::%1$s, c -> ''old'') o
+     where ($2 = ''*'' or c ->> ''type'' = $2) and case
+       when c ->> ''type'' = ''DELETE'' then %2$s
+       when $3 then true
+       else (%3$s) and %4$s end',
+    table_name, old_conditions, new_conditions,
+    case when secured and refusal is null then format('exists (select from %s t where %s)', table_name,
+      (select string_agg(format('t.%1$I = n.%1$I', k), ' and ') from unnest(keys) k)) else 'true' end)
+    into seen using changes, member ->> 'event', refusal is not null;
+  perform set_config('role', 'none', true);
+  return coalesce(seen, '{}');
+exception when insufficient_privilege or invalid_parameter_value then
+  -- A role that lost its rights sees nothing; it must not stop the others.
+  perform set_config('role', 'none', true);
+  return '{}';
+end $$;
+
+-- The events of one role: typed values, readable columns only, and only short ones in a row over 1 MiB.
+create or replace function _realtime.shape(
+  row_type anyelement, relation regclass, changes jsonb, received jsonb, readable text[], only_keys text[], refusal text
+) returns table (change integer, members integer[], data text)
+language plpgsql set search_path = '' as $$
+declare
+  described jsonb := (select jsonb_agg(jsonb_build_object('name', a.attname, 'type', t.typname) order by a.attnum)
+    from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
+    where a.attrelid = relation and a.attnum > 0 and not a.attisdropped and a.attname = any (readable));
+  head jsonb := (select jsonb_build_object('schema', n.nspname, 'table', c.relname)
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = relation);
+begin
+  return query select (c ->> 'i')::integer,
+    array(select jsonb_array_elements_text(received -> (c ->> 'i'))::integer),
+    (case when refusal is not null and c ->> 'type' <> 'DELETE' then head || jsonb_build_object(
+        'type', c -> 'type', 'errors', jsonb_build_array(refusal), 'commit_timestamp', null, 'columns', '[]'::jsonb,
+        'record', '{}'::jsonb)
+        || case when c ->> 'type' = 'UPDATE' then jsonb_build_object('old_record', '{}'::jsonb) else '{}' end
+      else head || jsonb_build_object('type', c -> 'type', 'commit_timestamp', c -> 'at',
+        'columns', coalesce(described, '[]'),
+        'errors', case when (c ->> 'large')::boolean then jsonb_build_array('Error 413: Payload Too Large') end)
+        || case when c ->> 'type' = 'DELETE' then '{}' else jsonb_build_object('record',
+          _realtime.fields(jsonb_populate_record(row_type, c -> 'new'), c -> 'new', readable, (c ->> 'large')::boolean)) end
+        || case when c ->> 'type' = 'INSERT' then '{}' else jsonb_build_object('old_record',
+          _realtime.fields(jsonb_populate_record(row_type, c -> 'old'), c -> 'old', case
+            when c ->> 'type' = 'DELETE' and only_keys is not null
+            then array(select unnest(only_keys) intersect select unnest(readable))
+            else readable end, (c ->> 'large')::boolean)) end
+      end)::text
+  from jsonb_array_elements(changes) with ordinality t (c, n)
+  where received ? (c ->> 'i')
+  order by n;
+end $$;
+
+-- The columns of a typed row that the log held and the reader may see.
+create or replace function _realtime.fields(typed anyelement, logged jsonb, readable text[], large boolean)
+returns jsonb
+language sql set search_path = '' as $$
+  select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(to_jsonb(typed))
+  where logged ? key and key = any (readable) and (not large or octet_length(value::text) <= 64)
+$$;
+
+-- What a role may do on a private topic. The caller rolls back: the probe rows must not remain.
+create or replace function _realtime.authorize(
+  topic text, role text, claims jsonb,
+  out broadcast_read boolean, out presence_read boolean, out broadcast_write boolean
+)
+language plpgsql set search_path = '' as $$
+declare
+  broadcast_id uuid := gen_random_uuid();
+  presence_id uuid := gen_random_uuid();
+begin
+  insert into realtime.messages (id, topic, extension)
+    values (broadcast_id, topic, 'broadcast'), (presence_id, topic, 'presence');
+  perform set_config('realtime.topic', topic, true), set_config('request.jwt.claims', claims::text, true),
+    set_config('request.jwt.claim.sub', coalesce(claims ->> 'sub', ''), true),
+    set_config('request.jwt.claim.role', role, true), set_config('request.headers', '{}', true),
+    set_config('role', role, true);
+  begin
+    select coalesce(bool_or(m.id = broadcast_id), false), coalesce(bool_or(m.id = presence_id), false)
+      into broadcast_read, presence_read
+      from realtime.messages m where m.id in (broadcast_id, presence_id);
+  exception when insufficient_privilege then
+    broadcast_read := false;
+    presence_read := false;
+  end;
+  begin
+    insert into realtime.messages (topic, extension) values (topic, 'broadcast');
+    broadcast_write := true;
+  exception when insufficient_privilege then
+    broadcast_write := false;
+  end;
+  perform set_config('role', 'none', true);
+end $$;

@@ -1,0 +1,219 @@
+"""REST: the part of PostgREST 14 that supabase-js and supabase-py use, on Starlette and psycopg.
+
+A request is read, compiled to one SQL statement, run in one transaction as the caller's role, and answered
+with the JSON that PostgreSQL made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sentinel_worker.local.database import Connection, DatabaseDown, Pool, PoolExhausted, fetch_one
+from sentinel_worker.local.rest_answer import Outcome, change_response, read_response
+from sentinel_worker.local.rest_call import argument_object, call_statement
+from sentinel_worker.local.rest_errors import RestError, from_database, from_outage, from_token
+from sentinel_worker.local.rest_request import RestRequest, read_request
+from sentinel_worker.local.rest_schema import Function, SchemaCache
+from sentinel_worker.local.rest_statements import (
+    MAX_ROWS,
+    Statement,
+    delete_statement,
+    insert_statement,
+    plan_statement,
+    read_payload,
+    select_statement,
+    update_statement,
+)
+from sentinel_worker.local.tokens import TokenRefused, bearer, verify
+
+SKEW_SECONDS = 30.0
+_POOL_SIZE = 10
+
+Handler = Callable[[Request, str, dict[str, Any]], Awaitable[Response]]
+
+
+class Rest:
+    """The service behind /rest/v1: `dsn` logs in as authenticator, `exposed` are the schemas to serve."""
+
+    def __init__(self, dsn: str, jwt_secret: str, exposed: tuple[str, ...]) -> None:
+        self._pool = Pool(dsn, size=_POOL_SIZE)
+        self._cache = SchemaCache(self._pool, dsn, exposed)
+        self._jwt_secret = jwt_secret
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the schema cache fresh while the service runs."""
+        listening = asyncio.create_task(self._cache.listen())
+        try:
+            yield
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+            await self._pool.close()
+
+    def routes(self) -> list[Route]:
+        """Paths below /rest/v1."""
+        every = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"]
+        return [
+            Route("/", self._answering(self._root), methods=["GET", "HEAD"]),
+            Route("/rpc/{name:path}", self._answering(self._rpc), methods=every),
+            Route("/{name:path}", self._answering(self._relation), methods=every),
+        ]
+
+    def _answering(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            role = "anon"
+            try:
+                claims = self._claims(request)
+                role = claims["role"]
+                return await handler(request, role, claims)
+            except RestError as error:
+                answer = error
+            except TokenRefused as refused:
+                answer = from_token(refused)
+            except (DatabaseDown, PoolExhausted) as error:
+                answer = from_outage(error)
+            except psycopg.Error as error:
+                answer = from_database(error, role=role)
+            return answer.response(head=request.method == "HEAD")
+
+        return endpoint
+
+    def _claims(self, request: Request) -> dict[str, Any]:
+        token = bearer(request.headers.get("authorization"))
+        claims = {} if token is None else verify(token, self._jwt_secret, skew_seconds=SKEW_SECONDS)
+        role = claims.get("role", "anon")
+        return {**claims, "role": role if isinstance(role, str) else json.dumps(role)}
+
+    async def _root(self, request: Request, role: str, claims: dict[str, Any]) -> Response:
+        document = {"swagger": "2.0", "info": {"title": "standard public schema"}, "paths": {}}
+        return JSONResponse(document, media_type="application/openapi+json; charset=utf-8")
+
+    async def _relation(self, request: Request, role: str, claims: dict[str, Any]) -> Response:
+        asked = await read_request(request, self._cache.exposed)
+        relation = await self._cache.relation(asked.schema, request.path_params["name"])
+        schema = await self._cache.current()
+        if asked.method in ("GET", "HEAD"):
+            statement = select_statement(schema, relation, asked)
+            async with self._transaction(request, asked, claims, read_only=True) as connection:
+                outcome = await _run(connection, statement)
+                if asked.preferences.get("count") in ("planned", "estimated"):
+                    plan = plan_statement(schema, relation, asked)
+                    outcome = await _estimated(connection, outcome, plan, asked.preferences.get("count"))
+                return read_response(asked, outcome)
+        if asked.method == "DELETE":
+            statement = delete_statement(schema, relation, asked)
+        elif asked.method == "PUT":
+            raise RestError(
+                405, "PGRST105", "Filters must include all and only primary key columns with 'eq' operators"
+            )
+        else:
+            payload = read_payload(relation, asked)
+            compile_change = insert_statement if asked.method == "POST" else update_statement
+            statement = compile_change(schema, relation, asked, payload)
+        async with self._transaction(request, asked, claims, read_only=False) as connection:
+            # Raising inside the transaction (too many rows for an object) rolls the change back.
+            return change_response(asked, relation, await _run(connection, statement))
+
+    async def _rpc(self, request: Request, role: str, claims: dict[str, Any]) -> Response:
+        if request.method not in ("GET", "HEAD", "POST"):
+            raise RestError(405, "PGRST101", f"Cannot use the {request.method} method on RPC")
+        reading = request.method != "POST"
+        asked = await read_request(request, self._cache.exposed, filters=False)
+        name = request.path_params["name"]
+        given = _given_names(asked, reading=reading)
+        function = await self._function(asked.schema, name, given)
+        arguments = asked.body or "{}"
+        if reading:
+            arguments = json.dumps(argument_object(asked.parameters, function))
+        statement = call_statement(await self._cache.current(), function, asked, arguments, given)
+        read_only = reading or function.read_only
+        async with self._transaction(request, asked, claims, read_only=read_only) as connection:
+            return read_response(asked, await _run(connection, statement), function)
+
+    async def _function(self, schema: str, name: str, given: set[str]) -> Function:
+        fitting = await self._cache.overloads(schema, name, given)
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            signatures = [
+                f"{schema}.{name}({', '.join(f'{one.name} => {one.type}' for one in function.arguments)})"
+                for function in fitting
+            ]
+            raise RestError(
+                300,
+                "PGRST203",
+                f"Could not choose the best candidate function between: {', '.join(signatures)}",
+                hint="Try renaming the parameters or the function itself in the database so function "
+                "overloading can be resolved",
+            )
+        names = ", ".join(sorted(given))
+        plural = "parameter" if len(given) == 1 else "parameters"
+        searched = f"with {plural} {names}" if given else "without parameters"
+        called = f"{schema}.{name}({names})" if given else f"{schema}.{name} without parameters"
+        near = await self._cache.nearest_function(schema, name)
+        raise RestError(
+            404,
+            "PGRST202",
+            f"Could not find the function {called} in the schema cache",
+            details=f"Searched for the function {schema}.{name} {searched} or with a single unnamed "
+            "json/jsonb parameter, but no matches were found in the schema cache.",
+            hint=near and f"Perhaps you meant to call the function {schema}.{near}",
+        )
+
+    @asynccontextmanager
+    async def _transaction(
+        self, request: Request, asked: RestRequest, claims: dict[str, Any], *, read_only: bool
+    ) -> AsyncIterator[Connection]:
+        schema = await self._cache.current()
+        role = claims["role"]
+        path = dict.fromkeys([asked.schema, "public", "extensions"])
+        settings = {
+            "search_path": ", ".join(f'"{name}"' for name in path),
+            "request.jwt.claims": json.dumps(claims),
+            "request.headers": json.dumps(asked.headers),
+            "request.cookies": json.dumps(request.cookies),
+            "request.method": request.method,
+            "request.path": request.url.path.removeprefix("/rest/v1"),
+            **schema.role_settings.get(role, {}),
+        }
+        if (zone := asked.preferences.get("timezone")) is not None:
+            settings["timezone"] = zone
+        if read_only:
+            settings["transaction_read_only"] = "on"
+        async with self._pool.transaction({**settings, "role": role}) as connection:
+            yield connection
+
+
+def _given_names(asked: RestRequest, *, reading: bool) -> set[str]:
+    if reading:
+        return {name for name, _ in asked.parameters}
+    if not asked.body:
+        return set()
+    body = asked.json_body()
+    return set(body) if isinstance(body, dict) else set()
+
+
+async def _run(connection: Connection, statement: Statement) -> Outcome:
+    row = await fetch_one(connection, statement.text, statement.values)
+    assert row is not None
+    return Outcome(*row)
+
+
+async def _estimated(
+    connection: Connection, outcome: Outcome, plan: Statement, count: str | None
+) -> Outcome:
+    if count == "estimated" and outcome.total is not None and outcome.total <= MAX_ROWS:
+        return outcome
+    row = await fetch_one(connection, plan.text, plan.values)
+    assert row is not None
+    return outcome.with_total(int(row[0][0]["Plan"]["Plan Rows"]))

@@ -1,0 +1,67 @@
+"""Which foreign key an embedded resource of a select list follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sentinel_worker.local.rest_errors import RestError
+from sentinel_worker.local.rest_query import Embedded
+from sentinel_worker.local.rest_schema import ForeignKey, Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """The related table, the pairs (column here, column there), and whether there is at most one row."""
+
+    schema: str
+    table: str
+    columns: tuple[tuple[str, str], ...]
+    one: bool
+    key: ForeignKey
+
+
+def find_join(schema: Schema, here: str, table: str, item: Embedded) -> Join:
+    """The only join that fits `item`. Raises PGRST200 (none) or PGRST201 (several)."""
+    joins = [join for key in schema.foreign_keys for join in _directions(key, here, table)]
+    named = [join for join in joins if _is_named(join, item.relation)]
+    fitting = [join for join in named if item.hint is None or _is_hinted(join, item.hint)]
+    if not fitting:
+        hint = f" using the hint '{item.hint}'" if item.hint else ""
+        raise RestError(
+            400,
+            "PGRST200",
+            f"Could not find a relationship between '{table}' and '{item.relation}' in the schema cache",
+            details=f"Searched for a foreign key relationship between '{table}' and '{item.relation}'{hint} "
+            f"in the schema '{here}', but no matches were found.",
+        )
+    if len(fitting) > 1:
+        names = ", ".join(f"'{item.relation}!{join.key.name}'" for join in fitting)
+        raise RestError(
+            300,
+            "PGRST201",
+            "Could not embed because more than one relationship was found for "
+            f"'{table}' and '{item.relation}'",
+            hint=f"Try changing '{item.relation}' to one of the following: {names}. "
+            "Find the desired relationship in the 'details' key.",
+        )
+    return fitting[0]
+
+
+def _directions(key: ForeignKey, here: str, table: str) -> list[Join]:
+    joins = []
+    if (key.schema, key.table) == (here, table):
+        pairs = tuple(zip(key.columns, key.target_columns, strict=True))
+        joins.append(Join(key.target_schema, key.target_table, pairs, one=True, key=key))
+    if (key.target_schema, key.target_table) == (here, table):
+        pairs = tuple(zip(key.target_columns, key.columns, strict=True))
+        joins.append(Join(key.schema, key.table, pairs, one=key.unique, key=key))
+    return joins
+
+
+def _is_named(join: Join, relation: str) -> bool:
+    outgoing = (join.key.target_schema, join.key.target_table) == (join.schema, join.table)
+    return relation in (join.table, join.key.name) or (outgoing and (relation,) == join.key.columns)
+
+
+def _is_hinted(join: Join, hint: str) -> bool:
+    return hint in (join.key.name, join.table) or (hint,) == join.key.columns

@@ -1,0 +1,75 @@
+"""Structured logs: every event name of the daemon, and how lines are written.
+
+One JSON object a line on standard error. While a request is worked on, `request_id` and `attempt`
+are bound to the context of its task, so every line about it carries them.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import structlog
+
+STARTING: Final = "worker.starting"
+READY: Final = "worker.ready"
+DEGRADED: Final = "worker.degraded"
+DRAINING: Final = "worker.draining"
+DRAIN_EXPIRED: Final = "worker.drain_expired"
+STOPPED: Final = "worker.stopped"
+BROKEN: Final = "worker.broken"
+CALL_FAILED: Final = "worker.call_failed"
+SWEEP_MISSED: Final = "worker.sweep_missed"
+
+CLAIMED: Final = "request.claimed"
+STAGE: Final = "request.stage"
+ANSWERED: Final = "request.answered"
+RETRIED: Final = "request.retried"
+REFUSED: Final = "request.refused"
+RELEASED: Final = "request.released"
+CANCELLED: Final = "request.cancelled"
+LEASE_LOST: Final = "request.lease_lost"
+CRASHED: Final = "request.crashed"
+
+OUTCOMES: Final[Mapping[str, str]] = {
+    "succeeded": ANSWERED,
+    "failed": REFUSED,
+    "scheduled": RETRIED,
+    "queued": RELEASED,
+    "cancelled": CANCELLED,
+}
+"""The event for each status that a finish is answered with; any other answer is a lost lease."""
+
+HEARTBEAT_FAILED: Final = "lease.heartbeat_failed"
+HEARTBEAT_WITHHELD: Final = "lease.heartbeat_withheld"
+
+DETECTOR_LOADED: Final = "detector.loaded"
+
+
+def configure(level: Literal["debug", "info", "warning", "error"], log_format: Literal["json", "console"]) -> None:
+    """Send structlog's and the libraries' logs to standard error; the libraries' only from warning up."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    last: list[structlog.typing.Processor] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        if log_format == "json"
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    )
+    numeric = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(numeric),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    stream = logging.StreamHandler(sys.stderr)
+    stream.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last,
+    ]))
+    root = logging.getLogger()
+    root.handlers[:] = [stream]
+    root.setLevel(max(numeric, logging.WARNING))

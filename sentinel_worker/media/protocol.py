@@ -1,0 +1,148 @@
+"""What the worker and a decoding child say to each other over their stream socket.
+
+A message is a JSON object behind its length, and may announce raw bytes that follow it:
+
+```
+uint32 header length | uint32 payload length | header (JSON, UTF-8) | payload (uint8 [T, 3, H, W])
+```
+
+The worker asks `probe`, `clips` or `derive`; the child answers with `facts`, `clip` … `end`, `derived`, or
+`error`. The worker does not trust a child: every answer is checked against what was asked.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
+from sentinel_worker.media.facts import ClipGeometry, MediaFacts, MediaLimits
+from sentinel_worker.media.windows import Window
+
+LENGTHS: Final = struct.Struct("!II")
+MAX_HEADER_BYTES: Final = 1024**2
+DERIVED_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}\.jpg")
+
+_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_MAX_SENTENCE: Final = 500
+_CLASSES: Final[dict[str, type[CodedError]]] = {"permanent": Permanent, "transient": Transient, "fatal": Fatal}
+
+
+class ProtocolError(Exception):
+    """The other side sent something that was not asked for, or ended in the middle of a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedFacts(MediaFacts):
+    """The facts with what only a scan of every packet tells.
+
+    `truncated`: the file ends before the length that its header promises; the times are those of what is there.
+    """
+
+    frame_count: int = 0
+    truncated: bool = False
+
+
+def encode(message: Mapping[str, Any], payload_bytes: int = 0) -> bytes:
+    """The lengths and the header of a message; its payload is sent after it."""
+    header = json.dumps(message, separators=(",", ":")).encode()
+    return LENGTHS.pack(len(header), payload_bytes) + header
+
+
+def decode_lengths(raw: bytes | bytearray) -> tuple[int, int]:
+    """Header and payload length of the message that starts with `raw`; refuses an oversized header."""
+    header_bytes, payload_bytes = LENGTHS.unpack(raw)
+    if header_bytes > MAX_HEADER_BYTES:
+        raise ProtocolError(f"a header of {header_bytes} bytes")
+    return header_bytes, payload_bytes
+
+
+def decode_header(raw: bytes | bytearray) -> dict[str, Any]:
+    """The JSON object of a message."""
+    try:
+        message = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("a header that is not JSON") from error
+    if not isinstance(message, dict):
+        raise ProtocolError("a header that is not an object")
+    return message
+
+
+def receive(connection: socket.socket) -> dict[str, Any] | None:
+    """The next question, on the child's blocking socket; None when the worker hung up."""
+    lengths = _receive_exactly(connection, LENGTHS.size)
+    if lengths is None:
+        return None
+    header = _receive_exactly(connection, decode_lengths(lengths)[0])
+    return None if header is None else decode_header(header)
+
+
+def _receive_exactly(connection: socket.socket, count: int) -> bytes | None:
+    parts = bytearray()
+    while len(parts) < count:
+        part = connection.recv(count - len(parts))
+        if not part:
+            return None
+        parts += part
+    return bytes(parts)
+
+
+def clips_question(windows: Sequence[Window], geometry: ClipGeometry) -> dict[str, Any]:
+    """Ask for the clips of `windows`."""
+    spans = [[window.start_seconds, window.end_seconds] for window in windows]
+    return {"ask": "clips", "windows": spans, "geometry": asdict(geometry)}
+
+
+def read_clips_question(message: Mapping[str, Any]) -> tuple[list[Window], ClipGeometry]:
+    """The windows and geometry of a `clips` question."""
+    return [Window(*span) for span in message["windows"]], ClipGeometry(**message["geometry"])
+
+
+def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits, *, allow_network: bool) -> bytes:
+    """What the zygote is told when it must fork a child; the child's socket travels with it."""
+    return json.dumps({
+        "fork": number, "path": str(path), "directory": str(directory), "limits": asdict(limits),
+        "allow_network": allow_network,
+    }).encode()
+
+
+def error_answer(error: CodedError) -> dict[str, Any]:
+    """How a child reports one of this package's errors."""
+    kind = next(name for name, cls in _CLASSES.items() if isinstance(error, cls))
+    return {
+        "answer": "error", "class": kind, "code": error.code, "message": error.message, "params": error.params,
+    }
+
+
+def read_error(message: Mapping[str, Any]) -> CodedError:
+    """The error that a child reported, as one of this package's own."""
+    code, sentence = message.get("code"), message.get("message")
+    params, cls = message.get("params"), _CLASSES.get(str(message.get("class")))
+    if cls is None or not isinstance(code, str) or not _CODE.fullmatch(code) or not isinstance(sentence, str):
+        return Transient("decoder_failed", "The decoder failed on this file for a reason of its own.")
+    shown = "".join(character for character in sentence[:_MAX_SENTENCE] if character.isprintable())
+    return cls(code, shown, params=params if isinstance(params, dict) else None)
+
+
+def read_facts(message: Mapping[str, Any]) -> ProbedFacts:
+    """The facts of a `facts` answer; each value has the type of its field and is finite."""
+    values = message.get("facts")
+    if not isinstance(values, dict):
+        raise ProtocolError("facts that are not an object")
+    plain = {"str": str, "str | None": (str, type(None)), "bool": bool, "int": int, "float": (int, float)}
+    for field in fields(ProbedFacts):
+        value = values.get(field.name)
+        expected = plain[str(field.type)]
+        right_type = isinstance(value, expected) and (expected is bool or not isinstance(value, bool))
+        if not right_type or (isinstance(value, float) and not math.isfinite(value)):
+            raise ProtocolError(f"facts without a usable {field.name}")
+        if isinstance(value, str) and len(value) > _MAX_SENTENCE:
+            raise ProtocolError(f"facts with an overlong {field.name}")
+    return ProbedFacts(**{field.name: values[field.name] for field in fields(ProbedFacts)})

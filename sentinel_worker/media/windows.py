@@ -1,0 +1,115 @@
+"""Which parts of a track are scored: windows of the trained duration, evenly spread, within a budget.
+
+All times are seconds from the first frame of the track, not the container's timestamps: a decoder whose
+stream begins at 1.4 s adds 1.4 to them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+# Durations come from containers as rounded decimals; a window that overhangs by less than this fits.
+_SLACK_FRAMES = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The half-open span `[start_seconds, end_seconds)` of a track, scored once."""
+
+    start_seconds: float
+    end_seconds: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_seconds < self.end_seconds < math.inf:
+            raise ValueError(f"not a window: [{self.start_seconds}, {self.end_seconds})")
+
+    @property
+    def duration_seconds(self) -> float:
+        return self.end_seconds - self.start_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class FrameStep:
+    """The distance between two frames of a clip: in source frames, or in seconds. Exactly one is set."""
+
+    source_frames: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.source_frames is None) == (self.seconds is None):
+            raise ValueError("a frame step is either in source frames or in seconds")
+        if self.source_frames is not None and self.source_frames < 1:
+            raise ValueError("a frame step is at least one source frame")
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise ValueError("a frame step in seconds is positive")
+
+    def seconds_at(self, frames_per_second: float) -> float:
+        """The step in seconds for a source of `frames_per_second`."""
+        if self.seconds is not None:
+            return self.seconds
+        assert self.source_frames is not None
+        return self.source_frames / _checked_rate(frames_per_second)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPolicy:
+    """How a detector wants a track cut: `frames` per clip, `step` apart, at most `budget` windows."""
+
+    frames: int
+    step: FrameStep
+    budget: int = 8
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.budget < 1:
+            raise ValueError("a window policy needs at least one frame and one window")
+
+    def window_seconds(self, frames_per_second: float) -> float:
+        """The trained duration: `frames` steps."""
+        return self.frames * self.step.seconds_at(frames_per_second)
+
+
+def plan_windows(duration_seconds: float, frames_per_second: float, policy: WindowPolicy) -> list[Window]:
+    """Cut `[0, duration_seconds)` into at most `policy.budget` windows, sorted by start.
+
+    As many windows as cover the track, up to the budget, the first at its start and the last at its end;
+    a budget of one takes the middle. Starts lie on source frames. A track that is not longer than one window
+    gives a single window over the whole of it, and `frame_times` repeats its last frame to fill the clip.
+    A duration below one source frame (a still, a track of one frame) counts as one source frame.
+    """
+    rate = _checked_rate(frames_per_second)
+    if not 0 <= duration_seconds < math.inf:
+        raise ValueError(f"not a duration: {duration_seconds} s")
+    duration = max(duration_seconds, 1 / rate)
+    length = policy.window_seconds(rate)
+    slack = _SLACK_FRAMES / rate
+    if duration <= length + slack:
+        return [Window(0.0, duration)]
+    count = min(policy.budget, math.ceil((duration - slack) / length))
+    last_start_frame = math.floor((duration - length) * rate + _SLACK_FRAMES)
+    if count == 1:
+        start_frames = {last_start_frame // 2}
+    else:
+        start_frames = {round(i * last_start_frame / (count - 1)) for i in range(count)}
+    starts = (frame / rate for frame in sorted(start_frames))
+    return [Window(start, min(start + length, duration)) for start in starts]
+
+
+def frame_times(window: Window, frames: int, step_seconds: float, frames_per_second: float) -> list[float]:
+    """When the `frames` frames of a window's clip are on screen, in seconds from the first frame.
+
+    `t_i = start + i * step + half a source frame`: the middle of a frame's display time, so that rounding
+    never picks its neighbour and a step of one source frame hits each frame once. Times after the middle
+    of the window's last frame are held there: a short window repeats its last frame.
+    """
+    if frames < 1 or not 0 < step_seconds < math.inf:
+        raise ValueError("a clip needs at least one frame and a positive step")
+    half_frame = 0.5 / _checked_rate(frames_per_second)
+    last = max(window.end_seconds - half_frame, window.start_seconds)
+    return [min(window.start_seconds + i * step_seconds + half_frame, last) for i in range(frames)]
+
+
+def _checked_rate(frames_per_second: float) -> float:
+    if not 0 < frames_per_second < math.inf:
+        raise ValueError(f"not a frame rate: {frames_per_second} frames per second")
+    return frames_per_second

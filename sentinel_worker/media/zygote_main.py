@@ -1,0 +1,153 @@
+"""The zygote: a single-threaded process that has imported the decoder and forks one child per request.
+
+It is started by exec with an empty environment, so neither it nor a child inherits a secret. It never
+touches media. It ends with the worker, and its children end with it.
+
+On its control socket (one JSON object a packet) it hears `{"fork": n, …}` with the child's socket attached
+and `{"kill": n}`, and says `ready` or `failed` once, then `forked`, `exited` with a wait status.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+PACKET_BYTES: Final = 64 * 1024
+_SESSION_FD: Final = 3
+
+
+def main(control_fd: int, parent: int) -> None:
+    """Import the decoder, say so, then fork and reap until the worker hangs up."""
+    control = socket.socket(fileno=control_fd)
+    try:
+        _warm_up(parent)
+    except Exception:  # noqa: BLE001 whatever an import raises is reported to the worker, then this process ends
+        _tell(control, {"event": "failed", "detail": traceback.format_exc(limit=-3)})
+        return
+    _tell(control, {"event": "ready", "pid": os.getpid()})
+    _Zygote(control).serve()
+
+
+def _warm_up(parent: int) -> None:
+    # Read by OpenBLAS and OpenMP when they are loaded: a forked child has no thread but the one that forked.
+    os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    import gc  # noqa: PLC0415
+
+    import torch  # noqa: PLC0415
+
+    from sentinel_worker.media import child, sandbox  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+    torch.set_num_interop_threads(1)
+    child.warm_up()
+    os.environ.clear()
+    sandbox.die_with_parent(parent)
+    threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 counted, not walked
+    if threads != 1:
+        raise RuntimeError(f"the zygote has {threads} threads; a fork would copy their locks")
+    # A collection in a child would touch, and so copy, every page of the imported modules.
+    gc.collect()
+    gc.freeze()
+
+
+class _Zygote:
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._numbers: dict[int, int] = {}
+
+    def serve(self) -> None:
+        wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._control, selectors.EVENT_READ)
+            selector.register(wake_read, selectors.EVENT_READ)
+            try:
+                while True:
+                    ready = {key.fd for key, _ in selector.select()}
+                    if wake_read in ready:
+                        os.read(wake_read, PACKET_BYTES)
+                        self._reap()
+                    if self._control.fileno() in ready and not self._obey():
+                        return
+            finally:
+                self._end_children()
+
+    def _obey(self) -> bool:
+        packet, descriptors, _, _ = socket.recv_fds(self._control, PACKET_BYTES, 1)
+        if not packet:
+            return False
+        order: dict[str, Any] = json.loads(packet)
+        if "fork" in order:
+            self._fork(order, descriptors[0])
+            os.close(descriptors[0])
+        else:
+            for pid, number in self._numbers.items():
+                if number == order["kill"]:
+                    os.kill(pid, signal.SIGKILL)
+        return True
+
+    def _fork(self, order: dict[str, Any], session_fd: int) -> None:
+        number, zygote = order["fork"], os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            _tell(self._control, {"event": "unforked", "number": number, "detail": error.strerror})
+            return
+        if pid == 0:
+            _become_child(order, session_fd, zygote)
+        self._numbers[pid] = number
+        _tell(self._control, {"event": "forked", "number": number, "pid": pid})
+
+    def _reap(self) -> None:
+        while self._numbers:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            number = self._numbers.pop(pid)
+            _tell(self._control, {"event": "exited", "number": number, "code": os.waitstatus_to_exitcode(status)})
+
+    def _end_children(self) -> None:
+        for pid in self._numbers:
+            os.kill(pid, signal.SIGKILL)
+        for pid in self._numbers:
+            os.waitpid(pid, 0)
+
+
+def _become_child(order: dict[str, Any], session_fd: int, zygote: int) -> NoReturn:
+    """Never returns into the zygote's loop, whatever happens."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # The decoder library writes about hostile media to standard error; none of it may reach the log.
+        os.dup2(0, 2)
+        os.dup2(session_fd, _SESSION_FD)
+        os.closerange(_SESSION_FD + 1, 1 << 20)
+
+        from sentinel_worker.media import child  # noqa: PLC0415 loaded already, by the zygote
+        from sentinel_worker.media.facts import MediaLimits  # noqa: PLC0415
+
+        child.run(
+            socket.socket(fileno=_SESSION_FD), zygote, Path(order["path"]), Path(order["directory"]),
+            MediaLimits(**order["limits"]), allow_network=order["allow_network"],
+        )
+        code = 0
+    finally:
+        sys.stderr = None  # type: ignore[assignment]
+        os._exit(code)
+
+
+def _tell(control: socket.socket, event: dict[str, Any]) -> None:
+    try:
+        control.sendall(json.dumps(event).encode())
+    except OSError:
+        # The worker is gone; the next read of the control socket says so.
+        return

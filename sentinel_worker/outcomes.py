@@ -1,0 +1,68 @@
+"""Outcomes on their way to the database: batched, and asked again until they are answered."""
+
+import asyncio
+
+import structlog
+
+from sentinel_worker import logs
+from sentinel_worker.backoff import full_jitter_seconds
+from sentinel_worker.claims import Answer, Claims
+from sentinel_worker.errors import CodedError, Transient
+from sentinel_worker.request import Claim, Finish
+
+BATCH = 16
+BUSY_RETRY_SECONDS = 0.1
+RETRY_CAP_SECONDS = 15.0
+BUSY = Answer("busy")
+
+log = structlog.get_logger()
+
+
+class Outcomes:
+    """One caller for every finish of this worker; a finish is idempotent, so a lost answer is asked again."""
+
+    def __init__(self, claims: Claims) -> None:
+        self._claims = claims
+        self._pending: dict[Claim, tuple[Finish, asyncio.Future[Answer]]] = {}
+        self._added = asyncio.Event()
+
+    async def write(self, claim: Claim, finish: Finish) -> Answer:
+        """Report `finish` and wait for the database's answer, for as long as that takes."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._pending[claim] = (finish, answer)
+        self._added.set()
+        try:
+            return await answer
+        finally:
+            self._pending.pop(claim, None)
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        failures = 0
+        while True:
+            await self._added.wait()
+            try:
+                busy = await self._write_batch()
+                failures = 0
+            except CodedError as error:
+                failures += 1
+                wished = error.retry_after_seconds if isinstance(error, Transient) else None
+                log.warning(logs.CALL_FAILED, call="finish", error_code=error.code, error=error.message)
+                await asyncio.sleep(wished or full_jitter_seconds(failures, first=0.2, cap=RETRY_CAP_SECONDS))
+            else:
+                if busy:
+                    await asyncio.sleep(BUSY_RETRY_SECONDS)
+
+    async def _write_batch(self) -> bool:
+        """Write some of what waits; True when a row was locked by somebody and has to wait."""
+        batch = [(claim, finish) for claim, (finish, _) in list(self._pending.items())[:BATCH]]
+        answers = await self._claims.finish(batch) if batch else {}
+        for claim, _ in batch:
+            answer = answers.get(claim.id, BUSY)
+            if answer.status != "busy" and claim in self._pending:
+                future = self._pending.pop(claim)[1]
+                if not future.done():
+                    future.set_result(answer)
+        if not self._pending:
+            self._added.clear()
+        return any(answer.status == "busy" for answer in answers.values())

@@ -1,0 +1,93 @@
+"""The row that a worker holds, and what it says back about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Self
+from uuid import UUID
+
+MediaKind = Literal["video", "image", "audio", "auto"]
+Outcome = Literal["succeeded", "failed", "retry", "snoozed", "released", "cancelled"]
+Stage = Literal["fetching", "probing", "analyzing", "deriving", "finishing"]
+
+STAGES: tuple[Stage, ...] = ("fetching", "probing", "analyzing", "deriving", "finishing")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One request that this worker holds under `fence` until its lease ends.
+
+    By the database's clock: `lease_seconds` is what was left of the lease when the claim was answered,
+    `queued_seconds` is how long the row could have been claimed before.
+    """
+
+    id: UUID
+    fence: UUID
+    user_id: UUID
+    media_kind: MediaKind
+    storage_path: str | None
+    source_url: str | None
+    detector: str | None
+    options: Mapping[str, Any] = field(hash=False)
+    attempt: int
+    max_attempts: int
+    crashes: int
+    cancel_requested: bool
+    created_at: datetime
+    lease_seconds: float
+    queued_seconds: float
+    reoffered: bool
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Read a row of `sentinel_claim`; columns added by a newer database are ignored."""
+        return cls(
+            id=UUID(row["id"]),
+            fence=UUID(row["fence"]),
+            user_id=UUID(row["user_id"]),
+            media_kind=row["media_kind"],
+            storage_path=row["storage_path"],
+            source_url=row["source_url"],
+            detector=row["detector"],
+            options=row["options"],
+            attempt=row["attempt"],
+            max_attempts=row["max_attempts"],
+            crashes=row["crashes"],
+            cancel_requested=row["cancel_requested"],
+            created_at=datetime.fromisoformat(row["created_at"]),
+            lease_seconds=float(row["lease_seconds"]),
+            queued_seconds=float(row["queued_seconds"]),
+            reoffered=row["reoffered"],
+        )
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Identity and fence, as every write of a worker carries them."""
+        return {"id": str(self.id), "fence": str(self.fence)}
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """What a worker reports for one claim; `None` fields are left to the database."""
+
+    outcome: Outcome
+    stage: Stage | None = None
+    result: Mapping[str, Any] | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    error_params: Mapping[str, Any] = field(default_factory=dict)
+    error_detail: Mapping[str, Any] = field(default_factory=dict)
+    delay_seconds: float | None = None
+
+    def as_json(self, claim: Claim) -> dict[str, Any]:
+        """The element of `sentinel_finish`'s `outcomes` for `claim`."""
+        return claim.key | {
+            "outcome": self.outcome,
+            "stage": self.stage,
+            "result": self.result,
+            "error_code": self.error_code,
+            "error_message": self.error_message,
+            "error_params": dict(self.error_params),
+            "error_detail": dict(self.error_detail),
+            "delay_seconds": self.delay_seconds,
+        }

@@ -1,0 +1,142 @@
+"""Settings of the daemon, all from the environment; every mistake is named at once."""
+
+import socket
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sentinel_worker.errors import Fatal
+
+GIBIBYTE = 1024**3
+
+
+class Settings(BaseSettings):
+    """One field a setting; units are in the names. `docs/settings.md` is the table for people."""
+
+    model_config = SettingsConfigDict(env_prefix="SENTINEL_", frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    supabase_url: str = Field(validation_alias="SUPABASE_URL", description="Base URL of the Supabase project.")
+    secret_key: SecretStr | None = Field(
+        None, validation_alias="SUPABASE_SECRET_KEY", description="Secret key (`sb_secret_…`)."
+    )
+    service_role_key: SecretStr | None = Field(
+        None, validation_alias="SUPABASE_SERVICE_ROLE_KEY", description="Legacy service_role JWT."
+    )
+    publishable_key: SecretStr | None = Field(
+        None, validation_alias="SUPABASE_PUBLISHABLE_KEY", description="Publishable key, beside a worker JWT."
+    )
+    worker_jwt: SecretStr | None = Field(
+        None, description="JWT with role `sentinel_worker`, used with the publishable key."
+    )
+
+    worker_name: str = Field(default_factory=socket.gethostname, description="Name shown in `sentinel.workers`.")
+    detector: str = Field("video-large", description="Key of the detector that answers requests that name none.")
+    detector_path: Path | None = Field(
+        None, description="Folder with the detector's checkpoint, instead of the Hugging Face cache."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where detectors run.")
+    slots: int = Field(8, ge=1, le=64, description="Requests worked on at the same time.")
+    fetch_concurrency: int = Field(4, ge=1, le=64, description="Downloads at the same time.")
+    decode_concurrency: int = Field(2, ge=1, le=64, description="Decoding children at the same time.")
+    batch_windows: int = Field(8, ge=1, le=256, description="Windows scored in one batch at most.")
+
+    lease_seconds: float = Field(60, ge=2, le=3600, description="How long a claim holds without a heartbeat.")
+    heartbeat_seconds: float = Field(20, ge=0.2, le=600, description="Time between heartbeats.")
+    sweep_seconds: float = Field(30, ge=0.2, le=3600, description="Time between polls while Realtime is up.")
+    sweep_degraded_seconds: float = Field(
+        5, ge=0.2, le=3600, description="Time between polls while Realtime is down or off."
+    )
+    drain_seconds: float = Field(
+        60, ge=0, le=3600, description="Time that running requests get after SIGTERM before they are released."
+    )
+    realtime: bool = Field(True, description="Listen for wake-ups; without it the worker only polls.")
+    http_timeout_seconds: float = Field(10, ge=0.5, le=120, description="Limit of one database call.")
+
+    media_max_bytes: int = Field(2 * GIBIBYTE, ge=1, description="Largest file that is fetched.")
+    media_max_seconds: float = Field(3 * 3600, gt=0, description="Longest video or audio that is analyzed.")
+    fetch_deadline_seconds: float = Field(1800, gt=0, description="Limit of the stage `fetching`.")
+    probe_deadline_seconds: float = Field(120, gt=0, description="Limit of the stage `probing`.")
+    analyze_deadline_seconds: float = Field(900, gt=0, description="Limit of the stage `analyzing`.")
+    derive_deadline_seconds: float = Field(120, gt=0, description="Limit of the stage `deriving`.")
+    work_dir: Path | None = Field(
+        None, description="Where private request folders are made; the system's temporary folder by default."
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level logged.")
+    log_format: Literal["json", "console"] = Field("json", description="`json` for machines, `console` for people.")
+
+    @field_validator("supabase_url")
+    @classmethod
+    def _http_url(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("detector_path")
+    @classmethod
+    def _existing_folder(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise ValueError("is not a folder")
+        return value
+
+    # Contradictions are checked on the later field of a pair, so that they are listed beside every other mistake.
+
+    @field_validator("worker_jwt")
+    @classmethod
+    def _one_way_to_sign_in(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        known = info.data
+        full = known.get("secret_key") or known.get("service_role_key")
+        if not full and not (known.get("publishable_key") and value):
+            raise ValueError(
+                "no key: set SUPABASE_SECRET_KEY (or SUPABASE_SERVICE_ROLE_KEY, "
+                "or SUPABASE_PUBLISHABLE_KEY together with SENTINEL_WORKER_JWT)"
+            )
+        return value
+
+    @field_validator("heartbeat_seconds")
+    @classmethod
+    def _lease_outlives_heartbeats(cls, value: float, info: ValidationInfo) -> float:
+        lease_seconds = info.data.get("lease_seconds")
+        if lease_seconds is not None and 3 * value > lease_seconds:
+            raise ValueError(
+                f"must be at most a third of SENTINEL_LEASE_SECONDS ({lease_seconds:g}), "
+                "so that one lost heartbeat loses no work"
+            )
+        return value
+
+    @property
+    def api_key(self) -> str:
+        """The key sent as `apikey`."""
+        key = self.secret_key or self.service_role_key or self.publishable_key
+        assert key is not None
+        return key.get_secret_value()
+
+    @property
+    def token(self) -> str | None:
+        """The JWT sent as `Authorization`, where it is not the key itself."""
+        if self.secret_key or self.service_role_key or self.worker_jwt is None:
+            return None
+        return self.worker_jwt.get_secret_value()
+
+
+def load() -> Settings:
+    """Read the environment; raises `Fatal('bad_settings')` with one line for each mistake."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [_line(item["loc"], item["msg"]) for item in error.errors(include_url=False, include_input=False)]
+        raise Fatal("bad_settings", "\n".join(lines)) from None
+
+
+def variable(field: str) -> str:
+    """The environment variable that sets `field`."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else f"SENTINEL_{field.upper()}"
+
+
+def _line(location: tuple[int | str, ...], message: str) -> str:
+    name = str(location[0])
+    shown = variable(name) if name in Settings.model_fields else name
+    return f"{shown}: {message.removeprefix('Value error, ')}"

@@ -1,0 +1,285 @@
+"""The run loop: wake-up or sweep, claim as many requests as there are free slots, work, answer."""
+
+import asyncio
+import contextlib
+import random
+import signal
+from time import monotonic
+from typing import Literal
+
+import structlog
+
+from sentinel_worker import logs
+from sentinel_worker.api import at_start
+from sentinel_worker.backoff import full_jitter_seconds
+from sentinel_worker.claims import Answer, Claims
+from sentinel_worker.errors import (
+    Cancelled,
+    CodedError,
+    Fatal,
+    LeaseLost,
+    Permanent,
+    Released,
+    SentinelError,
+    Transient,
+)
+from sentinel_worker.health import Health
+from sentinel_worker.lease import Lease, Leases, boottime
+from sentinel_worker.outcomes import Outcomes
+from sentinel_worker.pipeline import Pipeline
+from sentinel_worker.progress import Progress
+from sentinel_worker.request import Claim, Finish, Outcome
+from sentinel_worker.settings import Settings
+from sentinel_worker.wakeup import Wakeup
+
+CLAIM_RETRY_CAP_SECONDS = 60.0
+MIN_SWEEP_SECONDS = 0.05
+MISSED_AFTER_SECONDS = 3.0
+"""Realtime's own delay stays below this; a row older than it that no hint announced was missed."""
+RELEASE_SECONDS = 10.0
+"""How long the drain waits for released requests to be handed back."""
+
+log = structlog.get_logger()
+
+
+class Worker:
+    """Claims and answers requests until it is told to drain."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        claims: Claims,
+        leases: Leases,
+        outcomes: Outcomes,
+        progress: Progress,
+        pipeline: Pipeline,
+        wakeup: Wakeup | None,
+        wake: asyncio.Event,
+        health: Health,
+    ) -> None:
+        self._settings = settings
+        self._claims = claims
+        self._leases = leases
+        self._outcomes = outcomes
+        self._progress = progress
+        self._pipeline = pipeline
+        self._wakeup = wakeup
+        self._wake = wake
+        self._health = health
+        self._lanes = pipeline.lanes
+        self._due_seconds: float | None = None
+        self._idle_since: float | None = None
+        self._running: dict[asyncio.Task[None], Lease] = {}
+        self._draining = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until `drain` is called and the running requests have ended. Raises `Fatal` for a bad start."""
+        try:
+            await self._sweep()
+        except Transient as error:
+            log_or_raise = at_start(error)
+            if isinstance(log_or_raise, Fatal):
+                raise log_or_raise from error
+        background = [self._outcomes.run(), self._progress.run()]
+        if self._wakeup is not None:
+            background.append(self._wakeup.run())
+        self._leases.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(coroutine) for coroutine in background]
+                await self._claim_until_drained(group)
+                await self._drain()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await self._leases.stop()
+        log.info(logs.STOPPED)
+
+    def drain(self) -> None:
+        """Claim no more. A second call releases what runs at once."""
+        if self._draining.is_set():
+            self._hurry.set()
+        self._draining.set()
+        self._wake.set()
+
+    def drain_on_signals(self) -> None:
+        """SIGTERM and SIGINT drain; a second one hurries."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.drain)
+
+    # The claim loop
+
+    async def _claim_until_drained(self, group: asyncio.TaskGroup) -> None:
+        failures = 0
+        while not self._draining.is_set():
+            self._wake.clear()  # before the claim: a wake-up that comes during it is not lost
+            try:
+                claimed = await self._claim(group)
+                if not claimed and await self._wait_for_work() == "sweep":
+                    await self._sweep()
+            except CodedError as error:
+                failures += 1
+                await self._wait_out(error, failures)
+            else:
+                failures = 0
+                self._show_condition()
+
+    async def _claim(self, group: asyncio.TaskGroup) -> int:
+        """Fill the free slots; returns how many requests came."""
+        free = self._settings.slots - len(self._running)
+        if free == 0:
+            return 0
+        called_at = boottime()
+        claims = await self._claims.claim(
+            self._lanes, limit=free, lease_seconds=self._settings.lease_seconds, held=self._leases.ids
+        )
+        for claim in claims:
+            lease = self._leases.add(claim, called_at)
+            task = group.create_task(self._work(lease), name=f"request-{claim.id}")
+            self._running[task] = lease
+            task.add_done_callback(self._slot_freed)
+        self._judge_wakeup(claims)
+        return len(claims)
+
+    def _slot_freed(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._wake.set()
+
+    async def _wait_for_work(self) -> Literal["wake-up", "sweep"]:
+        self._idle_since = monotonic()
+        try:
+            async with asyncio.timeout(self._seconds_to_sweep()):
+                await self._wake.wait()
+        except TimeoutError:
+            return "sweep"
+        self._idle_since = None
+        return "wake-up"
+
+    def _seconds_to_sweep(self) -> float:
+        """Until the next sweep: sooner without Realtime and when a row or lease falls due; jittered."""
+        listening = self._wakeup is not None and self._wakeup.healthy
+        pause = self._settings.sweep_seconds if listening else self._settings.sweep_degraded_seconds
+        pause *= random.uniform(0.8, 1.0)  # noqa: S311 - spreads the load of many workers, no secret
+        return pause if self._due_seconds is None else min(pause, max(MIN_SWEEP_SECONDS, self._due_seconds))
+
+    async def _sweep(self) -> None:
+        sweep = await self._claims.maintain(
+            name=self._settings.worker_name, lanes=self._lanes, slots=self._settings.slots
+        )
+        self._due_seconds = sweep.next_due_seconds
+
+    def _judge_wakeup(self, claims: list[Claim]) -> None:
+        """A row that lay queued while this worker was idle and listening was never announced."""
+        idle_since, self._idle_since = self._idle_since, None
+        if self._wakeup is None or idle_since is None:
+            return
+        idle_seconds = monotonic() - idle_since
+        missed = [claim for claim in claims if MISSED_AFTER_SECONDS < claim.queued_seconds < idle_seconds]
+        if missed:
+            log.warning(logs.SWEEP_MISSED, requests=len(missed))
+            self._wakeup.missed(max(claim.queued_seconds for claim in missed))
+
+    async def _wait_out(self, error: CodedError, failures: int) -> None:
+        """After a failed call: wait with backoff, but not longer than until the drain."""
+        if isinstance(error, Fatal):
+            raise error
+        self._health.become("broken" if isinstance(error, Permanent) else "degraded", error.message)
+        wished = error.retry_after_seconds if isinstance(error, Transient) else None
+        pause = wished or full_jitter_seconds(failures, first=0.5, cap=CLAIM_RETRY_CAP_SECONDS)
+        log.warning(logs.CALL_FAILED, error_code=error.code, error=error.message, retry_seconds=round(pause, 1))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._draining.wait(), pause)
+
+    def _show_condition(self) -> None:
+        if self._wakeup is None or self._wakeup.healthy:
+            self._health.become("ready")
+        else:
+            self._health.become("degraded", "Realtime is down; requests are found by polling.")
+
+    # One request
+
+    async def _work(self, lease: Lease) -> None:
+        claim = lease.claim
+        with structlog.contextvars.bound_contextvars(request_id=str(claim.id), attempt=claim.attempt):
+            log.info(logs.CLAIMED, media_kind=claim.media_kind, detector=claim.detector, reoffered=claim.reoffered)
+            try:
+                finish = await self._outcome(lease)
+                answer = await self._outcomes.write(claim, finish)
+                self._log_answer(finish, answer)
+                if answer.due_in_seconds is not None:
+                    asyncio.get_running_loop().call_later(answer.due_in_seconds, self._wake.set)
+            except LeaseLost:
+                log.warning(logs.LEASE_LOST, stage=lease.stage)
+            finally:
+                self._progress.forget(claim)
+                self._leases.remove(lease)
+
+    async def _outcome(self, lease: Lease) -> Finish:
+        """Answer the request, or say what its error means; the one place where that is decided."""
+        try:
+            with lease.guard():
+                if lease.claim.cancel_requested:
+                    raise Cancelled
+                return await self._pipeline.analyze(lease)
+        except LeaseLost:
+            raise
+        except SentinelError as error:
+            return finish_for(error, lease)
+        except Exception:
+            # The boundary of one request: a bug here must not take the other requests down.
+            log.exception(logs.CRASHED, stage=lease.stage)
+            return finish_for(Transient("internal_error", "The analysis failed because of a fault in the worker."), lease)
+
+    def _log_answer(self, finish: Finish, answer: Answer) -> None:
+        event = logs.OUTCOMES.get(answer.status, logs.LEASE_LOST)
+        log.info(event, outcome=finish.outcome, status=answer.status, error_code=finish.error_code,
+                 error=finish.error_message, verdict=(finish.result or {}).get("verdict"))
+
+    # The end
+
+    async def _drain(self) -> None:
+        self._health.become("draining")
+        if not self._running:
+            return
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        try:
+            async with asyncio.timeout(self._settings.drain_seconds):
+                while self._running and not hurry.done():
+                    await asyncio.wait([hurry, *self._running], return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            log.warning(logs.DRAIN_EXPIRED, running=len(self._running))
+        finally:
+            hurry.cancel()
+        for lease in self._running.values():
+            lease.end(Released())
+        if self._running:
+            await asyncio.wait(list(self._running), timeout=RELEASE_SECONDS)
+        for task in self._running:
+            task.cancel()
+
+
+def finish_for(error: SentinelError, lease: Lease) -> Finish:
+    """What `error` means for the request."""
+    match error:
+        case Cancelled():
+            return Finish("cancelled", stage=lease.stage)
+        case Released():
+            return Finish("released", stage=lease.stage)
+        case Transient():
+            outcome: Outcome = "retry"
+        case CodedError():
+            outcome = "failed"
+        case _:
+            raise error
+    return Finish(
+        outcome,
+        stage=lease.stage,
+        error_code=error.code,
+        error_message=error.message,
+        error_params=error.params,
+        error_detail={"class": type(error).__name__.lower(), "cause": repr(error.__cause__) if error.__cause__ else None},
+        delay_seconds=error.retry_after_seconds if isinstance(error, Transient) else None,
+    )
