@@ -34,7 +34,7 @@ SPANS: Mapping[Stage, tuple[float, float]] = {
 }
 """Which part of the whole request's progress, in percent, each stage covers."""
 
-log = structlog.get_logger()
+SERVED_KINDS: tuple[MediaKind, ...] = ("video", "auto")
 
 
 @dataclass
@@ -69,10 +69,106 @@ class Pipeline:
                     facts = await child.probe()
                 windows = plan_windows(facts.duration_seconds, facts.frames_per_second, scorer.spec.window_policy)
                 async with self._stage(lease, "analyzing", limits.analyze_deadline_seconds, timings):
-                    logits = await self._score(claim, child, scorer, windows, facts)
-                judgement = judge(windows, logits, facts.duration_seconds, scorer.spec.rule)
+                    scored = await self._score(claim, child, scorer, windows, facts)
+                judgement = judge(scored, facts.duration_seconds, scorer.spec.rule)
                 async with self._stage(lease, "deriving", limits.derive_deadline_seconds, timings):
                     derived = await self._derive(lease, child, facts, judgement)
-        return Finish(
-            "succeeded", stage="finishing", result=result.document(scorer, facts, fetched, judgement, derived, timings)
+        evidence = result.document(scorer, facts, fetched, judgement, derived, timings.seconds)
+        return Finish("succeeded", stage="finishing", result=evidence)
+
+    def _scorer_for(self, claim: Claim) -> Scorer:
+        if claim.storage_path is None:
+            raise Permanent("source_not_supported", "This worker does not fetch URLs yet: upload the file instead.")
+        key = claim.detector or self.settings.detector
+        if key not in self.scorers or claim.media_kind not in SERVED_KINDS:
+            raise Permanent(
+                "detector_unavailable",
+                f"No detector '{key}' for {claim.media_kind} runs here.",
+                params={"detector": key, "media_kind": claim.media_kind},
+            )
+        return self.scorers[key]
+
+    @property
+    def lanes(self) -> list[str]:
+        """The lanes of the queue that this worker can serve."""
+        return [f"{kind}/{key}" for kind in SERVED_KINDS for key in ("default", *self.scorers)]
+
+    @asynccontextmanager
+    async def _stage(
+        self, lease: Lease, stage: Stage, limit_seconds: float, timings: "Timings"
+    ) -> AsyncIterator[None]:
+        self._report(lease.claim, stage, 0.0)
+        async with lease.enter(stage, limit_seconds):
+            with timings.measure(stage):
+                yield
+
+    def _report(self, claim: Claim, stage: Stage, fraction: float) -> None:
+        """Show that `fraction` (0 to 1) of `stage` is done."""
+        start, end = SPANS[stage]
+        self.progress.report(claim, stage, start + (end - start) * fraction)
+
+    async def _fetch(self, claim: Claim, directory: Path) -> storage.Fetched:
+        assert claim.storage_path is not None
+        return await storage.fetch(
+            self.http,
+            user_id=claim.user_id,
+            storage_path=claim.storage_path,
+            directory=directory,
+            limit_bytes=self.settings.media_max_bytes,
+            on_progress=lambda fraction: self._report(claim, "fetching", fraction),
         )
+
+    async def _score(
+        self, claim: Claim, child: Child, scorer: Scorer, windows: Sequence[Window], facts: MediaFacts
+    ) -> list[tuple[Window, float]]:
+        """One logit per window that could be decoded, in order of time; decoding and scoring overlap."""
+        scores: dict[Window, asyncio.Task[float]] = {}
+        done = 0
+
+        async def score(clip: Clip) -> float:
+            nonlocal done
+            logit = await scorer.score(clip)
+            done += 1
+            self._report(claim, "analyzing", done / len(windows))
+            return logit
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                async for clip in child.clips(windows, scorer.geometry(facts.frames_per_second)):
+                    scores[clip.window] = group.create_task(score(clip))
+        except* SentinelError as errors:
+            raise errors.exceptions[0] from None
+        if not scores:
+            raise Permanent("media_unreadable", "No part of the video could be decoded.")
+        return [(window, scores[window].result()) for window in windows if window in scores]
+
+    async def _derive(self, lease: Lease, child: Child, facts: MediaFacts, judgement: Judgement) -> dict[str, str]:
+        """Make and upload the thumbnail and the worst frame; returns their paths in the bucket `derived`."""
+        worst = judgement.worst_window
+        moments = {
+            "thumbnail": facts.duration_seconds / 2,
+            "worst_frame": (worst.start_seconds + worst.end_seconds) / 2,
+        }
+        names = [f"{name}.jpg" for name in moments]
+        files = await child.derive(at_seconds=list(moments.values()), names=names)
+        folder = f"{lease.claim.user_id}/{lease.claim.id}/{lease.claim.fence}"
+        for file in files:
+            lease.check()
+            await storage.upload(self.http, bucket="derived", path=f"{folder}/{file.name}", file=file)
+        return {file.stem: f"{folder}/{file.name}" for file in files}
+
+
+class Timings:
+    """Seconds spent in each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def measure(self, stage: Stage) -> Iterator[None]:
+        """Add the block's wall-clock time to `stage`."""
+        started = monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + monotonic() - started, 3)

@@ -77,16 +77,16 @@ class Decoder:
         relation = self._relations[cursor.integer(">I")]
         new: Row | None = None
         old: Row | None = None
+        whole: Row | None = None
         for marker, row in cursor.tuples(relation.columns):
             if marker == "N":
                 new = row
             elif marker == "K":
                 old = {name: value for name, value in row.items() if name in relation.key_columns}
             else:
-                old = row
-        if new is not None and old is not None:
-            # With replica identity full the old row knows the unchanged TOASTed columns.
-            new = {**{name: value for name, value in old.items() if name not in relation.key_columns}, **new}
+                old = whole = row
+        if new is not None and whole is not None:
+            new = whole | new  # the whole old row knows the unchanged TOASTed columns
         return Change(relation, kind, self._committed_at, new, old)
 
 

@@ -11,7 +11,7 @@ import json
 import select
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -104,11 +104,11 @@ def _is_alive(connection: Connection) -> bool:
 
 async def fetch_one(connection: Connection, query: str, parameters: list[Any]) -> TupleRow | None:
     """The first row of `query`, whose parameters are `$1`, `$2`, …; None when there is none."""
-    cursor = await connection.execute(cast(LiteralString, query), parameters)
+    cursor = await connection.execute(query.encode(), parameters)
     return await cursor.fetchone()
 
 
 async def fetch_all(connection: Connection, query: str, parameters: list[Any]) -> list[TupleRow]:
     """All rows of `query`, whose parameters are `$1`, `$2`, …."""
-    cursor = await connection.execute(cast(LiteralString, query), parameters)
+    cursor = await connection.execute(query.encode(), parameters)
     return await cursor.fetchall()

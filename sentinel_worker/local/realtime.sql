@@ -57,7 +57,7 @@ language sql set search_path = '' as $$
 $$;
 
 -- Which changes of one table each member of the audience receives, and in which form.
---   changes   [{i, type: INSERT|UPDATE|DELETE, at, new: {column: text}|null, old: {column: text}|null, large}]
+--   changes   [{i, type: INSERT|UPDATE|DELETE, at, new: {column: text}, old: {column: text}, large}]
 --   audience  [{i, role, claims, event, filters: [{column, op, value, negate}]}]
 -- One row per change and role that somebody receives: members are indexes into audience, data is the event.
 create or replace function _realtime.apply(relation regclass, changes jsonb, audience jsonb)
@@ -77,8 +77,13 @@ declare
   seen integer[];
   received jsonb;
 begin
+  if table_name is null then -- dropped since
+    return;
+  end if;
   changes := _realtime.with_old_keys(changes, keys);
-  for working_role in select distinct m ->> 'role' from jsonb_array_elements(audience) m loop
+  for working_role in select distinct m ->> 'role' from jsonb_array_elements(audience) m
+    where pg_catalog.to_regrole(m ->> 'role') is not null
+  loop
     readable := array(select a.attname::text from pg_catalog.pg_attribute a
       where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
         and pg_catalog.has_column_privilege(working_role, relation, a.attnum, 'SELECT') order by a.attnum);
@@ -99,7 +104,7 @@ end $$;
 create or replace function _realtime.with_old_keys(changes jsonb, keys text[]) returns jsonb
 language sql set search_path = '' as $$
   select coalesce(jsonb_agg(case
-    when c ->> 'type' = 'UPDATE' and jsonb_typeof(c -> 'old') is distinct from 'object'
+    when c ->> 'type' = 'UPDATE' and c -> 'old' = '{}'
     then c || jsonb_build_object('old', (select jsonb_object_agg(k, c -> 'new' -> k) from unnest(keys) k))
     else c end order by n), '[]')
   from jsonb_array_elements(changes) with ordinality t (c, n)
@@ -146,7 +151,7 @@ begin
     into seen using changes, member ->> 'event', refusal is not null;
   perform set_config('role', 'none', true);
   return coalesce(seen, '{}');
-exception when insufficient_privilege or invalid_parameter_value then
+exception when insufficient_privilege then
   -- A role that lost its rights sees nothing; it must not stop the others.
   perform set_config('role', 'none', true);
   return '{}';

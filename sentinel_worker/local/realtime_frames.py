@@ -70,8 +70,13 @@ class VersionOne:
             raise BadFrame("not JSON") from error
         if not isinstance(frame, dict):
             raise BadFrame("not an object")
-        return _frame(frame.get("join_ref"), frame.get("ref"), frame.get("topic"), frame.get("event"),
-                      frame.get("payload"))
+        return _frame(
+            frame.get("join_ref"),
+            frame.get("ref"),
+            frame.get("topic"),
+            frame.get("event"),
+            frame.get("payload"),
+        )
 
     def encode(self, topic: str, event: str, payload: str, ref: str | None, join_ref: str | None) -> str:
         return f'{{"ref":{dumps(ref)},"event":{dumps(event)},"payload":{payload},"topic":{dumps(topic)}}}'

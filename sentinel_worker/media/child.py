@@ -34,7 +34,13 @@ def warm_up() -> None:
 
 
 def run(
-    connection: socket.socket, parent: int, path: Path, directory: Path, limits: MediaLimits, *, allow_network: bool
+    connection: socket.socket,
+    parent: int,
+    path: Path,
+    directory: Path,
+    limits: MediaLimits,
+    *,
+    allow_network: bool,
 ) -> None:
     """Confine this process, then answer questions about the file at `path`."""
     session = _Session(connection, path, directory, limits)
@@ -64,12 +70,12 @@ class _Session:
             self.fail(error)
         except (BrokenPipeError, ConnectionResetError):
             raise
-        except Exception as error:  # noqa: BLE001 the last word of a child is an answer, not a traceback on a terminal
+        except Exception as error:  # noqa: BLE001 whatever failed, the worker is told
             if out_of_memory(error):
-                self.fail(Permanent("media_too_large", "Decoding this file needs more memory than is allowed."))
-                return
-            detail = traceback.format_exc()[-_MAX_DETAIL:]
-            self.say({"answer": "error", "class": "unexpected", "detail": detail})
+                self.fail(_too_costly())
+            else:
+                detail = traceback.format_exc()[-_MAX_DETAIL:]
+                self.say({"answer": "error", "class": "unexpected", "detail": detail})
 
     def _dispatch(self, question: Mapping[str, Any]) -> None:
         ask = question.get("ask")
@@ -92,14 +98,13 @@ class _Session:
 
     def _send_clips(self, media: OpenedMedia, question: Mapping[str, Any]) -> None:
         windows, geometry = protocol.read_clips_question(question)
-        positions = {window: index for index, window in enumerate(windows)}
         unreadable = 0
         for decoded in decode_clips(media, windows, geometry):
             unreadable += decoded.unreadable_frames
             frames = np.ascontiguousarray(decoded.clip.frames)
-            header = {"answer": "clip", "window": positions[decoded.clip.window], "shape": list(frames.shape)}
+            header = {"answer": "clip", "window": decoded.index, "shape": list(frames.shape)}
             self.say(header, frames.nbytes)
-            self._connection.sendall(frames)
+            self._connection.sendall(frames.data)
         self.say({"answer": "end", "unreadable_frames": unreadable})
 
     def say(self, message: Mapping[str, Any], payload_bytes: int = 0) -> None:
@@ -107,3 +112,7 @@ class _Session:
 
     def fail(self, error: CodedError) -> None:
         self.say(protocol.error_answer(error))
+
+
+def _too_costly() -> Permanent:
+    return Permanent("media_too_large", "Decoding this file needs more memory than is allowed.")

@@ -7,7 +7,7 @@ clips from here, so that training and production see the same pixels.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -36,7 +36,9 @@ class DecodedClip:
     unreadable_frames: int
 
 
-def decode_clips(media: OpenedMedia, windows: Sequence[Window], geometry: ClipGeometry) -> Iterator[DecodedClip]:
+def decode_clips(
+    media: OpenedMedia, windows: Sequence[Window], geometry: ClipGeometry
+) -> Iterator[DecodedClip]:
     """Decode the clip of every window, in one pass forward over the file.
 
     Clips come when their last frame is decoded, so windows that are sorted and equally long come in order;
@@ -66,39 +68,106 @@ def decode_clips(media: OpenedMedia, windows: Sequence[Window], geometry: ClipGe
         raise Permanent("media_unreadable", "The video's pictures are damaged and cannot be decoded.")
 
 
+class _Pending:
+    """A clip under way; its buffer is made with its first frame."""
+
+    def __init__(self, index: int, window: Window, geometry: ClipGeometry) -> None:
+        self._index = index
+        self._window = window
+        self._shape = (geometry.frames, 3, geometry.crop_height, geometry.crop_width)
+        self._frames: npt.NDArray[np.uint8] | None = None
+        self._readable = np.zeros(geometry.frames, dtype=bool)
+        self._missing = geometry.frames
+
+    def put(self, position: int, frame: Tensor | None) -> None:
+        if self._frames is None:
+            self._frames = np.zeros(self._shape, dtype=np.uint8)
+        self._missing -= 1
+        if frame is not None:
+            self._frames[position] = frame.numpy()
+            self._readable[position] = True
+
+    @property
+    def is_complete(self) -> bool:
+        return self._missing == 0
+
+    def finish(self) -> DecodedClip | None:
+        """The clip with its holes filled, None when too many; the buffer is given away."""
+        frames, self._frames = self._frames, None
+        assert frames is not None
+        good = np.flatnonzero(self._readable)
+        holes = len(frames) - len(good)
+        if holes > _MAX_UNREADABLE_SHARE * len(frames):
+            return None
+        for hole in np.flatnonzero(~self._readable):
+            before = good[good < hole]
+            frames[hole] = frames[before[-1] if before.size else good[0]]
+        return DecodedClip(self._index, Clip(self._window, frames), holes)
+
+
 class _Frames:
     """Resized frames by time; the last one is kept, because neighbours in time are often the same frame."""
 
     def __init__(self, media: OpenedMedia, geometry: ClipGeometry) -> None:
-        self._decoder = media.decoder
-        self._begin = media.begin_seconds
+        self._media = media
         self._geometry = geometry
-        self._shown = (0.0, 0.0)
+        self._start_seconds = self._end_seconds = 0.0
         self._kept: Tensor | None = None
 
     def at(self, seconds: float) -> Tensor | None:
         """The frame on screen `seconds` after the first frame, or None when it is damaged."""
-        start, end = self._shown
-        if not start <= seconds < end:
-            self._kept = None
-            full = read_frame(self._decoder, self._begin + seconds)
-            if full is None:
-                self._shown = (seconds, seconds)
+        if not self._start_seconds <= seconds < self._end_seconds:
+            found = read_frame(self._media, seconds)
+            if found is None:
                 return None
-            frame, start, end = full
+            frame, self._start_seconds, self._end_seconds = found
             self._kept = resize_frame(frame, self._geometry)
-            self._shown = (start - self._begin, end - self._begin)
         return self._kept
 
 
-def read_frame(decoder: object, seconds: float) -> tuple[Tensor, float, float] | None:
-    """The uint8 RGB frame [3, H, W] on screen at the container's time `seconds`, and from when to when.
+def read_frame(media: OpenedMedia, seconds: float) -> tuple[Tensor, float, float] | None:
+    """The uint8 RGB frame [3, H, W] on screen `seconds` after the first frame, and from when to when it is.
 
-    A time outside the track takes its first or last frame. None when the frame cannot be decoded.
+    Before the first and after the last frame, that frame. None when the frame is damaged.
     """
-    raise NotImplementedError
+    decoder, begin = media.decoder, media.begin_seconds
+    end = decoder.metadata.end_stream_seconds
+    assert end is not None
+    try:
+        if begin <= begin + seconds < end:
+            # One at a time: the batch calls hold every full frame. This one looks the time up in the scan's
+            # index, while get_frame_played_at misses frames that stay longer than their packet says.
+            shown = decoder.get_frames_played_at([begin + seconds])
+            frame = shown.data[0]
+            start, length = float(shown.pts_seconds[0]), float(shown.duration_seconds[0])
+        else:
+            last = decoder.get_frame_at(-1 if seconds > 0 else 0)
+            frame, start, length = last.data, last.pts_seconds, last.duration_seconds
+    except (RuntimeError, IndexError) as error:
+        if out_of_memory(error):
+            raise
+        return None
+    return frame, start - begin, start - begin + length
 
 
 def resize_frame(frame: Tensor, geometry: ClipGeometry) -> Tensor:
     """Resize and centre-crop a uint8 frame [3, H, W] to [3, crop_height, crop_width], as Pillow would."""
-    raise NotImplementedError
+    height, width = frame.shape[-2:]
+    if geometry.resize_mode == "squash":
+        new_height, new_width = geometry.resize_height, geometry.resize_width
+    else:
+        edge, shorter = geometry.resize_height, min(height, width)
+        new_height, new_width = edge * height // shorter, edge * width // shorter
+    if (new_height, new_width) != (height, width):
+        frame = torch.nn.functional.interpolate(
+            frame[None], size=(new_height, new_width), mode=geometry.resample, antialias=True
+        )[0]
+    top, left = (new_height - geometry.crop_height) // 2, (new_width - geometry.crop_width) // 2
+    return frame[:, top : top + geometry.crop_height, left : left + geometry.crop_width]
+
+
+def _check(geometry: ClipGeometry) -> None:
+    if geometry.crop_height > geometry.resize_height or geometry.crop_width > geometry.resize_width:
+        raise ValueError("the crop of a clip is not larger than its resized frames")
+    if geometry.resize_mode == "shortest_edge" and geometry.resize_height != geometry.resize_width:
+        raise ValueError("the shortest edge has one length")

@@ -11,8 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from torchcodec._core import ContainerMetadata, get_container_metadata, get_container_metadata_from_header
-from torchcodec.decoders import VideoDecoder
+# The public API names neither the audio track nor the number of streams; torchcodec is pinned to one minor.
+from torchcodec._core._metadata import (
+    ContainerMetadata,
+    get_container_metadata,
+    get_container_metadata_from_header,
+)
+from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 
 from sentinel_worker.errors import Permanent
 from sentinel_worker.media.facts import MediaLimits
@@ -50,7 +55,9 @@ def open_media(path: Path, limits: MediaLimits) -> OpenedMedia:
         raise ValueError("the path of a media file is absolute and without patterns")
     container, size = _sniff_file(path)
     if size > limits.max_bytes:
-        raise _too_large(f"The file has {size} bytes; at most {limits.max_bytes} are allowed.", limits.max_bytes)
+        raise _too_large(
+            f"The file has {size} bytes; at most {limits.max_bytes} are allowed.", limits.max_bytes
+        )
     header = _read_header(path, container)
     facts = _check_header(header, container, size, limits)
     decoder = _scan(path)
@@ -101,7 +108,7 @@ def has_index(path: Path) -> bool:
                 length = end - position
             if kind == b"moov":
                 return position + length <= end
-            if length < 8:
+            if length < len(box[:8]):
                 return False
             position += length
     return False
@@ -132,8 +139,9 @@ def _check_header(header: ContainerMetadata, container: str, size: int, limits: 
             limits.max_pixels,
         )
     return ProbedFacts(
-        container=container, duration_seconds=0.0, size_bytes=size, has_video=True, has_audio=audio is not None,
-        video_codec=video.codec, audio_codec=audio.codec if audio else None, width=width, height=height,
+        container=container, duration_seconds=0.0, size_bytes=size, width=width, height=height,
+        has_video=True, video_codec=video.codec,
+        has_audio=audio is not None, audio_codec=audio.codec if audio else None,
     )
 
 
@@ -156,7 +164,8 @@ def _check_content(
     frames, begin, end = found.num_frames or 0, found.begin_stream_seconds, found.end_stream_seconds
     if frames == 0 or begin is None or end is None:
         raise Permanent("no_frames", "The video track holds no frames.")
-    rate = found.average_fps or found.average_fps_from_header or 0.0
+    begin, end = float(begin), float(end)
+    rate = float(found.average_fps or found.average_fps_from_header or 0)
     if not _sane(begin, end, rate):
         raise Permanent("media_unreadable", "The video's time stamps are damaged.")
     # A still has no display time; it counts as one frame of its rate.
@@ -170,7 +179,7 @@ def _check_content(
         )
     if rate > limits.max_frames_per_second and frames > 1:
         raise _too_large(
-            f"The video has {rate:.0f} frames per second; at most {limits.max_frames_per_second:g} are allowed.",
+            f"The video has {rate:.0f} frames a second; at most {limits.max_frames_per_second:g} may be.",
             limits.max_frames_per_second,
         )
     known = replace(
@@ -192,7 +201,8 @@ def _is_cut(decoder: VideoDecoder, header: ContainerMetadata) -> bool:
     if promised is None:
         return False
     # The scan measured every track; the longest one decides.
-    lengths = [stream.duration_seconds or 0.0 for stream in get_container_metadata(decoder._decoder).streams]  # noqa: SLF001
+    tracks = get_container_metadata(decoder._decoder).streams
+    lengths = [track.duration_seconds or 0.0 for track in tracks]
     return promised - max(lengths, default=0.0) > max(_CUT_SECONDS, _CUT_SHARE * promised)
 
 

@@ -32,7 +32,12 @@ DERIVED_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}\.jpg")
 
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MAX_SENTENCE: Final = 500
-_CLASSES: Final[dict[str, type[CodedError]]] = {"permanent": Permanent, "transient": Transient, "fatal": Fatal}
+_CLASSES: Final[dict[str, type[CodedError]]] = {
+    "permanent": Permanent, "transient": Transient, "fatal": Fatal,
+}
+_JSON_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "str": (str,), "str | None": (str, type(None)), "bool": (bool,), "int": (int,), "float": (int, float),
+}
 
 
 class ProtocolError(Exception):
@@ -43,7 +48,7 @@ class ProtocolError(Exception):
 class ProbedFacts(MediaFacts):
     """The facts with what only a scan of every packet tells.
 
-    `truncated`: the file ends before the length that its header promises; the times are those of what is there.
+    `truncated`: the file ends before the length that its header promises; the times are of what is there.
     """
 
     frame_count: int = 0
@@ -105,7 +110,9 @@ def read_clips_question(message: Mapping[str, Any]) -> tuple[list[Window], ClipG
     return [Window(*span) for span in message["windows"]], ClipGeometry(**message["geometry"])
 
 
-def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits, *, allow_network: bool) -> bytes:
+def fork_request(
+    number: int, path: Path, directory: Path, limits: MediaLimits, *, allow_network: bool
+) -> bytes:
     """What the zygote is told when it must fork a child; the child's socket travels with it."""
     return json.dumps({
         "fork": number, "path": str(path), "directory": str(directory), "limits": asdict(limits),
@@ -116,9 +123,8 @@ def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits, 
 def error_answer(error: CodedError) -> dict[str, Any]:
     """How a child reports one of this package's errors."""
     kind = next(name for name, cls in _CLASSES.items() if isinstance(error, cls))
-    return {
-        "answer": "error", "class": kind, "code": error.code, "message": error.message, "params": error.params,
-    }
+    described = {"code": error.code, "message": error.message, "params": error.params}
+    return {"answer": "error", "class": kind, **described}
 
 
 def read_error(message: Mapping[str, Any]) -> CodedError:
@@ -136,11 +142,10 @@ def read_facts(message: Mapping[str, Any]) -> ProbedFacts:
     values = message.get("facts")
     if not isinstance(values, dict):
         raise ProtocolError("facts that are not an object")
-    plain = {"str": str, "str | None": (str, type(None)), "bool": bool, "int": int, "float": (int, float)}
     for field in fields(ProbedFacts):
         value = values.get(field.name)
-        expected = plain[str(field.type)]
-        right_type = isinstance(value, expected) and (expected is bool or not isinstance(value, bool))
+        expected = _JSON_TYPES[str(field.type)]
+        right_type = isinstance(value, expected) and (bool in expected or not isinstance(value, bool))
         if not right_type or (isinstance(value, float) and not math.isfinite(value)):
             raise ProtocolError(f"facts without a usable {field.name}")
         if isinstance(value, str) and len(value) > _MAX_SENTENCE:

@@ -60,7 +60,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def _limit_resources(limits: MediaLimits) -> str:
-    """RLIMIT_NPROC is left out: it counts all processes of the user, and the system call filter forbids forks."""
+    """RLIMIT_NPROC is left out: it counts all processes of the user; the system call filter forbids forks."""
     for name, soft, hard in (
         (resource.RLIMIT_AS, limits.max_memory_bytes, limits.max_memory_bytes),
         (resource.RLIMIT_CPU, limits.max_cpu_seconds, limits.max_cpu_seconds + 1),
@@ -69,14 +69,14 @@ def _limit_resources(limits: MediaLimits) -> str:
         (resource.RLIMIT_CORE, 0, 0),
     ):
         ceiling = resource.getrlimit(name)[1]
-        if ceiling != resource.RLIM_INFINITY:
-            soft, hard = min(soft, ceiling), min(hard, ceiling)
-        resource.setrlimit(name, (soft, hard))
+        if ceiling == resource.RLIM_INFINITY:
+            ceiling = hard
+        resource.setrlimit(name, (min(soft, ceiling), min(hard, ceiling)))
     return "resource_limits"
 
 
 def _enter_namespaces() -> list[str]:
-    """A user namespace also hides the worker's environment: `/proc/<pid>/environ` needs its owner's rights."""
+    """A user namespace also hides the worker's environment: another's `/proc/<pid>/environ` is refused."""
     user, group = os.geteuid(), os.getegid()
     if _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC) == 0:
         _map_identity(user, group)

@@ -4,6 +4,8 @@ The decoder library would follow playlists, manifests and concat scripts to othe
 nothing reaches it that does not start like a media container. Pure: no file is opened here.
 """
 
+# ruff: noqa: PLR2004 the numbers are those of the formats
+
 from __future__ import annotations
 
 from typing import Final
@@ -55,10 +57,10 @@ def sniff(head: bytes, after_tag: bytes = b"") -> str:
         raise Permanent("media_empty", "The file is empty.")
     if tag_length(head):
         return _behind_tag(after_tag)
-    found = _magic(head) or _iso(head) or _ebml(head) or _bitmap(head) or _transport(head) or _audio_frame(head)
-    if found is None:
-        raise _refusal(head)
-    return found
+    for announced in (_magic, _iso, _ebml, _bitmap, _transport, _audio_frame):
+        if (found := announced(head)) is not None:
+            return found
+    raise _refusal(head)
 
 
 def tag_length(head: bytes) -> int:
@@ -148,9 +150,13 @@ def _describe(head: bytes) -> str:
         if text.startswith(start):
             return name
     if text.startswith("<"):
-        return next((name for mark, name in _REFUSED_TEXT if mark.startswith("<") and mark in text), "an XML text")
+        marks = (name for mark, name in _REFUSED_TEXT if mark.startswith("<") and mark in text)
+        return next(marks, "an XML text")
     return "a text" if _is_text(head) else "an unknown format"
 
 
 def _is_text(head: bytes) -> bool:
-    return bool(head) and not any(byte < 0x20 and byte not in b"\t\n\r\f" for byte in head)
+    # A character may be cut in two at the end of the head.
+    readable = head.decode("utf-8", "ignore").encode()
+    controls = any(byte < 0x20 and byte not in b"\t\n\r\f" for byte in head)
+    return len(head) - len(readable) < 4 and bool(readable) and not controls

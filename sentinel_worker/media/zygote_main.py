@@ -14,7 +14,6 @@ import os
 import selectors
 import signal
 import socket
-import sys
 import traceback
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -112,7 +111,8 @@ class _Zygote:
             if pid == 0:
                 return
             number = self._numbers.pop(pid)
-            _tell(self._control, {"event": "exited", "number": number, "code": os.waitstatus_to_exitcode(status)})
+            code = os.waitstatus_to_exitcode(status)
+            _tell(self._control, {"event": "exited", "number": number, "code": code})
 
     def _end_children(self) -> None:
         for pid in self._numbers:
@@ -141,7 +141,6 @@ def _become_child(order: dict[str, Any], session_fd: int, zygote: int) -> NoRetu
         )
         code = 0
     finally:
-        sys.stderr = None  # type: ignore[assignment]
         os._exit(code)
 
 

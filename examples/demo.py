@@ -1,0 +1,173 @@
+"""`make demo`: a local Supabase, a worker, three real clips and three tampered ones, six verdicts.
+
+What a frontend does with supabase-js is done here with supabase-py: sign in, upload, insert, watch.
+"""
+
+import asyncio
+import sys
+import uuid
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from realtime import RealtimePostgresChangesListenEvent
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from supabase import AsyncClient, acreate_client
+
+from sentinel_worker.detectors import registry
+from sentinel_worker.local import samples
+from sentinel_worker.local.dev import WorkerProcess, worker_environment
+from sentinel_worker.local.stack import Stack
+
+FOLDER = Path(".sentinel/demo")
+LIMIT_SECONDS = 300
+LOOK_AGAIN_SECONDS = 2.0
+FINAL = {"succeeded", "failed", "cancelled"}
+
+console = Console()
+
+
+@dataclass
+class Watched:
+    """One clip on its way, as its owner sees the row."""
+
+    path: Path
+    expected: str
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    inserted_at: float = 0.0
+    seconds: float = 0.0
+    row: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def done(self) -> bool:
+        return self.row.get("status") in FINAL
+
+    @property
+    def right(self) -> bool:
+        return self.row.get("verdict") == self.expected
+
+    def see(self, row: dict[str, Any]) -> None:
+        """Take in a newer version of the row."""
+        if not self.done:
+            self.row |= row
+            self.seconds = monotonic() - self.inserted_at
+
+
+async def main() -> int:
+    """Run the demo; returns the exit status."""
+    async with AsyncExitStack() as running:
+        with console.status("starting PostgreSQL and the gateway"):
+            stack = await running.enter_async_context(Stack(FOLDER / "supabase", port=0))
+        environment = worker_environment(stack, {"SENTINEL_LOG_LEVEL": "info"})
+        log = FOLDER / "worker.log"
+        worker = await running.enter_async_context(WorkerProcess(environment, log=log))
+        console.print(f"local Supabase at {stack.url}, worker is process {worker.pid} (log: {log})")
+        with console.status("preparing the clips"):
+            clips = [Watched(*clip) for clip in await asyncio.to_thread(samples.make, FOLDER / "clips")]
+        client = await sign_in(stack)
+        try:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                await ask(client, clips)
+        except TimeoutError:
+            console.print(f"[red]no answer in {LIMIT_SECONDS} s[/red]; the worker's log is {log}")
+        finally:
+            await client.realtime.close()
+    console.print(verdicts(clips))
+    console.print(f"[yellow]{registry.DETECTORS['demo'].notice}[/yellow]")
+    right = sum(clip.right for clip in clips)
+    console.print(f"{right} of {len(clips)} verdicts right")
+    return 0 if right == len(clips) else 1
+
+
+async def sign_in(stack: Stack) -> AsyncClient:
+    """A new user each time, as the frontend's sign-up makes one."""
+    client = await acreate_client(stack.url, stack.publishable_key)
+    credentials = {"email": f"demo-{uuid.uuid4().hex[:12]}@example.com", "password": uuid.uuid4().hex}
+    await client.auth.sign_up(credentials)
+    await client.auth.sign_in_with_password(credentials)
+    return client
+
+
+async def ask(client: AsyncClient, clips: Sequence[Watched]) -> None:
+    """Upload and insert every clip, then show its row until it is final."""
+    session = await client.auth.get_session()
+    assert session is not None
+    by_id = {clip.id: clip for clip in clips}
+    changed = asyncio.Event()
+
+    def on_update(payload: dict[str, Any]) -> None:
+        row = payload["data"]["record"]
+        if row.get("id") in by_id:
+            by_id[row["id"]].see(row)
+            changed.set()
+
+    await client.realtime.set_auth(session.access_token)
+    channel = client.channel(f"requests-{uuid.uuid4().hex}")
+    channel.on_postgres_changes(
+        RealtimePostgresChangesListenEvent.Update, callback=on_update, table="analysis_requests", schema="public"
+    )
+    await channel.subscribe()
+    for clip in clips:
+        path = f"{session.user.id}/{clip.id}.mp4"
+        await client.storage.from_("media").upload(path, clip.path, {"content-type": "video/mp4"})
+        clip.inserted_at = monotonic()
+        await client.table("analysis_requests").insert({"id": clip.id, "storage_path": path}).execute()
+    with Live(console=console, refresh_per_second=8) as live:
+        while True:
+            live.update(progress(clips))
+            if all(clip.done for clip in clips):
+                break
+            await look_or_wait(client, by_id, changed)
+    answer = await client.table("analysis_results").select("*").in_("request_id", list(by_id)).execute()
+    for row in answer.data:
+        by_id[row["request_id"]].result = row
+
+
+async def look_or_wait(client: AsyncClient, by_id: dict[str, Watched], changed: asyncio.Event) -> None:
+    """Wait for an UPDATE; Realtime may lose some, so look at the rows when it has been quiet."""
+    try:
+        async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+            await changed.wait()
+        changed.clear()
+    except TimeoutError:
+        answer = await client.table("analysis_requests").select("*").in_("id", list(by_id)).execute()
+        for row in answer.data:
+            by_id[row["id"]].see(row)
+
+
+def progress(clips: Sequence[Watched]) -> Table:
+    """One line a clip, for the time of the work."""
+    table = Table.grid(padding=(0, 2))
+    for clip in clips:
+        percent = 100 if clip.done else clip.row.get("progress") or 0
+        said = clip.row.get("stage") or clip.row.get("status") or "queued"
+        table.add_row(clip.path.name, ProgressBar(total=100, completed=percent, width=30), f"{percent:3d} %", said)
+    return table
+
+
+def verdicts(clips: Sequence[Watched]) -> Table:
+    """What came of each clip."""
+    table = Table("file", "verdict", "P(fake)", "windows", "seconds", "worker", "")
+    for clip in clips:
+        probability = clip.row.get("fake_probability")
+        table.add_row(
+            clip.path.name,
+            str(clip.row.get("verdict") or clip.row.get("error_code") or clip.row.get("status") or "no answer"),
+            f"{probability:.3f}" if probability is not None else "",
+            str(len(clip.result.get("timeline") or [])),
+            f"{clip.seconds:.1f}",
+            str(clip.result.get("worker") or "")[:8],
+            "[green]right[/green]" if clip.right else f"[red]expected {clip.expected}[/red]",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

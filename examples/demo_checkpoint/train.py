@@ -1,0 +1,185 @@
+"""Train the demo checkpoint: `python -m examples.demo_checkpoint.train OUT [--pairs N] [--steps N] …`.
+
+Deterministic on one machine type: one thread, fixed seeds, single-threaded encodes. It is run by hand and
+its result is committed; what counts is the measurement of the committed file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers import VideoMAEForVideoClassification
+
+from .dataset import EDGE, Pairs, generate
+from .model import WINDOW, TokenHead, make_model
+from .sources import OPENCV_DOC
+
+TRAIN_SEED, VALIDATION_SEED = 100, 200
+_MEAN, _STD = 0.5, 0.5
+_MASK_POSITIVE_WEIGHT = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Hyperparameters; a batch holds `pairs_per_batch` clean and as many tampered windows."""
+
+    steps: int
+    pairs_per_batch: int = 8
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.05
+    warm_up: int = 100
+    label_smoothing: float = 0.02
+    seed: int = 0
+
+
+def train(pairs: Pairs, validation: Pairs, recipe: Recipe) -> VideoMAEForVideoClassification:
+    """Train from scratch; prints the loss and the validation accuracy as it goes."""
+    model = make_model(recipe.seed)
+    head = TokenHead(model.config.hidden_size)
+    parameters = [*model.parameters(), *head.parameters()]
+    optimiser = torch.optim.AdamW(
+        parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.99)
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, recipe))
+    rng = np.random.default_rng(recipe.seed)
+    started = time.monotonic()
+    for step in range(recipe.steps):
+        model.train()
+        loss = _loss(model, head, *_batch(rng, pairs, recipe.pairs_per_batch), recipe.label_smoothing)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        schedule.step()
+        if step % 250 == 249 or step + 1 == recipe.steps:
+            accuracy = validate(model, validation)
+            print(f"{step + 1} {time.monotonic() - started:.0f}s loss {loss.item():.3f} validation {accuracy:.3f}")
+    return model
+
+
+def _rate(step: int, recipe: Recipe) -> float:
+    if step < recipe.warm_up:
+        return (step + 1) / recipe.warm_up
+    done = (step - recipe.warm_up) / max(1, recipe.steps - recipe.warm_up)
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _batch(rng: np.random.Generator, pairs: Pairs, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Windows [2 * count, T, 3, H, W] in 0..1, clean then tampered, labels, and masks [2 * count, 8, 8].
+
+    A pair shares its window, flip, direction of time, order of channels, gain and offset.
+    """
+    windows, masks = [], []
+    for index in rng.integers(0, len(pairs.clips), count):
+        start = int(rng.integers(0, pairs.clips.shape[2] - WINDOW + 1))
+        window = torch.from_numpy(pairs.clips[index, :, start : start + WINDOW].astype(np.float32) / 255)
+        mask = torch.from_numpy(pairs.masks[index].astype(np.float32))
+        if rng.random() < 0.5:
+            window, mask = window.flip(-1), mask.flip(-1)
+        if rng.random() < 0.2:
+            window, mask = window.flip(-2), mask.flip(-2)
+        if rng.random() < 0.5:
+            window = window.flip(1)
+        if rng.random() < 0.5:
+            window = window[:, :, torch.from_numpy(rng.permutation(3))]
+        gain, offset = float(rng.uniform(0.75, 1.2)), float(rng.uniform(-0.12, 0.12))
+        windows.append((window * gain + offset).clamp(0, 1))
+        masks.append(mask)
+    stacked = torch.stack(windows)
+    region = torch.stack(masks)
+    labels = torch.cat([torch.zeros(count), torch.ones(count)]).long()
+    return (
+        torch.cat([stacked[:, 0], stacked[:, 1]]),
+        labels,
+        torch.cat([torch.zeros_like(region), region]),
+    )
+
+
+def _loss(
+    model: VideoMAEForVideoClassification,
+    head: TokenHead,
+    windows: torch.Tensor,
+    labels: torch.Tensor,
+    masks: torch.Tensor,
+    label_smoothing: float,
+) -> torch.Tensor:
+    tokens = model.videomae((windows - _MEAN) / _STD).last_hidden_state
+    assert model.fc_norm is not None
+    logits = model.classifier(model.fc_norm(tokens.mean(1)))
+    times = tokens.shape[1] // masks[0].numel()
+    target = masks.flatten(1).repeat(1, times)
+    weight = torch.tensor(_MASK_POSITIVE_WEIGHT)
+    located = functional.binary_cross_entropy_with_logits(head(tokens), target, pos_weight=weight)
+    return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing) + located
+
+
+@torch.inference_mode()
+def validate(model: VideoMAEForVideoClassification, pairs: Pairs) -> float:
+    """Accuracy of the mean of three windows."""
+    model.eval()
+    length = pairs.clips.shape[2]
+    starts = [0, (length - WINDOW) // 2, length - WINDOW]
+    right = 0
+    for clips in np.array_split(pairs.clips, max(1, len(pairs.clips) // 16)):
+        flat = torch.from_numpy(clips.astype(np.float32) / 255).flatten(0, 1)
+        odds = torch.zeros(len(flat))
+        for start in starts:
+            logits = model((flat[:, start : start + WINDOW] - _MEAN) / _STD).logits
+            odds += logits[:, 1] - logits[:, 0]
+        answers = (odds > 0).view(-1, 2)
+        right += int((~answers[:, 0]).sum() + answers[:, 1].sum())
+    return right / (2 * len(pairs.clips))
+
+
+def save(model: VideoMAEForVideoClassification, folder: Path) -> None:
+    """Write config.json, model.safetensors and preprocessor_config.json as the hub's checkpoints have them."""
+    model.save_pretrained(folder)
+    preprocessing = {
+        "image_processor_type": "VideoMAEImageProcessor",
+        "do_resize": True,
+        "size": {"height": EDGE, "width": EDGE},
+        "resample": 2,
+        "do_center_crop": False,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [_MEAN] * 3,
+        "image_std": [_STD] * 3,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing, indent=2) + "\n")
+
+
+def main() -> None:
+    """Parse the arguments, make the data (or take it from --cache), train, save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pairs", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--opencv-doc", type=Path, default=OPENCV_DOC)
+    parser.add_argument("--cache", type=Path, help="folder that keeps the generated pairs")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    made: list[Pairs] = []
+    for split, seed, count in (("train", TRAIN_SEED, options.pairs), ("validation", VALIDATION_SEED, 150)):
+        kept = options.cache / f"{split}-{seed}-{count}.npz" if options.cache else None
+        if kept is not None and kept.exists():
+            made.append(Pairs.load(kept))
+            continue
+        made.append(generate(split, seed, count, options.processes, options.opencv_doc))
+        if kept is not None:
+            made[-1].save(kept)
+    save(train(*made, Recipe(options.steps)), options.folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+-- What is stored. The checks make impossible rows unwritable, whoever writes.
+
+create table public.analysis_requests (
+  id               uuid primary key default gen_random_uuid(),
+  user_id          uuid not null default auth.uid(),
+  media_kind       text not null default 'auto',
+  storage_path     text,
+  source_url       text,
+  detector         text,
+  lane             text not null generated always as (media_kind || '/' || coalesce(detector, 'default')) stored,
+  options          jsonb not null default '{}',
+  priority         smallint not null default 0,
+  status           text not null default 'queued',
+  run_at           timestamptz not null default now(),
+  attempt          smallint not null default 0,
+  max_attempts     smallint not null default 5,
+  crashes          smallint not null default 0,
+  stage            text,
+  progress         smallint,
+  verdict          text,
+  fake_probability double precision,
+  error_code       text,
+  error_message    text,
+  error_params     jsonb,
+  dedupe_key       text,
+  batch_id         uuid,
+  fence            uuid not null default gen_random_uuid(),
+  cancel_requested boolean not null default false,
+  created_at       timestamptz not null default now(),
+  started_at       timestamptz,
+  finished_at      timestamptz,
+  constraint media_kind_is_known check (media_kind in ('video', 'image', 'audio', 'auto')),
+  constraint status_is_known
+    check (status in ('queued', 'scheduled', 'running', 'succeeded', 'failed', 'cancelled')),
+  constraint one_source check (num_nonnulls(storage_path, source_url) = 1),
+  -- Below the owner's folder, no empty or dot segment, and a whitelist without %: a client that normalises or
+  -- decodes the path must not be able to leave the folder.
+  constraint own_path check (
+    storage_path is null
+    or (length(storage_path) <= 1024
+        and starts_with(storage_path, user_id::text || '/')
+        and storage_path !~ '(^|/)\.{0,2}(/|$)'
+        and storage_path ~ '^[A-Za-z0-9_/!.*''() &$@=;:+,-]+$')),
+  constraint source_url_is_http check (
+    length(source_url) <= 2048 and source_url ~* '^https?://[^[:space:][:cntrl:]]+$'),
+  constraint detector_is_a_name check (detector ~ '^[a-z0-9][a-z0-9._-]{0,63}$'),
+  constraint options_are_small check (jsonb_typeof(options) = 'object' and octet_length(options::text) <= 8192),
+  constraint priority_is_bounded check (priority between -100 and 100),
+  constraint run_at_is_finite check (isfinite(run_at)),
+  constraint attempts_are_bounded check (attempt >= 0 and crashes >= 0 and max_attempts between 1 and 20),
+  constraint stage_is_short check (length(stage) <= 64),
+  constraint progress_is_percent check (progress between 0 and 100),
+  constraint verdict_is_known check (verdict in ('fake', 'real', 'uncertain', 'not_applicable')),
+  constraint verdict_is_success check ((status = 'succeeded') = (verdict is not null)),
+  constraint probability_is_of_a_verdict
+    check (fake_probability is null or (verdict is not null and fake_probability between 0 and 1)),
+  constraint error_is_failure check (
+    (status <> 'failed' or error_code is not null) and (status <> 'succeeded' or error_code is null)),
+  constraint error_is_small check (
+    error_code ~ '^[a-z0-9_]{1,64}$' and length(error_message) <= 500
+    and jsonb_typeof(error_params) = 'object' and octet_length(error_params::text) <= 4096),
+  constraint dedupe_key_is_short check (length(dedupe_key) between 1 and 200),
+  constraint finished_is_final
+    check ((status in ('succeeded', 'failed', 'cancelled')) = (finished_at is not null)),
+  constraint running_is_started check (status <> 'running' or (started_at is not null and attempt >= 1)),
+  constraint cancel_is_asked_of_running check (not cancel_requested or status = 'running')
+) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
+        autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
+
+comment on table public.analysis_requests is 'One media analysis each; insert to ask for it, watch status for the answer.';
+comment on column public.analysis_requests.fence is 'Renewed by every change of status; a write that carries an older one does nothing.';
+comment on column public.analysis_requests.lane is 'Media kind and detector: what a worker must offer to take the request.';
+
+do $$ begin
+  if to_regclass('auth.users') is not null then
+    alter table public.analysis_requests add constraint analysis_requests_user
+      foreign key (user_id) references auth.users (id) on delete cascade;
+  end if;
+end $$;
+
+create index analysis_requests_ready on public.analysis_requests (lane, priority desc, run_at, id)
+  where status = 'queued';
+create index analysis_requests_due on public.analysis_requests (run_at) where status = 'scheduled';
+create index analysis_requests_running on public.analysis_requests (id) where status = 'running';
+create index analysis_requests_user on public.analysis_requests (user_id, created_at desc);
+create index analysis_requests_batch on public.analysis_requests (batch_id) where batch_id is not null;
+create unique index analysis_requests_dedupe on public.analysis_requests (user_id, dedupe_key)
+  where dedupe_key is not null and status in ('queued', 'scheduled', 'running');
+
+create table public.analysis_results (
+  id               uuid primary key default gen_random_uuid(),
+  request_id       uuid not null references public.analysis_requests on delete cascade,
+  user_id          uuid not null,
+  is_current       boolean not null default true,
+  superseded_at    timestamptz,
+  fence            uuid not null,
+  attempt          smallint not null,
+  verdict          text not null,
+  fake_probability double precision,
+  threshold        double precision,
+  detector         jsonb not null default '{}',
+  timeline         jsonb not null default '[]',
+  faces            jsonb,
+  audio            jsonb,
+  media            jsonb not null default '{}',
+  derived          jsonb,
+  timings          jsonb not null default '{}',
+  notice           text,
+  worker           uuid,
+  created_at       timestamptz not null default now(),
+  constraint verdict_is_known check (verdict in ('fake', 'real', 'uncertain', 'not_applicable')),
+  constraint probabilities_are_such check (fake_probability between 0 and 1 and threshold between 0 and 1),
+  constraint current_is_not_superseded check (is_current = (superseded_at is null)),
+  constraint evidence_has_its_shape check (
+    jsonb_typeof(detector) = 'object' and jsonb_typeof(timeline) in ('array', 'object')
+    and jsonb_typeof(media) = 'object' and jsonb_typeof(timings) = 'object'),
+  constraint notice_is_short check (length(notice) <= 500)
+);
+create unique index analysis_results_current on public.analysis_results (request_id) where is_current;
+create index analysis_results_request on public.analysis_results (request_id);
+create index analysis_results_user on public.analysis_results (user_id, created_at desc);
+
+comment on table public.analysis_results is 'What an analysis found; one current row a succeeded request, earlier ones marked superseded.';
+
+-- Leases are apart from the requests and lease_until is in no index: a heartbeat then rewrites one small page.
+create table sentinel.leases (
+  request_id  uuid primary key references public.analysis_requests on delete cascade,
+  fence       uuid not null,
+  worker      uuid not null,
+  attempt     smallint not null,
+  claimed_at  timestamptz not null default clock_timestamp(),
+  lease_until timestamptz not null
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
+create index leases_worker on sentinel.leases (worker);
+
+create table sentinel.attempts (
+  request_id  uuid not null references public.analysis_requests on delete cascade,
+  fence       uuid not null,
+  attempt     smallint not null,
+  worker      uuid,
+  claimed_at  timestamptz,
+  finished_at timestamptz not null default clock_timestamp(),
+  outcome     text not null,
+  answer      text not null,
+  stage       text,
+  error_code  text,
+  error       jsonb,
+  primary key (request_id, fence),
+  constraint outcome_is_known check (outcome in (
+    'succeeded', 'failed', 'retry', 'snoozed', 'released', 'cancelled', 'lease_expired', 'moved_by_hand'))
+);
+comment on column sentinel.attempts.outcome is 'What ended the attempt; all but the last two are a worker''s own words.';
+comment on column sentinel.attempts.answer is 'The request''s status afterwards; a repeated finish is answered with it.';
+
+create table sentinel.workers (
+  id         uuid primary key,
+  name       text not null,
+  version    text not null,
+  lanes      text[] not null,
+  slots      integer not null,
+  started_at timestamptz not null default now(),
+  last_seen  timestamptz not null default now()
+);
+
+create table sentinel.unserved_lanes (
+  lane  text primary key,
+  since timestamptz not null default now()
+);
+comment on table sentinel.unserved_lanes is 'Lanes with waiting requests that no live worker offers, and since when.';
+
+create table sentinel.settings (
+  name  text primary key,
+  value jsonb not null,
+  note  text not null
+);
+insert into sentinel.settings (name, value, note) values
+  ('lane_grace_seconds', '900', 'How long a request waits in a lane that no live worker offers before it fails.'),
+  ('worker_alive_seconds', '90', 'A worker that was not seen for longer counts as gone.'),
+  ('max_crashes', '3', 'A request whose lease ran out this often fails.');

@@ -1,0 +1,107 @@
+-- The state machine: what a new row looks like, and what a change of status by hand means.
+--
+-- Our functions renew the fence themselves, and say so for the time they run (setting sentinel.moving). Both must
+-- hold: an UPDATE in plain SQL that writes `fence`, or one made by another trigger while our function runs, is
+-- still a change by hand, and is made whole here.
+
+create function sentinel.admit() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  -- Bulk inserts through the API send null for a column that only some rows name.
+  new.status := coalesce(new.status, 'queued');
+  if new.status not in ('queued', 'scheduled') then
+    raise exception 'a new request cannot have the status ''%'': insert it without a status, and with run_at in the '
+      'future to have it run later', new.status using errcode = 'check_violation';
+  end if;
+  new.id := coalesce(new.id, gen_random_uuid());
+  new.media_kind := coalesce(new.media_kind, 'auto');
+  new.options := coalesce(new.options, '{}');
+  new.priority := coalesce(new.priority, 0);
+  new.max_attempts := coalesce(new.max_attempts, 5);
+  new.created_at := coalesce(new.created_at, now());
+  -- The queue is ordered by run_at: a time in the past must not buy a better place.
+  new.run_at := greatest(coalesce(new.run_at, now()), now());
+  new.status := case when new.run_at > now() then 'scheduled' else 'queued' end;
+  new.attempt := 0;
+  new.crashes := 0;
+  new.stage := null;
+  new.progress := null;
+  new.error_code := null;
+  new.error_message := null;
+  new.error_params := null;
+  new.fence := gen_random_uuid();
+  new.cancel_requested := false;
+  new.started_at := null;
+  return new;
+end $$;
+
+create function sentinel.move() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  asked boolean := new.status is distinct from old.status;
+  waiting boolean := new.status in ('queued', 'scheduled');
+  postponed boolean := new.run_at is distinct from old.run_at;
+begin
+  if new.fence <> old.fence and current_setting('sentinel.moving', true) = 'on' then
+    return new;
+  end if;
+  new.fence := old.fence;
+  if not asked and not (waiting and postponed) then
+    return new;
+  end if;
+  if new.status in ('running', 'succeeded') then
+    raise exception 'status ''%'' is set only by a worker; to run a request again set its status to ''queued''',
+      new.status using errcode = 'PT409';
+  end if;
+  if waiting then
+    new.run_at := greatest(case when postponed or new.status = 'scheduled' then new.run_at end, now());
+    new.status := case when new.run_at > now() then 'scheduled' else 'queued' end;
+  end if;
+  new.fence := gen_random_uuid();
+  if not asked then
+    return new;  -- only its time changed
+  end if;
+  perform sentinel.leave(old, new.status);
+  new.stage := null;
+  new.progress := null;
+  new.verdict := null;
+  new.fake_probability := null;
+  new.cancel_requested := false;
+  new.finished_at := case when not waiting then now() end;
+  if new.status = 'failed' then
+    new.error_code := coalesce(new.error_code, 'failed_by_hand');
+    new.error_message := coalesce(new.error_message, 'An administrator ended this analysis.');
+  else
+    new.error_code := null;
+    new.error_message := null;
+    new.error_params := null;
+  end if;
+  if waiting then
+    new.attempt := 0;
+    new.crashes := 0;
+    new.started_at := null;
+  end if;
+  return new;
+end $$;
+
+-- End what a request was before a change by hand: its lease with a line of history, its result as evidence of the past.
+create function sentinel.leave(was public.analysis_requests, becomes text) returns void
+language plpgsql set search_path = '' as $$
+declare
+  held sentinel.leases;
+begin
+  -- The caller's UPDATE holds the request's lock: request first, then lease, as everywhere.
+  delete from sentinel.leases l where l.request_id = was.id returning l.* into held;
+  if found then
+    insert into sentinel.attempts (request_id, fence, attempt, worker, claimed_at, outcome, answer, stage)
+    values (was.id, held.fence, held.attempt, held.worker, held.claimed_at, 'moved_by_hand', becomes, was.stage)
+    on conflict do nothing;
+  end if;
+  update public.analysis_results e set is_current = false, superseded_at = now()
+   where e.request_id = was.id and e.is_current;
+end $$;
+
+create trigger analysis_requests_admit before insert on public.analysis_requests
+  for each row execute function sentinel.admit();
+create trigger analysis_requests_move before update of status, fence, run_at on public.analysis_requests
+  for each row execute function sentinel.move();

@@ -1,0 +1,164 @@
+-- What time does to the queue: due requests are promoted, leases run out, lanes stay without workers.
+-- Every worker asks for it at its sweep; there is no leader, and whoever comes second at the same moment skips it.
+
+create function sentinel.promote() returns integer
+language plpgsql set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+  v_count integer;
+begin
+  update public.analysis_requests r set status = 'queued', fence = gen_random_uuid()
+   where r.id in (
+     select s.id from public.analysis_requests s where s.status = 'scheduled' and s.run_at <= now()
+      order by s.run_at limit 500 for no key update skip locked);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+
+-- End one attempt whose worker is gone; the caller holds the request's lock.
+create function sentinel.expire_one(r public.analysis_requests, held sentinel.leases) returns text
+language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+  v_crashes integer := r.crashes + 1;
+  v_poison boolean := v_crashes >= sentinel.setting('max_crashes', 3);
+  v_status text := case when r.cancel_requested then 'cancelled' when v_poison then 'failed' else 'scheduled' end;
+begin
+  delete from sentinel.leases l where l.request_id = r.id;
+  update public.analysis_requests q set
+    status = v_status, fence = gen_random_uuid(), crashes = v_crashes, stage = null, progress = null,
+    cancel_requested = false,
+    run_at = case when v_status = 'scheduled'
+      then clock_timestamp() + make_interval(secs => random() * least(300, 5 * 2.0 ^ least(v_crashes, 10)))
+      else q.run_at end,
+    error_code = case v_status when 'cancelled' then null else 'worker_lost' end,
+    error_message = case v_status
+      when 'failed' then 'The analysis stopped its worker ' || v_crashes || ' times and was given up.'
+      when 'scheduled' then 'The worker stopped answering; the analysis starts again.' end,
+    error_params = case v_status when 'cancelled' then null else jsonb_build_object('crashes', v_crashes) end,
+    finished_at = case when v_status <> 'scheduled' then clock_timestamp() end
+   where q.id = r.id;
+  insert into sentinel.attempts (request_id, fence, attempt, worker, claimed_at, outcome, answer, stage, error_code)
+  values (r.id, r.fence, r.attempt, held.worker, held.claimed_at, 'lease_expired', v_status, r.stage, 'worker_lost')
+  on conflict do nothing;
+  return v_status;
+end $$;
+
+-- Leases that ran out, and running requests that have none (someone deleted it).
+create function sentinel.expire(out expired integer, out poisoned integer)
+language plpgsql set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+  v_id uuid;
+  r public.analysis_requests;
+  held sentinel.leases;
+begin
+  expired := 0;
+  poisoned := 0;
+  for v_id in
+    select q.id from public.analysis_requests q left join sentinel.leases l on l.request_id = q.id and l.fence = q.fence
+     where q.status = 'running' and (l.request_id is null or l.lease_until < clock_timestamp())
+     order by q.id limit 100
+  loop
+    -- Each look is a new statement, and sees what was committed since the list was made.
+    select q.* into r from public.analysis_requests q
+     where q.id = v_id and q.status = 'running' for no key update skip locked;
+    continue when not found;
+    select l.* into held from sentinel.leases l where l.request_id = v_id for update skip locked;
+    if found then
+      continue when held.fence = r.fence and held.lease_until >= clock_timestamp();
+    else
+      continue when exists (select from sentinel.leases l where l.request_id = v_id);
+    end if;
+    expired := expired + 1;
+    if sentinel.expire_one(r, held) = 'failed' then
+      poisoned := poisoned + 1;
+    end if;
+  end loop;
+end $$;
+
+-- Fail requests that have waited too long in a lane that no live worker has offered for as long.
+create function sentinel.fail_unserved() returns integer
+language plpgsql set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+  v_alive interval := make_interval(secs => sentinel.setting('worker_alive_seconds', 90));
+  v_grace interval := make_interval(secs => sentinel.setting('lane_grace_seconds', 900));
+  v_count integer;
+begin
+  -- The distinct lanes of the queue, by one step in the index for each.
+  with recursive waiting (lane, n) as (
+    (select r.lane, 1 from public.analysis_requests r where r.status = 'queued' order by r.lane limit 1)
+    union all
+    select (select r.lane from public.analysis_requests r where r.status = 'queued' and r.lane > w.lane
+             order by r.lane limit 1), w.n + 1
+      from waiting w where w.lane is not null and w.n < 500),
+  served as materialized (
+    select distinct k.lane from sentinel.workers w cross join unnest(w.lanes) as k (lane)
+     where w.last_seen > now() - v_alive),
+  again as (
+    delete from sentinel.unserved_lanes u using served s where u.lane = s.lane)
+  -- The clock of a lane starts when somebody is there to see it empty: after an outage of everything, workers
+  -- that come back one after the other must not fail each other's requests.
+  insert into sentinel.unserved_lanes (lane)
+  select w.lane from waiting w where w.lane is not null and not exists (select from served s where s.lane = w.lane)
+  on conflict do nothing;
+  update public.analysis_requests q set
+    status = 'failed', fence = gen_random_uuid(), finished_at = clock_timestamp(), error_code = 'detector_unavailable',
+    error_message = 'No worker offers the detector that this analysis asks for.',
+    error_params = jsonb_build_object('detector', q.detector, 'media_kind', q.media_kind)
+   where q.id in (
+     select r.id from sentinel.unserved_lanes u
+      cross join lateral (
+        select s.id from public.analysis_requests s
+         where s.status = 'queued' and s.lane = u.lane and s.run_at < now() - v_grace
+         limit 100 for no key update skip locked) r
+      where u.since < now() - v_grace limit 500);
+  get diagnostics v_count = row_count;
+  delete from sentinel.unserved_lanes u where not exists (
+    select from public.analysis_requests r where r.status = 'queued' and r.lane = u.lane);
+  delete from sentinel.workers w where w.last_seen < now() - interval '1 day';
+  return v_count;
+end $$;
+
+create function sentinel.sweep(out promoted integer, out expired integer, out poisoned integer, out unserved integer)
+language plpgsql set search_path = '' as $$
+begin
+  promoted := 0;
+  expired := 0;
+  poisoned := 0;
+  unserved := 0;
+  if pg_try_advisory_xact_lock(hashtextextended('sentinel.sweep', 0)) then
+    promoted := sentinel.promote();
+    select e.expired, e.poisoned into expired, poisoned from sentinel.expire() e;
+    unserved := sentinel.fail_unserved();
+  end if;
+end $$;
+
+-- Seconds until the next scheduled request or lease is due; null when there is neither.
+create function sentinel.next_due_seconds() returns double precision
+language sql volatile set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
+  select greatest(0, extract(epoch from least(
+    (select min(r.run_at) from public.analysis_requests r where r.status = 'scheduled'),
+    (select min(l.lease_until) from sentinel.leases l)) - clock_timestamp()))::double precision
+$$;
+
+create function public.sentinel_maintain(args jsonb)
+returns table (promoted integer, expired integer, poisoned integer, unserved integer, next_due_seconds double precision)
+language plpgsql volatile security definer
+set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
+#variable_conflict use_column
+begin
+  insert into sentinel.workers as w (id, name, version, lanes, slots)
+  values (
+    sentinel.worker_of(args),
+    coalesce(sentinel.to_text(args -> 'name', 200), ''),
+    coalesce(sentinel.to_text(args -> 'version', 64), ''),
+    array(select distinct e #>> '{}' from sentinel.elements(args, 'lanes') e),
+    coalesce(sentinel.to_number(args -> 'slots', 0, 100000), 0))
+  on conflict (id) do update
+     set name = excluded.name, version = excluded.version, lanes = excluded.lanes, slots = excluded.slots,
+         last_seen = excluded.last_seen;
+  perform set_config('sentinel.moving', 'on', true);
+  return query
+    select s.promoted, s.expired, s.poisoned, s.unserved, sentinel.next_due_seconds() from sentinel.sweep() s;
+  perform set_config('sentinel.moving', '', true);
+end $$;
+comment on function public.sentinel_maintain is
+  'args {worker, name, version, lanes, slots}: register the worker, promote what is due, end what ran out.';

@@ -1,0 +1,36 @@
+-- Two private buckets: users write media/<user_id>/..., workers write derived/<user_id>/<request_id>/<fence>/...
+
+insert into storage.buckets (id, name, public, file_size_limit) values
+  ('media', 'media', false, 2147483648),
+  ('derived', 'derived', false, 52428800)
+on conflict (id) do nothing;
+
+do $$ begin
+  if exists (select from storage.buckets b where b.id in ('media', 'derived') and b.public) then
+    raise warning 'the bucket ''media'' or ''derived'' existed already and is public: everybody can read what is in it';
+  end if;
+end $$;
+
+create policy "sentinel: owner reads" on storage.objects for select to authenticated
+  using (bucket_id in ('media', 'derived') and (storage.foldername(name))[1] = (select auth.uid())::text);
+create policy "sentinel: owner adds media" on storage.objects for insert to authenticated
+  with check (bucket_id = 'media' and (storage.foldername(name))[1] = (select auth.uid())::text);
+create policy "sentinel: owner replaces media" on storage.objects for update to authenticated
+  using (bucket_id = 'media' and (storage.foldername(name))[1] = (select auth.uid())::text)
+  with check (bucket_id = 'media' and (storage.foldername(name))[1] = (select auth.uid())::text);
+create policy "sentinel: owner removes media" on storage.objects for delete to authenticated
+  using (bucket_id = 'media' and (storage.foldername(name))[1] = (select auth.uid())::text);
+
+create policy "sentinel: worker reads" on storage.objects for select to sentinel_worker
+  using (bucket_id in ('media', 'derived'));
+create policy "sentinel: worker adds derived" on storage.objects for insert to sentinel_worker
+  with check (bucket_id = 'derived');
+create policy "sentinel: worker replaces derived" on storage.objects for update to sentinel_worker
+  using (bucket_id = 'derived') with check (bucket_id = 'derived');
+
+do $$ begin
+  grant usage on schema storage to sentinel_worker;
+  grant select, insert, update on storage.objects to sentinel_worker;
+exception when insufficient_privilege then
+  raise notice 'storage.objects is not granted to sentinel_worker: it reaches it as a member of anon, if at all';
+end $$;

@@ -1,0 +1,55 @@
+-- How others hear of changes: the publication for frontends, and a wake-up for workers.
+
+do $$
+declare
+  v_all boolean;
+  v_table text;
+begin
+  select p.puballtables into v_all from pg_catalog.pg_publication p where p.pubname = 'supabase_realtime';
+  if not found then
+    create publication supabase_realtime;
+  end if;
+  foreach v_table in array array['analysis_requests', 'analysis_results'] loop
+    if not coalesce(v_all, false) and not exists (
+      select from pg_catalog.pg_publication_tables t
+       where t.pubname = 'supabase_realtime' and t.schemaname = 'public' and t.tablename = v_table)
+    then
+      execute format('alter publication supabase_realtime add table public.%I', v_table);
+    end if;
+  end loop;
+end $$;
+
+-- A hint without data, once a transaction. It must never fail or hold up the statement that caused it: without
+-- the schema, a partition or the lock within a moment there is no hint, and the workers' sweep finds the request.
+create function sentinel.wake() returns trigger
+language plpgsql security definer set search_path = '' set lock_timeout = '100ms' as $$
+declare
+  v_transaction text := pg_current_xact_id()::text;
+begin
+  if current_setting('sentinel.woken', true) is not distinct from v_transaction then
+    return null;
+  end if;
+  perform set_config('sentinel.woken', v_transaction, true);
+  if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
+    perform realtime.send('{}'::jsonb, 'wake', 'sentinel:wake', true);
+  end if;
+  return null;
+exception when others then
+  raise log 'sentinel: no wake-up was sent: % %', sqlstate, sqlerrm;
+  return null;
+end $$;
+revoke all on function sentinel.wake() from public, anon, authenticated, service_role;
+
+create trigger analysis_requests_wake_inserted after insert on public.analysis_requests
+  for each statement execute function sentinel.wake();
+create trigger analysis_requests_wake_queued after update on public.analysis_requests
+  for each row when (new.status = 'queued' and old.status <> 'queued') execute function sentinel.wake();
+
+do $$ begin
+  if to_regclass('realtime.messages') is not null then
+    create policy "sentinel: worker hears wake-ups" on realtime.messages for select to sentinel_worker
+      using (realtime.topic() = 'sentinel:wake' and extension = 'broadcast');
+  end if;
+exception when insufficient_privilege then
+  raise notice 'no policy on realtime.messages for sentinel_worker: broadcast wake-ups need a service key';
+end $$;

@@ -1,0 +1,94 @@
+"""The command line. Exit codes: 0 done, 2 bad configuration, 75 a temporary failure."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import structlog
+import typer
+from rich.console import Console
+
+from sentinel_worker import __version__, logs, migrate
+from sentinel_worker import settings as settings_module
+from sentinel_worker.errors import CodedError, Fatal
+
+EXIT_CONFIGURATION = 2
+EXIT_TEMPORARY = 75
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+errors = Console(stderr=True, highlight=False)
+
+
+@app.command()
+def run() -> None:
+    """Claim and answer requests until SIGTERM. Settings come from the environment (docs/settings.md)."""
+    try:
+        settings = settings_module.load()
+    except Fatal as error:
+        _fail(error)
+    logs.configure(settings.log_level, settings.log_format)
+    from sentinel_worker import daemon  # noqa: PLC0415 - torch takes seconds to import; wrong settings need not wait
+
+    try:
+        asyncio.run(daemon.serve(settings))
+    except Fatal as error:
+        structlog.get_logger().error(logs.BROKEN, error_code=error.code, error=error.message)
+        raise typer.Exit(EXIT_CONFIGURATION) from None
+    except Exception:
+        # The last boundary: a supervisor restarts the process, and the log says why it ended.
+        structlog.get_logger().exception(logs.BROKEN)
+        raise typer.Exit(EXIT_TEMPORARY) from None
+
+
+@app.command(name="migrate")
+def migrate_command(
+    db_url: Annotated[
+        str, typer.Option(envvar="SENTINEL_DB_URL", help="PostgreSQL URL of the project's owner (`postgres`).")
+    ],
+) -> None:
+    """Apply the migrations that the database lacks. The Supabase CLI shares the same ledger."""
+    try:
+        applied = migrate.apply(db_url)
+    except CodedError as error:
+        _fail(error)
+    for migration in applied:
+        typer.echo(f"applied {migration.version}_{migration.name}")
+    if not applied:
+        typer.echo("nothing to apply: the database is up to date")
+
+
+@app.command()
+def dev(
+    data: Annotated[Path, typer.Option(help="Folder for the database, the files and the keys.")] = Path(
+        ".sentinel/dev"
+    ),
+    port: Annotated[int, typer.Option(help="Port of the gateway; 0 takes a free one.")] = 54321,
+    fresh: Annotated[bool, typer.Option(help="Empty the folder first.")] = False,
+    worker: Annotated[bool, typer.Option(help="Start one worker beside it.")] = True,
+) -> None:
+    """Keep a local Supabase running, with one worker. For development; never expose it."""
+    try:
+        from sentinel_worker.local import dev as local_dev  # noqa: PLC0415 - its packages are an optional extra
+    except ModuleNotFoundError as error:
+        _fail(Fatal("extra_missing", f"{error.name} is missing: pip install 'sentinel-worker[local]'"))
+    try:
+        asyncio.run(local_dev.keep_running(data, port=port, fresh=fresh, with_worker=worker))
+    except CodedError as error:
+        _fail(error)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Entry point of the command `sentinel-worker`."""
+    app()
+
+
+def _fail(error: CodedError) -> NoReturn:
+    for line in error.message.splitlines():
+        errors.print(f"[red]error[/red] {line}", markup=True, soft_wrap=True)
+    raise typer.Exit(EXIT_CONFIGURATION if isinstance(error, Fatal) else EXIT_TEMPORARY)

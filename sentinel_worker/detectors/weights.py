@@ -1,0 +1,142 @@
+"""Checkpoints on disk become checked models. Nothing is fetched here, and no code of a checkpoint is run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import VideoMAEForVideoClassification
+from transformers.utils import cached_file
+
+from sentinel_worker.errors import Fatal
+
+from .labels import LabelMap, map_labels
+from .preprocess import Preprocessing
+from .registry import DetectorSpec
+
+_CHANNELS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model in evaluation mode, float32 on the CPU, with what its files say about its use."""
+
+    model: VideoMAEForVideoClassification
+    preprocessing: Preprocessing
+    labels: LabelMap
+    label_names: dict[int, str]
+
+
+def load_checkpoint(spec: DetectorSpec) -> Checkpoint:
+    """Load and check a VideoMAE classifier from `spec.folder`, or from the local cache of the hub.
+
+    Raises Fatal: 'checkpoint_unpinned', 'checkpoint_missing', 'checkpoint_invalid' (other architecture, frames
+    or size, missing or unexpected weights), 'label_polarity_unknown', 'preprocessing_unsupported'.
+    """
+    source, revision = _source(spec)
+    config = _read_json(source, revision, "config.json", spec)
+    preprocessing = Preprocessing.from_config(
+        _read_json(source, revision, "preprocessor_config.json", spec), spec.resize_mode
+    )
+    _check_config(spec, config, preprocessing)
+    names = _label_names(config)
+    labels = map_labels(names, spec.fake_indices)
+    model = _load_model(source, revision, spec)
+    return Checkpoint(model, preprocessing, labels, names)
+
+
+def _source(spec: DetectorSpec) -> tuple[str, str | None]:
+    if spec.folder is not None:
+        if not spec.folder.is_dir():
+            raise Fatal("checkpoint_missing", f"The folder of detector '{spec.key}' does not exist.")
+        return str(spec.folder), None
+    if spec.repository is None or spec.revision is None:
+        raise Fatal(
+            "checkpoint_unpinned",
+            f"Detector '{spec.key}' has no pinned revision; point it at a folder with a checkpoint you trust.",
+        )
+    return spec.repository, spec.revision
+
+
+def _read_json(source: str, revision: str | None, name: str, spec: DetectorSpec) -> dict[str, Any]:
+    try:
+        path = cached_file(source, name, revision=revision, local_files_only=True)
+    except OSError as error:
+        raise _missing(spec, name) from error
+    if path is None:
+        raise _missing(spec, name)
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _invalid(spec, f"its {name} is not JSON") from error
+    if not isinstance(content, dict):
+        raise _invalid(spec, f"its {name} is not a JSON object")
+    return content
+
+
+def _check_config(spec: DetectorSpec, config: dict[str, Any], preprocessing: Preprocessing) -> None:
+    """Compare what the library would only notice as an unclear shape error at the first clip, or never."""
+    if config.get("model_type") != "videomae":
+        raise _invalid(spec, f"its model_type is {config.get('model_type')!r}, not 'videomae'")
+    frames, tubelet = config.get("num_frames", 16), config.get("tubelet_size", 2)
+    if frames != spec.window_policy.frames:
+        raise _invalid(spec, f"it takes {frames} frames, the detector is registered with {spec.window_policy.frames}")
+    if not isinstance(tubelet, int) or tubelet < 1 or frames % tubelet:
+        raise _invalid(spec, f"its {frames} frames do not divide into tubelets of {tubelet!r}")
+    if config.get("num_channels", _CHANNELS) != _CHANNELS:
+        raise _invalid(spec, "it does not take three colour channels")
+    edge = config.get("image_size", 224)
+    size = [edge, edge] if isinstance(edge, int) else edge
+    if size != [preprocessing.crop_height, preprocessing.crop_width]:
+        raise _invalid(
+            spec,
+            f"its image_size is {edge}, but its preprocessing makes "
+            f"{preprocessing.crop_height} x {preprocessing.crop_width} frames",
+        )
+
+
+def _label_names(config: dict[str, Any]) -> dict[int, str]:
+    names = config.get("id2label") or {}
+    try:
+        return {int(index): str(name) for index, name in names.items()}
+    except (AttributeError, ValueError):
+        return {}
+
+
+def _load_model(source: str, revision: str | None, spec: DetectorSpec) -> VideoMAEForVideoClassification:
+    pinned = {} if revision is None else {"revision": revision}
+    try:
+        model, report = VideoMAEForVideoClassification.from_pretrained(
+            source,
+            **pinned,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except SafetensorError as error:
+        raise _invalid(spec, "its model.safetensors is damaged") from error
+    except OSError as error:
+        raise _missing(spec, "model.safetensors") from error
+    except RuntimeError as error:
+        raise _invalid(spec, "its weights have other shapes than its config.json says") from error
+    wrong = {name: sorted(map(str, report[name])) for name in ("missing_keys", "unexpected_keys", "mismatched_keys")}
+    if any(wrong.values()):
+        found = "; ".join(f"{name} {', '.join(keys[:4])}" for name, keys in wrong.items() if keys)
+        raise _invalid(spec, f"its weights do not fit the architecture ({found})")
+    model.eval()
+    return model
+
+
+def _missing(spec: DetectorSpec, name: str) -> Fatal:
+    where = "its folder" if spec.folder is not None else f"the local cache ({spec.repository} at {spec.revision})"
+    return Fatal("checkpoint_missing", f"Detector '{spec.key}' has no {name} in {where}.")
+
+
+def _invalid(spec: DetectorSpec, reason: str) -> Fatal:
+    return Fatal("checkpoint_invalid", f"The checkpoint of detector '{spec.key}' cannot be used: {reason}.")

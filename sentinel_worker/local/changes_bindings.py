@@ -1,0 +1,129 @@
+"""What a client may ask of postgres_changes: one event, schema, table and filter, read strictly.
+
+The grammar and the sentences of the errors are those of the real server (2.128).
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+OPERATORS: Final = ("eq", "neq", "lt", "lte", "gt", "gte", "in", "like", "ilike", "is")
+EVENTS: Final = ("INSERT", "UPDATE", "DELETE")
+UNREADABLE: Final = "Error parsing `filter` params"
+
+
+class BadBinding(ValueError):
+    """A binding that cannot be read; the message is what the client gets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """`column op value`, negated by `not.`; the value of `in` is a PostgreSQL array literal."""
+
+    column: str
+    op: str
+    value: str
+    negate: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """The form that the database functions take."""
+        return {"column": self.column, "op": self.op, "value": self.value, "negate": self.negate}
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One wish of a subscription. `schema` and `table` may be `*`; `id` is what events carry back."""
+
+    id: int
+    event: str
+    schema: str
+    table: str
+    filters: tuple[Filter, ...]
+
+    def matches(self, schema: str, table: str) -> bool:
+        """Whether changes of this table are wanted."""
+        return self.schema in {"*", schema} and self.table in {"*", table}
+
+    def __str__(self) -> str:
+        filters = ", ".join(
+            "{" + ", ".join((_quote(f.column), _quote(f.op), _quote(f.value), str(f.negate).lower())) + "}"
+            for f in self.filters
+        )
+        where = f"schema: {self.schema}, table: {self.table}"
+        return f"event: {self.event}, {where}, filters: [{filters}], select: nil"
+
+
+def binding_id(wish: Mapping[str, Any]) -> int:
+    """The number that stands for a wish: equal wishes have equal numbers, in every connection."""
+    return zlib.crc32(json.dumps(wish, sort_keys=True).encode()) % 2**27
+
+
+def read_binding(wish: Mapping[str, Any]) -> Binding:
+    """Read one element of `config.postgres_changes`; raises BadBinding."""
+    schema, table = wish.get("schema"), wish.get("table")
+    named = [name for name in (schema, table) if name is not None]
+    if (
+        not named
+        or not all(isinstance(name, str) for name in named)
+        or ("filter" in wish and not (isinstance(wish["filter"], str) and schema and table))
+    ):
+        raise BadBinding(
+            "No subscription params provided. Please provide at least a `schema` or `table` to subscribe to: "
+            + _inspect(wish)
+        )
+    event = str(wish.get("event", "*")).upper()
+    return Binding(
+        id=binding_id(wish),
+        event=event if event in EVENTS else "*",
+        schema=schema or "public",
+        table=table or "*",
+        filters=tuple(_read_filter(part) for part in _split(wish.get("filter", "").strip()) if part),
+    )
+
+
+def _read_filter(text: str) -> Filter:
+    column, equals, rest = text.strip().partition("=")
+    if not equals:
+        raise BadBinding(f"{UNREADABLE}: [{_quote(column)}]")
+    negate = rest.startswith("not.")
+    op, dot, value = rest.removeprefix("not.").partition(".")
+    if not dot or op not in OPERATORS:
+        parts = ", ".join(_quote(part) for part in ([op, value] if dot else [op]))
+        raise BadBinding(f"{UNREADABLE}: [{parts}]")
+    if op == "in":
+        if not (value.startswith("(") and value.endswith(")")):
+            raise BadBinding(f"{UNREADABLE}: `in` filter value must be wrapped by parentheses")
+        value = "{" + value[1:-1] + "}"
+    elif len(value) > 1 and value.startswith('"') and value.endswith('"'):
+        value = value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    return Filter(column, op, value, negate)
+
+
+def _split(text: str) -> list[str]:
+    """Split at commas that stand outside of parentheses and quotes."""
+    parts, depth, quoted, start = [], 0, False, 0
+    for index, character in enumerate(text):
+        if character == '"' and (quoted or text[index - 1 : index] in {".", "(", ","}):
+            quoted = not quoted
+        elif not quoted:
+            depth += (character == "(") - (character == ")")
+            if character == "," and depth == 0:
+                parts.append(text[start:index])
+                start = index + 1
+    parts.append(text[start:])
+    return parts
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _inspect(wish: Mapping[str, Any]) -> str:
+    """The wish as Elixir prints a map, which clients see in messages."""
+    values = ", ".join(
+        f"{_quote(key)} => {'nil' if value is None else json.dumps(value, ensure_ascii=False)}"
+        for key, value in sorted(wish.items())
+    )
+    return "%{" + values + "}"

@@ -1,0 +1,124 @@
+"""`sentinel-worker dev`: the local Supabase and one worker, until Ctrl-C."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from sentinel_worker.errors import Transient
+from sentinel_worker.local.stack import Stack
+
+DEMO_CHECKPOINT = Path(__file__).with_name("demo_checkpoint")
+TETHER = Path(__file__).with_name("tether.py")
+STOP_LIMIT_SECONDS = 20.0
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def worker_environment(stack: Stack, overrides: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a worker beside `stack`: the demo detector, unless the caller chose another."""
+    chosen = {name: value for name, value in os.environ.items() if not name.startswith("SUPABASE_")}
+    return {
+        "SENTINEL_DETECTOR": "demo",
+        "SENTINEL_DETECTOR_PATH": str(DEMO_CHECKPOINT),
+        **chosen,
+        "SUPABASE_URL": stack.url,
+        "SUPABASE_SECRET_KEY": stack.secret_key,
+        **(overrides or {}),
+    }
+
+
+class WorkerProcess:
+    """`sentinel-worker run` in a process of its own, which dies with this one."""
+
+    def __init__(self, environment: Mapping[str, str], *, log: Path | None = None) -> None:
+        self._environment = dict(environment)
+        self._log = log
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id; only while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def __aenter__(self) -> "WorkerProcess":
+        stderr = self._log.open("ab") if self._log else None
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", str(TETHER), str(os.getpid())),
+                *(sys.executable, "-m", "sentinel_worker", "run"),
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,  # a terminal's Ctrl-C is for the parent, which then stops things in order
+            )
+        finally:
+            if stderr:
+                stderr.close()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def wait(self) -> int:
+        """Wait for its end; returns the exit status."""
+        assert self._process is not None
+        return await self._process.wait()
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end, and kill what does not end; returns the exit status."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+            try:
+                async with asyncio.timeout(STOP_LIMIT_SECONDS):
+                    await self._process.wait()
+            except TimeoutError:
+                self._process.kill()
+        return await self._process.wait()
+
+
+async def keep_running(data: Path, *, port: int, fresh: bool, with_worker: bool) -> None:
+    """Start everything, print how to reach it, stop everything at Ctrl-C or SIGTERM.
+
+    Raises `Transient` when the worker ends by itself.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as running:
+        stack = await running.enter_async_context(Stack(data, port=port, fresh=fresh))
+        _print_addresses(stack)
+        ended = [asyncio.create_task(stop.wait())]
+        if with_worker:
+            worker = await running.enter_async_context(WorkerProcess(worker_environment(stack)))
+            ended.append(asyncio.create_task(worker.wait()))
+        done, rest = await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+        for task in rest:
+            task.cancel()
+        console.print("stopping …")
+    if not stop.is_set():
+        raise Transient("worker_ended", f"The worker ended by itself with status {done.pop().result()}; see its log.")
+
+
+def _print_addresses(stack: Stack) -> None:
+    rows = {
+        "API URL": stack.url,
+        "DB URL": stack.dsn,
+        "publishable key": stack.publishable_key,
+        "secret key": stack.secret_key,
+        "anon key": stack.anon_key,
+        "service_role key": stack.service_key,
+        "JWT secret": stack.jwt_secret,
+    }
+    console.print("[bold]Local Supabase is running.[/bold] For development only; Ctrl-C stops it.")
+    for name, value in rows.items():
+        console.print(f"{name:>17}  {value}", markup=False)
+    console.print("The worker beside it uses the demo detector: it finds one synthetic flicker and no deepfakes.")

@@ -1,0 +1,208 @@
+"""One WebSocket: frames in, a bounded queue of frames out, and the channels that were joined on it."""
+
+import asyncio
+import contextlib
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from sentinel_worker.local.realtime_channel import TOPIC_PREFIX, Channel, Services
+from sentinel_worker.local.realtime_frames import BadFrame, Broadcast, Frame, Serializer, dumps
+from sentinel_worker.local.realtime_tokens import OPAQUE_PREFIX, TokenRefused
+from sentinel_worker.local.realtime_topics import Refused
+
+OK: Final = '{"status":"ok","response":{}}'
+UNMATCHED: Final = '{"status":"error","response":{"reason":"unmatched topic"}}'
+CLOSE_NORMAL: Final = 1000
+CLOSE_BROKEN: Final = 1011
+CLOSE_TOO_SLOW: Final = 1013
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SocketSettings:
+    """Limits of a connection; the defaults are those seen of the real server.
+
+    `idle_seconds` without any frame from the client closes it (heartbeats count). A refused join is
+    answered after `refusal_seconds`, in which the whole connection stands still. A client that lets
+    `queued_bytes` pile up is disconnected.
+    """
+
+    idle_seconds: float = 66.0
+    refusal_seconds: float = 5.0
+    queued_bytes: int = 32 * 1024 * 1024
+
+
+class Socket:
+    """Serves one accepted WebSocket until it closes; `token` is the one that it connected with."""
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        serializer: Serializer,
+        token: str,
+        services: Services,
+        settings: SocketSettings,
+    ) -> None:
+        self._websocket = websocket
+        self._serializer = serializer
+        self._token = token
+        self._services = services
+        self._settings = settings
+        self._channels: dict[str, Channel] = {}
+        self._queue: deque[str | bytes] = deque()
+        self._queued_bytes = 0
+        self._ready = asyncio.Event()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._overflowed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until the client leaves, falls silent, falls behind, or writes nonsense."""
+        duties = [
+            asyncio.create_task(self._receive()),
+            asyncio.create_task(self._send()),
+            asyncio.create_task(self._watch_overflow()),
+        ]
+        try:
+            done, _ = await asyncio.wait(duties, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for duty in duties:
+                duty.cancel()
+            results = await asyncio.gather(*duties, return_exceptions=True)
+            for channel in self._channels.values():
+                channel.close()
+        first = next((result for duty, result in zip(duties, results, strict=True) if duty in done), None)
+        if isinstance(first, int):
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                await self._websocket.close(first)
+        elif isinstance(first, BaseException) and not isinstance(first, WebSocketDisconnect):
+            raise first
+
+    def push(
+        self, topic: str, event: str, payload: str, ref: str | None = None, join_ref: str | None = None
+    ) -> None:
+        """Queue a message; `payload` is JSON text."""
+        self._enqueue(self._serializer.encode(topic, event, payload, ref, join_ref))
+
+    def push_broadcast(self, topic: str, broadcast: Broadcast) -> None:
+        """Queue a broadcast, unless this version of the protocol has no form for it."""
+        if (frame := self._serializer.encode_broadcast(topic, broadcast)) is not None:
+            self._enqueue(frame)
+
+    def _enqueue(self, frame: str | bytes) -> None:
+        if self._queued_bytes + len(frame) > self._settings.queued_bytes:
+            self._overflowed.set()
+            return
+        self._queue.append(frame)
+        self._queued_bytes += len(frame)
+        self._ready.set()
+
+    async def _watch_overflow(self) -> int:
+        await self._overflowed.wait()
+        log.warning("realtime.server.client_too_slow", queued_bytes=self._queued_bytes)
+        return CLOSE_TOO_SLOW
+
+    async def _send(self) -> None:
+        while True:
+            await self._ready.wait()
+            await self._flowing.wait()
+            if not self._queue:
+                self._ready.clear()
+                continue
+            frame = self._queue.popleft()
+            self._queued_bytes -= len(frame)
+            if isinstance(frame, str):
+                await self._websocket.send_text(frame)
+            else:
+                await self._websocket.send_bytes(frame)
+
+    async def _receive(self) -> int | None:
+        while True:
+            try:
+                async with asyncio.timeout(self._settings.idle_seconds):
+                    message = await self._websocket.receive()
+            except TimeoutError:
+                return CLOSE_NORMAL
+            if message["type"] == "websocket.disconnect":
+                return None
+            raw = message.get("text") or message.get("bytes") or ""
+            try:
+                await self._dispatch(self._serializer.decode(raw))
+            except BadFrame as error:
+                log.warning("realtime.server.bad_frame", reason=str(error))
+                return CLOSE_BROKEN
+
+    async def _dispatch(self, frame: Frame) -> None:
+        channel = self._channels.get(frame.topic)
+        if frame.topic == "phoenix" and frame.event == "heartbeat":
+            self.push(frame.topic, "phx_reply", OK, frame.ref)
+        elif (
+            frame.event == "phx_join"
+            and len(frame.topic) > len(TOPIC_PREFIX)
+            and frame.topic.startswith(TOPIC_PREFIX)
+        ):
+            await self._join(frame)
+        elif channel is None:
+            self.push(
+                frame.topic,
+                "phx_reply",
+                OK if frame.event == "phx_leave" else UNMATCHED,
+                frame.ref,
+                frame.join_ref,
+            )
+        elif frame.join_ref != channel.join_ref:
+            return  # the real server ignores messages of another join without a word
+        elif frame.event == "phx_leave":
+            channel.close()
+            self.push(frame.topic, "phx_reply", OK, frame.ref, channel.join_ref)
+            self._forget(channel)
+        else:
+            await channel.receive(frame)
+
+    async def _join(self, frame: Frame) -> None:
+        token = frame.payload.get("access_token") or frame.payload.get("user_token")
+        if not isinstance(token, str) or token.startswith(OPAQUE_PREFIX):
+            token = self._token
+        channel = Channel(self, self._services, frame, on_end=self._forget)
+        try:
+            response = await channel.join(token)
+        except (Refused, TokenRefused) as error:
+            await self._refuse(frame, str(error))
+            return
+        self.push(
+            frame.topic,
+            "phx_reply",
+            dumps({"status": "ok", "response": response}),
+            frame.ref,
+            channel.join_ref,
+        )
+        if (former := self._channels.get(frame.topic)) is not None:
+            former.close()
+            self._forget(former)
+        self._channels[frame.topic] = channel
+        channel.begin()
+
+    async def _refuse(self, frame: Frame, reason: str) -> None:
+        # The real server sleeps in the join, and with it stands everything else of the connection.
+        self._flowing.clear()
+        try:
+            await asyncio.sleep(self._settings.refusal_seconds)
+        finally:
+            self._flowing.set()
+        self.push(
+            frame.topic,
+            "phx_reply",
+            dumps({"status": "error", "response": {"reason": reason}}),
+            frame.ref,
+            frame.join_ref,
+        )
+
+    def _forget(self, channel: Channel) -> None:
+        self.push(channel.topic, "phx_close", "{}", channel.join_ref, channel.join_ref)
+        if self._channels.get(channel.topic) is channel:
+            del self._channels[channel.topic]

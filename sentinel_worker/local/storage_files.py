@@ -1,0 +1,98 @@
+"""Objects as files: each version has a name of its own (a uuid), so no user's path meets the file system."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+CHUNK_BYTES = 1 << 20
+
+
+class TooLarge(Exception):
+    """More bytes arrived than the limit allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A complete file: its version, its length in bytes, its MD5 in hex."""
+
+    version: str
+    size: int
+    md5: str
+
+
+class Files:
+    """The folder of all objects. What was arriving when the server died is removed at the start."""
+
+    def __init__(self, folder: Path) -> None:
+        self._complete = folder / "complete"
+        self._arriving = folder / "arriving"
+
+    def prepare(self) -> None:
+        """Make the folders, and drop half-arrived files."""
+        shutil.rmtree(self._arriving, ignore_errors=True)
+        for folder in (self._complete, self._arriving):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, version: str) -> Path:
+        """Where the complete file of a version lies."""
+        return self._complete / version[:2] / version
+
+    async def store(self, version: str, chunks: AsyncIterator[bytes], limit_bytes: int) -> Stored:
+        """Write all chunks to disk as they come. On any failure nothing is left. Raises TooLarge."""
+        arriving = self._arriving / version
+        digest = hashlib.md5(usedforsecurity=False)
+        size = 0
+        try:
+            with await asyncio.to_thread(arriving.open, "wb") as file:
+                async for block in _blocks(chunks):
+                    size += len(block)
+                    if size > limit_bytes:
+                        raise TooLarge
+                    await asyncio.to_thread(file.write, block)
+                    await asyncio.to_thread(digest.update, block)
+            await asyncio.to_thread(self._complete_file, arriving, version)
+        except BaseException:
+            arriving.unlink(missing_ok=True)
+            raise
+        return Stored(version, size, digest.hexdigest())
+
+    async def read(self, version: str, start: int, length: int) -> AsyncIterator[bytes]:
+        """`length` bytes from `start`. The file is opened at once: FileNotFoundError comes before any byte."""
+        file = await asyncio.to_thread(self.path(version).open, "rb")
+
+        async def pieces() -> AsyncIterator[bytes]:
+            left = length
+            with file:
+                await asyncio.to_thread(file.seek, start)
+                while left > 0 and (piece := await asyncio.to_thread(file.read, min(left, CHUNK_BYTES))):
+                    left -= len(piece)
+                    yield piece
+
+        return pieces()
+
+    def remove(self, version: str | None) -> None:
+        """Delete the file of a version; absent is fine."""
+        if version:
+            self.path(version).unlink(missing_ok=True)
+
+    def _complete_file(self, arriving: Path, version: str) -> None:
+        target = self.path(version)
+        target.parent.mkdir(exist_ok=True)
+        arriving.rename(target)
+
+
+async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces of at least CHUNK_BYTES, but for the last."""
+    gathered = bytearray()
+    async for chunk in chunks:
+        gathered += chunk
+        if len(gathered) >= CHUNK_BYTES:
+            yield bytes(gathered)
+            gathered.clear()
+    if gathered:
+        yield bytes(gathered)

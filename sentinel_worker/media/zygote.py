@@ -1,0 +1,245 @@
+"""The worker's side of the decoding children: start the zygote, fork a child per request, always end it.
+
+```python
+zygote = Zygote()
+await zygote.start()
+async with zygote.open(path, directory, limits) as child:
+    facts = await child.probe()
+    async for clip in child.clips(windows, geometry):
+        ...
+await zygote.stop()
+```
+
+A child that dies is an error of its request alone. A zygote that dies is started again; the requests that
+had children get `Transient('decoder_lost')`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sentinel_worker.errors import Fatal, Transient
+from sentinel_worker.media.children import Child, ChildProcess, lost
+from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.media.protocol import fork_request
+
+START_SECONDS: Final = 60.0
+FORK_SECONDS: Final = 15.0
+STOP_SECONDS: Final = 5.0
+
+_PACKET_BYTES: Final = 64 * 1024
+_RESTART_PAUSES: Final = (0.0, 0.5, 2.0, 8.0, 30.0)
+# -I keeps the environment and the current folder out; the worker's own search path is passed on instead.
+_BOOT: Final = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
+    "from sentinel_worker.media.zygote_main import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+)
+_Result = TypeVar("_Result")
+
+
+class Zygote:
+    """A running zygote, started again whenever it dies.
+
+    `allow_network`: let children run where the kernel grants neither a network namespace nor a system call
+    filter. `restarts` counts deaths since `start`; `last_failure` is the newest reason, for the health page.
+    """
+
+    def __init__(self, *, allow_network: bool = False) -> None:
+        self._allow_network = allow_network
+        self._numbers = itertools.count(1)
+        self._children: dict[int, ChildProcess] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._ready = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self.restarts = 0
+        self.last_failure: str | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the running zygote."""
+        return self._process.pid if self._process is not None else None
+
+    async def start(self) -> None:
+        """Start the zygote and wait until it can fork; raises `Fatal('decoder_unavailable')` if it cannot."""
+        assert self._keeper is None, "started twice"
+        try:
+            await self._launch()
+        except _StartError as error:
+            raise Fatal("decoder_unavailable", f"The decoder cannot be started: {error}") from None
+        self._keeper = asyncio.create_task(self._keep(), name="zygote")
+
+    async def stop(self) -> None:
+        """End the zygote and every child; harmless when it was not started."""
+        await _to_the_end(self._stop())
+
+    @contextlib.asynccontextmanager
+    async def open(self, path: Path, directory: Path, limits: MediaLimits) -> AsyncIterator[Child]:
+        """Fork a child for the media at `path`, an absolute path inside the private `directory`.
+
+        The child is killed and reaped when the block ends, however it ends. Raises
+        `Transient('decoder_lost')` when the zygote is away and `Fatal('sandbox_unavailable')` when the child
+        cannot be confined.
+        """
+        if not path.is_absolute() or not path.is_relative_to(directory):
+            raise ValueError("the media lies in the request's own directory")
+        process = ChildProcess(next(self._numbers))
+        try:
+            child = await self._fork(process, path, directory, limits)
+            yield child
+        finally:
+            await _to_the_end(self._put_down(process))
+
+    async def _fork(self, process: ChildProcess, path: Path, directory: Path, limits: MediaLimits) -> Child:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours.setblocking(False)
+        process.connection = ours
+        with theirs:
+            try:
+                async with asyncio.timeout(FORK_SECONDS):
+                    await self._ready.wait()
+                    self._children[process.number] = process
+                    request = fork_request(
+                        process.number, path, directory, limits, allow_network=self._allow_network
+                    )
+                    self._say(request, theirs.fileno())
+                    await process.forked
+            except TimeoutError:
+                raise Transient("decoder_lost", "The decoder did not start in time.") from None
+        child = Child(process, directory, limits)
+        await child.greet(FORK_SECONDS)
+        return child
+
+    async def _put_down(self, process: ChildProcess) -> None:
+        if process.connection is not None:
+            process.connection.close()
+        if self._children.get(process.number) is not process:
+            return
+        if not process.exited.done():
+            with contextlib.suppress(Transient):
+                self._say(json.dumps({"kill": process.number}).encode())
+            # A zygote that does not answer is ended by its keeper; its children die with it.
+            await asyncio.wait([process.exited], timeout=STOP_SECONDS)
+            if not process.exited.done() and self._process is not None:
+                self._process.kill()
+        self._children.pop(process.number, None)
+
+    def _say(self, message: bytes, descriptor: int | None = None) -> None:
+        """Send one packet. A full socket means a zygote that no longer reads: the same as a dead one."""
+        if self._control is None:
+            raise lost()
+        try:
+            socket.send_fds(self._control, [message], [] if descriptor is None else [descriptor])
+        except OSError:
+            raise lost() from None
+
+    async def _launch(self) -> None:
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control.setblocking(False)
+        self._control = control
+        search_path = json.dumps([entry for entry in sys.path if Path(entry).is_absolute()])
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: ASYNC220 vfork and exec, a millisecond
+                [
+                    sys.executable, "-I", "-X", "utf8", "-c", _BOOT,
+                    str(theirs.fileno()), str(os.getpid()), search_path,
+                ],
+                env={}, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                close_fds=True, pass_fds=[theirs.fileno()], start_new_session=True,
+            )
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                event = await self._hear()
+        except TimeoutError:
+            event = {"event": "failed", "detail": f"no answer within {START_SECONDS:g} s"}
+        except BaseException:
+            await _to_the_end(self._end())
+            raise
+        if event is None or event["event"] != "ready":
+            detail = "it ended at once" if event is None else str(event.get("detail", "")).strip()
+            await self._end()
+            raise _StartError(detail)
+        self._ready.set()
+
+    async def _hear(self) -> dict[str, Any] | None:
+        """The zygote's next event; None when it is gone."""
+        assert self._control is not None
+        try:
+            packet = await asyncio.get_running_loop().sock_recv(self._control, _PACKET_BYTES)
+        except OSError:
+            return None
+        return json.loads(packet) if packet else None
+
+    async def _keep(self) -> None:
+        while True:
+            while (event := await self._hear()) is not None:
+                process = self._children.get(event["number"])
+                if process is not None:
+                    process.note(event)
+            self.restarts += 1
+            await _to_the_end(self._end())
+            await self._restart()
+
+    async def _restart(self) -> None:
+        for pause in itertools.chain(_RESTART_PAUSES, itertools.repeat(_RESTART_PAUSES[-1])):
+            await asyncio.sleep(pause)
+            try:
+                await self._launch()
+            except (_StartError, OSError) as error:
+                self.last_failure = str(error)
+            else:
+                return
+
+    async def _stop(self) -> None:
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.wait([keeper])
+        await self._end()
+
+    async def _end(self) -> None:
+        """Close the control socket, which ends the zygote and its children, and reap the zygote."""
+        self._ready.clear()
+        control, self._control = self._control, None
+        process, self._process = self._process, None
+        if control is not None:
+            control.close()
+        if process is not None:
+            try:
+                await asyncio.to_thread(process.wait, STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                await asyncio.to_thread(process.wait)
+            self.last_failure = f"the zygote ended with status {process.returncode}"
+        for child in self._children.values():
+            child.lose()
+
+
+class _StartError(Exception):
+    """The zygote could not import what it needs, or ended before it said so."""
+
+
+async def _to_the_end(work: Awaitable[_Result]) -> _Result:
+    """Finish `work` even when this task is cancelled meanwhile; the cancellation is raised afterwards."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            if task.cancelled():
+                raise
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return task.result()

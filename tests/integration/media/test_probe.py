@@ -1,0 +1,92 @@
+"""What is refused before it is decoded, and with which sentence."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sentinel_worker.errors import Permanent
+from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.media.probe import open_media
+from tests.integration.media.films import Make, ffmpeg
+
+LIMITS = MediaLimits()
+
+
+def refusal(path: Path, limits: MediaLimits = LIMITS) -> Permanent:
+    with pytest.raises(Permanent) as refused:
+        open_media(path, limits)
+    assert str(path) not in refused.value.message
+    assert "\n" not in refused.value.message
+    return refused.value
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def test_facts_of_a_video_with_sound(media: Path) -> None:
+    path = media / "sound.mp4"
+    ffmpeg(
+        "-f", "lavfi", "-i", "testsrc=s=128x96:r=30:d=2", "-f", "lavfi", "-i", "sine=d=2",
+        "-pix_fmt", "yuv420p", path,
+    )
+    facts = open_media(path, LIMITS).facts
+    assert (facts.container, facts.video_codec, facts.audio_codec) == ("mp4", "h264", "aac")
+    assert (facts.has_video, facts.has_audio, facts.truncated) == (True, True, False)
+    assert (facts.width, facts.height, facts.frame_count) == (128, 96, 60)
+    assert facts.frames_per_second == pytest.approx(30)
+    assert facts.duration_seconds == pytest.approx(2)
+    assert facts.size_bytes == path.stat().st_size
+
+
+def test_sound_alone_is_no_video(media: Path) -> None:
+    song = media / "song.m4a"
+    ffmpeg("-f", "lavfi", "-i", "sine=d=1", song)
+    assert refusal(song).code == "no_video_stream"
+    assert "sound" in refusal(song).message
+
+
+def test_the_cover_of_a_song_is_no_video(media: Path) -> None:
+    cover, song = media / "cover.png", media / "covered.mp3"
+    ffmpeg("-f", "lavfi", "-i", "color=red:s=32x32", "-frames:v", "1", cover)
+    ffmpeg("-f", "lavfi", "-i", "sine=d=1", "-i", cover, "-map", "0", "-map", "1", "-c:v", "copy", song)
+    assert refusal(song).code == "no_video_stream"
+
+
+def test_files_that_are_not_media(media: Path) -> None:
+    assert refusal(written(media / "empty", b"")).code == "media_empty"
+    for content in (b"hello", b"#EXTM3U\nsegment.ts\n", b"ffconcat version 1.0\nfile flat.mp4\n", b"<MPD/>"):
+        assert refusal(written(media / "text", content)).code == "media_not_supported"
+
+
+def test_a_cut_without_an_index(ramp: Make, media: Path) -> None:
+    content = ramp("stride.mp4").read_bytes()
+    assert refusal(written(media / "cut", content[: len(content) // 2])).code == "media_truncated"
+
+
+def test_a_damaged_header(ramp: Make, media: Path) -> None:
+    content = bytearray(ramp("stride.mkv", rate="30000/1001").read_bytes())
+    content[60:] = bytes(len(content) - 60)
+    assert refusal(written(media / "damaged", bytes(content))).code == "media_unreadable"
+
+
+@pytest.mark.parametrize(("limit", "code"), [
+    ({"max_duration_seconds": 1.0}, "media_too_long"),
+    ({"max_frames": 10}, "media_too_long"),
+    ({"max_pixels": 1000}, "media_too_large"),
+    ({"max_bytes": 100}, "media_too_large"),
+    ({"max_frames_per_second": 10.0}, "media_too_large"),
+    ({"max_streams": 0}, "media_too_large"),
+])
+def test_limits(ramp: Make, limit: dict[str, float], code: str) -> None:
+    refused = refusal(ramp("stride.mp4"), replace(LIMITS, **limit))  # type: ignore[arg-type]
+    assert refused.code == code
+    assert refused.params["limit"] == next(iter(limit.values()))
+
+
+def test_only_paths_of_our_own_making(media: Path) -> None:
+    for path in (Path("relative.mp4"), media / "frame%03d.png"):
+        with pytest.raises(ValueError, match="absolute"):
+            open_media(path, LIMITS)
