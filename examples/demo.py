@@ -111,7 +111,10 @@ async def ask(client: AsyncClient, clips: Sequence[Watched]) -> None:
     await client.realtime.set_auth(session.access_token)
     channel = client.channel(f"requests-{uuid.uuid4().hex}")
     channel.on_postgres_changes(
-        RealtimePostgresChangesListenEvent.Update, callback=on_update, table="analysis_requests", schema="public"
+        RealtimePostgresChangesListenEvent.Update,
+        callback=on_update,
+        table="analysis_requests",
+        schema="public",
     )
     await channel.subscribe()
     for clip in clips:

@@ -134,9 +134,10 @@ end $$;
 -- Seconds until the next scheduled request or lease is due; null when there is neither.
 create function sentinel.next_due_seconds() returns double precision
 language sql volatile set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
-  select greatest(0, extract(epoch from least(
-    (select min(r.run_at) from public.analysis_requests r where r.status = 'scheduled'),
-    (select min(l.lease_until) from sentinel.leases l)) - clock_timestamp()))::double precision
+  select case when due.at is not null then greatest(0, extract(epoch from due.at - clock_timestamp())) end
+    from (select least(
+      (select min(r.run_at) from public.analysis_requests r where r.status = 'scheduled'),
+      (select min(l.lease_until) from sentinel.leases l)) as at) due
 $$;
 
 create function public.sentinel_maintain(args jsonb)

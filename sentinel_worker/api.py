@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-from supabase import AsyncClient, AsyncClientOptions, Client
 from supabase.lib.client_options import SyncClientOptions
 
 from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
 from sentinel_worker.settings import Settings
+from supabase import AsyncClient, AsyncClientOptions, Client
 
 REFUSED_RETRY_SECONDS = 30.0
 """A rejected key may be one that is being rotated; asking more often helps nobody."""
@@ -28,7 +28,7 @@ _MISSING_CODE = re.compile(r"PGRST20[245]|42883|42P01")
 
 
 def connect(settings: Settings) -> AsyncClient:
-    """The client of the event loop; close it with `await client.options.httpx_client.aclose()`."""
+    """The client of the event loop; end it with `close`."""
     http = httpx.AsyncClient(
         timeout=settings.http_timeout_seconds,
         limits=httpx.Limits(max_connections=16, max_keepalive_connections=8),
@@ -39,10 +39,22 @@ def connect(settings: Settings) -> AsyncClient:
 
 
 def connect_sync(settings: Settings) -> Client:
-    """A client for one thread of its own; close it with `client.options.httpx_client.close()`."""
+    """A client for one thread of its own; end it with `close_sync`."""
     http = httpx.Client(timeout=settings.http_timeout_seconds, event_hooks={"response": [_check_sync]})
     options = SyncClientOptions(headers=_headers(settings), httpx_client=http, postgrest_client_retry=False)
     return Client(settings.supabase_url, settings.api_key, options)
+
+
+async def close(client: AsyncClient) -> None:
+    """Close the connections of `connect`'s client."""
+    if isinstance(client.options, AsyncClientOptions) and client.options.httpx_client is not None:
+        await client.options.httpx_client.aclose()
+
+
+def close_sync(client: Client) -> None:
+    """Close the connections of `connect_sync`'s client."""
+    if isinstance(client.options, SyncClientOptions) and client.options.httpx_client is not None:
+        client.options.httpx_client.close()
 
 
 def storage_http(settings: Settings) -> httpx.AsyncClient:
@@ -80,7 +92,9 @@ def refusal(status: int, body: bytes, headers: httpx.Headers) -> CodedError:
             retry_after_seconds=retry_after or REFUSED_RETRY_SECONDS,
         )
     if status in _TRANSIENT_STATUS or _TRANSIENT_CODE.fullmatch(code):
-        return Transient("supabase_unavailable", f"Supabase is not available ({shown}).", retry_after_seconds=retry_after)
+        return Transient(
+            "supabase_unavailable", f"Supabase is not available ({shown}).", retry_after_seconds=retry_after
+        )
     return Permanent("call_refused", f"Supabase refused a call of this worker ({shown}).")
 
 

@@ -27,14 +27,14 @@ def run() -> None:
     except Fatal as error:
         _fail(error)
     logs.configure(settings.log_level, settings.log_format)
-    from sentinel_worker import daemon  # noqa: PLC0415 - torch takes seconds to import; wrong settings need not wait
+    from sentinel_worker import daemon
 
     try:
         asyncio.run(daemon.serve(settings))
     except Fatal as error:
         structlog.get_logger().error(logs.BROKEN, error_code=error.code, error=error.message)
         raise typer.Exit(EXIT_CONFIGURATION) from None
-    except Exception:
+    except Exception:  # noqa: BLE001 - logged with its traceback
         # The last boundary: a supervisor restarts the process, and the log says why it ended.
         structlog.get_logger().exception(logs.BROKEN)
         raise typer.Exit(EXIT_TEMPORARY) from None
@@ -43,7 +43,8 @@ def run() -> None:
 @app.command(name="migrate")
 def migrate_command(
     db_url: Annotated[
-        str, typer.Option(envvar="SENTINEL_DB_URL", help="PostgreSQL URL of the project's owner (`postgres`).")
+        str,
+        typer.Option(envvar="SENTINEL_DB_URL", help="PostgreSQL URL of the project's owner (`postgres`)."),
     ],
 ) -> None:
     """Apply the migrations that the database lacks. The Supabase CLI shares the same ledger."""
@@ -68,7 +69,7 @@ def dev(
 ) -> None:
     """Keep a local Supabase running, with one worker. For development; never expose it."""
     try:
-        from sentinel_worker.local import dev as local_dev  # noqa: PLC0415 - its packages are an optional extra
+        from sentinel_worker.local import dev as local_dev
     except ModuleNotFoundError as error:
         _fail(Fatal("extra_missing", f"{error.name} is missing: pip install 'sentinel-worker[local]'"))
     try:

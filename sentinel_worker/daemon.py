@@ -9,6 +9,8 @@ import structlog
 
 from sentinel_worker import __version__, api, logs
 from sentinel_worker.claims import Claims
+from sentinel_worker.detectors.registry import find_detector
+from sentinel_worker.detectors.video import VideoDetector
 from sentinel_worker.health import Health
 from sentinel_worker.inference import Scorer
 from sentinel_worker.lease import Leases
@@ -27,8 +29,47 @@ async def serve(settings: Settings) -> None:
     """Run one worker until it is drained. Raises `Fatal` where it cannot start."""
     worker_id = uuid.uuid4()
     structlog.contextvars.bind_contextvars(worker=str(worker_id))
-    log.info(logs.STARTING, version=__version__, pid=os.getpid(), url=settings.supabase_url, detector=settings.detector)
+    log.info(
+        logs.STARTING,
+        version=__version__,
+        pid=os.getpid(),
+        url=settings.supabase_url,
+        detector=settings.detector,
+    )
     async with AsyncExitStack() as stack:
-        zygote = Zygote()
-        await zygote.start()
+        zygote, detector = Zygote(), find_detector(settings.detector, settings.detector_path)
         stack.push_async_callback(zygote.stop)
+        _, loaded = await asyncio.gather(
+            zygote.start(), asyncio.to_thread(VideoDetector.load, detector, settings.device)
+        )
+        log.info(logs.DETECTOR_LOADED, **loaded.describe())
+        scorer = await stack.enter_async_context(Scorer(loaded, batch_windows=settings.batch_windows))
+        client, heartbeat_client = api.connect(settings), api.connect_sync(settings)
+        stack.callback(api.close_sync, heartbeat_client)
+        stack.push_async_callback(api.close, client)
+        http = await stack.enter_async_context(api.storage_http(settings))
+
+        claims, wake, health = Claims(client, worker_id), asyncio.Event(), Health()
+        progress = Progress(claims)
+        worker = Worker(
+            settings,
+            claims=claims,
+            leases=Leases(
+                heartbeat_client,
+                worker_id,
+                lease_seconds=settings.lease_seconds,
+                heartbeat_seconds=settings.heartbeat_seconds,
+            ),
+            outcomes=Outcomes(claims),
+            progress=progress,
+            pipeline=Pipeline(settings, http, zygote, {settings.detector: scorer}, progress),
+            wakeup=_wakeup(settings, wake) if settings.realtime else None,
+            wake=wake,
+            health=health,
+        )
+        worker.drain_on_signals()
+        await worker.run()
+
+
+def _wakeup(settings: Settings, wake: asyncio.Event) -> Wakeup:
+    return Wakeup(url=settings.supabase_url, api_key=settings.api_key, token=settings.token, event=wake)

@@ -90,7 +90,7 @@ class Scorer:
         await self.close()
 
     async def close(self) -> None:
-        """Stop; clips that are not scored yet answer `Released`. Waits for the batch that is on the thread."""
+        """Stop: clips that are not scored yet answer `Released`. Waits for the batch on the thread."""
         self._closed = True
         if self._runner is not None:
             self._runner.cancel()

@@ -67,9 +67,15 @@ def configure(level: Literal["debug", "info", "warning", "error"], log_format: L
         cache_logger_on_first_use=True,
     )
     stream = logging.StreamHandler(sys.stderr)
-    stream.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last,
-    ]))
+    stream.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *last,
+            ],
+        )
+    )
     root = logging.getLogger()
     root.handlers[:] = [stream]
     root.setLevel(max(numeric, logging.WARNING))

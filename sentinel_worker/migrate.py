@@ -6,6 +6,7 @@ neither applies what the other has applied.
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -172,12 +173,16 @@ def _missing(connection: psycopg.Connection, migrations: list[Migration]) -> lis
     return [migration for migration in migrations if migration.version not in names]
 
 
-def _connect(db_url: str) -> psycopg.Connection:
+@contextmanager
+def _connect(db_url: str) -> Iterator[psycopg.Connection]:
     try:
-        return psycopg.connect(db_url, autocommit=True, connect_timeout=10, application_name="sentinel-worker migrate")
+        with psycopg.connect(
+            db_url, autocommit=True, connect_timeout=10, application_name="sentinel-worker migrate"
+        ) as connection:
+            yield connection
     except psycopg.Error as error:
         # libpq's text names host, port and role, never the password.
-        raise MigrationError(f"no connection to the database: {str(error).strip()}") from error
+        raise MigrationError(f"the database did not answer as it should: {str(error).strip()}") from error
 
 
 def _shipped() -> Path:

@@ -12,7 +12,7 @@ from sentinel_worker.request import Claim, Finish
 
 BATCH = 16
 BUSY_RETRY_SECONDS = 0.1
-RETRY_CAP_SECONDS = 15.0
+RETRY_FIRST_SECONDS, RETRY_CAP_SECONDS = 0.2, 15.0
 BUSY = Answer("busy")
 
 log = structlog.get_logger()
@@ -43,13 +43,14 @@ class Outcomes:
             await self._added.wait()
             try:
                 busy = await self._write_batch()
-                failures = 0
             except CodedError as error:
-                failures += 1
                 wished = error.retry_after_seconds if isinstance(error, Transient) else None
                 log.warning(logs.CALL_FAILED, call="finish", error_code=error.code, error=error.message)
-                await asyncio.sleep(wished or full_jitter_seconds(failures, first=0.2, cap=RETRY_CAP_SECONDS))
+                failures += 1
+                pause = full_jitter_seconds(failures, first=RETRY_FIRST_SECONDS, cap=RETRY_CAP_SECONDS)
+                await asyncio.sleep(max(pause, wished or 0))
             else:
+                failures = 0
                 if busy:
                     await asyncio.sleep(BUSY_RETRY_SECONDS)
 

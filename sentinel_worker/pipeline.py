@@ -2,25 +2,24 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import httpx
-import structlog
 
-from sentinel_worker import logs, result
-from sentinel_worker.errors import Permanent
+from sentinel_worker import result
+from sentinel_worker.errors import Permanent, SentinelError
 from sentinel_worker.inference import Scorer
 from sentinel_worker.lease import Lease
-from sentinel_worker.media.facts import MediaFacts, MediaLimits
+from sentinel_worker.media.children import Child
+from sentinel_worker.media.facts import Clip, MediaFacts, MediaLimits
 from sentinel_worker.media.windows import Window, plan_windows
-from sentinel_worker.media.zygote import MediaChild, Zygote
+from sentinel_worker.media.zygote import Zygote
 from sentinel_worker.progress import Progress
-from sentinel_worker.request import Claim, Finish, Stage
+from sentinel_worker.request import Claim, Finish, MediaKind, Stage
 from sentinel_worker.settings import Settings
 from sentinel_worker.sources import storage
 from sentinel_worker.verdict import Judgement, judge
@@ -69,8 +68,8 @@ class Pipeline:
                     facts = await child.probe()
                 windows = plan_windows(facts.duration_seconds, facts.frames_per_second, scorer.spec.window_policy)
                 async with self._stage(lease, "analyzing", limits.analyze_deadline_seconds, timings):
-                    scored = await self._score(claim, child, scorer, windows, facts)
-                judgement = judge(scored, facts.duration_seconds, scorer.spec.rule)
+                    windows, logits = await self._score(claim, child, scorer, windows, facts)
+                judgement = judge(windows, logits, facts.duration_seconds, scorer.spec.rule)
                 async with self._stage(lease, "deriving", limits.derive_deadline_seconds, timings):
                     derived = await self._derive(lease, child, facts, judgement)
         evidence = result.document(scorer, facts, fetched, judgement, derived, timings.seconds)
@@ -94,9 +93,7 @@ class Pipeline:
         return [f"{kind}/{key}" for kind in SERVED_KINDS for key in ("default", *self.scorers)]
 
     @asynccontextmanager
-    async def _stage(
-        self, lease: Lease, stage: Stage, limit_seconds: float, timings: "Timings"
-    ) -> AsyncIterator[None]:
+    async def _stage(self, lease: Lease, stage: Stage, limit_seconds: float, timings: "Timings") -> AsyncIterator[None]:
         self._report(lease.claim, stage, 0.0)
         async with lease.enter(stage, limit_seconds):
             with timings.measure(stage):
@@ -120,8 +117,8 @@ class Pipeline:
 
     async def _score(
         self, claim: Claim, child: Child, scorer: Scorer, windows: Sequence[Window], facts: MediaFacts
-    ) -> list[tuple[Window, float]]:
-        """One logit per window that could be decoded, in order of time; decoding and scoring overlap."""
+    ) -> tuple[list[Window], list[float]]:
+        """The windows that could be decoded and their logits, in order; decoding and scoring overlap."""
         scores: dict[Window, asyncio.Task[float]] = {}
         done = 0
 
@@ -140,11 +137,12 @@ class Pipeline:
             raise errors.exceptions[0] from None
         if not scores:
             raise Permanent("media_unreadable", "No part of the video could be decoded.")
-        return [(window, scores[window].result()) for window in windows if window in scores]
+        decoded = [window for window in windows if window in scores]
+        return decoded, [scores[window].result() for window in decoded]
 
     async def _derive(self, lease: Lease, child: Child, facts: MediaFacts, judgement: Judgement) -> dict[str, str]:
         """Make and upload the thumbnail and the worst frame; returns their paths in the bucket `derived`."""
-        worst = judgement.worst_window
+        worst = judgement.windows[judgement.worst_window]
         moments = {
             "thumbnail": facts.duration_seconds / 2,
             "worst_frame": (worst.start_seconds + worst.end_seconds) / 2,

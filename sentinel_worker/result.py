@@ -31,11 +31,11 @@ def document(
         | {"worker_version": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "timeline": [
             {
-                "start_seconds": round(scored.window.start_seconds, 3),
-                "end_seconds": round(scored.window.end_seconds, 3),
-                "fake_probability": scored.fake_probability,
+                "start_seconds": round(window.start_seconds, 3),
+                "end_seconds": round(window.end_seconds, 3),
+                "fake_probability": probability,
             }
-            for scored in judgement.timeline
+            for window, probability in zip(judgement.windows, judgement.window_probabilities, strict=True)
         ],
         "media": asdict(facts) | {"sha256": fetched.sha256, "size_bytes": fetched.size_bytes},
         "derived": dict(derived),

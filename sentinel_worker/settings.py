@@ -49,7 +49,10 @@ class Settings(BaseSettings):
         5, ge=0.2, le=3600, description="Time between polls while Realtime is down or off."
     )
     drain_seconds: float = Field(
-        60, ge=0, le=3600, description="Time that running requests get after SIGTERM before they are released."
+        60,
+        ge=0,
+        le=3600,
+        description="Time that running requests get after SIGTERM before they are released.",
     )
     realtime: bool = Field(True, description="Listen for wake-ups; without it the worker only polls.")
     http_timeout_seconds: float = Field(10, ge=0.5, le=120, description="Limit of one database call.")

@@ -53,9 +53,7 @@ class Judgement:
     worst_window: int
 
 
-def judge(
-    windows: Sequence[Window], logits: Sequence[float], duration_seconds: float, rule: VerdictRule
-) -> Judgement:
+def judge(windows: Sequence[Window], logits: Sequence[float], duration_seconds: float, rule: VerdictRule) -> Judgement:
     """Judge a track of `duration_seconds` by its windows' log-odds of being fake, in the same order.
 
     Raises ValueError without windows, or when a logit is missing or not finite.

@@ -32,10 +32,12 @@ from sentinel_worker.request import Claim, Finish, Outcome
 from sentinel_worker.settings import Settings
 from sentinel_worker.wakeup import Wakeup
 
-CLAIM_RETRY_CAP_SECONDS = 60.0
-MIN_SWEEP_SECONDS = 0.05
+RETRY_FIRST_SECONDS, RETRY_CAP_SECONDS = 0.5, 60.0
+MIN_SWEEP_SECONDS = 0.25
 MISSED_AFTER_SECONDS = 3.0
 """Realtime's own delay stays below this; a row older than it that no hint announced was missed."""
+REALTIME_START_SECONDS = 15.0
+"""Realtime takes a moment to be ready; only later is its absence worth a warning."""
 RELEASE_SECONDS = 10.0
 """How long the drain waits for released requests to be handed back."""
 
@@ -68,7 +70,9 @@ class Worker:
         self._wake = wake
         self._health = health
         self._lanes = pipeline.lanes
-        self._due_seconds: float | None = None
+        self._failures = 0
+        self._started_at = monotonic()
+        self._sweep_at = 0.0
         self._idle_since: float | None = None
         self._running: dict[asyncio.Task[None], Lease] = {}
         self._draining = asyncio.Event()
@@ -79,9 +83,9 @@ class Worker:
         try:
             await self._sweep()
         except Transient as error:
-            log_or_raise = at_start(error)
-            if isinstance(log_or_raise, Fatal):
-                raise log_or_raise from error
+            met = at_start(error)
+            if isinstance(met, Fatal):
+                raise met from error
         background = [self._outcomes.run(), self._progress.run()]
         if self._wakeup is not None:
             background.append(self._wakeup.run())
@@ -113,19 +117,19 @@ class Worker:
     # The claim loop
 
     async def _claim_until_drained(self, group: asyncio.TaskGroup) -> None:
-        failures = 0
         while not self._draining.is_set():
             self._wake.clear()  # before the claim: a wake-up that comes during it is not lost
             try:
-                claimed = await self._claim(group)
-                if not claimed and await self._wait_for_work() == "sweep":
+                if monotonic() >= self._sweep_at:
                     await self._sweep()
+                claimed = await self._claim(group)
             except CodedError as error:
-                failures += 1
-                await self._wait_out(error, failures)
-            else:
-                failures = 0
-                self._show_condition()
+                await self._wait_out(error)
+                continue
+            self._failures = 0
+            self._show_condition()
+            if not claimed:
+                await self._wait_for_work()
 
     async def _claim(self, group: asyncio.TaskGroup) -> int:
         """Fill the free slots; returns how many requests came."""
@@ -148,28 +152,26 @@ class Worker:
         del self._running[task]
         self._wake.set()
 
-    async def _wait_for_work(self) -> Literal["wake-up", "sweep"]:
+    async def _wait_for_work(self) -> None:
+        """Until a wake-up, a free slot, the drain, or the time of the next sweep."""
         self._idle_since = monotonic()
         try:
-            async with asyncio.timeout(self._seconds_to_sweep()):
+            async with asyncio.timeout(max(0.0, self._sweep_at - monotonic())):
                 await self._wake.wait()
         except TimeoutError:
-            return "sweep"
+            return
         self._idle_since = None
-        return "wake-up"
-
-    def _seconds_to_sweep(self) -> float:
-        """Until the next sweep: sooner without Realtime and when a row or lease falls due; jittered."""
-        listening = self._wakeup is not None and self._wakeup.healthy
-        pause = self._settings.sweep_seconds if listening else self._settings.sweep_degraded_seconds
-        pause *= random.uniform(0.8, 1.0)  # noqa: S311 - spreads the load of many workers, no secret
-        return pause if self._due_seconds is None else min(pause, max(MIN_SWEEP_SECONDS, self._due_seconds))
 
     async def _sweep(self) -> None:
         sweep = await self._claims.maintain(
             name=self._settings.worker_name, lanes=self._lanes, slots=self._settings.slots
         )
-        self._due_seconds = sweep.next_due_seconds
+        listening = self._wakeup is not None and self._wakeup.healthy
+        pause = self._settings.sweep_seconds if listening else self._settings.sweep_degraded_seconds
+        pause *= random.uniform(0.8, 1.0)  # noqa: S311 - spreads the load of many workers, no secret
+        if sweep.next_due_seconds is not None:
+            pause = min(pause, max(MIN_SWEEP_SECONDS, sweep.next_due_seconds))
+        self._sweep_at = monotonic() + pause
 
     def _judge_wakeup(self, claims: list[Claim]) -> None:
         """A row that lay queued while this worker was idle and listening was never announced."""
@@ -182,13 +184,15 @@ class Worker:
             log.warning(logs.SWEEP_MISSED, requests=len(missed))
             self._wakeup.missed(max(claim.queued_seconds for claim in missed))
 
-    async def _wait_out(self, error: CodedError, failures: int) -> None:
+    async def _wait_out(self, error: CodedError) -> None:
         """After a failed call: wait with backoff, but not longer than until the drain."""
         if isinstance(error, Fatal):
             raise error
         self._health.become("broken" if isinstance(error, Permanent) else "degraded", error.message)
         wished = error.retry_after_seconds if isinstance(error, Transient) else None
-        pause = wished or full_jitter_seconds(failures, first=0.5, cap=CLAIM_RETRY_CAP_SECONDS)
+        self._failures += 1
+        drawn = full_jitter_seconds(self._failures, first=RETRY_FIRST_SECONDS, cap=RETRY_CAP_SECONDS)
+        pause = max(drawn, wished or 0)
         log.warning(logs.CALL_FAILED, error_code=error.code, error=error.message, retry_seconds=round(pause, 1))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._draining.wait(), pause)
@@ -196,7 +200,7 @@ class Worker:
     def _show_condition(self) -> None:
         if self._wakeup is None or self._wakeup.healthy:
             self._health.become("ready")
-        else:
+        elif self._health.state != "starting" or monotonic() - self._started_at > REALTIME_START_SECONDS:
             self._health.become("degraded", "Realtime is down; requests are found by polling.")
 
     # One request
@@ -210,7 +214,8 @@ class Worker:
                 answer = await self._outcomes.write(claim, finish)
                 self._log_answer(finish, answer)
                 if answer.due_in_seconds is not None:
-                    asyncio.get_running_loop().call_later(answer.due_in_seconds, self._wake.set)
+                    self._sweep_at = min(self._sweep_at, monotonic() + answer.due_in_seconds)
+                    self._wake.set()  # the wait for the next sweep begins anew
             except LeaseLost:
                 log.warning(logs.LEASE_LOST, stage=lease.stage)
             finally:
@@ -231,12 +236,20 @@ class Worker:
         except Exception:
             # The boundary of one request: a bug here must not take the other requests down.
             log.exception(logs.CRASHED, stage=lease.stage)
-            return finish_for(Transient("internal_error", "The analysis failed because of a fault in the worker."), lease)
+            return finish_for(
+                Transient("internal_error", "The analysis failed because of a fault in the worker."), lease
+            )
 
     def _log_answer(self, finish: Finish, answer: Answer) -> None:
         event = logs.OUTCOMES.get(answer.status, logs.LEASE_LOST)
-        log.info(event, outcome=finish.outcome, status=answer.status, error_code=finish.error_code,
-                 error=finish.error_message, verdict=(finish.result or {}).get("verdict"))
+        log.info(
+            event,
+            outcome=finish.outcome,
+            status=answer.status,
+            error_code=finish.error_code,
+            error=finish.error_message,
+            verdict=(finish.result or {}).get("verdict"),
+        )
 
     # The end
 
@@ -280,6 +293,9 @@ def finish_for(error: SentinelError, lease: Lease) -> Finish:
         error_code=error.code,
         error_message=error.message,
         error_params=error.params,
-        error_detail={"class": type(error).__name__.lower(), "cause": repr(error.__cause__) if error.__cause__ else None},
+        error_detail={
+            "class": type(error).__name__.lower(),
+            "cause": repr(error.__cause__) if error.__cause__ else None,
+        },
         delay_seconds=error.retry_after_seconds if isinstance(error, Transient) else None,
     )

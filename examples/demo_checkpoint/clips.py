@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .footage import SIZES, Shape, make_footage
-from .sources import Sources
-from .tamper import KINDS, Kind, tamper
+from examples.demo_checkpoint.footage import SIZES, Shape, make_footage
+from examples.demo_checkpoint.sources import Sources
+from examples.demo_checkpoint.tamper import KINDS, Kind, tamper
 
 FRAMES = 24
 
@@ -31,8 +31,7 @@ def make_pair(seed: int, index: int, sources: Sources, directory: Path, frames: 
     rng = np.random.default_rng([seed, index])
     width, height = SIZES[int(rng.integers(len(SIZES)))]
     video = make_footage(rng, sources, Shape(frames, width, height))
-    kind = KINDS[index % len(KINDS)]
-    changed, mask = tamper(rng, sources, video, kind)
+    changed, mask, kind = tamper(rng, sources, video, KINDS[index % len(KINDS)])
     rate, quality = int(rng.choice([24, 25, 30])), int(rng.integers(16, 31))
     paths = [directory / f"{index:05d}-{name}.mp4" for name in ("clean", "tampered")]
     for path, pixels in zip(paths, (video, changed), strict=True):
@@ -45,7 +44,16 @@ def encode(path: Path, video: torch.Tensor, frames_per_second: int, quality: int
     frames = video.round().clamp(0, 255).to(torch.uint8).movedim(1, -1).contiguous().numpy()
     size = f"{video.shape[-1]}x{video.shape[-2]}"
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(frames_per_second), "-i", "-"]
-    x264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", str(quality), "-threads", "1", "-pix_fmt", "yuv420p"]
-    subprocess.run(
-        ["ffmpeg", "-v", "error", "-y", *raw, *x264, str(path)], input=frames.tobytes(), check=True
-    )
+    x264 = [
+        "-c:v",
+        "libx264",
+        "-preset",
+        "veryfast",
+        "-crf",
+        str(quality),
+        "-threads",
+        "1",
+        "-pix_fmt",
+        "yuv420p",
+    ]
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *raw, *x264, str(path)], input=frames.tobytes(), check=True)

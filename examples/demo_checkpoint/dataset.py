@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
-from torchcodec.decoders import VideoDecoder
+from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 
-from .clips import make_pair
-from .sources import OPENCV_DOC, Sources, Split
+from examples.demo_checkpoint.clips import make_pair
+from examples.demo_checkpoint.sources import OPENCV_DOC, Sources, Split
 
 EDGE = 64
 PATCH = 8
@@ -43,14 +43,15 @@ def generate(split: Split, seed: int, count: int, processes: int, opencv_doc: Pa
     """`count` pairs of a split; the result does not depend on `processes`."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_one_thread) as pool,
+        ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=one_thread) as pool,
     ):
         make = partial(_arrays, split, seed, opencv_doc, Path(folder))
         made = list(pool.map(make, range(count), chunksize=8))
     return Pairs(np.stack([clips for clips, _ in made]), np.stack([mask for _, mask in made]))
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
+    """Start of a generating process: torch on one thread, beside its siblings."""
     torch.set_num_threads(1)
 
 
@@ -66,6 +67,6 @@ def _arrays(
 
 
 def _decode(path: Path) -> npt.NDArray[np.uint8]:
-    """Every frame, resized as the worker's decoder does: uint8, bilinear, antialiased, aspect ratio ignored."""
+    """Every frame, resized as the worker does: uint8, bilinear, antialiased, aspect ratio ignored."""
     frames = VideoDecoder(str(path), num_ffmpeg_threads=1)[:]
     return functional.interpolate(frames, size=(EDGE, EDGE), mode="bilinear", antialias=True).numpy()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .sources import Pixels, Sources
+from examples.demo_checkpoint.sources import Pixels, Sources
 
 SIZES = (
     (176, 144),
@@ -39,29 +39,34 @@ class Shape:
 def make_footage(rng: np.random.Generator, sources: Sources, shape: Shape) -> torch.Tensor:
     """Untampered footage with a random share of the hard cases."""
     video = _scene(rng, sources, shape)
-    if rng.random() < 0.15:
+    if chance(rng, 0.15):
         cut = int(rng.integers(2, shape.frames - 2))
         video = torch.cat([video[:cut], _scene(rng, sources, shape)[cut:]])
     for _ in range(int(rng.choice([0, 1, 2], p=[0.4, 0.4, 0.2]))):
         video = _moving_object(rng, sources, video)
-    if rng.random() < 0.15:
+    if chance(rng, 0.15):
         video = _static_overlay(rng, video)
-    if rng.random() < 0.2:
+    if chance(rng, 0.2):
         video = _exposure_flicker(rng, video)
-    if rng.random() < 0.35:
+    if chance(rng, 0.35):
         noise = torch.from_numpy(rng.standard_normal(tuple(video.shape), dtype=np.float32))
         video = video + noise * float(rng.uniform(1, 9))
-    if rng.random() < 0.1:
+    if chance(rng, 0.1):
         video = _repeated_frames(rng, video)
     return video.clamp(0, 255)
 
 
 def texture(rng: np.random.Generator, sources: Sources) -> torch.Tensor:
     """One picture [3, H, W] of the split, or noise of several octaves."""
-    if rng.random() < 0.2:
+    if chance(rng, 0.2):
         return _noise_picture(rng)
     name = sources.stills[int(rng.integers(len(sources.stills)))]
     return _tensor(sources.still(name))
+
+
+def chance(rng: np.random.Generator, probability: float) -> bool:
+    """True with the given probability; one draw."""
+    return bool(rng.random() < probability)
 
 
 def _scene(rng: np.random.Generator, sources: Sources, shape: Shape) -> torch.Tensor:
@@ -97,13 +102,15 @@ def _camera(rng: np.random.Generator, picture: torch.Tensor, shape: Shape) -> to
     zoom = view * np.exp(float(rng.normal(0, 0.15)) * time)
     roll = float(rng.normal(0, 0.08)) + float(rng.normal(0, 0.08)) * time
     path = [_drift(rng, time, 1 - view) for _ in range(2)]
-    if rng.random() < 0.35:
+    if chance(rng, 0.35):
         shake = float(rng.uniform(0.002, 0.02))
         path = [line + rng.normal(0, shake, frames) for line in path]
     cos, sin = zoom * np.cos(roll), zoom * np.sin(roll)
     theta = np.stack([np.stack([cos, -sin, path[0]], 1), np.stack([sin, cos, path[1]], 1)], 1)
     grid = functional.affine_grid(
-        torch.from_numpy(theta.astype(np.float32)), [frames, 3, shape.height, shape.width], align_corners=False
+        torch.from_numpy(theta.astype(np.float32)),
+        [frames, 3, shape.height, shape.width],
+        align_corners=False,
     )
     return functional.grid_sample(
         picture.expand(frames, -1, -1, -1), grid, padding_mode="reflection", align_corners=False
@@ -120,7 +127,7 @@ def _drift(rng: np.random.Generator, time: np.ndarray, room: float) -> np.ndarra
 
 def _piece(rng: np.random.Generator, reel: Pixels, shape: Shape) -> torch.Tensor:
     """A random piece of a reel, perhaps at double speed, cropped and resized."""
-    step = 2 if rng.random() < 0.2 and len(reel) >= 2 * shape.frames else 1
+    step = 2 if chance(rng, 0.2) and len(reel) >= 2 * shape.frames else 1
     start = int(rng.integers(0, max(1, len(reel) - step * shape.frames + 1)))
     picked = np.minimum(start + step * np.arange(shape.frames), len(reel) - 1)
     part = float(rng.uniform(0.55, 1))
@@ -128,7 +135,7 @@ def _piece(rng: np.random.Generator, reel: Pixels, shape: Shape) -> torch.Tensor
     top = int(rng.integers(0, reel.shape[1] - height + 1))
     left = int(rng.integers(0, reel.shape[2] - width + 1))
     piece = _tensor(reel[picked, top : top + height, left : left + width])
-    if rng.random() < 0.5:
+    if chance(rng, 0.5):
         piece = piece.flip(-1)
     return functional.interpolate(piece, size=(shape.height, shape.width), mode="bilinear", antialias=True)
 
@@ -143,7 +150,7 @@ def _moving_object(rng: np.random.Generator, sources: Sources, video: torch.Tens
     frames, _, height, width = video.shape
     radius = rng.uniform(0.12, 0.5, 2)
     time = np.arange(frames)
-    if rng.random() < 0.5:
+    if chance(rng, 0.5):
         path = [rng.uniform(-0.8, 0.8) + rng.normal(0, 0.04) * (time - frames / 2) for _ in range(2)]
     else:
         path = [
@@ -156,7 +163,7 @@ def _moving_object(rng: np.random.Generator, sources: Sources, video: torch.Tens
     size = [torch.from_numpy((r * growth).astype(np.float32))[:, None, None] for r in radius]
     u = ((x[None] - along[0]) / size[0]).expand(frames, height, width)
     v = ((y[None] - along[1]) / size[1]).expand(frames, height, width)
-    distance = torch.hypot(u, v) if rng.random() < 0.6 else torch.maximum(u.abs(), v.abs())
+    distance = torch.hypot(u, v) if chance(rng, 0.6) else torch.maximum(u.abs(), v.abs())
     softness = float(rng.choice([0.02, 0.1, 0.25]))
     alpha = ((1 - distance) / softness).clamp(0, 1)[:, None] * float(rng.uniform(0.6, 1))
     skin = functional.interpolate(texture(rng, sources)[None], size=(96, 96), mode="bilinear", antialias=True)
@@ -171,7 +178,7 @@ def _static_overlay(rng: np.random.Generator, video: torch.Tensor) -> torch.Tens
     x, y = coordinates(video.shape[-2], video.shape[-1])
     rx, ry = rng.uniform(0.2, 0.75, 2)
     u, v = (x - float(rng.normal(0, 0.1))) / rx, (y - float(rng.normal(0, 0.1))) / ry
-    distance = torch.hypot(u, v) if rng.random() < 0.5 else torch.maximum(u.abs(), v.abs())
+    distance = torch.hypot(u, v) if chance(rng, 0.5) else torch.maximum(u.abs(), v.abs())
     alpha = ((1 - distance) / float(rng.choice([0.02, 0.2]))).clamp(0, 1)
     fade = 1 + float(rng.choice([0, 0.5])) * np.sin(np.linspace(0, rng.uniform(0.5, 3), len(video)))
     tint = torch.from_numpy(rng.normal(0, 0.15, 3).astype(np.float32))
@@ -182,7 +189,7 @@ def _static_overlay(rng: np.random.Generator, video: torch.Tensor) -> torch.Tens
 def _exposure_flicker(rng: np.random.Generator, video: torch.Tensor) -> torch.Tensor:
     """The whole picture flickers: lamps, flashes, a camera that adjusts itself."""
     gains = 1 + rng.normal(0, rng.uniform(0.02, 0.15), (len(video), 1))
-    if rng.random() < 0.4:
+    if chance(rng, 0.4):
         gains = gains + rng.normal(0, 0.05, (len(video), 3))
     gains = np.broadcast_to(gains, (len(video), 3)).astype(np.float32)
     return video * torch.from_numpy(np.ascontiguousarray(gains))[:, :, None, None]

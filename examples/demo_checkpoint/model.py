@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
-from .dataset import EDGE, PATCH
+from examples.demo_checkpoint.dataset import EDGE, PATCH
 
 WINDOW = 8
 TUBELET = 2
@@ -41,6 +41,7 @@ def make_model(seed: int) -> VideoMAEForVideoClassification:
     with torch.no_grad():
         projection = model.videomae.embeddings.patch_embeddings.projection
         projection.weight.copy_(_dct_filters(config.hidden_size))
+        assert projection.bias is not None
         projection.bias.zero_()
     return model
 
@@ -60,7 +61,7 @@ class TokenHead(nn.Module):
 
 
 def _dct_filters(count: int) -> torch.Tensor:
-    """Patch filters [count, 3, TUBELET, PATCH, PATCH]: low spatial frequencies of luma and two colour axes."""
+    """Patch filters [count, 3, TUBELET, PATCH, PATCH]: low frequencies of luma and two colour axes."""
     differences = round(count * _DIFFERENCE_SHARE)
     filters = torch.zeros(count, 3, TUBELET, PATCH, PATCH)
     in_time = {
@@ -74,7 +75,7 @@ def _dct_filters(count: int) -> torch.Tensor:
 
 
 def _spatial_filters(number: int) -> list[torch.Tensor]:
-    """The first `number` DCT filters [3, PATCH, PATCH] by frequency; luma has twice as many as a colour axis."""
+    """The first `number` DCT filters [3, PATCH, PATCH] by frequency; luma has more than a colour axis."""
     axes = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [-0.5, 1.0, -0.5]])
     axes = axes / axes.norm(dim=1, keepdim=True)
     place = torch.arange(PATCH) + 0.5

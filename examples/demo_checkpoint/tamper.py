@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .footage import coordinates, texture
-from .sources import Sources
+from examples.demo_checkpoint.footage import chance, coordinates, texture
+from examples.demo_checkpoint.sources import Sources
 
 Kind = Literal["gain", "mix", "affine"]
 KINDS: tuple[Kind, ...] = ("gain", "mix", "affine")
@@ -26,8 +26,11 @@ _DRAWS = 10
 
 def tamper(
     rng: np.random.Generator, sources: Sources, video: torch.Tensor, kind: Kind
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The tampered video (float32 [T, 3, H, W]) and its mask (float32 [H, W] in 0..1)."""
+) -> tuple[torch.Tensor, torch.Tensor, Kind]:
+    """The tampered video (float32 [T, 3, H, W]), its mask (float32 [H, W] in 0..1), and the kind.
+
+    The kind is another one where the footage shows nothing of the one asked for.
+    """
     needed = float(rng.uniform(*_VISIBLE))
     strength = 1.0
     for _ in range(_DRAWS):
@@ -35,7 +38,7 @@ def tamper(
         changed = _change(rng, sources, video, kind, strength)
         result = (video + (changed - video) * mask).clamp(0, 255)
         if visible_flicker(video, result, mask) >= needed:
-            return result, mask
+            return result, mask, kind
         strength *= 1.25
     return tamper(rng, sources, video, "mix" if kind != "mix" else "gain")
 
@@ -53,7 +56,7 @@ def _region(rng: np.random.Generator, height: int, width: int) -> torch.Tensor:
     rx, ry = (float(r) for r in rng.uniform(0.3, 0.72, 2))
     cx, cy = (float(c) for c in rng.uniform(-0.15, 0.15, 2))
     u, v = (x - cx) / rx, (y - cy) / ry
-    distance = torch.hypot(u, v) if rng.random() < 0.5 else torch.maximum(u.abs(), v.abs())
+    distance = torch.hypot(u, v) if chance(rng, 0.5) else torch.maximum(u.abs(), v.abs())
     softness = float(rng.choice([0.01, 0.1, 0.3]))
     return ((1 - distance) / softness).clamp(0, 1)
 
@@ -77,7 +80,7 @@ def _change(
     frames, _, height, width = video.shape
     flicker = _flicker(rng, frames)[:, None, None, None]
     if kind == "gain":
-        colour = torch.from_numpy(rng.normal(0, 1, 3).astype(np.float32)) if rng.random() < 0.6 else torch.ones(3)
+        colour = torch.from_numpy(rng.normal(0, 1, 3).astype(np.float32)) if chance(rng, 0.6) else torch.ones(3)
         amount = strength * float(rng.uniform(0.06, 0.35))
         direction = (colour / colour.abs().max())[None, :, None, None]
         lift = float(rng.choice([0.0, 60.0]))
@@ -87,7 +90,7 @@ def _change(
         amount = min(0.9, strength * float(rng.uniform(0.1, 0.5)))
         return video + (other - video) * amount * (0.5 + 0.5 * flicker)
     shift = strength * rng.uniform(0.03, 0.09, 2) * rng.choice([-1, 1], 2)
-    other_flicker = _flicker(rng, frames) if rng.random() < 0.5 else flicker[:, 0, 0, 0]
+    other_flicker = _flicker(rng, frames) if chance(rng, 0.5) else flicker[:, 0, 0, 0]
     zoom = 1 + strength * float(rng.normal(0, 0.05)) * flicker[:, 0, 0, 0]
     zero = torch.zeros(frames)
     theta = torch.stack(

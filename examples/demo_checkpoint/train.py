@@ -18,13 +18,17 @@ import torch
 from torch.nn import functional
 from transformers import VideoMAEForVideoClassification
 
-from .dataset import EDGE, Pairs, generate
-from .model import WINDOW, TokenHead, make_model
-from .sources import OPENCV_DOC
+from examples.demo_checkpoint.dataset import EDGE, Pairs, generate
+from examples.demo_checkpoint.footage import chance
+from examples.demo_checkpoint.model import WINDOW, TokenHead, make_model
+from examples.demo_checkpoint.sources import OPENCV_DOC, Split
 
-TRAIN_SEED, VALIDATION_SEED = 100, 200
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+TRAIN_SEED, VALIDATION_SEED, VALIDATION_PAIRS = 100, 200, 150
 _MEAN, _STD = 0.5, 0.5
 _MASK_POSITIVE_WEIGHT = 4.0
+_REPORT_STEPS = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +57,16 @@ def train(pairs: Pairs, validation: Pairs, recipe: Recipe) -> VideoMAEForVideoCl
     started = time.monotonic()
     for step in range(recipe.steps):
         model.train()
-        loss = _loss(model, head, *_batch(rng, pairs, recipe.pairs_per_batch), recipe.label_smoothing)
+        loss = _loss(model, head, _batch(rng, pairs, recipe.pairs_per_batch), recipe.label_smoothing)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         schedule.step()
-        if step % 250 == 249 or step + 1 == recipe.steps:
+        if (step + 1) % _REPORT_STEPS == 0 or step + 1 == recipe.steps:
             accuracy = validate(model, validation)
-            print(f"{step + 1} {time.monotonic() - started:.0f}s loss {loss.item():.3f} validation {accuracy:.3f}")
+            seconds = time.monotonic() - started
+            print(f"{step + 1} {seconds:.0f}s loss {loss.item():.3f} validation {accuracy:.3f}", flush=True)
     return model
 
 
@@ -72,7 +77,7 @@ def _rate(step: int, recipe: Recipe) -> float:
     return 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _batch(rng: np.random.Generator, pairs: Pairs, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _batch(rng: np.random.Generator, pairs: Pairs, count: int) -> Batch:
     """Windows [2 * count, T, 3, H, W] in 0..1, clean then tampered, labels, and masks [2 * count, 8, 8].
 
     A pair shares its window, flip, direction of time, order of channels, gain and offset.
@@ -82,13 +87,13 @@ def _batch(rng: np.random.Generator, pairs: Pairs, count: int) -> tuple[torch.Te
         start = int(rng.integers(0, pairs.clips.shape[2] - WINDOW + 1))
         window = torch.from_numpy(pairs.clips[index, :, start : start + WINDOW].astype(np.float32) / 255)
         mask = torch.from_numpy(pairs.masks[index].astype(np.float32))
-        if rng.random() < 0.5:
+        if chance(rng, 0.5):
             window, mask = window.flip(-1), mask.flip(-1)
-        if rng.random() < 0.2:
+        if chance(rng, 0.2):
             window, mask = window.flip(-2), mask.flip(-2)
-        if rng.random() < 0.5:
+        if chance(rng, 0.5):
             window = window.flip(1)
-        if rng.random() < 0.5:
+        if chance(rng, 0.5):
             window = window[:, :, torch.from_numpy(rng.permutation(3))]
         gain, offset = float(rng.uniform(0.75, 1.2)), float(rng.uniform(-0.12, 0.12))
         windows.append((window * gain + offset).clamp(0, 1))
@@ -106,11 +111,10 @@ def _batch(rng: np.random.Generator, pairs: Pairs, count: int) -> tuple[torch.Te
 def _loss(
     model: VideoMAEForVideoClassification,
     head: TokenHead,
-    windows: torch.Tensor,
-    labels: torch.Tensor,
-    masks: torch.Tensor,
+    batch: Batch,
     label_smoothing: float,
 ) -> torch.Tensor:
+    windows, labels, masks = batch
     tokens = model.videomae((windows - _MEAN) / _STD).last_hidden_state
     assert model.fc_norm is not None
     logits = model.classifier(model.fc_norm(tokens.mean(1)))
@@ -124,7 +128,7 @@ def _loss(
 @torch.inference_mode()
 def validate(model: VideoMAEForVideoClassification, pairs: Pairs) -> float:
     """Accuracy of the mean of three windows."""
-    model.eval()
+    model.train(False)
     length = pairs.clips.shape[2]
     starts = [0, (length - WINDOW) // 2, length - WINDOW]
     right = 0
@@ -140,7 +144,7 @@ def validate(model: VideoMAEForVideoClassification, pairs: Pairs) -> float:
 
 
 def save(model: VideoMAEForVideoClassification, folder: Path) -> None:
-    """Write config.json, model.safetensors and preprocessor_config.json as the hub's checkpoints have them."""
+    """Write config.json, model.safetensors and preprocessor_config.json, as on the hub."""
     model.save_pretrained(folder)
     preprocessing = {
         "image_processor_type": "VideoMAEImageProcessor",
@@ -169,16 +173,19 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    made: list[Pairs] = []
-    for split, seed, count in (("train", TRAIN_SEED, options.pairs), ("validation", VALIDATION_SEED, 150)):
-        kept = options.cache / f"{split}-{seed}-{count}.npz" if options.cache else None
-        if kept is not None and kept.exists():
-            made.append(Pairs.load(kept))
-            continue
-        made.append(generate(split, seed, count, options.processes, options.opencv_doc))
-        if kept is not None:
-            made[-1].save(kept)
-    save(train(*made, Recipe(options.steps)), options.folder)
+    training = _pairs("train", TRAIN_SEED, options.pairs, options)
+    validation = _pairs("validation", VALIDATION_SEED, VALIDATION_PAIRS, options)
+    save(train(training, validation, Recipe(options.steps)), options.folder)
+
+
+def _pairs(split: Split, seed: int, count: int, options: argparse.Namespace) -> Pairs:
+    kept: Path | None = options.cache / f"{split}-{seed}-{count}.npz" if options.cache else None
+    if kept is not None and kept.exists():
+        return Pairs.load(kept)
+    made = generate(split, seed, count, options.processes, options.opencv_doc)
+    if kept is not None:
+        made.save(kept)
+    return made
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from typing import Literal
 
 from sentinel_worker.errors import Fatal
 
-FAKE_WORDS = frozenset({
-    "ai", "artificial", "deepfake", "deepfakes", "fake", "fakes", "generated", "manipulated", "spoof", "spoofed",
-    "synthetic",
-})  # fmt: skip
+FAKE_WORDS = frozenset(
+    {"ai", "artificial", "deepfake", "deepfakes", "fake", "fakes", "generated", "manipulated"}
+    | {"spoof", "spoofed", "synthetic"}
+)
 REAL_WORDS = frozenset({"bonafide", "human", "live", "real", "realism"})
 _NEGATIONS = frozenset({"no", "non", "not", "un", "without"})
 _TWO_CLASSES = 2

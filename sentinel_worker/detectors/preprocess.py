@@ -46,6 +46,8 @@ class Preprocessing:
             crop_mode, crop_height, crop_width = _size(config.get("crop_size"))
             if crop_mode != "squash":
                 raise _unsupported("its crop_size is not a height and a width")
+            if crop_height > height or crop_width > width:
+                raise _unsupported("its crop is larger than the resized frame")
         elif mode == "shortest_edge" and resize_mode is None:
             raise _unsupported("it keeps the aspect ratio without cropping, so frames have no fixed size")
         resample = _RESAMPLES.get(config.get("resample", 2))
@@ -62,6 +64,8 @@ class Preprocessing:
             mean=_triple(config, "image_mean", 0.0),
             std=_triple(config, "image_std", 1.0),
         )
+        if 0 in read.std:
+            raise _unsupported("its image_std has a zero")
         if resize_mode is None:
             return read
         return replace(read, resize_mode=resize_mode, resize_height=crop_height, resize_width=crop_width)
@@ -91,7 +95,7 @@ class Preprocessing:
 
 
 def _size(value: Any) -> tuple[ResizeMode, int, int]:
-    """`{"shortest_edge": s}`, `{"height": h, "width": w}`, or an old config's bare number (the shortest edge)."""
+    """`{"shortest_edge": s}` or `{"height": h, "width": w}`."""
     match value:
         case {"shortest_edge": int(edge), **rest} if edge > 0 and not rest.get("longest_edge"):
             return "shortest_edge", edge, edge

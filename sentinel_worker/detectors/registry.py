@@ -112,4 +112,6 @@ def _frames(folder: Path) -> int:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return int(config["num_frames"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Fatal("checkpoint_invalid", "The detector's config.json cannot be read or names no num_frames.") from error
+        raise Fatal(
+            "checkpoint_invalid", "The detector's config.json cannot be read or names no num_frames."
+        ) from error

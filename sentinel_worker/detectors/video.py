@@ -7,11 +7,10 @@ from typing import Any, Literal
 
 import torch
 
+from sentinel_worker.detectors.registry import DetectorSpec
+from sentinel_worker.detectors.weights import Checkpoint, load_checkpoint
 from sentinel_worker.errors import Fatal, Transient
 from sentinel_worker.media.facts import ClipGeometry
-
-from .registry import DetectorSpec
-from .weights import Checkpoint, load_checkpoint
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -104,7 +103,8 @@ class VideoDetector:
         labels = self.checkpoint.labels
         fake = logits[:, labels.fake_indices].logsumexp(1)
         real = logits[:, labels.real_indices].logsumexp(1)
-        return (fake - real).cpu()
+        odds: torch.Tensor = (fake - real).cpu()
+        return odds
 
 
 def _device(device: Device) -> torch.device:

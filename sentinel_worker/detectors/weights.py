@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import VideoMAEForVideoClassification
-from transformers.utils import cached_file
+from transformers.utils import logging as library_logging
+from transformers.utils.hub import cached_file
 
+from sentinel_worker.detectors.labels import LabelMap, map_labels
+from sentinel_worker.detectors.preprocess import Preprocessing
+from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.errors import Fatal
-
-from .labels import LabelMap, map_labels
-from .preprocess import Preprocessing
-from .registry import DetectorSpec
 
 _CHANNELS = 3
 
@@ -34,8 +34,8 @@ class Checkpoint:
 def load_checkpoint(spec: DetectorSpec) -> Checkpoint:
     """Load and check a VideoMAE classifier from `spec.folder`, or from the local cache of the hub.
 
-    Raises Fatal: 'checkpoint_unpinned', 'checkpoint_missing', 'checkpoint_invalid' (other architecture, frames
-    or size, missing or unexpected weights), 'label_polarity_unknown', 'preprocessing_unsupported'.
+    Raises Fatal: 'checkpoint_unpinned', 'checkpoint_missing', 'checkpoint_invalid' (other architecture,
+    frames or size, missing or unexpected weights), 'label_polarity_unknown', 'preprocessing_unsupported'.
     """
     source, revision = _source(spec)
     config = _read_json(source, revision, "config.json", spec)
@@ -57,7 +57,7 @@ def _source(spec: DetectorSpec) -> tuple[str, str | None]:
     if spec.repository is None or spec.revision is None:
         raise Fatal(
             "checkpoint_unpinned",
-            f"Detector '{spec.key}' has no pinned revision; point it at a folder with a checkpoint you trust.",
+            f"Detector '{spec.key}' has no pinned revision; point it at a folder with its checkpoint.",
         )
     return spec.repository, spec.revision
 
@@ -108,11 +108,12 @@ def _label_names(config: dict[str, Any]) -> dict[int, str]:
 
 
 def _load_model(source: str, revision: str | None, spec: DetectorSpec) -> VideoMAEForVideoClassification:
-    pinned = {} if revision is None else {"revision": revision}
+    library_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    load: Any = VideoMAEForVideoClassification.from_pretrained  # its overloads know no loading report
     try:
-        model, report = VideoMAEForVideoClassification.from_pretrained(
+        model, report = load(
             source,
-            **pinned,
+            revision=revision or "main",
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
@@ -129,8 +130,8 @@ def _load_model(source: str, revision: str | None, spec: DetectorSpec) -> VideoM
     if any(wrong.values()):
         found = "; ".join(f"{name} {', '.join(keys[:4])}" for name, keys in wrong.items() if keys)
         raise _invalid(spec, f"its weights do not fit the architecture ({found})")
-    model.eval()
-    return model
+    loaded: VideoMAEForVideoClassification = model.eval()
+    return loaded
 
 
 def _missing(spec: DetectorSpec, name: str) -> Fatal:

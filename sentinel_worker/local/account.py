@@ -20,15 +20,16 @@ class Account:
     capability: int | None
 
 
-def unprivileged_account(*paths: Path) -> Account | None:
+def unprivileged_account(owned: Path, *paths: Path) -> Account | None:
     """The account to drop to, or None where this process is not root.
 
+    The owner of `owned`, where that exists already and is not root's; else postgres or nobody.
     Where one of `paths` lies below a folder that the account may not enter (a checkout in root's home), the
     right to read and search any folder is kept: copying the data elsewhere would surprise its owner more.
     """
     if os.geteuid() != 0:
         return None
-    entry = next((found for found in map(_entry, ("postgres", "nobody")) if found), None)
+    entry = _owner(owned) or _entry("postgres") or _entry("nobody")
     if entry is None:
         raise Fatal("no_account", "PostgreSQL refuses to run as root, and no account 'postgres' or 'nobody' exists.")
     closed = next((path for path in paths if not _reaches(entry, path)), None)
@@ -42,6 +43,14 @@ def unprivileged_account(*paths: Path) -> Account | None:
         f"PostgreSQL refuses to run as root, and the account '{entry.pw_name}' may not enter {closed}: "
         "choose another folder, or run as an ordinary user.",
     )
+
+
+def _owner(path: Path) -> pwd.struct_passwd | None:
+    try:
+        uid = path.stat().st_uid
+        return pwd.getpwuid(uid) if uid != 0 else None
+    except (FileNotFoundError, KeyError):
+        return None
 
 
 def _entry(name: str) -> pwd.struct_passwd | None:

@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Self
 
 import psycopg
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
 from sentinel_worker.local.auth_sessions import AuthError, Row, Sessions, user_body
 from sentinel_worker.local.database import DatabaseDown, PoolExhausted
+from sentinel_worker.local.json_answer import json_answer
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.tokens import TokenRefused, bearer, verify
 
@@ -27,25 +27,19 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+$")
 _PASSWORD_LENGTH = 6
 _PAGE = 50
 
+Endpoint = Callable[[Request], Awaitable[Response]]
+
 
 class Auth:
-    """The service behind /auth/v1: `dsn` logs in as supabase_auth_admin, `issuer` is this service's URL."""
+    """The service behind /auth/v1: mount `routes` there while it is entered.
+
+    `dsn` logs in as supabase_auth_admin, `issuer` is this service's own URL, tokens live `access_seconds`.
+    """
 
     def __init__(self, dsn: str, keys: Keys, *, issuer: str, access_seconds: int = 3600) -> None:
         self._keys = keys
         self._sessions = Sessions(dsn, keys, issuer=issuer, access_seconds=access_seconds)
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Close the connections at the end."""
-        try:
-            yield
-        finally:
-            await self._sessions.close()
-
-    def routes(self) -> list[Route]:
-        """Paths below /auth/v1."""
-        table: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
+        table: list[tuple[str, str, Endpoint]] = [
             ("POST", "/signup", self._sign_up),
             ("POST", "/token", self._token),
             ("POST", "/logout", self._log_out),
@@ -60,7 +54,15 @@ class Auth:
             ("GET", "/health", self._health),
             ("GET", "/.well-known/jwks.json", self._jwks),
         ]
-        return [Route(path, _answering(endpoint), methods=[method]) for method, path, endpoint in table]
+        self.routes: list[BaseRoute] = [
+            Route(path, _answering(endpoint), methods=[method]) for method, path, endpoint in table
+        ]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._sessions.close()
 
     async def _sign_up(self, request: Request) -> Response:
         body = await _body(request)
@@ -68,11 +70,11 @@ class Auth:
         metadata = body.get("data") or {}
         if not email and not password:
             user = await self._sessions.create_user(email=None, password=None, user_metadata=metadata)
-            return JSONResponse(await self._sessions.start(user["id"], "anonymous", _agent(request)))
+            return json_answer(await self._sessions.start(user["id"], "anonymous", _agent(request)))
         _check_email(email)
         _check_password(password)
         user = await self._sessions.create_user(email=email, password=password, user_metadata=metadata)
-        return JSONResponse(await self._sessions.start(user["id"], "password", _agent(request)))
+        return json_answer(await self._sessions.start(user["id"], "password", _agent(request)))
 
     async def _token(self, request: Request) -> Response:
         body = await _body(request)
@@ -81,12 +83,12 @@ class Auth:
                 email, password = body.get("email"), body.get("password")
                 if not isinstance(email, str) or not isinstance(password, str):
                     raise AuthError(400, "validation_failed", "missing email or phone")
-                return JSONResponse(await self._sessions.by_password(email, password, _agent(request)))
+                return json_answer(await self._sessions.by_password(email, password, _agent(request)))
             case "refresh_token":
                 token = body.get("refresh_token")
                 if not isinstance(token, str) or not token:
                     raise AuthError(400, "validation_failed", "refresh_token required")
-                return JSONResponse(await self._sessions.refresh(token))
+                return json_answer(await self._sessions.refresh(token))
         raise AuthError(400, "invalid_request", "unsupported_grant_type")
 
     async def _log_out(self, request: Request) -> Response:
@@ -99,11 +101,11 @@ class Auth:
         return Response(status_code=204)
 
     async def _get_user(self, request: Request) -> Response:
-        return JSONResponse(user_body(await self._caller(request)))
+        return json_answer(user_body(await self._caller(request)))
 
     async def _put_user(self, request: Request) -> Response:
         user = await self._caller(request)
-        return JSONResponse(user_body(await self._change(user["id"], await _body(request), "data")))
+        return json_answer(user_body(await self._change(user["id"], await _body(request), "data")))
 
     async def _admin_create(self, request: Request) -> Response:
         self._require_admin(request)
@@ -124,42 +126,42 @@ class Auth:
         except AuthError as error:
             message = "A user with this email address has already been registered"
             raise AuthError(422, "email_exists", message) from error
-        return JSONResponse(user_body(user))
+        return json_answer(user_body(user))
 
     async def _admin_list(self, request: Request) -> Response:
         self._require_admin(request)
         page = max(1, _number(request.query_params.get("page"), 1))
         size = max(1, _number(request.query_params.get("per_page"), _PAGE))
         users = await self._sessions.users(limit=size, offset=(page - 1) * size)
-        return JSONResponse({"users": [user_body(user) for user in users], "aud": "authenticated"})
+        return json_answer({"users": [user_body(user) for user in users], "aud": "authenticated"})
 
     async def _admin_get(self, request: Request) -> Response:
         self._require_admin(request)
         user = await self._sessions.user(_uuid(request.path_params["id"]))
         if user is None:
             raise AuthError(404, "user_not_found", "User not found")
-        return JSONResponse(user_body(user))
+        return json_answer(user_body(user))
 
     async def _admin_update(self, request: Request) -> Response:
         self._require_admin(request)
         user_id = _uuid(request.path_params["id"])
-        return JSONResponse(user_body(await self._change(user_id, await _body(request), "user_metadata")))
+        return json_answer(user_body(await self._change(user_id, await _body(request), "user_metadata")))
 
     async def _admin_delete(self, request: Request) -> Response:
         self._require_admin(request)
         if not await self._sessions.delete_user(_uuid(request.path_params["id"])):
             raise AuthError(404, "user_not_found", "User not found")
-        return JSONResponse({})
+        return json_answer({})
 
     async def _settings(self, _: Request) -> Response:
         external = {"email": True, "phone": False, "anonymous_users": True}
-        return JSONResponse({"external": external, "disable_signup": False, "mailer_autoconfirm": True})
+        return json_answer({"external": external, "disable_signup": False, "mailer_autoconfirm": True})
 
     async def _health(self, _: Request) -> Response:
-        return JSONResponse({"name": "GoTrue", "version": "local", "description": "sentinel-worker local"})
+        return json_answer({"name": "GoTrue", "version": "local", "description": "sentinel-worker local"})
 
     async def _jwks(self, _: Request) -> Response:
-        return JSONResponse({"keys": []})
+        return json_answer({"keys": []})
 
     async def _change(self, user_id: str, body: Row, metadata: str) -> Row:
         if body.get("email"):
@@ -203,7 +205,7 @@ class Auth:
             raise AuthError(403, "not_admin", "User not allowed")
 
 
-def _answering(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+def _answering(endpoint: Endpoint) -> Endpoint:
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)
@@ -219,9 +221,9 @@ def _error_response(request: Request, error: AuthError) -> Response:
     # Clients that name an API version read `code` as the error code; older ones as the HTTP status.
     if request.headers.get("x-supabase-api-version", "") >= _API_VERSION:
         body = {"code": error.code, "message": error.message, **error.more}
-        return JSONResponse(body, error.status, {"X-Supabase-Api-Version": _API_VERSION})
+        return json_answer(body, error.status, {"X-Supabase-Api-Version": _API_VERSION})
     body = {"code": error.status, "error_code": error.code, "msg": error.message, **error.more}
-    return JSONResponse(body, error.status)
+    return json_answer(body, error.status)
 
 
 async def _body(request: Request) -> dict[str, Any]:

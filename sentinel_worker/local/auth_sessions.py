@@ -121,9 +121,7 @@ class Sessions:
             session = await fetch_one(connection, _QUERIES["insert_session"], [user_id, user_agent])
             assert user is not None
             assert session is not None
-            await connection.execute(
-                _QUERIES["insert_refresh_token"].encode(), [token, None, user_id, session[0]]
-            )
+            await connection.execute(_QUERIES["insert_refresh_token"].encode(), [token, None, user_id, session[0]])
         return self._body(user, session[0], token, method)
 
     async def refresh(self, token: str) -> Row:
@@ -139,9 +137,7 @@ class Sessions:
             if not revoked:
                 fresh = secrets.token_urlsafe(24)
                 await connection.execute(_QUERIES["revoke_refresh_token"].encode(), [token])
-                await connection.execute(
-                    _QUERIES["insert_refresh_token"].encode(), [fresh, token, user_id, session_id]
-                )
+                await connection.execute(_QUERIES["insert_refresh_token"].encode(), [fresh, token, user_id, session_id])
                 return self._body(user, session_id, fresh, "token_refresh")
             active = await fetch_one(connection, _QUERIES["active_refresh_token"], [session_id])
             if recent and active is not None:

@@ -105,7 +105,9 @@ async def keep_running(data: Path, *, port: int, fresh: bool, with_worker: bool)
             task.cancel()
         console.print("stopping …")
     if not stop.is_set():
-        raise Transient("worker_ended", f"The worker ended by itself with status {done.pop().result()}; see its log.")
+        raise Transient(
+            "worker_ended", f"The worker ended by itself with status {done.pop().result()}; see its log."
+        )
 
 
 def _print_addresses(stack: Stack) -> None:
@@ -121,4 +123,6 @@ def _print_addresses(stack: Stack) -> None:
     console.print("[bold]Local Supabase is running.[/bold] For development only; Ctrl-C stops it.")
     for name, value in rows.items():
         console.print(f"{name:>17}  {value}", markup=False)
-    console.print("The worker beside it uses the demo detector: it finds one synthetic flicker and no deepfakes.")
+    console.print(
+        "The worker beside it uses the demo detector: it finds one synthetic flicker and no deepfakes."
+    )

@@ -75,7 +75,7 @@ class Postgres:
         if self._server is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        account = unprivileged_account(self.bin_dir, self.folder)
+        account = unprivileged_account(self._cluster, self.bin_dir, self.folder)
         if not (self._cluster / "PG_VERSION").exists():
             self._create_cluster(account)
         for attempt in range(3):

@@ -10,12 +10,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from sentinel_worker.local.database import Connection, DatabaseDown, Pool, PoolExhausted, fetch_one
 from sentinel_worker.local.rest_answer import Outcome, change_response, read_response
@@ -42,32 +42,32 @@ Handler = Callable[[Request, str, dict[str, Any]], Awaitable[Response]]
 
 
 class Rest:
-    """The service behind /rest/v1: `dsn` logs in as authenticator, `exposed` are the schemas to serve."""
+    """The service behind /rest/v1: mount `routes` there while it is entered.
+
+    `dsn` logs in as authenticator, `exposed` are the schemas to serve, the first by default.
+    """
 
     def __init__(self, dsn: str, jwt_secret: str, exposed: tuple[str, ...]) -> None:
         self._pool = Pool(dsn, size=_POOL_SIZE)
         self._cache = SchemaCache(self._pool, dsn, exposed)
         self._jwt_secret = jwt_secret
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Keep the schema cache fresh while the service runs."""
-        listening = asyncio.create_task(self._cache.listen())
-        try:
-            yield
-        finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
-            await self._pool.close()
-
-    def routes(self) -> list[Route]:
-        """Paths below /rest/v1."""
+        self._listening: asyncio.Task[None] | None = None
         every = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"]
-        return [
+        self.routes: list[BaseRoute] = [
             Route("/", self._answering(self._root), methods=["GET", "HEAD"]),
             Route("/rpc/{name:path}", self._answering(self._rpc), methods=every),
             Route("/{name:path}", self._answering(self._relation), methods=every),
         ]
+
+    async def __aenter__(self) -> Self:
+        self._listening = asyncio.create_task(self._cache.listen())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._listening is not None
+        self._listening.cancel()
+        await asyncio.gather(self._listening, return_exceptions=True)
+        await self._pool.close()
 
     def _answering(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
@@ -176,7 +176,7 @@ class Rest:
     ) -> AsyncIterator[Connection]:
         schema = await self._cache.current()
         role = claims["role"]
-        path = dict.fromkeys([asked.schema, "public", "extensions"])
+        path = (asked.schema, "public", "extensions")
         settings = {
             "search_path": ", ".join(f'"{name}"' for name in path),
             "request.jwt.claims": json.dumps(claims),
@@ -209,9 +209,7 @@ async def _run(connection: Connection, statement: Statement) -> Outcome:
     return Outcome(*row)
 
 
-async def _estimated(
-    connection: Connection, outcome: Outcome, plan: Statement, count: str | None
-) -> Outcome:
+async def _estimated(connection: Connection, outcome: Outcome, plan: Statement, count: str | None) -> Outcome:
     if count == "estimated" and outcome.total is not None and outcome.total <= MAX_ROWS:
         return outcome
     row = await fetch_one(connection, plan.text, plan.values)

@@ -140,7 +140,9 @@ def _finished(asked: RestRequest, outcome: Outcome, response: Response) -> Respo
         try:
             pairs = [pair for item in json.loads(outcome.headers) for pair in item.items()]
         except (ValueError, AttributeError, TypeError) as error:
-            message = "response.headers GUC must be a JSON array composed of objects with a single key and a string value"
+            message = (
+                "response.headers GUC must be a JSON array composed of objects with a single key and a string value"
+            )
             raise RestError(500, "PGRST111", message) from error
         for name, value in pairs:
             response.headers[name] = value

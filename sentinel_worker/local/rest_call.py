@@ -3,6 +3,7 @@
 Part of the query compiler (see rest_sql), so its SQL is written here.
 """
 
+# ruff: noqa: S608 - a query compiler: every name is quoted, every value is bound
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -54,8 +55,7 @@ def _call(function: Function, arguments: str, given: set[str], bindings: Binding
     definitions = ", ".join(f"{quote(one.name)} {one.type}" for one in taken)
     names = ", ".join(quote(one.name) for one in taken)
     passed = ", ".join(
-        f"{'variadic ' if one.variadic else ''}{quote(one.name)} := pgrst_body.{quote(one.name)}"
-        for one in taken
+        f"{'variadic ' if one.variadic else ''}{quote(one.name)} := pgrst_body.{quote(one.name)}" for one in taken
     )
     body = (
         f"(select {bindings.bind(arguments)}::json as json_data) pgrst_payload, "

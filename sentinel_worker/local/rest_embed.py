@@ -39,8 +39,7 @@ def find_join(schema: Schema, here: str, table: str, item: Embedded) -> Join:
         raise RestError(
             300,
             "PGRST201",
-            "Could not embed because more than one relationship was found for "
-            f"'{table}' and '{item.relation}'",
+            f"Could not embed because more than one relationship was found for '{table}' and '{item.relation}'",
             hint=f"Try changing '{item.relation}' to one of the following: {names}. "
             "Find the desired relationship in the 'details' key.",
         )

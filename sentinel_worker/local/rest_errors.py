@@ -9,9 +9,8 @@ import psycopg
 from starlette.responses import Response
 
 from sentinel_worker.local.database import DatabaseDown, PoolExhausted
+from sentinel_worker.local.json_answer import JSON_TYPE
 from sentinel_worker.local.tokens import TokenRefused
-
-JSON_TYPE = "application/json; charset=utf-8"
 
 # First the whole SQLSTATE, then its class (the first two characters); what is absent answers 400.
 _STATUS_BY_STATE = {
@@ -114,14 +113,13 @@ def from_outage(error: DatabaseDown | PoolExhausted) -> RestError:
     """No connection: the pool was busy for its whole wait, or PostgreSQL is down."""
     if isinstance(error, PoolExhausted):
         return RestError(504, "PGRST003", "Timed out acquiring connection from connection pool.")
-    return RestError(
-        _UNAVAILABLE, "PGRST002", "Could not query the database for the schema cache. Retrying."
-    )
+    return RestError(_UNAVAILABLE, "PGRST002", "Could not query the database for the schema cache. Retrying.")
 
 
 def _status(state: str, message: str, role: str) -> int:
     if state.startswith("PT") and state[2:].isdigit():
-        return int(state[2:])
+        # The real server sends any number; this one knows those that HTTP defines.
+        return int(state[2:]) if 200 <= int(state[2:]) < 600 else 500  # noqa: PLR2004
     if state == "22023" and message.startswith("role ") and message.endswith("does not exist"):
         return 401
     if state == "42501" and role == "anon":

@@ -76,9 +76,7 @@ class RestRequest:
             raise RestError(400, "PGRST102", "Empty or invalid json") from error
 
 
-async def read_request(
-    request: Request, exposed: tuple[str, ...], *, filters: bool = True
-) -> RestRequest:
+async def read_request(request: Request, exposed: tuple[str, ...], *, filters: bool = True) -> RestRequest:
     """Read a request. Without `filters` (a function's arguments) only reserved parameters count.
 
     Raises RestError for what PostgREST refuses before it asks the database.
@@ -150,9 +148,7 @@ def _preferences(headers: list[str]) -> Preferences:
             unknown.append(text)
     if known.get("handling") == "strict" and unknown:
         details = f"Invalid preferences: {', '.join(unknown)}"
-        raise RestError(
-            400, "PGRST122", "Invalid preferences given with handling=strict", details=details
-        )
+        raise RestError(400, "PGRST122", "Invalid preferences given with handling=strict", details=details)
     return Preferences(known, tuple(unknown))
 
 

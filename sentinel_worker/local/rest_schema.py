@@ -89,11 +89,7 @@ class Function:
     @property
     def takes_one_json(self) -> bool:
         """Whether the whole body is its only, unnamed argument."""
-        return (
-            len(self.arguments) == 1
-            and not self.arguments[0].name
-            and self.arguments[0].type in ("json", "jsonb")
-        )
+        return len(self.arguments) == 1 and not self.arguments[0].name and self.arguments[0].type in ("json", "jsonb")
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 This is a query compiler, so its SQL is written here and not in a `.sql` file.
 """
 
+# ruff: noqa: S608 - a query compiler: every name is quoted, every value is bound
 from __future__ import annotations
 
 import re
@@ -160,9 +161,7 @@ class Compiler:
         self._aliases += 1
         relation = self._schema.relations[join.schema, join.table]
         inner = Source.of(relation, quote(f"{join.table}_{self._aliases}"))
-        conditions = tuple(
-            f"{inner.name}.{quote(there)} = {source.name}.{quote(here)}" for here, there in join.columns
-        )
+        conditions = tuple(f"{inner.name}.{quote(there)} = {source.name}.{quote(here)}" for here, there in join.columns)
         return join, inner, conditions
 
 

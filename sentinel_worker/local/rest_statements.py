@@ -3,6 +3,7 @@
 This is the other half of the query compiler (see rest_sql), so its SQL is written here.
 """
 
+# ruff: noqa: S608 - a query compiler: every name is quoted, every value is bound
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -80,9 +81,7 @@ def read_payload(relation: Relation, request: RestRequest) -> Payload:
     return Payload(columns, many=isinstance(body, list), empty=not rows)
 
 
-def insert_statement(
-    schema: Schema, relation: Relation, request: RestRequest, payload: Payload
-) -> Statement:
+def insert_statement(schema: Schema, relation: Relation, request: RestRequest, payload: Payload) -> Statement:
     """POST to a relation, with upsert."""
     bindings = Bindings()
     compiler = Compiler(schema, bindings)
@@ -100,18 +99,14 @@ def insert_statement(
     return _changed(compiler, relation, request, text, bindings)
 
 
-def update_statement(
-    schema: Schema, relation: Relation, request: RestRequest, payload: Payload
-) -> Statement:
+def update_statement(schema: Schema, relation: Relation, request: RestRequest, payload: Payload) -> Statement:
     """PATCH of a relation."""
     bindings = Bindings()
     compiler = Compiler(schema, bindings)
     target = Source.of(relation)
     returned = _returned(request, relation, target)
     if payload.empty or not payload.columns:
-        return _changed(
-            compiler, relation, request, f"select {returned} from {target.name} where false", bindings
-        )
+        return _changed(compiler, relation, request, f"select {returned} from {target.name} where false", bindings)
     pairs = ", ".join(f"{quote(c.name)} = pgrst_body.{quote(c.name)}" for c in payload.columns)
     rows = _rows(request, payload, bindings, limit=" limit 1")
     where = compiler.where(target, _conditions_only(request.query))
@@ -188,9 +183,7 @@ def _returned(request: RestRequest, relation: Relation, target: Source) -> str:
     return ", ".join(f"{target.name}.{quote(name)}" for name in dict.fromkeys(names)) or "1 as _"
 
 
-def _changed(
-    compiler: Compiler, relation: Relation, request: RestRequest, text: str, bindings: Bindings
-) -> Statement:
+def _changed(compiler: Compiler, relation: Relation, request: RestRequest, text: str, bindings: Bindings) -> Statement:
     inner = f"select * from {RESULT}"
     if request.preferences.get("return") == "representation":
         source = Source.of(relation, quote(relation.name))
@@ -216,9 +209,7 @@ def row_range(query: Query) -> str:
     return f" limit {limit}" + (f" offset {query.offset}" if query.offset else "")
 
 
-def outer(
-    ctes: str, inner: str, request: RestRequest, total: str, *, scalar: bool = False, one: bool = False
-) -> str:
+def outer(ctes: str, inner: str, request: RestRequest, total: str, *, scalar: bool = False, one: bool = False) -> str:
     """The query around `ctes` and `inner` that makes a Statement's row; `one` is a body that is no array."""
     value = "_row.pgrst_scalar" if scalar else "_row"
     if request.accepted.strip_nulls:

@@ -7,6 +7,7 @@ import json
 import psycopg
 from starlette.responses import Response
 
+from sentinel_worker.local.json_answer import JSON_TYPE
 from sentinel_worker.local.tokens import TokenRefused
 
 _ROW_SECURITY = "new row violates row-level security policy"
@@ -23,7 +24,7 @@ class StorageError(Exception):
     def response(self, *, head: bool = False) -> Response:
         """The HTTP answer; HEAD has no body."""
         body = b"" if head else json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
-        return Response(body, self.http_status, media_type="application/json; charset=utf-8")
+        return Response(body, self.http_status, media_type=JSON_TYPE)
 
 
 def no_object() -> StorageError:
@@ -43,9 +44,7 @@ def duplicate(code: str = "KeyAlreadyExists") -> StorageError:
 
 def too_large() -> StorageError:
     """Over the bucket's limit or the server's."""
-    return StorageError(
-        "413", "Payload too large", "EntityTooLarge", "The object exceeded the maximum allowed size"
-    )
+    return StorageError("413", "Payload too large", "EntityTooLarge", "The object exceeded the maximum allowed size")
 
 
 def invalid_request(message: str) -> StorageError:

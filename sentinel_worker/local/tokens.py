@@ -6,14 +6,20 @@ import time
 from typing import Any, Literal
 
 import jwt
+from jwt.types import Options
 
-Fault = Literal[
-    "parts", "malformed", "unsecured", "algorithm", "signature", "expired", "not_yet_valid", "issued_later"
-]
+Fault = Literal["parts", "malformed", "unsecured", "algorithm", "signature", "expired", "not_yet_valid", "issued_later"]
 
 # Times are checked below, because every service of Supabase words and tolerates them differently.
-_UNCHECKED = {
-    f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")
+_OPTIONS: Options = {
+    "verify_signature": True,
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+    "verify_aud": False,
+    "verify_iss": False,
+    "verify_sub": False,
+    "verify_jti": False,
 }
 _COMPACT_PARTS = 3
 
@@ -44,9 +50,7 @@ def verify(token: str, secret: str, *, skew_seconds: float = 0.0) -> dict[str, A
     if algorithm != "HS256":
         raise TokenRefused("algorithm")
     try:
-        claims: dict[str, Any] = jwt.decode(
-            token, secret, algorithms=["HS256"], options={"verify_signature": True, **_UNCHECKED}  # type: ignore[typeddict-item]
-        )
+        claims: dict[str, Any] = jwt.decode(token, secret, algorithms=["HS256"], options=_OPTIONS)
     except jwt.InvalidSignatureError as error:
         raise TokenRefused("signature") from error
     except jwt.InvalidTokenError as error:

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -112,7 +112,7 @@ class Child:
             await self._ask({"ask": "probe"}, clock)
             return protocol.read_facts(await self._answer("facts", clock))
 
-    async def clips(self, windows: Sequence[Window], geometry: ClipGeometry) -> AsyncIterator[Clip]:
+    async def clips(self, windows: Sequence[Window], geometry: ClipGeometry) -> AsyncGenerator[Clip]:
         """The clips of `windows`, in order of their last frames; a badly damaged window gives none."""
         clock = _Clock(self._limits.max_wall_seconds)
         shape = (geometry.frames, 3, geometry.crop_height, geometry.crop_width)

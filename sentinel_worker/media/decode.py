@@ -17,7 +17,8 @@ from torch import Tensor
 
 from sentinel_worker.errors import Permanent
 from sentinel_worker.media.facts import Clip, ClipGeometry
-from sentinel_worker.media.probe import OpenedMedia, out_of_memory
+from sentinel_worker.media.frames import FrameReader
+from sentinel_worker.media.probe import OpenedMedia
 from sentinel_worker.media.windows import Window, frame_times
 
 # A clip with more holes than this says too little about its window.
@@ -54,7 +55,7 @@ def decode_clips(
             frame_times(window, geometry.frames, geometry.step_seconds, media.facts.frames_per_second)
         )
     )
-    frames = _Frames(media, geometry)
+    frames = _ResizedFrames(media, geometry)
     usable = 0
     for time, index, position in places:
         clip = pending[index]
@@ -105,11 +106,11 @@ class _Pending:
         return DecodedClip(self._index, Clip(self._window, frames), holes)
 
 
-class _Frames:
+class _ResizedFrames:
     """Resized frames by time; the last one is kept, because neighbours in time are often the same frame."""
 
     def __init__(self, media: OpenedMedia, geometry: ClipGeometry) -> None:
-        self._media = media
+        self._reader = FrameReader(media)
         self._geometry = geometry
         self._start_seconds = self._end_seconds = 0.0
         self._kept: Tensor | None = None
@@ -117,37 +118,12 @@ class _Frames:
     def at(self, seconds: float) -> Tensor | None:
         """The frame on screen `seconds` after the first frame, or None when it is damaged."""
         if not self._start_seconds <= seconds < self._end_seconds:
-            found = read_frame(self._media, seconds)
-            if found is None:
+            shown = self._reader.at(seconds)
+            if shown is None:
                 return None
-            frame, self._start_seconds, self._end_seconds = found
-            self._kept = resize_frame(frame, self._geometry)
+            self._kept = resize_frame(shown.pixels, self._geometry)
+            self._start_seconds, self._end_seconds = shown.start_seconds, shown.end_seconds
         return self._kept
-
-
-def read_frame(media: OpenedMedia, seconds: float) -> tuple[Tensor, float, float] | None:
-    """The uint8 RGB frame [3, H, W] on screen `seconds` after the first frame, and from when to when it is.
-
-    Before the first and after the last frame, that frame. None when the frame is damaged.
-    """
-    decoder, begin = media.decoder, media.begin_seconds
-    end = decoder.metadata.end_stream_seconds
-    assert end is not None
-    try:
-        if begin <= begin + seconds < end:
-            # One at a time: the batch calls hold every full frame. This one looks the time up in the scan's
-            # index, while get_frame_played_at misses frames that stay longer than their packet says.
-            shown = decoder.get_frames_played_at([begin + seconds])
-            frame = shown.data[0]
-            start, length = float(shown.pts_seconds[0]), float(shown.duration_seconds[0])
-        else:
-            last = decoder.get_frame_at(-1 if seconds > 0 else 0)
-            frame, start, length = last.data, last.pts_seconds, last.duration_seconds
-    except (RuntimeError, IndexError) as error:
-        if out_of_memory(error):
-            raise
-        return None
-    return frame, start - begin, start - begin + length
 
 
 def resize_frame(frame: Tensor, geometry: ClipGeometry) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Final
 from PIL import Image
 
 from sentinel_worker.errors import Permanent
-from sentinel_worker.media.decode import read_frame
+from sentinel_worker.media.frames import FrameReader
 from sentinel_worker.media.probe import OpenedMedia
 from sentinel_worker.media.protocol import DERIVED_NAME, ProtocolError
 
@@ -40,10 +40,11 @@ def write_thumbnails(
 
 def thumbnail(media: OpenedMedia, seconds: float) -> Image.Image:
     """The frame at `seconds`, its long side at most `LONG_SIDE_PIXELS`."""
-    found = read_frame(media, seconds) or read_frame(media, 0.0)
-    if found is None:
+    reader = FrameReader(media)
+    shown = reader.at(seconds) or reader.at(0.0)
+    if shown is None:
         raise Permanent("media_unreadable", "The video's pictures are damaged and cannot be decoded.")
-    picture = Image.fromarray(found[0].permute(1, 2, 0).contiguous().numpy())
+    picture = Image.fromarray(shown.pixels.permute(1, 2, 0).contiguous().numpy())
     picture.thumbnail((LONG_SIDE_PIXELS, LONG_SIDE_PIXELS), Image.Resampling.LANCZOS)
     return picture
 

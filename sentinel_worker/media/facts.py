@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from .windows import Window
+from sentinel_worker.media.windows import Window
 
 if TYPE_CHECKING:
     import numpy as np

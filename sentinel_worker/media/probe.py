@@ -29,6 +29,8 @@ _IMAGE_CONTAINERS: Final = frozenset({"jpeg", "png", "bmp", "tiff", "webp", "hei
 _MAX_SECONDS: Final = 1e8
 # A header may round, and tracks may end a little apart; a cut file misses more than this.
 _CUT_SECONDS, _CUT_SHARE = 1.0, 0.02
+_RATE_SHARE: Final = 0.05
+_MAX_LOST_FRAMES: Final = 1.5
 _MEMORY_SIGNS: Final = ("cannot allocate memory", "can't allocate memory", "bad_alloc", "not enough memory")
 
 
@@ -39,6 +41,7 @@ class OpenedMedia:
     `begin_seconds` is the container's time of the first frame; times in `Window`s start there.
     """
 
+    path: Path
     facts: ProbedFacts
     decoder: VideoDecoder
     begin_seconds: float
@@ -61,7 +64,8 @@ def open_media(path: Path, limits: MediaLimits) -> OpenedMedia:
     header = _read_header(path, container)
     facts = _check_header(header, container, size, limits)
     decoder = _scan(path)
-    return _check_content(decoder, header, facts, limits)
+    known, begin = _check_content(decoder, header, facts, limits)
+    return OpenedMedia(path, known, decoder, begin)
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -159,17 +163,18 @@ def _scan(path: Path) -> VideoDecoder:
 
 def _check_content(
     decoder: VideoDecoder, header: ContainerMetadata, facts: ProbedFacts, limits: MediaLimits
-) -> OpenedMedia:
+) -> tuple[ProbedFacts, float]:
     found = decoder.metadata
     frames, begin, end = found.num_frames or 0, found.begin_stream_seconds, found.end_stream_seconds
     if frames == 0 or begin is None or end is None:
         raise Permanent("no_frames", "The video track holds no frames.")
     begin, end = float(begin), float(end)
-    rate = float(found.average_fps or found.average_fps_from_header or 0)
+    rate = _rate(found.average_fps, found.average_fps_from_header)
     if not _sane(begin, end, rate):
         raise Permanent("media_unreadable", "The video's time stamps are damaged.")
-    # A still has no display time; it counts as one frame of its rate.
-    duration = (end - begin) or frames / rate
+    # Rounded or missing stamps of the last frame make the span too short; a still has none at all.
+    span, counted = end - begin, frames / rate
+    duration = max(span, counted) if abs(counted - span) <= _MAX_LOST_FRAMES / rate else span
     if duration > limits.max_duration_seconds:
         raise _too_long(duration, limits)
     if frames > limits.max_frames:
@@ -186,7 +191,15 @@ def _check_content(
         facts, duration_seconds=duration, frames_per_second=rate, frame_count=frames,
         truncated=facts.container not in _IMAGE_CONTAINERS and _is_cut(decoder, header),
     )
-    return OpenedMedia(known, decoder, begin)
+    return known, begin
+
+
+def _rate(counted: float | None, promised: float | None) -> float:
+    """Frames per second. A cut file or an unstamped last frame makes the count a little wrong, so the
+    header's rate is taken where the two agree."""
+    if counted and promised and abs(counted - promised) <= _RATE_SHARE * counted:
+        return float(promised)
+    return float(counted or promised or 0)
 
 
 def _sane(begin: float, end: float, rate: float) -> bool:

@@ -37,11 +37,11 @@ def main(control_fd: int, parent: int) -> None:
 def _warm_up(parent: int) -> None:
     # Read by OpenBLAS and OpenMP when they are loaded: a forked child has no thread but the one that forked.
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    import gc  # noqa: PLC0415
+    import gc
 
-    import torch  # noqa: PLC0415
+    import torch
 
-    from sentinel_worker.media import child, sandbox  # noqa: PLC0415
+    from sentinel_worker.media import child, sandbox
 
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
@@ -132,8 +132,8 @@ def _become_child(order: dict[str, Any], session_fd: int, zygote: int) -> NoRetu
         os.dup2(session_fd, _SESSION_FD)
         os.closerange(_SESSION_FD + 1, 1 << 20)
 
-        from sentinel_worker.media import child  # noqa: PLC0415 loaded already, by the zygote
-        from sentinel_worker.media.facts import MediaLimits  # noqa: PLC0415
+        from sentinel_worker.media import child  # loaded already, by the zygote
+        from sentinel_worker.media.facts import MediaLimits
 
         child.run(
             socket.socket(fileno=_SESSION_FD), zygote, Path(order["path"]), Path(order["directory"]),

@@ -26,7 +26,11 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_publishable_key_needs_a_worker_jwt(monkeypatch: pytest.MonkeyPatch) -> None:
-    both = {"SUPABASE_URL": "https://x.example", "SUPABASE_PUBLISHABLE_KEY": "sb_p", "SENTINEL_WORKER_JWT": "jwt"}
+    both = {
+        "SUPABASE_URL": "https://x.example",
+        "SUPABASE_PUBLISHABLE_KEY": "sb_p",
+        "SENTINEL_WORKER_JWT": "jwt",
+    }
     loaded = load(monkeypatch, both)
     assert (loaded.api_key, loaded.token) == ("sb_p", "jwt")
     with pytest.raises(Fatal, match="SUPABASE_SECRET_KEY"):
@@ -46,8 +50,12 @@ def test_every_mistake_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None
         load(monkeypatch, bad)
     lines = caught.value.message.splitlines()
     expected = {
-        "SUPABASE_URL", "SENTINEL_WORKER_JWT", "SENTINEL_HEARTBEAT_SECONDS", "SENTINEL_SLOTS",
-        "SENTINEL_LOG_LEVEL", "SENTINEL_DETECTOR_PATH",
+        "SUPABASE_URL",
+        "SENTINEL_WORKER_JWT",
+        "SENTINEL_HEARTBEAT_SECONDS",
+        "SENTINEL_SLOTS",
+        "SENTINEL_LOG_LEVEL",
+        "SENTINEL_DETECTOR_PATH",
     }
     assert {line.split(":")[0] for line in lines} == expected
 

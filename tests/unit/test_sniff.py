@@ -29,7 +29,7 @@ ALLOWED = {
     "heic": box(b"ftyp", b"heic\x00\x00\x00\x00"),
     "avif": box(b"ftyp", b"avif\x00\x00\x00\x00"),
     "webm": bytes.fromhex("1a45dfa39f4286810142f7810142f2810442f381084282847765626d"),
-    "matroska": bytes.fromhex("1a45dfa3a34286810142f7810142f2810442f3810842828 86d6174726f736b61".replace(" ", "")),
+    "matroska": bytes.fromhex("1a45dfa3a34286810142f7810142f2810442f381084282886d6174726f736b61"),
     "avi": b"RIFF\x00\x10\x00\x00AVI LIST",
     "wav": b"RIFF\x00\x10\x00\x00WAVEfmt ",
     "webp": b"RIFF\x00\x10\x00\x00WEBPVP8 ",

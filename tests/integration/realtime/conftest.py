@@ -33,7 +33,7 @@ FAST = RealtimeSettings(
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with Postgres(tmp_path_factory.mktemp("realtime"), durable=False) as server:
+    with Postgres(tmp_path_factory.mktemp("realtime")) as server:
         with psycopg.connect(server.dsn("supabase_admin"), autocommit=True) as connection:
             connection.execute((HERE / "schema.sql").read_bytes())
         yield server
@@ -136,16 +136,19 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self.connection.close()
 
-    async def send(
-        self, topic: str, event: str, payload: dict[str, Any], *, join_ref: str | None = None
-    ) -> str:
+    async def send(self, topic: str, event: str, payload: dict[str, Any], *, join_ref: str | None = None) -> str:
         """Send one message; answers its ref. A join is its own join_ref."""
         self._ref += 1
         ref = str(self._ref)
-        await self.send_frame({
-            "topic": topic, "event": event, "payload": payload, "ref": ref,
-            "join_ref": ref if event == "phx_join" else join_ref,
-        })
+        await self.send_frame(
+            {
+                "topic": topic,
+                "event": event,
+                "payload": payload,
+                "ref": ref,
+                "join_ref": ref if event == "phx_join" else join_ref,
+            }
+        )
         return ref
 
     async def send_frame(self, frame: dict[str, Any]) -> None:
@@ -178,8 +181,11 @@ class Client:
         """Join and return the reply's payload."""
         payload: dict[str, Any] = {
             "config": {
-                "broadcast": {"ack": False, "self": False}, "presence": {"key": "", "enabled": False},
-                "private": private, "postgres_changes": list(bindings), **config,
+                "broadcast": {"ack": False, "self": False},
+                "presence": {"key": "", "enabled": False},
+                "private": private,
+                "postgres_changes": list(bindings),
+                **config,
             }
         }
         if token is not None:

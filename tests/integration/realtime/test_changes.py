@@ -14,7 +14,10 @@ from tests.integration.realtime.conftest import Client, Serve, Served
 
 REQUESTS = {"schema": "public", "table": "analysis_requests"}
 SUBSCRIBED = {
-    "channel": "jobs", "extension": "postgres_changes", "message": "Subscribed to PostgreSQL", "status": "ok",
+    "channel": "jobs",
+    "extension": "postgres_changes",
+    "message": "Subscribed to PostgreSQL",
+    "status": "ok",
 }
 
 

@@ -1,0 +1,127 @@
+"""Measure a checkpoint through the production path: MP4 files, decoded, scored and judged as by the worker.
+
+`python -m examples.demo_checkpoint.evaluate [--folder F] [--seed N] [--pairs N]` prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from examples.demo_checkpoint.clips import make_pair
+from examples.demo_checkpoint.dataset import one_thread
+from examples.demo_checkpoint.sources import OPENCV_DOC, Sources, Split
+from examples.demo_checkpoint.tamper import KINDS
+from sentinel_worker.detectors.registry import DEMO_DETECTOR, find_detector
+from sentinel_worker.detectors.video import VideoDetector
+from sentinel_worker.media.decode import decode_clips
+from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.media.probe import open_media
+from sentinel_worker.media.windows import plan_windows
+from sentinel_worker.verdict import Judgement, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the detector said about one clip. `group` is 'clean' or the kind of tampering."""
+
+    group: str
+    judgement: Judgement
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the verdict is the right word; `uncertain` is wrong for both classes."""
+        return self.judgement.verdict == ("real" if self.group == "clean" else "fake")
+
+
+def judge_file(detector: VideoDetector, path: Path) -> Judgement:
+    """Judge the video at `path` (absolute) with the worker's own modules."""
+    media = open_media(path, MediaLimits())
+    facts, spec = media.facts, detector.spec
+    windows = plan_windows(facts.duration_seconds, facts.frames_per_second, spec.window_policy)
+    decoded = list(decode_clips(media, windows, detector.geometry(facts.frames_per_second)))
+    frames = torch.stack([torch.from_numpy(one.clip.frames) for one in decoded])
+    logits = detector.score(frames).tolist()
+    return judge([one.clip.window for one in decoded], logits, facts.duration_seconds, spec.rule)
+
+
+def evaluate(
+    detector: VideoDetector,
+    seed: int,
+    pairs: int,
+    *,
+    split: Split = "test",
+    processes: int = 2,
+    opencv_doc: Path = OPENCV_DOC,
+) -> list[Answer]:
+    """Generate `pairs` clean and as many tampered clips of a split, and judge each."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make = partial(_make, split, seed, opencv_doc, folder)
+        context = get_context("spawn")
+        with ProcessPoolExecutor(processes, mp_context=context, initializer=one_thread) as pool:
+            made = list(pool.map(make, range(pairs), chunksize=4))
+        return [Answer(group, judge_file(detector, folder / file)) for pair in made for group, file in pair]
+
+
+def accuracy(answers: Sequence[Answer]) -> float:
+    """The share of right verdicts."""
+    return sum(answer.is_right for answer in answers) / len(answers)
+
+
+def area_under_curve(answers: Sequence[Answer]) -> float:
+    """The chance that a tampered clip has a higher probability than a clean one."""
+    clean = [a.judgement.fake_probability for a in answers if a.group == "clean"]
+    tampered = [a.judgement.fake_probability for a in answers if a.group != "clean"]
+    won = sum((t > c) + 0.5 * (t == c) for t in tampered for c in clean)
+    return won / (len(clean) * len(tampered))
+
+
+def table(answers: Sequence[Answer]) -> str:
+    """Accuracy, AUC, and the share of right verdicts per group, as lines of text."""
+    lines = [f"{len(answers)} clips: accuracy {accuracy(answers):.3f}, AUC {area_under_curve(answers):.3f}"]
+    for group in ("clean", *KINDS):
+        some = [answer for answer in answers if answer.group == group]
+        if some:
+            unsure = sum(answer.judgement.verdict == "uncertain" for answer in some)
+            lines.append(f"  {group:8} {len(some):4} clips, right {accuracy(some):.3f}, uncertain {unsure}")
+    return "\n".join(lines)
+
+
+def _make(split: Split, seed: int, opencv_doc: Path, folder: Path, index: int) -> list[tuple[str, str]]:
+    pair = make_pair(seed, index, Sources(split, opencv_doc), folder)
+    return [("clean", pair.clean.name), (pair.kind, pair.tampered.name)]
+
+
+def main() -> None:
+    """Parse the arguments, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
+    parser.add_argument("--seed", type=int, default=300)
+    parser.add_argument("--pairs", type=int, default=100)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--opencv-doc", type=Path, default=OPENCV_DOC)
+    options = parser.parse_args()
+    detector = VideoDetector.load(find_detector(DEMO_DETECTOR, options.folder), "cpu")
+    answers = evaluate(
+        detector,
+        options.seed,
+        options.pairs,
+        split=options.split,
+        processes=options.processes,
+        opencv_doc=options.opencv_doc,
+    )
+    print(table(answers))
+
+
+if __name__ == "__main__":
+    main()

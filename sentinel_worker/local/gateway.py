@@ -1,0 +1,132 @@
+"""One HTTP server for all of the local Supabase: /auth/v1, /rest/v1, /storage/v1 and /realtime/v1.
+
+`python -m sentinel_worker.local.gateway` reads GatewaySettings as a line of JSON from its standard input,
+answers with a line `{"port": …}` when it listens, and stops when its standard input ends: it cannot outlive
+whoever started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from sentinel_worker.local.auth import Auth
+from sentinel_worker.local.gateway_doors import EXPOSED_HEADERS, KeyDoor
+from sentinel_worker.local.gateway_settings import GatewaySettings
+from sentinel_worker.local.json_answer import json_answer
+from sentinel_worker.local.realtime import Realtime
+from sentinel_worker.local.rest import Rest
+from sentinel_worker.local.storage import Storage
+
+_DRAIN_SECONDS = 5
+
+
+def build_app(settings: GatewaySettings, url: str) -> Starlette:
+    """The whole gateway as an ASGI application; `url` is how clients reach it."""
+    services: dict[str, Auth | Rest | Storage | Realtime] = {
+        "/auth/v1": Auth(
+            settings.auth_dsn,
+            settings.keys,
+            issuer=f"{url}/auth/v1",
+            access_seconds=settings.access_token_seconds,
+        ),
+        "/rest/v1": Rest(settings.authenticator_dsn, settings.keys.jwt_secret, settings.exposed_schemas),
+        "/storage/v1": Storage(
+            settings.authenticator_dsn,
+            settings.storage_dsn,
+            settings.keys,
+            settings.object_folder,
+            limit_bytes=settings.object_limit_bytes,
+        ),
+        "/realtime/v1": Realtime(settings.superuser_dsn, settings.keys),
+    }
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for service in services.values():
+                await stack.enter_async_context(service)
+            yield
+
+    mounts = [Mount(prefix, routes=service.routes) for prefix, service in services.items()]
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED_HEADERS,
+        max_age=3600,
+    )
+    return Starlette(
+        routes=[*mounts, Route("/", _root)],
+        middleware=[cors, Middleware(KeyDoor, keys=settings.keys)],
+        lifespan=lifespan,
+    )
+
+
+async def _root(_: Request) -> Response:
+    return json_answer({"message": "sentinel-worker local Supabase"})
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Serve until standard input ends."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((settings.host, settings.port))
+    port: int = listener.getsockname()[1]
+    app = build_app(settings, f"http://{settings.host}:{port}")
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+    )
+    server = _AnnouncingServer(config)
+    leash = asyncio.create_task(_stop_at_end_of_input(server))
+    with listener:
+        await server.serve(sockets=[listener])
+    leash.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await leash
+
+
+class _AnnouncingServer(uvicorn.Server):
+    """Says on standard output which port it answers on."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and sockets:
+            sys.stdout.write(json.dumps({"port": sockets[0].getsockname()[1]}) + "\n")
+            sys.stdout.flush()
+
+
+async def _stop_at_end_of_input(server: uvicorn.Server) -> None:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+    server.should_exit = True
+
+
+def main() -> None:
+    """The process's entry: see the module's text."""
+    asyncio.run(serve(GatewaySettings.from_json(sys.stdin.readline())))
+
+
+if __name__ == "__main__":
+    main()

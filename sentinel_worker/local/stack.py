@@ -1,0 +1,183 @@
+"""The whole local Supabase in one context: PostgreSQL, migrations, and the gateway in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sentinel_worker import migrate
+from sentinel_worker.errors import Fatal
+from sentinel_worker.local.gateway_settings import GatewaySettings
+from sentinel_worker.local.keys import Keys
+from sentinel_worker.local.postgres import SUPERUSER, Postgres
+
+DEFAULT_PORT = 54321
+_START_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+
+
+class Stack:
+    """An embedded Supabase on one data folder; `async with Stack(folder) as stack:` runs it.
+
+    `port` 0 takes a free one, which the stack keeps. `fresh` empties the folder first. `bin_dir` names a
+    system PostgreSQL's programs. `durable=False` gives up safety against a power cut for speed.
+    `migrations=False` leaves the schema `public` empty. Raises Fatal where a server cannot be started.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = DEFAULT_PORT,
+        fresh: bool = False,
+        bin_dir: Path | None = None,
+        durable: bool = True,
+        migrations: bool = True,
+        exposed_schemas: tuple[str, ...] = ("public",),
+        access_token_seconds: int = 3600,
+    ) -> None:
+        self.folder = folder.resolve()
+        if fresh:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.keys = Keys.load(self.folder / "keys.json")
+        self.postgres = Postgres(self.folder / "postgres", bin_dir=bin_dir, durable=durable)
+        self.port = port
+        self._migrations = migrations
+        self._exposed_schemas = exposed_schemas
+        self._access_token_seconds = access_token_seconds
+        self._gateway: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL that clients are given."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def dsn(self) -> str:
+        """A connection string of the role `postgres`, the owner of a hosted project."""
+        return self.postgres.dsn("postgres", tcp=True)
+
+    @property
+    def superuser_dsn(self) -> str:
+        """A connection string of the superuser, for tests and repairs."""
+        return self.postgres.dsn(SUPERUSER, tcp=True)
+
+    @property
+    def anon_key(self) -> str:
+        """The legacy key of the role anon, a JWT."""
+        return self.keys.anon_key
+
+    @property
+    def service_key(self) -> str:
+        """The legacy key of the role service_role, a JWT."""
+        return self.keys.service_key
+
+    @property
+    def publishable_key(self) -> str:
+        """`sb_publishable_…`, the key of a frontend."""
+        return self.keys.publishable_key
+
+    @property
+    def secret_key(self) -> str:
+        """`sb_secret_…`, the key of a server."""
+        return self.keys.secret_key
+
+    @property
+    def jwt_secret(self) -> str:
+        """The secret that signs every JWT of this stack with HS256."""
+        return self.keys.jwt_secret
+
+    async def __aenter__(self) -> Self:
+        """Start everything; at the end of this call it answers."""
+        try:
+            await self.start_postgres()
+            if self._migrations:
+                await asyncio.to_thread(migrate.apply, self.dsn)
+            await self.start_gateway()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop everything."""
+        await self._stop()
+
+    async def start_postgres(self) -> None:
+        """Start PostgreSQL alone; it keeps the port it had."""
+        await asyncio.to_thread(self.postgres.start)
+
+    async def stop_postgres(self) -> None:
+        """Stop PostgreSQL alone: the gateway answers 503 then."""
+        await asyncio.to_thread(self.postgres.stop)
+
+    async def start_gateway(self) -> None:
+        """Start the gateway alone, on the port it had; at the end of this call it answers."""
+        if self._gateway is not None:
+            return
+        # A session of its own: a terminal's Ctrl+C is for the parent, which then closes the leash.
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "sentinel_worker.local.gateway"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+        self._gateway = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(self._gateway_settings().to_json().encode() + b"\n")
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                line = await process.stdout.readline()
+        except TimeoutError:
+            line = b""
+        if not line:
+            await self.stop_gateway()
+            raise Fatal("gateway_start", f"The local Supabase could not listen on 127.0.0.1:{self.port}.")
+        self.port = int(json.loads(line)["port"])
+
+    async def stop_gateway(self, *, kill: bool = False) -> None:
+        """Stop the gateway alone: gracefully, or (`kill`) in the middle of whatever it does."""
+        process, self._gateway = self._gateway, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        if kill and process.returncode is None:
+            process.kill()
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def _stop(self) -> None:
+        try:
+            await self.stop_gateway()
+        finally:
+            await self.stop_postgres()
+
+    def _gateway_settings(self) -> GatewaySettings:
+        return GatewaySettings(
+            keys=self.keys,
+            object_folder=self.folder / "objects",
+            # By TCP: the port outlives a restart of PostgreSQL, the socket's folder does not.
+            authenticator_dsn=self.postgres.dsn("authenticator", tcp=True),
+            auth_dsn=self.postgres.dsn("supabase_auth_admin", tcp=True),
+            storage_dsn=self.postgres.dsn("supabase_storage_admin", tcp=True),
+            superuser_dsn=self.superuser_dsn,
+            port=self.port,
+            exposed_schemas=self._exposed_schemas,
+            access_token_seconds=self._access_token_seconds,
+        )

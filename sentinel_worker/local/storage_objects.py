@@ -1,0 +1,132 @@
+"""Objects beyond their bytes: listing, removing, and signing URLs for downloads."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sentinel_worker.local.database import fetch_all, fetch_one
+from sentinel_worker.local.json_answer import json_answer
+from sentinel_worker.local.storage_access import QUERIES, Access
+from sentinel_worker.local.storage_errors import invalid_request, no_object
+
+_SORTABLE = ("name", "updated_at", "created_at", "last_accessed_at")
+_LIST_LIMIT = 100
+
+
+class Objects:
+    """The paths that answer with JSON about objects."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def list_level(self, request: Request) -> Response:
+        """POST of /object/list/{bucket}: one level below a prefix; folders have no id."""
+        caller = self._access.caller(request)
+        body = await read_json(request)
+        prefix = str(body.get("prefix") or "")
+        if prefix and not prefix.endswith("/"):
+            prefix += "/"
+        sort = body.get("sortBy") or {}
+        column = sort.get("column") or "name"
+        if column not in _SORTABLE:
+            raise invalid_request("body/sortBy/column must be equal to one of the allowed values")
+        parameters = [
+            request.path_params["bucket"],
+            prefix,
+            str(body.get("search") or ""),
+            column,
+            sort.get("order") == "desc",
+            int(body.get("limit") or _LIST_LIMIT),
+            int(body.get("offset") or 0),
+        ]
+        async with self._access.acting(request, caller) as connection:
+            row = await fetch_one(connection, QUERIES["list"], parameters)
+        assert row is not None
+        return json_answer(json.loads(row[0]))
+
+    async def remove(self, request: Request) -> Response:
+        """DELETE of /object/{bucket}: the rows that were really deleted; absent or hidden ones are left out."""
+        caller = self._access.caller(request)
+        names = (await read_json(request)).get("prefixes")
+        if not isinstance(names, list) or not names:
+            raise invalid_request("body/prefixes must NOT have fewer than 1 items")
+        return json_answer(await self._delete(request, request.path_params["bucket"], names, caller))
+
+    async def remove_one(self, request: Request) -> Response:
+        """DELETE of /object/{bucket}/{name}. Raises NoSuchKey."""
+        caller = self._access.caller(request)
+        if not await self._delete(request, request.path_params["bucket"], [request.path_params["name"]], caller):
+            raise no_object()
+        return json_answer({"message": "Successfully deleted"})
+
+    async def sign(self, request: Request) -> Response:
+        """POST of /object/sign/{bucket}/{name}: a path with a token that opens it for some seconds."""
+        caller = self._access.caller(request)
+        bucket, name = request.path_params["bucket"], request.path_params["name"]
+        seconds = _seconds(await read_json(request))
+        await self._access.visible(request, caller, bucket, name)
+        return json_answer({"signedURL": self._signed_path(bucket, name, seconds)})
+
+    async def sign_many(self, request: Request) -> Response:
+        """POST of /object/sign/{bucket}: one entry a path, with an error for those that are not visible."""
+        caller = self._access.caller(request)
+        bucket = request.path_params["bucket"]
+        body = await read_json(request)
+        seconds, names = _seconds(body), body.get("paths")
+        if not isinstance(names, list) or not names:
+            raise invalid_request("body/paths must NOT have fewer than 1 items")
+        async with self._access.acting(request, caller) as connection:
+            rows = await fetch_all(connection, QUERIES["visible_names"], [bucket, names])
+        visible = {row[0] for row in rows}
+        hidden = "Either the object does not exist or you do not have access to it"
+        entries = [
+            {
+                "error": None if name in visible else hidden,
+                "path": name,
+                "signedURL": self._signed_path(bucket, name, seconds) if name in visible else None,
+            }
+            for name in names
+        ]
+        return json_answer(entries)
+
+    async def _delete(self, request: Request, bucket: str, names: list[str], caller: Any) -> list[Any]:
+        async with self._access.acting(request, caller) as connection:
+            rows = await fetch_all(connection, QUERIES["remove"], [bucket, names])
+        for version, _ in rows:
+            self._access.files.remove(version)
+        return [json.loads(body) for _, body in rows]
+
+    def _signed_path(self, bucket: str, name: str, seconds: int) -> str:
+        now = int(time.time())
+        path = f"{bucket}/{name}"
+        token = self._access.keys.sign({"url": path, "iat": now, "exp": now + seconds})
+        return f"/object/sign/{quote(path)}?token={token}"
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The body as a JSON object. Raises InvalidRequest."""
+    try:
+        parsed = json.loads(await request.body() or b"{}")
+    except ValueError as error:
+        raise invalid_request("Body is not valid JSON") from error
+    if not isinstance(parsed, dict):
+        raise invalid_request("body must be object")
+    return parsed
+
+
+def _seconds(body: dict[str, Any]) -> int:
+    try:
+        seconds = int(body["expiresIn"])
+    except KeyError as error:
+        raise invalid_request("body must have required property 'expiresIn'") from error
+    except (TypeError, ValueError) as error:
+        raise invalid_request("body/expiresIn must be integer") from error
+    if seconds < 1:
+        raise invalid_request("body/expiresIn must be >= 1")
+    return seconds

@@ -1,0 +1,160 @@
+"""Wake-ups: Supabase Realtime as hints that set an Event, never as data.
+
+Two hints, each on a socket of its own, because a refused private join blocks its socket for seconds:
+row changes of public.analysis_requests, and a broadcast that a trigger sends on the private topic
+`sentinel:wake`. Each is supervised alone and for ever, one generation after the other. Realtime delivers
+at most once, so the Event is also set whenever a gap ends (READY) or begins (loss): the claim that
+follows is the sweep.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Final
+
+import structlog
+
+from sentinel_worker.backoff import full_jitter_seconds
+from sentinel_worker.wakeup_socket import Access, Generation, HintName, Pace
+from sentinel_worker.wakeup_token import Token
+
+RATE_LIMIT_SIGNS: Final = ("RateLimitReached", "Too many", "rate limit")
+REFUSAL_SIGNS: Final = ("You do not have permissions to read", "You no longer have permission to read")
+
+OnState = Callable[[HintName, bool], None]
+
+log = structlog.get_logger()
+
+
+class Wakeup:
+    """Sets `event` when there may be work. `run()` lasts until it is cancelled and never fails for Realtime.
+
+    `url` is the project's base URL, `api_key` its secret, publishable or legacy key. `token` is a JWT to act
+    with instead of the key's role, or a callable that returns a current one. `on_state(hint, ready)` is
+    called when a hint becomes READY or is lost.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        api_key: str,
+        token: Token = None,
+        event: asyncio.Event,
+        on_state: OnState = lambda _hint, _ready: None,
+        pace: Pace | None = None,
+    ) -> None:
+        access = Access(f"{url.rstrip('/')}/realtime/v1", api_key, token)
+        names: tuple[HintName, ...] = ("changes", "broadcast")
+        self.hints: dict[HintName, Hint] = {name: Hint(name, access, event, on_state, pace or Pace()) for name in names}
+
+    async def run(self) -> None:
+        """Supervise both hints until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for name, hint in self.hints.items():
+                group.create_task(hint.run(), name=f"wakeup-{name}")
+
+    @property
+    def healthy(self) -> bool:
+        """Whether at least one hint is READY, so that sweeps may be rare."""
+        return any(hint.ready for hint in self.hints.values())
+
+    @property
+    def states(self) -> Mapping[HintName, bool]:
+        """Which hints are READY."""
+        return {name: hint.ready for name, hint in self.hints.items()}
+
+    @property
+    def last_hint_at(self) -> float | None:
+        """When the last hint came, on the monotonic clock; None before the first."""
+        times = [hint.last_hint_at for hint in self.hints.values() if hint.last_hint_at is not None]
+        return max(times, default=None)
+
+    def missed(self, queued_seconds: float) -> None:
+        """A sweep found a row that had been queued for so long: a hint that was silent about it is dead.
+
+        Nothing happens to a hint that became READY later than the row, or that speaks up within moments.
+        """
+        for hint in self.hints.values():
+            hint.suspect(monotonic() - queued_seconds)
+
+
+class Hint:
+    """The supervisor of one hint. `last_hint_at` is on the monotonic clock, `generation` counts from 1."""
+
+    def __init__(self, name: HintName, access: Access, event: asyncio.Event, on_state: OnState, pace: Pace) -> None:
+        self.name = name
+        self.last_hint_at: float | None = None
+        self.generation = 0
+        self._access = access
+        self._event = event
+        self._on_state = on_state
+        self._pace = pace
+        self._ready_at: float | None = None
+        self._current: Generation | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether hints flow, as far as anybody can tell."""
+        return self._ready_at is not None
+
+    async def run(self) -> None:
+        """One generation after the other, for ever."""
+        failures = 0
+        while True:
+            reason, lived_seconds = await self._live()
+            failures = 1 if lived_seconds >= self._pace.health else failures + 1
+            pause = self._pause_seconds(reason, failures)
+            log.warning(
+                "realtime.lost" if lived_seconds else "realtime.failed",
+                hint=self.name,
+                reason=reason,
+                lived_seconds=round(lived_seconds, 1),
+                retry_seconds=round(pause, 1),
+            )
+            await asyncio.sleep(pause)
+
+    def suspect(self, queued_at: float) -> None:
+        """End the generation unless a hint came, or comes at once, after `queued_at` (monotonic)."""
+        if self._ready_at is None or self._current is None or queued_at <= self._ready_at:
+            return
+        silent_seconds = monotonic() - queued_at
+        wait = max(self._pace.silence - silent_seconds, self._pace.silence / 3)
+        asyncio.get_running_loop().call_later(wait, self._judge, self._current, queued_at)
+
+    def _judge(self, generation: Generation, queued_at: float) -> None:
+        if self.last_hint_at is None or self.last_hint_at < queued_at:
+            generation.end("it was silent about a queued row")
+
+    async def _live(self) -> tuple[str, float]:
+        """One generation; why it ended, and for how many seconds it was READY."""
+        self.generation += 1
+        self._current = Generation(self.name, self._access, self._pace, self._hinted, self._event.set)
+        try:
+            if (failure := await self._current.open()) is not None:
+                return failure, 0.0
+            self._ready_at = monotonic()
+            self._event.set()
+            self._on_state(self.name, True)
+            log.info("realtime.ready", hint=self.name, generation=self.generation)
+            reason = await self._current.watch()
+            return reason, monotonic() - self._ready_at
+        finally:
+            if self._ready_at is not None:
+                self._ready_at = None
+                self._event.set()
+                self._on_state(self.name, False)
+            await self._current.discard()
+
+    def _hinted(self) -> None:
+        self.last_hint_at = monotonic()
+        self._event.set()
+
+    def _pause_seconds(self, reason: str, failures: int) -> float:
+        if any(sign in reason for sign in REFUSAL_SIGNS):
+            return self._pace.refused * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+        pause = full_jitter_seconds(failures, first=self._pace.backoff_first, cap=self._pace.backoff_cap)
+        if any(sign in reason for sign in RATE_LIMIT_SIGNS):
+            return max(pause, self._pace.rate_limited)
+        return pause

@@ -1,0 +1,182 @@
+"""A local Supabase for this folder's tests, users, and workers in processes of their own."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from supabase import AsyncClient, acreate_client
+
+from sentinel_worker.local import samples
+from sentinel_worker.local.dev import WorkerProcess, worker_environment
+from sentinel_worker.local.stack import Stack
+from tests.integration.daemon.proxy import FaultProxy
+
+LIMIT_SECONDS = 60
+QUICK = {
+    "SENTINEL_LEASE_SECONDS": "3",
+    "SENTINEL_HEARTBEAT_SECONDS": "1",
+    "SENTINEL_SWEEP_SECONDS": "2",
+    "SENTINEL_SWEEP_DEGRADED_SECONDS": "0.5",
+    "SENTINEL_HTTP_TIMEOUT_SECONDS": "5",
+}
+FINAL = {"succeeded", "failed", "cancelled"}
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The demo's six clips by file name."""
+    made = samples.make(tmp_path_factory.mktemp("clips"))
+    return {path.name: path for path, _ in made}
+
+
+@pytest.fixture
+async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
+    """A local Supabase of this test alone: tests here stop and break it."""
+    async with Stack(tmp_path / "supabase", port=0, durable=False) as running:
+        yield running
+
+
+@dataclass
+class Worker:
+    """A worker process and what it logged."""
+
+    process: WorkerProcess
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def events(self) -> list[dict[str, Any]]:
+        lines = self.log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+StartWorker = Callable[..., Awaitable[Worker]]
+
+
+@pytest.fixture
+async def start_worker(stack: Stack, tmp_path: Path) -> AsyncIterator[StartWorker]:
+    """Start workers with quick leases; `via` puts a proxy between the worker and the gateway."""
+    async with AsyncExitStack() as running:
+        count = 0
+
+        async def start(*, via: FaultProxy | None = None, wait: bool = True, **settings: str) -> Worker:
+            nonlocal count
+            count += 1
+            log = tmp_path / f"worker-{count}.log"
+            environment = worker_environment(stack, {**QUICK, "SENTINEL_WORKER_NAME": f"worker-{count}", **settings})
+            if via is not None:
+                environment["SUPABASE_URL"] = via.url
+            log.touch()
+            worker = Worker(await running.enter_async_context(WorkerProcess(environment, log=log)), log)
+            if wait:
+                await until(lambda: registered(stack, f"worker-{count}"), what=f"worker-{count} is registered", log=log)
+            return worker
+
+        yield start
+
+
+@pytest.fixture
+async def proxy(stack: Stack) -> AsyncIterator[FaultProxy]:
+    async with FaultProxy(stack.port).running() as running:
+        yield running
+
+
+@dataclass
+class User:
+    """A signed-in user, and what they ask for."""
+
+    client: AsyncClient
+    id: str
+    stack: Stack
+    asked: list[str] = field(default_factory=list)
+
+    async def upload(self, source: Path | bytes, name: str | None = None) -> str:
+        path = f"{self.id}/{name or uuid.uuid4().hex}"
+        await self.client.storage.from_("media").upload(path, source, {"content-type": "video/mp4"})
+        return path
+
+    async def insert(self, storage_path: str | None = None, **columns: Any) -> str:
+        request_id = str(uuid.uuid4())
+        row = {"id": request_id, "storage_path": storage_path, **columns}
+        await self.client.table("analysis_requests").insert(row).execute()
+        self.asked.append(request_id)
+        return request_id
+
+    async def ask(self, source: Path | bytes, **columns: Any) -> str:
+        return await self.insert(await self.upload(source), **columns)
+
+    async def answer(self, request_id: str, limit_seconds: float = LIMIT_SECONDS) -> dict[str, Any]:
+        """The row, once it is final."""
+        return await row_when(self.stack, request_id, lambda row: row["status"] in FINAL, limit_seconds)
+
+
+@pytest.fixture
+async def user(stack: Stack) -> AsyncIterator[User]:
+    client = await acreate_client(stack.url, stack.publishable_key)
+    signed = await client.auth.sign_in_anonymously()
+    assert signed.user is not None
+    yield User(client, signed.user.id, stack)
+    await client.auth.sign_out()
+    await client.auth.close()
+
+
+@pytest.fixture
+def admin(stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """SQL as the project's owner."""
+    with psycopg.connect(stack.dsn, autocommit=True, row_factory=dict_row) as connection:
+        yield connection
+
+
+def sql(stack: Stack, query: str, *parameters: Any) -> list[dict[str, Any]]:
+    """One query on a connection of its own: some tests restart the database."""
+    with psycopg.connect(stack.dsn, autocommit=True, row_factory=dict_row) as connection:
+        return connection.execute(query.encode(), parameters).fetchall()
+
+
+def registered(stack: Stack, name: str) -> bool:
+    return bool(sql(stack, "select from sentinel.workers where name = %s", name))
+
+
+async def row_when(
+    stack: Stack, request_id: str, wanted: Callable[[dict[str, Any]], bool], limit_seconds: float = LIMIT_SECONDS
+) -> dict[str, Any]:
+    """The request's row as soon as `wanted` holds; fails with the last row seen."""
+    row: dict[str, Any] = {}
+
+    def look() -> bool:
+        nonlocal row
+        try:
+            rows = sql(stack, "select * from analysis_requests where id = %s", request_id)
+        except psycopg.OperationalError:  # the database is being restarted by the test
+            return False
+        row = rows[0] if rows else {}
+        return bool(row) and wanted(row)
+
+    await until(look, what=lambda: f"the row is as wanted; it is {row}", limit_seconds=limit_seconds)
+    return row
+
+
+async def until(
+    condition: Callable[[], bool],
+    *,
+    what: str | Callable[[], str],
+    limit_seconds: float = LIMIT_SECONDS,
+    log: Path | None = None,
+) -> None:
+    """Look every 50 ms for what other processes do; no event of theirs can be awaited here."""
+    deadline = asyncio.get_running_loop().time() + limit_seconds
+    while not condition():
+        if asyncio.get_running_loop().time() > deadline:
+            said = log.read_text()[-3000:] if log else ""
+            pytest.fail(f"not within {limit_seconds} s: {what if isinstance(what, str) else what()}\n{said}")
+        await asyncio.sleep(0.05)

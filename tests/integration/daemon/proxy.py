@@ -1,0 +1,108 @@
+"""A TCP proxy between a worker and the gateway that can hold or lose the answers to chosen requests."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+METHODS = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ")
+
+
+class FaultProxy:
+    """Passes everything on, but for answers to requests whose first line contains `hold` or `lose`.
+
+    `held` is set when an answer waits; `release` lets it go. A lost answer was produced by the server and
+    never reaches the client: its connection is cut. Each `lose` counts down from `losses`.
+    """
+
+    def __init__(self, target_port: int) -> None:
+        self.hold: str | None = None
+        self.lose: str | None = None
+        self.losses = 0
+        self.held = asyncio.Event()
+        self.release = asyncio.Event()
+        self.lost = asyncio.Event()
+        self.port = 0
+        self._target_port = target_port
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["FaultProxy"]:
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        except OSError:
+            writer.close()
+            return
+        await _Connection(self, reader, writer, upstream_reader, upstream_writer).run()
+
+    def wants_to_hold(self, request: str) -> bool:
+        return self.hold is not None and self.hold in request and not self.release.is_set()
+
+    def wants_to_lose(self, request: str) -> bool:
+        if self.lose is None or self.lose not in request or self.losses == 0:
+            return False
+        self.losses -= 1
+        self.lost.set()
+        return True
+
+
+class _Connection:
+    def __init__(
+        self,
+        proxy: FaultProxy,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        upstream_reader: asyncio.StreamReader,
+        upstream_writer: asyncio.StreamWriter,
+    ) -> None:
+        self._proxy = proxy
+        self._reader, self._writer = reader, writer
+        self._upstream_reader, self._upstream_writer = upstream_reader, upstream_writer
+        self._request = ""
+
+    async def run(self) -> None:
+        asks = asyncio.create_task(self._pass_requests())
+        try:
+            with suppress(ConnectionError):
+                await self._pass_answers()
+        finally:
+            asks.cancel()
+            self._writer.close()
+            self._upstream_writer.close()
+
+    async def _pass_requests(self) -> None:
+        with suppress(ConnectionError):
+            while chunk := await self._reader.read(65536):
+                if chunk.startswith(METHODS):
+                    self._request = chunk.split(b"\r\n", 1)[0].decode()
+                self._upstream_writer.write(chunk)
+                await self._upstream_writer.drain()
+            self._upstream_writer.write_eof()
+
+    async def _pass_answers(self) -> None:
+        while chunk := await self._upstream_reader.read(65536):
+            if self._proxy.wants_to_lose(self._request):
+                return
+            if self._proxy.wants_to_hold(self._request):
+                self._proxy.held.set()
+                await self._proxy.release.wait()
+            self._writer.write(chunk)
+            await self._writer.drain()

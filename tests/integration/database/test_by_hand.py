@@ -1,0 +1,209 @@
+"""Plain SQL by admins: what works from any state, what is refused, what is undone."""
+
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests.integration.database.queue_client import Queue, Row
+
+CLEAN = {
+    "status": "queued",
+    "attempt": 0,
+    "crashes": 0,
+    "stage": None,
+    "progress": None,
+    "verdict": None,
+    "fake_probability": None,
+    "error_code": None,
+    "error_message": None,
+    "error_params": None,
+    "cancel_requested": False,
+    "started_at": None,
+    "finished_at": None,
+}
+
+
+def in_state(queue: Queue, state: str) -> Row:
+    """Bring a fresh request into a state by the worker's own functions."""
+    claim = queue.start()
+    queue.progress(claim, "analyzing", 50)
+    match state:
+        case "failed":
+            queue.finish(claim, "failed", error_code="bad_media", error_message="No.", error_params={"a": 1})
+        case "succeeded":
+            queue.succeed(claim)
+        case "scheduled":
+            queue.finish(claim, "retry", error_code="later", delay_seconds=600)
+        case "cancelled":
+            queue.finish(claim, "cancelled")
+    assert queue.row(claim["id"])["status"] == state
+    return claim
+
+
+def requeue(queue: Queue) -> None:
+    queue.sql("update public.analysis_requests set status = 'queued'")
+
+
+@pytest.mark.parametrize("state", ["failed", "succeeded", "running", "scheduled", "cancelled"])
+def test_a_requeue_works_from_any_state_and_leaves_nothing_behind(queue: Queue, state: str) -> None:
+    claim = in_state(queue, state)
+    before = queue.row(claim["id"])
+    requeue(queue)
+    row = queue.row(claim["id"])
+    assert {name: row[name] for name in CLEAN} == CLEAN
+    assert row["fence"] not in (claim["fence"], before["fence"])
+    assert queue.sql("select 1 from sentinel.leases") == []
+    assert queue.claim()[0]["attempt"] == 1
+
+
+def test_the_worker_of_a_requeued_request_writes_nothing_more(queue: Queue) -> None:
+    claim = in_state(queue, "running")
+    requeue(queue)
+    assert queue.heartbeat(claim) == ["lost"]
+    assert queue.progress(claim, "deriving", 90) == "lost"
+    assert queue.succeed(claim)["answer"] == "lost"
+    assert queue.row(claim["id"])["status"] == "queued"
+    (past,) = queue.sql("select * from sentinel.attempts")
+    assert (past["outcome"], past["answer"], past["stage"]) == ("moved_by_hand", "queued", "analyzing")
+
+
+def test_a_requeued_success_keeps_its_result_marked(queue: Queue) -> None:
+    claim = in_state(queue, "succeeded")
+    requeue(queue)
+    (old,) = queue.sql("select * from public.analysis_results")
+    assert (old["is_current"], old["superseded_at"] is not None) == (False, True)
+    queue.succeed(queue.claim()[0])
+    rows = queue.sql("select is_current, fence from public.analysis_results order by created_at")
+    assert [row["is_current"] for row in rows] == [False, True]
+    assert rows[0]["fence"] == claim["fence"]
+
+
+def test_a_repeat_of_a_requeue_changes_nothing(queue: Queue) -> None:
+    (request,) = queue.insert()
+    fence = queue.row(request)["fence"]
+    requeue(queue)
+    assert queue.row(request)["fence"] == fence
+
+
+@pytest.mark.parametrize("status", ["running", "succeeded"])
+@pytest.mark.parametrize("state", ["failed", "scheduled", "cancelled", "running", "succeeded"])
+def test_running_and_succeeded_by_hand_are_refused_with_a_sentence(queue: Queue, state: str, status: str) -> None:
+    if state == status:
+        return
+    in_state(queue, state)
+    with pytest.raises(psycopg.Error, match="set only by a worker; to run a request again") as refusal:
+        queue.sql("update public.analysis_requests set status = %s, verdict = 'fake'", status)
+    assert refusal.value.sqlstate == "PT409"
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+@pytest.mark.parametrize("state", ["running", "succeeded", "scheduled"])
+def test_failed_and_cancelled_by_hand_drop_the_lease(queue: Queue, state: str, status: str) -> None:
+    claim = in_state(queue, state)
+    queue.sql("update public.analysis_requests set status = %s", status)
+    row = queue.row(claim["id"])
+    assert (row["status"], row["verdict"], row["finished_at"] is not None) == (status, None, True)
+    assert (row["error_code"] is not None) == (status == "failed")
+    assert queue.sql("select 1 from sentinel.leases") == []
+    assert queue.heartbeat(claim) == ["lost"]
+
+
+def test_a_fence_written_by_hand_does_not_pass_for_a_worker(queue: Queue) -> None:
+    claim = in_state(queue, "running")
+    queue.sql("update public.analysis_requests set fence = %s", uuid4())
+    assert queue.row(claim["id"])["fence"] == claim["fence"]
+    with pytest.raises(psycopg.Error, match="set only by a worker"):
+        queue.sql("update public.analysis_requests set fence = %s, status = 'succeeded', verdict = 'real'", uuid4())
+    wanted = uuid4()
+    queue.sql("update public.analysis_requests set fence = %s, status = 'queued'", wanted)
+    row = queue.row(claim["id"])
+    assert {name: row[name] for name in CLEAN} == CLEAN
+    assert row["fence"] not in (wanted, claim["fence"])
+    assert queue.sql("select 1 from sentinel.leases") == []
+
+
+def test_a_change_by_another_trigger_while_our_function_runs_is_still_by_hand(queue: Queue) -> None:
+    queue.sql(
+        "create function public.again() returns trigger language plpgsql as $$ begin"
+        " update public.analysis_requests set status = 'queued' where id = new.id; return null; end $$"
+    )
+    queue.sql(
+        "create trigger again after update on public.analysis_requests for each row"
+        " when (new.status = 'failed') execute function public.again()"
+    )
+    claim = queue.start()
+    assert queue.finish(claim, "failed", error_code="x")["answer"] == "failed"
+    row = queue.row(claim["id"])
+    assert {name: row[name] for name in CLEAN} == CLEAN
+
+
+def test_time_decides_between_queued_and_scheduled(queue: Queue) -> None:
+    (request,) = queue.insert()
+    queue.sql("update public.analysis_requests set run_at = now() + interval '1 h'")
+    assert queue.row(request)["status"] == "scheduled"
+    queue.sql("update public.analysis_requests set run_at = now() - interval '1 h'")
+    assert queue.row(request)["status"] == "queued"
+    queue.sql("update public.analysis_requests set status = 'scheduled', run_at = now() + interval '1 h'")
+    assert queue.row(request)["status"] == "scheduled"
+    requeue(queue)
+    assert queue.row(request)["status"] == "queued"
+    retried = queue.claim()[0]
+    queue.finish(retried, "retry", error_code="later", delay_seconds=600)
+    queue.sql("update public.analysis_requests set run_at = now()")
+    row = queue.row(request)
+    assert (row["status"], row["attempt"], row["error_code"]) == ("queued", 1, "later")
+
+
+@pytest.mark.parametrize("status", ["running", "succeeded", "failed", "cancelled", "nonsense"])
+def test_an_insert_with_another_status_is_refused_with_a_sentence(queue: Queue, status: str) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="a new request cannot have the status"):
+        queue.insert(status=status)
+
+
+def test_an_insert_cannot_bring_a_past_or_buy_a_place(queue: Queue) -> None:
+    (request,) = queue.insert(
+        attempt=4, crashes=2, error_code="x", progress=50, run_at="1970-01-01", fence=uuid4(), cancel_requested=True
+    )
+    row = queue.row(request)
+    assert {name: row[name] for name in CLEAN} == CLEAN
+    assert row["run_at"] == row["created_at"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "finished_at = now()",
+        "verdict = 'fake'",
+        "fake_probability = 0.5",
+        "cancel_requested = true",
+        "progress = 101",
+        "options = '[]'",
+        "options = jsonb_build_object('x', repeat('y', 9000))",
+        "source_url = 'https://example.org'",
+        "storage_path = null",
+        "detector = 'No Such'",
+        "run_at = 'infinity'",
+        "max_attempts = 0",
+    ],
+)
+def test_impossible_rows_cannot_be_written_by_anybody(queue: Queue, change: str) -> None:
+    queue.insert()
+    with pytest.raises(psycopg.errors.CheckViolation):
+        queue.sql(f"update public.analysis_requests set {change}")  # noqa: S608
+
+
+def test_a_key_is_unique_only_among_a_users_unfinished_requests(queue: Queue) -> None:
+    queue.insert(dedupe_key="k")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        queue.insert(dedupe_key="k")
+    queue.succeed(queue.claim()[0])
+    queue.insert(dedupe_key="k")
+
+
+def test_deleting_a_user_takes_everything_along(queue: Queue) -> None:
+    in_state(queue, "succeeded")
+    in_state(queue, "running")
+    queue.sql("delete from auth.users where id = %s", queue.user)
+    for table in ("public.analysis_requests", "public.analysis_results", "sentinel.leases", "sentinel.attempts"):
+        assert queue.sql(f"select 1 from {table}") == []  # noqa: S608

@@ -1,0 +1,139 @@
+"""Claim, heartbeat and progress: who gets what, and what a lost answer costs."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from tests.integration.database.queue_client import Queue
+
+
+def test_a_claim_takes_the_best_first_and_marks_the_row_running(queue: Queue) -> None:
+    (plain,) = queue.insert()
+    (urgent,) = queue.insert(priority=10, options='{"frames": 4}')
+    claims = queue.claim(limit=2)
+    assert [claim["id"] for claim in claims] == [urgent, plain]
+    first = claims[0]
+    assert first["options"] == {"frames": 4}
+    assert first["attempt"] == 1
+    assert 59 < first["lease_seconds"] <= 60
+    assert not first["reoffered"]
+    row = queue.row(urgent)
+    assert (row["status"], row["fence"], row["progress"]) == ("running", first["fence"], 0)
+    assert row["started_at"] is not None
+
+
+def test_two_workers_never_get_the_same_request(queue: Queue) -> None:
+    other = queue.another_worker()
+    queue.insert(count=10)
+    mine, theirs = queue.claim(limit=6), other.claim(limit=6)
+    assert len(mine) == 6
+    assert len(theirs) == 4
+    assert not {claim["id"] for claim in mine} & {claim["id"] for claim in theirs}
+
+
+def test_a_claim_skips_rows_that_a_transaction_holds(queue: Queue) -> None:
+    held, free = queue.insert(count=2)
+    with queue.connect() as blocker, blocker.transaction():
+        blocker.execute("select 1 from public.analysis_requests where id = %s for update", (held,))
+        assert [claim["id"] for claim in queue.claim(limit=2)] == [free]
+
+
+def test_a_claim_whose_answer_was_lost_is_offered_again_within_the_limit(queue: Queue) -> None:
+    queue.insert(count=3)
+    lost = {claim["id"]: claim["fence"] for claim in queue.claim(limit=2)}
+    again = queue.claim(limit=2)
+    assert {claim["id"]: claim["fence"] for claim in again} == lost
+    assert all(claim["reoffered"] and claim["attempt"] == 1 for claim in again)
+    new = queue.claim(limit=2, held=list(lost))
+    assert len(new) == 1
+    assert new[0]["id"] not in lost
+
+
+def test_lanes_are_media_kind_and_detector(queue: Queue) -> None:
+    (image,) = queue.insert(media_kind="image", detector="demo")
+    assert queue.claim(lanes=["image/default", "video/demo"]) == []
+    assert queue.claim(lanes=["image/demo"])[0]["id"] == image
+
+
+def test_odd_arguments_cost_nothing_but_their_own_element(queue: Queue) -> None:
+    claim = queue.start()
+    leases = [None, 7, "x", {"id": 1}, {"id": str(claim["id"]), "fence": "no"}, claim_key(claim)]
+    answers = queue.call("sentinel_heartbeat", lease_seconds="soon", leases=leases)
+    assert [row["answer"] for row in answers] == ["lost"] * 5 + ["ok"]
+    assert queue.call("sentinel_heartbeat", leases={"id": 1}) == []
+    assert queue.claim(lanes="all", held={"a": 1}, limit=-3, lease_seconds=1e300) == []
+    progress = [[], {"id": str(claim["id"]), "fence": None}, {"id": "x", "progress": "NaN"}]
+    assert {row["answer"] for row in queue.call("sentinel_progress", progress=progress)} == {"lost"}
+
+
+def test_a_call_without_a_worker_is_refused(queue: Queue) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=r"args\.worker"):
+        queue.call("sentinel_claim", worker="me")
+
+
+def test_a_heartbeat_extends_only_this_workers_current_leases(queue: Queue) -> None:
+    other = queue.another_worker()
+    claim = queue.start()
+    queue.sql("update sentinel.leases set lease_until = now() + interval '1 s'")
+    assert other.heartbeat(claim) == ["lost"]
+    assert queue.heartbeat(claim | {"fence": uuid4()}) == ["lost"]
+    until = queue.sql("select lease_until from sentinel.leases")[0]["lease_until"]
+    assert until < datetime.now(UTC) + timedelta(seconds=10)
+    assert queue.heartbeat(claim) == ["ok"]
+    until = queue.sql("select lease_until from sentinel.leases")[0]["lease_until"]
+    assert until > datetime.now(UTC) + timedelta(seconds=50)
+
+
+def test_a_heartbeat_tells_of_deleted_rows_and_users(queue: Queue) -> None:
+    deleted, orphan = queue.start(), queue.another_worker()
+    claim = orphan.start()
+    queue.sql("delete from public.analysis_requests where id = %s", deleted["id"])
+    queue.sql("delete from auth.users where id = %s", orphan.user)
+    assert queue.heartbeat(deleted) == ["lost"]
+    assert orphan.heartbeat(claim) == ["lost"]
+    assert orphan.succeed(claim)["answer"] == "lost"
+    assert queue.sql("select 1 from sentinel.leases") == []
+
+
+def test_progress_shows_and_never_falls(queue: Queue) -> None:
+    claim = queue.start()
+    assert queue.progress(claim, "analyzing", 40) == "ok"
+    assert queue.progress(claim, "analyzing", 30.4) == "ok"
+    row = queue.row(claim["id"])
+    assert (row["stage"], row["progress"]) == ("analyzing", 40)
+    assert queue.progress(claim, "deriving", 1000) == "ok"
+    assert queue.row(claim["id"])["progress"] == 100
+    assert queue.progress(claim | {"fence": uuid4()}, "fetching", 1) == "lost"
+
+
+def test_progress_answers_busy_instead_of_waiting(queue: Queue) -> None:
+    claim = queue.start()
+    with queue.connect() as blocker, blocker.transaction():
+        blocker.execute("select 1 from public.analysis_requests for update")
+        assert queue.progress(claim, "probing", 5) == "busy"
+
+
+def test_a_claim_reads_the_partial_index_even_by_a_plan_made_when_the_table_was_empty(queue: Queue) -> None:
+    plans: list[str] = []
+    args = Jsonb({"worker": str(queue.worker), "lanes": ["auto/default", "video/default"], "limit": 8})
+    with psycopg.connect(queue.superuser_dsn, autocommit=True) as watching:
+        for _ in range(8):  # from the sixth on a generic plan is kept
+            watching.execute("select * from public.sentinel_claim(%s)", (args,))
+        queue.insert(count=20_000)
+        watching.execute("load 'auto_explain'")
+        watching.execute("set auto_explain.log_min_duration = 0")
+        watching.execute("set auto_explain.log_nested_statements = on")
+        watching.execute("set client_min_messages = log")
+        watching.add_notice_handler(lambda notice: plans.append(notice.message_primary or ""))
+        assert len(watching.execute("select * from public.sentinel_claim(%s)", (args,)).fetchall()) == 8
+    taking = [plan for plan in plans if "SubPlan" not in plan and "LockRows" in plan and "taken" in plan]
+    assert taking
+    assert all("Index Scan using analysis_requests_ready" in plan for plan in taking)
+    assert not any("Seq Scan on analysis_requests" in plan for plan in plans)
+
+
+def claim_key(claim: dict[str, object]) -> dict[str, str]:
+    return {"id": str(claim["id"]), "fence": str(claim["fence"])}

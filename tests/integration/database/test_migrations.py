@@ -1,0 +1,152 @@
+"""From nothing to the whole schema, by each of the ways that are promised, on the oldest and the newest server."""
+
+import subprocess
+from itertools import count
+from pathlib import Path
+from threading import Thread
+
+import psycopg
+import pytest
+
+from sentinel_worker import migrate
+from sentinel_worker.local.postgres import Postgres
+from tests.integration.database.queue_client import Queue
+
+ROOT = Path(__file__).parents[3]
+_numbers = count(1)
+
+
+@pytest.fixture(params=["server", "system_server"])
+def any_server(request: pytest.FixtureRequest) -> Postgres:
+    """The embedded PostgreSQL 18, then the system's 15."""
+    server: Postgres = request.getfixturevalue(request.param)
+    return server
+
+
+def empty_database(server: Postgres) -> str:
+    name = f"empty_{next(_numbers)}"
+    server.create_database(name)
+    return server.dsn("postgres", name)
+
+
+def test_every_file_applies_from_scratch_and_a_repeat_does_nothing(any_server: Postgres) -> None:
+    dsn = empty_database(any_server)
+    waiting = migrate.pending(dsn)
+    assert [migration.file_name for migration in waiting] == sorted(p.name for p in (ROOT / "migrations").glob("*.sql"))
+    assert [applied.version for applied in migrate.apply(dsn)] == [migration.version for migration in waiting]
+    assert migrate.apply(dsn) == []
+    assert migrate.pending(dsn) == []
+    with psycopg.connect(dsn) as connection:
+        rights = connection.execute("select rolsuper, rolbypassrls from pg_roles where rolname = current_user")
+        assert rights.fetchone() == (False, True)
+        ledger = connection.execute("select version, name, statements from supabase_migrations.schema_migrations")
+        for version, name, statements in ledger:
+            assert any((migration.version, migration.name) == (version, name) for migration in waiting)
+            assert statements
+
+
+def test_the_queue_works_on_the_server(any_server: Postgres) -> None:
+    dsn = empty_database(any_server)
+    migrate.apply(dsn)
+    queue = Queue(dsn, dsn)
+    claim = queue.start()
+    assert queue.heartbeat(claim) == ["ok"]
+    assert queue.progress(claim, "analyzing", 10) == "ok"
+    assert queue.finish(claim, "retry", error_code="x")["answer"] == "scheduled"
+    queue.sql("update public.analysis_requests set status = 'queued'")
+    assert queue.succeed(queue.claim()[0])["answer"] == "succeeded"
+    queue.expire(queue.start())
+    assert queue.sql("select 1 from realtime.messages") != []
+    queue.close()
+
+
+def test_psql_applies_each_file(any_server: Postgres) -> None:
+    dsn = empty_database(any_server)
+    for path in sorted((ROOT / "migrations").glob("*.sql")):
+        command = [any_server.bin_dir / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", path, dsn]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{path.name}: {done.stderr}"
+    with pytest.raises(migrate.MigrationError, match=r"_tables\.sql, line \d+: .*already exists \(SQLSTATE 42P07\)"):
+        migrate.apply(dsn)
+
+
+def test_two_at_once_apply_each_file_once(server: Postgres) -> None:
+    dsn = empty_database(server)
+    applied: list[migrate.Applied] = []
+    threads = [Thread(target=lambda: applied.extend(migrate.apply(dsn))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(one.version for one in applied) == [migration.version for migration in migrate.available()]
+
+
+def test_they_install_without_the_rights_that_platforms_may_refuse(server: Postgres) -> None:
+    """No membership in anon to give, no grant option on storage, no policy on realtime.messages, no Realtime at all."""
+    dsn = empty_database(server)
+    with psycopg.connect(server.dsn("supabase_admin", dsn.split("/")[-1].split("?")[0]), autocommit=True) as platform:
+        platform.execute("drop schema realtime cascade")
+        platform.execute("drop publication supabase_realtime")
+    assert len(migrate.apply(dsn)) == len(migrate.available())
+
+
+def test_beside_the_frontends_own_tables(server: Postgres) -> None:
+    dsn = empty_database(server)
+    with psycopg.connect(dsn, autocommit=True) as neighbour:
+        for table in ("agents", "incidents", "detections", "media_files", "review_queue"):
+            neighbour.execute(f"create table public.{table} (id uuid primary key)")  # type: ignore[arg-type]
+        neighbour.execute("create schema supabase_migrations")
+        neighbour.execute("create table supabase_migrations.schema_migrations (version text primary key)")
+        neighbour.execute("insert into supabase_migrations.schema_migrations values ('20250101000000')")
+    assert len(migrate.apply(dsn)) == len(migrate.available())
+
+
+def test_an_error_names_file_line_and_code_and_leaves_nothing_behind(server: Postgres, tmp_path: Path) -> None:
+    dsn = empty_database(server)
+    (tmp_path / "20260101000000_good.sql").write_text("create table public.good (id int);")
+    (tmp_path / "20260102000000_bad.sql").write_text(
+        "-- a comment; with a semicolon\ncreate table public.half (id int);\n\nselect 1,\n       nonsense;\n"
+    )
+    with pytest.raises(migrate.MigrationError, match=r"20260102000000_bad\.sql, line 5: .*nonsense.*SQLSTATE 42703"):
+        migrate.apply(dsn, migrations_dir=tmp_path)
+    assert [migration.name for migration in migrate.pending(dsn, migrations_dir=tmp_path)] == ["bad"]
+    with psycopg.connect(dsn) as connection:
+        there = connection.execute("select to_regclass('public.good'), to_regclass('public.half')").fetchone()
+        assert there == ("good", None)
+
+
+def test_a_version_that_the_ledger_knows_by_another_name_is_refused(server: Postgres, tmp_path: Path) -> None:
+    dsn = empty_database(server)
+    first = tmp_path / "20260101000000_one.sql"
+    first.write_text("select 1")
+    migrate.apply(dsn, migrations_dir=tmp_path)
+    first.rename(tmp_path / "20260101000000_other.sql")
+    with pytest.raises(migrate.MigrationError, match="already has version 20260101000000 as 'one'"):
+        migrate.pending(dsn, migrations_dir=tmp_path)
+
+
+def test_a_folder_of_something_else_and_a_database_that_is_away_are_named(tmp_path: Path) -> None:
+    with pytest.raises(migrate.MigrationError, match="no migrations in"):
+        migrate.available(tmp_path)
+    (tmp_path / "1_first.sql").touch()
+    with pytest.raises(migrate.MigrationError, match="<14 digits>_<name>"):
+        migrate.available(tmp_path)
+    with pytest.raises(migrate.MigrationError, match="database") as refusal:
+        migrate.pending("postgresql://u:secret@127.0.0.1:1/x")
+    assert "secret" not in str(refusal.value)
+
+
+def test_statements_are_split_outside_quotes_only() -> None:
+    text = """
+-- one; comment
+select ';', ";", $$ ; $$, $a$ $$ ; $a$; /* ; */
+select e'\\';' ;
+
+;
+create function f() returns int language sql as $body$ select 1; $body$
+"""
+    assert [(part.line, part.text.split("(")[0][:14]) for part in migrate.statements(text)] == [
+        (3, "select ';', \";"),
+        (4, "select e'\\';'"),
+        (7, "create functio"),
+    ]

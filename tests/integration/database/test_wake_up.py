@@ -1,0 +1,87 @@
+"""The wake-up: sent once a transaction, and never at the cost of the insert that causes it."""
+
+import time
+
+import psycopg
+import pytest
+
+from tests.integration.database.queue_client import Queue
+
+HINTS = "select topic, event, private, extension from realtime.messages"
+HINT = {"topic": "sentinel:wake", "event": "wake", "private": True, "extension": "broadcast"}
+
+
+def test_an_insert_and_a_requeue_send_one_hint_each(queue: Queue) -> None:
+    queue.insert(count=50)
+    assert queue.sql(HINTS) == [HINT]
+    for claim in queue.claim(limit=50):
+        queue.finish(claim, "failed", error_code="x")
+    assert len(queue.sql(HINTS)) == 1
+    queue.sql("update public.analysis_requests set status = 'queued'")
+    assert len(queue.sql(HINTS)) == 2
+
+
+def test_one_transaction_sends_one_hint(queue: Queue) -> None:
+    with queue.connection.transaction():
+        for _ in range(3):
+            queue.insert()
+    assert queue.sql(HINTS) == [HINT]
+
+
+def test_a_request_that_falls_due_by_an_earlier_time_sends_a_hint(queue: Queue) -> None:
+    queue.sql(
+        "insert into public.analysis_requests (user_id, source_url, run_at)"
+        " values (%s, 'https://a', now() + interval '1 h')",
+        queue.user,
+    )
+    queue.sql("truncate realtime.messages")
+    queue.sql("update public.analysis_requests set run_at = now()")
+    assert queue.sql(HINTS) == [HINT]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "drop schema realtime cascade",
+        "drop function realtime.send",
+        "drop table realtime.messages cascade",
+        "alter table realtime.messages rename to gone",
+        "do $$ declare p regclass; begin for p in select inhrelid from pg_inherits"
+        " where inhparent = 'realtime.messages'::regclass loop execute 'drop table ' || p; end loop; end $$",
+        "create or replace function realtime.send(payload jsonb, event text, topic text, private boolean default true)"
+        " returns void language plpgsql as $$ begin raise exception 'broken'; end $$",
+        "revoke all on realtime.messages from postgres, supabase_realtime_admin",
+    ],
+)
+def test_a_broken_realtime_breaks_no_insert(queue: Queue, damage: str) -> None:
+    with psycopg.connect(queue.superuser_dsn, autocommit=True) as vandal:
+        vandal.execute(damage)  # type: ignore[arg-type]
+    with queue.as_user() as user:
+        user.execute("insert into public.analysis_requests (storage_path) values (%s)", (f"{queue.user}/a.mp4",))
+    assert len(queue.claim()) == 1
+
+
+def test_a_lock_on_the_messages_holds_up_an_insert_for_a_moment_only(queue: Queue) -> None:
+    with queue.connect() as blocker, blocker.transaction():
+        blocker.execute("lock table realtime.messages in access exclusive mode")
+        begun = time.monotonic()
+        with queue.connection.transaction():
+            queue.insert()
+            queue.insert()
+        assert time.monotonic() - begun < 1.0
+    assert len(queue.claim(limit=2)) == 2
+    assert queue.sql(HINTS) == []
+
+
+def test_the_worker_role_hears_the_wake_up_and_nothing_else(queue: Queue) -> None:
+    queue.insert()
+    queue.sql("select realtime.send('{}'::jsonb, 'x', 'other', true)")
+    read = "select * from realtime.messages where topic = realtime.topic()"
+    for role, topic, heard in (
+        ("sentinel_worker", "sentinel:wake", 1),
+        ("sentinel_worker", "other", 0),
+        ("authenticated", "sentinel:wake", 0),
+    ):
+        with queue.as_user(role=role) as listener:
+            listener.execute("select set_config('realtime.topic', %s, true)", (topic,))
+            assert len(listener.execute(read).fetchall()) == heard  # type: ignore[arg-type]

@@ -1,0 +1,132 @@
+"""Recorded exchanges with the real servers: sending them again, and comparing the answers.
+
+What differs by nature (uuids, times, tokens) is masked on both sides before the comparison.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from sentinel_worker.local.keys import Keys
+
+RECORDINGS = Path(__file__).parent / "recordings"
+COMPARED_HEADERS = (
+    "content-type", "content-range", "preference-applied", "proxy-status", "www-authenticate", "retry-after",
+    "location", "accept-ranges", "etag", "cache-control",
+)  # fmt: skip
+_TOKEN = re.compile(r"<jwt(?: role=(?P<role>\S+?))?(?: sub=(?P<sub>\S+?))? ?>")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?)?")
+_SIGNED = re.compile(r"token=[^\"&]+")
+_TENANT = re.compile(r"Invalid key: (?:stub/stub|local)/")
+_USERS = ("11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222")
+
+Claims = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One line of a recording."""
+
+    label: str
+    method: str
+    path: str
+    request_headers: dict[str, str]
+    request_body: Any
+    status: int
+    response_headers: dict[str, str]
+    body: Any
+
+    def content(self) -> bytes | None:
+        """The request's body as bytes."""
+        if self.request_body is None:
+            return None
+        if isinstance(self.request_body, str):
+            return self.request_body.encode()
+        return json.dumps(self.request_body).encode()
+
+
+def read(file_name: str) -> Iterator[Exchange]:
+    """The exchanges of a file of RECORDINGS, in order."""
+    with (RECORDINGS / file_name).open() as lines:
+        for line in lines:
+            yield Exchange(**json.loads(line))
+
+
+class Replayer:
+    """Sends exchanges with tokens of its own; `token_of(exchange, claims)` signs them, well or badly."""
+
+    def __init__(self, client: httpx.Client, keys: Keys, token_of: Callable[[Exchange, Claims], str]) -> None:
+        self._client = client
+        self._keys = keys
+        self._token_of = token_of
+
+    def send(self, exchange: Exchange, path: str | None = None) -> httpx.Response:
+        """The answer of the server under test."""
+        headers = {
+            name: value
+            for name, value in exchange.request_headers.items()
+            if name.lower() not in ("host", "content-length", "connection", "accept-encoding")
+        }
+        headers = {name: self._with_token(exchange, value) for name, value in headers.items()}
+        headers.setdefault("apikey", self._keys.anon_key)
+        if exchange.path.startswith("/storage"):
+            del headers["apikey"]
+        request = httpx.Request(
+            exchange.method,
+            self._client.base_url,
+            headers=headers,
+            content=exchange.content(),
+            # The path as it was sent: httpx itself would resolve dot segments.
+            extensions={"target": (path or exchange.path).encode()},
+        )
+        if exchange.request_body is not None and "content-type" not in exchange.request_headers:
+            request.headers.pop("content-type", None)
+        return self._client.send(request)
+
+    def _with_token(self, exchange: Exchange, value: str) -> str:
+        def token(found: re.Match[str]) -> str:
+            now = int(time.time())
+            claims: Claims = {"aud": "authenticated", "exp": now + 3600, "iat": now - 10, "iss": "supabase"}
+            claims |= {name: text for name, text in found.groupdict().items() if text is not None}
+            return self._token_of(exchange, claims)
+
+        return _TOKEN.sub(token, value)
+
+
+def differences(exchange: Exchange, response: httpx.Response) -> list[str]:
+    """What is not as recorded, one line each; empty when all is."""
+    found = []
+    if response.status_code != exchange.status:
+        found.append(f"status {response.status_code}, recorded {exchange.status}")
+    for name in COMPARED_HEADERS:
+        here, there = response.headers.get(name), exchange.response_headers.get(name)
+        if here != there:
+            found.append(f"{name} {here!r}, recorded {there!r}")
+    if exchange.method != "HEAD":
+        here, there = masked(response.text), masked(exchange.body)
+        if here != there:
+            found.append(f"body {here[:300]}, recorded {there[:300]}")
+    return found
+
+
+def masked(body: Any) -> str:
+    """A body without what differs by nature, as canonical text."""
+    if isinstance(body, str):
+        try:
+            body = json.loads(body)
+        except ValueError:
+            return _mask(body)
+    return _mask(json.dumps(body, sort_keys=True))
+
+
+def _mask(text: str) -> str:
+    text = _TENANT.sub("Invalid key: ", _SIGNED.sub("token=…", text))
+    text = _UUID.sub(lambda found: found.group() if found.group() in _USERS else "<uuid>", text)
+    return _INSTANT.sub("<instant>", text)

@@ -1,0 +1,329 @@
+"""Children live and die apart from the worker; only their own request notices."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
+from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.media.windows import Window
+from sentinel_worker.media.zygote import Zygote
+from tests.integration.media.films import Make, ffmpeg, frame_numbers, geometry
+
+# ruff: noqa: ASYNC240 /proc and temporary files do not block
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+LIMITS = MediaLimits()
+WINDOWS = [Window(0.0, 0.8), Window(0.8, 1.6)]
+
+
+@pytest.fixture
+def request_folder(tmp_path: Path, ramp: Make) -> Path:
+    """A private folder with the media file in it, as the pipeline makes one."""
+    folder = tmp_path / "request"
+    folder.mkdir(mode=0o700)
+    (folder / "media").write_bytes(ramp("stride.mp4").read_bytes())
+    return folder
+
+
+def processes(parent: int) -> set[int]:
+    """The children of a process."""
+    return {int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii").split()}
+
+
+def descriptors_open(pid: int | str = "self") -> int:
+    """How many file descriptors a process has."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; a zombie does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text("utf-8")
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_over(zygote: Zygote) -> Iterator[None]:
+    before = descriptors_open()
+    yield
+    assert zygote.pid is None or processes(zygote.pid) == set()
+    assert descriptors_open() == before
+
+
+async def test_a_request_from_probe_to_pictures(zygote: Zygote, request_folder: Path) -> None:
+    async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
+        facts = await child.probe()
+        assert (facts.container, facts.width, facts.height, facts.frame_count) == ("mp4", 64, 48, 50)
+        found = [clip async for clip in child.clips(WINDOWS, geometry(5, 0.16))]
+        assert [clip.window for clip in found] == WINDOWS
+        assert [frame_numbers(clip) for clip in found] == [[0, 4, 8, 12, 16], [20, 24, 28, 32, 36]]
+        pictures = await child.derive(at_seconds=[0.0, 1.0], names=["first.jpg", "worst.jpg"])
+    assert [path.name for path in pictures] == ["first.jpg", "worst.jpg"]
+    assert sorted(path.name for path in request_folder.iterdir()) == ["first.jpg", "media", "worst.jpg"]
+    with Image.open(pictures[1]) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (64, 48))
+        assert np.asarray(picture).mean() * 219 / 255 / 4 == pytest.approx(25, abs=0.5)
+    assert pictures[0].stat().st_mode & 0o777 == 0o600
+
+
+async def test_pictures_are_at_most_640_pixels_wide(zygote: Zygote, media: Path, tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=1920x1080:r=5:d=1", "-pix_fmt", "yuv420p", tmp_path / "media.mp4")
+    async with zygote.open(tmp_path / "media.mp4", tmp_path, LIMITS) as child:
+        (path,) = await child.derive(at_seconds=[0.4], names=["first.jpg"])
+    with Image.open(path) as picture:
+        assert picture.size == (640, 360)
+
+
+async def test_the_child_is_confined(zygote: Zygote, request_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_SECRET_KEY", "sb_secret_x")
+    async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
+        proc = Path(f"/proc/{child.pid}")
+        assert (proc / "environ").read_bytes() == b""
+        assert {"resource_limits", "no_new_privileges"} <= set(child.layers)
+        assert {"network_namespace", "seccomp"} & set(child.layers)
+        status = (proc / "status").read_text("utf-8")
+        if "seccomp" in child.layers:
+            assert "\nSeccomp:\t2" in status
+        if "network_namespace" in child.layers:
+            assert (proc / "ns/net").readlink() != Path("/proc/self/ns/net").readlink()
+        assert "\nNoNewPrivs:\t1" in status
+        assert "\nThreads:\t1" in status
+        assert (proc / "cwd").readlink() == request_folder
+        # Nothing but the null device three times and the socket to the worker.
+        assert descriptors_open(child.pid) == 4
+        assert str((proc / "fd/3").readlink()).startswith("socket:")
+    assert zygote.pid is not None
+    assert Path(f"/proc/{zygote.pid}/environ").read_bytes() == b""
+
+
+async def test_what_the_child_refuses_reaches_the_worker(zygote: Zygote, request_folder: Path) -> None:
+    path = request_folder / "media"
+    path.write_bytes(b"#EXTM3U\nhttp://127.0.0.1/segment.ts\n")
+    async with zygote.open(path, request_folder, LIMITS) as child:
+        with pytest.raises(Permanent, match="HLS playlist") as refused:
+            await child.probe()
+    assert refused.value.code == "media_not_supported"
+    assert refused.value.params == {"found": "an HLS playlist"}
+
+
+@pytest.mark.parametrize(("how", "error", "code"), [
+    (signal.SIGSEGV, Permanent, "media_unreadable"),
+    (signal.SIGXCPU, Permanent, "media_too_large"),
+    (signal.SIGKILL, Transient, "decoder_lost"),
+])
+async def test_a_child_that_dies_is_an_error_of_its_request(
+    zygote: Zygote, request_folder: Path, how: signal.Signals, error: type[CodedError], code: str
+) -> None:
+    media = request_folder / "media"
+    async with (
+        zygote.open(media, request_folder, LIMITS) as child,
+        zygote.open(media, request_folder, LIMITS) as other,
+    ):
+        os.kill(child.pid, how)
+        with pytest.raises(error) as lost:
+            await child.probe()
+        assert lost.value.code == code
+        assert (await other.probe()).has_video
+
+
+async def test_a_child_that_dies_between_clips(zygote: Zygote, request_folder: Path) -> None:
+    async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
+        # Far more than the socket holds: the child is blocked in the middle of a clip.
+        stream = child.clips(WINDOWS * 4, geometry(40, 0.02, size=256))
+        await anext(stream)
+        os.kill(child.pid, signal.SIGKILL)
+        with pytest.raises(Transient) as lost:
+            _ = [clip async for clip in stream]
+    assert lost.value.code == "decoder_lost"
+
+
+async def test_a_lost_zygote_is_started_again(request_folder: Path) -> None:
+    mortal = Zygote()
+    await mortal.start()
+    try:
+        first = mortal.pid
+        assert first is not None
+        async with AsyncExitStack() as stack:
+            media = request_folder / "media"
+            children = [
+                await stack.enter_async_context(mortal.open(media, request_folder, LIMITS)) for _ in range(3)
+            ]
+            for child in children:
+                os.kill(child.pid, signal.SIGSTOP)
+            os.kill(first, signal.SIGKILL)
+            for child in children:
+                with pytest.raises(Transient) as lost:
+                    await child.probe()
+                assert lost.value.code == "decoder_lost"
+        async with mortal.open(media, request_folder, LIMITS) as child:
+            assert (await child.probe()).has_video
+        assert mortal.pid not in (None, first)
+        assert mortal.restarts == 1
+        assert not any(alive(child.pid) for child in children)
+    finally:
+        last = mortal.pid
+        await mortal.stop()
+    assert last is not None
+    assert not alive(last)
+    with pytest.raises(Transient):
+        mortal._say(b"{}")
+
+
+async def test_children_end_with_the_worker(request_folder: Path) -> None:
+    """A worker that is killed takes the zygote and its children along."""
+    script = (
+        "import asyncio, sys; from pathlib import Path\n"
+        "from sentinel_worker.media.zygote import Zygote\n"
+        "from sentinel_worker.media.facts import MediaLimits\n"
+        "async def main():\n"
+        "    zygote = Zygote(); await zygote.start()\n"
+        "    folder = Path(sys.argv[1])\n"
+        "    async with zygote.open(folder / 'media', folder, MediaLimits()) as child:\n"
+        "        print(zygote.pid, child.pid, flush=True); await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, str(request_folder), stdout=asyncio.subprocess.PIPE
+    )
+    assert worker.stdout is not None
+    pids = [int(pid) for pid in (await worker.stdout.readline()).split()]
+    watched = [os.pidfd_open(pid) for pid in pids]
+    worker.kill()
+    await worker.wait()
+    for descriptor in watched:
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        loop.add_reader(descriptor, ended.cancel)
+        async with asyncio.timeout(10):
+            await asyncio.wait([ended])
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+async def test_cancelling_a_request_ends_its_child(zygote: Zygote, request_folder: Path) -> None:
+    pids: asyncio.Queue[int] = asyncio.Queue()
+
+    async def work() -> None:
+        async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
+            await pids.put(child.pid)
+            async for _ in child.clips(WINDOWS * 20, geometry(40, 0.02, size=256)):
+                await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    pid = await pids.get()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not alive(pid)
+
+
+async def test_cancelling_at_any_moment_leaves_nothing(zygote: Zygote, request_folder: Path) -> None:
+    async def work() -> None:
+        async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
+            await child.probe()
+
+    for turns in range(0, 24, 2):
+        task = asyncio.create_task(work())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert zygote.pid is not None
+    assert processes(zygote.pid) == set()
+
+
+async def test_a_stuck_child_costs_its_wall_clock_limit(zygote: Zygote, request_folder: Path) -> None:
+    limits = replace(LIMITS, max_wall_seconds=0.3)
+    async with zygote.open(request_folder / "media", request_folder, limits) as child:
+        os.kill(child.pid, signal.SIGSTOP)
+        with pytest.raises(Transient) as late:
+            await child.probe()
+    assert late.value.code == "decoder_timeout"
+
+
+async def test_time_between_clips_is_free(zygote: Zygote, request_folder: Path) -> None:
+    limits = replace(LIMITS, max_wall_seconds=1.0)
+    async with zygote.open(request_folder / "media", request_folder, limits) as child:
+        seen = 0
+        async for _ in child.clips(WINDOWS, geometry(4, 0.1)):
+            await asyncio.to_thread(time.sleep, 0.6)
+            seen += 1
+    assert seen == 2
+
+
+async def test_the_memory_limit_bites(zygote: Zygote, tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "color=red:s=4096x4096:r=5:d=1", "-pix_fmt", "yuv420p", tmp_path / "media.mp4")
+    limits = replace(LIMITS, max_memory_bytes=1_000_000_000)
+    async with zygote.open(tmp_path / "media.mp4", tmp_path, limits) as child:
+        with pytest.raises(Permanent) as refused:
+            _ = [clip async for clip in child.clips([Window(0.0, 1.0)], geometry(4, 0.2, size=4096))]
+    assert refused.value.code == "media_too_large"
+
+
+async def test_the_cpu_limit_bites(zygote: Zygote, tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=1920x1080:r=30:d=20", "-pix_fmt", "yuv420p", "-preset", "ultrafast",
+           tmp_path / "media.mp4")
+    limits = replace(LIMITS, max_cpu_seconds=1)
+    async with zygote.open(tmp_path / "media.mp4", tmp_path, limits) as child:
+        with pytest.raises(Permanent) as refused:
+            _ = [clip async for clip in child.clips([Window(0.0, 20.0)], geometry(600, 1 / 30, size=64))]
+    assert refused.value.code == "media_too_large"
+
+
+async def test_one_call_at_a_time(zygote: Zygote, request_folder: Path) -> None:
+    async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
+        stream = child.clips(WINDOWS, geometry(4, 0.1))
+        await anext(stream)
+        with pytest.raises(RuntimeError, match="one call"):
+            await child.probe()
+        await stream.aclose()
+
+
+async def test_the_media_lies_in_its_own_folder(zygote: Zygote, request_folder: Path, tmp_path: Path) -> None:
+    for path in (tmp_path / "elsewhere", Path("media")):
+        with pytest.raises(ValueError, match="own directory"):
+            async with zygote.open(path, request_folder, LIMITS):
+                pass
+
+
+async def test_a_derived_file_is_a_plain_file_of_the_child(zygote: Zygote, request_folder: Path) -> None:
+    async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
+        with pytest.raises(Transient) as refused:
+            await child.derive(at_seconds=[0.0], names=["../first.jpg"])
+    assert refused.value.code == "decoder_failed"
+
+
+async def test_a_folder_that_is_gone_is_no_crash(zygote: Zygote, tmp_path: Path) -> None:
+    with pytest.raises(Fatal) as refused:
+        async with zygote.open(tmp_path / "gone" / "media", tmp_path / "gone", LIMITS):
+            pass
+    assert refused.value.code == "sandbox_unavailable"
+
+
+async def test_latency(zygote: Zygote, request_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not a limit but a number to look at: the fork of a confined child, and its clips."""
+    forks, clips = [], []
+    for _ in range(10):
+        begun = time.perf_counter()
+        async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
+            forks.append(time.perf_counter() - begun)
+            begun = time.perf_counter()
+            _ = [clip async for clip in child.clips(WINDOWS[:1], geometry(16, 0.05, size=224))]
+            clips.append(time.perf_counter() - begun)
+    with capsys.disabled():
+        print(f"\nfork {1000 * np.median(forks):.1f} ms, clip of 16 x 224 x 224 {1000 * np.median(clips):.1f} ms")  # noqa: T201
+

@@ -1,0 +1,137 @@
+"""Which parts of a track are scored."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sentinel_worker.media.windows import FrameStep, Window, WindowPolicy, frame_times, plan_windows
+
+RATES = st.sampled_from([1.0, 5.0, 10.0, 23.976, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 59.94, 60.0, 120.0, 240.0])
+STEPS = st.one_of(
+    st.integers(1, 8).map(lambda frames: FrameStep(source_frames=frames)),
+    st.floats(0.005, 1.0).map(lambda seconds: FrameStep(seconds=seconds)),
+)
+POLICIES = st.builds(WindowPolicy, frames=st.integers(1, 64), step=STEPS, budget=st.integers(1, 32))
+DURATIONS = st.floats(0, 3 * 3600)
+
+DEMO = WindowPolicy(frames=8, step=FrameStep(source_frames=1))
+LARGE = WindowPolicy(frames=32, step=FrameStep(seconds=4 / 30))
+
+
+@given(DURATIONS, RATES, POLICIES)
+@example(4.004, 30000 / 1001, LARGE)
+@example(0.0, 25.0, DEMO)
+@example(1.5, 1.0, WindowPolicy(frames=1, step=FrameStep(source_frames=1)))
+def test_windows_lie_inside_sorted_and_within_the_budget(duration: float, rate: float, policy: WindowPolicy) -> None:
+    windows = plan_windows(duration, rate, policy)
+    end = max(duration, 1 / rate)
+    assert 1 <= len(windows) <= policy.budget
+    assert all(0 <= window.start_seconds < window.end_seconds <= end for window in windows)
+    starts = [window.start_seconds for window in windows]
+    assert starts == sorted(set(starts))
+
+
+@given(DURATIONS, RATES, POLICIES)
+def test_windows_have_the_trained_duration_unless_the_track_is_shorter(
+    duration: float, rate: float, policy: WindowPolicy
+) -> None:
+    windows = plan_windows(duration, rate, policy)
+    length = policy.window_seconds(rate)
+    if max(duration, 1 / rate) <= length:
+        assert windows == [Window(0.0, max(duration, 1 / rate))]
+    else:
+        assert all(abs(window.duration_seconds - length) <= 0.02 / rate for window in windows)
+
+
+@given(DURATIONS, RATES, POLICIES)
+def test_several_windows_reach_from_the_start_to_the_last_whole_frame(
+    duration: float, rate: float, policy: WindowPolicy
+) -> None:
+    windows = plan_windows(duration, rate, policy)
+    if len(windows) > 1:
+        assert windows[0].start_seconds == 0
+        assert duration - windows[-1].end_seconds <= 1.01 / rate
+
+
+@given(st.floats(0.1, 60), RATES, POLICIES)
+def test_a_track_within_the_budget_is_covered_without_holes(duration: float, rate: float, policy: WindowPolicy) -> None:
+    windows = plan_windows(duration, rate, policy)
+    if duration <= policy.window_seconds(rate) * policy.budget:
+        gaps = [b.start_seconds - a.end_seconds for a, b in itertools.pairwise(windows)]
+        assert all(gap <= 1.01 / rate for gap in gaps)
+
+
+@given(st.floats(0.5, 3600), RATES, st.integers(1, 32), st.integers(1, 16))
+def test_a_step_of_one_source_frame_hits_each_frame_once(
+    duration: float, rate: float, frames: int, budget: int
+) -> None:
+    policy = WindowPolicy(frames=frames, step=FrameStep(source_frames=1), budget=budget)
+    for window in plan_windows(duration, rate, policy):
+        times = frame_times(window, frames, policy.step.seconds_at(rate), rate)
+        if window.duration_seconds >= policy.window_seconds(rate) - 0.001 / rate:
+            hit = [math.floor(time * rate) for time in times]
+            assert hit == list(range(hit[0], hit[0] + frames))
+
+
+@given(DURATIONS, RATES, POLICIES)
+def test_frame_times_stay_inside_their_window(duration: float, rate: float, policy: WindowPolicy) -> None:
+    for window in plan_windows(duration, rate, policy):
+        times = frame_times(window, policy.frames, policy.step.seconds_at(rate), rate)
+        assert len(times) == policy.frames
+        assert times == sorted(times)
+        assert all(window.start_seconds <= time < window.end_seconds for time in times)
+
+
+def test_a_short_track_repeats_its_last_frame() -> None:
+    (window,) = plan_windows(4 / 25, 25, DEMO)
+    times = frame_times(window, 8, DEMO.step.seconds_at(25), 25)
+    assert [math.floor(time * 25) for time in times] == [0, 1, 2, 3, 3, 3, 3, 3]
+
+
+def test_one_frame_is_one_window_even_without_a_duration() -> None:
+    assert plan_windows(0, 30, LARGE) == [Window(0.0, 1 / 30)]
+    assert plan_windows(1 / 30, 30, LARGE) == [Window(0.0, 1 / 30)]
+
+
+def test_a_budget_of_one_takes_the_middle() -> None:
+    policy = WindowPolicy(frames=10, step=FrameStep(source_frames=1), budget=1)
+    assert plan_windows(9, 10, policy) == [Window(4.0, 5.0)]
+
+
+def test_the_trained_duration_of_a_step_in_seconds_ignores_the_frame_rate() -> None:
+    assert LARGE.window_seconds(24) == LARGE.window_seconds(60) == pytest.approx(4.2667, abs=1e-4)
+    assert DEMO.window_seconds(25) == pytest.approx(0.32)
+
+
+@pytest.mark.parametrize("duration", [-1.0, math.inf, math.nan])
+def test_a_duration_that_is_none_is_refused(duration: float) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        plan_windows(duration, 25, DEMO)
+
+
+@pytest.mark.parametrize("rate", [0.0, -25.0, math.inf, math.nan])
+def test_a_rate_that_is_none_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="not a frame rate"):
+        plan_windows(10, rate, DEMO)
+
+
+def test_impossible_values_are_refused() -> None:
+    with pytest.raises(ValueError, match="not a window"):
+        Window(2, 2)
+    with pytest.raises(ValueError, match="either"):
+        FrameStep()
+    with pytest.raises(ValueError, match="either"):
+        FrameStep(source_frames=1, seconds=1)
+    with pytest.raises(ValueError, match="at least one source frame"):
+        FrameStep(source_frames=0)
+    with pytest.raises(ValueError, match="positive"):
+        FrameStep(seconds=math.nan)
+    with pytest.raises(ValueError, match="at least one"):
+        WindowPolicy(frames=8, step=FrameStep(source_frames=1), budget=0)
+    with pytest.raises(ValueError, match="positive step"):
+        frame_times(Window(0, 1), 8, 0, 25)
