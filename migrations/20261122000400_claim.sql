@@ -50,14 +50,15 @@ create type sentinel.claimed as (
   id uuid, fence uuid, user_id uuid, media_kind text, storage_path text, source_url text, detector text,
   options jsonb, priority smallint, attempt smallint, max_attempts smallint, crashes smallint,
   cancel_requested boolean, created_at timestamptz, lease_until timestamptz, lease_seconds double precision,
-  reoffered boolean);
+  queued_seconds double precision, reoffered boolean);
 
 create function sentinel.claimed_row(
   r public.analysis_requests, lease_until timestamptz, reoffered boolean) returns sentinel.claimed
 language sql volatile set search_path = '' as $$
   select r.id, r.fence, r.user_id, r.media_kind, r.storage_path, r.source_url, r.detector, r.options, r.priority,
          r.attempt, r.max_attempts, r.crashes, r.cancel_requested, r.created_at, lease_until,
-         extract(epoch from lease_until - clock_timestamp())::double precision, reoffered
+         extract(epoch from lease_until - clock_timestamp())::double precision,
+         extract(epoch from clock_timestamp() - r.run_at)::double precision, reoffered
 $$;
 
 -- Leases of this worker that it does not list: the answer that carried them was lost.
@@ -108,7 +109,7 @@ returns table (
   id uuid, fence uuid, user_id uuid, media_kind text, storage_path text, source_url text, detector text,
   options jsonb, priority smallint, attempt smallint, max_attempts smallint, crashes smallint,
   cancel_requested boolean, created_at timestamptz, lease_until timestamptz, lease_seconds double precision,
-  reoffered boolean)
+  queued_seconds double precision, reoffered boolean)
 language plpgsql volatile security definer
 set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
 declare

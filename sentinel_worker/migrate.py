@@ -163,7 +163,7 @@ def _missing(connection: psycopg.Connection, migrations: list[Migration]) -> lis
         "select version, to_jsonb(m) ->> 'name' from supabase_migrations.schema_migrations m where version = any(%s)",
         ([migration.version for migration in migrations],),
     ).fetchall()
-    names = dict(rows)
+    names: dict[str, str | None] = dict(rows)
     for migration in migrations:
         name = names.get(migration.version, migration.name)
         if name is not None and name != migration.name:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import VideoMAEForVideoClassification
+from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 from transformers.utils import logging as library_logging
 from transformers.utils.hub import cached_file
 
@@ -38,12 +39,12 @@ def load_checkpoint(spec: DetectorSpec) -> Checkpoint:
     frames or size, missing or unexpected weights), 'label_polarity_unknown', 'preprocessing_unsupported'.
     """
     source, revision = _source(spec)
-    config = _read_json(source, revision, "config.json", spec)
+    config = _parse_config(_read_json(source, revision, "config.json", spec), spec)
     preprocessing = Preprocessing.from_config(
         _read_json(source, revision, "preprocessor_config.json", spec), spec.resize_mode
     )
     _check_config(spec, config, preprocessing)
-    names = _label_names(config)
+    names = dict(config.id2label or {})
     labels = map_labels(names, spec.fake_indices)
     model = _load_model(source, revision, spec)
     return Checkpoint(model, preprocessing, labels, names)
@@ -78,33 +79,34 @@ def _read_json(source: str, revision: str | None, name: str, spec: DetectorSpec)
     return content
 
 
-def _check_config(spec: DetectorSpec, config: dict[str, Any], preprocessing: Preprocessing) -> None:
+def _parse_config(content: dict[str, Any], spec: DetectorSpec) -> VideoMAEConfig:
+    """Fill in the library's defaults: files leave out values, and labels, that equal them."""
+    if content.get("model_type") != "videomae":
+        raise _invalid(spec, f"its model_type is {content.get('model_type')!r}, not 'videomae'")
+    try:
+        config: VideoMAEConfig = VideoMAEConfig.from_dict(content)
+    except (StrictDataclassError, AttributeError, TypeError, ValueError) as error:
+        raise _invalid(spec, "its config.json has values of the wrong type") from error
+    return config
+
+
+def _check_config(spec: DetectorSpec, config: VideoMAEConfig, preprocessing: Preprocessing) -> None:
     """Compare what the library would only notice as an unclear shape error at the first clip, or never."""
-    if config.get("model_type") != "videomae":
-        raise _invalid(spec, f"its model_type is {config.get('model_type')!r}, not 'videomae'")
-    frames, tubelet = config.get("num_frames", 16), config.get("tubelet_size", 2)
+    frames, tubelet = config.num_frames, config.tubelet_size
     if frames != spec.window_policy.frames:
         raise _invalid(spec, f"it takes {frames} frames, the detector is registered with {spec.window_policy.frames}")
-    if not isinstance(tubelet, int) or tubelet < 1 or frames % tubelet:
-        raise _invalid(spec, f"its {frames} frames do not divide into tubelets of {tubelet!r}")
-    if config.get("num_channels", _CHANNELS) != _CHANNELS:
+    if tubelet < 1 or frames % tubelet:
+        raise _invalid(spec, f"its {frames} frames do not divide into tubelets of {tubelet}")
+    if config.num_channels != _CHANNELS:
         raise _invalid(spec, "it does not take three colour channels")
-    edge = config.get("image_size", 224)
-    size = [edge, edge] if isinstance(edge, int) else edge
-    if size != [preprocessing.crop_height, preprocessing.crop_width]:
+    edge = config.image_size
+    size = (edge, edge) if isinstance(edge, int) else tuple(edge)
+    if size != (preprocessing.crop_height, preprocessing.crop_width):
         raise _invalid(
             spec,
             f"its image_size is {edge}, but its preprocessing makes "
             f"{preprocessing.crop_height} x {preprocessing.crop_width} frames",
         )
-
-
-def _label_names(config: dict[str, Any]) -> dict[int, str]:
-    names = config.get("id2label") or {}
-    try:
-        return {int(index): str(name) for index, name in names.items()}
-    except (AttributeError, ValueError):
-        return {}
 
 
 def _load_model(source: str, revision: str | None, spec: DetectorSpec) -> VideoMAEForVideoClassification:

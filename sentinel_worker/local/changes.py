@@ -10,15 +10,14 @@ announced again.
 import asyncio
 import contextlib
 import json
+import logging
 import re
 import secrets
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
-import structlog
 
 from sentinel_worker.local.changes_bindings import BadBinding, Binding, read_binding
 from sentinel_worker.local.changes_pgoutput import Change, Decoder, Relation, Row
@@ -32,7 +31,7 @@ ROWS_A_CALL: Final = 500
 UNABLE: Final = "Unable to subscribe to changes with given parameters"
 QUERIES: Final = load_queries("changes.sql")
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +84,21 @@ class Changes:
     async def run(self) -> None:
         """Serve subscriptions for ever, across losses of the database."""
         while True:
-            await self._stir.wait()
+            while not self._waiting:
+                self._stir.clear()
+                await self._stir.wait()
             try:
                 async with await self._connect() as connection:
                     await self._serve(connection)
             except psycopg.Error as error:
-                log.warning("realtime.server.changes_lost", error=str(error))
-                self._waiting, self._live = self._live + self._waiting, []
-                await asyncio.sleep(self._settings.reconnect_seconds)
+                # One line an outage: while it lasts nobody is live.
+                log.log(logging.WARNING if self._live else logging.DEBUG, "postgres_changes interrupted: %s", error)
+            except Exception:  # one change that cannot be handled must not end Realtime for everybody
+                log.exception("postgres_changes interrupted")
+            else:
+                continue
+            self._waiting, self._live = self._live + self._waiting, []
+            await asyncio.sleep(self._settings.reconnect_seconds)
 
     async def _connect(self) -> Connection:
         return await psycopg.AsyncConnection.connect(
@@ -116,7 +122,6 @@ class Changes:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stir.wait()
-        self._stir.clear()
 
     async def _admit(self, connection: Connection, subscription: Subscription) -> None:
         ok, message = True, "Subscribed to PostgreSQL"
@@ -147,7 +152,6 @@ class Changes:
         audience = _Audience(self._live, relation)
         if not audience.members:
             return
-        started = time.monotonic()
         rows = await fetch_all(
             connection,
             QUERIES["apply"],
@@ -157,13 +161,6 @@ class Changes:
             for subscription, ids in audience.receivers(members):
                 if subscription in self._live:
                     subscription.deliver(event, ids)
-        log.debug(
-            "realtime.server.changes",
-            table=relation.table,
-            changes=len(changes),
-            deliveries=len(rows),
-            seconds=round(time.monotonic() - started, 4),
-        )
 
 
 class _Audience:
@@ -210,9 +207,7 @@ async def _check(connection: Connection, binding: Binding, claims: Claims) -> No
             f"Exception: ERROR {error.sqlstate} ({condition}) {error.diag.message_primary}"
         ) from error
     if row is None or not row[0]:
-        raise BadBinding(
-            f"{UNABLE}. Please check Realtime is enabled for the given connect parameters: [{binding}]"
-        )
+        raise BadBinding(f"{UNABLE}. Please check Realtime is enabled for the given connect parameters: [{binding}]")
 
 
 def _by_table(changes: Iterable[Change]) -> Iterable[tuple[Relation, list[Change]]]:

@@ -72,11 +72,16 @@ class WorkerProcess:
         assert self._process is not None
         return await self._process.wait()
 
-    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal, wait for the end, and kill what does not end; returns the exit status."""
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def stop(self) -> int:
+        """Drain it, and kill what does not end; returns the exit status."""
         assert self._process is not None
         if self._process.returncode is None:
-            self._process.send_signal(number)
+            self.signal()
             try:
                 async with asyncio.timeout(STOP_LIMIT_SECONDS):
                     await self._process.wait()
@@ -105,9 +110,7 @@ async def keep_running(data: Path, *, port: int, fresh: bool, with_worker: bool)
             task.cancel()
         console.print("stopping …")
     if not stop.is_set():
-        raise Transient(
-            "worker_ended", f"The worker ended by itself with status {done.pop().result()}; see its log."
-        )
+        raise Transient("worker_ended", f"The worker ended by itself with status {done.pop().result()}; see its log.")
 
 
 def _print_addresses(stack: Stack) -> None:
@@ -123,6 +126,4 @@ def _print_addresses(stack: Stack) -> None:
     console.print("[bold]Local Supabase is running.[/bold] For development only; Ctrl-C stops it.")
     for name, value in rows.items():
         console.print(f"{name:>17}  {value}", markup=False)
-    console.print(
-        "The worker beside it uses the demo detector: it finds one synthetic flicker and no deepfakes."
-    )
+    console.print("The worker beside it uses the demo detector: it finds one synthetic flicker and no deepfakes.")

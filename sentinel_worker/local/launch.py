@@ -72,7 +72,8 @@ def wait(child: int) -> int:
 def main(spec: dict[str, Any]) -> int:
     """Carry out one SPEC (see the module's text) and return the program's exit status."""
     if spec["account"] is not None:
-        become(*spec["account"], spec["capability"])
+        uid, gid = spec["account"]
+        become(uid, gid, spec["capability"])
     status = wait(spawn(spec["command"]))
     if spec["remove"] is not None:
         shutil.rmtree(spec["remove"], ignore_errors=True)

@@ -26,6 +26,8 @@ from sentinel_worker.errors import Fatal
 from sentinel_worker.local.account import Account, unprivileged_account
 
 START_LIMIT_SECONDS = 30.0
+START_TRIES = 3  # another process may take the free port before the server does
+SOCKET_FOLDER_LIMIT = 60  # a Unix socket's path may have 107 bytes
 SUPERUSER = "supabase_admin"
 LOGIN_ROLES = ("postgres", "authenticator", "supabase_auth_admin", "supabase_storage_admin", "supabase_realtime_admin")
 CONFIGURATION = {
@@ -50,9 +52,7 @@ class Postgres:
     where an event loop runs. Raises `Fatal` where the server cannot be had.
     """
 
-    def __init__(
-        self, folder: Path, *, bin_dir: Path | None = None, port: int = 0, durable: bool = True
-    ) -> None:
+    def __init__(self, folder: Path, *, bin_dir: Path | None = None, port: int = 0, durable: bool = True) -> None:
         self.folder = folder.resolve()
         self.bin_dir = (bin_dir or _embedded_bin_dir()).resolve()
         self.port = port
@@ -78,14 +78,7 @@ class Postgres:
         account = unprivileged_account(self._cluster, self.bin_dir, self.folder)
         if not (self._cluster / "PG_VERSION").exists():
             self._create_cluster(account)
-        for attempt in range(3):
-            port = self.port or _free_port()
-            if self._launch_server(account, port):
-                break
-            self.stop()
-            if self.port or attempt == 2 or "Address already in use" not in self._log_tail():
-                raise Fatal("database_start", f"PostgreSQL did not start:\n{self._log_tail()}")
-        self.port = port
+        self.port = self._start_on_port(account)
         try:
             with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
                 bootstrap(connection)
@@ -164,6 +157,16 @@ class Postgres:
             shutil.rmtree(self._cluster, ignore_errors=True)
             raise Fatal("database_create", f"initdb failed:\n{self._log_tail()}")
 
+    def _start_on_port(self, account: Account | None) -> int:
+        for tries_left in reversed(range(1 if self.port else START_TRIES)):
+            port = self.port or _free_port()
+            if self._launch_server(account, port):
+                return port
+            self.stop()
+            if tries_left == 0 or "Address already in use" not in self._log_tail():
+                break
+        raise Fatal("database_start", f"PostgreSQL did not start:\n{self._log_tail()}")
+
     def _launch_server(self, account: Account | None, port: int) -> bool:
         self._sockets = _private_folder(account)
         settings = CONFIGURATION | ({} if self._durable else FAST_AND_FRAGILE)
@@ -183,9 +186,7 @@ class Postgres:
             time.sleep(0.02)
         return False
 
-    def _launch(
-        self, command: list[str], account: Account | None, *, remove: Path | None
-    ) -> subprocess.Popen[bytes]:
+    def _launch(self, command: list[str], account: Account | None, *, remove: Path | None) -> subprocess.Popen[bytes]:
         who = asdict(account) if account else {"uid": None, "gid": None, "capability": None}
         spec = {
             "command": command,
@@ -207,11 +208,12 @@ class Postgres:
 
     def _is_ready(self, port: int) -> bool:
         try:
-            lines = (self._cluster / "postmaster.pid").read_text().split("\n")
+            lines = (self._cluster / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
         # The file of a server that was killed stays behind: only our own socket folder proves this start.
-        return len(lines) > 7 and lines[4] == str(self._sockets) and lines[3] == str(port) and "ready" in lines[7]
+        # Lines: process, folder, start time, port, socket folder, address, shared memory, state.
+        return lines[3:5] == [str(port), str(self._sockets)] and lines[-1].strip() == "ready"
 
     def _log_tail(self) -> str:
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-12:])
@@ -253,9 +255,10 @@ def _embedded_bin_dir() -> Path:
 
 
 def _private_folder(account: Account | None) -> Path:
-    """A short path (a Unix socket's may have 107 bytes) that only the server's account may enter."""
+    """A short path that only the server's account may enter."""
     base = tempfile.gettempdir()
-    folder = Path(tempfile.mkdtemp(prefix="sentinel-pg-", dir=base if len(base) <= 60 else "/tmp"))
+    short = base if len(base) <= SOCKET_FOLDER_LIMIT else "/tmp"  # noqa: S108 - mkdtemp makes the name and the mode safe
+    folder = Path(tempfile.mkdtemp(prefix="sentinel-pg-", dir=short))
     if account is not None:
         os.chown(folder, account.uid, account.gid)
     return folder

@@ -30,6 +30,7 @@ from sentinel_worker.local.realtime_topics import Refused, Topics, rights_on
 from sentinel_worker.local.tokens import bearer
 
 CONNECTIONS_FOR_RIGHTS: Final = 4
+START_LIMIT_SECONDS: Final = 20.0
 ACCEPTED: Final = 202
 UNAUTHORIZED: Final = 401
 UNPROCESSABLE: Final = 422
@@ -71,6 +72,17 @@ class Realtime:
         ]
 
     async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
         await self._install()
         loop = asyncio.get_running_loop()
         stream = MessageStream(
@@ -83,11 +95,8 @@ class Realtime:
         self._stack.push_async_callback(asyncio.to_thread, stream.stop)
         serving = asyncio.create_task(self._changes.run())
         self._stack.push_async_callback(_cancelled, serving)
-        await self._streaming.wait()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+        async with asyncio.timeout(START_LIMIT_SECONDS):
+            await self._streaming.wait()
 
     async def _install(self) -> None:
         functions = files(__package__).joinpath("realtime.sql").read_bytes()
@@ -114,10 +123,7 @@ class Realtime:
     async def _broadcast_batch(self, request: Request) -> Response:
         try:
             messages = (await request.json())["messages"]
-            batch = [
-                (str(m["topic"]), str(m["event"]), bool(m.get("private")), dumps(m["payload"]))
-                for m in messages
-            ]
+            batch = [(str(m["topic"]), str(m["event"]), bool(m.get("private")), dumps(m["payload"])) for m in messages]
         except (ValueError, KeyError, TypeError):
             return JSONResponse({"errors": {"messages": ["is invalid"]}}, UNPROCESSABLE)
         return await self._publish_all(request, batch)

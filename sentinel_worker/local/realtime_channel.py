@@ -32,9 +32,7 @@ class Services:
 class Outlet(Protocol):
     """The connection, as its channels see it. None of these calls block."""
 
-    def push(
-        self, topic: str, event: str, payload: str, ref: str | None = None, join_ref: str | None = None
-    ) -> None:
+    def push(self, topic: str, event: str, payload: str, ref: str | None = None, join_ref: str | None = None) -> None:
         """Queue a message; `payload` is JSON text."""
 
     def push_broadcast(self, topic: str, broadcast: Broadcast) -> None:
@@ -44,9 +42,7 @@ class Outlet(Protocol):
 class Channel:
     """Made by `join`; ended by `close`, or by itself (then `on_end` is called) when its token ends."""
 
-    def __init__(
-        self, outlet: Outlet, services: Services, frame: Frame, on_end: Callable[["Channel"], None]
-    ) -> None:
+    def __init__(self, outlet: Outlet, services: Services, frame: Frame, on_end: Callable[["Channel"], None]) -> None:
         config = frame.payload.get("config")
         config = config if isinstance(config, dict) else {}
         broadcast = config.get("broadcast") or {}
@@ -60,9 +56,7 @@ class Channel:
         self._acknowledges = bool(broadcast.get("ack"))
         self._hears_itself = bool(broadcast.get("self"))
         self._has_presence = bool((config.get("presence") or {}).get("enabled"))
-        self._wishes: list[dict[str, Any]] = [
-            w for w in config.get("postgres_changes") or [] if isinstance(w, dict)
-        ]
+        self._wishes: list[dict[str, Any]] = [w for w in config.get("postgres_changes") or [] if isinstance(w, dict)]
         self._rights = Rights()
         self._token = ""
         self._claims: Claims | None = None
@@ -145,9 +139,7 @@ class Channel:
             had = self._rights if self._claims else None
             rights = await rights_on(self._services.pool, self.name, claims)
             if had is None and not (rights.broadcast_read or rights.presence_read):
-                raise Refused(
-                    f"Unauthorized: You do not have permissions to read from this Channel topic: {self.name}"
-                )
+                raise Refused(f"Unauthorized: You do not have permissions to read from this Channel topic: {self.name}")
             if had is not None and had.broadcast_read and not rights.broadcast_read:
                 raise Refused(f"You no longer have permission to read from this Channel topic: {self.name}")
             self._rights = rights
@@ -189,6 +181,4 @@ class Channel:
         self._outlet.push(self.topic, "system", dumps(payload), None, self.join_ref)
 
     def _reply(self, frame: Frame, status: str) -> None:
-        self._outlet.push(
-            self.topic, "phx_reply", dumps({"status": status, "response": {}}), frame.ref, self.join_ref
-        )
+        self._outlet.push(self.topic, "phx_reply", dumps({"status": status, "response": {}}), frame.ref, self.join_ref)

@@ -7,6 +7,7 @@ shuts down waits for every replication client to acknowledge the end of the log,
 event loop is busy stopping it.
 """
 
+import logging
 import os
 import select
 import struct
@@ -16,7 +17,6 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import psycopg
-import structlog
 from psycopg import pq
 
 from sentinel_worker.local.changes_pgoutput import Decoder, Row
@@ -29,7 +29,7 @@ EPOCH_OFFSET_SECONDS: Final = 946_684_800
 KEEPALIVE, DATA = b"k"[0], b"w"[0]
 DATA_HEADER_BYTES: Final = 25
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class MessageStream:
@@ -64,7 +64,7 @@ class MessageStream:
                 self._keep_partitions()
                 self._stream()
             except psycopg.Error as error:
-                log.info("realtime.server.messages_lost", error=str(error).strip())
+                log.info("the stream of realtime.messages ended: %s", error)
                 self._stopping.wait(RECONNECT_SECONDS)
 
     def _keep_partitions(self) -> None:

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sentinel_worker.local.realtime_channel import TOPIC_PREFIX, Channel, Services
@@ -20,7 +20,7 @@ CLOSE_NORMAL: Final = 1000
 CLOSE_BROKEN: Final = 1011
 CLOSE_TOO_SLOW: Final = 1013
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,7 @@ class Socket:
         elif isinstance(first, BaseException) and not isinstance(first, WebSocketDisconnect):
             raise first
 
-    def push(
-        self, topic: str, event: str, payload: str, ref: str | None = None, join_ref: str | None = None
-    ) -> None:
+    def push(self, topic: str, event: str, payload: str, ref: str | None = None, join_ref: str | None = None) -> None:
         """Queue a message; `payload` is JSON text."""
         self._enqueue(self._serializer.encode(topic, event, payload, ref, join_ref))
 
@@ -104,7 +102,7 @@ class Socket:
 
     async def _watch_overflow(self) -> int:
         await self._overflowed.wait()
-        log.warning("realtime.server.client_too_slow", queued_bytes=self._queued_bytes)
+        log.warning("a Realtime client is too slow: %d bytes wait for it", self._queued_bytes)
         return CLOSE_TOO_SLOW
 
     async def _send(self) -> None:
@@ -134,7 +132,7 @@ class Socket:
             try:
                 await self._dispatch(self._serializer.decode(raw))
             except BadFrame as error:
-                log.warning("realtime.server.bad_frame", reason=str(error))
+                log.warning("a Realtime client sent a bad frame: %s", error)
                 return CLOSE_BROKEN
 
     async def _dispatch(self, frame: Frame) -> None:
@@ -142,9 +140,7 @@ class Socket:
         if frame.topic == "phoenix" and frame.event == "heartbeat":
             self.push(frame.topic, "phx_reply", OK, frame.ref)
         elif (
-            frame.event == "phx_join"
-            and len(frame.topic) > len(TOPIC_PREFIX)
-            and frame.topic.startswith(TOPIC_PREFIX)
+            frame.event == "phx_join" and len(frame.topic) > len(TOPIC_PREFIX) and frame.topic.startswith(TOPIC_PREFIX)
         ):
             await self._join(frame)
         elif channel is None:

@@ -66,9 +66,7 @@ async def rights_on(pool: Pool, name: str, claims: Claims) -> Rights:
         async with pool.connection() as connection, connection.transaction(force_rollback=True):
             row = await fetch_one(connection, QUERIES["authorize"], arguments)
     except (DatabaseDown, PoolExhausted, psycopg.OperationalError) as error:
-        raise Refused(
-            "UnableToConnectToProject: Realtime was unable to connect to the project database"
-        ) from error
+        raise Refused("UnableToConnectToProject: Realtime was unable to connect to the project database") from error
     except psycopg.Error:  # a policy that fails, or a role that is not there
         return Rights(False, False, False)
     assert row is not None

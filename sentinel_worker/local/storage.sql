@@ -37,7 +37,7 @@ select name from storage.objects where bucket_id = $1::text and name = any($2::t
 -- name: remove
 delete from storage.objects where bucket_id = $1::text and name = any($2::text[])
 returning version, jsonb_build_object(
-  'name', name, 'bucket_id', bucket_id, 'owner', coalesce(owner::text, ''), 'owner_id', coalesce(owner_id, ''),
+  'name', name, 'bucket_id', bucket_id, 'owner', '', 'owner_id', coalesce(owner_id, ''),
   'version', version, 'id', id,
   'updated_at', to_char(updated_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
   'created_at', to_char(created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),

@@ -33,7 +33,7 @@ class Queue:
 
     def sql(self, query: str, *params: Any) -> list[Row]:
         """Run one statement as the admin; rows where it has any."""
-        cursor = self.connection.execute(query, params)  # type: ignore[arg-type]
+        cursor = self.connection.execute(query, params)
         return cursor.fetchall() if cursor.description else []
 
     def insert(self, count: int = 1, **columns: Any) -> list[UUID]:

@@ -1,64 +1,54 @@
 """Admins and workers on the same rows at the same time."""
 
 from collections import Counter
-from threading import Event, Thread
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
-from tests.integration.database.queue_client import Queue
+from tests.integration.database.queue_client import Queue, Row
 
 FINISHES = 1_000
+ONE_ENDED = "id = (select id from public.analysis_requests where finished_at is not null order by random() limit 1)"
+OUTCOMES = ("succeeded", "failed", "retry", "released")
 
 
 def test_requeues_against_finishes_neither_deadlock_nor_lose_a_request(queue: Queue) -> None:
-    """Two workers claim, beat and finish while two admins requeue everything; then all of it is finished once more."""
+    """Two workers claim, beat and finish while two admins requeue; then everything is finished once more.
+
+    One admin requeues all rows by one statement, the other row by row: two statements over many rows in different
+    orders would deadlock with each other in any database.
+    """
     requests = set(queue.insert(count=24))
     answers: Counter[str] = Counter()
-    errors: list[BaseException] = []
-    enough = Event()
+    over = Event()
+    workers = [queue.another_worker(), queue.another_worker()]
+    everything, ended = queue.another_worker(), queue.another_worker()
+
+    def until_over(step: Callable[[], None]) -> None:
+        try:
+            while not over.is_set():
+                step()
+        finally:
+            over.set()
 
     def work(worker: Queue) -> None:
-        while answers.total() < FINISHES:
-            claims = worker.claim(limit=8)
-            if claims:
-                worker.heartbeat(*claims)
-                worker.progress(claims[0], "analyzing", 50)
-            outcomes = ["succeeded", "failed", "retry", "released"]
-            for number, claim in enumerate(claims):
-                answers[finished(worker, claim, outcomes[number % 4])] += 1
-            worker.maintain()
+        if answers.total() >= FINISHES:
+            over.set()
+        work_once(worker, answers)
 
-    def requeue(admin: Queue, where: str) -> None:
-        while not enough.is_set():
-            admin.sql(f"update public.analysis_requests set status = 'queued' where {where}")  # noqa: S608
-
-    def guarded(target: object, *args: object) -> Thread:
-        def run() -> None:
-            try:
-                target(*args)  # type: ignore[operator]
-            except BaseException as error:  # noqa: BLE001 - reported by the test's own thread
-                errors.append(error)
-                enough.set()
-                answers["error"] += FINISHES
-
-        return Thread(target=run)
-
-    others = [queue.another_worker() for _ in range(4)]
-    workers = [guarded(work, other) for other in others[:2]]
-    admins = [
-        guarded(requeue, others[2], "status <> 'queued'"),
-        guarded(requeue, others[3], "status in ('failed', 'succeeded', 'scheduled')"),
-    ]
-    for thread in (*workers, *admins):
-        thread.start()
-    for thread in workers:
-        thread.join()
-    enough.set()
-    for thread in admins:
-        thread.join()
-    assert errors == []
+    with ThreadPoolExecutor(4) as threads:
+        runs = [
+            threads.submit(until_over, lambda: work(workers[0])),
+            threads.submit(until_over, lambda: work(workers[1])),
+            threads.submit(until_over, lambda: requeue(everything, "status <> 'queued'")),
+            threads.submit(until_over, lambda: requeue(ended, ONE_ENDED)),
+        ]
+    for run in runs:
+        run.result()
     assert answers["succeeded"] > 0
     assert answers["lost"] > 0, "the admins never met a running request"
 
-    queue.sql("update public.analysis_requests set status = 'queued' where status <> 'queued'")
+    requeue(queue, "status <> 'queued'")
     done = set()
     while claims := queue.claim(limit=24):
         done |= {claim["id"] for claim in claims if queue.succeed(claim)["answer"] == "succeeded"}
@@ -70,10 +60,25 @@ def test_requeues_against_finishes_neither_deadlock_nor_lose_a_request(queue: Qu
     assert deadlocks[0]["deadlocks"] == 0
 
 
-def finished(worker: Queue, claim: dict[str, object], outcome: str) -> str:
+def work_once(worker: Queue, answers: Counter[str]) -> None:
+    """One turn of a worker: claim, beat, show progress, finish, sweep."""
+    claims = worker.claim(limit=8)
+    if claims:
+        worker.heartbeat(*claims)
+        worker.progress(claims[0], "analyzing", 50)
+    for number, claim in enumerate(claims):
+        answers[finish(worker, claim, OUTCOMES[number % len(OUTCOMES)])] += 1
+    worker.maintain()
+
+
+def finish(worker: Queue, claim: Row, outcome: str) -> str:
     """Finish as the worker does: busy means ask again."""
     while True:
         row = worker.succeed(claim) if outcome == "succeeded" else worker.finish(claim, outcome, error_code="x")
         answer: str = row["answer"]
         if answer != "busy":
             return answer
+
+
+def requeue(admin: Queue, where: str) -> None:
+    admin.sql(f"update public.analysis_requests set status = 'queued' where {where}")  # noqa: S608

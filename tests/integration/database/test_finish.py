@@ -155,34 +155,32 @@ def test_a_failure_with_odd_words_is_still_a_failure(queue: Queue, more: dict[st
     assert queue.row(claim["id"])["error_code"] in ("unknown_error", "c" * 64)
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [
-        {"outcome": "perhaps"},
-        {"outcome": None},
-        {"outcome": {"a": 1}},
-        {"outcome": "succeeded"},
-        {"outcome": "succeeded", "result": None},
-        {"outcome": "succeeded", "result": [1]},
-        {"outcome": "succeeded", "result": "fake"},
-        *(
-            {"outcome": "succeeded", "result": RESULT | odd}
-            for odd in (
-                {"verdict": "maybe"},
-                {"verdict": None},
-                {"fake_probability": "high"},
-                {"fake_probability": 1.5},
-                {"fake_probability": "NaN"},
-                {"fake_probability": True},
-                {"threshold": {}},
-                {"detector": "demo"},
-                {"timeline": 3},
-                {"media": []},
-                {"timeline": ["x" * 1000] * 1100},
-            )
-        ),
-    ],
-)
+ODD_RESULTS: list[dict[str, Any]] = [
+    {"verdict": "maybe"},
+    {"verdict": None},
+    {"fake_probability": "high"},
+    {"fake_probability": 1.5},
+    {"fake_probability": "NaN"},
+    {"fake_probability": True},
+    {"threshold": {}},
+    {"detector": "demo"},
+    {"timeline": 3},
+    {"media": []},
+    {"timeline": ["x" * 1000] * 1100},
+]
+ODD_OUTCOMES: list[dict[str, Any]] = [
+    {"outcome": "perhaps"},
+    {"outcome": None},
+    {"outcome": {"a": 1}},
+    {"outcome": "succeeded"},
+    {"outcome": "succeeded", "result": None},
+    {"outcome": "succeeded", "result": [1]},
+    {"outcome": "succeeded", "result": "fake"},
+    *({"outcome": "succeeded", "result": RESULT | odd} for odd in ODD_RESULTS),
+]
+
+
+@pytest.mark.parametrize("entry", ODD_OUTCOMES)
 def test_an_odd_outcome_is_invalid_and_costs_its_neighbours_nothing(queue: Queue, entry: dict[str, Any]) -> None:
     first, odd, last = (queue.start() for _ in range(3))
     good = {"outcome": "succeeded", "result": RESULT}

@@ -63,10 +63,10 @@ def test_the_queue_works_on_the_server(any_server: Postgres) -> None:
 def test_psql_applies_each_file(any_server: Postgres) -> None:
     dsn = empty_database(any_server)
     for path in sorted((ROOT / "migrations").glob("*.sql")):
-        command = [any_server.bin_dir / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", path, dsn]
+        command = [str(any_server.bin_dir / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(path), dsn]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{path.name}: {done.stderr}"
-    with pytest.raises(migrate.MigrationError, match=r"_tables\.sql, line \d+: .*already exists \(SQLSTATE 42P07\)"):
+    with pytest.raises(migrate.MigrationError, match=r"_schema\.sql, line \d+: .*already exists \(SQLSTATE 42P06\)"):
         migrate.apply(dsn)
 
 
@@ -81,20 +81,24 @@ def test_two_at_once_apply_each_file_once(server: Postgres) -> None:
     assert sorted(one.version for one in applied) == [migration.version for migration in migrate.available()]
 
 
-def test_they_install_without_the_rights_that_platforms_may_refuse(server: Postgres) -> None:
-    """No membership in anon to give, no grant option on storage, no policy on realtime.messages, no Realtime at all."""
+def test_they_install_without_realtime_and_without_the_right_to_give_anon_away(server: Postgres) -> None:
     dsn = empty_database(server)
-    with psycopg.connect(server.dsn("supabase_admin", dsn.split("/")[-1].split("?")[0]), autocommit=True) as platform:
+    superuser_dsn = dsn.replace("//postgres:", "//supabase_admin:")
+    with psycopg.connect(superuser_dsn, autocommit=True) as platform:
         platform.execute("drop schema realtime cascade")
         platform.execute("drop publication supabase_realtime")
-    assert len(migrate.apply(dsn)) == len(migrate.available())
+        platform.execute("revoke anon from sentinel_worker")
+        platform.execute("revoke admin option for anon from postgres cascade")
+        assert len(migrate.apply(dsn)) == len(migrate.available())
+        platform.execute("grant anon to postgres with admin option")
+        platform.execute("grant anon to sentinel_worker")
 
 
 def test_beside_the_frontends_own_tables(server: Postgres) -> None:
     dsn = empty_database(server)
     with psycopg.connect(dsn, autocommit=True) as neighbour:
         for table in ("agents", "incidents", "detections", "media_files", "review_queue"):
-            neighbour.execute(f"create table public.{table} (id uuid primary key)")  # type: ignore[arg-type]
+            neighbour.execute(f"create table public.{table} (id uuid primary key)")
         neighbour.execute("create schema supabase_migrations")
         neighbour.execute("create table supabase_migrations.schema_migrations (version text primary key)")
         neighbour.execute("insert into supabase_migrations.schema_migrations values ('20250101000000')")

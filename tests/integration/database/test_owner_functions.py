@@ -8,7 +8,7 @@ from tests.integration.database.queue_client import Queue
 def ask(queue: Queue, function: str, request: UUID, user: UUID | None = None) -> str:
     with queue.as_user(user) as connection:
         row = connection.execute(
-            f"select public.{function}(id => %s) as answer",  # type: ignore[arg-type]  # noqa: S608
+            f"select public.{function}(id => %s) as answer",
             (request,),
         ).fetchone()
     assert row is not None

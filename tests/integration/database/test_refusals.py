@@ -33,7 +33,7 @@ INSERT = "insert into public.analysis_requests (storage_path) values (%s)"
 def test_a_user_cannot_name_a_column_that_is_not_an_input(refusing: Queue, column: str, value: Any) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege), refusing.as_user() as user:
         user.execute(
-            f"insert into public.analysis_requests (storage_path, {column}) values (%s, %s)",  # type: ignore[arg-type]  # noqa: S608
+            f"insert into public.analysis_requests (storage_path, {column}) values (%s, %s)",  # noqa: S608
             (f"{refusing.user}/a.mp4", value),
         )
 
@@ -59,13 +59,13 @@ def test_a_user_cannot_name_a_column_that_is_not_an_input(refusing: Queue, colum
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
 def test_a_frontend_has_no_other_rights(refusing: Queue, statement: str, role: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege), refusing.as_user(role=role) as user:
-        user.execute(statement)  # type: ignore[arg-type]
+        user.execute(statement)
 
 
 @pytest.mark.parametrize("statement", ["select * from public.analysis_requests", "select public.cancel_analysis(null)"])
 def test_nobody_is_let_in_without_a_session(refusing: Queue, statement: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege), refusing.as_user(role="anon") as user:
-        user.execute(statement)  # type: ignore[arg-type]
+        user.execute(statement)
 
 
 OTHER = "00000000-0000-4000-8000-000000000000"
@@ -103,7 +103,9 @@ OTHER = "00000000-0000-4000-8000-000000000000"
     ],
 )
 def test_a_storage_path_outside_the_own_folder_is_refused(refusing: Queue, path: str) -> None:
-    hostile = path.replace("{me}", str(refusing.user)).replace("{ME}", str(refusing.user).upper()).replace("{other}", OTHER)
+    hostile = (
+        path.replace("{me}", str(refusing.user)).replace("{ME}", str(refusing.user).upper()).replace("{other}", OTHER)
+    )
     with pytest.raises(psycopg.errors.CheckViolation), refusing.as_user() as user:
         user.execute(INSERT, (hostile,))
 
@@ -120,4 +122,4 @@ def test_a_source_url_is_http(refusing: Queue, url: str) -> None:
 def test_a_request_has_exactly_one_source(refusing: Queue, columns: str) -> None:
     params = (f"{refusing.user}/a.mp4",) if "%s" in columns else ()
     with pytest.raises(psycopg.errors.CheckViolation), refusing.as_user() as user:
-        user.execute(f"insert into public.analysis_requests {columns}", params)  # type: ignore[arg-type]  # noqa: S608
+        user.execute(f"insert into public.analysis_requests {columns}", params)

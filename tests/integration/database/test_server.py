@@ -94,7 +94,7 @@ def test_programs_that_are_not_there_are_named(tmp_path: Path) -> None:
 
 def test_the_project_looks_as_hosted(server: Postgres) -> None:
     with psycopg.connect(server.dsn(), autocommit=True) as owner:
-        roles = dict(owner.execute("select rolname, rolsuper from pg_roles").fetchall())
+        roles: dict[str, bool] = dict(owner.execute("select rolname, rolsuper from pg_roles").fetchall())
         assert roles["supabase_admin"]
         assert not roles["postgres"]
         secured = owner.execute(

@@ -39,6 +39,19 @@ def test_a_request_that_falls_due_by_an_earlier_time_sends_a_hint(queue: Queue) 
     assert queue.sql(HINTS) == [HINT]
 
 
+NO_PARTITIONS = """
+do $$ declare p regclass; begin
+  for p in select inhrelid from pg_inherits where inhparent = 'realtime.messages'::regclass loop
+    execute 'drop table ' || p;
+  end loop;
+end $$
+"""
+A_BROKEN_SEND = """
+create or replace function realtime.send(payload jsonb, event text, topic text, private boolean default true)
+returns void language plpgsql as $$ begin raise exception 'broken'; end $$
+"""
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -46,16 +59,14 @@ def test_a_request_that_falls_due_by_an_earlier_time_sends_a_hint(queue: Queue) 
         "drop function realtime.send",
         "drop table realtime.messages cascade",
         "alter table realtime.messages rename to gone",
-        "do $$ declare p regclass; begin for p in select inhrelid from pg_inherits"
-        " where inhparent = 'realtime.messages'::regclass loop execute 'drop table ' || p; end loop; end $$",
-        "create or replace function realtime.send(payload jsonb, event text, topic text, private boolean default true)"
-        " returns void language plpgsql as $$ begin raise exception 'broken'; end $$",
+        NO_PARTITIONS,
+        A_BROKEN_SEND,
         "revoke all on realtime.messages from postgres, supabase_realtime_admin",
     ],
 )
 def test_a_broken_realtime_breaks_no_insert(queue: Queue, damage: str) -> None:
     with psycopg.connect(queue.superuser_dsn, autocommit=True) as vandal:
-        vandal.execute(damage)  # type: ignore[arg-type]
+        vandal.execute(damage)
     with queue.as_user() as user:
         user.execute("insert into public.analysis_requests (storage_path) values (%s)", (f"{queue.user}/a.mp4",))
     assert len(queue.claim()) == 1
@@ -84,4 +95,4 @@ def test_the_worker_role_hears_the_wake_up_and_nothing_else(queue: Queue) -> Non
     ):
         with queue.as_user(role=role) as listener:
             listener.execute("select set_config('realtime.topic', %s, true)", (topic,))
-            assert len(listener.execute(read).fetchall()) == heard  # type: ignore[arg-type]
+            assert len(listener.execute(read).fetchall()) == heard

@@ -36,7 +36,13 @@ def frames(request: pytest.FixtureRequest) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     "config",
-    [SQUASH, SHORTEST, SQUASH | {"resample": 3}, SHORTEST | {"resample": 3}, SHORTEST | {"size": {"shortest_edge": 64}}],
+    [
+        SQUASH,
+        SHORTEST,
+        SQUASH | {"resample": 3},
+        SHORTEST | {"resample": 3},
+        SHORTEST | {"size": {"shortest_edge": 64}},
+    ],
     ids=["squash", "crop", "squash-bicubic", "crop-bicubic", "edge-equals-crop"],
 )
 def test_at_most_one_grey_level_apart_from_transformers(frames: torch.Tensor, config: dict[str, Any]) -> None:
@@ -45,7 +51,8 @@ def test_at_most_one_grey_level_apart_from_transformers(frames: torch.Tensor, co
     clip = torch.stack([resize_frame(frame, geometry) for frame in frames])
     ours = preprocessing.normalise(clip[None], torch.float32)[0]
     pictures = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in frames]
-    theirs = VideoMAEImageProcessorPil(**config)([pictures], return_tensors="np")["pixel_values"][0]
+    process: Any = VideoMAEImageProcessorPil(**config)
+    theirs = process([pictures], return_tensors="np")["pixel_values"][0]
     std = np.array(config["image_std"]).reshape(1, 3, 1, 1)
     apart = np.abs(ours.numpy() - np.asarray(theirs)) * std * 255
     assert apart.max() <= LEVEL

@@ -36,7 +36,7 @@ def test_a_checkpoint_is_loaded_whole(make_checkpoint: MakeCheckpoint) -> None:
     assert checkpoint.labels == LabelMap((1,), (0,), "names")
     assert checkpoint.label_names == {0: "real", 1: "fake"}
     stored = load_file(weights_of(spec))["classifier.weight"]
-    assert torch.equal(checkpoint.model.classifier.weight, stored)
+    assert torch.equal(checkpoint.model.get_parameter("classifier.weight"), stored)
 
 
 def test_biases_under_their_old_names_are_converted(make_checkpoint: MakeCheckpoint) -> None:
@@ -57,6 +57,8 @@ def test_biases_under_their_old_names_are_converted(make_checkpoint: MakeCheckpo
         ({"image_size": 32}, "image_size is 32"),
         ({"model_type": "vit"}, "model_type is 'vit'"),
         ({"num_channels": 1}, "three colour channels"),
+        ({"num_frames": "4"}, "wrong type"),
+        ({"id2label": ["real", "fake"]}, "wrong type"),
         ({"hidden_size": 32}, "other shapes|do not fit"),
         ({"num_hidden_layers": 2}, "missing_keys"),
         ({"use_mean_pooling": False}, "do not fit"),

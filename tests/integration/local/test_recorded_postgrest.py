@@ -18,7 +18,7 @@ end $$;
 grant sentinel_worker to authenticator, service_role;
 grant usage on schema public, auth to sentinel_worker;
 """
-ELSEWHERE = ("pool ", "backend terminated", "query cancelled", "request right after", "db down", "stale cache",
+ELSEWHERE = ("statement timeout (authenticated", "pool ", "backend terminated", "query cancelled", "request right after", "db down", "stale cache",
              "after NOTIFY", "dropped fn", "rpc raising 40", "worker token with non-uuid", "insert-only role",
              "insert policy + select", "upsert as insert-only")  # fmt: skip
 NOT_COMPARED = {

@@ -1,0 +1,292 @@
+"""Supabase Storage: objects come down as a stream into a private file, derived files go up.
+
+Plain HTTP, because the client library holds a whole object in memory. A download that is cut goes on where
+it stopped, as long as the object is still the same one; Storage ignores If-Range, so etags are compared here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+from uuid import UUID
+
+import httpx
+
+from sentinel_worker.errors import CodedError, Permanent, Transient
+from sentinel_worker.sources.answers import refusal, wants_retry
+from sentinel_worker.sources.sink import Sink
+
+FILE_NAME: Final = "media"
+BUCKET: Final = "media"
+MAX_TRIES: Final = 5
+"""Tries in a row that brought less than `Pace.floor_bytes`."""
+MAX_CONNECTIONS_A_FETCH: Final = 50
+
+_BLOCK_BYTES: Final = 1024**2
+_MAX_ANSWER_BYTES: Final = 64 * 1024
+# The characters that Storage accepts in a key, less those that a URL would give another meaning.
+_PATH: Final = re.compile(r"[A-Za-z0-9_/!.*'() &$@=;:+,-]{1,1024}")
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How patient a transfer is: at least `floor_bytes` every `stall_seconds`, `pause_seconds` × 2ⁿ between tries."""
+
+    stall_seconds: float = 30.0
+    floor_bytes: int = 256 * 1024
+    pause_seconds: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A fetched object: its file, and what it was when it was read."""
+
+    path: Path
+    size_bytes: int
+    sha256: str
+    etag: str | None
+    content_type: str | None
+
+
+async def fetch(
+    client: httpx.AsyncClient,
+    *,
+    user_id: UUID,
+    storage_path: str,
+    directory: Path,
+    limit_bytes: int,
+    on_progress: Callable[[float], None] = lambda _: None,
+    pace: Pace = Pace(),
+) -> Fetched:
+    """Stream the object `storage_path` of bucket `media` into a file of a fixed name in `directory`.
+
+    `client` has the project as its base URL and a key in its headers. `on_progress` gets fractions from 0 to 1.
+    Raises `Permanent` with `storage_path_refused`, `object_not_found`, `media_too_large` or
+    `storage_refused`, and `Transient` with `storage_unreachable`, `storage_unavailable`, `storage_stalled`,
+    `access_refused`, `bucket_missing` or `disk_full`.
+    """
+    url = _object_url("authenticated/" + BUCKET, _own_path(user_id, storage_path))
+    async with Sink.create(directory / FILE_NAME) as sink:
+        download = _Download(client, url, sink, limit_bytes, on_progress, pace)
+        await download.run()
+        return Fetched(sink.path, sink.size_bytes, sink.sha256, download.etag, download.content_type)
+
+
+async def upload(
+    client: httpx.AsyncClient,
+    *,
+    bucket: str,
+    path: str,
+    file: Path,
+    content_type: str = "image/jpeg",
+    pace: Pace = Pace(),
+) -> None:
+    """Store the small file at `file` as `bucket/path`, over an older one of that name.
+
+    Raises what `fetch` raises, and `Permanent('storage_refused')` for a file that the bucket does not take.
+    """
+    content = await asyncio.to_thread(_read_plain, file)
+    # Upsert makes a repeat after a lost answer harmless.
+    headers = {"content-type": content_type, "x-upsert": "true"}
+    url = _object_url(bucket, _checked(path))
+    for tries in range(1, MAX_TRIES + 1):
+        error: CodedError
+        try:
+            async with asyncio.timeout(pace.stall_seconds):
+                response = await client.post(url, content=content, headers=headers)
+            if response.is_success:
+                return
+            error = refusal(response.status_code, response.content, response.headers)
+        except httpx.TransportError as failure:
+            error = _unreachable(failure)
+        except TimeoutError:
+            error = _stalled()
+        if tries == MAX_TRIES or not wants_retry(error):
+            raise error
+        await _pause(tries, pace)
+
+
+class _Download:
+    """One object's way into a sink, over as many connections as it takes."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        url: str,
+        sink: Sink,
+        limit_bytes: int,
+        on_progress: Callable[[float], None],
+        pace: Pace,
+    ) -> None:
+        self._client = client
+        self._url = url
+        self._sink = sink
+        self._limit_bytes = limit_bytes
+        self._on_progress = on_progress
+        self._pace = pace
+        self._total_bytes: int | None = None
+        self.etag: str | None = None
+        self.content_type: str | None = None
+
+    async def run(self) -> None:
+        vain = 0
+        for _ in range(MAX_CONNECTIONS_A_FETCH):
+            reached = self._sink.size_bytes
+            try:
+                if await self._once():
+                    return
+                error: CodedError = Transient("storage_unavailable", "The file changed while it was read.")
+            except httpx.TransportError as failure:
+                error = _unreachable(failure)
+            except TimeoutError:
+                error = _stalled()
+            except Transient as failure:
+                error = failure
+            vain = 0 if self._sink.size_bytes - reached >= self._pace.floor_bytes else vain + 1
+            if vain == MAX_TRIES or not wants_retry(error):
+                raise error
+            await _pause(vain, self._pace)
+        raise error
+
+    async def _once(self) -> bool:
+        """Read from where the sink ends; False when it turns out to be another object."""
+        headers = {"accept-encoding": "identity"}
+        if self._sink.size_bytes:
+            headers["range"] = f"bytes={self._sink.size_bytes}-"
+        async with self._pulse() as beat, self._client.stream("GET", self._url, headers=headers) as response:
+            if not await self._accept(response):
+                return False
+            block = bytearray()
+            try:
+                async for part in response.aiter_raw():
+                    beat(len(part))
+                    block += part
+                    if self._sink.size_bytes + len(block) > self._limit_bytes:
+                        block.clear()
+                        raise self._too_large()
+                    if len(block) >= _BLOCK_BYTES:
+                        await self._write(block)
+            finally:
+                # What came before a cut need not come again.
+                await self._write(block)
+        if self._total_bytes is not None and self._sink.size_bytes != self._total_bytes:
+            await self._start_over()
+            return False
+        return True
+
+    async def _accept(self, response: httpx.Response) -> bool:
+        """Whether this answer continues (or begins) the object; starts over when it belongs to another one."""
+        status, etag = response.status_code, response.headers.get("etag")
+        if status not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
+            if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and self._sink.size_bytes:
+                await self._start_over()
+                return False
+            raise refusal(status, await _short_body(response), response.headers)
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise Transient("storage_unavailable", "Storage sent the file in a form that was not asked for.")
+        if status == httpx.codes.PARTIAL_CONTENT:
+            place = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
+            same = etag is not None and etag == self.etag
+            if place is None or int(place[1]) != self._sink.size_bytes or not same:
+                await self._start_over()
+                return False
+            total: str | None = place[2]
+        else:
+            await self._start_over()
+            total = response.headers.get("content-length")
+        self.etag, self.content_type = etag, response.headers.get("content-type")
+        self._total_bytes = int(total) if total is not None and total.isdigit() else None
+        if self._total_bytes is not None and self._total_bytes > self._limit_bytes:
+            raise self._too_large()
+        return True
+
+    async def _write(self, block: bytearray) -> None:
+        if not block:
+            return
+        await self._sink.write(bytes(block))
+        block.clear()
+        if self._total_bytes:
+            self._on_progress(min(1.0, self._sink.size_bytes / self._total_bytes))
+
+    async def _start_over(self) -> None:
+        await self._sink.clear()
+        self.etag = self._total_bytes = None
+
+    @asynccontextmanager
+    async def _pulse(self) -> AsyncIterator[Callable[[int], None]]:
+        """Raise TimeoutError unless `floor_bytes` arrive every `stall_seconds`: a drip is a stall too."""
+        loop, received = asyncio.get_running_loop(), 0
+
+        def beat(count: int) -> None:
+            nonlocal received
+            received += count
+            if received >= self._pace.floor_bytes:
+                received = 0
+                clock.reschedule(loop.time() + self._pace.stall_seconds)
+
+        async with asyncio.timeout(self._pace.stall_seconds) as clock:
+            yield beat
+
+    def _too_large(self) -> Permanent:
+        return Permanent(
+            "media_too_large", f"The file is larger than the {self._limit_bytes} bytes that are allowed.",
+            params={"limit": self._limit_bytes},
+        )
+
+
+def _own_path(user_id: UUID, path: str) -> str:
+    """The database checks this too; a mere prefix test let `<me>/../<other>/x` through to the other's file."""
+    if not _checked(path).startswith(f"{user_id}/"):
+        raise _path_refused()
+    return path
+
+
+def _checked(path: str) -> str:
+    segments = path.split("/")
+    if not _PATH.fullmatch(path) or any(segment in ("", ".", "..") for segment in segments):
+        raise _path_refused()
+    return path
+
+
+def _object_url(bucket: str, path: str) -> str:
+    return f"/storage/v1/object/{bucket}/{quote(path, safe='/')}"
+
+
+def _path_refused() -> Permanent:
+    return Permanent("storage_path_refused", "The file's path is not one of your own folder in Storage.")
+
+
+def _unreachable(failure: httpx.TransportError) -> Transient:
+    return Transient("storage_unreachable", f"Storage could not be reached ({type(failure).__name__}).")
+
+
+def _stalled() -> Transient:
+    return Transient("storage_stalled", "Storage sends too slowly.")
+
+
+async def _pause(tries: int, pace: Pace) -> None:
+    await asyncio.sleep(random.uniform(0, pace.pause_seconds * 2 ** max(tries - 1, 0)))  # noqa: S311 jitter
+
+
+async def _short_body(response: httpx.Response) -> bytes:
+    body = bytearray()
+    async for part in response.aiter_raw():
+        body += part
+        if len(body) > _MAX_ANSWER_BYTES:
+            break
+    return bytes(body)
+
+
+def _read_plain(file: Path) -> bytes:
+    """Follow no link: the file was written by a child that parses hostile media."""
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as opened:
+        return opened.read()

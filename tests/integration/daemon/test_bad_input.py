@@ -1,0 +1,89 @@
+"""What cannot succeed: refused at the insert, or failed with a code and one plain sentence; never retried."""
+
+import subprocess
+import uuid
+from pathlib import Path
+
+import pytest
+from postgrest.exceptions import APIError
+
+from sentinel_worker.local.stack import Stack
+from tests.integration.daemon.conftest import StartWorker, User, sql
+
+
+def audio_only(folder: Path) -> bytes:
+    path = folder / "tone.m4a"
+    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=1", "-c:a", "aac", str(path)], check=True)
+    return path.read_bytes()
+
+
+async def test_media_that_is_none_fails_once_with_a_sentence(
+    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    worker = await start_worker()
+    film = clips["carphone_pristine.mp4"].read_bytes()
+    sources = {
+        "media_empty": b"",
+        "media_truncated": film[:20_000],
+        "media_not_supported": b"This is a text file, not a video.\n" * 20,
+        "no_video_stream": audio_only(tmp_path),
+        "media_unreadable": film[:4096] + b"\0" * (len(film) - 4096),
+    }
+    asked = {code: await user.ask(source, media_kind="video") for code, source in sources.items()}
+    asked["object_not_found"] = await user.insert(f"{user.id}/{uuid.uuid4()}.mp4")
+    asked["source_not_supported"] = await user.insert(None, source_url="https://example.com/film.mp4")
+    found = {}
+    for code, request_id in asked.items():
+        row = await user.answer(request_id)
+        found[code] = (row["status"], row["error_code"], row["attempt"])
+        assert row["error_message"].endswith("."), row["error_message"]
+        assert "/" not in row["error_message"].replace("video/", ""), row["error_message"]
+        assert row["verdict"] is None
+    accepted = {
+        "media_truncated": {"media_truncated", "media_unreadable"},
+        "media_unreadable": {"media_unreadable", "media_truncated"},
+    }
+    for code, (status, error_code, attempt) in found.items():
+        assert (status, attempt) == ("failed", 1), found
+        assert error_code in accepted.get(code, {code}), found
+    assert (await user.answer(await user.ask(film)))["verdict"] == "real"
+    assert not [event for event in worker.events() if event["event"] == "request.crashed"]
+
+
+async def test_a_detector_that_nobody_serves(stack: Stack, start_worker: StartWorker, user: User) -> None:
+    sql(stack, "update sentinel.settings set value = '0' where name = 'lane_grace_seconds' returning name")
+    await start_worker()
+    for columns in ({"detector": "no-such-detector"}, {"media_kind": "image"}):
+        row = await user.answer(await user.insert(f"{user.id}/x.mp4", **columns))
+        assert (row["status"], row["error_code"], row["attempt"]) == ("failed", "detector_unavailable", 0)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {},
+        {"storage_path": "{me}/a.mp4", "source_url": "https://example.com/a.mp4"},
+        {"storage_path": "{other}/a.mp4"},
+        {"storage_path": "{me}/../{other}/a.mp4"},
+        {"storage_path": "{me}/%2e%2e/{other}/a.mp4"},
+        {"storage_path": "{me}/..%2f{other}/a.mp4"},
+        {"storage_path": "{me}/./a.mp4"},
+        {"storage_path": "{me}//a.mp4"},
+        {"storage_path": "{me}/a.mp4", "user_id": "{other}"},
+        {"storage_path": "{me}/a.mp4", "status": "succeeded"},
+        {"storage_path": "{me}/a.mp4", "verdict": "real"},
+        {"storage_path": "{me}/a.mp4", "priority": 100},
+        {"storage_path": "{me}/a.mp4", "media_kind": "text"},
+        {"storage_path": "{me}/a.mp4", "detector": "../../etc"},
+    ],
+)
+async def test_rows_that_are_refused_at_the_insert(stack: Stack, user: User, columns: dict[str, object]) -> None:
+    other = str(uuid.uuid4())
+    row = {
+        name: value.format(me=user.id, other=other) if isinstance(value, str) else value
+        for name, value in columns.items()
+    }
+    with pytest.raises(APIError) as caught:
+        await user.client.table("analysis_requests").insert(row).execute()
+    assert caught.value.code in {"23514", "42501"}
+    assert not sql(stack, "select from analysis_requests")

@@ -1,0 +1,51 @@
+"""The committed checkpoint, measured through the production path on footage it has never seen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from examples.demo_checkpoint.evaluate import accuracy, area_under_curve, evaluate, judge_file, table
+from sentinel_worker.detectors.registry import DEMO_DETECTOR, find_detector
+from sentinel_worker.detectors.video import VideoDetector
+from sentinel_worker.local import samples
+
+SEED, PAIRS = 300, 100
+MAX_BYTES = 3_000_000
+
+
+@pytest.fixture(scope="module")
+def detector() -> VideoDetector:
+    return VideoDetector.load(find_detector(DEMO_DETECTOR), "cpu")
+
+
+def test_at_least_nine_of_ten_of_200_unseen_clips_are_right(detector: VideoDetector) -> None:
+    answers = evaluate(detector, SEED, PAIRS)
+    print(table(answers))  # noqa: T201  # the measurement is the point of the test
+    assert len(answers) == 2 * PAIRS
+    assert all(len(answer.judgement.windows) >= 3 for answer in answers)
+    assert accuracy(answers) >= 0.9, table(answers)
+    assert area_under_curve(answers) >= 0.95, table(answers)
+
+
+def test_all_six_samples_are_right(detector: VideoDetector, tmp_path: Path) -> None:
+    judged = [(path.name, expected, judge_file(detector, path)) for path, expected in samples.make(tmp_path)]
+    print(*(f"{name} {expected} {judgement.fake_probability:.3f}" for name, expected, judgement in judged), sep="\n")  # noqa: T201
+    assert [judgement.verdict for _, _, judgement in judged] == [expected for _, expected, _ in judged]
+
+
+def test_samples_are_the_same_bytes_every_time(tmp_path: Path) -> None:
+    first, again = (samples.make(tmp_path / name) for name in ("first", "again"))
+    for (path, _), (other, _) in zip(first, again, strict=True):
+        assert path.read_bytes() == other.read_bytes(), path.name
+
+
+def test_the_files_are_small_and_the_card_is_honest(detector: VideoDetector) -> None:
+    folder = detector.spec.folder
+    assert folder is not None
+    assert (folder / "model.safetensors").stat().st_size <= MAX_BYTES
+    assert detector.spec.notice is not None
+    assert detector.spec.notice in (folder / "README.md").read_text()
+    assert json.loads((folder / "config.json").read_text())["id2label"] == {"0": "real", "1": "fake"}

@@ -1,0 +1,154 @@
+"""The scorer: many callers, one thread, batches."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from sentinel_worker.detectors.registry import DetectorSpec
+from sentinel_worker.detectors.video import VideoDetector
+from sentinel_worker.errors import Permanent, Released, Transient
+from sentinel_worker.inference import Scorer
+from sentinel_worker.media.facts import Clip, ClipGeometry
+from sentinel_worker.media.windows import Window
+from tests.integration.detectors.conftest import FRAMES, MakeCheckpoint, random_clips
+
+
+class GatedDetector:
+    """Scores a clip by its first pixel, one batch for each `release`; 255 means no finite answer."""
+
+    clip_shape = (FRAMES, 3, 16, 16)
+
+    def __init__(self, spec: DetectorSpec) -> None:
+        self.spec = spec
+        self.batches: list[int] = []
+        self.threads: set[int] = set()
+        self.entered = threading.Semaphore(0)
+        self.gate = threading.Semaphore(0)
+        self.error: Exception | None = None
+
+    def geometry(self, frames_per_second: float) -> ClipGeometry:
+        return ClipGeometry(FRAMES, 1 / frames_per_second, "squash", 16, 16, 16, 16)
+
+    def describe(self) -> dict[str, object]:
+        return {"key": self.spec.key}
+
+    def release(self, batches: int = 1) -> None:
+        self.gate.release(batches)
+
+    def score(self, clips: torch.Tensor) -> torch.Tensor:
+        self.entered.release()
+        assert self.gate.acquire(timeout=30)
+        self.batches.append(len(clips))
+        self.threads.add(threading.get_ident())
+        if self.error is not None:
+            raise self.error
+        first = clips[:, 0, 0, 0, 0].float()
+        return torch.where(first == 255, torch.nan, first)
+
+
+@pytest.fixture
+def gated(make_checkpoint: MakeCheckpoint) -> Iterator[GatedDetector]:
+    detector = GatedDetector(make_checkpoint())
+    yield detector
+    detector.release(100)
+
+
+def clip(value: int) -> Clip:
+    return Clip(Window(0, 1), np.full((FRAMES, 3, 16, 16), value, np.uint8))
+
+
+async def entered(detector: GatedDetector) -> None:
+    """Wait until a batch is on the thread."""
+    assert await asyncio.to_thread(detector.entered.acquire, timeout=30)
+
+
+async def test_every_caller_gets_its_own_answer(make_checkpoint: MakeCheckpoint) -> None:
+    detector = VideoDetector.load(make_checkpoint(), "cpu")
+    clips = random_clips(21)
+    expected = detector.score(clips)
+    async with Scorer(detector, batch_windows=4) as scorer:
+        asked = [scorer.score(Clip(Window(0, 1), frames.numpy())) for frames in clips]
+        answers = await asyncio.gather(*asked)
+    assert torch.allclose(torch.tensor(answers), expected, atol=1e-5)
+
+
+async def test_clips_that_arrive_during_a_batch_form_the_next_ones(gated: GatedDetector) -> None:
+    async with Scorer(gated, batch_windows=4) as scorer:
+        first = asyncio.create_task(scorer.score(clip(1)))
+        await entered(gated)
+        rest = [asyncio.create_task(scorer.score(clip(value))) for value in range(2, 9)]
+        gated.release(3)
+        assert await first == 1
+        assert await asyncio.gather(*rest) == list(range(2, 9))
+    assert gated.batches == [1, 4, 3]
+    assert len(gated.threads) == 1
+
+
+async def test_two_detectors_can_share_a_thread(make_checkpoint: MakeCheckpoint) -> None:
+    one, other = GatedDetector(make_checkpoint()), GatedDetector(make_checkpoint())
+    one.release()
+    other.release()
+    with ThreadPoolExecutor(1) as thread:
+        async with Scorer(one, thread=thread) as a, Scorer(other, thread=thread) as b:
+            assert list(await asyncio.gather(a.score(clip(1)), b.score(clip(2)))) == [1, 2]
+    assert one.threads == other.threads
+
+
+async def test_a_caller_that_left_is_not_scored(gated: GatedDetector) -> None:
+    async with Scorer(gated, batch_windows=4) as scorer:
+        first = asyncio.create_task(scorer.score(clip(1)))
+        await entered(gated)
+        leaving = asyncio.create_task(scorer.score(clip(2)))
+        staying = asyncio.create_task(scorer.score(clip(3)))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        gated.release(2)
+        assert await first == 1
+        assert await staying == 3
+    assert gated.batches == [1, 1]
+
+
+async def test_an_unusable_answer_fails_its_own_clip_alone(gated: GatedDetector) -> None:
+    gated.release()
+    async with Scorer(gated) as scorer:
+        good, bad = await asyncio.gather(scorer.score(clip(7)), scorer.score(clip(255)), return_exceptions=True)
+    assert good == 7
+    assert isinstance(bad, Permanent)
+    assert bad.code == "score_not_finite"
+
+
+async def test_an_error_reaches_every_caller_of_the_batch_and_the_next_batch_runs(gated: GatedDetector) -> None:
+    gated.error = Transient("gpu_out_of_memory", "The GPU has too little free memory for one clip.")
+    async with Scorer(gated) as scorer:
+        gated.release()
+        failed = await asyncio.gather(scorer.score(clip(1)), scorer.score(clip(2)), return_exceptions=True)
+        assert list(failed) == [gated.error, gated.error]
+        gated.error = None
+        gated.release()
+        assert await scorer.score(clip(3)) == 3
+
+
+async def test_close_releases_what_waits(gated: GatedDetector) -> None:
+    scorer = await Scorer(gated, batch_windows=1).__aenter__()
+    asked = [asyncio.create_task(scorer.score(clip(value))) for value in range(1, 6)]
+    await entered(gated)
+    closing = asyncio.create_task(scorer.close())
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(isinstance(answer, Released) for answer in answers)
+    gated.release()
+    await closing
+    with pytest.raises(Released):
+        await scorer.score(clip(1))
+
+
+async def test_a_clip_of_another_shape_is_refused_at_once(gated: GatedDetector) -> None:
+    async with Scorer(gated) as scorer:
+        with pytest.raises(ValueError, match="a clip of"):
+            await scorer.score(Clip(Window(0, 1), np.zeros((FRAMES, 3, 8, 8), np.uint8)))

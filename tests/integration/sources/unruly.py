@@ -1,0 +1,85 @@
+"""A small HTTP server that serves one object and can cut, lie, stall and change its mind."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+Headers = dict[str, str]
+Behave = Callable[["Exchange"], Awaitable[None]]
+
+
+@dataclass
+class Exchange:
+    """One request, and the connection to answer it on."""
+
+    number: int
+    target: str
+    headers: Headers
+    body: bytes
+    writer: asyncio.StreamWriter
+
+    async def answer(self, status: str, body: bytes, cut: int | None = None, **headers: Any) -> None:
+        """Send an answer; with `cut`, end the connection after so many bytes of its body."""
+        sent = {"content-length": str(len(body))} | {key.replace("_", "-"): value for key, value in headers.items()}
+        lines = "".join(f"{key}: {value}\r\n" for key, value in sent.items())
+        self.writer.write(f"HTTP/1.1 {status}\r\n{lines}connection: close\r\n\r\n".encode() + body[:cut])
+        await self.writer.drain()
+
+    async def serve(self, content: bytes, etag: str = '"a"', cut: int | None = None, **headers: Any) -> None:
+        """Answer as Storage does: a range where one is asked for."""
+        wanted = self.headers.get("range")
+        if wanted is None:
+            await self.answer("200 OK", content, cut, etag=etag, content_type="video/mp4", **headers)
+            return
+        start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        place = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        await self.answer(
+            "206 Partial Content", content[start:], cut, etag=etag, content_range=place, **headers
+        )
+
+    async def refuse(self, status: str, body: str, **headers: Any) -> None:
+        """Answer with Storage's JSON."""
+        await self.answer(status, body.encode(), content_type="application/json", **headers)
+
+
+@dataclass
+class Unruly:
+    """The running server: what it was asked, and how it behaves next (the last one stays)."""
+
+    url: str = ""
+    asked: list[Exchange] = field(default_factory=list)
+    behave: list[Behave] = field(default_factory=list)
+    open: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open.add(task := asyncio.create_task(self._converse(reader, writer)))
+        task.add_done_callback(self.open.discard)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = {key.lower(): value for key, _, value in (line.partition(": ") for line in head[1:] if line)}
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+            exchange = Exchange(len(self.asked), head[0], headers, body, writer)
+            self.asked.append(exchange)
+            await self.behave[min(exchange.number, len(self.behave) - 1)](exchange)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def unruly_server() -> AsyncIterator[Unruly]:
+    """Serve on a free port of 127.0.0.1."""
+    unruly = Unruly()
+    server = await asyncio.start_server(unruly.on_connection, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    unruly.url = f"http://127.0.0.1:{port}"
+    async with server:
+        yield unruly
+        for task in unruly.open:
+            task.cancel()
+        await asyncio.gather(*unruly.open, return_exceptions=True)
