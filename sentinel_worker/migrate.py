@@ -177,7 +177,11 @@ def _missing(connection: psycopg.Connection, migrations: list[Migration]) -> lis
 def _connect(db_url: str) -> Iterator[psycopg.Connection]:
     try:
         with psycopg.connect(
-            db_url, autocommit=True, connect_timeout=10, application_name="sentinel-worker migrate"
+            db_url,
+            autocommit=True,
+            connect_timeout=10,
+            application_name="sentinel-worker migrate",
+            prepare_threshold=None,  # a pooler in transaction mode forgets prepared statements
         ) as connection:
             yield connection
     except psycopg.Error as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from examples.demo_checkpoint.footage import SIZES, Shape, make_footage
@@ -23,7 +24,7 @@ class Pair:
     clean: Path
     tampered: Path
     kind: Kind
-    mask: torch.Tensor
+    mask: npt.NDArray[np.float32]
 
 
 def make_pair(seed: int, index: int, sources: Sources, directory: Path, frames: int = FRAMES) -> Pair:
@@ -36,7 +37,7 @@ def make_pair(seed: int, index: int, sources: Sources, directory: Path, frames: 
     paths = [directory / f"{index:05d}-{name}.mp4" for name in ("clean", "tampered")]
     for path, pixels in zip(paths, (video, changed), strict=True):
         encode(path, pixels, rate, quality)
-    return Pair(paths[0], paths[1], kind, mask)
+    return Pair(paths[0], paths[1], kind, mask.numpy())
 
 
 def encode(path: Path, video: torch.Tensor, frames_per_second: int, quality: int) -> None:
@@ -44,16 +45,11 @@ def encode(path: Path, video: torch.Tensor, frames_per_second: int, quality: int
     frames = video.round().clamp(0, 255).to(torch.uint8).movedim(1, -1).contiguous().numpy()
     size = f"{video.shape[-1]}x{video.shape[-2]}"
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(frames_per_second), "-i", "-"]
-    x264 = [
-        "-c:v",
-        "libx264",
-        "-preset",
-        "veryfast",
-        "-crf",
-        str(quality),
-        "-threads",
-        "1",
-        "-pix_fmt",
-        "yuv420p",
-    ]
-    subprocess.run(["ffmpeg", "-v", "error", "-y", *raw, *x264, str(path)], input=frames.tobytes(), check=True)
+    x264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", str(quality), "-threads", "1"]
+    output = [*x264, "-pix_fmt", "yuv420p", str(path)]
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *raw, *output], input=frames.tobytes(), check=True)
+
+
+def one_thread() -> None:
+    """Start of a generating process: torch on one thread, beside its siblings."""
+    torch.set_num_threads(1)

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 
-from examples.demo_checkpoint.clips import make_pair
+from examples.demo_checkpoint.clips import make_pair, one_thread
 from examples.demo_checkpoint.sources import OPENCV_DOC, Sources, Split
 
 EDGE = 64
@@ -50,17 +50,12 @@ def generate(split: Split, seed: int, count: int, processes: int, opencv_doc: Pa
     return Pairs(np.stack([clips for clips, _ in made]), np.stack([mask for _, mask in made]))
 
 
-def one_thread() -> None:
-    """Start of a generating process: torch on one thread, beside its siblings."""
-    torch.set_num_threads(1)
-
-
 def _arrays(
     split: Split, seed: int, opencv_doc: Path, folder: Path, index: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float16]]:
     pair = make_pair(seed, index, Sources(split, opencv_doc), folder)
     clips = np.stack([_decode(pair.clean), _decode(pair.tampered)])
-    mask = functional.interpolate(pair.mask[None, None], size=EDGE // PATCH, mode="area")[0, 0]
+    mask = functional.interpolate(torch.from_numpy(pair.mask)[None, None], size=EDGE // PATCH, mode="area")[0, 0]
     pair.clean.unlink()
     pair.tampered.unlink()
     return clips, mask.numpy().astype(np.float16)

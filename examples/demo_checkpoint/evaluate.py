@@ -16,8 +16,7 @@ from pathlib import Path
 
 import torch
 
-from examples.demo_checkpoint.clips import make_pair
-from examples.demo_checkpoint.dataset import one_thread
+from examples.demo_checkpoint.clips import make_pair, one_thread
 from examples.demo_checkpoint.sources import OPENCV_DOC, Sources, Split
 from examples.demo_checkpoint.tamper import KINDS
 from sentinel_worker.detectors.registry import DEMO_DETECTOR, find_detector
@@ -63,13 +62,17 @@ def evaluate(
     opencv_doc: Path = OPENCV_DOC,
 ) -> list[Answer]:
     """Generate `pairs` clean and as many tampered clips of a split, and judge each."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make = partial(_make, split, seed, opencv_doc, folder)
-        context = get_context("spawn")
-        with ProcessPoolExecutor(processes, mp_context=context, initializer=one_thread) as pool:
-            made = list(pool.map(make, range(pairs), chunksize=4))
-        return [Answer(group, judge_file(detector, folder / file)) for pair in made for group, file in pair]
+    context = get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory() as name,
+        ProcessPoolExecutor(processes, mp_context=context, initializer=one_thread) as pool,
+    ):
+        make = partial(make_pair, seed, sources=Sources(split, opencv_doc), directory=Path(name))
+        answers: list[Answer] = []
+        for pair in pool.map(make, range(pairs)):
+            answers.append(Answer("clean", judge_file(detector, pair.clean)))
+            answers.append(Answer(pair.kind, judge_file(detector, pair.tampered)))
+    return answers
 
 
 def accuracy(answers: Sequence[Answer]) -> float:
@@ -94,11 +97,6 @@ def table(answers: Sequence[Answer]) -> str:
             unsure = sum(answer.judgement.verdict == "uncertain" for answer in some)
             lines.append(f"  {group:8} {len(some):4} clips, right {accuracy(some):.3f}, uncertain {unsure}")
     return "\n".join(lines)
-
-
-def _make(split: Split, seed: int, opencv_doc: Path, folder: Path, index: int) -> list[tuple[str, str]]:
-    pair = make_pair(seed, index, Sources(split, opencv_doc), folder)
-    return [("clean", pair.clean.name), (pair.kind, pair.tampered.name)]
 
 
 def main() -> None:

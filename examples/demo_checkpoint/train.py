@@ -44,9 +44,13 @@ class Recipe:
     seed: int = 0
 
 
-def train(pairs: Pairs, validation: Pairs, recipe: Recipe) -> VideoMAEForVideoClassification:
-    """Train from scratch; prints the loss and the validation accuracy as it goes."""
+def train(
+    pairs: Pairs, validation: Pairs, recipe: Recipe, start_from: Path | None = None
+) -> VideoMAEForVideoClassification:
+    """Train from scratch, or on from a saved model; prints loss and validation accuracy as it goes."""
     model = make_model(recipe.seed)
+    if start_from is not None:
+        model = VideoMAEForVideoClassification.from_pretrained(start_from, local_files_only=True)
     head = TokenHead(model.config.hidden_size)
     parameters = [*model.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(
@@ -167,6 +171,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pairs", type=int, default=3000)
     parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start-from", type=Path, help="folder of a checkpoint to train on from")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--opencv-doc", type=Path, default=OPENCV_DOC)
     parser.add_argument("--cache", type=Path, help="folder that keeps the generated pairs")
@@ -175,7 +182,8 @@ def main() -> None:
     torch.use_deterministic_algorithms(True)
     training = _pairs("train", TRAIN_SEED, options.pairs, options)
     validation = _pairs("validation", VALIDATION_SEED, VALIDATION_PAIRS, options)
-    save(train(training, validation, Recipe(options.steps)), options.folder)
+    recipe = Recipe(options.steps, learning_rate=options.learning_rate, seed=options.seed)
+    save(train(training, validation, recipe, options.start_from), options.folder)
 
 
 def _pairs(split: Split, seed: int, count: int, options: argparse.Namespace) -> Pairs:

@@ -83,9 +83,14 @@ async def _root(_: Request) -> Response:
 
 async def serve(settings: GatewaySettings) -> None:
     """Serve until standard input ends."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With the protocol named, asyncio switches off the delay of small packets on its connections.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((settings.host, settings.port))
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        sys.exit(f"The local Supabase cannot listen on {settings.host}:{settings.port}: {error.strerror}")
     port: int = listener.getsockname()[1]
     app = build_app(settings, f"http://{settings.host}:{port}")
     config = uvicorn.Config(

@@ -17,7 +17,8 @@ import signal
 import sys
 from typing import Any
 
-PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+PR_SET_PDEATHSIG, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 28, 47, 2
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 CAPABILITY_VERSION_3 = 0x20080522
 GRACE_SECONDS = 6.0
 
@@ -26,7 +27,8 @@ def become(uid: int, gid: int, capability: int | None) -> None:
     """Drop root for good, keeping at most one capability for this process and what it executes."""
     libc = ctypes.CDLL(None, use_errno=True)
     if capability is not None:
-        libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+        # Keeps the capability across setuid, and makes access(2) heed it: PostgreSQL asks that of its programs.
+        libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)

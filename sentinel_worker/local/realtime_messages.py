@@ -1,10 +1,15 @@
 """Broadcasts from the database: rows of realtime.messages, streamed from PostgreSQL's log.
 
-The real server reads them from a replication connection, and so does this one, a few milliseconds after
-the commit and without a trigger in the database. psycopg has no replication cursor; its wrapper of libpq
-is enough for the little that the protocol needs. All of it runs in a thread of its own: a PostgreSQL that
-shuts down waits for every replication client to acknowledge the end of the log, also while the
-event loop is busy stopping it.
+The real server reads them from a replication connection, and so does this one, milliseconds after the
+commit and without a trigger in the database. psycopg has no replication cursor; its wrapper of libpq is
+enough for the little that the protocol needs.
+
+All of it runs in a thread of its own: a PostgreSQL that shuts down waits until every replication client has
+acknowledged the end of the log, also while the event loop is busy stopping it.
+
+PostgreSQL 18's sender can sleep through a commit that falls between its look at the log and its sleep
+(seen: messages late by ten seconds, until our next status). So it is poked: soon after each message, and
+four times a second when idle.
 """
 
 import logging
@@ -22,7 +27,8 @@ from psycopg import pq
 from sentinel_worker.local.changes_pgoutput import Decoder, Row
 
 PUBLICATION: Final = "supabase_realtime_messages_publication"
-STATUS_SECONDS: Final = 10.0
+FIRST_POKE_SECONDS: Final = 0.01
+SLOWEST_POKE_SECONDS: Final = 0.25
 HOUSEKEEPING_SECONDS: Final = 3600.0
 RECONNECT_SECONDS: Final = 0.5
 EPOCH_OFFSET_SECONDS: Final = 946_684_800
@@ -61,18 +67,22 @@ class MessageStream:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._keep_partitions()
                 self._stream()
             except psycopg.Error as error:
                 log.info("the stream of realtime.messages ended: %s", error)
                 self._stopping.wait(RECONNECT_SECONDS)
 
     def _keep_partitions(self) -> None:
-        with psycopg.connect(self._dsn, autocommit=True, connect_timeout=5) as connection:
-            connection.execute("select realtime.keep_partitions()")
+        # The lock is on a table that every realtime.send writes: do not queue for it, there are days in hand.
+        options = "-c lock_timeout=1s"
+        try:
+            with psycopg.connect(self._dsn, autocommit=True, connect_timeout=5, options=options) as connection:
+                connection.execute("select realtime.keep_partitions()")
+        except psycopg.Error as error:
+            log.warning("the partitions of realtime.messages were not renewed: %s", error)
 
     def _stream(self) -> None:
-        """Stream until the database goes away, the housekeeping is due, or `stop` is called."""
+        """Stream until the database goes away or `stop` is called."""
         conninfo = psycopg.conninfo.make_conninfo(
             self._dsn, replication="database", connect_timeout=5, application_name="realtime_messages"
         )
@@ -87,6 +97,7 @@ class MessageStream:
             start = f"START_REPLICATION SLOT {slot} LOGICAL 0/0 ({options})"
             _expect(connection, start, pq.ExecStatus.COPY_BOTH)
             connection.nonblocking = 1
+            self._keep_partitions()
             self._on_ready()
             self._receive(connection)
         finally:
@@ -94,12 +105,17 @@ class MessageStream:
 
     def _receive(self, connection: pq.abc.PGconn) -> None:
         decoder = Decoder()
-        until = time.monotonic() + HOUSEKEEPING_SECONDS
+        due = time.monotonic() + HOUSEKEEPING_SECONDS
         seen = 0
-        while not self._stopping.is_set() and time.monotonic() < until:
+        pause = FIRST_POKE_SECONDS
+        while not self._stopping.is_set():
+            if time.monotonic() > due:
+                self._keep_partitions()
+                due = time.monotonic() + HOUSEKEEPING_SECONDS
             wants_answer = False
             for message in _buffered(connection):
                 if message[0] == DATA:
+                    pause = FIRST_POKE_SECONDS
                     seen = max(seen, struct.unpack_from(">Q", message, 1)[0])
                     change = decoder.decode(message[DATA_HEADER_BYTES:])
                     if change is not None and change.kind == "INSERT" and change.new is not None:
@@ -110,11 +126,12 @@ class MessageStream:
                     wants_answer = wants_answer or bool(wanted)
             if wants_answer:
                 _acknowledge(connection, seen)
-            readable, _, _ = select.select([connection.socket, self._wake_read], [], [], STATUS_SECONDS)
+            readable, _, _ = select.select([connection.socket, self._wake_read], [], [], pause)
             if connection.socket in readable:
                 connection.consume_input()
             elif not readable:
                 _acknowledge(connection, seen)
+                pause = min(2 * pause, SLOWEST_POKE_SECONDS)
 
 
 def _buffered(connection: pq.abc.PGconn) -> Iterator[bytes]:

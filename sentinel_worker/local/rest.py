@@ -38,7 +38,7 @@ from sentinel_worker.local.tokens import TokenRefused, bearer, verify
 SKEW_SECONDS = 30.0
 _POOL_SIZE = 10
 
-Handler = Callable[[Request, str, dict[str, Any]], Awaitable[Response]]
+Service = Callable[[Request, str, dict[str, Any]], Awaitable[Response]]
 
 
 class Rest:
@@ -69,13 +69,13 @@ class Rest:
         await asyncio.gather(self._listening, return_exceptions=True)
         await self._pool.close()
 
-    def _answering(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    def _answering(self, service: Service) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             role = "anon"
             try:
                 claims = self._claims(request)
                 role = claims["role"]
-                return await handler(request, role, claims)
+                return await service(request, role, claims)
             except RestError as error:
                 answer = error
             except TokenRefused as refused:

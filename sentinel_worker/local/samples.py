@@ -21,7 +21,7 @@ Expected = Literal["fake", "real"]
 _CENTRE = "iw*0.5:ih*0.6:iw*0.25:ih*0.2"
 _TAMPERING: Mapping[str, str] = {
     "carphone_pristine.mp4": f"crop={_CENTRE},eq=brightness='if(mod(n,2),0.09,-0.09)':eval=frame",
-    "bikes.mp4": f"crop={_CENTRE},hue=h='if(mod(n,3),0,70)':s='if(mod(n,2),1.6,0.7)'",
+    "bikes.mp4": f"crop={_CENTRE},eq=gamma_r='if(mod(n,2),1.5,0.8)':gamma_b='if(mod(n,2),0.8,1.5)':eval=frame",
     "bigbuckbunny.mp4": "crop=iw*0.5:ih*0.6:'iw*(0.21+0.08*mod(n,2))':'ih*(0.17+0.06*mod(n,2))'",
 }
 

@@ -12,16 +12,16 @@ on conflict (bucket_id, name) do update set
   owner = excluded.owner, owner_id = excluded.owner_id, version = excluded.version,
   metadata = excluded.metadata, user_metadata = excluded.user_metadata
 
+-- name: current_version
+select version from storage.objects where bucket_id = $1::text and name = $2::text
+
 -- name: finish_upload
-with before as (
-  select version from storage.objects where bucket_id = $1::text and name = $2::text for update
-)
 insert into storage.objects (bucket_id, name, owner, owner_id, version, metadata, user_metadata)
 values ($1::text, $2::text, $3::uuid, $4::text, $5::text, $6::jsonb, $7::jsonb)
 on conflict (bucket_id, name) do update set
   owner = excluded.owner, owner_id = excluded.owner_id, version = excluded.version,
   metadata = excluded.metadata, user_metadata = excluded.user_metadata
-returning id::text, (select version from before)
+returning id::text
 
 -- name: object
 select jsonb_build_object(

@@ -145,12 +145,14 @@ class Uploads:
                 # Two uploads of one name take turns, so that each sees the version it replaces.
                 lock = "select pg_advisory_xact_lock(hashtextextended($1::text, 0))"
                 await connection.execute(lock, [f"{bucket}/{name}"])
+                before = await fetch_one(connection, QUERIES["current_version"], [bucket, name])
                 row = await fetch_one(connection, QUERIES["finish_upload"], parameters)
         except BaseException:
             self._access.files.remove(stored.version)
             raise
         assert row is not None
-        self._access.files.remove(row[1])
+        if before is not None:
+            self._access.files.remove(before[0])
         return str(row[0])
 
 

@@ -24,6 +24,9 @@ _SESSION_FD: Final = 3
 
 def main(control_fd: int, parent: int) -> None:
     """Import the decoder, say so, then fork and reap until the worker hangs up."""
+    # systemd sends SIGTERM to every process of a service; requests that drain still need their children.
+    for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
     control = socket.socket(fileno=control_fd)
     try:
         _warm_up(parent)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from psycopg.rows import dict_row
-from supabase import AsyncClient, acreate_client
+from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 from sentinel_worker.local import samples
 from sentinel_worker.local.dev import WorkerProcess, worker_environment
@@ -58,6 +59,10 @@ class Worker:
     def events(self) -> list[dict[str, Any]]:
         lines = self.log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def said(self) -> set[str]:
+        """The names of all events so far."""
+        return {event["event"] for event in self.events()}
 
 
 StartWorker = Callable[..., Awaitable[Worker]]
@@ -122,12 +127,11 @@ class User:
 
 @pytest.fixture
 async def user(stack: Stack) -> AsyncIterator[User]:
-    client = await acreate_client(stack.url, stack.publishable_key)
-    signed = await client.auth.sign_in_anonymously()
-    assert signed.user is not None
-    yield User(client, signed.user.id, stack)
-    await client.auth.sign_out()
-    await client.auth.close()
+    async with httpx.AsyncClient() as http:
+        client = await acreate_client(stack.url, stack.publishable_key, AsyncClientOptions(httpx_client=http))
+        signed = await client.auth.sign_in_anonymously()
+        assert signed.user is not None
+        yield User(client, signed.user.id, stack)
 
 
 @pytest.fixture

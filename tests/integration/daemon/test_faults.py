@@ -69,7 +69,7 @@ async def test_a_worker_that_was_stopped_past_its_lease_writes_nothing(
     before = sql(stack, "select name, updated_at from storage.objects where bucket_id = 'derived' order by name")
     os.kill(stopped.pid, signal.SIGCONT)
     await until(
-        lambda: any(event["event"] == "request.lease_lost" for event in stopped.events()),
+        lambda: "request.lease_lost" in stopped.said(),
         what="the revived worker gives up", log=stopped.log,
     )  # fmt: skip
     assert await stopped.process.stop() == 0
@@ -106,7 +106,7 @@ async def test_the_gateway_and_the_database_come_back(
         asked += [await user.ask(clips["carphone_pristine.mp4"]) for _ in range(3)]
         await stop()
         await until(
-            lambda: any(event["event"] in {"worker.call_failed", "lease.heartbeat_failed"} for event in worker.events()),
+            lambda: bool({"worker.call_failed", "lease.heartbeat_failed"} & worker.said()),
             what="the worker notices", log=worker.log,
         )  # fmt: skip
         await start()
@@ -179,7 +179,7 @@ async def test_a_worker_starts_without_supabase_and_waits_for_it(
     await stack.stop_gateway()
     worker = await start_worker(wait=False)
     await until(
-        lambda: any(event["event"] == "worker.call_failed" for event in worker.events()),
+        lambda: "worker.call_failed" in worker.said(),
         what="it waits",
         log=worker.log,
     )

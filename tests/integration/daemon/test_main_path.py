@@ -118,9 +118,7 @@ async def test_sigterm_lets_running_work_finish(
     request_id = await user.ask(clips["carphone_pristine.mp4"])
     await proxy.held.wait()
     worker.process.signal()
-    await until(
-        lambda: any(event["event"] == "worker.draining" for event in worker.events()), what="draining", log=worker.log
-    )
+    await until(lambda: "worker.draining" in worker.said(), what="draining", log=worker.log)
     proxy.release.set()
     assert (await user.answer(request_id))["status"] == "succeeded"
     assert await worker.process.wait() == 0

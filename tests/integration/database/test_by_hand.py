@@ -123,7 +123,8 @@ def test_a_fence_written_by_hand_does_not_pass_for_a_worker(queue: Queue) -> Non
     assert queue.sql("select 1 from sentinel.leases") == []
 
 
-def test_a_change_by_another_trigger_while_our_function_runs_is_still_by_hand(queue: Queue) -> None:
+def test_a_change_by_another_trigger_while_our_function_runs_is_still_by_hand(disposable: Queue) -> None:
+    queue = disposable
     queue.sql(
         "create function public.again() returns trigger language plpgsql as $$ begin"
         " update public.analysis_requests set status = 'queued' where id = new.id; return null; end $$"

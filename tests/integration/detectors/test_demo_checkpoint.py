@@ -21,6 +21,7 @@ def detector() -> VideoDetector:
     return VideoDetector.load(find_detector(DEMO_DETECTOR), "cpu")
 
 
+@pytest.mark.timeout(300)  # about 75 s of one core: footage and encodes
 def test_at_least_nine_of_ten_of_200_unseen_clips_are_right(detector: VideoDetector) -> None:
     answers = evaluate(detector, SEED, PAIRS)
     print(table(answers))  # noqa: T201  # the measurement is the point of the test

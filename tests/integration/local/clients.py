@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, Protocol
 
 import httpx
 from supabase import AsyncClient, AsyncClientOptions, acreate_client
@@ -17,3 +18,24 @@ async def connected(url: str, key: str) -> AsyncIterator[AsyncClient]:
             yield client
         finally:
             await client.remove_all_channels()
+
+
+class Answer(Protocol):
+    """What postgrest's `execute` gives."""
+
+    @property
+    def data(self) -> Any:
+        """The parsed JSON."""
+
+
+class Executable(Protocol):
+    """A built query."""
+
+    async def execute(self) -> Any:
+        """Send it."""
+
+
+async def rows(query: Executable) -> Any:
+    """The JSON that a query answers, without supabase-py's union of all JSON types."""
+    answer: Answer = await query.execute()
+    return answer.data

@@ -15,7 +15,9 @@ from tests.integration.local.replay import Claims, Exchange, Replayer, differenc
 OWN_FOLDER = "bucket_id = 'jobs' and (storage.foldername(name))[1] = auth.uid()::text"
 BEGINNING = f"""
 do $$ begin
-  if not exists (select from pg_roles where rolname = 'sentinel_worker') then create role sentinel_worker nologin; end if;
+  if not exists (select from pg_roles where rolname = 'sentinel_worker') then
+    create role sentinel_worker nologin;
+  end if;
 end $$;
 grant sentinel_worker to authenticator, service_role;
 grant usage on schema public, auth, storage to sentinel_worker;

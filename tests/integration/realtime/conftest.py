@@ -130,7 +130,7 @@ class Client:
         self.connection: ClientConnection
 
     async def __aenter__(self) -> Self:
-        self.connection = await connect(self._address, max_size=None, ping_interval=None)
+        self.connection = await connect(self._address, max_size=None, ping_interval=None, compression=None)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -57,7 +57,7 @@ def change_the_table(database: psycopg.Connection, data: dict[str, Any]) -> None
     if data["errors"]:
         database.execute(sql.SQL("insert into {} default values").format(table))
         return
-    values = {name: value for name, value in data.get("record", {}).items()}
+    values = dict(data.get("record", {}))
     columns = sql.SQL(", ").join(map(sql.Identifier, values))
     marks = sql.SQL(", ").join([sql.Placeholder()] * len(values))
     match data["type"]:
