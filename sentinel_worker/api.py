@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+from supabase import AsyncClient, AsyncClientOptions, Client
 from supabase.lib.client_options import SyncClientOptions
 
 from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
 from sentinel_worker.settings import Settings
-from supabase import AsyncClient, AsyncClientOptions, Client
 
 REFUSED_RETRY_SECONDS = 30.0
 """A rejected key may be one that is being rotated; asking more often helps nobody."""

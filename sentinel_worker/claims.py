@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from supabase import AsyncClient, Client
+
 from sentinel_worker import __version__
 from sentinel_worker.api import network_errors
 from sentinel_worker.errors import Transient
 from sentinel_worker.request import Claim, Finish, Stage
-from supabase import AsyncClient, Client
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager, contextmanager
 from uuid import UUID
 
 import structlog
+from supabase import Client
 
 from sentinel_worker import logs
 from sentinel_worker.claims import heartbeat
 from sentinel_worker.errors import Cancelled, CodedError, LeaseLost, Released, Transient
 from sentinel_worker.request import Claim, Stage
-from supabase import Client
 
 STAGE_GRACE_SECONDS = 10.0
 """The stage's own time limit acts first; the heartbeat is withheld only when that did not help."""

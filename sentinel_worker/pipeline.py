@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -59,8 +59,7 @@ class Pipeline:
         """Answer one claim. Raises this package's errors; writes nothing but derived files of this fence."""
         claim, limits, timings = lease.claim, self.settings, Timings()
         scorer = self._scorer_for(claim)
-        with tempfile.TemporaryDirectory(prefix="request-", dir=limits.work_dir) as name:
-            directory = Path(name)
+        async with private_directory(limits.work_dir) as directory:
             async with self._fetching, self._stage(lease, "fetching", limits.fetch_deadline_seconds, timings):
                 fetched = await self._fetch(claim, directory)
             async with self._decoding, self.zygote.open(fetched.path, directory, self._limits) as child:
@@ -119,6 +118,7 @@ class Pipeline:
         self, claim: Claim, child: Child, scorer: Scorer, windows: Sequence[Window], facts: MediaFacts
     ) -> tuple[list[Window], list[float]]:
         """The windows that could be decoded and their logits, in order; decoding and scoring overlap."""
+        geometry = scorer.geometry(facts.frames_per_second)
         scores: dict[Window, asyncio.Task[float]] = {}
         done = 0
 
@@ -130,8 +130,8 @@ class Pipeline:
             return logit
 
         try:
-            async with asyncio.TaskGroup() as group:
-                async for clip in child.clips(windows, scorer.geometry(facts.frames_per_second)):
+            async with asyncio.TaskGroup() as group, aclosing(child.clips(windows, geometry)) as clips:
+                async for clip in clips:
                     scores[clip.window] = group.create_task(score(clip))
         except* SentinelError as errors:
             raise errors.exceptions[0] from None
@@ -154,6 +154,16 @@ class Pipeline:
             lease.check()
             await storage.upload(self.http, bucket="derived", path=f"{folder}/{file.name}", file=file)
         return {file.stem: f"{folder}/{file.name}" for file in files}
+
+
+@asynccontextmanager
+async def private_directory(parent: Path | None) -> AsyncIterator[Path]:
+    """A folder for one request, removed at the end whatever happens; off the loop, for 1 GB takes its time."""
+    directory = tempfile.TemporaryDirectory(prefix="sentinel-request-", dir=parent)
+    try:
+        yield Path(directory.name)
+    finally:
+        await asyncio.shield(asyncio.to_thread(directory.cleanup))
 
 
 class Timings:

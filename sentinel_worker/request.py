@@ -80,8 +80,8 @@ class Finish:
     delay_seconds: float | None = None
 
     def as_json(self, claim: Claim) -> dict[str, Any]:
-        """The element of `sentinel_finish`'s `outcomes` for `claim`."""
-        return claim.key | {
+        """The element of `sentinel_finish`'s `outcomes` for `claim`, without NUL characters, which jsonb refuses."""
+        entry = claim.key | {
             "outcome": self.outcome,
             "stage": self.stage,
             "result": self.result,
@@ -91,3 +91,16 @@ class Finish:
             "error_detail": dict(self.error_detail),
             "delay_seconds": self.delay_seconds,
         }
+        return {name: _without_nul(value) for name, value in entry.items()}
+
+
+def _without_nul(value: Any) -> Any:
+    match value:
+        case str():
+            return value.replace("\0", "")
+        case Mapping():
+            return {_without_nul(name): _without_nul(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_without_nul(item) for item in value]
+        case _:
+            return value

@@ -15,7 +15,9 @@ GIBIBYTE = 1024**3
 class Settings(BaseSettings):
     """One field a setting; units are in the names. `docs/settings.md` is the table for people."""
 
-    model_config = SettingsConfigDict(env_prefix="SENTINEL_", frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SENTINEL_", env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     supabase_url: str = Field(validation_alias="SUPABASE_URL", description="Base URL of the Supabase project.")
     secret_key: SecretStr | None = Field(

@@ -5,7 +5,6 @@ import contextlib
 import random
 import signal
 from time import monotonic
-from typing import Literal
 
 import structlog
 
@@ -38,6 +37,7 @@ MISSED_AFTER_SECONDS = 3.0
 """Realtime's own delay stays below this; a row older than it that no hint announced was missed."""
 REALTIME_START_SECONDS = 15.0
 """Realtime takes a moment to be ready; only later is its absence worth a warning."""
+REFUSED_RESULT = "The analysis was done, but the database refused its result."
 RELEASE_SECONDS = 10.0
 """How long the drain waits for released requests to be handed back."""
 
@@ -212,6 +212,11 @@ class Worker:
             try:
                 finish = await self._outcome(lease)
                 answer = await self._outcomes.write(claim, finish)
+                if answer.status == "invalid" and finish.outcome == "succeeded":
+                    finish = Finish(
+                        "failed", stage="finishing", error_code="result_refused", error_message=REFUSED_RESULT
+                    )
+                    answer = await self._outcomes.write(claim, finish)
                 self._log_answer(finish, answer)
                 if answer.due_in_seconds is not None:
                     self._sweep_at = min(self._sweep_at, monotonic() + answer.due_in_seconds)

@@ -8,15 +8,15 @@ METHODS = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ")
 
 
 class FaultProxy:
-    """Passes everything on, but for answers to requests whose first line contains `hold` or `lose`.
+    """Passes everything on, but for answers to requests whose first line contains `hold`, or that contain `lose`.
 
     `held` is set when an answer waits; `release` lets it go. A lost answer was produced by the server and
-    never reaches the client: its connection is cut. Each `lose` counts down from `losses`.
+    never reaches the client: its connection is cut. Each loss counts down from `losses`.
     """
 
     def __init__(self, target_port: int) -> None:
         self.hold: str | None = None
-        self.lose: str | None = None
+        self.lose: bytes | None = None
         self.losses = 0
         self.held = asyncio.Event()
         self.release = asyncio.Event()
@@ -51,13 +51,14 @@ class FaultProxy:
         except OSError:
             writer.close()
             return
-        await _Connection(self, reader, writer, upstream_reader, upstream_writer).run()
+        with suppress(asyncio.CancelledError):  # the end of the test, which asyncio would log
+            await _Connection(self, reader, writer, upstream_reader, upstream_writer).run()
 
     def wants_to_hold(self, request: str) -> bool:
         return self.hold is not None and self.hold in request and not self.release.is_set()
 
-    def wants_to_lose(self, request: str) -> bool:
-        if self.lose is None or self.lose not in request or self.losses == 0:
+    def wants_to_lose(self, answer: bytes) -> bool:
+        if self.lose is None or self.lose not in answer or self.losses == 0:
             return False
         self.losses -= 1
         self.lost.set()
@@ -99,7 +100,7 @@ class _Connection:
 
     async def _pass_answers(self) -> None:
         while chunk := await self._upstream_reader.read(65536):
-            if self._proxy.wants_to_lose(self._request):
+            if self._proxy.wants_to_lose(chunk):
                 return
             if self._proxy.wants_to_hold(self._request):
                 self._proxy.held.set()

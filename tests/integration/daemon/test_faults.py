@@ -80,15 +80,15 @@ async def test_a_worker_that_was_stopped_past_its_lease_writes_nothing(
     assert current_results(stack, request_id) == 1
 
 
-@pytest.mark.parametrize("call", ["sentinel_claim", "sentinel_finish"])
+@pytest.mark.parametrize("answer_with", [b'"reoffered":', b'"answer":"succeeded"'], ids=["claim", "finish"])
 async def test_a_lost_answer_is_asked_again(
-    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy, call: str
+    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy, answer_with: bytes
 ) -> None:
     await start_worker(via=proxy, SENTINEL_LEASE_SECONDS="30")
-    proxy.lose, proxy.losses = f"POST /rest/v1/rpc/{call}", 2
+    proxy.lose, proxy.losses = answer_with, 2
     request_id = await user.ask(clips["carphone_pristine.mp4"])
     row = await user.answer(request_id)
-    assert proxy.lost.is_set()
+    await asyncio.wait_for(proxy.lost.wait(), 10)
     assert (row["status"], row["attempt"], row["crashes"]) == ("succeeded", 1, 0)
     assert history(stack, request_id) == [(1, "succeeded", "succeeded")]
     assert current_results(stack, request_id) == 1
