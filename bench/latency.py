@@ -20,7 +20,6 @@ from supabase import AsyncClient, acreate_client
 from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from sentinel_worker.local.stack import Stack
 
-READY_LIMIT_SECONDS = 60
 SETTLE_SECONDS = 30
 
 
@@ -33,21 +32,14 @@ async def main() -> None:
         folder = Path(name)
         async with Stack(folder / "supabase", port=0) as stack:
             overrides = {"SENTINEL_REALTIME": "false" if chosen.without_realtime else "true", "SENTINEL_SLOTS": "64"}
-            async with WorkerProcess(worker_environment(stack, overrides), log=folder / "worker.log"):
-                await ready(folder / "worker.log")
+            async with WorkerProcess(worker_environment(stack, overrides), log=folder / "worker.log") as worker:
+                await worker.ready()
                 client = await acreate_client(stack.url, stack.publishable_key)
                 signed = await client.auth.sign_in_anonymously()
                 assert signed.user is not None
                 await insert(client, signed.user.id, chosen.inserts)
                 report(await waits(stack, chosen.inserts), realtime=not chosen.without_realtime)
                 await client.auth.close()
-
-
-async def ready(log: Path) -> None:
-    """Wait until the worker says that it is."""
-    async with asyncio.timeout(READY_LIMIT_SECONDS):
-        while not log.exists() or '"worker.ready"' not in log.read_text():
-            await asyncio.sleep(0.1)
 
 
 async def insert(client: AsyncClient, user_id: str, count: int) -> None:

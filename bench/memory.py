@@ -15,7 +15,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from supabase import AsyncClient, acreate_client
@@ -73,6 +73,7 @@ async def measure(stack: Stack, folder: Path, path: Path) -> dict[str, int]:
         signed = await client.auth.sign_in_anonymously()
         assert signed.user is not None
         assert signed.session is not None
+        await worker.ready()
         storage_path = f"{signed.user.id}/{uuid.uuid4()}.mp4"
         await upload(stack, signed.session.access_token, storage_path, path)
         peaks: dict[str, int] = {}
@@ -103,13 +104,12 @@ async def chunks(path: Path) -> AsyncIterator[bytes]:
 
 async def answered(client: AsyncClient, storage_path: str) -> dict[str, Any]:
     """Insert a request and wait until it is final."""
-    inserted = await client.table("analysis_requests").insert({"storage_path": storage_path}).execute()
-    request_id = inserted.data[0]["id"]
+    request_id = str(uuid.uuid4())
+    await client.table("analysis_requests").insert({"id": request_id, "storage_path": storage_path}).execute()
     async with asyncio.timeout(LIMIT_SECONDS):
         while True:
-            row: dict[str, Any] = (
-                await client.table("analysis_requests").select("*").eq("id", request_id).single().execute()
-            ).data
+            answer = await client.table("analysis_requests").select("*").eq("id", request_id).single().execute()
+            row = cast("dict[str, Any]", answer.data)
             if row["finished_at"]:
                 return row
             await asyncio.sleep(0.2)

@@ -11,13 +11,15 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from realtime import RealtimePostgresChangesListenEvent
+from realtime.types import PostgresChangesPayload
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.table import Column, Table
 from supabase import AsyncClient, acreate_client
 
 from sentinel_worker.detectors import registry
@@ -71,6 +73,8 @@ async def main() -> int:
         console.print(f"local Supabase at {stack.url}, worker is process {worker.pid} (log: {log})")
         with console.status("preparing the clips"):
             clips = [Watched(*clip) for clip in await asyncio.to_thread(samples.make, FOLDER / "clips")]
+        with console.status("waiting for the worker to load its detector"):
+            await worker.ready()
         client = await sign_in(stack)
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
@@ -89,9 +93,9 @@ async def main() -> int:
 async def sign_in(stack: Stack) -> AsyncClient:
     """A new user each time, as the frontend's sign-up makes one."""
     client = await acreate_client(stack.url, stack.publishable_key)
-    credentials = {"email": f"demo-{uuid.uuid4().hex[:12]}@example.com", "password": uuid.uuid4().hex}
-    await client.auth.sign_up(credentials)
-    await client.auth.sign_in_with_password(credentials)
+    email, password = f"demo-{uuid.uuid4().hex[:12]}@example.com", uuid.uuid4().hex
+    await client.auth.sign_up({"email": email, "password": password})
+    await client.auth.sign_in_with_password({"email": email, "password": password})
     return client
 
 
@@ -102,8 +106,8 @@ async def ask(client: AsyncClient, clips: Sequence[Watched]) -> None:
     by_id = {clip.id: clip for clip in clips}
     changed = asyncio.Event()
 
-    def on_update(payload: dict[str, Any]) -> None:
-        row = payload["data"]["record"]
+    def on_update(payload: PostgresChangesPayload) -> None:
+        row = payload["data"].get("record") or {}
         if row.get("id") in by_id:
             by_id[row["id"]].see(row)
             changed.set()
@@ -123,13 +127,12 @@ async def ask(client: AsyncClient, clips: Sequence[Watched]) -> None:
         clip.inserted_at = monotonic()
         await client.table("analysis_requests").insert({"id": clip.id, "storage_path": path}).execute()
     with Live(console=console, refresh_per_second=8) as live:
-        while True:
+        while not all(clip.done for clip in clips):
             live.update(progress(clips))
-            if all(clip.done for clip in clips):
-                break
             await look_or_wait(client, by_id, changed)
+        live.update(progress(clips))
     answer = await client.table("analysis_results").select("*").in_("request_id", list(by_id)).execute()
-    for row in answer.data:
+    for row in cast("list[dict[str, Any]]", answer.data):
         by_id[row["request_id"]].result = row
 
 
@@ -141,7 +144,7 @@ async def look_or_wait(client: AsyncClient, by_id: dict[str, Watched], changed: 
         changed.clear()
     except TimeoutError:
         answer = await client.table("analysis_requests").select("*").in_("id", list(by_id)).execute()
-        for row in answer.data:
+        for row in cast("list[dict[str, Any]]", answer.data):
             by_id[row["id"]].see(row)
 
 
@@ -157,11 +160,12 @@ def progress(clips: Sequence[Watched]) -> Table:
 
 def verdicts(clips: Sequence[Watched]) -> Table:
     """What came of each clip."""
-    table = Table("file", "verdict", "P(fake)", "windows", "seconds", "worker", "")
+    headings = ("file", "verdict", "P(fake)", "windows", "seconds", "worker", "")
+    table = Table(*(Column(heading, no_wrap=True) for heading in headings), box=box.SIMPLE_HEAD, padding=(0, 1))
     for clip in clips:
         probability = clip.row.get("fake_probability")
         table.add_row(
-            clip.path.name,
+            clip.path.stem,
             str(clip.row.get("verdict") or clip.row.get("error_code") or clip.row.get("status") or "no answer"),
             f"{probability:.3f}" if probability is not None else "",
             str(len(clip.result.get("timeline") or [])),

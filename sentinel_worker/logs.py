@@ -21,6 +21,10 @@ BROKEN: Final = "worker.broken"
 CALL_FAILED: Final = "worker.call_failed"
 SWEEP_MISSED: Final = "worker.sweep_missed"
 
+REALTIME_READY: Final = "realtime.ready"
+REALTIME_LOST: Final = "realtime.lost"
+REALTIME_FAILED: Final = "realtime.failed"
+
 CLAIMED: Final = "request.claimed"
 STAGE: Final = "request.stage"
 ANSWERED: Final = "request.answered"
@@ -76,6 +80,7 @@ def configure(level: Literal["debug", "info", "warning", "error"], log_format: L
             ],
         )
     )
+    logging.getLogger("realtime").setLevel(logging.CRITICAL)  # each failed connection is logged by the supervisor
     root = logging.getLogger()
     root.handlers[:] = [stream]
     root.setLevel(max(numeric, logging.WARNING))

@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from sentinel_worker import logs
 from sentinel_worker.backoff import full_jitter_seconds
 from sentinel_worker.wakeup_socket import Access, Generation, HintName, Pace
 from sentinel_worker.wakeup_token import Token
@@ -107,7 +108,7 @@ class Hint:
             failures = 1 if lived_seconds >= self._pace.health else failures + 1
             pause = self._pause_seconds(reason, failures)
             log.warning(
-                "realtime.lost" if lived_seconds else "realtime.failed",
+                logs.REALTIME_LOST if lived_seconds else logs.REALTIME_FAILED,
                 hint=self.name,
                 reason=reason,
                 lived_seconds=round(lived_seconds, 1),
@@ -137,7 +138,7 @@ class Hint:
             self._ready_at = monotonic()
             self._event.set()
             self._on_state(self.name, True)
-            log.info("realtime.ready", hint=self.name, generation=self.generation)
+            log.info(logs.REALTIME_READY, hint=self.name, generation=self.generation)
             reason = await self._current.watch()
             return reason, monotonic() - self._ready_at
         finally:

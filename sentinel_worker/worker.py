@@ -182,7 +182,7 @@ class Worker:
         missed = [claim for claim in claims if MISSED_AFTER_SECONDS < claim.queued_seconds < idle_seconds]
         if missed:
             log.warning(logs.SWEEP_MISSED, requests=len(missed))
-            self._wakeup.missed(max(claim.queued_seconds for claim in missed))
+            self._wakeup.missed(min(claim.queued_seconds for claim in missed))
 
     async def _wait_out(self, error: CodedError) -> None:
         """After a failed call: wait with backoff, but not longer than until the drain."""

@@ -44,7 +44,7 @@ def load_checkpoint(spec: DetectorSpec) -> Checkpoint:
         _read_json(source, revision, "preprocessor_config.json", spec), spec.resize_mode
     )
     _check_config(spec, config, preprocessing)
-    names = dict(config.id2label or {})
+    names = {int(index): name for index, name in (config.id2label or {}).items()}
     labels = map_labels(names, spec.fake_indices)
     model = _load_model(source, revision, spec)
     return Checkpoint(model, preprocessing, labels, names)

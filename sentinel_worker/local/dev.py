@@ -8,14 +8,17 @@ import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
+from sentinel_worker import logs
 from sentinel_worker.errors import Transient
 from sentinel_worker.local.stack import Stack
 
 DEMO_CHECKPOINT = Path(__file__).with_name("demo_checkpoint")
 TETHER = Path(__file__).with_name("tether.py")
+LOOK_EVERY_SECONDS = 0.1
 STOP_LIMIT_SECONDS = 20.0
 
 console = Console(highlight=False, soft_wrap=True)
@@ -49,7 +52,7 @@ class WorkerProcess:
         return self._process.pid
 
     async def __aenter__(self) -> "WorkerProcess":
-        stderr = self._log.open("ab") if self._log else None
+        stderr = self._log.open("wb") if self._log else None
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", str(TETHER), str(os.getpid())),
@@ -66,6 +69,14 @@ class WorkerProcess:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    async def ready(self) -> None:
+        """Wait until it says in its log file that it is ready; raises `Transient` when it ends instead."""
+        assert self._log is not None
+        while f'"{logs.READY}"' not in self._log.read_text():
+            if self._process is None or self._process.returncode is not None:
+                raise Transient("worker_ended", f"The worker ended by itself; its log is {self._log}.")
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     async def wait(self) -> int:
         """Wait for its end; returns the exit status."""
@@ -101,16 +112,16 @@ async def keep_running(data: Path, *, port: int, fresh: bool, with_worker: bool)
     async with AsyncExitStack() as running:
         stack = await running.enter_async_context(Stack(data, port=port, fresh=fresh))
         _print_addresses(stack)
-        ended = [asyncio.create_task(stop.wait())]
+        ended: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait())]
         if with_worker:
             worker = await running.enter_async_context(WorkerProcess(worker_environment(stack)))
             ended.append(asyncio.create_task(worker.wait()))
-        done, rest = await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+        _, rest = await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
         for task in rest:
             task.cancel()
         console.print("stopping …")
     if not stop.is_set():
-        raise Transient("worker_ended", f"The worker ended by itself with status {done.pop().result()}; see its log.")
+        raise Transient("worker_ended", "The worker ended by itself; its log says why.")
 
 
 def _print_addresses(stack: Stack) -> None:

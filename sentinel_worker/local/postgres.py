@@ -39,7 +39,8 @@ CONFIGURATION = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-FAST_AND_FRAGILE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# synchronous_commit stays on: without it the WAL that Realtime streams lags by up to 200 ms.
+FAST_AND_FRAGILE = {"fsync": "off", "full_page_writes": "off"}
 
 
 class Postgres:

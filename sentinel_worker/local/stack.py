@@ -13,7 +13,7 @@ from typing import Self
 
 from sentinel_worker import migrate
 from sentinel_worker.errors import Fatal
-from sentinel_worker.local.gateway_settings import GatewaySettings
+from sentinel_worker.local.gateway.settings import GatewaySettings
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.postgres import SUPERUSER, Postgres
 
@@ -126,7 +126,7 @@ class Stack:
             return
         # A session of its own: a terminal's Ctrl+C is for the parent, which then closes the leash.
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "sentinel_worker.local.gateway"),
+            *(sys.executable, "-m", "sentinel_worker.local.gateway.app"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},

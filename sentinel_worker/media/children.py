@@ -24,9 +24,16 @@ from sentinel_worker.media.windows import Window
 
 _MAX_DERIVED_BYTES: Final = 16 * 1024**2
 _REAP_SECONDS: Final = 2.0
-_CRASHES: Final = frozenset({
-    signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS,
-})
+_CRASHES: Final = frozenset(
+    {
+        signal.SIGSEGV,
+        signal.SIGBUS,
+        signal.SIGILL,
+        signal.SIGFPE,
+        signal.SIGABRT,
+        signal.SIGSYS,
+    }
+)
 
 
 class ChildProcess:
@@ -195,7 +202,8 @@ class Child:
             return lost()
         if -code == signal.SIGXCPU:
             return Permanent(
-                "media_too_large", "Decoding this file takes more computing time than is allowed.",
+                "media_too_large",
+                "Decoding this file takes more computing time than is allowed.",
                 params={"limit": self._limits.max_cpu_seconds},
             )
         if -code in _CRASHES:

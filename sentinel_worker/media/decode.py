@@ -37,9 +37,7 @@ class DecodedClip:
     unreadable_frames: int
 
 
-def decode_clips(
-    media: OpenedMedia, windows: Sequence[Window], geometry: ClipGeometry
-) -> Iterator[DecodedClip]:
+def decode_clips(media: OpenedMedia, windows: Sequence[Window], geometry: ClipGeometry) -> Iterator[DecodedClip]:
     """Decode the clip of every window, in one pass forward over the file.
 
     Clips come when their last frame is decoded, so windows that are sorted and equally long come in order;

@@ -22,9 +22,7 @@ LONG_SIDE_PIXELS: Final = 640
 JPEG_QUALITY: Final = 85
 
 
-def write_thumbnails(
-    media: OpenedMedia, directory: Path, at_seconds: Sequence[float], names: Sequence[str]
-) -> None:
+def write_thumbnails(media: OpenedMedia, directory: Path, at_seconds: Sequence[float], names: Sequence[str]) -> None:
     """Write the frame on screen at each of `at_seconds` (from the first frame) as `directory/name`.
 
     Each file appears whole or not at all. A damaged frame gives way to the first one; raises

@@ -58,9 +58,7 @@ def open_media(path: Path, limits: MediaLimits) -> OpenedMedia:
         raise ValueError("the path of a media file is absolute and without patterns")
     container, size = _sniff_file(path)
     if size > limits.max_bytes:
-        raise _too_large(
-            f"The file has {size} bytes; at most {limits.max_bytes} are allowed.", limits.max_bytes
-        )
+        raise _too_large(f"The file has {size} bytes; at most {limits.max_bytes} are allowed.", limits.max_bytes)
     header = _read_header(path, container)
     facts = _check_header(header, container, size, limits)
     decoder = _scan(path)
@@ -143,9 +141,15 @@ def _check_header(header: ContainerMetadata, container: str, size: int, limits: 
             limits.max_pixels,
         )
     return ProbedFacts(
-        container=container, duration_seconds=0.0, size_bytes=size, width=width, height=height,
-        has_video=True, video_codec=video.codec,
-        has_audio=audio is not None, audio_codec=audio.codec if audio else None,
+        container=container,
+        duration_seconds=0.0,
+        size_bytes=size,
+        width=width,
+        height=height,
+        has_video=True,
+        video_codec=video.codec,
+        has_audio=audio is not None,
+        audio_codec=audio.codec if audio else None,
     )
 
 
@@ -179,7 +183,8 @@ def _check_content(
         raise _too_long(duration, limits)
     if frames > limits.max_frames:
         raise Permanent(
-            "media_too_long", f"The video has {frames} frames; at most {limits.max_frames} are allowed.",
+            "media_too_long",
+            f"The video has {frames} frames; at most {limits.max_frames} are allowed.",
             params={"limit": limits.max_frames},
         )
     if rate > limits.max_frames_per_second and frames > 1:
@@ -188,7 +193,10 @@ def _check_content(
             limits.max_frames_per_second,
         )
     known = replace(
-        facts, duration_seconds=duration, frames_per_second=rate, frame_count=frames,
+        facts,
+        duration_seconds=duration,
+        frames_per_second=rate,
+        frame_count=frames,
         truncated=facts.container not in _IMAGE_CONTAINERS and _is_cut(decoder, header),
     )
     return known, begin

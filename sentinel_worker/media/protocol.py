@@ -33,10 +33,16 @@ DERIVED_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}\.jpg")
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MAX_SENTENCE: Final = 500
 _CLASSES: Final[dict[str, type[CodedError]]] = {
-    "permanent": Permanent, "transient": Transient, "fatal": Fatal,
+    "permanent": Permanent,
+    "transient": Transient,
+    "fatal": Fatal,
 }
 _JSON_TYPES: Final[dict[str, tuple[type, ...]]] = {
-    "str": (str,), "str | None": (str, type(None)), "bool": (bool,), "int": (int,), "float": (int, float),
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
 }
 
 
@@ -110,14 +116,17 @@ def read_clips_question(message: Mapping[str, Any]) -> tuple[list[Window], ClipG
     return [Window(*span) for span in message["windows"]], ClipGeometry(**message["geometry"])
 
 
-def fork_request(
-    number: int, path: Path, directory: Path, limits: MediaLimits, *, allow_network: bool
-) -> bytes:
+def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits, *, allow_network: bool) -> bytes:
     """What the zygote is told when it must fork a child; the child's socket travels with it."""
-    return json.dumps({
-        "fork": number, "path": str(path), "directory": str(directory), "limits": asdict(limits),
-        "allow_network": allow_network,
-    }).encode()
+    return json.dumps(
+        {
+            "fork": number,
+            "path": str(path),
+            "directory": str(directory),
+            "limits": asdict(limits),
+            "allow_network": allow_network,
+        }
+    ).encode()
 
 
 def error_answer(error: CodedError) -> dict[str, Any]:

@@ -20,29 +20,70 @@ _TRANSPORT_PACKETS: Final = ((188, 0), (192, 4), (204, 0))
 _ASF: Final = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ISO_BOXES: Final = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _ISO_BRANDS: Final = {
-    b"qt  ": "mov", b"M4V ": "m4v", b"M4VH": "m4v", b"M4VP": "m4v", b"M4A ": "m4a", b"M4B ": "m4a",
-    b"avif": "avif", b"avis": "avif", b"heic": "heic", b"heix": "heic", b"hevc": "heic", b"heim": "heic",
-    b"mif1": "heic", b"msf1": "heic", b"3gp4": "3gp", b"3gp5": "3gp", b"3gp6": "3gp", b"3g2a": "3gp",
+    b"qt  ": "mov",
+    b"M4V ": "m4v",
+    b"M4VH": "m4v",
+    b"M4VP": "m4v",
+    b"M4A ": "m4a",
+    b"M4B ": "m4a",
+    b"avif": "avif",
+    b"avis": "avif",
+    b"heic": "heic",
+    b"heix": "heic",
+    b"hevc": "heic",
+    b"heim": "heic",
+    b"mif1": "heic",
+    b"msf1": "heic",
+    b"3gp4": "3gp",
+    b"3gp5": "3gp",
+    b"3gp6": "3gp",
+    b"3g2a": "3gp",
 }
 _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
-    (b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF87a", "gif"), (b"GIF89a", "gif"),
-    (b"II*\x00", "tiff"), (b"MM\x00*", "tiff"), (b"FLV\x01", "flv"), (b"OggS", "ogg"), (b"fLaC", "flac"),
-    (b"\x00\x00\x01\xba", "mpeg-ps"), (_ASF, "asf"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"II*\x00", "tiff"),
+    (b"MM\x00*", "tiff"),
+    (b"FLV\x01", "flv"),
+    (b"OggS", "ogg"),
+    (b"fLaC", "flac"),
+    (b"\x00\x00\x01\xba", "mpeg-ps"),
+    (_ASF, "asf"),
 )
 _RIFF: Final = {b"AVI ": "avi", b"WAVE": "wav", b"WEBP": "webp"}
 _REFUSED_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
-    (b"PK\x03\x04", "an archive"), (b"PK\x05\x06", "an archive"), (b"Rar!\x1a\x07", "an archive"),
-    (b"7z\xbc\xaf\x27\x1c", "an archive"), (b"\x1f\x8b", "an archive"), (b"BZh", "an archive"),
-    (b"\xfd7zXZ\x00", "an archive"), (b"\x28\xb5\x2f\xfd", "an archive"),
-    (b"\x7fELF", "a program"), (b"MZ", "a program"), (b"#!", "a script"), (b"\xcf\xfa\xed\xfe", "a program"),
-    (b"\xca\xfe\xba\xbe", "a program"), (b"%PDF-", "a PDF document"),
+    (b"PK\x03\x04", "an archive"),
+    (b"PK\x05\x06", "an archive"),
+    (b"Rar!\x1a\x07", "an archive"),
+    (b"7z\xbc\xaf\x27\x1c", "an archive"),
+    (b"\x1f\x8b", "an archive"),
+    (b"BZh", "an archive"),
+    (b"\xfd7zXZ\x00", "an archive"),
+    (b"\x28\xb5\x2f\xfd", "an archive"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+    (b"#!", "a script"),
+    (b"\xcf\xfa\xed\xfe", "a program"),
+    (b"\xca\xfe\xba\xbe", "a program"),
+    (b"%PDF-", "a PDF document"),
 )
 _REFUSED_TEXT: Final[tuple[tuple[str, str], ...]] = (
-    ("#extm3u", "an HLS playlist"), ("#extinf", "a playlist"), ("[playlist]", "a playlist"),
-    ("ffconcat", "a concat script"), ("v=0", "an SDP description"), ("rtsptext", "a stream description"),
-    ("<!doctype html", "a web page"), ("<html", "a web page"), ("<svg", "an SVG drawing"),
-    ("<mpd", "a DASH manifest"), ("<smoothstreamingmedia", "a streaming manifest"), ("<smil", "a playlist"),
-    ("<asx", "a playlist"), ("{", "a JSON text"),
+    ("#extm3u", "an HLS playlist"),
+    ("#extinf", "a playlist"),
+    ("[playlist]", "a playlist"),
+    ("ffconcat", "a concat script"),
+    ("v=0", "an SDP description"),
+    ("rtsptext", "a stream description"),
+    ("<!doctype html", "a web page"),
+    ("<html", "a web page"),
+    ("<svg", "an SVG drawing"),
+    ("<mpd", "a DASH manifest"),
+    ("<smoothstreamingmedia", "a streaming manifest"),
+    ("<smil", "a playlist"),
+    ("<asx", "a playlist"),
+    ("{", "a JSON text"),
 )
 
 
@@ -134,7 +175,8 @@ def _audio_frame(head: bytes) -> str | None:
 def _refusal(head: bytes) -> Permanent:
     found = _describe(head)
     return Permanent(
-        "media_not_supported", f"The file is not media that can be analyzed: it looks like {found}.",
+        "media_not_supported",
+        f"The file is not media that can be analyzed: it looks like {found}.",
         params={"found": found},
     )
 

@@ -109,9 +109,7 @@ class Zygote:
                 async with asyncio.timeout(FORK_SECONDS):
                     await self._ready.wait()
                     self._children[process.number] = process
-                    request = fork_request(
-                        process.number, path, directory, limits, allow_network=self._allow_network
-                    )
+                    request = fork_request(process.number, path, directory, limits, allow_network=self._allow_network)
                     self._say(request, theirs.fileno())
                     await process.forked
             except TimeoutError:
@@ -151,11 +149,23 @@ class Zygote:
         with theirs:
             self._process = subprocess.Popen(  # noqa: ASYNC220 vfork and exec, a millisecond
                 [
-                    sys.executable, "-I", "-X", "utf8", "-c", _BOOT,
-                    str(theirs.fileno()), str(os.getpid()), search_path,
+                    sys.executable,
+                    "-I",
+                    "-X",
+                    "utf8",
+                    "-c",
+                    _BOOT,
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                    search_path,
                 ],
-                env={}, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                close_fds=True, pass_fds=[theirs.fileno()], start_new_session=True,
+                env={},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                close_fds=True,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
             )
         try:
             async with asyncio.timeout(START_SECONDS):

@@ -139,8 +139,12 @@ def _become_child(order: dict[str, Any], session_fd: int, zygote: int) -> NoRetu
         from sentinel_worker.media.facts import MediaLimits
 
         child.run(
-            socket.socket(fileno=_SESSION_FD), zygote, Path(order["path"]), Path(order["directory"]),
-            MediaLimits(**order["limits"]), allow_network=order["allow_network"],
+            socket.socket(fileno=_SESSION_FD),
+            zygote,
+            Path(order["path"]),
+            Path(order["directory"]),
+            MediaLimits(**order["limits"]),
+            allow_network=order["allow_network"],
         )
         code = 0
     finally:

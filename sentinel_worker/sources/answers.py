@@ -38,9 +38,7 @@ def refusal(status: int, body: bytes, headers: httpx.Headers) -> CodedError:
     told_to_wait = true_status >= _SERVER_ERROR or true_status in _LATER
     # A redirect, or a 404 without Storage's body, comes from something that stands in front of it.
     if told_to_wait or true_status < httpx.codes.BAD_REQUEST or true_status == httpx.codes.NOT_FOUND:
-        return Transient(
-            "storage_unavailable", f"Storage is not available ({shown}).", retry_after_seconds=retry_after
-        )
+        return Transient("storage_unavailable", f"Storage is not available ({shown}).", retry_after_seconds=retry_after)
     return Permanent("storage_refused", f"Storage refused the file ({shown}).")
 
 

@@ -238,7 +238,8 @@ class _Download:
 
     def _too_large(self) -> Permanent:
         return Permanent(
-            "media_too_large", f"The file is larger than the {self._limit_bytes} bytes that are allowed.",
+            "media_too_large",
+            f"The file is larger than the {self._limit_bytes} bytes that are allowed.",
             params={"limit": self._limit_bytes},
         )
 

@@ -68,9 +68,12 @@ async def test_a_cancellation_from_elsewhere_stays_one() -> None:
 
 async def test_work_that_ends_after_its_lease_writes_nothing() -> None:
     lease = Lease(a_claim(), boottime())
-    with pytest.raises(Cancelled), lease.guard():
-        lease._task = None  # the moment between the last await and the end of the block
-        lease.end(Cancelled())
+    guard = lease.guard()
+    guard.__enter__()
+    lease._task = None  # the moment between the last await and the end of the block
+    lease.end(Cancelled())
+    with pytest.raises(Cancelled):
+        guard.__exit__(None, None, None)
 
 
 async def test_an_expired_lease_refuses_writes() -> None:

@@ -60,28 +60,31 @@ def test_names_other_forms_of_the_same_containers() -> None:
     assert sniff(b"".join(b"\x00\x00\x00\x00\x47" + bytes(187) for _ in range(5))) == "mpeg-ts"
 
 
-@pytest.mark.parametrize(("head", "found"), [
-    (b"#EXTM3U\n#EXT-X-VERSION:3\n", "an HLS playlist"),
-    (b"\xef\xbb\xbf#EXTM3U\n", "an HLS playlist"),
-    (b"ffconcat version 1.0\nfile other.mp4\n", "a concat script"),
-    (b'<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash">', "a DASH manifest"),
-    (b"<MPD>", "a DASH manifest"),
-    (b'<?xml version="1.0"?><note/>', "an XML text"),
-    (b'<svg xmlns="http://www.w3.org/2000/svg">', "an SVG drawing"),
-    (b"<!DOCTYPE html><html>", "a web page"),
-    (b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n", "an SDP description"),
-    (b"PK\x03\x04\x14\x00", "an archive"),
-    (bytes(257) + b"ustar\x0000", "an archive"),
-    (b"\x7fELF\x02\x01\x01", "a program"),
-    (b"MZ\x90\x00", "a program"),
-    (b"#!/bin/sh\n", "a script"),
-    (b"%PDF-1.7\n", "a PDF document"),
-    (b'{"url": "x"}', "a JSON text"),
-    (b"hello there\n", "a text"),
-    (bytes(64), "an unknown format"),
-    (b"BM and then a text", "a text"),
-    (b"\xff\xff\xff\xff", "an unknown format"),
-])
+@pytest.mark.parametrize(
+    ("head", "found"),
+    [
+        (b"#EXTM3U\n#EXT-X-VERSION:3\n", "an HLS playlist"),
+        (b"\xef\xbb\xbf#EXTM3U\n", "an HLS playlist"),
+        (b"ffconcat version 1.0\nfile other.mp4\n", "a concat script"),
+        (b'<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash">', "a DASH manifest"),
+        (b"<MPD>", "a DASH manifest"),
+        (b'<?xml version="1.0"?><note/>', "an XML text"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg">', "an SVG drawing"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n", "an SDP description"),
+        (b"PK\x03\x04\x14\x00", "an archive"),
+        (bytes(257) + b"ustar\x0000", "an archive"),
+        (b"\x7fELF\x02\x01\x01", "a program"),
+        (b"MZ\x90\x00", "a program"),
+        (b"#!/bin/sh\n", "a script"),
+        (b"%PDF-1.7\n", "a PDF document"),
+        (b'{"url": "x"}', "a JSON text"),
+        (b"hello there\n", "a text"),
+        (bytes(64), "an unknown format"),
+        (b"BM and then a text", "a text"),
+        (b"\xff\xff\xff\xff", "an unknown format"),
+    ],
+)
 def test_refuses_everything_else_by_name(head: bytes, found: str) -> None:
     with pytest.raises(Permanent, match=found) as refused:
         sniff(head)

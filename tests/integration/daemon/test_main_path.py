@@ -38,7 +38,7 @@ async def test_a_video_is_answered_with_evidence(
     for path in result["derived"].values():
         assert path.startswith(folder)
         signed = await user.client.storage.from_("derived").create_signed_url(path, 60)
-        assert httpx.get(signed["signedURL"]).content.startswith(b"\xff\xd8")
+        assert httpx.get(str(signed["signedURL"])).content.startswith(b"\xff\xd8")
 
     about = [event for event in worker.events() if event.get("request_id") == fake]
     assert [event["event"] for event in about] == ["request.claimed", "request.answered"]

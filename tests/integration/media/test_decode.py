@@ -22,22 +22,23 @@ def clips(media: OpenedMedia, windows: list[Window], wanted: ClipGeometry) -> li
     return [decoded.clip for decoded in decode_clips(media, windows, wanted)]
 
 
-@pytest.mark.parametrize(("name", "rate", "options"), [
-    ("stride.mp4", "25", H264),
-    ("stride.mkv", "30000/1001", H264),
-    ("stride.ts", "30", H264),
-    ("stride.flv", "30", ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "4", "-bf", "2")),
-    ("stride.wmv", "25", ("-c:v", "wmv2", "-q:v", "1")),
-    ("stride.ogv", "25", ("-c:v", "libtheora", "-q:v", "10")),
-    ("hevc.mp4", "30", ("-c:v", "libx265", "-pix_fmt", "yuv420p", "-x265-params", X265)),
-    ("av1.mp4", "30", ("-c:v", "libaom-av1", "-cpu-used", "8", "-crf", "10", "-g", "12")),
-    ("stride.avi", "24", ("-c:v", "mpeg4", "-q:v", "1")),
-    ("stride.webm", "30", ("-c:v", "libvpx", "-b:v", "2M", "-auto-alt-ref", "0")),
-    ("stride.mov", "60", ("-c:v", "mjpeg", "-q:v", "1", "-pix_fmt", "yuvj420p")),
-])
-def test_a_step_of_one_frame_hits_each_frame_once(
-    ramp: Make, name: str, rate: str, options: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize(
+    ("name", "rate", "options"),
+    [
+        ("stride.mp4", "25", H264),
+        ("stride.mkv", "30000/1001", H264),
+        ("stride.ts", "30", H264),
+        ("stride.flv", "30", ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "4", "-bf", "2")),
+        ("stride.wmv", "25", ("-c:v", "wmv2", "-q:v", "1")),
+        ("stride.ogv", "25", ("-c:v", "libtheora", "-q:v", "10")),
+        ("hevc.mp4", "30", ("-c:v", "libx265", "-pix_fmt", "yuv420p", "-x265-params", X265)),
+        ("av1.mp4", "30", ("-c:v", "libaom-av1", "-cpu-used", "8", "-crf", "10", "-g", "12")),
+        ("stride.avi", "24", ("-c:v", "mpeg4", "-q:v", "1")),
+        ("stride.webm", "30", ("-c:v", "libvpx", "-b:v", "2M", "-auto-alt-ref", "0")),
+        ("stride.mov", "60", ("-c:v", "mjpeg", "-q:v", "1", "-pix_fmt", "yuvj420p")),
+    ],
+)
+def test_a_step_of_one_frame_hits_each_frame_once(ramp: Make, name: str, rate: str, options: tuple[str, ...]) -> None:
     media = open_media(ramp(name, *options, rate=rate), LIMITS)
     assert media.facts.frame_count == 50
     policy = WindowPolicy(frames=10, step=FrameStep(source_frames=1))
@@ -61,7 +62,10 @@ def test_every_fourth_frame_of_windows_in_any_order(ramp: Make) -> None:
     windows = [Window(1.0, 1.64), Window(0.2, 0.84), Window(0.4, 1.04), Window(0.2, 0.84)]
     found = {decoded.index: decoded.clip for decoded in decode_clips(media, windows, geometry(4, 0.16))}
     assert {index: frame_numbers(clip) for index, clip in found.items()} == {
-        0: [25, 29, 33, 37], 1: [5, 9, 13, 17], 2: [10, 14, 18, 22], 3: [5, 9, 13, 17],
+        0: [25, 29, 33, 37],
+        1: [5, 9, 13, 17],
+        2: [10, 14, 18, 22],
+        3: [5, 9, 13, 17],
     }
     assert all(found[index].window == window for index, window in enumerate(windows))
     assert found[0].frames.flags.c_contiguous

@@ -31,8 +31,23 @@ async def test_a_large_file_takes_no_more_than_a_small_one(
 ) -> None:
     small, large = tmp_path / "small.mp4", tmp_path / "large.mp4"
     # Noise does not compress: real pictures at several hundred megabits a second.
-    ffmpeg("-i", bikes, "-vf", "scale=1920:1080,noise=alls=20:allf=t", "-t", "0.4", "-c:v", "libx264",
-           "-preset", "ultrafast", "-qp", "8", "-pix_fmt", "yuv420p", tmp_path / "part.mp4")
+    ffmpeg(
+        "-i",
+        bikes,
+        "-vf",
+        "scale=1920:1080,noise=alls=20:allf=t",
+        "-t",
+        "0.4",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-qp",
+        "8",
+        "-pix_fmt",
+        "yuv420p",
+        tmp_path / "part.mp4",
+    )
     ffmpeg("-i", tmp_path / "part.mp4", "-c", "copy", "-frames:v", "3", small)
     ffmpeg("-stream_loop", "11", "-i", tmp_path / "part.mp4", "-c", "copy", large)
     assert small.stat().st_size < 10 * MEBIBYTE

@@ -29,8 +29,17 @@ def written(path: Path, content: bytes) -> Path:
 def test_facts_of_a_video_with_sound(media: Path) -> None:
     path = media / "sound.mp4"
     ffmpeg(
-        "-f", "lavfi", "-i", "testsrc=s=128x96:r=30:d=2", "-f", "lavfi", "-i", "sine=d=2",
-        "-pix_fmt", "yuv420p", path,
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc=s=128x96:r=30:d=2",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=d=2",
+        "-pix_fmt",
+        "yuv420p",
+        path,
     )
     facts = open_media(path, LIMITS).facts
     assert (facts.container, facts.video_codec, facts.audio_codec) == ("mp4", "h264", "aac")
@@ -72,14 +81,17 @@ def test_a_damaged_header(ramp: Make, media: Path) -> None:
     assert refusal(written(media / "damaged", bytes(content))).code == "media_unreadable"
 
 
-@pytest.mark.parametrize(("limit", "code"), [
-    ({"max_duration_seconds": 1.0}, "media_too_long"),
-    ({"max_frames": 10}, "media_too_long"),
-    ({"max_pixels": 1000}, "media_too_large"),
-    ({"max_bytes": 100}, "media_too_large"),
-    ({"max_frames_per_second": 10.0}, "media_too_large"),
-    ({"max_streams": 0}, "media_too_large"),
-])
+@pytest.mark.parametrize(
+    ("limit", "code"),
+    [
+        ({"max_duration_seconds": 1.0}, "media_too_long"),
+        ({"max_frames": 10}, "media_too_long"),
+        ({"max_pixels": 1000}, "media_too_large"),
+        ({"max_bytes": 100}, "media_too_large"),
+        ({"max_frames_per_second": 10.0}, "media_too_large"),
+        ({"max_streams": 0}, "media_too_large"),
+    ],
+)
 def test_limits(ramp: Make, limit: dict[str, float], code: str) -> None:
     refused = refusal(ramp("stride.mp4"), replace(LIMITS, **limit))  # type: ignore[arg-type]
     assert refused.code == code

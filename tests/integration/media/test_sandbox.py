@@ -92,8 +92,9 @@ def test_nothing_gets_out(tmp_path: Path, listeners: list[str]) -> None:
 
 def test_a_kernel_without_namespaces_still_has_the_filter(tmp_path: Path, listeners: list[str]) -> None:
     # The filter itself refuses unshare(), as a container's does.
-    found = inside("sandbox._prctl(38, 1); assert sandbox.install_filter(sandbox._libc)\n" + TRIES,
-                   str(tmp_path), *listeners)
+    found = inside(
+        "sandbox._prctl(38, 1); assert sandbox.install_filter(sandbox._libc)\n" + TRIES, str(tmp_path), *listeners
+    )
     assert found["layers"] == ["resource_limits", "no_new_privileges", "seccomp"]
     assert (found["tcp"], found["unix"]) == ("EPERM", "EPERM")
 
@@ -116,7 +117,9 @@ print(json.dumps({"refused": refused, "allowed": sandbox.apply(MediaLimits(), fo
 def test_a_child_whose_parent_is_gone_leaves(tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", PRELUDE + "sandbox.die_with_parent(1); print('still here')", str(tmp_path)],
-        capture_output=True, text=True, check=True,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert ran.stdout == ""
     assert os.getpid() != 1

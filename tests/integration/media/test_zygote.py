@@ -120,11 +120,14 @@ async def test_what_the_child_refuses_reaches_the_worker(zygote: Zygote, request
     assert refused.value.params == {"found": "an HLS playlist"}
 
 
-@pytest.mark.parametrize(("how", "error", "code"), [
-    (signal.SIGSEGV, Permanent, "media_unreadable"),
-    (signal.SIGXCPU, Permanent, "media_too_large"),
-    (signal.SIGKILL, Transient, "decoder_lost"),
-])
+@pytest.mark.parametrize(
+    ("how", "error", "code"),
+    [
+        (signal.SIGSEGV, Permanent, "media_unreadable"),
+        (signal.SIGXCPU, Permanent, "media_too_large"),
+        (signal.SIGKILL, Transient, "decoder_lost"),
+    ],
+)
 async def test_a_child_that_dies_is_an_error_of_its_request(
     zygote: Zygote, request_folder: Path, how: signal.Signals, error: type[CodedError], code: str
 ) -> None:
@@ -159,9 +162,7 @@ async def test_a_lost_zygote_is_started_again(request_folder: Path) -> None:
         assert first is not None
         async with AsyncExitStack() as stack:
             media = request_folder / "media"
-            children = [
-                await stack.enter_async_context(mortal.open(media, request_folder, LIMITS)) for _ in range(3)
-            ]
+            children = [await stack.enter_async_context(mortal.open(media, request_folder, LIMITS)) for _ in range(3)]
             for child in children:
                 os.kill(child.pid, signal.SIGSTOP)
             os.kill(first, signal.SIGKILL)
@@ -340,4 +341,3 @@ async def test_latency(zygote: Zygote, request_folder: Path, capsys: pytest.Capt
             clips.append(time.perf_counter() - begun)
     with capsys.disabled():
         print(f"\nfork {1000 * np.median(forks):.1f} ms, clip of 16 x 224 x 224 {1000 * np.median(clips):.1f} ms")  # noqa: T201
-

@@ -17,11 +17,11 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from websockets.asyncio.client import ClientConnection, connect
 
-from sentinel_worker.local.changes import ChangesSettings
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.postgres import Postgres
-from sentinel_worker.local.realtime import Realtime, RealtimeSettings
-from sentinel_worker.local.realtime_socket import SocketSettings
+from sentinel_worker.local.realtime.changes import ChangesSettings
+from sentinel_worker.local.realtime.service import Realtime, RealtimeSettings
+from sentinel_worker.local.realtime.socket import SocketSettings
 
 HERE = Path(__file__).parent
 FAST = RealtimeSettings(

@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosed
 
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.postgres import Postgres
-from sentinel_worker.local.realtime import RealtimeSettings
-from sentinel_worker.local.realtime_socket import SocketSettings
+from sentinel_worker.local.realtime.service import RealtimeSettings
+from sentinel_worker.local.realtime.socket import SocketSettings
 from tests.integration.realtime.conftest import FAST, Client, Serve, Served
 
 REQUESTS = {"schema": "public", "table": "analysis_requests"}

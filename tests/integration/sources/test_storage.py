@@ -64,9 +64,7 @@ def written(result: Fetched) -> bytes:
 async def test_an_object_becomes_a_private_file(server: Unruly, client: httpx.AsyncClient, tmp_path: Path) -> None:
     shares: list[float] = []
     result = await fetched(client, tmp_path, on_progress=shares.append)
-    assert result == Fetched(
-        tmp_path / "media", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), '"a"', "video/mp4"
-    )
+    assert result == Fetched(tmp_path / "media", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), '"a"', "video/mp4")
     assert written(result) == CONTENT
     assert result.path.stat().st_mode & 0o777 == 0o600
     assert shares == sorted(shares)
@@ -83,11 +81,31 @@ async def test_unusual_characters_are_quoted(server: Unruly, client: httpx.Async
     assert server.asked[0].target.split()[1].endswith(f"/media/{USER}/{quoted}")
 
 
-@pytest.mark.parametrize("path", [
-    "", "film.mp4", f"{USER}", f"{USER}/", f"/{USER}/a", f"{USER}//a", f"{USER}/../b/a", f"{USER}/./a",
-    f"{USER}/%2e%2e/b", f"{USER}/..%2fb", f"{USER}/a?x", f"{USER}/a#x", f"{USER}/a\\..\\b", f"{USER}/a\nb",
-    f"{USER}/ü", f"{UUID(int=1)}/a", f"{USER}x/a", f"{USER}/" + "a" * 1024, f"{USER}/a/..", "../" + f"{USER}/a",
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "film.mp4",
+        f"{USER}",
+        f"{USER}/",
+        f"/{USER}/a",
+        f"{USER}//a",
+        f"{USER}/../b/a",
+        f"{USER}/./a",
+        f"{USER}/%2e%2e/b",
+        f"{USER}/..%2fb",
+        f"{USER}/a?x",
+        f"{USER}/a#x",
+        f"{USER}/a\\..\\b",
+        f"{USER}/a\nb",
+        f"{USER}/ü",
+        f"{UUID(int=1)}/a",
+        f"{USER}x/a",
+        f"{USER}/" + "a" * 1024,
+        f"{USER}/a/..",
+        "../" + f"{USER}/a",
+    ],
+)
 async def test_paths_out_of_the_own_folder_are_never_asked_for(
     server: Unruly, client: httpx.AsyncClient, tmp_path: Path, path: str
 ) -> None:
@@ -197,21 +215,30 @@ BROKEN = '{"statusCode":"500","error":"Internal","message":"Internal Server Erro
 INVALID = '{"statusCode":"400","error":"InvalidKey","message":"Invalid key: x","code":"InvalidKey"}'
 
 
-@pytest.mark.parametrize(("answer", "kind", "code", "retry_after", "tries"), [
-    (refusing("400 Bad Request", NO_OBJECT), Permanent, "object_not_found", None, 1),
-    (refusing("400 Bad Request", NO_BUCKET), Transient, "bucket_missing", 30, 1),
-    (refusing("400 Bad Request", EXPIRED), Transient, "access_refused", 30, 1),
-    (refusing("400 Bad Request", INVALID), Permanent, "storage_refused", None, 1),
-    (refusing("500 Internal Server Error", BROKEN), Transient, "storage_unavailable", None, MAX_TRIES),
-    (refusing("503 Unavailable", "<html>", retry_after="17"), Transient, "storage_unavailable", 17, 1),
-    (refusing("429 Too Many", "{}", retry_after="3"), Transient, "storage_unavailable", 3, 1),
-    (refusing("404 Not Found", "<html>"), Transient, "storage_unavailable", None, MAX_TRIES),
-    (refusing("302 Found", "", location="http://127.0.0.1/"), Transient, "storage_unavailable", None, MAX_TRIES),
-    (serving(CONTENT, content_encoding="gzip"), Transient, "storage_unavailable", None, MAX_TRIES),
-])
+@pytest.mark.parametrize(
+    ("answer", "kind", "code", "retry_after", "tries"),
+    [
+        (refusing("400 Bad Request", NO_OBJECT), Permanent, "object_not_found", None, 1),
+        (refusing("400 Bad Request", NO_BUCKET), Transient, "bucket_missing", 30, 1),
+        (refusing("400 Bad Request", EXPIRED), Transient, "access_refused", 30, 1),
+        (refusing("400 Bad Request", INVALID), Permanent, "storage_refused", None, 1),
+        (refusing("500 Internal Server Error", BROKEN), Transient, "storage_unavailable", None, MAX_TRIES),
+        (refusing("503 Unavailable", "<html>", retry_after="17"), Transient, "storage_unavailable", 17, 1),
+        (refusing("429 Too Many", "{}", retry_after="3"), Transient, "storage_unavailable", 3, 1),
+        (refusing("404 Not Found", "<html>"), Transient, "storage_unavailable", None, MAX_TRIES),
+        (refusing("302 Found", "", location="http://127.0.0.1/"), Transient, "storage_unavailable", None, MAX_TRIES),
+        (serving(CONTENT, content_encoding="gzip"), Transient, "storage_unavailable", None, MAX_TRIES),
+    ],
+)
 async def test_what_refusals_mean(
-    server: Unruly, client: httpx.AsyncClient, tmp_path: Path, answer: Behave, kind: type[CodedError], code: str,
-    retry_after: float | None, tries: int,
+    server: Unruly,
+    client: httpx.AsyncClient,
+    tmp_path: Path,
+    answer: Behave,
+    kind: type[CodedError],
+    code: str,
+    retry_after: float | None,
+    tries: int,
 ) -> None:
     server.behave = [answer]
     error = await refused(client, tmp_path)
@@ -241,9 +268,7 @@ async def test_a_full_disk(client: httpx.AsyncClient, tmp_path: Path) -> None:
     assert (type(error), error.code) == (Transient, "disk_full")
 
 
-async def test_cancelling_a_download_closes_its_file(
-    server: Unruly, client: httpx.AsyncClient, tmp_path: Path
-) -> None:
+async def test_cancelling_a_download_closes_its_file(server: Unruly, client: httpx.AsyncClient, tmp_path: Path) -> None:
     begun = asyncio.Event()
 
     async def hang(exchange: Exchange) -> None:

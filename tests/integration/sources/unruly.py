@@ -35,9 +35,7 @@ class Exchange:
             return
         start = int(wanted.removeprefix("bytes=").removesuffix("-"))
         place = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        await self.answer(
-            "206 Partial Content", content[start:], cut, etag=etag, content_range=place, **headers
-        )
+        await self.answer("206 Partial Content", content[start:], cut, etag=etag, content_range=place, **headers)
 
     async def refuse(self, status: str, body: str, **headers: Any) -> None:
         """Answer with Storage's JSON."""

@@ -19,10 +19,10 @@ from starlette.responses import Response
 
 from sentinel_worker.local.database import fetch_one
 from sentinel_worker.local.json_answer import json_answer
-from sentinel_worker.local.multipart import MalformedUpload, UploadForm
-from sentinel_worker.local.storage_access import QUERIES, Access, Bucket, Caller, check_key, check_segments
-from sentinel_worker.local.storage_errors import StorageError, duplicate, invalid_request, too_large
-from sentinel_worker.local.storage_files import Stored, TooLarge
+from sentinel_worker.local.storage.access import QUERIES, Access, Bucket, Caller, check_key, check_segments
+from sentinel_worker.local.storage.errors import StorageError, duplicate, invalid_request, too_large
+from sentinel_worker.local.storage.files import Stored, TooLarge
+from sentinel_worker.local.storage.multipart import MalformedUpload, UploadForm
 
 _SIGNED_UPLOAD_SECONDS = 2 * 3600
 

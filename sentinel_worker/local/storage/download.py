@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from sentinel_worker.local.json_answer import json_answer
-from sentinel_worker.local.storage_access import Access, StoredObject
-from sentinel_worker.local.storage_errors import StorageError, internal, no_bucket
+from sentinel_worker.local.storage.access import Access, StoredObject
+from sentinel_worker.local.storage.errors import StorageError, internal, no_bucket
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sentinel_worker.local.rest_errors import RestError
-from sentinel_worker.local.rest_query import Embedded, Field, Query, Selected
-from sentinel_worker.local.rest_request import RestRequest
-from sentinel_worker.local.rest_schema import Column, Relation, Schema
-from sentinel_worker.local.rest_sql import Bindings, Compiler, Source, quote
+from sentinel_worker.local.rest.compiler import Bindings, Compiler, Source, quote
+from sentinel_worker.local.rest.errors import RestError
+from sentinel_worker.local.rest.query import Embedded, Field, Query, Selected
+from sentinel_worker.local.rest.request import RestRequest
+from sentinel_worker.local.rest.schema import Column, Relation, Schema
 
 MAX_ROWS = 1000
 RESULT = '"pgrst_source"'

@@ -1,12 +1,13 @@
 """The Realtime server of the local Supabase: the protocol of Supabase Realtime 2.128 on our own database.
 
 Channels with postgres_changes (changes.py), broadcasts between clients and from `realtime.send`
-(realtime_messages.py), private channels, token renewal. Presence is an empty state. Delivery is at most
+(messages.py), private channels, token renewal. Presence is an empty state. Delivery is at most
 once, as on the real server: what is committed while nobody is subscribed is not replayed.
 """
 
 import asyncio
 import contextlib
+import logging
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Final, Self
@@ -17,23 +18,26 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from sentinel_worker.local.changes import Changes, ChangesSettings
-from sentinel_worker.local.changes_pgoutput import Row
 from sentinel_worker.local.database import Pool
 from sentinel_worker.local.keys import Keys
-from sentinel_worker.local.realtime_channel import Services
-from sentinel_worker.local.realtime_frames import Broadcast, dumps, serializer_for
-from sentinel_worker.local.realtime_messages import MessageStream
-from sentinel_worker.local.realtime_socket import Socket, SocketSettings
-from sentinel_worker.local.realtime_tokens import Claims, TokenRefused, token_of_key, verify
-from sentinel_worker.local.realtime_topics import Refused, Topics, rights_on
+from sentinel_worker.local.realtime.changes import Changes, ChangesSettings
+from sentinel_worker.local.realtime.channel import Services
+from sentinel_worker.local.realtime.frames import Broadcast, dumps, serializer_for
+from sentinel_worker.local.realtime.messages import MessageStream
+from sentinel_worker.local.realtime.pgoutput import Row
+from sentinel_worker.local.realtime.socket import Socket, SocketSettings
+from sentinel_worker.local.realtime.tokens import Claims, TokenRefused, token_of_key, verify
+from sentinel_worker.local.realtime.topics import Refused, Topics, rights_on
 from sentinel_worker.local.tokens import bearer
 
 CONNECTIONS_FOR_RIGHTS: Final = 4
+PARTITIONS_EVERY_SECONDS: Final = 3600.0
 START_LIMIT_SECONDS: Final = 20.0
 ACCEPTED: Final = 202
 UNAUTHORIZED: Final = 401
 UNPROCESSABLE: Final = 422
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +99,25 @@ class Realtime:
         self._stack.push_async_callback(asyncio.to_thread, stream.stop)
         serving = asyncio.create_task(self._changes.run())
         self._stack.push_async_callback(_cancelled, serving)
+        housekeeping = asyncio.create_task(self._keep_partitions())
+        self._stack.push_async_callback(_cancelled, housekeeping)
         async with asyncio.timeout(START_LIMIT_SECONDS):
             await self._streaming.wait()
 
     async def _install(self) -> None:
-        functions = files(__package__).joinpath("realtime.sql").read_bytes()
+        functions = files(__package__).joinpath("install.sql").read_bytes()
         async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
             await connection.execute(functions)
+
+    async def _keep_partitions(self) -> None:
+        """A partition of realtime.messages for each of the next days, as the real server's janitor makes them."""
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
+                    await connection.execute("select realtime.keep_partitions()")
+            except psycopg.OperationalError as error:
+                log.warning("no partitions were made, the database is away: %s", error)
+            await asyncio.sleep(PARTITIONS_EVERY_SECONDS)
 
     async def _connect(self, websocket: WebSocket) -> None:
         try:

@@ -18,12 +18,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from sentinel_worker.local.database import Connection, DatabaseDown, Pool, PoolExhausted, fetch_one
-from sentinel_worker.local.rest_answer import Outcome, change_response, read_response
-from sentinel_worker.local.rest_call import argument_object, call_statement
-from sentinel_worker.local.rest_errors import RestError, from_database, from_outage, from_token
-from sentinel_worker.local.rest_request import RestRequest, read_request
-from sentinel_worker.local.rest_schema import Function, SchemaCache
-from sentinel_worker.local.rest_statements import (
+from sentinel_worker.local.rest.answer import Outcome, change_response, read_response
+from sentinel_worker.local.rest.call import argument_object, call_statement
+from sentinel_worker.local.rest.errors import RestError, from_database, from_outage, from_token
+from sentinel_worker.local.rest.request import RestRequest, read_request
+from sentinel_worker.local.rest.schema import Function, SchemaCache
+from sentinel_worker.local.rest.statements import (
     MAX_ROWS,
     Statement,
     delete_statement,

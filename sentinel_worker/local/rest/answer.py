@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from sentinel_worker.local.rest_errors import RestError
-from sentinel_worker.local.rest_request import RestRequest
-from sentinel_worker.local.rest_schema import Function, Relation
+from sentinel_worker.local.rest.errors import RestError
+from sentinel_worker.local.rest.request import RestRequest
+from sentinel_worker.local.rest.schema import Function, Relation
 
 _READ_PREFERENCES = ("count", "handling", "timezone")
 _CHANGE_PREFERENCES = ("resolution", "missing", "return", "count", "handling", "timezone", "max-affected")

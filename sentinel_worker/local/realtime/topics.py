@@ -9,10 +9,10 @@ import psycopg
 
 from sentinel_worker.local.database import DatabaseDown, Pool, PoolExhausted, fetch_one
 from sentinel_worker.local.queries import load_queries
-from sentinel_worker.local.realtime_frames import Broadcast
-from sentinel_worker.local.realtime_tokens import Claims
+from sentinel_worker.local.realtime.frames import Broadcast
+from sentinel_worker.local.realtime.tokens import Claims
 
-QUERIES: Final = load_queries("realtime_topics.sql")
+QUERIES: Final = load_queries("realtime/topics.sql")
 
 Listener = Callable[[Broadcast], None]
 

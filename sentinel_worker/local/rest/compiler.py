@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from sentinel_worker.local.rest_embed import Join, find_join
-from sentinel_worker.local.rest_errors import RestError
-from sentinel_worker.local.rest_query import (
+from sentinel_worker.local.rest.embed import Join, find_join
+from sentinel_worker.local.rest.errors import RestError
+from sentinel_worker.local.rest.query import (
     OPERATORS,
     Embedded,
     Field,
@@ -21,7 +21,7 @@ from sentinel_worker.local.rest_query import (
     Query,
     Selected,
 )
-from sentinel_worker.local.rest_schema import Relation, Schema
+from sentinel_worker.local.rest.schema import Relation, Schema
 
 _TYPE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_ ]*(\[\])*$")
 

@@ -17,9 +17,9 @@ import psycopg
 
 from sentinel_worker.local.database import DatabaseDown, Pool, PoolExhausted, fetch_one
 from sentinel_worker.local.queries import load_queries
-from sentinel_worker.local.rest_errors import RestError
+from sentinel_worker.local.rest.errors import RestError
 
-_QUERIES = load_queries("rest_schema.sql")
+_QUERIES = load_queries("rest/schema.sql")
 _RELOAD_ON_MISS_SECONDS = 0.5
 _RECONNECT_SECONDS = 0.5
 _log = logging.getLogger(__name__)

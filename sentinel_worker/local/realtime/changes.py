@@ -19,17 +19,17 @@ from typing import Any, Final
 
 import psycopg
 
-from sentinel_worker.local.changes_bindings import BadBinding, Binding, read_binding
-from sentinel_worker.local.changes_pgoutput import Change, Decoder, Relation, Row
 from sentinel_worker.local.database import Connection, fetch_all, fetch_one
 from sentinel_worker.local.queries import load_queries
-from sentinel_worker.local.realtime_tokens import Claims
+from sentinel_worker.local.realtime.bindings import BadBinding, Binding, read_binding
+from sentinel_worker.local.realtime.pgoutput import Change, Decoder, Relation, Row
+from sentinel_worker.local.realtime.tokens import Claims
 
 PUBLICATION: Final = "supabase_realtime"
 LARGEST_RECORD_BYTES: Final = 1024 * 1024
 ROWS_A_CALL: Final = 500
 UNABLE: Final = "Unable to subscribe to changes with given parameters"
-QUERIES: Final = load_queries("changes.sql")
+QUERIES: Final = load_queries("realtime/changes.sql")
 
 log = logging.getLogger(__name__)
 

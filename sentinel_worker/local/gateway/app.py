@@ -1,6 +1,6 @@
 """One HTTP server for all of the local Supabase: /auth/v1, /rest/v1, /storage/v1 and /realtime/v1.
 
-`python -m sentinel_worker.local.gateway` reads GatewaySettings as a line of JSON from its standard input,
+`python -m sentinel_worker.local.gateway.app` reads GatewaySettings as a line of JSON from its standard input,
 answers with a line `{"port": …}` when it listens, and stops when its standard input ends: it cannot outlive
 whoever started it.
 """
@@ -23,13 +23,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from sentinel_worker.local.auth import Auth
-from sentinel_worker.local.gateway_doors import EXPOSED_HEADERS, KeyDoor
-from sentinel_worker.local.gateway_settings import GatewaySettings
+from sentinel_worker.local.auth.service import Auth
+from sentinel_worker.local.gateway.doors import EXPOSED_HEADERS, KeyDoor
+from sentinel_worker.local.gateway.settings import GatewaySettings
 from sentinel_worker.local.json_answer import json_answer
-from sentinel_worker.local.realtime import Realtime
-from sentinel_worker.local.rest import Rest
-from sentinel_worker.local.storage import Storage
+from sentinel_worker.local.realtime.service import Realtime
+from sentinel_worker.local.rest.service import Rest
+from sentinel_worker.local.storage.service import Storage
 
 _DRAIN_SECONDS = 5
 
@@ -99,6 +99,7 @@ async def serve(settings: GatewaySettings) -> None:
         access_log=False,
         server_header=False,
         ws="websockets-sansio",
+        ws_per_message_deflate=False,  # a compressed flood would slip under the limit for slow clients
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     server = _AnnouncingServer(config)

@@ -24,7 +24,7 @@ from typing import Final
 import psycopg
 from psycopg import pq
 
-from sentinel_worker.local.changes_pgoutput import Decoder, Row
+from sentinel_worker.local.realtime.pgoutput import Decoder, Row
 
 PUBLICATION: Final = "supabase_realtime_messages_publication"
 FIRST_POKE_SECONDS: Final = 0.01

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sentinel_worker.local.rest_request import RestRequest
-from sentinel_worker.local.rest_schema import Function, Schema
-from sentinel_worker.local.rest_sql import Bindings, Compiler, Source, quote
-from sentinel_worker.local.rest_statements import RESULT, Statement, outer, row_range
+from sentinel_worker.local.rest.compiler import Bindings, Compiler, Source, quote
+from sentinel_worker.local.rest.request import RestRequest
+from sentinel_worker.local.rest.schema import Function, Schema
+from sentinel_worker.local.rest.statements import RESULT, Statement, outer, row_range
 
 
 def call_statement(

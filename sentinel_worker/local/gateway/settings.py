@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sentinel_worker.local.keys import Keys
-from sentinel_worker.local.storage import DEFAULT_LIMIT_BYTES
+from sentinel_worker.local.storage.service import DEFAULT_LIMIT_BYTES
 
 
 @dataclass(frozen=True, slots=True)

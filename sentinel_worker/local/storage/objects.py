@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from sentinel_worker.local.database import fetch_all, fetch_one
 from sentinel_worker.local.json_answer import json_answer
-from sentinel_worker.local.storage_access import QUERIES, Access
-from sentinel_worker.local.storage_errors import invalid_request, no_object
+from sentinel_worker.local.storage.access import QUERIES, Access
+from sentinel_worker.local.storage.errors import invalid_request, no_object
 
 _SORTABLE = ("name", "updated_at", "created_at", "last_accessed_at")
 _LIST_LIMIT = 100

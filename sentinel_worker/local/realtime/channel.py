@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from sentinel_worker.local.changes import Changes, Subscription
-from sentinel_worker.local.changes_bindings import binding_id
 from sentinel_worker.local.database import Pool
 from sentinel_worker.local.keys import Keys
-from sentinel_worker.local.realtime_frames import Broadcast, Frame, dumps
-from sentinel_worker.local.realtime_tokens import OPAQUE_PREFIX, Claims, TokenRefused, verify
-from sentinel_worker.local.realtime_topics import Refused, Rights, Topics, rights_on
+from sentinel_worker.local.realtime.bindings import binding_id
+from sentinel_worker.local.realtime.changes import Changes, Subscription
+from sentinel_worker.local.realtime.frames import Broadcast, Frame, dumps
+from sentinel_worker.local.realtime.tokens import OPAQUE_PREFIX, Claims, TokenRefused, verify
+from sentinel_worker.local.realtime.topics import Refused, Rights, Topics, rights_on
 
 TOPIC_PREFIX: Final = "realtime:"
 LONGEST_CHECK_SECONDS: Final = 300.0

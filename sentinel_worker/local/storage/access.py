@@ -16,7 +16,7 @@ from starlette.requests import Request
 from sentinel_worker.local.database import Connection, Pool, fetch_one
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.queries import load_queries
-from sentinel_worker.local.storage_errors import (
+from sentinel_worker.local.storage.errors import (
     StorageError,
     denied,
     internal,
@@ -26,10 +26,10 @@ from sentinel_worker.local.storage_errors import (
     no_object,
     token_words,
 )
-from sentinel_worker.local.storage_files import Files
+from sentinel_worker.local.storage.files import Files
 from sentinel_worker.local.tokens import TokenRefused, bearer, verify
 
-QUERIES = load_queries("storage.sql")
+QUERIES = load_queries("storage/access.sql")
 _KEY = re.compile(r"[\w/!.*'() &$@=;:+,?-]*", re.ASCII)
 _KEY_BYTES = 1024
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sentinel_worker.local.rest_errors import RestError
-from sentinel_worker.local.rest_query import Embedded
-from sentinel_worker.local.rest_schema import ForeignKey, Schema
+from sentinel_worker.local.rest.errors import RestError
+from sentinel_worker.local.rest.query import Embedded
+from sentinel_worker.local.rest.schema import ForeignKey, Schema
 
 
 @dataclass(frozen=True, slots=True)

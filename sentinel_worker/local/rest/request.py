@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from sentinel_worker.local.rest_errors import RestError
-from sentinel_worker.local.rest_query import Query, parse_filter, parse_logic, parse_order, parse_select
+from sentinel_worker.local.rest.errors import RestError
+from sentinel_worker.local.rest.query import Query, parse_filter, parse_logic, parse_order, parse_select
 
 _KNOWN_PREFERENCES = {
     "return": ("representation", "minimal", "headers-only"),

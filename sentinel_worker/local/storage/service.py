@@ -15,13 +15,13 @@ from starlette.routing import BaseRoute, Route
 from sentinel_worker.local.database import DatabaseDown, PoolExhausted
 from sentinel_worker.local.json_answer import json_answer
 from sentinel_worker.local.keys import Keys
-from sentinel_worker.local.storage_access import Access
-from sentinel_worker.local.storage_buckets import Buckets
-from sentinel_worker.local.storage_download import Downloads
-from sentinel_worker.local.storage_errors import StorageError, from_database, internal
-from sentinel_worker.local.storage_files import Files
-from sentinel_worker.local.storage_objects import Objects
-from sentinel_worker.local.storage_upload import Uploads
+from sentinel_worker.local.storage.access import Access
+from sentinel_worker.local.storage.buckets import Buckets
+from sentinel_worker.local.storage.download import Downloads
+from sentinel_worker.local.storage.errors import StorageError, from_database, internal
+from sentinel_worker.local.storage.files import Files
+from sentinel_worker.local.storage.objects import Objects
+from sentinel_worker.local.storage.upload import Uploads
 
 DEFAULT_LIMIT_BYTES = 2 * 1024**3
 _log = logging.getLogger(__name__)

@@ -10,14 +10,14 @@ from typing import Any
 
 import psycopg
 
+from sentinel_worker.local.auth.passwords import hash_password, verify_password
 from sentinel_worker.local.database import Connection, Pool, fetch_all, fetch_one
 from sentinel_worker.local.keys import Keys
-from sentinel_worker.local.passwords import hash_password, verify_password
 from sentinel_worker.local.queries import load_queries
 
 # A refresh token may be used again for this long: two tabs refresh at the same time.
 REUSE_SECONDS = 10.0
-_QUERIES = load_queries("auth.sql")
+_QUERIES = load_queries("auth/sessions.sql")
 
 Row = dict[str, Any]
 

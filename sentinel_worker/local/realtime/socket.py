@@ -9,10 +9,10 @@ from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from sentinel_worker.local.realtime_channel import TOPIC_PREFIX, Channel, Services
-from sentinel_worker.local.realtime_frames import BadFrame, Broadcast, Frame, Serializer, dumps
-from sentinel_worker.local.realtime_tokens import OPAQUE_PREFIX, TokenRefused
-from sentinel_worker.local.realtime_topics import Refused
+from sentinel_worker.local.realtime.channel import TOPIC_PREFIX, Channel, Services
+from sentinel_worker.local.realtime.frames import BadFrame, Broadcast, Frame, Serializer, dumps
+from sentinel_worker.local.realtime.tokens import OPAQUE_PREFIX, TokenRefused
+from sentinel_worker.local.realtime.topics import Refused
 
 OK: Final = '{"status":"ok","response":{}}'
 UNMATCHED: Final = '{"status":"error","response":{"reason":"unmatched topic"}}'

@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from sentinel_worker.local.database import fetch_all, fetch_one
 from sentinel_worker.local.json_answer import json_answer
-from sentinel_worker.local.storage_access import QUERIES, Access
-from sentinel_worker.local.storage_errors import StorageError, duplicate, invalid_request, no_bucket, too_large
-from sentinel_worker.local.storage_objects import read_json
+from sentinel_worker.local.storage.access import QUERIES, Access
+from sentinel_worker.local.storage.errors import StorageError, duplicate, invalid_request, no_bucket, too_large
+from sentinel_worker.local.storage.objects import read_json
 
 _NAME = re.compile(r"[\w!.*'() &$@=;:+,?-]+", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?$", re.IGNORECASE)

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from sentinel_worker.local.auth_sessions import AuthError, Row, Sessions, user_body
+from sentinel_worker.local.auth.sessions import AuthError, Row, Sessions, user_body
 from sentinel_worker.local.database import DatabaseDown, PoolExhausted
 from sentinel_worker.local.json_answer import json_answer
 from sentinel_worker.local.keys import Keys

@@ -1,0 +1,1 @@
+"""Sign-up, sign-in, sessions and users, as clients of Supabase Auth expect them."""

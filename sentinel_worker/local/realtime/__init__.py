@@ -1,0 +1,1 @@
+"""Row changes and broadcasts over WebSockets, as Supabase Realtime serves them."""

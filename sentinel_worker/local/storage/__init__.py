@@ -1,0 +1,1 @@
+"""Buckets and objects, as Supabase Storage serves them."""
