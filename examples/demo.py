@@ -15,7 +15,6 @@ from typing import Any, cast
 
 from realtime import RealtimePostgresChangesListenEvent
 from realtime.types import PostgresChangesPayload
-from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -161,7 +160,7 @@ def progress(clips: Sequence[Watched]) -> Table:
 def verdicts(clips: Sequence[Watched]) -> Table:
     """What came of each clip."""
     headings = ("file", "verdict", "P(fake)", "windows", "seconds", "worker", "")
-    table = Table(*(Column(heading, no_wrap=True) for heading in headings), box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table(*(Column(heading, no_wrap=True) for heading in headings), box=None, padding=(0, 2, 0, 0))
     for clip in clips:
         probability = clip.row.get("fake_probability")
         table.add_row(

@@ -10,13 +10,28 @@ from rich.console import Console
 
 from sentinel_worker import __version__, logs, migrate
 from sentinel_worker import settings as settings_module
-from sentinel_worker.errors import CodedError, Fatal
+from sentinel_worker.errors import CodedError, Fatal, SentinelError
 
 EXIT_CONFIGURATION = 2
 EXIT_TEMPORARY = 75
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 errors = Console(stderr=True, highlight=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Answers media analysis requests kept in Supabase."""
 
 
 @app.command()
@@ -50,7 +65,7 @@ def migrate_command(
     """Apply the migrations that the database lacks. The Supabase CLI shares the same ledger."""
     try:
         applied = migrate.apply(db_url)
-    except CodedError as error:
+    except SentinelError as error:
         _fail(error)
     for migration in applied:
         typer.echo(f"applied {migration.version}_{migration.name}")
@@ -78,18 +93,12 @@ def dev(
         _fail(error)
 
 
-@app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(__version__)
-
-
 def main() -> None:
     """Entry point of the command `sentinel-worker`."""
     app()
 
 
-def _fail(error: CodedError) -> NoReturn:
-    for line in error.message.splitlines():
+def _fail(error: SentinelError) -> NoReturn:
+    for line in (error.message if isinstance(error, CodedError) else str(error)).splitlines():
         errors.print(f"[red]error[/red] {line}", markup=True, soft_wrap=True)
     raise typer.Exit(EXIT_CONFIGURATION if isinstance(error, Fatal) else EXIT_TEMPORARY)

@@ -26,7 +26,6 @@ REALTIME_LOST: Final = "realtime.lost"
 REALTIME_FAILED: Final = "realtime.failed"
 
 CLAIMED: Final = "request.claimed"
-STAGE: Final = "request.stage"
 ANSWERED: Final = "request.answered"
 RETRIED: Final = "request.retried"
 REFUSED: Final = "request.refused"

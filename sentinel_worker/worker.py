@@ -75,11 +75,16 @@ class Worker:
         self._sweep_at = 0.0
         self._idle_since: float | None = None
         self._running: dict[asyncio.Task[None], Lease] = {}
+        self._broken_by: Fatal | None = None
         self._draining = asyncio.Event()
         self._hurry = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until `drain` is called and the running requests have ended. Raises `Fatal` for a bad start."""
+        """Work until `drain` is called and the running requests have ended.
+
+        Raises `Fatal` for a bad start, and `Transient('worker_broken')` when a request met something that this
+        process cannot go on with; its requests were released then.
+        """
         try:
             await self._sweep()
         except Transient as error:
@@ -100,6 +105,8 @@ class Worker:
         finally:
             await self._leases.stop()
         log.info(logs.STOPPED)
+        if self._broken_by is not None:
+            raise Transient("worker_broken", self._broken_by.message) from self._broken_by
 
     def drain(self) -> None:
         """Claim no more. A second call releases what runs at once."""
@@ -236,6 +243,11 @@ class Worker:
                 return await self._pipeline.analyze(lease)
         except LeaseLost:
             raise
+        except Fatal as error:
+            log.error(logs.BROKEN, error_code=error.code, error=error.message)
+            self._broken_by = error
+            self.drain()
+            return finish_for(Released(), lease)
         except SentinelError as error:
             return finish_for(error, lease)
         except Exception:
