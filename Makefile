@@ -9,7 +9,7 @@ demo: $(VENV)/.installed ffmpeg  ## start everything, analyze six real clips, pr
 	@$(BIN)/python -m examples.demo
 
 test: $(VENV)/.installed ffmpeg  ## the whole test suite
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
 check: $(VENV)/.installed  ## format, linters, types, import floors
 	$(BIN)/ruff format --check .

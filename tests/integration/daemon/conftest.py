@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+import pytest_asyncio
 from psycopg.rows import dict_row
 from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
@@ -38,11 +39,27 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {path.name: path for path, _ in made}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
     """A local Supabase of this test alone: tests here stop and break it."""
     async with Stack(tmp_path / "supabase", port=0, durable=False) as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def steady_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A local Supabase that stays up, for tests that break nothing."""
+    async with Stack(tmp_path_factory.mktemp("steady") / "supabase", port=0, durable=False) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def steady_worker(steady_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator["Worker"]:
+    """One worker beside it, for all of these tests: it takes seconds to start."""
+    log = tmp_path_factory.mktemp("worker") / "worker.log"
+    async with WorkerProcess(worker_environment(steady_stack, QUICK), log=log) as process:
+        await process.ready()
+        yield Worker(process, log)
 
 
 @dataclass
@@ -68,7 +85,7 @@ class Worker:
 StartWorker = Callable[..., Awaitable[Worker]]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def start_worker(stack: Stack, tmp_path: Path) -> AsyncIterator[StartWorker]:
     """Start workers with quick leases; `via` puts a proxy between the worker and the gateway."""
     async with AsyncExitStack() as running:
@@ -90,7 +107,7 @@ async def start_worker(stack: Stack, tmp_path: Path) -> AsyncIterator[StartWorke
         yield start
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def proxy(stack: Stack) -> AsyncIterator[FaultProxy]:
     async with FaultProxy(stack.port).running() as running:
         yield running
@@ -125,7 +142,7 @@ class User:
         return await row_when(self.stack, request_id, lambda row: row["status"] in FINAL, limit_seconds)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def user(stack: Stack) -> AsyncIterator[User]:
     async with httpx.AsyncClient() as http:
         client = await acreate_client(stack.url, stack.publishable_key, AsyncClientOptions(httpx_client=http))
@@ -184,3 +201,17 @@ async def until(
             said = log.read_text()[-3000:] if log else ""
             pytest.fail(f"not within {limit_seconds} s: {what if isinstance(what, str) else what()}\n{said}")
         await asyncio.sleep(0.05)
+
+
+def owner(stack: Stack, request_id: str) -> str:
+    query = "select w.name from sentinel.leases l join sentinel.workers w on w.id = l.worker where l.request_id = %s"
+    return str(sql(stack, query, request_id)[0]["name"])
+
+
+def history(stack: Stack, request_id: str) -> list[tuple[int, str, str]]:
+    query = "select attempt, outcome, answer from sentinel.attempts where request_id = %s order by finished_at"
+    return [(row["attempt"], row["outcome"], row["answer"]) for row in sql(stack, query, request_id)]
+
+
+def current_results(stack: Stack, request_id: str) -> int:
+    return len(sql(stack, "select from analysis_results where request_id = %s and is_current", request_id))

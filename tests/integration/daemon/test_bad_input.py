@@ -4,8 +4,18 @@ import subprocess
 import uuid
 from pathlib import Path
 
+import pytest
+
 from sentinel_worker.local.stack import Stack
-from tests.integration.daemon.conftest import StartWorker, User, sql
+from tests.integration.daemon.conftest import User, Worker, sql
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.fixture
+def stack(steady_stack: Stack) -> Stack:
+    """These tests break nothing, so they share one."""
+    return steady_stack
 
 
 def audio_only(folder: Path) -> bytes:
@@ -15,9 +25,8 @@ def audio_only(folder: Path) -> bytes:
 
 
 async def test_media_that_is_none_fails_once_with_a_sentence(
-    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], tmp_path: Path
+    stack: Stack, steady_worker: Worker, user: User, clips: dict[str, Path], tmp_path: Path
 ) -> None:
-    worker = await start_worker()
     film = clips["carphone_pristine.mp4"].read_bytes()
     sources = {
         "media_empty": b"",
@@ -44,12 +53,11 @@ async def test_media_that_is_none_fails_once_with_a_sentence(
         assert (status, attempt) == ("failed", 1), found
         assert error_code in accepted.get(code, {code}), found
     assert (await user.answer(await user.ask(film)))["verdict"] == "real"
-    assert not [event for event in worker.events() if event["event"] == "request.crashed"]
+    assert not [event for event in steady_worker.events() if event["event"] == "request.crashed"]
 
 
-async def test_a_detector_that_nobody_serves(stack: Stack, start_worker: StartWorker, user: User) -> None:
+async def test_a_detector_that_nobody_serves(stack: Stack, steady_worker: Worker, user: User) -> None:
     sql(stack, "update sentinel.settings set value = '0' where name = 'lane_grace_seconds' returning name")
-    await start_worker()
     for columns in ({"detector": "no-such-detector"}, {"media_kind": "image"}):
         row = await user.answer(await user.insert(f"{user.id}/x.mp4", **columns))
         assert (row["status"], row["error_code"], row["attempt"]) == ("failed", "detector_unavailable", 0)

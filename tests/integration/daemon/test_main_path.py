@@ -7,14 +7,20 @@ import psycopg
 import pytest
 
 from sentinel_worker.local.stack import Stack
-from tests.integration.daemon.conftest import StartWorker, User, row_when, sql, until
-from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.conftest import User, Worker, sql
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.fixture
+def stack(steady_stack: Stack) -> Stack:
+    """These tests break nothing, so they share one."""
+    return steady_stack
 
 
 async def test_a_video_is_answered_with_evidence(
-    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path]
+    stack: Stack, steady_worker: Worker, user: User, clips: dict[str, Path]
 ) -> None:
-    worker = await start_worker()
     real = await user.ask(clips["carphone_pristine.mp4"])
     fake = await user.ask(clips["carphone_pristine-tampered.mp4"], media_kind="video", detector="demo")
     assert (await user.answer(real))["verdict"] == "real"
@@ -40,13 +46,13 @@ async def test_a_video_is_answered_with_evidence(
         signed = await user.client.storage.from_("derived").create_signed_url(path, 60)
         assert httpx.get(str(signed["signedURL"])).content.startswith(b"\xff\xd8")
 
-    about = [event for event in worker.events() if event.get("request_id") == fake]
+    about = [event for event in steady_worker.events() if event.get("request_id") == fake]
     assert [event["event"] for event in about] == ["request.claimed", "request.answered"]
     assert all(event["attempt"] == 1 and event["worker"] == result["worker"] for event in about)
 
 
 async def test_the_row_shows_stages_while_it_runs(
-    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], admin: psycopg.Connection
+    stack: Stack, steady_worker: Worker, user: User, clips: dict[str, Path], admin: psycopg.Connection
 ) -> None:
     admin.execute("create table seen (id bigint generated always as identity, stage text, progress smallint)")
     admin.execute(
@@ -54,7 +60,6 @@ async def test_the_row_shows_stages_while_it_runs(
         " 'begin insert into public.seen (stage, progress) values (new.stage, new.progress); return null; end'"
     )
     admin.execute("create trigger see after update of stage on analysis_requests for each row execute function see()")
-    await start_worker()
     await user.answer(await user.ask(clips["bikes.mp4"]))
     seen = [(row["stage"], row["progress"]) for row in sql(stack, "select * from seen order by id")]
     shown = [row for row in seen if row[0]]
@@ -62,63 +67,12 @@ async def test_the_row_shows_stages_while_it_runs(
     assert [percent for _, percent in shown] == sorted(percent for _, percent in shown)
 
 
-async def test_without_realtime_rows_are_found_by_the_sweep(
-    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path]
-) -> None:
-    await start_worker(SENTINEL_REALTIME="false")
-    row = await user.answer(await user.ask(clips["carphone_pristine.mp4"]))
-    assert row["verdict"] == "real"
-
-
 async def test_a_scheduled_request_waits_for_its_time(
-    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path]
+    stack: Stack, steady_worker: Worker, user: User, clips: dict[str, Path]
 ) -> None:
-    await start_worker()
     due = sql(stack, "select now() + interval '2 s' as at")[0]["at"]
     request_id = await user.ask(clips["carphone_pristine.mp4"], run_at=due.isoformat())
     assert sql(stack, "select status from analysis_requests where id = %s", request_id) == [{"status": "scheduled"}]
     row = await user.answer(request_id)
     assert row["status"] == "succeeded"
     assert row["started_at"] >= due
-
-
-async def test_a_cancelled_request_stops(
-    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy
-) -> None:
-    proxy.hold = "GET /storage/v1/object/authenticated/media/"
-    await start_worker(via=proxy)
-    request_id = await user.ask(clips["bikes.mp4"])
-    await proxy.held.wait()
-    await user.client.rpc("cancel_analysis", {"id": request_id}).execute()
-    row = await user.answer(request_id)
-    assert (row["status"], row["verdict"]) == ("cancelled", None)
-    proxy.release.set()
-
-
-async def test_sigterm_drains_and_refunds(
-    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy
-) -> None:
-    proxy.hold = "GET /storage/v1/object/authenticated/media/"
-    worker = await start_worker(via=proxy, SENTINEL_DRAIN_SECONDS="0.5")
-    request_id = await user.ask(clips["bikes.mp4"])
-    await proxy.held.wait()
-    assert await worker.process.stop() == 0
-    row = await row_when(stack, request_id, lambda row: row["status"] == "queued")
-    assert row["attempt"] == 0
-    history = sql(stack, "select outcome, answer from sentinel.attempts where request_id = %s", request_id)
-    assert history == [{"outcome": "released", "answer": "queued"}]
-    assert not sql(stack, "select from sentinel.leases")
-
-
-async def test_sigterm_lets_running_work_finish(
-    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy
-) -> None:
-    proxy.hold = "GET /storage/v1/object/authenticated/media/"
-    worker = await start_worker(via=proxy)
-    request_id = await user.ask(clips["carphone_pristine.mp4"])
-    await proxy.held.wait()
-    worker.process.signal()
-    await until(lambda: "worker.draining" in worker.said(), what="draining", log=worker.log)
-    proxy.release.set()
-    assert (await user.answer(request_id))["status"] == "succeeded"
-    assert await worker.process.wait() == 0

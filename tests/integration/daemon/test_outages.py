@@ -1,0 +1,49 @@
+"""The gateway and the database go away and come back."""
+
+from pathlib import Path
+
+import pytest
+
+from sentinel_worker.local.stack import Stack
+from tests.integration.daemon.conftest import StartWorker, User, current_results, history, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_the_gateway_and_the_database_come_back(
+    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path]
+) -> None:
+    worker = await start_worker()
+    asked = []
+    for stop, start in [
+        (stack.stop_gateway, stack.start_gateway),
+        (stack.stop_postgres, stack.start_postgres),
+    ]:
+        asked += [await user.ask(clips["carphone_pristine.mp4"]) for _ in range(3)]
+        await stop()
+        await until(
+            lambda: bool({"worker.call_failed", "lease.heartbeat_failed"} & worker.said()),
+            what="the worker notices", log=worker.log,
+        )  # fmt: skip
+        await start()
+        for request_id in asked:
+            row = await user.answer(request_id)
+            assert row["status"] == "succeeded", row
+            assert current_results(stack, request_id) == 1
+            assert [answer for _, _, answer in history(stack, request_id)].count("succeeded") == 1
+    assert await worker.process.stop() == 0
+
+
+async def test_a_worker_starts_without_supabase_and_waits_for_it(
+    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path]
+) -> None:
+    request_id = await user.ask(clips["carphone_pristine.mp4"])
+    await stack.stop_gateway()
+    worker = await start_worker(wait=False)
+    await until(
+        lambda: "worker.call_failed" in worker.said(),
+        what="it waits",
+        log=worker.log,
+    )
+    await stack.start_gateway()
+    assert (await user.answer(request_id))["status"] == "succeeded"
