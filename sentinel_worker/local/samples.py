@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -60,6 +61,7 @@ def _tamper(film: Path, result: Path, centre: str) -> None:
     encode = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-threads", "1", "-c:a", "copy"]
     source = ["-v", "error", "-nostdin", "-y", "-i", str(film), "-filter_complex", graph]
     streams = ["-map", "[v]", "-map", "0:a?", *encode, "-fflags", "+bitexact"]
-    unfinished = result.with_suffix(".part.mp4")
-    subprocess.run(["ffmpeg", *source, *streams, str(unfinished)], check=True, capture_output=True)
-    unfinished.replace(result)
+    with tempfile.TemporaryDirectory(dir=result.parent) as folder:
+        unfinished = Path(folder) / result.name
+        subprocess.run(["ffmpeg", *source, *streams, str(unfinished)], check=True, capture_output=True)
+        unfinished.replace(result)

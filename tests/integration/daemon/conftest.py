@@ -16,7 +16,6 @@ import pytest_asyncio
 from psycopg.rows import dict_row
 from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
-from sentinel_worker.local import samples
 from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from sentinel_worker.local.stack import Stack
 from tests.integration.daemon.proxy import FaultProxy
@@ -30,13 +29,6 @@ QUICK = {
     "SENTINEL_HTTP_TIMEOUT_SECONDS": "5",
 }
 FINAL = {"succeeded", "failed", "cancelled"}
-
-
-@pytest.fixture(scope="session")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The demo's six clips by file name."""
-    made = samples.make(tmp_path_factory.mktemp("clips"))
-    return {path.name: path for path, _ in made}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
