@@ -39,29 +39,17 @@ async def main() -> None:
         films = {"small": film(folder, 5), "large": film(folder, chosen.large_megabytes)}
         async with Stack(folder / "supabase", port=0) as stack:
             peaks = {label: await measure(stack, folder, path) for label, path in films.items()}
-    report(films, peaks)
+        report(films, peaks)
 
 
 def film(folder: Path, megabytes: int) -> Path:
     """Real footage looped at a bitrate that makes 1 GB last about four minutes."""
     result = folder / f"{megabytes}.mp4"
     source = samples.film_path("bikes.mp4")
-    command = ["ffmpeg", "-v", "error", "-nostdin", "-stream_loop", "-1", "-i", str(source), "-an"]
-    command += [
-        "-vf",
-        "scale=1280:720",
-        "-c:v",
-        "mpeg4",
-        "-b:v",
-        "32M",
-        "-minrate",
-        "32M",
-        "-bufsize",
-        "8M",
-        "-g",
-        "60",
-    ]
-    subprocess.run([*command, "-fs", str(megabytes * MEGABYTE), str(result)], check=True)
+    looped = ["-stream_loop", "-1", "-i", str(source), "-an", "-vf", "scale=1280:720,fps=25"]
+    encode = ["-c:v", "mpeg4", "-b:v", "32M", "-minrate", "32M", "-maxrate", "32M", "-bufsize", "8M", "-g", "60"]
+    size = ["-fs", str(megabytes * MEGABYTE)]
+    subprocess.run(["ffmpeg", "-v", "error", "-nostdin", *looped, *encode, *size, str(result)], check=True)
     return result
 
 
