@@ -82,6 +82,7 @@ async def main() -> int:
             console.print(f"[red]no answer in {LIMIT_SECONDS} s[/red]; the worker's log is {log}")
         finally:
             await client.realtime.close()
+    console.print()
     console.print(verdicts(clips))
     console.print(f"[yellow]{registry.DETECTORS['demo'].notice}[/yellow]")
     right = sum(clip.right for clip in clips)
@@ -160,7 +161,7 @@ def progress(clips: Sequence[Watched]) -> Table:
 def verdicts(clips: Sequence[Watched]) -> Table:
     """What came of each clip."""
     headings = ("file", "verdict", "P(fake)", "windows", "seconds", "worker", "")
-    table = Table(*(Column(heading, no_wrap=True) for heading in headings), box=None, padding=(0, 2, 0, 0))
+    table = Table(*(Column(heading, no_wrap=True) for heading in headings), box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for clip in clips:
         probability = clip.row.get("fake_probability")
         table.add_row(
