@@ -161,7 +161,9 @@ def progress(clips: Sequence[Watched]) -> Table:
 def verdicts(clips: Sequence[Watched]) -> Table:
     """What came of each clip."""
     headings = ("file", "verdict", "P(fake)", "windows", "seconds", "worker", "")
-    table = Table(*(Column(heading, no_wrap=True) for heading in headings), box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table = Table(
+        *(Column(heading, no_wrap=True) for heading in headings), box=None, padding=(0, 2, 0, 0), pad_edge=False
+    )
     for clip in clips:
         probability = clip.row.get("fake_probability")
         table.add_row(

@@ -23,18 +23,18 @@ async def test_a_frontend_gets_its_verdict(clips: dict[str, Path], tmp_path: Pat
             PROGRAMS / "npm", "ci", "--no-audit", "--no-fund", cwd=FOLDER, env=os.environ | environment
         )
         assert await install.wait() == 0
-    async with Stack(tmp_path / "stack", port=0, durable=False) as stack:
-        async with WorkerProcess(worker_environment(stack), log=tmp_path / "worker.log") as worker:
-            await worker.ready()
-            last = await watch_frontend(
-                environment
-                | {
-                    "SUPABASE_URL": stack.url,
-                    "SUPABASE_KEY": stack.publishable_key,
-                    "MEDIA_FILE": str(clips["bikes-tampered.mp4"]),
-                    "LIMIT_SECONDS": str(LIMIT_SECONDS),
-                }
-            )
+    async with (
+        Stack(tmp_path / "stack", port=0, durable=False) as stack,
+        WorkerProcess(worker_environment(stack), log=tmp_path / "worker.log") as worker,
+    ):
+        await worker.ready()
+        environment |= {
+            "SUPABASE_URL": stack.url,
+            "SUPABASE_KEY": stack.publishable_key,
+            "MEDIA_FILE": str(clips["bikes-tampered.mp4"]),
+            "LIMIT_SECONDS": str(LIMIT_SECONDS),
+        }
+        last = await watch_frontend(environment)
     assert last["event"] == "succeeded", last
     assert last["verdict"] == "fake"
     assert last["fake_probability"] > 0.5
