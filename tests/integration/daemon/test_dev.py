@@ -1,0 +1,78 @@
+"""`sentinel-worker dev`: what it prints, what it keeps, and that nothing outlives it."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.daemon.conftest import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+class Dev:
+    """A running `sentinel-worker dev`, and what it has printed."""
+
+    def __init__(self, process: asyncio.subprocess.Process, output: Path) -> None:
+        self.process = process
+        self.output = output
+
+    @classmethod
+    async def start(cls, folder: Path, *options: str) -> "Dev":
+        output = folder.with_suffix(".log")
+        command = [sys.executable, "-m", "sentinel_worker", "dev", "--port", "0", "--data", str(folder), *options]
+        with output.open("wb") as file:
+            process = await asyncio.create_subprocess_exec(*command, stdout=file, stderr=file, start_new_session=True)
+        dev = cls(process, output)
+        await until(lambda: "Ctrl-C stops it" in output.read_text(), what="it runs", log=output)
+        return dev
+
+    def said(self, name: str) -> str:
+        found = re.search(rf"^ *{name}  (\S+)$", self.output.read_text(), re.MULTILINE)
+        assert found, self.output.read_text()
+        return found[1]
+
+    def family(self) -> set[int]:
+        """Every process below it, across sessions."""
+        found, look_at = set[int](), [self.process.pid]
+        while look_at:
+            for thread in Path(f"/proc/{look_at.pop()}/task").glob("*/children"):
+                children = {int(child) for child in thread.read_text().split()} - found
+                found |= children
+                look_at += children
+        return found
+
+
+def alive(processes: set[int]) -> set[int]:
+    return {pid for pid in processes if Path(f"/proc/{pid}").exists()}
+
+
+async def test_ctrl_c_stops_every_child_and_the_data_stays(tmp_path: Path) -> None:
+    dev = await Dev.start(tmp_path / "data")
+    await until(lambda: '"worker.ready"' in dev.output.read_text(), what="the worker is ready", log=dev.output)
+    key = dev.said("publishable key")
+    async with httpx.AsyncClient() as http:
+        answer = await http.get(f"{dev.said('API URL')}/rest/v1/analysis_requests", headers={"apikey": key})
+    assert answer.status_code in {200, 401}
+    family = dev.family()
+    assert len(family) >= 5
+    os.killpg(dev.process.pid, signal.SIGINT)  # what a terminal's Ctrl-C does
+    assert await dev.process.wait() == 0
+    assert not alive(family)
+
+    again = await Dev.start(tmp_path / "data", "--no-worker")
+    assert again.said("publishable key") == key
+    family = again.family()
+    again.process.kill()
+    await again.process.wait()
+    await until(lambda: not alive(family), what="kill -9 takes the children along")
+
+    fresh = await Dev.start(tmp_path / "data", "--no-worker", "--fresh")
+    assert fresh.said("publishable key") != key
+    fresh.process.terminate()
+    assert await fresh.process.wait() == 0
