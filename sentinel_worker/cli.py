@@ -10,6 +10,7 @@ from rich.console import Console
 
 from sentinel_worker import __version__, logs, migrate
 from sentinel_worker import settings as settings_module
+from sentinel_worker.detectors import registry
 from sentinel_worker.errors import CodedError, Fatal, SentinelError
 
 EXIT_CONFIGURATION = 2
@@ -39,6 +40,7 @@ def run() -> None:
     """Claim and answer requests until SIGTERM. Settings come from the environment (docs/settings.md)."""
     try:
         settings = settings_module.load()
+        registry.find_detector(settings.detector, settings.detector_path)
     except Fatal as error:
         _fail(error)
     logs.configure(settings.log_level, settings.log_format)

@@ -63,6 +63,8 @@ def evaluate(
 ) -> list[Answer]:
     """Generate `pairs` clean and as many tampered clips of a split, and judge each."""
     context = get_context("spawn")
+    threads = torch.get_num_threads()
+    one_thread()  # more of them only wait for each other beside the generating processes
     with (
         tempfile.TemporaryDirectory() as name,
         ProcessPoolExecutor(processes, mp_context=context, initializer=one_thread) as pool,
@@ -72,6 +74,7 @@ def evaluate(
         for pair in pool.map(make, range(pairs)):
             answers.append(Answer("clean", judge_file(detector, pair.clean)))
             answers.append(Answer(pair.kind, judge_file(detector, pair.tampered)))
+    torch.set_num_threads(threads)
     return answers
 
 
