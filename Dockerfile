@@ -16,7 +16,7 @@ RUN apt-get update \
 COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH HF_HUB_OFFLINE=1
 USER sentinel
-# SENTINEL_DRAIN_SECONDS is 60: stop with `docker stop --time 75`.
+# SENTINEL_DRAIN_SECONDS is 60: stop with `docker stop --time 100`.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["sentinel-worker"]
 CMD ["run"]

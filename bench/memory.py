@@ -3,8 +3,9 @@
     python -m bench.memory [--large-megabytes 1024]
 
 The large file is the same footage again and again at a high bitrate, so every byte of it is a real frame.
-The figure is the proportional set size (PSS), sampled from the kernel while the request runs: pages that the
-zygote shares with its children are counted once. The page cache is not part of it.
+Run it as root: the worker hides its memory from other processes of its user. The figure is the proportional set size
+(PSS), sampled from the kernel while the request runs: pages that the zygote shares with its children are counted once.
+The page cache is not part of it.
 """
 
 import argparse
@@ -134,7 +135,7 @@ def children_of(process: int) -> list[int]:
 
 def pss_bytes(process: int) -> int:
     """Proportional set size; 0 when the process has just ended."""
-    with suppress(FileNotFoundError, ProcessLookupError):
+    with suppress(FileNotFoundError, ProcessLookupError):  # the worker hides its memory: this needs root
         for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024

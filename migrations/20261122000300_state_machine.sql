@@ -80,6 +80,14 @@ begin
     new.attempt := 0;
     new.crashes := 0;
     new.started_at := null;
+    -- A requeue of many rows must not fail because two of them, or a newer request, share a key.
+    if new.dedupe_key is not null and exists (
+      select from public.analysis_requests q
+       where q.user_id = new.user_id and q.dedupe_key = new.dedupe_key and q.id <> new.id
+         and q.status in ('queued', 'scheduled', 'running'))
+    then
+      new.dedupe_key := null;
+    end if;
   end if;
   return new;
 end $$;

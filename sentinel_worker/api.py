@@ -7,7 +7,7 @@ a client library can hide the status: supabase-py's `APIError` carries neither s
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -19,6 +19,8 @@ from sentinel_worker.settings import Settings
 
 REFUSED_RETRY_SECONDS = 30.0
 """A rejected key may be one that is being rotated; asking more often helps nobody."""
+RETRY_AFTER_CAP_SECONDS = 60.0
+"""A mistaken header must not put the worker to sleep for days."""
 
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 544})
 _REFUSED_STATUS = frozenset({401, 402, 403, 540})
@@ -70,14 +72,14 @@ def network_errors() -> Iterator[None]:
         yield
     except httpx.TimeoutException as error:
         raise Transient("supabase_timed_out", "Supabase did not answer in time.") from error
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise Transient("supabase_unreachable", f"Supabase could not be reached ({type(error).__name__}).") from error
 
 
 def refusal(status: int, body: bytes, headers: httpx.Headers) -> CodedError:
     """What a response with `status` >= 400 means; `body` may be PostgREST's JSON, a gateway's, or HTML."""
     code, text = _code_and_text(body)
-    retry_after = _retry_after_seconds(headers)
+    retry_after = retry_after_seconds(headers)
     shown = f"HTTP {status}{f', {code}' if code else ''}{f': {text}' if text else ''}"
     if _MISSING_CODE.fullmatch(code):
         return Transient(
@@ -98,6 +100,12 @@ def refusal(status: int, body: bytes, headers: httpx.Headers) -> CodedError:
     return Permanent("call_refused", f"Supabase refused a call of this worker ({shown}).")
 
 
+def retry_after_seconds(headers: httpx.Headers) -> float | None:
+    """The server's own wish in seconds, where it names one; never more than `RETRY_AFTER_CAP_SECONDS`."""
+    value = headers.get("retry-after", "").strip()
+    return min(float(value), RETRY_AFTER_CAP_SECONDS) if value.isascii() and value.isdigit() else None
+
+
 def at_start(error: Transient) -> CodedError:
     """The same error met by the first call: a wrong key or schema is then the operator's to mend."""
     if error.code in {"access_refused", "schema_missing"}:
@@ -107,13 +115,23 @@ def at_start(error: Transient) -> CodedError:
 
 async def _check(response: httpx.Response) -> None:
     if response.status_code >= httpx.codes.BAD_REQUEST:
-        body = await response.aread()
-        raise refusal(response.status_code, body, response.headers)
+        with suppress(httpx.RequestError):  # a body that cannot be read says no more than its status
+            await response.aread()
+        raise refusal(response.status_code, _body(response), response.headers)
 
 
 def _check_sync(response: httpx.Response) -> None:
     if response.status_code >= httpx.codes.BAD_REQUEST:
-        raise refusal(response.status_code, response.read(), response.headers)
+        with suppress(httpx.RequestError):
+            response.read()
+        raise refusal(response.status_code, _body(response), response.headers)
+
+
+def _body(response: httpx.Response) -> bytes:
+    try:
+        return response.content
+    except httpx.ResponseNotRead:
+        return b""
 
 
 def _headers(settings: Settings) -> dict[str, str]:
@@ -123,13 +141,8 @@ def _headers(settings: Settings) -> dict[str, str]:
 def _code_and_text(body: bytes) -> tuple[str, str]:
     try:
         parsed: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", ""
     if not isinstance(parsed, dict):
         return "", ""
     return str(parsed.get("code") or ""), str(parsed.get("message") or "")[:200]
-
-
-def _retry_after_seconds(headers: httpx.Headers) -> float | None:
-    value = headers.get("retry-after", "").strip()
-    return float(value) if value.isdigit() else None

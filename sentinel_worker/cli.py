@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn
 import structlog
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from sentinel_worker import __version__, logs, migrate
 from sentinel_worker import settings as settings_module
@@ -48,6 +49,8 @@ def run() -> None:
 
     try:
         asyncio.run(daemon.serve(settings))
+    except asyncio.CancelledError:
+        return  # a signal during the start
     except Fatal as error:
         structlog.get_logger().error(logs.BROKEN, error_code=error.code, error=error.message)
         raise typer.Exit(EXIT_CONFIGURATION) from None
@@ -102,5 +105,5 @@ def main() -> None:
 
 def _fail(error: SentinelError) -> NoReturn:
     for line in (error.message if isinstance(error, CodedError) else str(error)).splitlines():
-        errors.print(f"[red]error[/red] {line}", markup=True, soft_wrap=True)
+        errors.print(f"[red]error[/red] {escape(line)}", soft_wrap=True)
     raise typer.Exit(EXIT_CONFIGURATION if isinstance(error, Fatal) else EXIT_TEMPORARY)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import uuid
 from contextlib import AsyncExitStack
 
@@ -14,12 +15,14 @@ from sentinel_worker.detectors.video import VideoDetector
 from sentinel_worker.health import Health
 from sentinel_worker.inference import Scorer
 from sentinel_worker.lease import Leases
+from sentinel_worker.media import sandbox
 from sentinel_worker.media.zygote import Zygote
 from sentinel_worker.outcomes import Outcomes
 from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
 from sentinel_worker.settings import Settings
 from sentinel_worker.wakeup import Wakeup
+from sentinel_worker.workdir import work_directory
 from sentinel_worker.worker import Worker
 
 log = structlog.get_logger()
@@ -36,6 +39,8 @@ async def serve(settings: Settings) -> None:
         url=settings.supabase_url,
         detector=settings.detector,
     )
+    end_on_signals()
+    sandbox.hide_memory()
     async with AsyncExitStack() as stack:
         zygote, detector = Zygote(), find_detector(settings.detector, settings.detector_path)
         stack.push_async_callback(zygote.stop)
@@ -47,6 +52,7 @@ async def serve(settings: Settings) -> None:
         client, heartbeat_client = api.connect(settings), api.connect_sync(settings)
         stack.callback(api.close_sync, heartbeat_client)
         stack.push_async_callback(api.close, client)
+        work = stack.enter_context(work_directory(settings.work_dir))
         http = await stack.enter_async_context(api.storage_http(settings))
 
         claims, wake, health = Claims(client, worker_id), asyncio.Event(), Health()
@@ -62,13 +68,21 @@ async def serve(settings: Settings) -> None:
             ),
             outcomes=Outcomes(claims),
             progress=progress,
-            pipeline=Pipeline(settings, http, zygote, {settings.detector: scorer}, progress),
+            pipeline=Pipeline(settings, http, zygote, {settings.detector: scorer}, progress, work),
             wakeup=_wakeup(settings, wake) if settings.realtime else None,
             wake=wake,
             health=health,
         )
         worker.drain_on_signals()
         await worker.run()
+
+
+def end_on_signals() -> None:
+    """Until the worker takes the signals over to drain, they end the start: there is nothing to hand back yet."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 def _wakeup(settings: Settings, wake: asyncio.Event) -> Wakeup:

@@ -42,6 +42,7 @@ class Lease:
         self.stage: Stage = "fetching"
         self.stage_deadline: float | None = None
         self._ended_by: Ending | None = None
+        self._expiry: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
 
     def check(self) -> None:
@@ -50,6 +51,19 @@ class Lease:
             raise self._ended_by
         if boottime() >= self.expires_at:
             raise LeaseLost
+
+    def watch(self) -> None:
+        """End the work when the lease runs out, whatever the heartbeat's thread is waiting for."""
+        remaining = self.expires_at - boottime()
+        if remaining <= 0:
+            self.end(LeaseLost())
+        else:
+            self._expiry = asyncio.get_running_loop().call_later(remaining, self.watch)
+
+    def unwatch(self) -> None:
+        """Stop watching: the request has ended here."""
+        if self._expiry is not None:
+            self._expiry.cancel()
 
     def end(self, reason: Ending) -> None:
         """Stop the guarded work; `guard` raises `reason` there. Only from the event loop."""
@@ -110,9 +124,6 @@ class Leases:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
-    def __len__(self) -> int:
-        return len(self._held)
-
     @property
     def ids(self) -> list[UUID]:
         """The requests held now."""
@@ -124,10 +135,12 @@ class Leases:
         with self._changed:
             self._held[claim.id] = lease
             self._changed.notify()
+        lease.watch()
         return lease
 
     def remove(self, lease: Lease) -> None:
         """Let go: the request has ended here. A newer lease of the same request stays."""
+        lease.unwatch()
         with self._changed:
             if self._held.get(lease.claim.id) is lease:
                 del self._held[lease.claim.id]
@@ -157,7 +170,9 @@ class Leases:
                 failures += 1
                 due = boottime() + min(self._heartbeat_seconds, 0.5 * 2 ** min(failures, 10))
                 log.warning(logs.HEARTBEAT_FAILED, error_code=error.code, error=error.message, failures=failures)
-            self._end_expired()
+            except Exception:
+                # Without this thread every lease would run out, so it outlives its own faults.
+                log.exception(logs.HEARTBEAT_FAILED)
 
     def _wait_until(self, due: float) -> bool:
         """Sleep until `due`, and for as long as nothing is held; False when the worker stops."""
@@ -198,13 +213,6 @@ class Leases:
             return True
         log.error(logs.HEARTBEAT_WITHHELD, error="the event loop does not answer")
         return False
-
-    def _end_expired(self) -> None:
-        now = boottime()
-        with self._changed:
-            expired = [lease for lease in self._held.values() if now >= lease.expires_at]
-        for lease in expired:
-            self._end(lease, LeaseLost())
 
     def _end(self, lease: Lease, reason: Ending) -> None:
         assert self._loop is not None

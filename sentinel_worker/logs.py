@@ -48,6 +48,9 @@ HEARTBEAT_WITHHELD: Final = "lease.heartbeat_withheld"
 
 DETECTOR_LOADED: Final = "detector.loaded"
 
+# Local variables are left out of tracebacks: those of an HTTP client hold keys.
+_FRAMES = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
 
 def configure(level: Literal["debug", "info", "warning", "error"], log_format: Literal["json", "console"]) -> None:
     """Send structlog's and the libraries' logs to standard error; the libraries' only from warning up."""
@@ -58,9 +61,11 @@ def configure(level: Literal["debug", "info", "warning", "error"], log_format: L
         structlog.processors.StackInfoRenderer(),
     ]
     last: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [structlog.processors.ExceptionRenderer(_FRAMES), structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     numeric = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(

@@ -1,13 +1,15 @@
 """Outcomes on their way to the database: batched, and asked again until they are answered."""
 
 import asyncio
+from collections.abc import Sequence
+from uuid import UUID
 
 import structlog
 
 from sentinel_worker import logs
 from sentinel_worker.backoff import full_jitter_seconds
 from sentinel_worker.claims import Answer, Claims
-from sentinel_worker.errors import CodedError, Transient
+from sentinel_worker.errors import CodedError, Permanent, Transient
 from sentinel_worker.request import Claim, Finish
 
 BATCH = 16
@@ -57,7 +59,7 @@ class Outcomes:
     async def _write_batch(self) -> bool:
         """Write some of what waits; True when a row was locked by somebody and has to wait."""
         batch = [(claim, finish) for claim, (finish, _) in list(self._pending.items())[:BATCH]]
-        answers = await self._claims.finish(batch) if batch else {}
+        answers = await self._ask(batch) if batch else {}
         for claim, _ in batch:
             answer = answers.get(claim.id, BUSY)
             if answer.status != "busy" and claim in self._pending:
@@ -67,3 +69,16 @@ class Outcomes:
         if not self._pending:
             self._added.clear()
         return any(answer.status == "busy" for answer in answers.values())
+
+    async def _ask(self, batch: Sequence[tuple[Claim, Finish]]) -> dict[UUID, Answer]:
+        """The answers to a batch. One that is refused whole is asked one by one, so that none blocks the others."""
+        try:
+            return await self._claims.finish(batch)
+        except Permanent as error:
+            log.error(logs.CALL_FAILED, call="finish", error_code=error.code, error=error.message, batch=len(batch))
+            if len(batch) == 1:
+                return {batch[0][0].id: Answer("invalid")}
+        answers: dict[UUID, Answer] = {}
+        for entry in batch:
+            answers |= await self._ask([entry])
+        return answers

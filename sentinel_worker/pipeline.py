@@ -45,6 +45,7 @@ class Pipeline:
     zygote: Zygote
     scorers: Mapping[str, Scorer]
     progress: Progress
+    work_directory: Path
 
     def __post_init__(self) -> None:
         self._fetching = asyncio.Semaphore(self.settings.fetch_concurrency)
@@ -59,7 +60,7 @@ class Pipeline:
         """Answer one claim. Raises this package's errors; writes nothing but derived files of this fence."""
         claim, limits, timings = lease.claim, self.settings, Timings()
         scorer = self._scorer_for(claim)
-        async with private_directory(limits.work_dir) as directory:
+        async with private_directory(self.work_directory) as directory:
             async with self._fetching, self._stage(lease, "fetching", limits.fetch_deadline_seconds, timings):
                 fetched = await self._fetch(claim, directory)
             async with self._decoding, self.zygote.open(fetched.path, directory, self._limits) as child:
@@ -71,6 +72,8 @@ class Pipeline:
                 judgement = judge(windows, logits, facts.duration_seconds, scorer.spec.rule)
                 async with self._stage(lease, "deriving", limits.derive_deadline_seconds, timings):
                     derived = await self._derive(lease, child, facts, judgement)
+        lease.stage = "finishing"
+        self._report(claim, "finishing", 0.0)
         evidence = result.document(scorer, facts, fetched, judgement, derived, timings.seconds)
         return Finish("succeeded", stage="finishing", result=evidence)
 
@@ -85,6 +88,11 @@ class Pipeline:
                 params={"detector": key, "media_kind": claim.media_kind},
             )
         return self.scorers[key]
+
+    @property
+    def can_decode(self) -> bool:
+        """Whether the zygote is there to fork children."""
+        return self.zygote.running
 
     @property
     def lanes(self) -> list[str]:
@@ -157,9 +165,9 @@ class Pipeline:
 
 
 @asynccontextmanager
-async def private_directory(parent: Path | None) -> AsyncIterator[Path]:
+async def private_directory(parent: Path) -> AsyncIterator[Path]:
     """A folder for one request, removed at the end whatever happens; off the loop, for 1 GB takes its time."""
-    directory = tempfile.TemporaryDirectory(prefix="sentinel-request-", dir=parent)
+    directory = tempfile.TemporaryDirectory(prefix="request-", dir=parent)
     try:
         yield Path(directory.name)
     finally:

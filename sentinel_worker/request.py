@@ -1,8 +1,9 @@
 """The row that a worker holds, and what it says back about it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, Self
 from uuid import UUID
 
@@ -61,6 +62,11 @@ class Claim:
         )
 
     @property
+    def age_seconds(self) -> float:
+        """Since the insert, by this machine's clock."""
+        return (datetime.now(UTC) - self.created_at).total_seconds()
+
+    @property
     def key(self) -> dict[str, str]:
         """Identity and fence, as every write of a worker carries them."""
         return {"id": str(self.id), "fence": str(self.fence)}
@@ -80,7 +86,7 @@ class Finish:
     delay_seconds: float | None = None
 
     def as_json(self, claim: Claim) -> dict[str, Any]:
-        """The element of `sentinel_finish`'s `outcomes` for `claim`, without NUL characters, which jsonb refuses."""
+        """The element of `sentinel_finish`'s `outcomes` for `claim`, without what JSON or jsonb refuses."""
         entry = claim.key | {
             "outcome": self.outcome,
             "stage": self.stage,
@@ -91,16 +97,18 @@ class Finish:
             "error_detail": dict(self.error_detail),
             "delay_seconds": self.delay_seconds,
         }
-        return {name: _without_nul(value) for name, value in entry.items()}
+        return {name: _storable(value) for name, value in entry.items()}
 
 
-def _without_nul(value: Any) -> Any:
+def _storable(value: Any) -> Any:
     match value:
-        case str():
-            return value.replace("\0", "")
+        case str():  # jsonb holds no NUL, UTF-8 no lone surrogate
+            return value.replace("\0", "").encode(errors="replace").decode()
+        case float() if not math.isfinite(value):
+            return None
         case Mapping():
-            return {_without_nul(name): _without_nul(item) for name, item in value.items()}
+            return {_storable(name): _storable(item) for name, item in value.items()}
         case list() | tuple():
-            return [_without_nul(item) for item in value]
+            return [_storable(item) for item in value]
         case _:
             return value

@@ -32,12 +32,20 @@ from sentinel_worker.settings import Settings
 from sentinel_worker.wakeup import Wakeup
 
 RETRY_FIRST_SECONDS, RETRY_CAP_SECONDS = 0.5, 60.0
+DECODER_RETRY_SECONDS = 1.0
 MIN_SWEEP_SECONDS = 0.25
 MISSED_AFTER_SECONDS = 3.0
 """Realtime's own delay stays below this; a row older than it that no hint announced was missed."""
 REALTIME_START_SECONDS = 15.0
 """Realtime takes a moment to be ready; only later is its absence worth a warning."""
 REFUSED_RESULT = "The analysis was done, but the database refused its result."
+NOT_ITS_FAULT = frozenset(
+    {"access_refused", "bucket_missing", "disk_full", "storage_unavailable", "storage_unreachable"}
+)
+"""Errors that would meet every request alike: an outage must not use up attempts."""
+SNOOZE_SECONDS = 30.0
+SNOOZE_AGE_SECONDS = 24 * 3600.0
+"""Older requests are retried instead, which ends: nothing is snoozed for ever."""
 RELEASE_SECONDS = 10.0
 """How long the drain waits for released requests to be handed back."""
 
@@ -141,6 +149,9 @@ class Worker:
     async def _claim(self, group: asyncio.TaskGroup) -> int:
         """Fill the free slots; returns how many requests came."""
         free = self._settings.slots - len(self._running)
+        if not self._pipeline.can_decode:
+            self._sweep_at = min(self._sweep_at, monotonic() + DECODER_RETRY_SECONDS)
+            return 0
         if free == 0:
             return 0
         called_at = boottime()
@@ -193,8 +204,6 @@ class Worker:
 
     async def _wait_out(self, error: CodedError) -> None:
         """After a failed call: wait with backoff, but not longer than until the drain."""
-        if isinstance(error, Fatal):
-            raise error
         self._health.become("broken" if isinstance(error, Permanent) else "degraded", error.message)
         wished = error.retry_after_seconds if isinstance(error, Transient) else None
         self._failures += 1
@@ -205,7 +214,9 @@ class Worker:
             await asyncio.wait_for(self._draining.wait(), pause)
 
     def _show_condition(self) -> None:
-        if self._wakeup is None or self._wakeup.healthy:
+        if not self._pipeline.can_decode:
+            self._health.become("broken", "The decoder does not start; no request is claimed.")
+        elif self._wakeup is None or self._wakeup.healthy:
             self._health.become("ready")
         elif self._health.state != "starting" or monotonic() - self._started_at > REALTIME_START_SECONDS:
             self._health.become("degraded", "Realtime is down; requests are found by polling.")
@@ -246,8 +257,9 @@ class Worker:
         except Fatal as error:
             log.error(logs.BROKEN, error_code=error.code, error=error.message)
             self._broken_by = error
-            self.drain()
-            return finish_for(Released(), lease)
+            self._draining.set()
+            self._wake.set()
+            return finish_for(error, lease)
         except SentinelError as error:
             return finish_for(error, lease)
         except Exception:
@@ -298,7 +310,9 @@ def finish_for(error: SentinelError, lease: Lease) -> Finish:
             return Finish("cancelled", stage=lease.stage)
         case Released():
             return Finish("released", stage=lease.stage)
-        case Transient():
+        case Transient() if error.code in NOT_ITS_FAULT and lease.claim.age_seconds < SNOOZE_AGE_SECONDS:
+            return Finish("snoozed", stage=lease.stage, delay_seconds=error.retry_after_seconds or SNOOZE_SECONDS)
+        case Transient() | Fatal():
             outcome: Outcome = "retry"
         case CodedError():
             outcome = "failed"

@@ -177,7 +177,8 @@ class Child:
         await self._fill(memoryview(header), clock)
         answer = protocol.decode_header(header)
         if answer.get("answer") == "error":
-            raise protocol.read_error(answer) from _told(answer)
+            read = protocol.read_error if wanted == "confined" else protocol.read_error_of_media
+            raise read(answer) from _told(answer)
         if answer.get("answer") not in (wanted, last) or (payload_bytes and wanted != "clip"):
             raise ProtocolError(f"an answer {answer.get('answer')!r} instead of {wanted!r}")
         answer["payload_bytes"] = payload_bytes

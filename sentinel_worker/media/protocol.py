@@ -146,6 +146,14 @@ def read_error(message: Mapping[str, Any]) -> CodedError:
     return cls(code, shown, params=params if isinstance(params, dict) else None)
 
 
+def read_error_of_media(message: Mapping[str, Any]) -> CodedError:
+    """The same from a child that has seen media, and so may lie: it cannot declare the worker unusable."""
+    error = read_error(message)
+    if isinstance(error, Fatal):
+        return Transient("decoder_failed", "The decoder failed on this file for a reason of its own.")
+    return error
+
+
 def read_facts(message: Mapping[str, Any]) -> ProbedFacts:
     """The facts of a `facts` answer; each value has the type of its field and is finite."""
     values = message.get("facts")

@@ -20,7 +20,7 @@ NETWORK_LAYERS: Final = frozenset({"network_namespace", "seccomp"})
 
 _MAX_FILE_BYTES: Final = 64 * 1024**2
 _MAX_OPEN_FILES: Final = 64
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
 _CAPABILITY_VERSION_3: Final = 0x20080522
 
@@ -47,6 +47,11 @@ def apply(limits: MediaLimits, directory: Path, *, allow_network: bool = False) 
     if not allow_network and NETWORK_LAYERS.isdisjoint(layers):
         raise SandboxError("neither a network namespace nor a system call filter is permitted here")
     return layers
+
+
+def hide_memory() -> None:
+    """Close this process's memory and environment to others of its user, so that a child cannot read a key there."""
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def die_with_parent(parent: int) -> None:

@@ -70,6 +70,11 @@ class Zygote:
         """The process id of the running zygote."""
         return self._process.pid if self._process is not None else None
 
+    @property
+    def running(self) -> bool:
+        """Whether it can fork now; it is started again by itself when it died."""
+        return self._ready.is_set()
+
     async def start(self) -> None:
         """Start the zygote and wait until it can fork; raises `Fatal('decoder_unavailable')` if it cannot."""
         assert self._keeper is None, "started twice"

@@ -7,9 +7,8 @@ from typing import Any, Final
 
 import httpx
 
+from sentinel_worker.api import REFUSED_RETRY_SECONDS, retry_after_seconds
 from sentinel_worker.errors import CodedError, Permanent, Transient
-
-REFUSED_RETRY_SECONDS: Final = 30.0
 
 _SERVER_ERROR: Final = 500
 _LATER: Final = frozenset({408, 425, 429})
@@ -26,7 +25,7 @@ def refusal(status: int, body: bytes, headers: httpx.Headers) -> CodedError:
     true_status = status if status >= _SERVER_ERROR else _number(answer.get("statusCode")) or status
     code = answer.get("code")
     shown = f"HTTP {true_status}, {code}" if isinstance(code, str) else f"HTTP {true_status}"
-    retry_after = _retry_after(headers)
+    retry_after = retry_after_seconds(headers)
     if true_status == httpx.codes.NOT_FOUND and answer:
         return _missing(code)
     if true_status in _REFUSED:
@@ -69,8 +68,3 @@ def _parse(body: bytes) -> dict[str, Any]:
 def _number(value: object) -> int | None:
     text = str(value)
     return int(text) if text.isascii() and text.isdigit() and len(text) == len("404") else None
-
-
-def _retry_after(headers: httpx.Headers) -> float | None:
-    value = headers.get("retry-after", "").strip()
-    return float(value) if value.isascii() and value.isdigit() else None

@@ -8,7 +8,8 @@ METHODS = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ")
 
 
 class FaultProxy:
-    """Passes everything on, but for answers to requests whose first line contains `hold`, or that contain `lose`.
+    """Passes everything on, but for requests whose first line contains `hold_request`, answers to those whose
+    first line contains `hold`, and answers that contain `lose`.
 
     `held` is set when an answer waits; `release` lets it go. A lost answer was produced by the server and
     never reaches the client: its connection is cut. Each loss counts down from `losses`.
@@ -16,6 +17,7 @@ class FaultProxy:
 
     def __init__(self, target_port: int) -> None:
         self.hold: str | None = None
+        self.hold_request: str | None = None
         self.lose: bytes | None = None
         self.losses = 0
         self.held = asyncio.Event()
@@ -28,6 +30,11 @@ class FaultProxy:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def again(self) -> None:
+        """Hold once more."""
+        self.held.clear()
+        self.release.clear()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FaultProxy"]:
@@ -54,8 +61,11 @@ class FaultProxy:
         with suppress(asyncio.CancelledError):  # the end of the test, which asyncio would log
             await _Connection(self, reader, writer, upstream_reader, upstream_writer).run()
 
-    def wants_to_hold(self, request: str) -> bool:
-        return self.hold is not None and self.hold in request and not self.release.is_set()
+    async def pause(self, request: str, part: str | None) -> None:
+        """Hold here if the first line is one to hold, until `release`."""
+        if part is not None and part in request and not self.release.is_set():
+            self.held.set()
+            await self.release.wait()
 
     def wants_to_lose(self, answer: bytes) -> bool:
         if self.lose is None or self.lose not in answer or self.losses == 0:
@@ -94,6 +104,7 @@ class _Connection:
             while chunk := await self._reader.read(65536):
                 if chunk.startswith(METHODS):
                     self._request = chunk.split(b"\r\n", 1)[0].decode()
+                await self._proxy.pause(self._request, self._proxy.hold_request)
                 self._upstream_writer.write(chunk)
                 await self._upstream_writer.drain()
             self._upstream_writer.write_eof()
@@ -102,8 +113,6 @@ class _Connection:
         while chunk := await self._upstream_reader.read(65536):
             if self._proxy.wants_to_lose(chunk):
                 return
-            if self._proxy.wants_to_hold(self._request):
-                self._proxy.held.set()
-                await self._proxy.release.wait()
+            await self._proxy.pause(self._request, self._proxy.hold)
             self._writer.write(chunk)
             await self._writer.drain()

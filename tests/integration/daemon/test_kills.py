@@ -76,6 +76,28 @@ async def test_a_worker_that_was_stopped_past_its_lease_writes_nothing(
     assert current_results(stack, request_id) == 1
 
 
+async def test_a_finish_that_arrives_after_its_lease_changes_nothing(
+    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy
+) -> None:
+    proxy.hold_request = "POST /rest/v1/rpc/sentinel_finish"
+    frozen = await start_worker(via=proxy)
+    request_id = await user.ask(clips["carphone_pristine.mp4"])
+    await proxy.held.wait()
+    old_fence = sql(stack, "select fence from sentinel.leases")[0]["fence"]
+    os.kill(frozen.pid, signal.SIGSTOP)
+    await start_worker()
+    row = await user.answer(request_id)
+    proxy.release.set()
+    os.kill(frozen.pid, signal.SIGCONT)
+    await until(lambda: "request.lease_lost" in frozen.said(), what="the late finish is lost", log=frozen.log)
+    assert (row["status"], row["attempt"]) == ("succeeded", 2)
+    assert sql(stack, "select * from analysis_requests where id = %s", request_id) == [row]
+    assert history(stack, request_id) == [(1, "lease_expired", "scheduled"), (2, "succeeded", "succeeded")]
+    assert current_results(stack, request_id) == 1
+    derived = sql(stack, "select derived from analysis_results where is_current")[0]["derived"]
+    assert not [path for path in derived.values() if str(old_fence) in path]
+
+
 async def test_the_worker_and_its_children_end_with_its_parent(stack: Stack, start_worker: StartWorker) -> None:
     worker = await start_worker()
     zygotes = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()

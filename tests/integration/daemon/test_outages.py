@@ -6,26 +6,32 @@ import pytest
 
 from sentinel_worker.local.stack import Stack
 from tests.integration.daemon.conftest import StartWorker, User, current_results, history, until
+from tests.integration.daemon.proxy import FaultProxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_the_gateway_and_the_database_come_back(
-    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path]
+    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy
 ) -> None:
-    worker = await start_worker()
+    proxy.hold = "GET /storage/v1/object/authenticated/media/"
+    worker = await start_worker(via=proxy)
     asked = []
     for stop, start in [
         (stack.stop_gateway, stack.start_gateway),
         (stack.stop_postgres, stack.start_postgres),
     ]:
+        proxy.again()
         asked += [await user.ask(clips["carphone_pristine.mp4"]) for _ in range(3)]
+        await proxy.held.wait()
+        before = len(worker.events())
         await stop()
         await until(
-            lambda: bool({"worker.call_failed", "lease.heartbeat_failed"} & worker.said()),
+            lambda: "lease.heartbeat_failed" in {event["event"] for event in worker.events()[before:]},  # noqa: B023
             what="the worker notices", log=worker.log,
         )  # fmt: skip
         await start()
+        proxy.release.set()
         for request_id in asked:
             row = await user.answer(request_id)
             assert row["status"] == "succeeded", row

@@ -208,3 +208,22 @@ def test_deleting_a_user_takes_everything_along(queue: Queue) -> None:
     queue.sql("delete from auth.users where id = %s", queue.user)
     for table in ("public.analysis_requests", "public.analysis_results", "sentinel.leases", "sentinel.attempts"):
         assert queue.sql(f"select 1 from {table}") == []  # noqa: S608
+
+
+def test_requests_with_one_dedupe_key_are_requeued_together(queue: Queue) -> None:
+    for _ in range(2):
+        queue.finish(queue.start(dedupe_key="k"), "failed", error_code="bad_media")
+    waiting = queue.insert(dedupe_key="k")[0]
+    queue.sql("update public.analysis_requests set status = 'queued' where status = 'failed'")
+    rows = queue.sql("select id, status, dedupe_key from public.analysis_requests")
+    assert [row["status"] for row in rows] == ["queued"] * 3
+    assert [row["id"] for row in rows if row["dedupe_key"]] == [waiting]
+
+
+def test_two_failed_requests_of_one_dedupe_key_are_requeued_in_one_statement(queue: Queue) -> None:
+    for _ in range(2):
+        queue.finish(queue.start(dedupe_key="k"), "failed", error_code="bad_media")
+    queue.sql("update public.analysis_requests set status = 'queued' where status = 'failed'")
+    rows = queue.sql("select status, dedupe_key from public.analysis_requests")
+    assert [row["status"] for row in rows] == ["queued"] * 2
+    assert sum(row["dedupe_key"] is not None for row in rows) == 1

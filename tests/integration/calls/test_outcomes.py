@@ -1,0 +1,83 @@
+"""Outcomes over a real socket: one that the server refuses blocks no other."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sentinel_worker import api, settings
+from sentinel_worker.claims import Claims
+from sentinel_worker.outcomes import Outcomes
+from sentinel_worker.request import Claim, Finish
+
+POISON = "poison"
+
+
+def a_claim() -> Claim:
+    row: dict[str, Any] = {
+        "id": str(uuid.uuid4()), "fence": str(uuid.uuid4()), "user_id": str(uuid.uuid4()), "media_kind": "video",
+        "storage_path": "u/x.mp4", "source_url": None, "detector": None, "options": {}, "attempt": 1,
+        "max_attempts": 5, "crashes": 0, "cancel_requested": False, "created_at": datetime.now(UTC).isoformat(),
+        "lease_seconds": 60, "queued_seconds": 0, "reoffered": False,
+    }  # fmt: skip
+    return Claim.from_row(row)
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Refuse every call that holds the poison, as PostgREST refuses what jsonb cannot hold."""
+    while head := await reader.readuntil(b"\r\n\r\n"):
+        length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+        body = await reader.readexactly(length)
+        entries = json.loads(body)["args"]["outcomes"]
+        refused = POISON.encode() in body
+        rows = [{"id": entry["id"], "answer": "failed", "due_in_seconds": None} for entry in entries]
+        said = json.dumps({"code": "22P05", "message": "unsupported"} if refused else rows).encode()
+        status = b"400 Bad Request" if refused else b"200 OK"
+        headers = b"content-type: application/json\r\ncontent-length: " + str(len(said)).encode()
+        writer.write(b"HTTP/1.1 " + status + b"\r\n" + headers + b"\r\n\r\n" + said)
+
+
+@asynccontextmanager
+async def outcomes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Outcomes]:
+    served: list[asyncio.Task[Any]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(asyncio.current_task())  # type: ignore[arg-type]
+        with suppress(asyncio.IncompleteReadError):
+            await answer(reader, writer)
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    monkeypatch.setenv("SUPABASE_SECRET_KEY", "sb_secret_x")
+    client = api.connect(settings.load())
+    try:
+        running = Outcomes(Claims(client, uuid.uuid4()))
+        task = asyncio.create_task(running.run())
+        yield running
+        task.cancel()
+        await asyncio.wait([task])
+    finally:
+        await api.close(client)
+        server.close()
+        await asyncio.gather(*served)
+
+
+async def test_a_refused_outcome_blocks_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    finishes = [Finish("failed", error_code=code) for code in ("first", POISON, "last")]
+    async with outcomes(monkeypatch) as running:
+        answers = await asyncio.gather(*(running.write(a_claim(), finish) for finish in finishes))
+    assert [answer.status for answer in answers] == ["failed", "invalid", "failed"]
+
+
+def test_what_json_cannot_hold_is_taken_out() -> None:
+    finish = Finish("failed", error_message="a\0b\ud800", error_params={"x\0": float("nan"), "y": [float("inf"), 1.5]})
+    entry = finish.as_json(a_claim())
+    assert entry["error_message"] == "ab?"
+    assert entry["error_params"] == {"x": None, "y": [None, 1.5]}
