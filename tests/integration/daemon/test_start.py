@@ -21,7 +21,7 @@ async def test_wrong_settings_are_all_named_and_exit_2(stack: Stack, start_worke
     ("settings", "said"),
     [
         ({"SUPABASE_SECRET_KEY": "sb_secret_wrong"}, "access_refused"),
-        ({"SENTINEL_DETECTOR": "no-such", "SENTINEL_DETECTOR_PATH": ""}, "unknown_detector"),
+        ({"SENTINEL_DETECTOR": "no-such", "SENTINEL_DETECTOR_PATH": ""}, "no detector 'no-such'"),
         ({"SENTINEL_DETECTOR_PATH": "/"}, "checkpoint"),
     ],
 )
