@@ -9,6 +9,7 @@ from time import monotonic
 import structlog
 
 from sentinel_worker import logs
+from sentinel_worker.aftermath import finish_for
 from sentinel_worker.api import at_start
 from sentinel_worker.backoff import full_jitter_seconds
 from sentinel_worker.claims import Answer, Claims
@@ -27,7 +28,7 @@ from sentinel_worker.lease import Lease, Leases, boottime
 from sentinel_worker.outcomes import Outcomes
 from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
-from sentinel_worker.request import Claim, Finish, Outcome
+from sentinel_worker.request import Claim, Finish
 from sentinel_worker.settings import Settings
 from sentinel_worker.wakeup import Wakeup
 
@@ -39,13 +40,6 @@ MISSED_AFTER_SECONDS = 3.0
 REALTIME_START_SECONDS = 15.0
 """Realtime takes a moment to be ready; only later is its absence worth a warning."""
 REFUSED_RESULT = "The analysis was done, but the database refused its result."
-NOT_ITS_FAULT = frozenset(
-    {"access_refused", "bucket_missing", "disk_full", "storage_unavailable", "storage_unreachable"}
-)
-"""Errors that would meet every request alike: an outage must not use up attempts."""
-SNOOZE_SECONDS = 30.0
-SNOOZE_AGE_SECONDS = 24 * 3600.0
-"""Older requests are retried instead, which ends: nothing is snoozed for ever."""
 RELEASE_SECONDS = 10.0
 """How long the drain waits for released requests to be handed back."""
 
@@ -259,15 +253,14 @@ class Worker:
             self._broken_by = error
             self._draining.set()
             self._wake.set()
-            return finish_for(error, lease)
+            return finish_for(error, lease.claim, lease.stage)
         except SentinelError as error:
-            return finish_for(error, lease)
+            return finish_for(error, lease.claim, lease.stage)
         except Exception:
             # The boundary of one request: a bug here must not take the other requests down.
             log.exception(logs.CRASHED, stage=lease.stage)
-            return finish_for(
-                Transient("internal_error", "The analysis failed because of a fault in the worker."), lease
-            )
+            fault = Transient("internal_error", "The analysis failed because of a fault in the worker.")
+            return finish_for(fault, lease.claim, lease.stage)
 
     def _log_answer(self, finish: Finish, answer: Answer) -> None:
         event = logs.OUTCOMES.get(answer.status, logs.LEASE_LOST)
@@ -301,32 +294,3 @@ class Worker:
             await asyncio.wait(list(self._running), timeout=RELEASE_SECONDS)
         for task in self._running:
             task.cancel()
-
-
-def finish_for(error: SentinelError, lease: Lease) -> Finish:
-    """What `error` means for the request."""
-    match error:
-        case Cancelled():
-            return Finish("cancelled", stage=lease.stage)
-        case Released():
-            return Finish("released", stage=lease.stage)
-        case Transient() if error.code in NOT_ITS_FAULT and lease.claim.age_seconds < SNOOZE_AGE_SECONDS:
-            return Finish("snoozed", stage=lease.stage, delay_seconds=error.retry_after_seconds or SNOOZE_SECONDS)
-        case Transient() | Fatal():
-            outcome: Outcome = "retry"
-        case CodedError():
-            outcome = "failed"
-        case _:
-            raise error
-    return Finish(
-        outcome,
-        stage=lease.stage,
-        error_code=error.code,
-        error_message=error.message,
-        error_params=error.params,
-        error_detail={
-            "class": type(error).__name__.lower(),
-            "cause": repr(error.__cause__) if error.__cause__ else None,
-        },
-        delay_seconds=error.retry_after_seconds if isinstance(error, Transient) else None,
-    )

@@ -1,0 +1,43 @@
+"""What an error means for the request: the one place where that is decided."""
+
+from sentinel_worker.errors import Cancelled, CodedError, Fatal, Released, SentinelError, Transient
+from sentinel_worker.request import Claim, Finish, Outcome, Stage
+
+NOT_ITS_FAULT = frozenset(
+    {"access_refused", "bucket_missing", "disk_full", "storage_unavailable", "storage_unreachable"}
+)
+"""Errors that would meet every request alike: an outage must not use up attempts."""
+SNOOZE_SECONDS = 30.0
+SNOOZE_AGE_SECONDS = 24 * 3600.0
+"""Older requests are retried instead, which ends: nothing is snoozed for ever."""
+
+
+def finish_for(error: SentinelError, claim: Claim, stage: Stage) -> Finish:
+    """What `error` means for the request."""
+    delay_seconds = error.retry_after_seconds if isinstance(error, Transient) else None
+    match error:
+        case Cancelled():
+            return Finish("cancelled", stage=stage)
+        case Released():
+            return Finish("released", stage=stage)
+        case Transient() if error.code in NOT_ITS_FAULT and claim.age_seconds < SNOOZE_AGE_SECONDS:
+            outcome: Outcome = "snoozed"
+            delay_seconds = delay_seconds or SNOOZE_SECONDS
+        case Transient() | Fatal():
+            outcome = "retry"
+        case CodedError():
+            outcome = "failed"
+        case _:
+            raise error
+    return Finish(
+        outcome,
+        stage=stage,
+        error_code=error.code,
+        error_message=error.message,
+        error_params=error.params,
+        error_detail={
+            "class": type(error).__name__.lower(),
+            "cause": repr(error.__cause__) if error.__cause__ else None,
+        },
+        delay_seconds=delay_seconds,
+    )

@@ -1,0 +1,40 @@
+"""What each kind of error means for its request."""
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sentinel_worker.aftermath import SNOOZE_SECONDS, finish_for
+from sentinel_worker.errors import Cancelled, Fatal, LeaseLost, Permanent, Released, SentinelError, Transient
+from tests.unit.test_lease import a_claim
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "delay_seconds"),
+    [
+        (Permanent("media_empty", "The file is empty."), "failed", None),
+        (Transient("decoder_lost", "The decoder died."), "retry", None),
+        (Transient("decoder_lost", "The decoder died.", retry_after_seconds=7), "retry", 7),
+        (Transient("storage_unreachable", "Storage is away."), "snoozed", SNOOZE_SECONDS),
+        (Transient("access_refused", "No.", retry_after_seconds=60), "snoozed", 60),
+        (Fatal("gpu_failed", "The GPU failed."), "retry", None),
+        (Cancelled(), "cancelled", None),
+        (Released(), "released", None),
+    ],
+)
+def test_outcomes(error: SentinelError, outcome: str, delay_seconds: float | None) -> None:
+    finish = finish_for(error, a_claim(), "fetching")
+    assert (finish.outcome, finish.delay_seconds, finish.stage) == (outcome, delay_seconds, "fetching")
+    if isinstance(error, Permanent | Transient | Fatal):
+        assert (finish.error_code, finish.error_message) == (error.code, error.message)
+
+
+def test_nothing_is_snoozed_for_ever() -> None:
+    old = dataclasses.replace(a_claim(), created_at=datetime.now(UTC) - timedelta(days=2))
+    assert finish_for(Transient("storage_unreachable", "Storage is away."), old, "fetching").outcome == "retry"
+
+
+def test_a_lost_lease_has_no_outcome() -> None:
+    with pytest.raises(LeaseLost):
+        finish_for(LeaseLost(), a_claim(), "fetching")
