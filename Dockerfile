@@ -1,8 +1,8 @@
-# The daemon. CPU by default; for an NVIDIA GPU build with --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130
+# The daemon, with PyPI's CUDA build of torch; for a CPU build pass PyTorch's CPU index as --build-arg TORCH_INDEX=…
 FROM python:3.11-slim-bookworm AS build
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX=
 WORKDIR /src
-RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --index-url "$TORCH_INDEX" 'torch==2.13.*'
+RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} 'torch==2.13.*'
 COPY pyproject.toml README.md LICENSE ./
 COPY sentinel_worker ./sentinel_worker
 COPY migrations ./migrations
