@@ -66,12 +66,6 @@ class Wakeup:
         """Which hints are READY."""
         return {name: hint.ready for name, hint in self.hints.items()}
 
-    @property
-    def last_hint_at(self) -> float | None:
-        """When the last hint came, on the monotonic clock; None before the first."""
-        times = [hint.last_hint_at for hint in self.hints.values() if hint.last_hint_at is not None]
-        return max(times, default=None)
-
     def missed(self, queued_seconds: float) -> None:
         """A sweep found a row that had been queued for so long: a hint that was silent about it is dead.
 

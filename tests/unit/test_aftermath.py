@@ -7,7 +7,7 @@ import pytest
 
 from sentinel_worker.aftermath import SNOOZE_SECONDS, finish_for
 from sentinel_worker.errors import Cancelled, Fatal, LeaseLost, Permanent, Released, SentinelError, Transient
-from tests.unit.test_lease import a_claim
+from tests.claims import a_claim
 
 
 @pytest.mark.parametrize(

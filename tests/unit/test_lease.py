@@ -1,40 +1,16 @@
 """What ends guarded work, and how."""
 
 import asyncio
-import uuid
-from datetime import UTC, datetime
 
 import pytest
 
 from sentinel_worker.errors import Cancelled, LeaseLost, Released, Transient
 from sentinel_worker.lease import Lease, boottime
-from sentinel_worker.request import Claim
+from tests.claims import a_claim
 
 
-def a_claim(lease_seconds: float = 60) -> Claim:
-    return Claim(
-        id=uuid.uuid4(),
-        fence=uuid.uuid4(),
-        user_id=uuid.uuid4(),
-        media_kind="video",
-        storage_path="u/x.mp4",
-        source_url=None,
-        detector=None,
-        options={},
-        attempt=1,
-        max_attempts=5,
-        crashes=0,
-        cancel_requested=False,
-        created_at=datetime.now(UTC),
-        lease_seconds=lease_seconds,
-        queued_seconds=0,
-        reoffered=False,
-    )
-
-
-@pytest.mark.parametrize("reason", [LeaseLost(), Cancelled(), Released()])
-async def test_the_end_of_a_lease_stops_its_work(reason: LeaseLost | Cancelled | Released) -> None:
-    lease = Lease(a_claim(), boottime())
+async def guarded(lease: Lease) -> asyncio.Task[None]:
+    """Work that holds `lease` and waits for ever, once it has begun."""
     entered = asyncio.Event()
 
     async def work() -> None:
@@ -44,6 +20,13 @@ async def test_the_end_of_a_lease_stops_its_work(reason: LeaseLost | Cancelled |
 
     task = asyncio.create_task(work())
     await entered.wait()
+    return task
+
+
+@pytest.mark.parametrize("reason", [LeaseLost(), Cancelled(), Released()])
+async def test_the_end_of_a_lease_stops_its_work(reason: LeaseLost | Cancelled | Released) -> None:
+    lease = Lease(a_claim(), boottime())
+    task = await guarded(lease)
     lease.end(reason)
     with pytest.raises(type(reason)):
         await task
@@ -52,15 +35,7 @@ async def test_the_end_of_a_lease_stops_its_work(reason: LeaseLost | Cancelled |
 
 async def test_a_cancellation_from_elsewhere_stays_one() -> None:
     lease = Lease(a_claim(), boottime())
-    entered = asyncio.Event()
-
-    async def work() -> None:
-        with lease.guard():
-            entered.set()
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(work())
-    await entered.wait()
+    task = await guarded(lease)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -5,7 +5,6 @@ import json
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,19 +12,10 @@ import pytest
 from sentinel_worker import api, settings
 from sentinel_worker.claims import Claims
 from sentinel_worker.outcomes import Outcomes
-from sentinel_worker.request import Claim, Finish
+from sentinel_worker.request import Finish
+from tests.claims import a_claim
 
 POISON = "poison"
-
-
-def a_claim() -> Claim:
-    row: dict[str, Any] = {
-        "id": str(uuid.uuid4()), "fence": str(uuid.uuid4()), "user_id": str(uuid.uuid4()), "media_kind": "video",
-        "storage_path": "u/x.mp4", "source_url": None, "detector": None, "options": {}, "attempt": 1,
-        "max_attempts": 5, "crashes": 0, "cancel_requested": False, "created_at": datetime.now(UTC).isoformat(),
-        "lease_seconds": 60, "queued_seconds": 0, "reoffered": False,
-    }  # fmt: skip
-    return Claim.from_row(row)
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,27 @@
+"""A claim as `sentinel_claim` answers it, for tests that need no database."""
+
+import uuid
+from datetime import UTC, datetime
+
+from sentinel_worker.request import Claim
+
+
+def a_claim(lease_seconds: float = 60) -> Claim:
+    return Claim(
+        id=uuid.uuid4(),
+        fence=uuid.uuid4(),
+        user_id=uuid.uuid4(),
+        media_kind="video",
+        storage_path="u/x.mp4",
+        source_url=None,
+        detector=None,
+        options={},
+        attempt=1,
+        max_attempts=5,
+        crashes=0,
+        cancel_requested=False,
+        created_at=datetime.now(UTC),
+        lease_seconds=lease_seconds,
+        queued_seconds=0,
+        reoffered=False,
+    )
