@@ -34,7 +34,7 @@ class Queue:
     def sql(self, query: str, *params: Any) -> list[Row]:
         """Run one statement as the admin; rows where it has any."""
         cursor = self.connection.execute(query, params)
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.description is not None else []
 
     def insert(self, count: int = 1, **columns: Any) -> list[UUID]:
         """Insert requests of this user as an admin would; return their ids."""

@@ -1,0 +1,165 @@
+-- What one user may have open, ask for in an hour, store, and run again. The limits are rows of sentinel.settings;
+-- JSON null switches one off. They bind the role `authenticated` alone: a service key, an administrator, and a
+-- function of the project that inserts for its callers ask for whom and as often as they like.
+
+insert into sentinel.settings (name, value, note) values
+  ('max_open_requests', 'null', 'How many unfinished requests a user may have; null: any number.'),
+  ('max_requests_per_hour', 'null', 'How many requests a user may insert within an hour; null: any number.'),
+  ('max_stored_bytes', 'null', 'How many bytes a user may have in the bucket media; null: any number.'),
+  ('max_retries_per_hour', '20', 'How many requests a user may run again within an hour; null: any number.');
+
+create index analysis_requests_open on public.analysis_requests (user_id)
+  where status in ('queued', 'scheduled', 'running');
+
+create table sentinel.usage (
+  user_id uuid not null,
+  kind    text not null,
+  amount  integer not null,
+  at      timestamptz not null default now(),
+  constraint kind_is_known check (kind in ('request', 'retry'))
+);
+create index usage_user on sentinel.usage (user_id, kind, at);
+create index usage_at on sentinel.usage (at);
+comment on table sentinel.usage is
+  'What users asked for within the last hour, apart from the requests: deleting one gives no place back.';
+
+create function sentinel.used_in_an_hour(p_user uuid, p_kind text) returns bigint
+language sql stable set search_path = '' as $$
+  select coalesce(sum(u.amount), 0)::bigint from sentinel.usage u
+   where u.user_id = p_user and u.kind = p_kind and u.at > now() - interval '1 hour'
+$$;
+
+create function sentinel.open_requests(p_user uuid) returns bigint
+language sql stable set search_path = '' as $$
+  select count(*) from public.analysis_requests r
+   where r.user_id = p_user and r.status in ('queued', 'scheduled', 'running')
+$$;
+
+-- The comparisons are those of the index that Storage keeps for prefixes; '0' follows '/'.
+create function sentinel.stored_bytes(p_user uuid) returns bigint
+language sql stable set search_path = '' as $$
+  select coalesce(sum(case when o.metadata ->> 'size' ~ '^[0-9]{1,18}$' then (o.metadata ->> 'size')::bigint end), 0)::bigint
+    from storage.objects o
+   where o.bucket_id = 'media' and o.name ~>=~ (p_user || '/') and o.name ~<~ (p_user || '0')
+$$;
+
+create function sentinel.quota(name text) returns bigint
+language sql stable set search_path = '' as $$
+  select sentinel.to_number(s.value, 0, 9e15)::bigint from sentinel.settings s where s.name = quota.name
+$$;
+
+-- Refuse what is above a limit. The message is for the user's eyes; the detail is for a frontend that translates it.
+create function sentinel.refuse(quota text, allowed bigint, used bigint, sentence text, hint text) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  raise exception using errcode = 'PT429', message = sentence, hint = hint,
+    detail = jsonb_build_object('quota', quota, 'limit', allowed, 'used', used)::text;
+end $$;
+
+-- Count requests that this transaction has queued for a user, and refuse them where a limit is passed.
+create function sentinel.spend(p_user uuid, p_kind text, p_amount integer) returns void
+language plpgsql set search_path = '' set enable_seqscan = off as $$
+declare
+  v_open bigint := sentinel.quota('max_open_requests');
+  v_stored bigint := sentinel.quota('max_stored_bytes');
+  v_hourly bigint := sentinel.quota(
+    case p_kind when 'retry' then 'max_retries_per_hour' else 'max_requests_per_hour' end);
+  v_used bigint;
+begin
+  if v_open is not null or v_hourly is not null then
+    -- What another transaction of this user has queued must be counted: one after the other.
+    perform pg_advisory_xact_lock(hashtextextended('sentinel.quota ' || p_user, 0));
+  end if;
+  if v_open is not null then
+    v_used := sentinel.open_requests(p_user) - p_amount;
+    if v_used + p_amount > v_open then
+      perform sentinel.refuse('open_requests', v_open, v_used,
+        format('You have %s unfinished analyses; %s are allowed at a time.', v_used, v_open),
+        'Wait until one is finished, or cancel one.');
+    end if;
+  end if;
+  if v_hourly is not null then
+    v_used := sentinel.used_in_an_hour(p_user, p_kind);
+    if v_used + p_amount > v_hourly then
+      perform sentinel.refuse(case p_kind when 'retry' then 'retries_per_hour' else 'requests_per_hour' end,
+        v_hourly, v_used,
+        format(case p_kind when 'retry' then 'You have run %s analyses again within an hour; %s are allowed.'
+                           else 'You have asked for %s analyses within an hour; %s are allowed.' end, v_used, v_hourly),
+        'Try again later.');
+    end if;
+  end if;
+  if v_stored is not null then
+    v_used := sentinel.stored_bytes(p_user);
+    if v_used > v_stored then
+      perform sentinel.refuse('stored_bytes', v_stored, v_used,
+        format('Your files take %s; %s are allowed.', pg_size_pretty(v_used), pg_size_pretty(v_stored)),
+        'Delete files or analyses that you no longer need.');
+    end if;
+  end if;
+  insert into sentinel.usage (user_id, kind, amount) values (p_user, p_kind, p_amount);
+end $$;
+
+create function sentinel.spend_inserted() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform sentinel.spend(i.user_id, 'request', i.n::integer)
+     from (select inserted.user_id, count(*) as n from inserted group by 1) i;
+  return null;
+end $$;
+
+-- The condition is evaluated as the role that inserts, and cannot be forged by it.
+create trigger analysis_requests_spend after insert on public.analysis_requests
+  referencing new table as inserted
+  for each statement when (current_user = 'authenticated') execute function sentinel.spend_inserted();
+
+create or replace function public.retry_analysis(id uuid) returns text
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_user uuid := auth.uid();
+  v_status text;
+begin
+  select q.status into v_status from public.analysis_requests q
+   where q.id = retry_analysis.id and q.user_id = v_user for no key update;
+  if not found then
+    return 'not_found';
+  end if;
+  if v_status in ('failed', 'cancelled') then
+    update public.analysis_requests q set status = 'queued' where q.id = retry_analysis.id;
+    perform sentinel.spend(v_user, 'retry', 1);
+    return 'queued';
+  end if;
+  return v_status;
+end $$;
+
+create function public.analysis_quota() returns table (
+  open_requests bigint, max_open_requests bigint, requests_last_hour bigint, max_requests_per_hour bigint,
+  stored_bytes bigint, max_stored_bytes bigint, retries_last_hour bigint, max_retries_per_hour bigint)
+language sql stable security definer set search_path = '' as $$
+  select sentinel.open_requests(me.id), sentinel.quota('max_open_requests'),
+         sentinel.used_in_an_hour(me.id, 'request'), sentinel.quota('max_requests_per_hour'),
+         sentinel.stored_bytes(me.id), sentinel.quota('max_stored_bytes'),
+         sentinel.used_in_an_hour(me.id, 'retry'), sentinel.quota('max_retries_per_hour')
+    from (select auth.uid() as id) me
+$$;
+comment on function public.analysis_quota is 'What the caller has used of each quota, and the limits; null: no limit.';
+
+-- Storage asks before it takes a byte, so the size of the new file is not known: it is the one that passes the limit
+-- that is refused its successor.
+create function sentinel.may_store() returns boolean
+language sql stable security definer set search_path = '' as $$
+  select case when q.bytes is null then true else sentinel.stored_bytes(auth.uid()) < q.bytes end
+    from (select sentinel.quota('max_stored_bytes') as bytes) q
+$$;
+
+create policy "sentinel: quota of new media" on storage.objects as restrictive for insert to authenticated
+  with check (bucket_id <> 'media' or (select sentinel.may_store()));
+create policy "sentinel: quota of replaced media" on storage.objects as restrictive for update to authenticated
+  with check (bucket_id <> 'media' or (select sentinel.may_store()));
+
+revoke all on function
+  sentinel.used_in_an_hour(uuid, text), sentinel.open_requests(uuid), sentinel.stored_bytes(uuid),
+  sentinel.quota(text), sentinel.refuse(text, bigint, bigint, text, text), sentinel.spend(uuid, text, integer),
+  sentinel.spend_inserted(), sentinel.may_store(), public.analysis_quota()
+  from public, anon, authenticated, service_role;
+revoke all on sentinel.usage from public, anon, authenticated, service_role;
+grant execute on function sentinel.may_store(), public.analysis_quota() to authenticated;

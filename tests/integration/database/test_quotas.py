@@ -1,0 +1,156 @@
+"""What a user may have open, ask for, store and run again."""
+
+import json
+from collections.abc import Iterator
+from threading import Barrier, Thread
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from tests.integration.database.queue_client import Queue
+
+INSERT = "insert into public.analysis_requests (storage_path) select %s from generate_series(1, %s) returning id"
+PUT = "insert into storage.objects (bucket_id, name, metadata) values ('media', %s, %s)"
+
+
+@pytest.fixture
+def limited(queue: Queue) -> Iterator[Queue]:
+    """A queue whose settings are as before once the test is over."""
+    before = queue.sql("select name, value::text as value from sentinel.settings")
+    yield queue
+    for row in before:
+        queue.sql("update sentinel.settings set value = %s where name = %s", row["value"], row["name"])
+
+
+def limit(queue: Queue, name: str, value: int | None) -> None:
+    queue.sql("update sentinel.settings set value = %s where name = %s", json.dumps(value), name)
+
+
+def ask(queue: Queue, count: int = 1, user: UUID | None = None) -> list[UUID]:
+    user = user or queue.user
+    with queue.as_user(user) as connection:
+        return [row["id"] for row in connection.execute(INSERT, (f"{user}/a.mp4", count))]
+
+
+def store(queue: Queue, name: str, size: int) -> None:
+    with queue.as_user() as connection:
+        connection.execute(PUT, (f"{queue.user}/{name}", json.dumps({"size": size})))
+
+
+def refusal(queue: Queue, count: int = 1) -> psycopg.errors.Diagnostic:
+    with pytest.raises(psycopg.Error) as refused:
+        ask(queue, count)
+    assert refused.value.sqlstate == "PT429"
+    return refused.value.diag
+
+
+def retry(queue: Queue, request: UUID) -> str:
+    with queue.as_user() as connection:
+        row = connection.execute("select public.retry_analysis(%s) as answer", (request,)).fetchone()
+        assert row is not None
+        return str(row["answer"])
+
+
+def test_nothing_is_limited_at_first(queue: Queue) -> None:
+    assert len(ask(queue, 500)) == 500
+
+
+def test_open_requests(limited: Queue) -> None:
+    limit(limited, "max_open_requests", 3)
+    ask(limited, 2)
+    said = refusal(limited, 2)
+    assert said.message_primary == "You have 2 unfinished analyses; 3 are allowed at a time."
+    assert said.message_hint == "Wait until one is finished, or cancel one."
+    assert json.loads(said.message_detail or "") == {"quota": "open_requests", "limit": 3, "used": 2}
+    ask(limited)
+    refusal(limited)
+    limited.succeed(limited.claim()[0])
+    ask(limited)
+    assert len(ask(limited, 3, limited.another_worker().user)) == 3, "another user has a quota of their own"
+    assert len(limited.insert(count=10)) == 10, "an administrator is not limited"
+
+
+def test_requests_an_hour_are_counted_whatever_becomes_of_them(limited: Queue) -> None:
+    limit(limited, "max_requests_per_hour", 2)
+    for request in ask(limited, 2):
+        with limited.as_user() as user:
+            user.execute("select public.delete_analysis(%s)", (request,))
+    said = refusal(limited)
+    assert said.message_primary == "You have asked for 2 analyses within an hour; 2 are allowed."
+    limited.sql("update sentinel.usage set at = at - interval '61 minutes'")
+    ask(limited)
+    limited.maintain()
+    assert [row["amount"] for row in limited.sql("select amount from sentinel.usage")] == [1]
+
+
+def test_stored_bytes_hold_back_requests_and_uploads(limited: Queue) -> None:
+    limit(limited, "max_stored_bytes", 1000)
+    store(limited, "a.mp4", 900)
+    store(limited, "b.mp4", 900)
+    assert "Your files take 1800 bytes; 1000 bytes are allowed." in str(refusal(limited).message_primary)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+        store(limited, "c.mp4", 1)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), limited.as_user() as user:
+        user.execute("update storage.objects set version = 'v2'")
+    limit(limited, "max_stored_bytes", 4_000_000_000_000)
+    store(limited, "c.mp4", 1)
+    ask(limited)
+
+
+def test_retries(limited: Queue) -> None:
+    limit(limited, "max_retries_per_hour", 1)
+    first, second = ask(limited, 2)
+    limited.sql("update public.analysis_requests set status = 'cancelled'")
+    assert retry(limited, first) == "queued"
+    with pytest.raises(psycopg.Error, match="You have run 1 analyses again within an hour; 1 are allowed.") as refused:
+        retry(limited, second)
+    assert refused.value.sqlstate == "PT429"
+    assert limited.row(second)["status"] == "cancelled"
+    limit(limited, "max_retries_per_hour", 5)
+    limit(limited, "max_open_requests", 1)
+    with pytest.raises(psycopg.Error, match="1 unfinished"):
+        retry(limited, second)
+    limited.sql("update public.analysis_requests set status = 'queued'")
+    assert limited.row(second)["status"] == "queued", "an administrator requeues as often as they like"
+
+
+def test_a_user_sees_limits_and_use(limited: Queue) -> None:
+    limit(limited, "max_open_requests", 7)
+    ask(limited, 2)
+    store(limited, "a.mp4", 900)
+    with limited.as_user() as user:
+        assert user.execute("select * from public.analysis_quota()").fetchall() == [
+            {
+                "open_requests": 2,
+                "max_open_requests": 7,
+                "requests_last_hour": 2,
+                "max_requests_per_hour": None,
+                "stored_bytes": 900,
+                "max_stored_bytes": None,
+                "retries_last_hour": 0,
+                "max_retries_per_hour": 20,
+            }
+        ]
+
+
+def test_two_inserts_at_once_cannot_pass_the_limit_together(limited: Queue) -> None:
+    limit(limited, "max_open_requests", 10)
+    start = Barrier(8)
+    refused: list[str | None] = []
+
+    def insert() -> None:
+        start.wait()
+        for _ in range(5):
+            try:
+                ask(limited)
+            except psycopg.Error as error:
+                refused.append(error.sqlstate)
+
+    threads = [Thread(target=insert) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == ["PT429"] * 30
+    assert len(limited.sql("select id from public.analysis_requests")) == 10
