@@ -78,6 +78,11 @@ class Claims:
         row = (await self._call("sentinel_maintain", args))[0]
         return Sweep(*(row[name] for name in Sweep.__dataclass_fields__))
 
+    async def deletions(self, *, limit: int) -> list[tuple[str, str]]:
+        """Bucket and name of objects to remove; those that stay are named again later."""
+        rows = await self._call("sentinel_deletions", {"limit": limit})
+        return [(row["bucket_id"], row["name"]) for row in rows]
+
     async def _call(self, function: str, args: dict[str, Any]) -> list[dict[str, Any]]:
         with network_errors():
             answer = await self._client.rpc(function, {"args": {"worker": self._worker, **args}}).execute()

@@ -20,6 +20,7 @@ from sentinel_worker.media.zygote import Zygote
 from sentinel_worker.outcomes import Outcomes
 from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
+from sentinel_worker.removals import Removals
 from sentinel_worker.settings import Settings
 from sentinel_worker.wakeup import Wakeup
 from sentinel_worker.workdir import work_directory
@@ -69,6 +70,7 @@ async def serve(settings: Settings) -> None:
             outcomes=Outcomes(claims),
             progress=progress,
             pipeline=Pipeline(settings, http, zygote, {settings.detector: scorer}, progress, work),
+            removals=Removals(claims, http),
             wakeup=_wakeup(settings, wake) if settings.realtime else None,
             wake=wake,
             health=health,

@@ -46,6 +46,9 @@ OUTCOMES: Final[Mapping[str, str]] = {
 HEARTBEAT_FAILED: Final = "lease.heartbeat_failed"
 HEARTBEAT_WITHHELD: Final = "lease.heartbeat_withheld"
 
+REMOVED: Final = "storage.removed"
+REMOVAL_FAILED: Final = "storage.removal_failed"
+
 DETECTOR_LOADED: Final = "detector.loaded"
 
 # Local variables are left out of tracebacks: those of an HTTP client hold keys.

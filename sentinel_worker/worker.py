@@ -28,6 +28,7 @@ from sentinel_worker.lease import Lease, Leases, boottime
 from sentinel_worker.outcomes import Outcomes
 from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
+from sentinel_worker.removals import Removals
 from sentinel_worker.request import Claim, Finish
 from sentinel_worker.settings import Settings
 from sentinel_worker.wakeup import Wakeup
@@ -58,6 +59,7 @@ class Worker:
         outcomes: Outcomes,
         progress: Progress,
         pipeline: Pipeline,
+        removals: Removals,
         wakeup: Wakeup | None,
         wake: asyncio.Event,
         health: Health,
@@ -68,6 +70,7 @@ class Worker:
         self._outcomes = outcomes
         self._progress = progress
         self._pipeline = pipeline
+        self._removals = removals
         self._wakeup = wakeup
         self._wake = wake
         self._health = health
@@ -93,7 +96,7 @@ class Worker:
             met = at_start(error)
             if isinstance(met, Fatal):
                 raise met from error
-        background = [self._outcomes.run(), self._progress.run()]
+        background = [self._outcomes.run(), self._progress.run(), self._removals.run()]
         if self._wakeup is not None:
             background.append(self._wakeup.run())
         self._leases.start()
@@ -184,6 +187,7 @@ class Worker:
         if sweep.next_due_seconds is not None:
             pause = min(pause, max(MIN_SWEEP_SECONDS, sweep.next_due_seconds))
         self._sweep_at = monotonic() + pause
+        self._removals.nudge()
 
     def _judge_wakeup(self, claims: list[Claim]) -> None:
         """A row that lay queued while this worker was idle and listening was never announced."""

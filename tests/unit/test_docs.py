@@ -12,7 +12,7 @@ from sentinel_worker.request import STAGES
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 CODES = re.compile(r'(?:Permanent|Transient|Fatal)\(\s*"([a-z0-9_]+)"')
-SQL_CODES = re.compile(r"(?:error_code = |error_code, |else )'([a-z]+_[a-z_]+)'")
+SQL_CODES = re.compile(r"(?:error_code = |error_code, |then null else )'([a-z]+_[a-z_]+)'")
 
 
 def text(*names: str) -> str:
@@ -76,10 +76,21 @@ def test_every_state_stage_and_function_is_documented() -> None:
     functions = {
         name
         for path in (ROOT / "migrations").glob("*.sql")
-        for name in re.findall(r"create function public\.(sentinel_\w+|\w+_analysis)", path.read_text(encoding="utf-8"))
+        for name in re.findall(
+            r"create function public\.(sentinel_\w+|\w+_analysis|analysis_\w+)", path.read_text(encoding="utf-8")
+        )
     }
-    assert len(functions) >= 7
+    assert len(functions) >= 10
     assert not [name for name in functions if name not in text("database.md")]
+
+
+def test_every_setting_of_the_queue_and_every_quota_is_documented() -> None:
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "migrations").glob("*.sql"))
+    names = re.findall(r"^  \('([a-z_]+)', '(?:null|\d+)', '", sources, re.MULTILINE)
+    assert len(names) >= 7
+    assert not missing(names, text("settings.md"))
+    quotas = {name.removeprefix("max_") for name in names if name.startswith("max_") and name != "max_crashes"}
+    assert not missing(quotas, text("frontend.md"))
 
 
 @pytest.mark.parametrize(

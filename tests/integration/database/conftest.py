@@ -1,9 +1,11 @@
-"""One server a session; databases are copies of a migrated template, emptied before each test."""
+"""Servers of all versions; on one of them databases that are copies of a migrated template, emptied before each test.
+
+`--postgres 15` (or 17) runs the folder's tests on that version instead of on 18.
+"""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import count
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,30 +14,60 @@ from psycopg import sql
 from sentinel_worker import migrate
 from sentinel_worker.local.postgres import Postgres
 from tests.integration.database.queue_client import Queue
+from tests.integration.database.servers import VERSIONS, NotHereError, Servers
 
-SYSTEM_BIN_DIR = Path("/usr/lib/postgresql/15/bin")
 EMPTY = """
-truncate auth.users, public.analysis_requests, sentinel.workers, sentinel.unserved_lanes, storage.objects,
+truncate auth.users, public.analysis_requests, sentinel.workers, sentinel.unserved_lanes, sentinel.usage,
+         sentinel.deletions, storage.objects,
          realtime.messages cascade
 """
 _numbers = count(1)
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """The embedded PostgreSQL with a database `migrated` to copy."""
-    with Postgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
-        server.create_database("migrated")
-        migrate.apply(server.dsn("postgres", "migrated"))
-        yield server
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Choose the server's version."""
+    parser.addoption("--postgres", choices=VERSIONS, default=VERSIONS[0], help="PostgreSQL version of the queue tests")
+
+
+@contextmanager
+def skipping_what_is_not_here() -> Iterator[None]:
+    """Skip a test that needs what this machine cannot have, and say what."""
+    try:
+        yield
+    except NotHereError as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")
-def system_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """The oldest PostgreSQL that is supported, where the system has it."""
-    if not (SYSTEM_BIN_DIR / "postgres").exists():
-        pytest.skip(f"no PostgreSQL 15 in {SYSTEM_BIN_DIR}")
-    with Postgres(tmp_path_factory.mktemp("system"), bin_dir=SYSTEM_BIN_DIR, durable=False) as server:
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """A server of each version, started when asked for."""
+    servers = Servers(tmp_path_factory.mktemp("postgres"))
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture(scope="session")
+def server(servers: Servers, pytestconfig: pytest.Config) -> Postgres:
+    """The chosen PostgreSQL with a database `migrated` to copy."""
+    # The option is unknown where pytest was not given this folder: conftest.py was then read too late.
+    with skipping_what_is_not_here():
+        server = servers[pytestconfig.getoption("--postgres", default=VERSIONS[0])]
+    server.create_database("migrated")
+    migrate.apply(server.dsn("postgres", "migrated"))
+    return server
+
+
+@pytest.fixture(params=VERSIONS)
+def any_server(servers: Servers, request: pytest.FixtureRequest) -> Postgres:
+    """Each supported PostgreSQL in turn."""
+    with skipping_what_is_not_here():
+        return servers[request.param]
+
+
+@pytest.fixture(params=VERSIONS)
+def own_server(servers: Servers, request: pytest.FixtureRequest) -> Iterator[Postgres]:
+    """Each supported PostgreSQL in turn, fresh, for a test that changes roles."""
+    with skipping_what_is_not_here(), servers.another(request.param) as server:
         yield server
 
 

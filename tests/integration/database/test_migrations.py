@@ -1,4 +1,4 @@
-"""From nothing to the whole schema, by each of the ways that are promised, on the oldest and the newest server."""
+"""From nothing to the whole schema, by each of the ways that are promised, on every supported server."""
 
 import subprocess
 from itertools import count
@@ -8,19 +8,13 @@ from threading import Thread
 import psycopg
 import pytest
 
-from sentinel_worker import migrate
+from sentinel_worker import migrate, statements
 from sentinel_worker.local.postgres import Postgres
 from tests.integration.database.queue_client import Queue
+from tests.integration.database.servers import psql
 
 ROOT = Path(__file__).parents[3]
 _numbers = count(1)
-
-
-@pytest.fixture(params=["server", "system_server"])
-def any_server(request: pytest.FixtureRequest) -> Postgres:
-    """The embedded PostgreSQL 18, then the system's 15."""
-    server: Postgres = request.getfixturevalue(request.param)
-    return server
 
 
 def empty_database(server: Postgres) -> str:
@@ -40,9 +34,9 @@ def test_every_file_applies_from_scratch_and_a_repeat_does_nothing(any_server: P
         rights = connection.execute("select rolsuper, rolbypassrls from pg_roles where rolname = current_user")
         assert rights.fetchone() == (False, True)
         ledger = connection.execute("select version, name, statements from supabase_migrations.schema_migrations")
-        for version, name, statements in ledger:
+        for version, name, recorded in ledger:
             assert any((migration.version, migration.name) == (version, name) for migration in waiting)
-            assert statements
+            assert recorded
 
 
 def test_the_queue_works_on_the_server(any_server: Postgres) -> None:
@@ -63,7 +57,7 @@ def test_the_queue_works_on_the_server(any_server: Postgres) -> None:
 def test_psql_applies_each_file(any_server: Postgres) -> None:
     dsn = empty_database(any_server)
     for path in sorted((ROOT / "migrations").glob("*.sql")):
-        command = [str(any_server.bin_dir / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(path), dsn]
+        command = [str(psql()), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(path), dsn]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{path.name}: {done.stderr}"
     with pytest.raises(migrate.MigrationError, match=r"_schema\.sql, line \d+: .*already exists \(SQLSTATE 42P06\)"):
@@ -79,30 +73,6 @@ def test_two_at_once_apply_each_file_once(server: Postgres) -> None:
     for thread in threads:
         thread.join()
     assert sorted(one.version for one in applied) == [migration.version for migration in migrate.available()]
-
-
-def test_they_install_without_realtime_and_without_the_right_to_give_anon_away(server: Postgres) -> None:
-    dsn = empty_database(server)
-    superuser_dsn = dsn.replace("//postgres:", "//supabase_admin:")
-    with psycopg.connect(superuser_dsn, autocommit=True) as platform:
-        platform.execute("drop schema realtime cascade")
-        platform.execute("drop publication supabase_realtime")
-        platform.execute("revoke anon from sentinel_worker")
-        platform.execute("revoke admin option for anon from postgres cascade")
-        assert len(migrate.apply(dsn)) == len(migrate.available())
-        platform.execute("grant anon to postgres with admin option")
-        platform.execute("grant anon to sentinel_worker")
-
-
-def test_beside_the_frontends_own_tables(server: Postgres) -> None:
-    dsn = empty_database(server)
-    with psycopg.connect(dsn, autocommit=True) as neighbour:
-        for table in ("agents", "incidents", "detections", "media_files", "review_queue"):
-            neighbour.execute(f"create table public.{table} (id uuid primary key)")
-        neighbour.execute("create schema supabase_migrations")
-        neighbour.execute("create table supabase_migrations.schema_migrations (version text primary key)")
-        neighbour.execute("insert into supabase_migrations.schema_migrations values ('20250101000000')")
-    assert len(migrate.apply(dsn)) == len(migrate.available())
 
 
 def test_an_error_names_file_line_and_code_and_leaves_nothing_behind(server: Postgres, tmp_path: Path) -> None:
@@ -140,6 +110,12 @@ def test_a_folder_of_something_else_and_a_database_that_is_away_are_named(tmp_pa
     assert "secret" not in str(refusal.value)
 
 
+def test_an_error_while_a_statement_runs_names_its_first_line(server: Postgres, tmp_path: Path) -> None:
+    (tmp_path / "20260101000000_bad.sql").write_text("select 1;\n-- why\n\nselect 1 /\n  0;\n")
+    with pytest.raises(migrate.MigrationError, match=r"bad\.sql, line 4: division by zero \(SQLSTATE 22012\)"):
+        migrate.apply(empty_database(server), migrations_dir=tmp_path)
+
+
 def test_statements_are_split_outside_quotes_only() -> None:
     text = """
 -- one; comment
@@ -149,8 +125,10 @@ select e'\\';' ;
 ;
 create function f() returns int language sql as $body$ select 1; $body$
 """
-    assert [(part.line, part.text.split("(")[0][:14]) for part in migrate.statements(text)] == [
+    parts = list(statements.split(text))
+    assert [(part.line_of(None), part.text[part.code :].split("(")[0][:14]) for part in parts] == [
         (3, "select ';', \";"),
         (4, "select e'\\';'"),
         (7, "create functio"),
     ]
+    assert [(part.line, part.text[:14]) for part in parts[:2]] == [(2, "-- one; commen"), (3, "/* ; */\nselect")]

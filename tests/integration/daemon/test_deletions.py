@@ -1,0 +1,75 @@
+"""A deleted analysis leaves no file in Storage, and a worker's own role can see to that."""
+
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sentinel_worker.local.stack import Stack
+from tests.integration.daemon.conftest import StartWorker, User, sql, until
+from tests.integration.daemon.proxy import FaultProxy
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+DOWNLOAD = "GET /storage/v1/object/authenticated/media/"
+REMOVED = b'"last_accessed_at":'
+
+
+def stored(stack: Stack, name: str) -> int:
+    """How many objects lie at or below `name`."""
+    return len(sql(stack, "select from storage.objects where starts_with(name, %s)", name))
+
+
+def token_of_a_worker(stack: Stack) -> str:
+    return stack.keys.sign({"role": "sentinel_worker", "aud": "authenticated", "exp": int(time.time()) + 3600})
+
+
+async def test_files_go_with_their_analysis(
+    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path]
+) -> None:
+    worker = await start_worker(
+        SUPABASE_SECRET_KEY="", SUPABASE_PUBLISHABLE_KEY=stack.publishable_key,
+        SENTINEL_WORKER_JWT=token_of_a_worker(stack),
+    )  # fmt: skip
+    kept, gone = [await user.ask(clips["bikes.mp4"]) for _ in range(2)]
+    for request in (kept, gone):
+        assert (await user.answer(request))["status"] == "succeeded"
+    film = sql(stack, "select storage_path from analysis_requests where id = %s", gone)[0]["storage_path"]
+    assert stored(stack, f"{user.id}/{gone}/") == 2
+    answer = await user.client.rpc("delete_analysis", {"id": gone}).execute()
+    assert answer.data == "deleted"
+    await until(lambda: not stored(stack, film) and not stored(stack, f"{user.id}/{gone}/"), what="its files are gone")
+    assert stored(stack, f"{user.id}/{kept}/") == 2
+    assert "storage.removed" in worker.said()
+    assert "storage.removal_failed" not in worker.said()
+
+
+async def test_a_removal_whose_answer_was_lost_is_done_again(
+    stack: Stack, start_worker: StartWorker, user: User, admin: psycopg.Connection, proxy: FaultProxy
+) -> None:
+    worker = await start_worker(via=proxy, SENTINEL_REALTIME="false")
+    path = await user.upload(b"no film", "x.mp4")
+    request = await user.insert(path)
+    assert (await user.answer(request))["status"] == "failed"
+    proxy.lose, proxy.losses = REMOVED, 1
+    await user.client.rpc("delete_analysis", {"id": request}).execute()
+    await until(lambda: "storage.removal_failed" in worker.said(), what="the removal was answered into the void")
+    admin.execute("update sentinel.deletions set due_at = now(), keep_until = now()")
+    await until(lambda: not sql(stack, "select from sentinel.deletions"), what="the outbox is empty")
+    assert stored(stack, path) == 0
+
+
+async def test_a_running_analysis_is_deleted_under_its_worker(
+    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy
+) -> None:
+    worker = await start_worker(via=proxy)
+    proxy.hold = DOWNLOAD
+    request = await user.ask(clips["bikes.mp4"])
+    await proxy.held.wait()
+    await user.client.rpc("delete_analysis", {"id": request}).execute()
+    await until(lambda: "request.lease_lost" in worker.said(), what="the worker heard of it")
+    proxy.release.set()
+    other = await user.ask(clips["bikes.mp4"])
+    assert (await user.answer(other))["status"] == "succeeded"
+    assert stored(stack, f"{user.id}/{request}/") == 0
