@@ -74,7 +74,7 @@ begin
     v_used := sentinel.open_requests(p_user) - p_amount;
     if v_used + p_amount > v_open then
       perform sentinel.refuse('open_requests', v_open, v_used,
-        format('You have %s unfinished analyses; %s are allowed at a time.', v_used, v_open),
+        format('Too many unfinished analyses: %s of %s are taken.', v_used, v_open),
         'Wait until one is finished, or cancel one.');
     end if;
   end if;
@@ -83,8 +83,8 @@ begin
     if v_used + p_amount > v_hourly then
       perform sentinel.refuse(case p_kind when 'retry' then 'retries_per_hour' else 'requests_per_hour' end,
         v_hourly, v_used,
-        format(case p_kind when 'retry' then 'You have run %s analyses again within an hour; %s are allowed.'
-                           else 'You have asked for %s analyses within an hour; %s are allowed.' end, v_used, v_hourly),
+        format(case p_kind when 'retry' then 'Too many analyses run again within an hour: %s of %s.'
+                           else 'Too many analyses within an hour: %s of %s.' end, v_used, v_hourly),
         'Try again later.');
     end if;
   end if;
@@ -92,7 +92,7 @@ begin
     v_used := sentinel.stored_bytes(p_user);
     if v_used > v_stored then
       perform sentinel.refuse('stored_bytes', v_stored, v_used,
-        format('Your files take %s; %s are allowed.', pg_size_pretty(v_used), pg_size_pretty(v_stored)),
+        format('Too many stored files: %s of %s are used.', pg_size_pretty(v_used), pg_size_pretty(v_stored)),
         'Delete files or analyses that you no longer need.');
     end if;
   end if;

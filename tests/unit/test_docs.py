@@ -14,6 +14,8 @@ DOCS = ROOT / "docs"
 CODES = re.compile(r'(?:Permanent|Transient|Fatal)\(\s*"([a-z0-9_]+)"')
 SQL_CODES = re.compile(r"(?:error_code = |error_code, |then null else )'([a-z]+_[a-z_]+)'")
 
+FUNCTIONS = re.compile(r"create function public\.(sentinel_\w+|\w+_analysis|analysis_\w+)")
+
 
 def text(*names: str) -> str:
     return "\n".join((DOCS / name).read_text(encoding="utf-8") for name in names)

@@ -60,7 +60,7 @@ def test_open_requests(limited: Queue) -> None:
     limit(limited, "max_open_requests", 3)
     ask(limited, 2)
     said = refusal(limited, 2)
-    assert said.message_primary == "You have 2 unfinished analyses; 3 are allowed at a time."
+    assert said.message_primary == "Too many unfinished analyses: 2 of 3 are taken."
     assert said.message_hint == "Wait until one is finished, or cancel one."
     assert json.loads(said.message_detail or "") == {"quota": "open_requests", "limit": 3, "used": 2}
     ask(limited)
@@ -77,7 +77,7 @@ def test_requests_an_hour_are_counted_whatever_becomes_of_them(limited: Queue) -
         with limited.as_user() as user:
             user.execute("select public.delete_analysis(%s)", (request,))
     said = refusal(limited)
-    assert said.message_primary == "You have asked for 2 analyses within an hour; 2 are allowed."
+    assert said.message_primary == "Too many analyses within an hour: 2 of 2."
     limited.sql("update sentinel.usage set at = at - interval '61 minutes'")
     ask(limited)
     limited.maintain()
@@ -88,7 +88,7 @@ def test_stored_bytes_hold_back_requests_and_uploads(limited: Queue) -> None:
     limit(limited, "max_stored_bytes", 1000)
     store(limited, "a.mp4", 900)
     store(limited, "b.mp4", 900)
-    assert "Your files take 1800 bytes; 1000 bytes are allowed." in str(refusal(limited).message_primary)
+    assert refusal(limited).message_primary == "Too many stored files: 1800 bytes of 1000 bytes are used."
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
         store(limited, "c.mp4", 1)
     with pytest.raises(psycopg.errors.InsufficientPrivilege), limited.as_user() as user:
@@ -103,13 +103,13 @@ def test_retries(limited: Queue) -> None:
     first, second = ask(limited, 2)
     limited.sql("update public.analysis_requests set status = 'cancelled'")
     assert retry(limited, first) == "queued"
-    with pytest.raises(psycopg.Error, match="You have run 1 analyses again within an hour; 1 are allowed.") as refused:
+    with pytest.raises(psycopg.Error, match="Too many analyses run again within an hour: 1 of 1") as refused:
         retry(limited, second)
     assert refused.value.sqlstate == "PT429"
     assert limited.row(second)["status"] == "cancelled"
     limit(limited, "max_retries_per_hour", 5)
     limit(limited, "max_open_requests", 1)
-    with pytest.raises(psycopg.Error, match="1 unfinished"):
+    with pytest.raises(psycopg.Error, match="unfinished analyses: 1 of 1 are taken"):
         retry(limited, second)
     limited.sql("update public.analysis_requests set status = 'queued'")
     assert limited.row(second)["status"] == "queued", "an administrator requeues as often as they like"
