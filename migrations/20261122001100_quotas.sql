@@ -151,11 +151,6 @@ language sql stable security definer set search_path = '' as $$
     from (select sentinel.quota('max_stored_bytes') as bytes) q
 $$;
 
-create policy "sentinel: quota of new media" on storage.objects as restrictive for insert to authenticated
-  with check (bucket_id <> 'media' or (select sentinel.may_store()));
-create policy "sentinel: quota of replaced media" on storage.objects as restrictive for update to authenticated
-  with check (bucket_id <> 'media' or (select sentinel.may_store()));
-
 revoke all on function
   sentinel.used_in_an_hour(uuid, text), sentinel.open_requests(uuid), sentinel.stored_bytes(uuid),
   sentinel.quota(text), sentinel.refuse(text, bigint, bigint, text, text), sentinel.spend(uuid, text, integer),
@@ -163,3 +158,9 @@ revoke all on function
   from public, anon, authenticated, service_role;
 revoke all on sentinel.usage from public, anon, authenticated, service_role;
 grant execute on function sentinel.may_store(), public.analysis_quota() to authenticated;
+
+-- Last, because a hosted project locks its own tables from a CREATE POLICY to the end of the transaction.
+create policy "sentinel: quota of new media" on storage.objects as restrictive for insert to authenticated
+  with check (bucket_id <> 'media' or (select sentinel.may_store()));
+create policy "sentinel: quota of replaced media" on storage.objects as restrictive for update to authenticated
+  with check (bucket_id <> 'media' or (select sentinel.may_store()));

@@ -45,15 +45,6 @@ begin
   return null;
 end $$;
 
-do $$ begin
-  if to_regclass('auth.users') is not null then
-    create trigger sentinel_users_outbox after delete on auth.users
-      referencing old table as gone for each statement execute function sentinel.outbox_users();
-  end if;
-exception when insufficient_privilege then
-  raise notice 'no trigger on auth.users: the files of deleted users stay in Storage, but for those of their requests';
-end $$;
-
 -- Whether an object is to go: it lies below a folder of the outbox, or it is the upload that an entry names and no
 -- other request does.
 create function sentinel.may_remove(p_bucket text, p_name text, p_version text) returns boolean
@@ -109,10 +100,6 @@ end $$;
 comment on function public.sentinel_deletions is
   'args {worker, limit}: objects to remove from Storage; those that are still there are named again later.';
 
--- A worker's key can delete what the outbox names, and nothing else.
-create policy "sentinel: worker removes what was deleted" on storage.objects for delete to sentinel_worker
-  using (bucket_id in ('media', 'derived') and sentinel.may_remove(bucket_id, name, version));
-
 do $$ begin
   grant delete on storage.objects to sentinel_worker;
 exception when insufficient_privilege then
@@ -153,3 +140,17 @@ revoke all on sentinel.deletions from public, anon, authenticated, service_role;
 grant execute on function sentinel.may_remove(text, text, text) to sentinel_worker;
 grant execute on function public.sentinel_deletions(jsonb) to service_role, sentinel_worker;
 grant execute on function public.delete_analysis(uuid) to authenticated;
+
+-- Last, because they lock tables of the platform to the end of the transaction.
+do $$ begin
+  if to_regclass('auth.users') is not null then
+    create trigger sentinel_users_outbox after delete on auth.users
+      referencing old table as gone for each statement execute function sentinel.outbox_users();
+  end if;
+exception when insufficient_privilege then
+  raise notice 'no trigger on auth.users: the files of deleted users stay in Storage, but for those of their requests';
+end $$;
+
+-- A worker's key can delete what the outbox names, and nothing else.
+create policy "sentinel: worker removes what was deleted" on storage.objects for delete to sentinel_worker
+  using (bucket_id in ('media', 'derived') and sentinel.may_remove(bucket_id, name, version));

@@ -5,14 +5,18 @@ neither applies what the other has applied.
 """
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 import psycopg
 
+from sentinel_worker import statements
+from sentinel_worker.backoff import full_jitter_seconds
 from sentinel_worker.errors import SentinelError
 
 FILE_NAME = re.compile(r"(\d{14})_([a-z0-9_]+)\.sql")
@@ -22,20 +26,23 @@ create table if not exists supabase_migrations.schema_migrations (version text n
 alter table supabase_migrations.schema_migrations add column if not exists statements text[];
 alter table supabase_migrations.schema_migrations add column if not exists name text;
 """
-TOKEN = re.compile(
-    r"""
-    --[^\n]*                                 # comments
-  | /\*.*?\*/
-  | [eE]'(?:[^'\\]|\\.|'')*'                 # strings and names
-  | '(?:[^']|'')*'
-  | "(?:[^"]|"")*"
-  | (\$(?:[A-Za-z_]\w*)?\$).*?\1             # dollar quotes
-  | ;
-  | [A-Za-z_]\w*                             # a word, so that its last letter is not taken for a prefix
-  | .
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+LOCK_LIMIT_SECONDS: Final = 60.0
+LONGEST_PAUSE_SECONDS: Final = 2.0
+LOCK_TIMEOUT: Final = "500ms"
+"""Whoever asks for a table that a migration waits for waits behind it. Half of PostgreSQL's deadlock_timeout, so that
+in a deadlock it is nearly always the migration that gives way."""
+GIVES_WAY = frozenset({"55P03", "40P01"})  # lock_not_available, deadlock_detected
+SAID = frozenset({"00000", "01000", "01007"})  # notices, warnings, privilege_not_granted
+LOCK_HOLDERS = """
+select a.pid, a.usename, a.application_name, a.state, round(extract(epoch from clock_timestamp() - a.xact_start))
+  from pg_catalog.pg_stat_activity a
+ where a.datname = current_database() and a.pid <> pg_backend_pid()
+   and a.xact_start < clock_timestamp() - %s::interval
+   and exists (select from pg_catalog.pg_locks l
+                where l.pid = a.pid and l.granted
+                  and (l.locktype = 'advisory' or l.relation >= 16384))  -- below are the catalog's own tables
+ order by a.xact_start limit 5
+"""
 
 
 class MigrationError(SentinelError):
@@ -58,18 +65,11 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One migration that this call applied."""
+    """One migration that this call applied, and what it had to say about this database."""
 
     version: str
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One statement of a file, and the line (1-based) on which it starts."""
-
-    line: int
-    text: str
+    notices: tuple[str, ...] = ()
 
 
 def available(migrations_dir: Path | None = None) -> list[Migration]:
@@ -92,62 +92,100 @@ def pending(db_url: str, *, migrations_dir: Path | None = None) -> list[Migratio
         return _missing(connection, available(migrations_dir))
 
 
-def apply(db_url: str, *, migrations_dir: Path | None = None) -> list[Applied]:
+def apply(
+    db_url: str, *, migrations_dir: Path | None = None, lock_limit_seconds: float = LOCK_LIMIT_SECONDS
+) -> list[Applied]:
     """Apply what is missing, each file and its line in the ledger in one transaction.
 
-    Callers at the same time wait for each other, and the second finds nothing to do. Raises MigrationError;
-    files before the one that failed stay applied, that one leaves nothing behind.
+    Callers at the same time wait for each other, and the second finds nothing to do. A file that meets another
+    session's lock gives way within half a second, so that traffic goes on, and is tried again for
+    `lock_limit_seconds`. Raises MigrationError; files before the one that failed stay applied, that one leaves
+    nothing behind.
     """
     migrations = available(migrations_dir)
     applied = []
     with _connect(db_url) as connection:
         while missing := _missing(connection, migrations):
-            if _apply_first(connection, missing[0]):
-                applied.append(Applied(missing[0].version, missing[0].name))
+            if done := _apply_patiently(connection, missing[0], lock_limit_seconds):
+                applied.append(done)
     return applied
 
 
-def statements(text: str) -> Iterator[Statement]:
-    """Split SQL at the semicolons that are not inside strings, names, dollar quotes or comments."""
-    start = 0
-    for token in TOKEN.finditer(text):
-        if token[0] == ";":
-            yield from _statement(text, start, token.start())
-            start = token.end()
-    yield from _statement(text, start, len(text))
+def _apply_patiently(connection: psycopg.Connection, migration: Migration, lock_limit_seconds: float) -> Applied | None:
+    """Give way to the locks of others, and try again, until the limit has passed."""
+    deadline = time.monotonic() + lock_limit_seconds
+    tries = 0
+    while True:
+        try:
+            return _apply_first(connection, migration, lock_limit_seconds)
+        except (MigrationError, psycopg.Error) as error:
+            if _sqlstate(error) not in GIVES_WAY:
+                raise
+            tries += 1
+            pause = LONGEST_PAUSE_SECONDS / 10 + full_jitter_seconds(tries, first=0.5, cap=LONGEST_PAUSE_SECONDS)
+            if time.monotonic() + pause > deadline:
+                raise MigrationError(
+                    f"{str(error).splitlines()[0]} Gave way {tries} times in {lock_limit_seconds:g} s. "
+                    f"{_lock_holders(connection)} End them or try again later; nothing of this file was applied."
+                ) from error
+        time.sleep(pause)
 
 
-def _statement(text: str, start: int, end: int) -> Iterator[Statement]:
-    for token in TOKEN.finditer(text, start, end):
-        if not token[0].isspace() and not token[0].startswith(("--", "/*")):
-            line = text.count("\n", 0, token.start()) + 1
-            yield Statement(line, text[token.start() : end].strip())
-            return
+def _sqlstate(error: BaseException) -> str | None:
+    cause = error if isinstance(error, psycopg.Error) else error.__cause__
+    return cause.sqlstate if isinstance(cause, psycopg.Error) else None
 
 
-def _apply_first(connection: psycopg.Connection, migration: Migration) -> bool:
-    """Apply one migration; False when somebody else has done so meanwhile."""
+def _lock_holders(connection: psycopg.Connection) -> str:
+    found = [
+        f"process {pid} (role {role}, application '{application}', {state}, transaction open for {seconds} s)"
+        for pid, role, application, state, seconds in connection.execute(LOCK_HOLDERS, (LOCK_TIMEOUT,))
+    ]
+    return f"Locks are held by {', '.join(found)}." if found else "No session holds one now."
+
+
+def _apply_first(connection: psycopg.Connection, migration: Migration, lock_limit_seconds: float) -> Applied | None:
+    """Apply one migration; None when somebody else has done so meanwhile."""
     with connection.transaction():
+        # Behind another migration one may wait: nobody else waits for this lock.
+        connection.execute("select set_config('lock_timeout', %s, true)", (f"{lock_limit_seconds * 1000:.0f}ms",))
         connection.execute("select pg_advisory_xact_lock(hashtextextended('sentinel_worker.migrate', 0))")
+        connection.execute("select set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
         connection.execute(LEDGER)
         if not _missing(connection, [migration]):
-            return False
-        parts = list(statements(migration.text))
-        for part in parts:
-            _execute(connection, migration, part)
+            return None
+        parts = list(statements.split(migration.text))
+        with _notices(connection) as notices:
+            for part in parts:
+                _execute(connection, migration, part)
         connection.execute(
             "insert into supabase_migrations.schema_migrations (version, statements, name) values (%s, %s, %s)",
             (migration.version, [part.text for part in parts], migration.name),
         )
-    return True
+    return Applied(migration.version, migration.name, tuple(notices))
 
 
-def _execute(connection: psycopg.Connection, migration: Migration, part: Statement) -> None:
+@contextmanager
+def _notices(connection: psycopg.Connection) -> Iterator[list[str]]:
+    """What a migration says by `raise`, and the server about rights that it did not give; no `already exists`."""
+    said: list[str] = []
+
+    def hear(notice: psycopg.errors.Diagnostic) -> None:
+        if notice.sqlstate in SAID and notice.message_primary:
+            said.append(notice.message_primary)
+
+    connection.add_notice_handler(hear)
+    try:
+        yield said
+    finally:
+        connection.remove_notice_handler(hear)
+
+
+def _execute(connection: psycopg.Connection, migration: Migration, part: statements.Statement) -> None:
     try:
         connection.execute(part.text.encode())
     except psycopg.Error as error:
-        position = int(error.diag.statement_position or 1)
-        line = part.line + part.text.count("\n", 0, position - 1)
+        line = part.line_of(int(error.diag.statement_position) if error.diag.statement_position else None)
         reason = error.diag.message_primary or str(error)
         hint = f" Hint: {error.diag.message_hint}." if error.diag.message_hint else ""
         raise MigrationError(

