@@ -12,6 +12,7 @@ create index analysis_requests_open on public.analysis_requests (user_id)
   where status in ('queued', 'scheduled', 'running');
 
 create table sentinel.usage (
+  id      bigint generated always as identity primary key,
   user_id uuid not null,
   kind    text not null,
   amount  integer not null,

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import structlog
 import typer
@@ -18,7 +18,7 @@ EXIT_CONFIGURATION = 2
 EXIT_TEMPORARY = 75
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-errors = Console(stderr=True, highlight=False)
+errors = Console(stderr=True, highlight=False, emoji=False)
 
 
 def _print_version(wanted: bool) -> None:
@@ -74,6 +74,8 @@ def migrate_command(
         _fail(error)
     for migration in applied:
         typer.echo(f"applied {migration.version}_{migration.name}")
+        for notice in migration.notices:
+            typer.echo(f"  {notice}")
     if not applied:
         typer.echo("nothing to apply: the database is up to date")
 
@@ -86,14 +88,35 @@ def dev(
     port: Annotated[int, typer.Option(help="Port of the gateway; 0 takes a free one.")] = 54321,
     fresh: Annotated[bool, typer.Option(help="Empty the folder first.")] = False,
     worker: Annotated[bool, typer.Option(help="Start one worker beside it.")] = True,
+    misbehave: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SERVICE:KEY[=VALUE],…",
+            help="Show a fault of the real servers, e.g. rest:status=503,times=3; may be repeated (docs/local.md).",
+        ),
+    ] = None,
+    pace: Annotated[
+        Literal["real", "fast"], typer.Option(help="Poll row changes as slowly as the real Realtime, or fast.")
+    ] = "real",
+    rate_limit: Annotated[bool, typer.Option(help="Drop row changes over 100 a second, as the real Realtime.")] = True,
 ) -> None:
     """Keep a local Supabase running, with one worker. For development; never expose it."""
     try:
         from sentinel_worker.local import dev as local_dev
+        from sentinel_worker.local.misbehave import read_faults
     except ModuleNotFoundError as error:
         _fail(Fatal("extra_missing", f"{error.name} is missing: pip install 'sentinel-worker[local]'"))
     try:
-        asyncio.run(local_dev.keep_running(data, port=port, fresh=fresh, with_worker=worker))
+        running = local_dev.keep_running(
+            data,
+            port=port,
+            fresh=fresh,
+            with_worker=worker,
+            faults=read_faults(misbehave or ()),
+            pace=pace,
+            rate_limit=rate_limit,
+        )
+        asyncio.run(running)
     except CodedError as error:
         _fail(error)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sentinel_worker.local import samples
+from tests.rights.summary import pytest_terminal_summary  # noqa: F401 - a hook
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,12 +15,15 @@ from rich.console import Console
 
 from sentinel_worker import logs
 from sentinel_worker.errors import Transient
+from sentinel_worker.local.faults import Faults
+from sentinel_worker.local.realtime.settings import EVENTS_PER_SECOND, Pace
 from sentinel_worker.local.stack import Stack
 
 DEMO_CHECKPOINT = Path(__file__).with_name("demo_checkpoint")
 TETHER = Path(__file__).with_name("tether.py")
 LOOK_EVERY_SECONDS = 0.1
 STOP_LIMIT_SECONDS = 20.0
+DEMO_DETECTOR = "The worker beside it uses the demo detector: it finds one synthetic flicker and no deepfakes."
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -101,17 +105,36 @@ class WorkerProcess:
         return await self._process.wait()
 
 
-async def keep_running(data: Path, *, port: int, fresh: bool, with_worker: bool) -> None:
+async def keep_running(
+    data: Path,
+    *,
+    port: int,
+    fresh: bool,
+    with_worker: bool,
+    faults: Faults | None = None,
+    pace: Pace = "real",
+    rate_limit: bool = True,
+) -> None:
     """Start everything, print how to reach it, stop everything at Ctrl-C or SIGTERM.
 
-    Raises `Transient` when the worker ends by itself.
+    The worker meets the `faults` from its start. Raises `Transient` when the worker ends by itself.
     """
+    began = time.monotonic()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as running:
-        stack = await running.enter_async_context(Stack(data, port=port, fresh=fresh))
-        _print_addresses(stack)
+        limit = EVENTS_PER_SECOND if rate_limit else None
+        stack = await running.enter_async_context(
+            Stack(data, port=port, fresh=fresh, pace=pace, events_per_second=limit)
+        )
+        if faults is not None:
+            await stack.misbehave(faults)
+        _print_addresses(stack, time.monotonic() - began)
+        if faults not in (None, Faults()):
+            console.print("[yellow]It misbehaves, as it was told.[/yellow]")
+        if with_worker:
+            console.print(DEMO_DETECTOR)
         ended: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait())]
         if with_worker:
             worker = await running.enter_async_context(WorkerProcess(worker_environment(stack)))
@@ -124,7 +147,7 @@ async def keep_running(data: Path, *, port: int, fresh: bool, with_worker: bool)
         raise Transient("worker_ended", "The worker ended by itself; its log says why.")
 
 
-def _print_addresses(stack: Stack) -> None:
+def _print_addresses(stack: Stack, seconds: float) -> None:
     rows = {
         "API URL": stack.url,
         "DB URL": stack.dsn,
@@ -134,7 +157,8 @@ def _print_addresses(stack: Stack) -> None:
         "service_role key": stack.service_key,
         "JWT secret": stack.jwt_secret,
     }
-    console.print("[bold]Local Supabase is running.[/bold] For development only; Ctrl-C stops it.")
+    console.print(
+        f"[bold]Local Supabase is running[/bold] after {seconds:.1f} s. For development only; Ctrl-C stops it."
+    )
     for name, value in rows.items():
         console.print(f"{name:>17}  {value}", markup=False)
-    console.print("The worker beside it uses the demo detector: it finds one synthetic flicker and no deepfakes.")

@@ -9,17 +9,20 @@ import shutil
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from sentinel_worker import migrate
 from sentinel_worker.errors import Fatal
+from sentinel_worker.local.faults import Faults
 from sentinel_worker.local.gateway.settings import GatewaySettings
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.postgres import SUPERUSER, Postgres
+from sentinel_worker.local.realtime.settings import EVENTS_PER_SECOND, Pace
 
 DEFAULT_PORT = 54321
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
+_ANSWER_SECONDS = 10.0
 
 
 class Stack:
@@ -27,7 +30,8 @@ class Stack:
 
     `port` 0 takes a free one, which the stack keeps. `fresh` empties the folder first. `bin_dir` names a
     system PostgreSQL's programs. `durable=False` gives up safety against a power cut for speed.
-    `migrations=False` leaves the schema `public` empty. Raises Fatal where a server cannot be started.
+    `migrations=False` leaves the schema `public` empty. Realtime polls at the `pace` of the real server or `fast`, and
+    drops row changes over its `events_per_second` (None: never). Raises Fatal where a server cannot be started.
     """
 
     def __init__(
@@ -41,6 +45,8 @@ class Stack:
         migrations: bool = True,
         exposed_schemas: tuple[str, ...] = ("public",),
         access_token_seconds: int = 3600,
+        pace: Pace = "real",
+        events_per_second: int | None = EVENTS_PER_SECOND,
     ) -> None:
         self.folder = folder.resolve()
         if fresh:
@@ -52,7 +58,10 @@ class Stack:
         self._migrations = migrations
         self._exposed_schemas = exposed_schemas
         self._access_token_seconds = access_token_seconds
+        self._pace: Pace = pace
+        self._events_per_second = events_per_second
         self._gateway: asyncio.subprocess.Process | None = None
+        self._telling = asyncio.Lock()
 
     @property
     def url(self) -> str:
@@ -162,6 +171,33 @@ class Stack:
             process.kill()
             await process.wait()
 
+    async def misbehave(self, faults: Faults) -> None:
+        """Show these faults and no others, from the next request on: at the end of this call they are in force.
+
+        A gateway that is started again behaves.
+        """
+        answer = await self._tell({"faults": faults.to_dict()})
+        if "refused" in answer:
+            raise Fatal("faults_refused", f"The local Supabase refused the faults: {answer['refused']}")
+
+    async def behave(self) -> None:
+        """Show no faults any more. What is under way stays as it is."""
+        await self.misbehave(Faults())
+
+    async def _tell(self, message: dict[str, Any]) -> dict[str, Any]:
+        process = self._gateway
+        if process is None:
+            raise Fatal("gateway_away", "The local Supabase's gateway is not running.")
+        assert process.stdin is not None
+        assert process.stdout is not None
+        async with self._telling, asyncio.timeout(_ANSWER_SECONDS):
+            process.stdin.write(json.dumps(message).encode() + b"\n")
+            line = await process.stdout.readline()
+        if not line:
+            raise Fatal("gateway_away", "The local Supabase's gateway has ended.")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
     async def _stop(self) -> None:
         try:
             await self.stop_gateway()
@@ -180,4 +216,6 @@ class Stack:
             port=self.port,
             exposed_schemas=self._exposed_schemas,
             access_token_seconds=self._access_token_seconds,
+            pace=self._pace,
+            events_per_second=self._events_per_second,
         )

@@ -1,4 +1,4 @@
--- The schema realtime: messages (one partition a day), the policies' topic(), and send() for triggers.
+-- The schema realtime: messages (one partition a day), the policies' topic(), send() and broadcast_changes() for triggers.
 create schema if not exists realtime authorization supabase_admin;
 grant usage on schema realtime to anon, authenticated, service_role, postgres;
 grant all on schema realtime to supabase_realtime_admin with grant option;
@@ -69,6 +69,23 @@ begin
     when others then
       raise warning 'ErrorSendingBroadcastMessage: %', sqlerrm;
   end;
+end $$;
+
+-- For triggers FOR EACH ROW: the change as a broadcast, to a private topic. Unlike send it fails aloud when misused.
+create or replace function realtime.broadcast_changes(
+  topic_name text, event_name text, operation text, table_name text, table_schema text,
+  new record, old record, level text default 'ROW'
+) returns void language plpgsql as $$
+begin
+  if level = 'STATEMENT' then
+    raise exception 'Failed to process the row: function can only be triggered for each row, not for each statement';
+  elsif coalesce(operation, '') not in ('INSERT', 'UPDATE', 'DELETE') then
+    raise exception 'Failed to process the row: Unexpected operation type: %', operation;
+  end if;
+  perform realtime.send(
+    jsonb_build_object('schema', table_schema, 'table', table_name, 'operation', operation,
+      'record', new, 'old_record', old),
+    event_name, topic_name);
 end $$;
 
 select realtime.keep_partitions();

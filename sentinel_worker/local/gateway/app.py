@@ -1,8 +1,9 @@
 """One HTTP server for all of the local Supabase: /auth/v1, /rest/v1, /storage/v1 and /realtime/v1.
 
-`python -m sentinel_worker.local.gateway.app` reads GatewaySettings as a line of JSON from its standard input,
-answers with a line `{"port": …}` when it listens, and stops when its standard input ends: it cannot outlive
-whoever started it.
+`python -m sentinel_worker.local.gateway.app` reads GatewaySettings as a line of JSON from its standard input, and
+answers with a line `{"port": …}` when it listens. Each further line `{"faults": …}` says how it misbehaves from now on
+(Faults), and is answered with `{"faults": "in force"}` or `{"refused": "the reason"}`. It stops when its standard
+input ends: it cannot outlive whoever started it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
@@ -24,18 +26,26 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from sentinel_worker.local.auth.service import Auth
+from sentinel_worker.local.faults import Faults, Switch
+from sentinel_worker.local.gateway.connection import BreakableProtocol
 from sentinel_worker.local.gateway.doors import EXPOSED_HEADERS, KeyDoor
+from sentinel_worker.local.gateway.faults import Misbehaviour
 from sentinel_worker.local.gateway.settings import GatewaySettings
 from sentinel_worker.local.json_answer import json_answer
 from sentinel_worker.local.realtime.service import Realtime
+from sentinel_worker.local.realtime.settings import RealtimeSettings
 from sentinel_worker.local.rest.service import Rest
 from sentinel_worker.local.storage.service import Storage
 
 _DRAIN_SECONDS = 5
+_LONGEST_LINE_BYTES = 1024 * 1024
 
 
-def build_app(settings: GatewaySettings, url: str) -> Starlette:
-    """The whole gateway as an ASGI application; `url` is how clients reach it."""
+def build_app(settings: GatewaySettings, url: str, switch: Switch) -> Starlette:
+    """The whole gateway as an ASGI application; `url` is how clients reach it, `switch` what is wrong with it.
+
+    Its server is uvicorn with BreakableProtocol.
+    """
     services: dict[str, Auth | Rest | Storage | Realtime] = {
         "/auth/v1": Auth(
             settings.auth_dsn,
@@ -51,7 +61,12 @@ def build_app(settings: GatewaySettings, url: str) -> Starlette:
             settings.object_folder,
             limit_bytes=settings.object_limit_bytes,
         ),
-        "/realtime/v1": Realtime(settings.superuser_dsn, settings.keys),
+        "/realtime/v1": Realtime(
+            settings.superuser_dsn,
+            settings.keys,
+            RealtimeSettings.at(settings.pace, events_per_second=settings.events_per_second),
+            faults=switch,
+        ),
     }
 
     @asynccontextmanager
@@ -62,7 +77,7 @@ def build_app(settings: GatewaySettings, url: str) -> Starlette:
             yield
 
     mounts = [Mount(prefix, routes=service.routes) for prefix, service in services.items()]
-    cors = Middleware(
+    with_cors = partial(
         CORSMiddleware,
         allow_origins=["*"],
         allow_methods=["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS"],
@@ -72,7 +87,11 @@ def build_app(settings: GatewaySettings, url: str) -> Starlette:
     )
     return Starlette(
         routes=[*mounts, Route("/", _root)],
-        middleware=[cors, Middleware(KeyDoor, keys=settings.keys)],
+        middleware=[
+            Middleware(Misbehaviour, switch=switch, with_cors=with_cors),
+            Middleware(with_cors),
+            Middleware(KeyDoor, keys=settings.keys),
+        ],
         lifespan=lifespan,
     )
 
@@ -81,8 +100,9 @@ async def _root(_: Request) -> Response:
     return json_answer({"message": "sentinel-worker local Supabase"})
 
 
-async def serve(settings: GatewaySettings) -> None:
-    """Serve until standard input ends."""
+async def serve(lines: asyncio.StreamReader) -> None:
+    """Serve by the settings of the first line, with the faults of the later ones, until the lines end."""
+    settings = GatewaySettings.from_json((await lines.readline()).decode())
     # With the protocol named, asyncio switches off the delay of small packets on its connections.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -92,9 +112,10 @@ async def serve(settings: GatewaySettings) -> None:
         listener.close()
         sys.exit(f"The local Supabase cannot listen on {settings.host}:{settings.port}: {error.strerror}")
     port: int = listener.getsockname()[1]
-    app = build_app(settings, f"http://{settings.host}:{port}")
+    switch = Switch()
     config = uvicorn.Config(
-        app,
+        build_app(settings, f"http://{settings.host}:{port}", switch),
+        http=BreakableProtocol,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -103,7 +124,7 @@ async def serve(settings: GatewaySettings) -> None:
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     server = _AnnouncingServer(config)
-    leash = asyncio.create_task(_stop_at_end_of_input(server))
+    leash = asyncio.create_task(_follow(lines, switch, server))
     with listener:
         await server.serve(sockets=[listener])
     leash.cancel()
@@ -117,21 +138,37 @@ class _AnnouncingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and sockets:
-            sys.stdout.write(json.dumps({"port": sockets[0].getsockname()[1]}) + "\n")
-            sys.stdout.flush()
+            _say({"port": sockets[0].getsockname()[1]})
 
 
-async def _stop_at_end_of_input(server: uvicorn.Server) -> None:
-    reader = asyncio.StreamReader()
+async def _follow(lines: asyncio.StreamReader, switch: Switch, server: uvicorn.Server) -> None:
+    try:
+        while line := await lines.readline():
+            try:
+                switch.now = Faults.from_dict(json.loads(line)["faults"])
+            except (ValueError, TypeError, KeyError) as error:
+                _say({"refused": f"{type(error).__name__}: {error}"})
+            else:
+                _say({"faults": "in force"})
+    finally:
+        server.should_exit = True
+
+
+def _say(message: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+async def _serve_standard_input() -> None:
+    lines = asyncio.StreamReader(limit=_LONGEST_LINE_BYTES)
     loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    await reader.read()
-    server.should_exit = True
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    await serve(lines)
 
 
 def main() -> None:
     """The process's entry: see the module's text."""
-    asyncio.run(serve(GatewaySettings.from_json(sys.stdin.readline())))
+    asyncio.run(_serve_standard_input())
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sentinel_worker.local.keys import Keys
+from sentinel_worker.local.realtime.settings import EVENTS_PER_SECOND, Pace
 from sentinel_worker.local.storage.service import DEFAULT_LIMIT_BYTES
 
 
@@ -15,7 +16,8 @@ class GatewaySettings:
     """Where to listen, which database roles to log in as, and the limits of the services.
 
     `port` 0 takes a free one. `exposed_schemas` are those that REST serves, the first by default. Tokens of
-    signed-in users live `access_token_seconds`; one object may have `object_limit_bytes`.
+    signed-in users live `access_token_seconds`; one object may have `object_limit_bytes`. `pace` is that of Realtime,
+    which drops row changes above `events_per_second` (None: never).
     """
 
     keys: Keys
@@ -29,6 +31,8 @@ class GatewaySettings:
     exposed_schemas: tuple[str, ...] = ("public",)
     access_token_seconds: int = 3600
     object_limit_bytes: int = DEFAULT_LIMIT_BYTES
+    pace: Pace = "real"
+    events_per_second: int | None = EVENTS_PER_SECOND
 
     def to_json(self) -> str:
         """One line, with secrets: for a pipe, never for a log."""

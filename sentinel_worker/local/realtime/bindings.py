@@ -9,9 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-OPERATORS: Final = ("eq", "neq", "lt", "lte", "gt", "gte", "in", "like", "ilike", "is")
+COMPARISONS: Final = ("eq", "neq", "lt", "lte", "gt", "gte", "in", "is", "isdistinct")
+PATTERNS: Final = ("like", "ilike", "match", "imatch")
+OPERATORS: Final = COMPARISONS + PATTERNS
 EVENTS: Final = ("INSERT", "UPDATE", "DELETE")
 UNREADABLE: Final = "Error parsing `filter` params"
+NO_LIST: Final = 'Error parsing `select` params: expected a list of column name strings, e.g. select: ["col1", "col2"]'
+NO_TABLE: Final = (
+    "Column selection is not supported for wildcard subscriptions. Provide an explicit schema and table name."
+)
 
 
 class BadBinding(ValueError):
@@ -34,17 +40,25 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One wish of a subscription. `schema` and `table` may be `*`; `id` is what events carry back."""
+    """One wish of a subscription. `schema` and `table` may be `*`; `id` is what events carry back.
+
+    `select` names the columns that are wanted beside the primary key; None: all.
+    """
 
     id: int
     event: str
     schema: str
     table: str
     filters: tuple[Filter, ...]
+    select: tuple[str, ...] | None = None
 
     def matches(self, schema: str, table: str) -> bool:
         """Whether changes of this table are wanted."""
         return self.schema in {"*", schema} and self.table in {"*", table}
+
+    def filters_json(self) -> str:
+        """The filters in the form that the database functions take."""
+        return json.dumps([f.as_json() for f in self.filters])
 
     def __str__(self) -> str:
         filters = ", ".join(
@@ -52,7 +66,8 @@ class Binding:
             for f in self.filters
         )
         where = f"schema: {self.schema}, table: {self.table}"
-        return f"event: {self.event}, {where}, filters: [{filters}], select: nil"
+        select = "nil" if self.select is None else "[" + ", ".join(map(_quote, self.select)) + "]"
+        return f"event: {self.event}, {where}, filters: [{filters}], select: {select}"
 
 
 def binding_id(wish: Mapping[str, Any]) -> int:
@@ -62,6 +77,7 @@ def binding_id(wish: Mapping[str, Any]) -> int:
 
 def read_binding(wish: Mapping[str, Any]) -> Binding:
     """Read one element of `config.postgres_changes`; raises BadBinding."""
+    select = _read_select(wish.get("select"))
     schema, table = wish.get("schema"), wish.get("table")
     named = [name for name in (schema, table) if name is not None]
     if (
@@ -73,6 +89,8 @@ def read_binding(wish: Mapping[str, Any]) -> Binding:
             "No subscription params provided. Please provide at least a `schema` or `table` to subscribe to: "
             + _inspect(wish)
         )
+    if select is not None and "*" in (schema, table or "*"):
+        raise BadBinding(NO_TABLE)
     event = str(wish.get("event", "*")).upper()
     return Binding(
         id=binding_id(wish),
@@ -80,7 +98,15 @@ def read_binding(wish: Mapping[str, Any]) -> Binding:
         schema=schema or "public",
         table=table or "*",
         filters=tuple(_read_filter(part) for part in _split(wish.get("filter", "").strip()) if part),
+        select=select,
     )
+
+
+def _read_select(columns: object) -> tuple[str, ...] | None:
+    if isinstance(columns, str):
+        raise BadBinding(NO_LIST)
+    chosen = {column for column in columns if isinstance(column, str)} if isinstance(columns, list) else set()
+    return tuple(sorted(chosen)) or None
 
 
 def _read_filter(text: str) -> Filter:

@@ -1,10 +1,10 @@
 """postgres_changes: row changes from PostgreSQL's log to the subscribers who may see them.
 
 As the real server does, one loop polls a temporary logical slot and lets the database decide, for a whole
-batch, what each role and set of claims may see. A subscription is announced ("Subscribed to
-PostgreSQL") once it was checked and the slot stands; changes committed after that are delivered. When the
-connection is lost nothing is replayed: the slot is made anew, and every subscription is checked and
-announced again.
+batch, what each role and set of claims may see. A subscription is announced ("Subscribed to PostgreSQL") once
+it was checked and the slot stands; changes committed after that are delivered. When the connection is lost
+nothing is replayed: the slot is made anew, and the subscriptions go on without a word. When the tables of the
+publication change, every subscription is checked and announced again.
 """
 
 import asyncio
@@ -13,46 +13,27 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+import time
+from typing import Final
 
 import psycopg
 
 from sentinel_worker.local.database import Connection, fetch_all, fetch_one
 from sentinel_worker.local.queries import load_queries
+from sentinel_worker.local.realtime.audience import Audience, Subscription
+from sentinel_worker.local.realtime.batches import as_json, by_table
 from sentinel_worker.local.realtime.bindings import BadBinding, Binding, read_binding
-from sentinel_worker.local.realtime.pgoutput import Change, Decoder, Relation, Row
+from sentinel_worker.local.realtime.pgoutput import Change, Decoder, Relation
+from sentinel_worker.local.realtime.rate_limit import RateLimit
+from sentinel_worker.local.realtime.settings import ChangesSettings
 from sentinel_worker.local.realtime.tokens import Claims
 
 PUBLICATION: Final = "supabase_realtime"
-LARGEST_RECORD_BYTES: Final = 1024 * 1024
-ROWS_A_CALL: Final = 500
+SUBSCRIBED: Final = "Subscribed to PostgreSQL"
 UNABLE: Final = "Unable to subscribe to changes with given parameters"
 QUERIES: Final = load_queries("realtime/changes.sql")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ChangesSettings:
-    """Pace of the polling, in seconds; the defaults are the real server's."""
-
-    busy_poll_seconds: float = 0.1
-    idle_poll_seconds: float = 0.5
-    reconnect_seconds: float = 0.5
-    changes_a_poll: int = 1000
-
-
-@dataclass(eq=False, slots=True)
-class Subscription:
-    """The wishes of one channel; `announce(ok, message)` and `deliver(event_json, ids)` never block."""
-
-    wishes: Sequence[dict[str, Any]]
-    claims: Claims
-    announce: Callable[[bool, str], None]
-    deliver: Callable[[str, list[int]], None]
-    bindings: tuple[Binding, ...] = field(default=())
 
 
 class Changes:
@@ -64,12 +45,13 @@ class Changes:
     def __init__(self, dsn: str, settings: ChangesSettings) -> None:
         self._dsn = dsn
         self._settings = settings
+        self._rate = RateLimit(settings.events_per_second)
         self._waiting: list[Subscription] = []
         self._live: list[Subscription] = []
         self._stir = asyncio.Event()
 
     def add(self, subscription: Subscription, *, instead_of: Subscription | None = None) -> None:
-        """Check and announce a subscription soon; `instead_of` goes on until then."""
+        """Check and announce a subscription soon; `instead_of` ends."""
         if instead_of is not None:
             self.remove(instead_of)
         self._waiting.append(subscription)
@@ -83,21 +65,23 @@ class Changes:
 
     async def run(self) -> None:
         """Serve subscriptions for ever, across losses of the database."""
+        away = False
         while True:
-            while not self._waiting:
+            while not (self._waiting or self._live):
                 self._stir.clear()
                 await self._stir.wait()
             try:
                 async with await self._connect() as connection:
+                    away = False
                     await self._serve(connection)
             except psycopg.Error as error:
-                # One line an outage: while it lasts nobody is live.
-                log.log(logging.WARNING if self._live else logging.DEBUG, "postgres_changes interrupted: %s", error)
+                # One line an outage.
+                log.log(logging.DEBUG if away else logging.WARNING, "postgres_changes interrupted: %s", error)
+                away = True
             except Exception:  # one change that cannot be handled must not end Realtime for everybody
                 log.exception("postgres_changes interrupted")
             else:
                 continue
-            self._waiting, self._live = self._live + self._waiting, []
             await asyncio.sleep(self._settings.reconnect_seconds)
 
     async def _connect(self) -> Connection:
@@ -113,8 +97,15 @@ class Changes:
     async def _serve(self, connection: Connection) -> None:
         slot = f"supabase_realtime_replication_slot_{secrets.token_hex(4)}"
         await fetch_one(connection, QUERIES["create_slot"], [slot])
+        tables = await self._published(connection)
+        look_again = time.monotonic() + self._settings.publication_check_seconds
         while self._waiting or self._live:
             self._stir.clear()
+            if time.monotonic() >= look_again:
+                look_again = time.monotonic() + self._settings.publication_check_seconds
+                if (found := await self._published(connection)) != tables:
+                    tables = found
+                    self._waiting, self._live = self._live + self._waiting, []
             while self._waiting:
                 await self._admit(connection, self._waiting[0])
             served = await self._poll(connection, slot)
@@ -123,8 +114,13 @@ class Changes:
                 async with asyncio.timeout(pause):
                     await self._stir.wait()
 
+    async def _published(self, connection: Connection) -> str:
+        row = await fetch_one(connection, QUERIES["published"], [PUBLICATION])
+        assert row is not None
+        return str(row[0])
+
     async def _admit(self, connection: Connection, subscription: Subscription) -> None:
-        ok, message = True, "Subscribed to PostgreSQL"
+        ok, message = True, SUBSCRIBED
         try:
             subscription.bindings = tuple(read_binding(wish) for wish in subscription.wishes)
             for binding in subscription.bindings:
@@ -144,101 +140,44 @@ class Changes:
         )
         decoder = Decoder()
         changes = [change for row in await cursor.fetchall() if (change := decoder.decode(row[0]))]
-        for relation, group in _by_table(changes):
-            await self._dispatch(connection, relation, group)
+        if not self._rate.exceeded():
+            for relation, batch in by_table(changes):
+                await self._dispatch(connection, relation, batch)
         return len(changes)
 
     async def _dispatch(self, connection: Connection, relation: Relation, changes: list[Change]) -> None:
-        audience = _Audience(self._live, relation)
-        if not audience.members:
+        audience = Audience(self._live, relation)
+        if not audience:
             return
-        rows = await fetch_all(
-            connection,
-            QUERIES["apply"],
-            [relation.oid, json.dumps(_as_json(changes)), audience.as_json()],
-        )
-        for _, members, event in rows:
+        arguments = [relation.oid, as_json(changes), audience.as_json()]
+        for _, members, event in await fetch_all(connection, QUERIES["apply"], arguments):
             for subscription, ids in audience.receivers(members):
                 if subscription in self._live:
+                    self._rate.count(len(ids))
                     subscription.deliver(event, ids)
 
 
-class _Audience:
-    """Subscriptions that want a table, merged where role, claims, event and filters are the same."""
-
-    def __init__(self, live: Iterable[Subscription], relation: Relation) -> None:
-        self.members: dict[str, list[tuple[Subscription, int]]] = {}
-        for subscription in live:
-            for binding in subscription.bindings:
-                if binding.matches(relation.schema, relation.table):
-                    wish = json.dumps(
-                        {
-                            "role": subscription.claims.role,
-                            "claims": subscription.claims.everything,
-                            "event": binding.event,
-                            "filters": [f.as_json() for f in binding.filters],
-                        }
-                    )
-                    self.members.setdefault(wish, []).append((subscription, binding.id))
-        self._lists = list(self.members.values())
-
-    def as_json(self) -> str:
-        return json.dumps([{"i": index} | json.loads(wish) for index, wish in enumerate(self.members)])
-
-    def receivers(self, members: Iterable[int]) -> Iterable[tuple[Subscription, list[int]]]:
-        ids: dict[Subscription, list[int]] = {}
-        for member in members:
-            for subscription, binding_id in self._lists[member]:
-                ids.setdefault(subscription, []).append(binding_id)
-        return ids.items()
-
-
 async def _check(connection: Connection, binding: Binding, claims: Claims) -> None:
-    filters = json.dumps([f.as_json() for f in binding.filters])
-    arguments = [PUBLICATION, binding.schema, binding.table, filters, claims.role]
-    try:
-        row = await fetch_one(connection, QUERIES["check_binding"], arguments)
-    except psycopg.OperationalError:
-        raise
-    except psycopg.Error as error:
-        condition = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
+    arguments = [
+        PUBLICATION,
+        binding.schema,
+        binding.table,
+        binding.filters_json(),
+        json.dumps(binding.select),
+        claims.role,
+    ]
+    row = await fetch_one(connection, QUERIES["check_binding"], arguments)
+    assert row is not None
+    matched, state, message = row
+    if state is not None:
         raise BadBinding(
             f"{UNABLE}. An exception happened so please check your connect parameters: [{binding}]. "
-            f"Exception: ERROR {error.sqlstate} ({condition}) {error.diag.message_primary}"
-        ) from error
-    if row is None or not row[0]:
+            f"Exception: ERROR {state} ({_condition(state)}) {message}"
+        )
+    if not matched:
         raise BadBinding(f"{UNABLE}. Please check Realtime is enabled for the given connect parameters: [{binding}]")
 
 
-def _by_table(changes: Iterable[Change]) -> Iterable[tuple[Relation, list[Change]]]:
-    """Runs of changes of one table, in the order of the log and at most ROWS_A_CALL long."""
-    run: list[Change] = []
-    for change in changes:
-        if run and (run[0].relation is not change.relation or len(run) == ROWS_A_CALL):
-            yield run[0].relation, run
-            run = []
-        run.append(change)
-    if run:
-        yield run[0].relation, run
-
-
-def _as_json(changes: Sequence[Change]) -> list[dict[str, Any]]:
-    def columns(change: Change, row: Row | None) -> dict[str, Any]:
-        jsons = change.relation.json_columns
-        return {
-            name: json.loads(value) if value is not None and name in jsons else value
-            for name, value in (row or {}).items()
-        }
-
-    return [
-        {
-            "i": index,
-            "type": change.kind,
-            "at": change.committed_at.strftime("%Y-%m-%dT%H:%M:%S.")
-            + f"{change.committed_at.microsecond // 1000:03d}Z",
-            "new": columns(change, change.new),
-            "old": columns(change, change.old),
-            "large": change.size_bytes > LARGEST_RECORD_BYTES,
-        }
-        for index, change in enumerate(changes)
-    ]
+def _condition(state: str) -> str:
+    """The name of an SQLSTATE in PostgreSQL's list, such as undefined_object."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", psycopg.errors.lookup(state).__name__).lower()

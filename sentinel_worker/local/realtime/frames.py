@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 PUSH_KIND: Final = 3
 BROADCAST_KIND: Final = 4
 BINARY_ENCODING: Final = 0
+JSON_ENCODING: Final = 1
 LONGEST_FIELD_BYTES: Final = 255
 ARRAY_FIELDS: Final = 5
 
@@ -23,23 +24,28 @@ class BadFrame(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A message from a client. `binary` is the user's payload of a broadcast that is not JSON."""
+    """A message from a client. `body` is the user's payload of a broadcast in the binary form: JSON text, or bytes."""
 
     topic: str
     event: str
     payload: dict[str, Any]
     ref: str | None
     join_ref: str | None
-    binary: bytes | None = None
+    body: str | bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """A broadcast to the members of a topic; `payload` is JSON text, or bytes for binary payloads."""
+    """A broadcast to the members of a topic; `payload` is JSON text, or bytes for binary payloads.
+
+    `framed` ones reach version 2 in the binary form, also when their payload is JSON: those that came in it, those
+    from the database, and single ones over HTTP.
+    """
 
     event: str
     payload: str | bytes
     meta: str | None = None
+    framed: bool = False
 
 
 class Serializer(Protocol):
@@ -66,7 +72,7 @@ class VersionOne:
     def decode(self, raw: str | bytes) -> Frame:
         try:
             frame = json.loads(raw)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadFrame("not JSON") from error
         if not isinstance(frame, dict):
             raise BadFrame("not an object")
@@ -95,7 +101,7 @@ class VersionTwo:
             return _decode_push(raw)
         try:
             frame = json.loads(raw)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadFrame("not JSON") from error
         if not isinstance(frame, list) or len(frame) != ARRAY_FIELDS:
             raise BadFrame("not an array of five")
@@ -105,13 +111,17 @@ class VersionTwo:
         return f"[{dumps(join_ref)},{dumps(ref)},{dumps(topic)},{dumps(event)},{payload}]"
 
     def encode_broadcast(self, topic: str, broadcast: Broadcast) -> str | bytes | None:
-        if isinstance(broadcast.payload, str):
+        if isinstance(broadcast.payload, bytes):
+            encoding, body = BINARY_ENCODING, broadcast.payload
+        elif broadcast.framed:
+            encoding, body = JSON_ENCODING, broadcast.payload.encode()
+        else:
             return self.encode(topic, "broadcast", _broadcast_json(broadcast, broadcast.payload), None, None)
         fields = [topic.encode(), broadcast.event.encode(), (broadcast.meta or "").encode()]
         if any(len(field) > LONGEST_FIELD_BYTES for field in fields):
             return None
-        sizes = bytes([BROADCAST_KIND, *(len(field) for field in fields), BINARY_ENCODING])
-        return sizes + b"".join(fields) + broadcast.payload
+        sizes = bytes([BROADCAST_KIND, *(len(field) for field in fields), encoding])
+        return sizes + b"".join(fields) + body
 
 
 def serializer_for(vsn: str | None) -> Serializer:
@@ -143,15 +153,16 @@ def _decode_push(raw: bytes) -> Frame:
         raise BadFrame("not a broadcast push")
     fields = _fields(raw, header)
     join_ref, ref, topic, user_event, _metadata = (next(fields).decode() for _ in range(ARRAY_FIELDS))
-    body = next(fields)
-    payload: dict[str, Any] = {"type": "broadcast", "event": user_event}
-    binary = body if raw[6] == BINARY_ENCODING else None
-    if binary is None:
+    raw_body = next(fields)
+    body: str | bytes = raw_body
+    if raw[6] != BINARY_ENCODING:
         try:
-            payload["payload"] = json.loads(body)
+            json.loads(raw_body)
+            body = raw_body.decode()
         except ValueError as error:
             raise BadFrame("the payload is not JSON") from error
-    return Frame(topic, "broadcast", payload, ref or None, join_ref or None, binary)
+    payload = {"type": "broadcast", "event": user_event}
+    return Frame(topic, "broadcast", payload, ref or None, join_ref or None, body)
 
 
 def _fields(raw: bytes, offset: int) -> Iterator[bytes]:

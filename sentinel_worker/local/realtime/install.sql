@@ -5,18 +5,22 @@
 create schema if not exists _realtime;
 revoke all on schema _realtime from public;
 
--- Checks one binding for a role; false when no published table matches. Raises for an unknown role, a
--- column that the role cannot read, and a value that is not of the column's type.
+-- Checks one binding for a role: `matched` is false when no published table is meant. What is wrong with the role, a
+-- filter or a selected column is told by `state` and `message`: an error that left this function would end the
+-- temporary slot of the connection, and with it everybody's changes.
+drop function if exists _realtime.check_binding(text, text, text, jsonb, text);
 create or replace function _realtime.check_binding(
-  publication text, wanted_schema text, wanted_table text, filters jsonb, role text
-) returns boolean
+  publication text, wanted_schema text, wanted_table text, filters jsonb, selected jsonb, role text,
+  out matched boolean, out state text, out message text
+)
 language plpgsql set search_path = '' as $$
 declare
   relation oid;
   filter jsonb;
-  type oid;
-  matched boolean := false;
+  selected_column text;
+  types jsonb;
 begin
+  matched := false;
   for relation in
     select format('%I.%I', p.schemaname, p.tablename)::regclass
     from pg_catalog.pg_publication_tables p
@@ -26,18 +30,52 @@ begin
   loop
     matched := true;
     perform role::regrole;
-    for filter in select jsonb_array_elements(filters) loop
-      select a.atttypid into type
+    select coalesce(jsonb_object_agg(a.attname, a.atttypid::regtype), '{}') into types
       from pg_catalog.pg_attribute a
-      where a.attrelid = relation and a.attname = filter ->> 'column' and a.attnum > 0 and not a.attisdropped
+      where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
         and pg_catalog.has_column_privilege(role, relation, a.attnum, 'SELECT');
-      if not found then
+    for filter in select jsonb_array_elements(filters) loop
+      if not types ? (filter ->> 'column') then
         raise exception 'invalid column for filter %', filter ->> 'column';
       end if;
-      execute format('select %s', _realtime.condition(format('null::%s', type::regtype), filter, type::regtype));
+      perform _realtime.check_filter(filter, (types ->> (filter ->> 'column'))::regtype);
+    end loop;
+    for selected_column in select jsonb_array_elements_text(nullif(selected, 'null')) loop
+      if not types ? selected_column then
+        raise exception 'invalid column for select %', selected_column;
+      end if;
     end loop;
   end loop;
-  return matched;
+exception when others then
+  state := sqlstate;
+  message := sqlerrm;
+end $$;
+
+-- Raises when a filter {column, op, value, negate} cannot be applied to a column of the given type.
+create or replace function _realtime.check_filter(filter jsonb, type regtype) returns void
+language plpgsql set search_path = '' as $$
+declare
+  op text := filter ->> 'op';
+  value text := filter ->> 'value';
+begin
+  if op = 'is' and value not in ('null', 'true', 'false', 'unknown') then
+    raise exception 'invalid value for is filter: must be null, true, false, or unknown';
+  elsif op = 'is' and value <> 'null' and type <> 'boolean'::regtype then
+    raise exception 'is % filter requires a boolean column, got %', value, type;
+  elsif op in ('match', 'imatch') then
+    begin
+      perform '' ~ value;
+    exception when invalid_regular_expression then
+      raise exception 'invalid regular expression for % filter: %', op, sqlerrm;
+    end;
+  elsif op = 'in' and cardinality(value::text[]) > 100 then
+    raise exception 'too many values for `in` filter. Maximum 100';
+  end if;
+  begin
+    execute format('select %s', _realtime.condition(format('null::%s', type), filter, type));
+  exception when undefined_function then
+    raise exception 'operator % requires a text-compatible column type, got %', op, type;
+  end;
 end $$;
 
 -- The SQL condition of a filter {column, op, value, negate} on an expression of the given type.
@@ -50,6 +88,9 @@ language sql set search_path = '' as $$
         when 'null' then 'null' when 'true' then 'true' when 'false' then 'false' else 'unknown' end
       when 'like' then format('~~ %L', filter ->> 'value')
       when 'ilike' then format('~~* %L', filter ->> 'value')
+      when 'match' then format('~ %L', filter ->> 'value')
+      when 'imatch' then format('~* %L', filter ->> 'value')
+      when 'isdistinct' then format('is distinct from %L::%s', filter ->> 'value', type)
       else format('%s %L::%s', case filter ->> 'op'
         when 'eq' then '=' when 'neq' then '<>' when 'lt' then '<' when 'lte' then '<='
         when 'gt' then '>' when 'gte' then '>=' end, filter ->> 'value', type)
@@ -58,8 +99,8 @@ $$;
 
 -- Which changes of one table each member of the audience receives, and in which form.
 --   changes   [{i, type: INSERT|UPDATE|DELETE, at, new: {column: text}, old: {column: text}, large}]
---   audience  [{i, role, claims, event, filters: [{column, op, value, negate}]}]
--- One row per change and role that somebody receives: members are indexes into audience, data is the event.
+--   audience  [{i, role, claims, event, filters: [{column, op, value, negate}], select: [column] or null}]
+-- One row per change, role and selection that somebody receives: members are indexes into audience, data is the event.
 create or replace function _realtime.apply(relation regclass, changes jsonb, audience jsonb)
 returns table (change integer, members integer[], data text)
 language plpgsql set search_path = '' as $$
@@ -70,8 +111,9 @@ declare
   keys text[] := coalesce((select array_agg(a.attname::text order by a.attnum)
     from pg_catalog.pg_index x join pg_catalog.pg_attribute a on a.attrelid = x.indrelid and a.attnum = any (x.indkey)
     where x.indrelid = relation and x.indisprimary), '{}');
-  working_role text;
+  party record;
   readable text[];
+  shown text[];
   refusal text;
   member jsonb;
   seen integer[];
@@ -81,22 +123,25 @@ begin
     return;
   end if;
   changes := _realtime.with_old_keys(changes, keys);
-  for working_role in select distinct m ->> 'role' from jsonb_array_elements(audience) m
-    where pg_catalog.to_regrole(m ->> 'role') is not null
+  for party in
+    select m ->> 'role' as role, m -> 'select' as selected, jsonb_agg(m) as members
+    from jsonb_array_elements(audience) m where pg_catalog.to_regrole(m ->> 'role') is not null group by 1, 2
   loop
     readable := array(select a.attname::text from pg_catalog.pg_attribute a
       where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
-        and pg_catalog.has_column_privilege(working_role, relation, a.attnum, 'SELECT') order by a.attnum);
+        and pg_catalog.has_column_privilege(party.role, relation, a.attnum, 'SELECT') order by a.attnum);
+    shown := array(select c from unnest(readable) c
+      where party.selected = 'null' or party.selected ? c or c = any (keys));
     refusal := case when keys = '{}' then 'Error 400: Bad Request, no primary key'
       when not keys <@ readable then 'Error 401: Unauthorized' end;
     received := '{}';
-    for member in select m from jsonb_array_elements(audience) m where m ->> 'role' = working_role loop
+    for member in select jsonb_array_elements(party.members) loop
       seen := _realtime.visible_to(member, relation, table_name, secured, keys, refusal, changes);
       select received || coalesce(jsonb_object_agg(i, coalesce(received -> i::text, '[]') || (member -> 'i')), '{}')
         into received from unnest(seen) i;
     end loop;
     return query execute format('select * from _realtime.shape(null::%s, $1, $2, $3, $4, $5, $6)', table_name)
-      using relation, changes, received, readable, case when secured then keys end, refusal;
+      using relation, changes, received, shown, case when secured then keys end, refusal;
   end loop;
 end $$;
 
@@ -151,9 +196,10 @@ begin
     into seen using changes, member ->> 'event', refusal is not null;
   perform set_config('role', 'none', true);
   return coalesce(seen, '{}');
-exception when insufficient_privilege then
-  -- A role that lost its rights sees nothing; it must not stop the others.
+exception when others then
+  -- A role that lost its rights, or whose policy fails, sees nothing; it must not stop the others.
   perform set_config('role', 'none', true);
+  raise warning 'Row changes of % are withheld from the role %: %', table_name, member ->> 'role', sqlerrm;
   return '{}';
 end $$;
 
@@ -200,9 +246,10 @@ language sql set search_path = '' as $$
 $$;
 
 -- What a role may do on a private topic. The caller rolls back: the probe rows must not remain.
-create or replace function _realtime.authorize(
+drop function if exists _realtime.authorize(text, text, jsonb);
+create function _realtime.authorize(
   topic text, role text, claims jsonb,
-  out broadcast_read boolean, out presence_read boolean, out broadcast_write boolean
+  out broadcast_read boolean, out presence_read boolean, out broadcast_write boolean, out presence_write boolean
 )
 language plpgsql set search_path = '' as $$
 declare
@@ -228,6 +275,12 @@ begin
     broadcast_write := true;
   exception when insufficient_privilege then
     broadcast_write := false;
+  end;
+  begin
+    insert into realtime.messages (topic, extension) values (topic, 'presence');
+    presence_write := true;
+  exception when insufficient_privilege then
+    presence_write := false;
   end;
   perform set_config('role', 'none', true);
 end $$;

@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from sentinel_worker.local.realtime.channel import TOPIC_PREFIX, Channel, Services
+from sentinel_worker.local.realtime.channel import TOPIC_PREFIX, Channel
 from sentinel_worker.local.realtime.frames import BadFrame, Broadcast, Frame, Serializer, dumps
+from sentinel_worker.local.realtime.services import Services
+from sentinel_worker.local.realtime.settings import SocketSettings
+from sentinel_worker.local.realtime.spoiler import Alarms, Message, Spoiler
 from sentinel_worker.local.realtime.tokens import OPAQUE_PREFIX, TokenRefused
 from sentinel_worker.local.realtime.topics import Refused
 
@@ -21,20 +23,6 @@ CLOSE_BROKEN: Final = 1011
 CLOSE_TOO_SLOW: Final = 1013
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SocketSettings:
-    """Limits of a connection; the defaults are those seen of the real server.
-
-    `idle_seconds` without any frame from the client closes it (heartbeats count). A refused join is
-    answered after `refusal_seconds`, in which the whole connection stands still. A client that lets
-    `queued_bytes` pile up is disconnected.
-    """
-
-    idle_seconds: float = 66.0
-    refusal_seconds: float = 5.0
-    queued_bytes: int = 32 * 1024 * 1024
 
 
 class Socket:
@@ -59,14 +47,18 @@ class Socket:
         self._ready = asyncio.Event()
         self._flowing = asyncio.Event()
         self._flowing.set()
-        self._overflowed = asyncio.Event()
+        self._ending: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._spoiler = Spoiler(services.faults, self._write)
+        self._replies = Alarms()
+        self._end = Alarms()
 
     async def run(self) -> None:
         """Serve until the client leaves, falls silent, falls behind, or writes nonsense."""
+        self.arm()
         duties = [
             asyncio.create_task(self._receive()),
             asyncio.create_task(self._send()),
-            asyncio.create_task(self._watch_overflow()),
+            asyncio.create_task(self._ended()),
         ]
         try:
             done, _ = await asyncio.wait(duties, return_when=asyncio.FIRST_COMPLETED)
@@ -74,6 +66,8 @@ class Socket:
             for duty in duties:
                 duty.cancel()
             results = await asyncio.gather(*duties, return_exceptions=True)
+            for timers in (self._end, self._replies, self._spoiler):
+                timers.cancel()
             for channel in self._channels.values():
                 channel.close()
         first = next((result for duty, result in zip(duties, results, strict=True) if duty in done), None)
@@ -83,27 +77,45 @@ class Socket:
         elif isinstance(first, BaseException) and not isinstance(first, WebSocketDisconnect):
             raise first
 
+    def arm(self) -> None:
+        """Take up the faults of the moment that come with time, here and in every channel."""
+        faults = self._services.faults.now.realtime
+        self._end.cancel()
+        self._end.add(faults.close_sockets_after_seconds, lambda: self._end_with(faults.close_code))
+        for channel in tuple(self._channels.values()):
+            channel.arm()
+
     def push(self, topic: str, event: str, payload: str, ref: str | None = None, join_ref: str | None = None) -> None:
         """Queue a message; `payload` is JSON text."""
-        self._enqueue(self._serializer.encode(topic, event, payload, ref, join_ref))
+        self._spoiler.pass_on(Message(topic, event, payload, ref, join_ref))
 
     def push_broadcast(self, topic: str, broadcast: Broadcast) -> None:
         """Queue a broadcast, unless this version of the protocol has no form for it."""
+        if self._spoiler.loses_broadcasts():
+            return
         if (frame := self._serializer.encode_broadcast(topic, broadcast)) is not None:
             self._enqueue(frame)
 
+    def _write(self, message: Message) -> None:
+        self._enqueue(
+            self._serializer.encode(message.topic, message.event, message.payload, message.ref, message.join_ref)
+        )
+
     def _enqueue(self, frame: str | bytes) -> None:
         if self._queued_bytes + len(frame) > self._settings.queued_bytes:
-            self._overflowed.set()
+            log.warning("a Realtime client is too slow: %d bytes wait for it", self._queued_bytes)
+            self._end_with(CLOSE_TOO_SLOW)
             return
         self._queue.append(frame)
         self._queued_bytes += len(frame)
         self._ready.set()
 
-    async def _watch_overflow(self) -> int:
-        await self._overflowed.wait()
-        log.warning("a Realtime client is too slow: %d bytes wait for it", self._queued_bytes)
-        return CLOSE_TOO_SLOW
+    def _end_with(self, code: int) -> None:
+        if not self._ending.done():
+            self._ending.set_result(code)
+
+    async def _ended(self) -> int:
+        return await self._ending
 
     async def _send(self) -> None:
         while True:
@@ -136,6 +148,8 @@ class Socket:
                 return CLOSE_BROKEN
 
     async def _dispatch(self, frame: Frame) -> None:
+        if self._services.faults.now.realtime.mute:
+            return
         channel = self._channels.get(frame.topic)
         if frame.topic == "phoenix" and frame.event == "heartbeat":
             self.push(frame.topic, "phx_reply", OK, frame.ref)
@@ -170,18 +184,26 @@ class Socket:
         except (Refused, TokenRefused) as error:
             await self._refuse(frame, str(error))
             return
-        self.push(
-            frame.topic,
-            "phx_reply",
-            dumps({"status": "ok", "response": response}),
-            frame.ref,
-            channel.join_ref,
-        )
+        seconds = self._services.faults.now.realtime.join_reply_seconds
+        if not seconds:
+            self._reply_to_join(frame, channel, response)
         if (former := self._channels.get(frame.topic)) is not None:
             former.close()
             self._forget(former)
         self._channels[frame.topic] = channel
-        channel.begin()
+        if not seconds:
+            channel.begin()
+        else:
+            self._replies.add(seconds, lambda: self._welcome(frame, channel, response))
+
+    def _welcome(self, frame: Frame, channel: Channel, response: dict[str, Any]) -> None:
+        if self._channels.get(frame.topic) is channel:
+            self._reply_to_join(frame, channel, response)
+            channel.begin()
+
+    def _reply_to_join(self, frame: Frame, channel: Channel, response: dict[str, Any]) -> None:
+        reply = dumps({"status": "ok", "response": response})
+        self.push(frame.topic, "phx_reply", reply, frame.ref, channel.join_ref)
 
     async def _refuse(self, frame: Frame, reason: str) -> None:
         # The real server sleeps in the join, and with it stands everything else of the connection.

@@ -14,6 +14,8 @@ from sentinel_worker.local.realtime.tokens import Claims
 
 QUERIES: Final = load_queries("realtime/topics.sql")
 
+UNREACHABLE: Final = "UnableToConnectToProject: Realtime was unable to connect to the project database"
+
 Listener = Callable[[Broadcast], None]
 
 
@@ -32,6 +34,7 @@ class Rights:
     broadcast_read: bool = True
     presence_read: bool = True
     broadcast_write: bool = True
+    presence_write: bool = True
 
 
 @dataclass(slots=True)
@@ -66,8 +69,8 @@ async def rights_on(pool: Pool, name: str, claims: Claims) -> Rights:
         async with pool.connection() as connection, connection.transaction(force_rollback=True):
             row = await fetch_one(connection, QUERIES["authorize"], arguments)
     except (DatabaseDown, PoolExhausted, psycopg.OperationalError) as error:
-        raise Refused("UnableToConnectToProject: Realtime was unable to connect to the project database") from error
+        raise Refused(UNREACHABLE) from error
     except psycopg.Error:  # a policy that fails, or a role that is not there
-        return Rights(False, False, False)
+        return Rights(False, False, False, False)
     assert row is not None
     return Rights(*row)

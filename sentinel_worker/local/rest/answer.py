@@ -33,10 +33,21 @@ class Outcome:
         return replace(self, total=total)
 
 
+def call_response(asked: RestRequest, function: Function, outcome: Outcome) -> Response:
+    """The answer to a call of a function. Raises PGRST116, PGRST124 and PGRST128."""
+    if _is_strict(asked) and asked.preferences.get("max-affected") is not None:
+        if not function.returns_set:
+            message = "Function must return SETOF or TABLE when max-affected preference is used with handling=strict"
+            raise RestError(400, "PGRST128", message)
+        _require_few(asked, outcome.rows)
+    return read_response(asked, outcome, function)
+
+
 def read_response(asked: RestRequest, outcome: Outcome, function: Function | None = None) -> Response:
-    """The answer to GET and HEAD of a relation, and to every call of a function."""
+    """The answer to GET and HEAD of a relation, and (of `function`) to a call. Raises PGRST116."""
     offset = asked.query.offset
-    headers = asked.preferences.applied(_READ_PREFERENCES)
+    names = _READ_PREFERENCES if function is None or not _is_strict(asked) else (*_READ_PREFERENCES, "max-affected")
+    headers = asked.preferences.applied(names)
     total = "*" if outcome.total is None else str(outcome.total)
     if outcome.total is not None and offset > outcome.total:
         return _beyond(offset, outcome.total, headers)
@@ -81,13 +92,16 @@ def _change_status(asked: RestRequest, outcome: Outcome) -> int:
 
 
 def _applicable(asked: RestRequest) -> tuple[str, ...]:
-    strict = asked.preferences.get("handling") == "strict"
-    return tuple(name for name in _CHANGE_PREFERENCES if name != "max-affected" or strict)
+    return tuple(name for name in _CHANGE_PREFERENCES if name != "max-affected" or _is_strict(asked))
+
+
+def _is_strict(asked: RestRequest) -> bool:
+    return asked.preferences.get("handling") == "strict"
 
 
 def _require_few(asked: RestRequest, rows: int) -> None:
     limit = asked.preferences.get("max-affected")
-    if limit is None or not limit.isdigit() or asked.preferences.get("handling") != "strict":
+    if limit is None or not limit.isdigit() or not _is_strict(asked):
         return
     if rows > int(limit):
         raise RestError(

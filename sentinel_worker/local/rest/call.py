@@ -1,6 +1,6 @@
 """Calls of functions: named arguments from a JSON object, results as PostgREST shapes them.
 
-Part of the query compiler (see rest_sql), so its SQL is written here.
+Part of the query compiler (see compiler.py), so its SQL is written here.
 """
 
 # ruff: noqa: S608 - a query compiler: every name is quoted, every value is bound
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sentinel_worker.local.rest.compiler import Bindings, Compiler, Source, quote
+from sentinel_worker.local.rest.compiler import Bindings, Compiler, Source, quote, row_range
 from sentinel_worker.local.rest.request import RestRequest
 from sentinel_worker.local.rest.schema import Function, Schema
-from sentinel_worker.local.rest.statements import RESULT, Statement, outer, row_range
+from sentinel_worker.local.rest.statements import RESULT, Statement, outer
 
 
 def call_statement(
@@ -20,7 +20,7 @@ def call_statement(
     """A call with `arguments`, a JSON object of the arguments `given` (or the only, unnamed argument)."""
     bindings = Bindings()
     compiler = Compiler(schema, bindings)
-    source = Source(quote(function.name), function.schema, function.name, {})
+    source = _source(schema, function)
     body, call = _call(function, arguments, given, bindings)
     scalar = function.returns != "rows"
     if scalar:
@@ -35,7 +35,7 @@ def call_statement(
         where = compiler.where(source, request.query)
         select = compiler.select_list(source, request.query)
         inner = f"select {select} from pgrst_call as {source.name}{where}"
-        inner += compiler.order(source, request.query.order)
+        inner += compiler.order(source, request.query)
         if function.returns_set and request.preferences.get("count"):
             total = f"(select count(*) from pgrst_call as {source.name}{where})"
     if function.returns_set:
@@ -43,6 +43,14 @@ def call_statement(
     ctes += f", {RESULT} as ({inner})"
     text = outer(ctes, f"select * from {RESULT}", request, total, scalar=scalar, one=not function.returns_set)
     return Statement(text, bindings.values)
+
+
+def _source(schema: Schema, function: Function) -> Source:
+    """What a call answers, with the types and foreign keys of the table whose rows these are."""
+    relation = schema.relations.get(function.relation) if function.relation else None
+    if relation is None:
+        return Source(quote(function.name), function.schema, function.name, {})
+    return Source.of(relation, quote(function.name))
 
 
 def _call(function: Function, arguments: str, given: set[str], bindings: Bindings) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from sentinel_worker.local.rest.embed import Join, find_join
 from sentinel_worker.local.rest.errors import RestError
 from sentinel_worker.local.rest.query import (
     OPERATORS,
+    TEXT_SEARCH,
     Embedded,
     Field,
     Filter,
@@ -20,9 +21,11 @@ from sentinel_worker.local.rest.query import (
     Order,
     Query,
     Selected,
+    not_embedded,
 )
 from sentinel_worker.local.rest.schema import Relation, Schema
 
+MAX_ROWS = 1000
 _TYPE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_ ]*(\[\])*$")
 
 
@@ -86,12 +89,13 @@ class Compiler:
 
     def select_list(self, source: Source, query: Query) -> str:
         """The columns and embedded resources of a SELECT."""
-        return ", ".join(self._selected(source, item, query) for item in query.select) or "null as _"
+        # `relation()` selects nothing of it: it is there to be joined or filtered by.
+        items = [item for item in query.select if not isinstance(item, Embedded) or item.items]
+        return ", ".join(self._selected(source, item, query) for item in items)
 
     def _selected(self, source: Source, item: Selected | Embedded, query: Query) -> str:
         if isinstance(item, Embedded):
-            inner = query.embedded.get(item.alias or item.relation, Query())
-            return f"{self._embedded(source, item, inner)} as {quote(item.alias or item.relation)}"
+            return f"{self._embedded(source, item, query)} as {quote(item.label)}"
         if item.field.name == "*":
             return f"{source.name}.*"
         text = self.column(source, item.field)
@@ -103,58 +107,76 @@ class Compiler:
 
     def where(self, source: Source, query: Query, extra: tuple[str, ...] = ()) -> str:
         """` where …` of all conditions and of the embedded resources that must exist, or nothing."""
-        parts = [*extra, *(self._condition(source, one) for one in query.conditions)]
-        for item in query.select:
-            if isinstance(item, Embedded) and item.inner:
-                inner = query.embedded.get(item.alias or item.relation, Query())
-                parts.append(self._exists(source, item, inner))
+        parts = [*extra, *(self._condition(source, one, query) for one in query.conditions)]
+        parts += [
+            self._exists(source, item, query) for item in query.select if isinstance(item, Embedded) and item.inner
+        ]
         return " where " + " and ".join(parts) if parts else ""
 
-    def order(self, source: Source, terms: tuple[Order, ...]) -> str:
+    def order(self, source: Source, query: Query) -> str:
         """` order by …`, or nothing."""
         texts = []
-        for term in terms:
+        for term in query.order:
             nulls = f" nulls {term.nulls}" if term.nulls else ""
-            texts.append(f"{self.column(source, term.field)} {'desc' if term.descending else 'asc'}{nulls}")
+            key = self._related(source, term, query) if term.relation else self.column(source, term.field)
+            texts.append(f"{key} {'desc' if term.descending else 'asc'}{nulls}")
         return " order by " + ", ".join(texts) if texts else ""
 
-    def _condition(self, source: Source, one: Filter | Logic) -> str:
+    def _condition(self, source: Source, one: Filter | Logic, query: Query) -> str:
+        if isinstance(one, Filter) and (item := query.embedded_item(one.field.name)) and _asks_for_null(one):
+            return f"{'' if one.negated else 'not '}{self._exists(source, item, query)}"
         if isinstance(one, Logic):
-            parts = [self._condition(source, child) for child in one.children]
+            parts = [self._condition(source, child, query) for child in one.children]
             text = "(" + f" {one.operator} ".join(parts) + ")"
         else:
-            text = self._comparison(self.column(source, one.field), one)
+            text = self._comparison(self.column(source, one.field), one, source)
         return f"not {text}" if one.negated else text
 
-    def _comparison(self, column: str, one: Filter) -> str:
+    def _comparison(self, column: str, one: Filter, source: Source) -> str:
         operator = OPERATORS[one.operator]
         if isinstance(one.value, tuple):
             return f"{column} = any({self._bindings.bind(_array(one.value))})"
         if one.operator == "is":
             return f"{column} is {one.value.lower().replace('_', ' ')}"
-        if one.operator in ("fts", "plfts", "phfts", "wfts"):
+        if one.operator in TEXT_SEARCH:
             language = f"{literal(one.modifier)}, " if one.modifier else ""
-            return f"to_tsvector({language}{column}) @@ {operator}({language}{self._bindings.bind(one.value)})"
+            is_vector = not one.field.path and source.types.get(one.field.name) == "tsvector"
+            vector = column if is_vector else f"to_tsvector({language}{column})"
+            return f"{vector} @@ {operator}({language}{self._bindings.bind(one.value)})"
         value = one.value.replace("*", "%") if one.operator in ("like", "ilike") else one.value
         placeholder = self._bindings.bind(value)
         if one.modifier in ("any", "all"):
             placeholder = f"{one.modifier}({placeholder})"
         return f"{column} {operator} {placeholder}"
 
-    def _embedded(self, source: Source, item: Embedded, query: Query) -> str:
+    def _embedded(self, source: Source, item: Embedded, outer: Query) -> str:
         join, inner, conditions = self._joined(source, item)
-        query.select = item.items
+        query = outer.of(item)
         text = f"select {self.select_list(inner, query)} from {_table(inner)}"
-        text += self.where(inner, query, conditions) + self.order(inner, query.order)
+        text += self.where(inner, query, conditions) + self.order(inner, query)
         if join.one:
             return f"(select row_to_json(_row) from ({text} limit 1) _row)"
-        text += f" limit {query.limit}" if query.limit is not None else ""
-        text += f" offset {query.offset}" if query.offset else ""
-        return f"(select coalesce(json_agg(_row), '[]'::json) from ({text}) _row)"
+        return f"(select coalesce(json_agg(_row), '[]'::json) from ({text}{row_range(query)}) _row)"
 
-    def _exists(self, source: Source, item: Embedded, query: Query) -> str:
+    def _exists(self, source: Source, item: Embedded, outer: Query) -> str:
         _, inner, conditions = self._joined(source, item)
-        return f"exists (select from {_table(inner)}{self.where(inner, query, conditions)})"
+        return f"exists (select from {_table(inner)}{self.where(inner, outer.of(item), conditions)})"
+
+    def _related(self, source: Source, term: Order, query: Query) -> str:
+        """The column of an embedded resource, to order the rows around it."""
+        item = query.embedded_item(term.relation or "")
+        if item is None:
+            raise not_embedded(term.relation or "")
+        join, inner, conditions = self._joined(source, item)
+        if not join.one:
+            raise RestError(
+                400,
+                "PGRST118",
+                f"A related order on '{item.label}' is not possible",
+                details=f"'{source.table}' and '{item.label}' do not form a many-to-one or one-to-one relationship",
+            )
+        column = self.column(inner, term.field)
+        return f"(select {column} from {_table(inner)}{self.where(inner, query.of(item), conditions)})"
 
     def _joined(self, source: Source, item: Embedded) -> tuple[Join, Source, tuple[str, ...]]:
         join = find_join(self._schema, source.schema, source.table, item)
@@ -163,6 +185,16 @@ class Compiler:
         inner = Source.of(relation, quote(f"{join.table}_{self._aliases}"))
         conditions = tuple(f"{inner.name}.{quote(there)} = {source.name}.{quote(here)}" for here, there in join.columns)
         return join, inner, conditions
+
+
+def row_range(query: Query) -> str:
+    """` limit … offset …`, never more than MAX_ROWS."""
+    limit = MAX_ROWS if query.limit is None else min(query.limit, MAX_ROWS)
+    return f" limit {limit}" + (f" offset {query.offset}" if query.offset else "")
+
+
+def _asks_for_null(one: Filter) -> bool:
+    return one.operator == "is" and isinstance(one.value, str) and one.value.lower() == "null"
 
 
 def _table(inner: Source) -> str:

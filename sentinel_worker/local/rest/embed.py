@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sentinel_worker.local.rest.errors import RestError
 from sentinel_worker.local.rest.query import Embedded
-from sentinel_worker.local.rest.schema import ForeignKey, Schema
+from sentinel_worker.local.rest.schema import ForeignKey, Schema, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Join:
     columns: tuple[tuple[str, str], ...]
     one: bool
     key: ForeignKey
+    outgoing: bool
 
 
 def find_join(schema: Schema, here: str, table: str, item: Embedded) -> Join:
@@ -26,6 +27,8 @@ def find_join(schema: Schema, here: str, table: str, item: Embedded) -> Join:
     named = [join for join in joins if _is_named(join, item.relation)]
     fitting = [join for join in named if item.hint is None or _is_hinted(join, item.hint)]
     if not fitting:
+        tables = {other.table for key in schema.foreign_keys for other in _directions(key, here, table)}
+        near = nearest(item.relation, sorted(tables - {item.relation}))
         hint = f" using the hint '{item.hint}'" if item.hint else ""
         raise RestError(
             400,
@@ -33,6 +36,7 @@ def find_join(schema: Schema, here: str, table: str, item: Embedded) -> Join:
             f"Could not find a relationship between '{table}' and '{item.relation}' in the schema cache",
             details=f"Searched for a foreign key relationship between '{table}' and '{item.relation}'{hint} "
             f"in the schema '{here}', but no matches were found.",
+            hint=near and f"Perhaps you meant '{near}' instead of '{item.relation}'.",
         )
     if len(fitting) > 1:
         names = ", ".join(f"'{item.relation}!{join.key.name}'" for join in fitting)
@@ -40,6 +44,7 @@ def find_join(schema: Schema, here: str, table: str, item: Embedded) -> Join:
             300,
             "PGRST201",
             f"Could not embed because more than one relationship was found for '{table}' and '{item.relation}'",
+            details=[_described(join, table) for join in fitting],
             hint=f"Try changing '{item.relation}' to one of the following: {names}. "
             "Find the desired relationship in the 'details' key.",
         )
@@ -50,16 +55,25 @@ def _directions(key: ForeignKey, here: str, table: str) -> list[Join]:
     joins = []
     if (key.schema, key.table) == (here, table):
         pairs = tuple(zip(key.columns, key.target_columns, strict=True))
-        joins.append(Join(key.target_schema, key.target_table, pairs, one=True, key=key))
+        joins.append(Join(key.target_schema, key.target_table, pairs, one=True, key=key, outgoing=True))
     if (key.target_schema, key.target_table) == (here, table):
         pairs = tuple(zip(key.target_columns, key.columns, strict=True))
-        joins.append(Join(key.schema, key.table, pairs, one=key.unique, key=key))
+        joins.append(Join(key.schema, key.table, pairs, one=key.unique, key=key, outgoing=False))
     return joins
 
 
 def _is_named(join: Join, relation: str) -> bool:
-    outgoing = (join.key.target_schema, join.key.target_table) == (join.schema, join.table)
-    return relation in (join.table, join.key.name) or (outgoing and (relation,) == join.key.columns)
+    return relation in (join.table, join.key.name) or (join.outgoing and (relation,) == join.key.columns)
+
+
+def _described(join: Join, table: str) -> dict[str, str]:
+    cardinality = "one-to-one" if join.key.unique else "many-to-one" if join.outgoing else "one-to-many"
+    here, there = (", ".join(pair[side] for pair in join.columns) for side in (0, 1))
+    return {
+        "cardinality": cardinality,
+        "embedding": f"{table} with {join.table}",
+        "relationship": f"{join.key.name} using {table}({here}) and {join.table}({there})",
+    }
 
 
 def _is_hinted(join: Join, hint: str) -> bool:

@@ -22,6 +22,8 @@ _STATUS_BY_CLASS = {
     "3B": 500, "40": 500, "53": 503, "54": 500, "55": 500, "57": 500, "58": 500, "F0": 500, "HV": 500,
     "P0": 500, "XX": 500,
 }  # fmt: skip
+# PostgreSQL 18 has a code of its own for ON DELETE RESTRICT; Supabase runs versions that say 23503.
+_RESTRICT = " violates RESTRICT setting of "
 _UNAVAILABLE = 503
 _BAD_RAISE_HINT = (
     "MESSAGE must be a JSON object with obligatory keys: 'code', 'message' and optional keys: 'details', 'hint'."
@@ -29,7 +31,7 @@ _BAD_RAISE_HINT = (
 
 
 class RestError(Exception):
-    """One answer in PostgREST's error shape."""
+    """One answer in PostgREST's error shape. `details` is a text or any JSON."""
 
     def __init__(
         self,
@@ -37,7 +39,7 @@ class RestError(Exception):
         code: str,
         message: str,
         *,
-        details: str | None = None,
+        details: object = None,
         hint: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
@@ -97,16 +99,13 @@ def from_database(error: psycopg.Error, *, role: str) -> RestError:
             "Database client error. Retrying the connection.",
             details="no connection to the server\n",
         )
-    message = diagnosis.message_primary or str(error)
+    message, details = diagnosis.message_primary or str(error), diagnosis.message_detail
     if state == "PGRST":
-        return _raised_answer(message, diagnosis.message_detail)
-    return RestError(
-        _status(state, message, role),
-        state,
-        message,
-        details=diagnosis.message_detail,
-        hint=diagnosis.message_hint,
-    )
+        return _raised_answer(message, details)
+    if state == "23001" and _RESTRICT in message:
+        state, message = "23503", message.replace(_RESTRICT, " violates ")
+        details = details and details.replace(" is referenced from ", " is still referenced from ")
+    return RestError(_status(state, message, role), state, message, details=details, hint=diagnosis.message_hint)
 
 
 def from_outage(error: DatabaseDown | PoolExhausted) -> RestError:

@@ -1,10 +1,8 @@
-"""PostgREST's URL grammar: select lists, filters, and/or trees and orders, parsed into plain records."""
+"""What a request asks of a resource, as plain records: select lists, filters, and/or trees, orders and ranges."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sentinel_worker.local.rest.errors import RestError
 
@@ -16,10 +14,7 @@ OPERATORS = {
     "wfts": "websearch_to_tsquery",
 }  # fmt: skip
 IS_VALUES = ("null", "not_null", "true", "false", "unknown")
-_OPERATOR = re.compile(r"(not\.)?([a-z]+)(?:\((\w+)\))?\.", re.DOTALL)
-_BARE_NAME = re.compile(r"[^\s\"(),.:>!-](?:[^\"(),.:>!-]|-(?!>))*")
-_ORDER = re.compile(r"(?:\.(asc|desc))?(?:\.(nullsfirst|nullslast))?$")
-_SELECT_EXPECTS = '"...", field name (* or [a..z0..9_$]), "*" or "count()"'
+TEXT_SEARCH = ("fts", "plfts", "phfts", "wfts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +50,11 @@ class Embedded:
     inner: bool
     items: tuple[Selected | Embedded, ...]
 
+    @property
+    def label(self) -> str:
+        """The name of the result, by which the request's other parameters call it."""
+        return self.alias or self.relation
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -78,11 +78,15 @@ class Logic:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One term of an order; `nulls` is 'first', 'last' or None for PostgreSQL's default."""
+    """One term of an order; `nulls` is 'first', 'last' or None for PostgreSQL's default.
+
+    `relation` is the embedded resource (with one row at most) whose field it is.
+    """
 
     field: Field
     descending: bool
     nulls: str | None
+    relation: str | None = None
 
 
 @dataclass(slots=True)
@@ -96,191 +100,29 @@ class Query:
     offset: int = 0
     embedded: dict[str, Query] = field(default_factory=dict)
 
+    def of(self, item: Embedded) -> Query:
+        """What is asked of one of its embedded resources."""
+        return replace(self.embedded.get(item.label, Query()), select=item.items)
 
-class _Scanner:
-    """A position in a text, with PostgREST's way to complain about it."""
+    def embedded_item(self, name: str) -> Embedded | None:
+        """The embedded resource of the select list that is called `name`."""
+        items = (item for item in self.select if isinstance(item, Embedded))
+        return next((item for item in items if item.label == name), None)
 
-    def __init__(self, text: str, what: str, expects: str) -> None:
-        self.text, self.at = text, 0
-        self._what, self._expects = what, expects
-
-    def refuse(self, expects: str | None = None) -> RestError:
-        found = f'"{self.text[self.at]}"' if self.at < len(self.text) else "end of input"
-        return RestError(
-            400,
-            "PGRST100",
-            f'"failed to parse {self._what} ({self.text})" (line 1, column {self.at + 1})',
-            details=f"unexpected {found} expecting {expects or self._expects}",
-        )
-
-    def take(self, piece: str) -> bool:
-        if not self.text.startswith(piece, self.at):
-            return False
-        self.at += len(piece)
-        return True
-
-    def need(self, piece: str) -> None:
-        if not self.take(piece):
-            raise self.refuse(f'"{piece}"')
-
-    def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        found = pattern.match(self.text, self.at)
-        if found is not None:
-            self.at = found.end()
-        return found
-
-    def quoted(self) -> str:
-        """The rest of a text in double quotes, whose opening quote was just taken."""
-        pieces = []
-        while not self.take('"'):
-            self.take("\\")
-            if self.at >= len(self.text):
-                raise self.refuse('"\\""')
-            pieces.append(self.text[self.at])
-            self.at += 1
-        return "".join(pieces)
-
-    def name(self) -> str:
-        if self.take('"'):
-            return self.quoted()
-        if self.take("*"):
-            return "*"
-        found = self.match(_BARE_NAME)
-        if found is None:
-            raise self.refuse()
-        return found.group().strip()
-
-    def field(self) -> Field:
-        name, path = self.name(), []
-        while self.text.startswith("->", self.at):
-            arrow = "->>" if self.take("->>") else "->"
-            if arrow == "->":
-                self.need("->")
-            sign = "-" if self.take("-") else ""
-            path.append((arrow, sign + self.name()))
-        return Field(name, tuple(path))
-
-    def until(self, stops: str, *, braces: bool = True) -> str:
-        """Everything before the first of `stops`, which `braces` protect."""
-        start, depth = self.at, 0
-        while self.at < len(self.text) and (depth or self.text[self.at] not in stops):
-            depth += {"{": 1, "}": -1}.get(self.text[self.at], 0) if braces else 0
-            self.at += 1
-        return self.text[start : self.at]
+    def require_selected(self) -> None:
+        """Raises PGRST108 for a filter, an order or a limit of a resource that is not selected."""
+        for name, inner in self.embedded.items():
+            item = self.embedded_item(name)
+            if item is None:
+                raise not_embedded(name)
+            replace(inner, select=item.items).require_selected()
 
 
-def parse_select(text: str) -> tuple[Selected | Embedded, ...]:
-    """The items of a `select` parameter. Raises PGRST100."""
-    scanner = _Scanner(text, "select parameter", _SELECT_EXPECTS)
-    if not text:
-        return (Selected(Field("*")),)
-    items = _select_items(scanner)
-    if scanner.at < len(text):
-        raise scanner.refuse()
-    return items
-
-
-def _select_items(scanner: _Scanner) -> tuple[Selected | Embedded, ...]:
-    items = [_select_item(scanner)]
-    while scanner.take(","):
-        items.append(_select_item(scanner))
-    return tuple(items)
-
-
-def _select_item(scanner: _Scanner) -> Selected | Embedded:
-    alias, target = None, scanner.field()
-    if scanner.text.startswith(":", scanner.at) and not scanner.text.startswith("::", scanner.at):
-        scanner.need(":")
-        alias, target = target.name, scanner.field()
-    hints = []
-    while scanner.take("!"):
-        hints.append(scanner.name())
-    if scanner.take("("):
-        items = () if scanner.text.startswith(")", scanner.at) else _select_items(scanner)
-        scanner.need(")")
-        named = [hint for hint in hints if hint not in ("inner", "left")]
-        return Embedded(target.name, alias, named[0] if named else None, "inner" in hints, items)
-    cast = scanner.until(",)") if scanner.take("::") else None
-    return Selected(target, alias, cast)
-
-
-def parse_filter(name: str, text: str) -> Filter:
-    """The filter of a parameter `name=text`. Raises PGRST100."""
-    scanner = _Scanner(text, "filter", '"not" or operator (eq, gt, ...)')
-    target = _Scanner(name, "filter", "field name").field()
-    return _filter(scanner, target, lambda: scanner.text[scanner.at :])
-
-
-def parse_logic(name: str, text: str) -> Logic:
-    """The tree of a parameter `and=(…)`, `or=(…)`, `not.and=(…)` or `not.or=(…)`. Raises PGRST100."""
-    scanner = _Scanner(text, "logic tree", "field name or logic operator")
-    tree = _logic_children(scanner, name.removeprefix("not."), name.startswith("not."))
-    if scanner.at < len(text):
-        raise scanner.refuse("end of input")
-    return tree
-
-
-def _logic_children(scanner: _Scanner, operator: str, negated: bool) -> Logic:
-    scanner.need("(")
-    children = [_logic_child(scanner)]
-    while scanner.take(","):
-        children.append(_logic_child(scanner))
-    scanner.need(")")
-    return Logic(operator, tuple(children), negated)
-
-
-_NESTED = re.compile(r"(not\.)?(and|or)(?=\()")
-
-
-def _logic_child(scanner: _Scanner) -> Filter | Logic:
-    nested = scanner.match(_NESTED)
-    if nested is not None:
-        return _logic_children(scanner, nested[2], nested[1] is not None)
-    target = scanner.field()
-    scanner.need(".")
-    return _filter(scanner, target, lambda: _logic_value(scanner))
-
-
-def _logic_value(scanner: _Scanner) -> str:
-    return scanner.quoted() if scanner.take('"') else scanner.until(",)")
-
-
-def _filter(scanner: _Scanner, target: Field, value: Callable[[], str]) -> Filter:
-    start = scanner.at
-    found = scanner.match(_OPERATOR)
-    if found is None or found[2] not in OPERATORS:
-        scanner.at = start
-        raise scanner.refuse('"not" or operator (eq, gt, ...)')
-    negated, operator, modifier = found[1] is not None, found[2], found[3]
-    if operator == "in":
-        return Filter(target, operator, _list(scanner), negated)
-    text = value()
-    if operator == "is" and text.lower() not in IS_VALUES:
-        raise scanner.refuse("null, not_null, true, false or unknown")
-    return Filter(target, operator, text, negated, modifier)
-
-
-def _list(scanner: _Scanner) -> tuple[str, ...]:
-    scanner.need("(")
-    items: list[str] = []
-    while not scanner.take(")"):
-        if scanner.at >= len(scanner.text):
-            raise scanner.refuse('")"')
-        items.append(scanner.quoted() if scanner.take('"') else scanner.until(",)", braces=False))
-        scanner.take(",")
-    return tuple(items)
-
-
-def parse_order(text: str) -> tuple[Order, ...]:
-    """The terms of an `order` parameter. Raises PGRST100."""
-    return tuple(_order_term(term, text) for term in text.split(",") if term)
-
-
-def _order_term(term: str, text: str) -> Order:
-    scanner = _Scanner(term, "order", "field name")
-    target = scanner.field()
-    found = scanner.match(_ORDER)
-    if found is None:
-        raise _Scanner(text, "order", "asc, desc, nullsfirst or nullslast").refuse()
-    nulls = found[2].removeprefix("nulls") if found[2] else None
-    return Order(target, found[1] == "desc", nulls)
+def not_embedded(name: str) -> RestError:
+    """PGRST108: `name` is used as an embedded resource, and is none."""
+    return RestError(
+        400,
+        "PGRST108",
+        f"'{name}' is not an embedded resource in this request",
+        hint=f"Verify that '{name}' is included in the 'select' query parameter.",
+    )

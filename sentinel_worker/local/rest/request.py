@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -10,47 +11,25 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from sentinel_worker.local.rest.errors import RestError
-from sentinel_worker.local.rest.query import Query, parse_filter, parse_logic, parse_order, parse_select
+from sentinel_worker.local.rest.grammar import is_condition, parse_filter, parse_logic, parse_order, parse_select
+from sentinel_worker.local.rest.preferences import Preferences, read_preferences
+from sentinel_worker.local.rest.query import Query
 
-_KNOWN_PREFERENCES = {
-    "return": ("representation", "minimal", "headers-only"),
-    "count": ("exact", "planned", "estimated"),
-    "resolution": ("merge-duplicates", "ignore-duplicates"),
-    "missing": ("default", "null"),
-    "tx": ("commit", "rollback"),
-    "handling": ("strict", "lenient"),
-    "timezone": None,
-    "max-affected": None,
-}
 _ARRAY = "application/vnd.pgrst.array+json"
+_CSV = "text/csv"
 _OBJECT = "application/vnd.pgrst.object+json"
+_RANGE = re.compile(r"(?:rows=)?(\d+)-(\d*)", re.ASCII)
 _RESERVED = ("select", "order", "limit", "offset", "columns", "on_conflict", "and", "or", "not.and", "not.or")
 
 
 @dataclass(frozen=True, slots=True)
-class Preferences:
-    """The `Prefer` header: the known pairs, in the order given, and what was not understood."""
-
-    known: dict[str, str]
-    unknown: tuple[str, ...]
-
-    def get(self, name: str) -> str | None:
-        """The value of a preference, None when absent."""
-        return self.known.get(name)
-
-    def applied(self, names: tuple[str, ...]) -> dict[str, str]:
-        """The Preference-Applied header for those of `names` that were given."""
-        pairs = [f"{name}={self.known[name]}" for name in names if name in self.known]
-        return {"Preference-Applied": ", ".join(pairs)} if pairs else {}
-
-
-@dataclass(frozen=True, slots=True)
 class Accepted:
-    """The shape of the body: one object or an array, with or without nulls, and its media type."""
+    """The shape of the body: one object, an array or CSV, with or without nulls, and its media type."""
 
     single: bool
     strip_nulls: bool
     media_type: str
+    csv: bool = False
 
 
 @dataclass(slots=True)
@@ -62,7 +41,7 @@ class RestRequest:
     accepted: Accepted
     preferences: Preferences
     query: Query
-    parameters: list[tuple[str, str]]
+    arguments: list[tuple[str, str]]
     columns: tuple[str, ...] | None
     on_conflict: tuple[str, ...]
     body: str
@@ -72,28 +51,34 @@ class RestRequest:
         """The parsed body. Raises PGRST102."""
         try:
             return json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RestError(400, "PGRST102", "Empty or invalid json") from error
 
 
-async def read_request(request: Request, exposed: tuple[str, ...], *, filters: bool = True) -> RestRequest:
-    """Read a request. Without `filters` (a function's arguments) only reserved parameters count.
+async def read_request(request: Request, exposed: tuple[str, ...], *, calls: bool = False) -> RestRequest:
+    """Read a request. Where it `calls` a function by GET, the parameters that are no filters are its arguments.
 
     Raises RestError for what PostgREST refuses before it asks the database.
     """
-    parameters = parse_qsl(request.scope["query_string"].decode(), keep_blank_values=True)
+    pairs = parse_qsl(request.scope["query_string"].decode(), keep_blank_values=True)
+    # Supabase's gateway takes the key off before PostgREST sees the request.
+    parameters = [pair for pair in pairs if pair[0] != "apikey"]
     if any("\0" in name or "\0" in value for name, value in parameters):
         raise RestError(400, "PGRST100", "A NUL character cannot be part of a query")
     named = dict(parameters)
     reading = request.method in ("GET", "HEAD")
     body = "" if reading else await _body(request)
+    arguments = [pair for pair in parameters if calls and reading and _is_argument(*pair)]
+    query = _query([pair for pair in parameters if pair not in arguments])
+    if reading:
+        _narrow(query, request.headers.get("range", ""))
     return RestRequest(
         method=request.method,
         schema=_profile(request, exposed, reading=reading),
         accepted=_accepted(request.headers.get("accept", "*/*")),
-        preferences=_preferences(request.headers.getlist("prefer")),
-        query=_query(parameters, filters=filters),
-        parameters=[pair for pair in parameters if not _is_reserved(pair[0])],
+        preferences=read_preferences(request.headers.getlist("prefer")),
+        query=query,
+        arguments=arguments,
         columns=_names(named["columns"]) if "columns" in named else None,
         on_conflict=_names(named.get("on_conflict", "")),
         body=body,
@@ -128,42 +113,42 @@ def _accepted(header: str) -> Accepted:
             return Accepted(True, strip, f"{_OBJECT}{suffix}; charset=utf-8")
         if media_type in (_ARRAY, "application/vnd.pgrst.array"):
             return Accepted(False, strip, f"{_ARRAY}{suffix}; charset=utf-8")
+        if media_type == _CSV:
+            return Accepted(False, False, f"{_CSV}; charset=utf-8", csv=True)
         if media_type in ("*/*", "application/*", "application/json", "application/openapi+json"):
             return Accepted(False, False, "application/json; charset=utf-8")
     raise RestError(406, "PGRST107", f"None of these media types are available: {header}")
 
 
-def _preferences(headers: list[str]) -> Preferences:
-    known: dict[str, str] = {}
-    unknown: list[str] = []
-    for item in ",".join(headers).split(","):
-        text = item.strip()
-        name, _, value = text.partition("=")
-        if not text:
-            continue
-        allowed = _KNOWN_PREFERENCES.get(name, ())
-        if allowed is None or value in allowed:
-            known.setdefault(name, value)
-        else:
-            unknown.append(text)
-    if known.get("handling") == "strict" and unknown:
-        details = f"Invalid preferences: {', '.join(unknown)}"
-        raise RestError(400, "PGRST122", "Invalid preferences given with handling=strict", details=details)
-    return Preferences(known, tuple(unknown))
+def _is_argument(name: str, value: str) -> bool:
+    reserved = name in _RESERVED or name.rpartition(".")[2] in ("order", "limit", "offset", "and", "or")
+    return not reserved and not is_condition(value)
 
 
-def _is_reserved(name: str) -> bool:
-    return name in _RESERVED or name.rpartition(".")[2] in ("order", "limit", "offset")
-
-
-def _query(parameters: list[tuple[str, str]], *, filters: bool) -> Query:
+def _query(parameters: list[tuple[str, str]]) -> Query:
     query = Query()
     for name, value in parameters:
         if name == "select":
             query.select = parse_select(value)
-        elif name not in ("columns", "on_conflict") and (filters or _is_reserved(name)):
+        elif name not in ("columns", "on_conflict"):
             _add(query, name, value)
+    query.require_selected()
     return query
+
+
+def _narrow(query: Query, header: str) -> None:
+    """Apply a `Range: first-last` header: rows, counted from 0, both included. Raises PGRST103."""
+    found = _RANGE.fullmatch(header)
+    if found is None:
+        return
+    first, last = int(found[1]), int(found[2]) if found[2] else None
+    if last is not None and last < first:
+        message = "The lower boundary must be lower than or equal to the upper boundary in the Range header."
+        raise RestError(416, "PGRST103", "Requested range not satisfiable", details=message)
+    limits = [] if query.limit is None else [query.offset + query.limit]
+    limits += [] if last is None else [last + 1]
+    query.offset = max(query.offset, first)
+    query.limit = max(min(limits) - query.offset, 0) if limits else None
 
 
 def _add(query: Query, name: str, value: str) -> None:

@@ -71,13 +71,19 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One overload. `returns` is 'void', 'scalar' or 'rows' (a composite)."""
+    """One overload. `returns` is 'void', 'scalar' or 'rows' (a composite).
+
+    `relation` is the (schema, name) of the table or view whose rows it answers, if it is one.
+    `settings` are those of the function that must hold before its statement starts (`set statement_timeout`).
+    """
 
     schema: str
     name: str
     returns: str
     returns_set: bool
+    relation: tuple[str, str] | None
     read_only: bool
+    settings: dict[str, str]
     arguments: tuple[Argument, ...]
 
     def accepts(self, given: set[str]) -> bool:
@@ -138,7 +144,7 @@ class SchemaCache:
             found = snapshot.relations.get((schema, name))
             if found is not None:
                 return found
-        near = _nearest(name, [key[1] for key in snapshot.relations if key[0] == schema])
+        near = nearest(name, [key[1] for key in snapshot.relations if key[0] == schema])
         raise RestError(
             404,
             "PGRST205",
@@ -159,7 +165,7 @@ class SchemaCache:
     async def nearest_function(self, schema: str, name: str) -> str | None:
         """The most similar function name, for a hint."""
         snapshot = await self.current()
-        return _nearest(name, [key[1] for key in snapshot.functions if key[0] == schema and key[1] != name])
+        return nearest(name, [key[1] for key in snapshot.functions if key[0] == schema and key[1] != name])
 
     async def listen(self) -> None:
         """Reload on every `notify pgrst`, for ever."""
@@ -196,6 +202,7 @@ def _snapshot(parts: dict[str, Any]) -> Schema:
         schema.foreign_keys.append(ForeignKey(**row))
     for row in parts["functions"]:
         row["arguments"] = tuple(Argument(**argument) for argument in row["arguments"])
+        row["relation"] = row["relation"] and tuple(row["relation"])
         schema.functions.setdefault((row["schema"], row["name"]), []).append(Function(**row))
     for role, settings in parts["role_settings"].items():
         pairs = (setting.partition("=") for setting in settings)
@@ -203,5 +210,6 @@ def _snapshot(parts: dict[str, Any]) -> Schema:
     return schema
 
 
-def _nearest(name: str, candidates: list[str]) -> str | None:
+def nearest(name: str, candidates: list[str]) -> str | None:
+    """The candidate most similar to `name`, if one is similar at all."""
     return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=0.75)), None)

@@ -57,6 +57,16 @@ select coalesce(jsonb_agg(jsonb_build_object(
     when rt.typtype = 'c' or (rt.typtype = 'd' and bt.typtype = 'c') then 'rows'
     when p.prorettype = 'pg_catalog.record'::regtype then 'rows'
     else 'scalar' end,
+  'settings', (
+    select coalesce(jsonb_object_agg(split_part(one, '=', 1), substr(one, strpos(one, '=') + 1)), '{}')
+    from pg_catalog.unnest(p.proconfig) as one
+    where split_part(one, '=', 1) in
+      ('statement_timeout', 'plan_filter.statement_cost_limit', 'default_transaction_isolation')),
+  'relation', (
+    select jsonb_build_array(cn.nspname, c.relname)
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace cn on cn.oid = c.relnamespace
+    where c.oid = rt.typrelid and c.relkind in ('r', 'p', 'v', 'm', 'f')),
   'arguments', (
     select coalesce(jsonb_agg(jsonb_build_object(
       'name', coalesce((p.proargnames)[arg.place], ''),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any, Self
 
 import psycopg
@@ -18,13 +19,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from sentinel_worker.local.database import Connection, DatabaseDown, Pool, PoolExhausted, fetch_one
-from sentinel_worker.local.rest.answer import Outcome, change_response, read_response
+from sentinel_worker.local.queries import load_queries
+from sentinel_worker.local.rest.answer import Outcome, call_response, change_response, read_response
 from sentinel_worker.local.rest.call import argument_object, call_statement
+from sentinel_worker.local.rest.compiler import MAX_ROWS
 from sentinel_worker.local.rest.errors import RestError, from_database, from_outage, from_token
+from sentinel_worker.local.rest.overloads import find_function
 from sentinel_worker.local.rest.request import RestRequest, read_request
-from sentinel_worker.local.rest.schema import Function, SchemaCache
+from sentinel_worker.local.rest.schema import SchemaCache
 from sentinel_worker.local.rest.statements import (
-    MAX_ROWS,
     Statement,
     delete_statement,
     insert_statement,
@@ -35,6 +38,7 @@ from sentinel_worker.local.rest.statements import (
 )
 from sentinel_worker.local.tokens import TokenRefused, bearer, verify
 
+_QUERIES = load_queries("rest/preferences.sql")
 SKEW_SECONDS = 30.0
 _POOL_SIZE = 10
 
@@ -99,7 +103,7 @@ class Rest:
         return JSONResponse(document, media_type="application/openapi+json; charset=utf-8")
 
     async def _relation(self, request: Request, role: str, claims: dict[str, Any]) -> Response:
-        asked = await read_request(request, self._cache.exposed)
+        asked = await self._read(request)
         relation = await self._cache.relation(asked.schema, request.path_params["name"])
         schema = await self._cache.current()
         if asked.method in ("GET", "HEAD"):
@@ -128,51 +132,35 @@ class Rest:
         if request.method not in ("GET", "HEAD", "POST"):
             raise RestError(405, "PGRST101", f"Cannot use the {request.method} method on RPC")
         reading = request.method != "POST"
-        asked = await read_request(request, self._cache.exposed, filters=False)
+        asked = await self._read(request, calls=True)
         name = request.path_params["name"]
         given = _given_names(asked, reading=reading)
-        function = await self._function(asked.schema, name, given)
+        function = await find_function(self._cache, asked.schema, name, given)
         arguments = asked.body or "{}"
         if reading:
-            arguments = json.dumps(argument_object(asked.parameters, function))
+            arguments = json.dumps(argument_object(asked.arguments, function))
         statement = call_statement(await self._cache.current(), function, asked, arguments, given)
         read_only = reading or function.read_only
-        async with self._transaction(request, asked, claims, read_only=read_only) as connection:
-            return read_response(asked, await _run(connection, statement), function)
+        async with self._transaction(request, asked, claims, function.settings, read_only=read_only) as connection:
+            return call_response(asked, function, await _run(connection, statement))
 
-    async def _function(self, schema: str, name: str, given: set[str]) -> Function:
-        fitting = await self._cache.overloads(schema, name, given)
-        if len(fitting) == 1:
-            return fitting[0]
-        if fitting:
-            signatures = [
-                f"{schema}.{name}({', '.join(f'{one.name} => {one.type}' for one in function.arguments)})"
-                for function in fitting
-            ]
-            raise RestError(
-                300,
-                "PGRST203",
-                f"Could not choose the best candidate function between: {', '.join(signatures)}",
-                hint="Try renaming the parameters or the function itself in the database so function "
-                "overloading can be resolved",
-            )
-        names = ", ".join(sorted(given))
-        plural = "parameter" if len(given) == 1 else "parameters"
-        searched = f"with {plural} {names}" if given else "without parameters"
-        called = f"{schema}.{name}({names})" if given else f"{schema}.{name} without parameters"
-        near = await self._cache.nearest_function(schema, name)
-        raise RestError(
-            404,
-            "PGRST202",
-            f"Could not find the function {called} in the schema cache",
-            details=f"Searched for the function {schema}.{name} {searched} or with a single unnamed "
-            "json/jsonb parameter, but no matches were found in the schema cache.",
-            hint=near and f"Perhaps you meant to call the function {schema}.{near}",
-        )
+    async def _read(self, request: Request, *, calls: bool = False) -> RestRequest:
+        asked = await read_request(request, self._cache.exposed, calls=calls)
+        if (zone := asked.preferences.get("timezone")) is not None:
+            async with self._pool.connection() as connection:
+                if await fetch_one(connection, _QUERIES["timezone"], [zone]) is None:
+                    asked.preferences = asked.preferences.refuse("timezone")
+        return asked
 
     @asynccontextmanager
     async def _transaction(
-        self, request: Request, asked: RestRequest, claims: dict[str, Any], *, read_only: bool
+        self,
+        request: Request,
+        asked: RestRequest,
+        claims: dict[str, Any],
+        own_settings: Mapping[str, str] = MappingProxyType({}),
+        *,
+        read_only: bool,
     ) -> AsyncIterator[Connection]:
         schema = await self._cache.current()
         role = claims["role"]
@@ -185,6 +173,7 @@ class Rest:
             "request.method": request.method,
             "request.path": request.url.path.removeprefix("/rest/v1"),
             **schema.role_settings.get(role, {}),
+            **own_settings,
         }
         if (zone := asked.preferences.get("timezone")) is not None:
             settings["timezone"] = zone
@@ -196,7 +185,7 @@ class Rest:
 
 def _given_names(asked: RestRequest, *, reading: bool) -> set[str]:
     if reading:
-        return {name for name, _ in asked.parameters}
+        return {name for name, _ in asked.arguments}
     if not asked.body:
         return set()
     body = asked.json_body()

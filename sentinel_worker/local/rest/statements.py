@@ -1,6 +1,6 @@
 """The statements of a request: each is one query whose single row holds counts, body and answers set by SQL.
 
-This is the other half of the query compiler (see rest_sql), so its SQL is written here.
+This is the other half of the query compiler (see compiler.py), so its SQL is written here.
 """
 
 # ruff: noqa: S608 - a query compiler: every name is quoted, every value is bound
@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sentinel_worker.local.rest.compiler import Bindings, Compiler, Source, quote
+from sentinel_worker.local.rest.compiler import Bindings, Compiler, Source, quote, row_range
 from sentinel_worker.local.rest.errors import RestError
 from sentinel_worker.local.rest.query import Embedded, Field, Query, Selected
 from sentinel_worker.local.rest.request import RestRequest
 from sentinel_worker.local.rest.schema import Column, Relation, Schema
 
-MAX_ROWS = 1000
 RESULT = '"pgrst_source"'
 _ANSWERS = (
     "nullif(current_setting('response.status', true), ''), "
     "nullif(current_setting('response.headers', true), ''), "
     "nullif(current_setting('pgrst.updated', true), '')"
+)
+# A line of names, taken from the first row, and one line a row: PostgreSQL's text of a row without its brackets.
+_CSV = (
+    "coalesce((select string_agg(name, ',') from json_object_keys((array_agg(row_to_json(_row)))[1]) as name), '') "
+    "|| E'\\n' || coalesce(string_agg(substr(_row::text, 2, length(_row::text) - 2), E'\\n'), '')"
 )
 
 
@@ -47,7 +51,7 @@ def select_statement(schema: Schema, relation: Relation, request: RestRequest) -
     source, query = Source.of(relation), request.query
     where = compiler.where(source, query)
     text = f"select {compiler.select_list(source, query)} from {source.name}{where}"
-    text += compiler.order(source, query.order) + row_range(query)
+    text += compiler.order(source, query) + row_range(query)
     total = "null::bigint"
     if request.preferences.get("count") in ("exact", "estimated"):
         total = f"(select count(*) from {source.name}{where})"
@@ -187,7 +191,7 @@ def _changed(compiler: Compiler, relation: Relation, request: RestRequest, text:
     inner = f"select * from {RESULT}"
     if request.preferences.get("return") == "representation":
         source = Source.of(relation, quote(relation.name))
-        order = compiler.order(source, request.query.order)
+        order = compiler.order(source, request.query)
         select = compiler.select_list(source, _without_conditions(request.query))
         inner = f"select {select} from {RESULT} as {source.name}{order}"
     counted = request.preferences.get("count") == "exact"
@@ -203,14 +207,10 @@ def _without_conditions(query: Query) -> Query:
     return Query(select=query.select, embedded=query.embedded)
 
 
-def row_range(query: Query) -> str:
-    """` limit … offset …`, never more than MAX_ROWS."""
-    limit = MAX_ROWS if query.limit is None else min(query.limit, MAX_ROWS)
-    return f" limit {limit}" + (f" offset {query.offset}" if query.offset else "")
-
-
 def outer(ctes: str, inner: str, request: RestRequest, total: str, *, scalar: bool = False, one: bool = False) -> str:
     """The query around `ctes` and `inner` that makes a Statement's row; `one` is a body that is no array."""
+    if request.accepted.csv:
+        return f"with {ctes} select {total}, count(_row), {_CSV}, {_ANSWERS} from ({inner}) _row"
     value = "_row.pgrst_scalar" if scalar else "_row"
     if request.accepted.strip_nulls:
         value = f"json_strip_nulls(to_json({value}))"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 from starlette.requests import Request
@@ -18,6 +17,7 @@ from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.queries import load_queries
 from sentinel_worker.local.storage.errors import (
     StorageError,
+    bad_signature,
     denied,
     internal,
     invalid_key,
@@ -27,9 +27,13 @@ from sentinel_worker.local.storage.errors import (
     token_words,
 )
 from sentinel_worker.local.storage.files import Files
-from sentinel_worker.local.tokens import TokenRefused, bearer, verify
+from sentinel_worker.local.tokens import TokenRefused, verify
 
+Scope = Literal["download", "upload"]
 QUERIES = load_queries("storage/access.sql")
+_BEARER = re.compile(r"^Bearer\s+", re.IGNORECASE)
+# What the real server takes for a uuid; a subject like 11111111-1111-… is none.
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-5][0-9a-f]{3}-[089ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 _KEY = re.compile(r"[\w/!.*'() &$@=;:+,?-]*", re.ASCII)
 _KEY_BYTES = 1024
 
@@ -50,10 +54,8 @@ class Caller:
     @property
     def owner(self) -> str | None:
         """The token's subject where it is a uuid."""
-        try:
-            return str(uuid.UUID(self.owner_id or ""))
-        except ValueError:
-            return None
+        subject = self.owner_id
+        return subject if subject is not None and _UUID.fullmatch(subject) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,15 @@ class Access:
 
     def caller(self, request: Request) -> Caller:
         """The caller of a path that demands a token. Raises InvalidRequest or AccessDenied."""
-        header = request.headers.get("authorization")
-        if header is None:
+        if "authorization" not in request.headers:
             raise invalid_request("headers must have required property 'authorization'")
+        return self.caller_of_token(request)
+
+    def caller_of_token(self, request: Request) -> Caller:
+        """The caller, where an absent token is refused like a malformed one. Raises AccessDenied."""
+        token = _BEARER.sub("", request.headers.get("authorization", ""), count=1)
         try:
-            claims = verify(bearer(header) or "", self.keys.jwt_secret)
+            claims = verify(token, self.keys.jwt_secret)
         except TokenRefused as refused:
             raise denied(token_words(refused)) from refused
         return Caller(str(claims.get("role", "anon")), claims)
@@ -158,17 +164,27 @@ class Access:
             raise no_object()
         return StoredObject(**json.loads(row[0]))
 
-    def signed_claims(self, request: Request, path: str) -> dict[str, Any]:
-        """The claims of the `token` parameter, when it was signed for `path`."""
+    def limit_of(self, bucket: Bucket) -> int:
+        """How many bytes one object of the bucket may have."""
+        return min(bucket.file_size_limit or self.limit_bytes, self.limit_bytes)
+
+    def signed_claims(self, request: Request, path: str, scope: Scope) -> dict[str, Any]:
+        """The claims of the `token` parameter, when it was signed for `path` and `scope`."""
         token = request.query_params.get("token")
         if token is None:
             raise invalid_request("querystring must have required property 'token'")
+        return self.signature_claims(token, path, scope)
+
+    def signature_claims(self, token: str, path: str, scope: Scope) -> dict[str, Any]:
+        """The claims of `token`, when it was signed for `path` and `scope`. Raises InvalidJWT or InvalidSignature."""
         try:
             claims = verify(token, self.keys.jwt_secret)
         except TokenRefused as refused:
             raise StorageError("400", "InvalidJWT", "InvalidJWT", token_words(refused)) from refused
+        if claims.get("scope") != scope:
+            raise bad_signature(f"Token is not scoped for {scope}")
         if claims.get("url") != path:
-            raise StorageError("400", "InvalidSignature", "InvalidSignature", "Invalid signature")
+            raise bad_signature()
         return claims
 
 

@@ -16,7 +16,7 @@ from sentinel_worker.local.storage.access import QUERIES, Access
 from sentinel_worker.local.storage.errors import StorageError, duplicate, invalid_request, no_bucket, too_large
 from sentinel_worker.local.storage.objects import read_json
 
-_NAME = re.compile(r"[\w!.*'() &$@=;:+,?-]+", re.ASCII)
+_NAME = re.compile(r"[\w!.*'() &$@=;:+,?-]{1,100}", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?$", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
@@ -32,8 +32,7 @@ class Buckets:
         caller = self._access.caller(request)
         body = await read_json(request)
         name = str(body.get("id") or body.get("name") or "")
-        if _NAME.fullmatch(name) is None or name != name.strip():
-            raise StorageError("400", "Invalid Input", "InvalidBucketName", "Bucket name invalid")
+        check_bucket_name(name)
         parameters = [
             *(name, name, caller.owner, caller.owner_id, bool(body.get("public"))),
             *(self._size(body.get("file_size_limit")), body.get("allowed_mime_types")),
@@ -65,7 +64,8 @@ class Buckets:
         return json_answer({"message": "Successfully updated"})
 
     async def empty(self, request: Request) -> Response:
-        """POST of /bucket/{bucket}/empty."""
+        """POST of /bucket/{bucket}/empty. Raises NoSuchBucket, also where the caller may not see the bucket."""
+        await self._one(request, "get_bucket", [request.path_params["bucket"]])
         caller = self._access.caller(request)
         async with self._access.acting(request, caller) as connection:
             rows = await fetch_all(connection, QUERIES["empty_bucket"], [request.path_params["bucket"]])
@@ -103,3 +103,9 @@ class Buckets:
         if size > self._access.limit_bytes:
             raise too_large()
         return size
+
+
+def check_bucket_name(name: str) -> None:
+    """Refuse names that no bucket may have. Raises InvalidBucketName."""
+    if _NAME.fullmatch(name) is None or name != name.strip():
+        raise StorageError("400", "Invalid Input", "InvalidBucketName", "Bucket name invalid")

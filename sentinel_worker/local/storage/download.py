@@ -57,7 +57,7 @@ class Downloads:
         bucket, name = _path(request)
 
         async def find() -> StoredObject:
-            self._access.signed_claims(request, f"{bucket}/{name}")
+            self._access.signed_claims(request, f"{bucket}/{name}", "download")
             return await self._access.any_object(bucket, name)
 
         return await self._answer(request, find, cached=False)
@@ -105,7 +105,7 @@ class Downloads:
         if not cached:
             del headers["Cache-Control"]
         if request.headers.get("if-none-match") == found.metadata["eTag"]:
-            return Response(b"", 304, headers)
+            return Response(b"", 304, {**headers, "Content-Length": "0"})
         if "download" in request.query_params:
             name = request.query_params["download"] or found.name.rpartition("/")[2]
             headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name)}"

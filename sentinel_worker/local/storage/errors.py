@@ -22,9 +22,10 @@ class StorageError(Exception):
         self.http_status = int(status) if status in ("416", "500") else 400
 
     def response(self, *, head: bool = False) -> Response:
-        """The HTTP answer; HEAD has no body."""
-        body = b"" if head else json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
-        return Response(body, self.http_status, media_type=JSON_TYPE)
+        """The HTTP answer; HEAD has no body, but says how long it would be."""
+        body = json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
+        headers = {"Content-Length": str(len(body)), "Content-Type": JSON_TYPE}
+        return Response(b"" if head else body, self.http_status, headers)
 
 
 def no_object() -> StorageError:
@@ -55,6 +56,11 @@ def invalid_request(message: str) -> StorageError:
 def invalid_key(message: str) -> StorageError:
     """A name that no object may have."""
     return StorageError("400", "InvalidKey", "InvalidKey", f"Invalid key: {message}")
+
+
+def bad_signature(message: str = "Invalid signature") -> StorageError:
+    """A signed URL's token that was made for something else."""
+    return StorageError("400", "InvalidSignature", "InvalidSignature", message)
 
 
 def internal() -> StorageError:
@@ -88,4 +94,6 @@ def from_database(error: psycopg.Error) -> StorageError:
         return denied(_ROW_SECURITY if message.startswith(_ROW_SECURITY) else message)
     if state == "23505":
         return duplicate()
+    if state == "23503":
+        return StorageError("404", "InvalidRequest", "InvalidRequest", "The related resource does not exist")
     return StorageError("500", "DatabaseError", "DatabaseError", f"database error, code: {state}")

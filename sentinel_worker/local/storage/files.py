@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import os
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -75,10 +77,31 @@ class Files:
 
         return pieces()
 
+    async def adopt(self, source: Path, version: str) -> Stored:
+        """Make the finished file at `source` that of a version too; doing it twice is fine."""
+        await asyncio.to_thread(self._link, source, version)
+        return await asyncio.to_thread(self._measure, version)
+
+    async def duplicate(self, version: str, copy: str) -> None:
+        """Give a version's bytes to a second version, without copying them. Raises FileNotFoundError."""
+        await asyncio.to_thread(self._link, self.path(version), copy)
+
     def remove(self, version: str | None) -> None:
         """Delete the file of a version; absent is fine."""
         if version:
             self.path(version).unlink(missing_ok=True)
+
+    def _link(self, source: Path, version: str) -> None:
+        # A complete file is never written again, so that two names may share it.
+        target = self.path(version)
+        target.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.link(source, target)
+
+    def _measure(self, version: str) -> Stored:
+        with self.path(version).open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+            return Stored(version, file.tell(), digest.hexdigest())
 
     def _complete_file(self, arriving: Path, version: str) -> None:
         target = self.path(version)

@@ -1,4 +1,4 @@
-"""Objects beyond their bytes: listing, removing, and signing URLs for downloads."""
+"""Objects beyond their bytes: removing them, and signing URLs for their downloads."""
 
 from __future__ import annotations
 
@@ -10,45 +10,17 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sentinel_worker.local.database import fetch_all, fetch_one
+from sentinel_worker.local.database import fetch_all
 from sentinel_worker.local.json_answer import json_answer
 from sentinel_worker.local.storage.access import QUERIES, Access
 from sentinel_worker.local.storage.errors import invalid_request, no_object
 
-_SORTABLE = ("name", "updated_at", "created_at", "last_accessed_at")
-_LIST_LIMIT = 100
-
 
 class Objects:
-    """The paths that answer with JSON about objects."""
+    """The paths that remove objects and sign URLs."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
-
-    async def list_level(self, request: Request) -> Response:
-        """POST of /object/list/{bucket}: one level below a prefix; folders have no id."""
-        caller = self._access.caller(request)
-        body = await read_json(request)
-        prefix = str(body.get("prefix") or "")
-        if prefix and not prefix.endswith("/"):
-            prefix += "/"
-        sort = body.get("sortBy") or {}
-        column = sort.get("column") or "name"
-        if column not in _SORTABLE:
-            raise invalid_request("body/sortBy/column must be equal to one of the allowed values")
-        parameters = [
-            request.path_params["bucket"],
-            prefix,
-            str(body.get("search") or ""),
-            column,
-            sort.get("order") == "desc",
-            int(body.get("limit") or _LIST_LIMIT),
-            int(body.get("offset") or 0),
-        ]
-        async with self._access.acting(request, caller) as connection:
-            row = await fetch_one(connection, QUERIES["list"], parameters)
-        assert row is not None
-        return json_answer(json.loads(row[0]))
 
     async def remove(self, request: Request) -> Response:
         """DELETE of /object/{bucket}: the rows that were really deleted; absent or hidden ones are left out."""
@@ -105,7 +77,7 @@ class Objects:
     def _signed_path(self, bucket: str, name: str, seconds: int) -> str:
         now = int(time.time())
         path = f"{bucket}/{name}"
-        token = self._access.keys.sign({"url": path, "iat": now, "exp": now + seconds})
+        token = self._access.keys.sign({"url": path, "scope": "download", "iat": now, "exp": now + seconds})
         return f"/object/sign/{quote(path)}?token={token}"
 
 
@@ -113,11 +85,21 @@ async def read_json(request: Request) -> dict[str, Any]:
     """The body as a JSON object. Raises InvalidRequest."""
     try:
         parsed = json.loads(await request.body() or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise invalid_request("Body is not valid JSON") from error
     if not isinstance(parsed, dict):
         raise invalid_request("body must be object")
     return parsed
+
+
+def required(body: dict[str, Any], *names: str) -> list[str]:
+    """The texts at `names`. Raises InvalidRequest for the first that is absent or no text."""
+    for name in names:
+        if name not in body:
+            raise invalid_request(f"body must have required property '{name}'")
+        if not isinstance(body[name], str):
+            raise invalid_request(f"body/{name} must be string")
+    return [body[name] for name in names]
 
 
 def _seconds(body: dict[str, Any]) -> int:

@@ -17,10 +17,15 @@ from sentinel_worker.local.json_answer import json_answer
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.storage.access import Access
 from sentinel_worker.local.storage.buckets import Buckets
+from sentinel_worker.local.storage.copies import Copies
 from sentinel_worker.local.storage.download import Downloads
 from sentinel_worker.local.storage.errors import StorageError, from_database, internal
 from sentinel_worker.local.storage.files import Files
+from sentinel_worker.local.storage.listing import Listings
 from sentinel_worker.local.storage.objects import Objects
+from sentinel_worker.local.storage.partials import Partials
+from sentinel_worker.local.storage.resumable import Resumable
+from sentinel_worker.local.storage.tus import TusError
 from sentinel_worker.local.storage.upload import Uploads
 
 DEFAULT_LIMIT_BYTES = 2 * 1024**3
@@ -43,6 +48,9 @@ class Storage:
         self._access = Access(caller_dsn, admin_dsn, keys, self._files, limit_bytes=limit_bytes)
         downloads, uploads = Downloads(self._access), Uploads(self._access)
         objects, buckets = Objects(self._access), Buckets(self._access)
+        copies, listings = Copies(self._access), Listings(self._access)
+        self._partials = Partials(folder / "resumable")
+        self._resumable = Resumable(self._access, self._partials)
         an_object = "{bucket}/{name:path}"
         table: list[tuple[str, str, Endpoint]] = [
             ("GET", "/status", self._status),
@@ -57,7 +65,11 @@ class Storage:
             ("PUT", f"/object/upload/sign/{an_object}", uploads.upload_signed),
             ("POST", f"/object/sign/{an_object}", objects.sign),
             ("POST", "/object/sign/{bucket}", objects.sign_many),
-            ("POST", "/object/list/{bucket}", objects.list_level),
+            ("POST", "/object/copy", copies.copy),
+            ("POST", "/object/move", copies.move),
+            ("POST", "/object/list/{bucket}", listings.level),
+            ("POST", "/object/list-v2/{bucket}", listings.page),
+            *self._resumable.table(),
             ("DELETE", "/object/{bucket}", objects.remove),
             ("GET", f"/object/{an_object}", downloads.plain),
             ("POST", f"/object/{an_object}", uploads.upload),
@@ -78,6 +90,8 @@ class Storage:
 
     async def __aenter__(self) -> Self:
         self._files.prepare()
+        self._partials.prepare()
+        await self._resumable.finisher.sweep()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -98,8 +112,8 @@ def _answering(endpoint: Endpoint) -> Endpoint:
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)
-        except StorageError as error:
-            refusal = error
+        except (StorageError, TusError) as error:
+            refusal: StorageError | TusError = error
         except ClientDisconnect:
             return Response(status_code=499)
         except (DatabaseDown, PoolExhausted) as error:

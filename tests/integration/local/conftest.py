@@ -1,4 +1,4 @@
-"""A whole local Supabase for the tests of its services; one with our migrations, one without."""
+"""A whole local Supabase, with our migrations, for the tests of its services."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -47,15 +47,6 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 async def own_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """A stack that one test may stop and break."""
     async with Stack(tmp_path_factory.mktemp("own"), port=0, durable=False) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def bare_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """A stack with an empty schema `public`, and `private_api` exposed too."""
-    folder = tmp_path_factory.mktemp("bare")
-    exposed = ("public", "private_api")
-    async with Stack(folder, port=0, durable=False, migrations=False, exposed_schemas=exposed) as running:
         yield running
 
 

@@ -1,16 +1,26 @@
-"""The stack as a whole: it keeps its keys and data, refuses a taken port, and dies with its parent."""
+"""The stack as a whole: its keys and data, its port, its pace, what it is told while it runs, and its end."""
 
 import asyncio
+import json
 import signal
 import socket
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
 import pytest
+from realtime import RealtimePostgresChangesListenEvent
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from sentinel_worker.errors import Fatal
+from sentinel_worker.local.faults import Faults, HttpFault
+from sentinel_worker.local.gateway.settings import GatewaySettings
+from sentinel_worker.local.realtime.settings import Pace
 from sentinel_worker.local.stack import Stack
 from tests.integration.local.clients import connected
 
@@ -72,6 +82,85 @@ async def test_everything_dies_with_a_killed_parent(tmp_path: Path) -> None:
         for port in ports:
             while await _listens(port):
                 await asyncio.sleep(0.02)
+
+
+async def test_a_gateway_that_is_started_again_behaves(tmp_path: Path) -> None:
+    async with Stack(tmp_path, port=0, durable=False, migrations=False) as stack, httpx.AsyncClient() as http:
+        await asyncio.gather(*(stack.misbehave(Faults(http=(HttpFault(status=n),))) for n in (500, 502, 503)))
+        assert (await http.get(stack.url)).status_code == 503
+        await stack.stop_gateway()
+        with pytest.raises(Fatal, match="not running"):
+            await stack.behave()
+        await stack.start_gateway()
+        assert (await http.get(stack.url)).status_code == 200
+
+
+async def test_the_gateway_reads_its_standard_input_line_by_line(tmp_path: Path) -> None:
+    async with Stack(tmp_path, port=0, durable=False, migrations=False) as stack, httpx.AsyncClient() as http:
+        settings = GatewaySettings.from_json(stack._gateway_settings().to_json())
+        assert settings == stack._gateway_settings()
+        await stack.stop_gateway()
+        gateway = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "sentinel_worker.local.gateway.app"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert gateway.stdin is not None
+        assert gateway.stdout is not None
+        in_force = json.dumps({"faults": Faults(http=(HttpFault(status=502),)).to_dict()})
+        wrong = [
+            "nonsense",
+            "{}",
+            '{"faults": {"http": [{"status": 200}], "realtime": {}}}',
+            '{"faults": {"http": [3]}}',
+        ]
+        gateway.stdin.write("\n".join([settings.to_json(), in_force, *wrong, ""]).encode())
+        answers: list[dict[str, Any]] = []
+        async with asyncio.timeout(30):
+            while len(answers) < 2 + len(wrong):
+                answers.append(json.loads(await gateway.stdout.readline()))
+        assert {"port": settings.port} in answers
+        assert {"faults": "in force"} in answers
+        refused = [answer["refused"] for answer in answers if "refused" in answer]
+        assert len(refused) == len(wrong)
+        assert "the status lies between 400 and 599" in refused[2]
+        assert (await http.get(stack.url)).status_code == 502
+        gateway.stdin.close()
+        assert await gateway.wait() == 0
+
+
+@pytest.mark.parametrize(("pace", "is_slow"), [("real", True), ("fast", False)])
+async def test_realtime_refuses_a_bad_key_at_the_pace(tmp_path: Path, pace: Pace, is_slow: bool) -> None:
+    async with Stack(tmp_path, port=0, durable=False, migrations=False, pace=pace) as stack:
+        began = time.monotonic()
+        with pytest.raises(InvalidStatus):
+            await connect(f"{stack.url.replace('http', 'ws')}/realtime/v1/websocket?vsn=1.0.0&apikey=wrong")
+        assert (time.monotonic() - began >= 2) is is_slow
+
+
+@pytest.mark.parametrize(("limit", "arrives"), [(None, True), (0, False)])
+async def test_row_changes_over_the_limit_are_dropped(tmp_path: Path, limit: int | None, arrives: bool) -> None:
+    async with Stack(tmp_path, port=0, durable=False, migrations=False, pace="fast", events_per_second=limit) as stack:
+        with psycopg.connect(stack.superuser_dsn, autocommit=True) as database:
+            database.execute(
+                "create table public.things (id int primary key); grant select on public.things to service_role;"
+                " alter publication supabase_realtime add table public.things"
+            )
+            async with connected(stack.url, stack.secret_key) as client:
+                ready, came = asyncio.Event(), asyncio.Event()
+                channel = client.channel("things")
+                channel.on_postgres_changes(
+                    RealtimePostgresChangesListenEvent.Insert, lambda _: came.set(), table="things", schema="public"
+                )
+                channel.on_system(lambda _: ready.set())
+                await channel.subscribe()
+                async with asyncio.timeout(20):
+                    await ready.wait()
+                database.execute("insert into public.things values (1)")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(20 if arrives else 1):
+                        await came.wait()
+                assert came.is_set() is arrives
 
 
 async def _listens(port: int) -> bool:

@@ -17,18 +17,14 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from websockets.asyncio.client import ClientConnection, connect
 
+from sentinel_worker.local.faults import Switch
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.postgres import Postgres
-from sentinel_worker.local.realtime.changes import ChangesSettings
-from sentinel_worker.local.realtime.service import Realtime, RealtimeSettings
-from sentinel_worker.local.realtime.socket import SocketSettings
+from sentinel_worker.local.realtime.service import Realtime
+from sentinel_worker.local.realtime.settings import RealtimeSettings
 
 HERE = Path(__file__).parent
-FAST = RealtimeSettings(
-    changes=ChangesSettings(busy_poll_seconds=0.01, idle_poll_seconds=0.02, reconnect_seconds=0.05),
-    sockets=SocketSettings(refusal_seconds=0.3),
-    refused_key_seconds=0.05,
-)
+FAST = RealtimeSettings.at("fast", events_per_second=None)
 
 
 @pytest.fixture(scope="session")
@@ -64,12 +60,13 @@ def database(postgres: Postgres) -> Iterator[psycopg.Connection]:
 
 @dataclass
 class Served:
-    """The server at `url`; `stop` and `start` are those of a process: same port, nothing remembered."""
+    """The server at `url`; `stop` and `start` are those of a process: same port, nothing remembered but the faults."""
 
     dsn: str
     keys: Keys
     settings: RealtimeSettings
     port: int = 0
+    faults: Switch = field(default_factory=Switch)
     _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     @property
@@ -79,7 +76,7 @@ class Served:
     async def start(self) -> None:
         listener = socket.create_server(("127.0.0.1", self.port))
         self.port = listener.getsockname()[1]
-        realtime = await self._stack.enter_async_context(Realtime(self.dsn, self.keys, self.settings))
+        realtime = await self._stack.enter_async_context(Realtime(self.dsn, self.keys, self.settings, self.faults))
         app = Starlette(routes=[Mount("/realtime/v1", routes=realtime.routes)])
         config = uvicorn.Config(app, ws="websockets-sansio", lifespan="off", log_config=None, access_log=False)
         server = uvicorn.Server(config)
@@ -124,13 +121,13 @@ class Client:
 
     def __init__(self, url: str, apikey: str, vsn: str = "1.0.0") -> None:
         self.vsn = vsn
-        self._address = f"{url}/websocket?apikey={apikey}&vsn={vsn}"
+        self.address = f"{url}/websocket?apikey={apikey}&vsn={vsn}"
         self._ref = 0
         self.seen: list[dict[str, Any]] = []
         self.connection: ClientConnection
 
     async def __aenter__(self) -> Self:
-        self.connection = await connect(self._address, max_size=None, ping_interval=None, compression=None)
+        self.connection = await connect(self.address, max_size=None, ping_interval=None, compression=None)
         return self
 
     async def __aexit__(self, *_: object) -> None:

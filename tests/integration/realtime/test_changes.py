@@ -1,6 +1,7 @@
 """postgres_changes over real sockets: who gets which row, in which form, how soon, and after what."""
 
 import asyncio
+import contextlib
 import json
 import statistics
 import time
@@ -14,8 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.postgres import Postgres
-from sentinel_worker.local.realtime.service import RealtimeSettings
-from sentinel_worker.local.realtime.socket import SocketSettings
+from sentinel_worker.local.realtime.settings import RealtimeSettings, SocketSettings
 from tests.integration.realtime.conftest import FAST, Client, Serve, Served
 
 REQUESTS = {"schema": "public", "table": "analysis_requests"}
@@ -88,6 +88,59 @@ async def test_one_event_names_all_bindings_that_it_matches(
         database.execute("update analysis_requests set status = 'queued'")
         frame = await client.receive("postgres_changes")
         assert set(frame["payload"]["ids"]) == {ids[1], ids[2]}
+
+
+async def test_patterns_and_null_safe_filters(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+    filters = ["status=match.^q.e", "status=imatch.^Q", "status=not.match.^q", "status=isdistinct.queued"]
+    wishes = [{"event": "INSERT", **REQUESTS, "filter": filter_} for filter_ in filters]
+    async with Client(server.url, keys.secret_key) as client:
+        reply = await client.join("realtime:f", *wishes)
+        ids = [binding["id"] for binding in reply["response"]["postgres_changes"]]
+        assert (await client.receive("system"))["payload"]["status"] == "ok"
+        for status, matched in (("queued", [0, 1]), ("Quick", [1, 2, 3]), (None, [3])):
+            database.execute(INSERT, [None, status])
+            assert sorted((await client.receive("postgres_changes"))["payload"]["ids"]) == sorted(
+                ids[n] for n in matched
+            )
+
+
+@pytest.mark.parametrize(
+    ("wish", "reason"),
+    [
+        ({"filter": "status=match.["}, "invalid regular expression for match filter"),
+        ({"filter": "id=like.a%"}, "operator like requires a text-compatible column type, got uuid"),
+        ({"filter": "status=is.true"}, "is true filter requires a boolean column, got text"),
+        ({"filter": "status=is.nothing"}, "invalid value for is filter: must be null, true, false, or unknown"),
+        ({"filter": f"status=in.({','.join('x' * 101)})"}, "too many values for `in` filter. Maximum 100"),
+        ({"select": ["id", "no_such"]}, "invalid column for select no_such"),
+        ({"select": "id"}, "Error parsing `select` params: expected a list of column name strings"),
+        ({"select": ["id"], "table": "*"}, "Column selection is not supported for wildcard subscriptions"),
+    ],
+)
+async def test_wishes_that_cannot_be_met(server: Served, keys: Keys, wish: dict[str, Any], reason: str) -> None:
+    async with Client(server.url, keys.secret_key) as client:
+        refused = await client.subscribe("realtime:bad", EVERYTHING | wish)
+        assert refused["status"] == "error"
+        assert reason in refused["message"]
+
+
+async def test_selected_columns_come_with_the_key(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+    wishes = [{"event": "*", "schema": "public", "table": "full_rows", "select": ["note"]}]
+    wishes += [{"event": "*", "schema": "public", "table": "full_rows"}]
+    async with Client(server.url, keys.secret_key) as client:
+        reply = await client.join("realtime:s", *wishes)
+        few, all_ = (binding["id"] for binding in reply["response"]["postgres_changes"])
+        await client.receive("system")
+        database.execute("insert into full_rows (id, note) overriding system value values (1, 'a')")
+        database.execute("update full_rows set note = 'b'")
+        seen: dict[int, list[Any]] = {few: [], all_: []}
+        for _ in range(4):
+            payload = (await client.receive("postgres_changes"))["payload"]
+            data = payload["data"]
+            assert {column["name"] for column in data["columns"]} == set(data["record"])
+            seen[payload["ids"][0]].append((data["record"], data.get("old_record")))
+        assert seen[few] == [({"id": 1, "note": "a"}, None), ({"id": 1, "note": "b"}, {"id": 1, "note": "a"})]
+        assert [set(record) for record, _ in seen[all_]] == [{"id", "user_id", "status", "note"}] * 2
 
 
 async def test_values_are_typed_as_postgres_types_them(
@@ -171,11 +224,75 @@ async def test_postgres_goes_and_comes_back(
             "UnableToConnectToProject: Realtime was unable to connect to the project database"
         )
         await asyncio.to_thread(postgres.start)
-        assert (await client.receive("system"))["payload"]["status"] == "ok"
         with psycopg.connect(postgres.dsn("supabase_admin"), autocommit=True) as connection:
-            row = connection.execute(INSERT, [None, "queued"]).fetchone()
-        assert row
-        assert (await next_data(client))["record"]["id"] == row[0]
+            event = await the_first_that_comes(client, connection)
+            assert event["payload"]["data"]["type"] == "INSERT"
+            assert "system" not in [frame["event"] for frame in client.seen[2:]]  # the outage went by without a word
+
+
+async def the_first_that_comes(client: Client, connection: psycopg.Connection) -> dict[str, Any]:
+    """Insert rows until one arrives: those that were committed before the new slot stood are lost."""
+    async with asyncio.timeout(20):
+        while True:
+            connection.execute(INSERT, [None, "queued"])
+            with contextlib.suppress(TimeoutError):
+                return await client.receive(seconds=0.2)
+
+
+async def test_a_subscription_that_is_refused_costs_the_others_nothing(
+    server: Served, keys: Keys, database: psycopg.Connection
+) -> None:
+    slot = "select slot_name from pg_replication_slots where slot_name like 'supabase_realtime_replication%'"
+    async with Client(server.url, keys.secret_key) as client, Client(server.url, keys.secret_key) as careless:
+        await client.subscribe("realtime:ok", EVERYTHING)
+        stands = database.execute(slot).fetchone()
+        for filter_ in ("id=eq.not-a-uuid", "no_such=eq.1"):
+            refused = await careless.subscribe("realtime:bad", {**EVERYTHING, "filter": filter_})
+            assert refused["status"] == "error"
+        # An error in the poller's own session would have ended its temporary slot.
+        assert database.execute(slot).fetchone() == stands
+        database.execute(INSERT, [None, "queued"])
+        assert (await next_data(client))["type"] == "INSERT"
+
+
+async def test_a_policy_that_fails_blinds_its_own_role_only(
+    server: Served, keys: Keys, database: psycopg.Connection, sign: Callable[..., str]
+) -> None:
+    database.execute("create policy failing on full_rows for select to authenticated using (1 / (id - id) = 1)")
+    try:
+        async with Client(server.url, keys.secret_key) as service, Client(server.url, keys.anon_key) as user:
+            wish = {"event": "*", "schema": "public", "table": "full_rows"}
+            await user.subscribe("realtime:u", wish, token=sign("authenticated", sub=str(uuid.uuid4())))
+            await service.subscribe("realtime:s", wish)
+            for _ in range(2):
+                database.execute("insert into full_rows (note) values ('n')")
+                assert (await next_data(service))["type"] == "INSERT"
+            await nothing_more(user)
+    finally:
+        database.execute("drop policy failing on full_rows")
+
+
+async def test_a_changed_publication_is_noticed_and_loses_nothing(
+    server: Served, keys: Keys, database: psycopg.Connection
+) -> None:
+    async with Client(server.url, keys.secret_key) as client, Client(server.url, keys.secret_key) as other:
+        await client.subscribe("realtime:p", EVERYTHING)
+        await other.subscribe("realtime:o", {"event": "*", "schema": "public", "table": "no_grant"})
+        database.execute("alter publication supabase_realtime drop table no_grant")
+        try:
+            database.execute(INSERT, [None, "queued"])
+            again = (await client.receive("system"))["payload"]
+            assert (again["status"], again["message"]) == ("ok", "Subscribed to PostgreSQL")
+            gone = (await other.receive("system"))["payload"]
+            assert gone["status"] == "error"
+            database.execute(INSERT, [None, "scheduled"])
+            changes = [frame for frame in client.seen if frame["event"] == "postgres_changes"]
+            while len(changes) < 2:
+                changes.append(await client.receive("postgres_changes"))
+            statuses = [frame["payload"]["data"]["record"]["status"] for frame in changes]
+            assert statuses == ["queued", "scheduled"]
+        finally:
+            database.execute("alter publication supabase_realtime add table no_grant")
 
 
 async def test_what_a_left_channel_and_an_ended_client_leave_behind(

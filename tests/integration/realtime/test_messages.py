@@ -7,7 +7,9 @@ import struct
 import time
 from collections.abc import Callable
 
+import httpx
 import psycopg
+import pytest
 
 from sentinel_worker.local.keys import Keys
 from tests.integration.realtime.conftest import Client, Served
@@ -88,30 +90,108 @@ async def test_a_role_without_the_right_to_write_is_not_heard(
         assert (await service.receive())["topic"] == "phoenix"
 
 
+def pushed(encoding: int, body: bytes) -> bytes:
+    """A broadcast in the binary form, from a client that joined realtime:b with its ref 1."""
+    fields = [b"1", b"9", b"realtime:b", b"ping", b""]
+    return struct.pack("7B", 3, *(len(field) for field in fields), encoding) + b"".join(fields) + body
+
+
 async def test_binary_pushes_of_version_two(server: Served, keys: Keys) -> None:
     async with Client(server.url, keys.anon_key, "2.0.0") as new, Client(server.url, keys.anon_key) as old:
         await new.join("realtime:b", broadcast={"self": True, "ack": True})
         await old.join("realtime:b")
         for encoding, body in ((1, b'{"n": 1}'), (0, b"\x00\xff")):
-            fields = [b"1", b"9", b"realtime:b", b"ping", b""]
-            header = struct.pack("7B", 3, *(len(field) for field in fields), encoding)
-            await new.connection.send(header + b"".join(fields) + body)
-            heard = await new.receive()
-            if encoding:
-                assert heard["payload"] == {"event": "ping", "payload": {"n": 1}, "type": "broadcast"}
-            else:
-                assert heard["payload"] == bytes([4, 10, 4, 0, 0]) + b"realtime:bping" + body
+            await new.connection.send(pushed(encoding, body))
+            heard = await new.receive("binary")
+            assert heard["payload"] == bytes([4, 10, 4, 0, encoding]) + b"realtime:bping" + body
             assert (await new.receive("phx_reply"))["ref"] == "9"
-        assert (await old.receive("broadcast"))["payload"]["payload"] == {"n": 1}
+        heard = await old.receive("broadcast")
+        assert heard["payload"] == {"event": "ping", "payload": {"n": 1}, "type": "broadcast"}
         await old.send("phoenix", "heartbeat", {})
         assert (await old.receive())["topic"] == "phoenix"  # version 1 has no form for bytes
 
 
-async def test_presence_is_an_empty_state_once(server: Served, keys: Keys) -> None:
-    async with Client(server.url, keys.anon_key) as client:
-        await client.join("realtime:p", presence={"key": "w1", "enabled": True})
-        state = await client.receive()
-        assert (state["event"], state["payload"]) == ("presence_state", {})
-        ref = await client.send("realtime:p", "presence", {"type": "presence", "event": "track"}, join_ref="1")
-        reply = await client.receive()
-        assert (reply["event"], reply["ref"], reply["payload"]["status"]) == ("phx_reply", ref, "ok")
+async def test_version_two_hears_text_as_text_and_the_database_in_the_binary_form(
+    server: Served, keys: Keys, database: psycopg.Connection
+) -> None:
+    async with Client(server.url, keys.anon_key, "2.0.0") as new, Client(server.url, keys.anon_key) as old:
+        await new.join("realtime:b")
+        await old.join("realtime:b")
+        message = {"type": "broadcast", "event": "text", "payload": {"n": 1}}
+        await old.send("realtime:b", "broadcast", message, join_ref="1")
+        assert (await new.receive())["payload"] == {"event": "text", "payload": {"n": 1}, "type": "broadcast"}
+        database.execute("select realtime.send('{\"n\": 12345678901234567890.5}'::jsonb, 'e', 'b', false)")
+        raw = (await new.receive("binary"))["payload"]
+        kind, topic, event, meta, encoding = raw[:5]
+        assert (kind, raw[5 : 5 + topic], encoding) == (4, b"realtime:b", 1)
+        body = raw[5 + topic + event + meta :]
+        assert b"12345678901234567890.5" in body
+        assert json.loads(raw[5 + topic + event :][:meta])["id"] == json.loads(body)["id"]
+
+
+async def test_single_broadcasts_over_http_may_be_bytes(server: Served, keys: Keys) -> None:
+    address = server.url.replace("ws://", "http://") + "/api/broadcast/b/events/e"
+    headers = {"apikey": keys.secret_key}
+    async with Client(server.url, keys.anon_key, "2.0.0") as client, httpx.AsyncClient(headers=headers) as web:
+        await client.join("realtime:b")
+        binary = {"content-type": "application/octet-stream"}
+        assert (await web.post(address, content=b"\x00\xff", headers=binary)).status_code == 202
+        assert (await client.receive("binary"))["payload"] == bytes([4, 10, 1, 0, 0]) + b"realtime:be\x00\xff"
+        assert (await web.post(address, json={"n": 1})).status_code == 202
+        assert (await client.receive("binary"))["payload"] == bytes([4, 10, 1, 0, 1]) + b'realtime:be{"n":1}'
+        assert (await web.post(address, content=b"{")).status_code == 422
+
+
+CHANGES_OF_FULL_ROWS = """
+create function public.tell() returns trigger language plpgsql as $$
+begin
+  perform realtime.broadcast_changes('rows:' || coalesce(new.id, old.id), tg_op, tg_op, tg_table_name,
+    tg_table_schema, new, old);
+  return null;
+end $$;
+create trigger tell after insert or update or delete on public.full_rows for each row execute function public.tell();
+"""
+
+
+async def test_changes_broadcast_by_a_trigger(
+    server: Served, keys: Keys, database: psycopg.Connection, sign: Callable[..., str]
+) -> None:
+    database.execute(CHANGES_OF_FULL_ROWS)
+    try:
+        async with Client(server.url, keys.anon_key) as client:
+            await client.join("realtime:rows:7", private=True, token=sign("service_role"))
+            key = "insert into full_rows (id, note) overriding system value values (%s, 'a')"
+            database.execute(key, [8])
+            database.execute(key, [7])
+            database.execute("update full_rows set note = 'b' where id = 7")
+            database.execute("delete from full_rows where id = 7")
+            rows = [{"id": 7, "user_id": None, "status": "queued", "note": note} for note in "ab"]
+            expected = [("INSERT", rows[0], None), ("UPDATE", rows[1], rows[0]), ("DELETE", None, rows[1])]
+            for operation, record, old_record in expected:
+                heard = (await client.receive("broadcast"))["payload"]
+                assert heard["event"] == operation
+                assert heard["payload"].pop("id") == heard["meta"]["id"]
+                assert heard["payload"] == {
+                    "schema": "public",
+                    "table": "full_rows",
+                    "operation": operation,
+                    "record": record,
+                    "old_record": old_record,
+                }
+    finally:
+        database.execute("drop function public.tell() cascade")
+
+
+@pytest.mark.parametrize(
+    ("operation", "level", "reason"),
+    [
+        ("TRUNCATE", "ROW", "Unexpected operation type: TRUNCATE"),
+        ("INSERT", "STATEMENT", "function can only be triggered for each row, not for each statement"),
+    ],
+)
+def test_a_misused_broadcast_of_changes_fails(
+    database: psycopg.Connection, operation: str, level: str, reason: str
+) -> None:
+    call = "select realtime.broadcast_changes('t', 'e', %s, 'r', 'public', null::record, null::record, %s)"
+    with pytest.raises(psycopg.errors.RaiseException, match=f"Failed to process the row: {reason}"):
+        database.execute(call, [operation, level])

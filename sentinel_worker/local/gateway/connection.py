@@ -1,0 +1,33 @@
+"""HTTP as uvicorn serves it, on connections that the application can break."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_EXTENSION = "sentinel_worker.connection"
+
+
+class BreakableProtocol(H11Protocol):
+    """Each request carries its TCP connection: `connection_of(scope)`."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected."""
+        super().connection_made(transport)
+        served = self.app
+
+        async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
+            extensions = {**scope.get("extensions", {}), _EXTENSION: transport}
+            await served({**scope, "extensions": extensions}, receive, send)
+
+        self.app = with_connection
+
+
+def connection_of(scope: Scope) -> asyncio.Transport:
+    """The TCP connection of a request; closing it sends what was written, then nothing more."""
+    extensions: dict[str, Any] = scope["extensions"]
+    transport: asyncio.Transport = extensions[_EXTENSION]
+    return transport

@@ -1,0 +1,65 @@
+"""Pace and limits of the Realtime server; the defaults are those of the real one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+Pace = Literal["real", "fast"]
+EVENTS_PER_SECOND: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesSettings:
+    """How postgres_changes are polled, in seconds, and how many of them are allowed.
+
+    Over `events_per_second` on average (changes × subscriptions; None: no limit) all are dropped for everyone.
+    The publication's tables are looked up every `publication_check_seconds`.
+    """
+
+    busy_poll_seconds: float = 0.1
+    idle_poll_seconds: float = 0.5
+    reconnect_seconds: float = 0.5
+    publication_check_seconds: float = 60.0
+    changes_a_poll: int = 1000
+    events_per_second: int | None = EVENTS_PER_SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class SocketSettings:
+    """Limits of a connection.
+
+    `idle_seconds` without any frame from the client closes it (heartbeats count). A refused join is
+    answered after `refusal_seconds`, in which the whole connection stands still. A client that lets
+    `queued_bytes` pile up is disconnected.
+    """
+
+    idle_seconds: float = 66.0
+    refusal_seconds: float = 5.0
+    queued_bytes: int = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeSettings:
+    """All of them. A connection with a bad key is refused after `refused_key_seconds`."""
+
+    changes: ChangesSettings = field(default_factory=ChangesSettings)
+    sockets: SocketSettings = field(default_factory=SocketSettings)
+    refused_key_seconds: float = 2.0
+
+    @staticmethod
+    def at(pace: Pace = "real", *, events_per_second: int | None = EVENTS_PER_SECOND) -> RealtimeSettings:
+        """The settings of a pace: `real` polls and refuses as slowly as the real server, `fast` waits for nothing."""
+        if pace == "real":
+            return RealtimeSettings(ChangesSettings(events_per_second=events_per_second))
+        return RealtimeSettings(
+            ChangesSettings(
+                busy_poll_seconds=0.01,
+                idle_poll_seconds=0.02,
+                reconnect_seconds=0.05,
+                publication_check_seconds=1.0,
+                events_per_second=events_per_second,
+            ),
+            SocketSettings(refusal_seconds=0.3),
+            refused_key_seconds=0.05,
+        )

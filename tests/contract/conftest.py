@@ -1,0 +1,32 @@
+"""The local Supabase that recordings are replayed against, and the judgement at the end of a replay."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from sentinel_worker.local.stack import Stack
+from tests.contract import page
+from tests.contract.__main__ import two_schemas
+from tests.contract.report import Report
+
+
+@pytest.fixture
+async def bare_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A stack of its own for one test, with an empty schema `public`, and `private_api` exposed too."""
+    async with two_schemas(tmp_path_factory.mktemp("bare")) as running:
+        yield running
+
+
+@pytest.fixture
+def conclude(capsys: pytest.CaptureFixture[str]) -> Callable[[Report], None]:
+    """The end of a service's replay: its line is printed, nothing is unexplained, and the page says the same."""
+
+    def judge(report: Report) -> None:
+        with capsys.disabled():
+            print(f"\n{report.summary()}")  # noqa: T201
+        assert report.unexplained == [], report.text()
+        assert page.section(report.service) == report.markdown(), (
+            "docs/contract.md is out of date: python -m tests.contract --write"
+        )
+
+    return judge

@@ -1,0 +1,136 @@
+"""The recorded exchanges with PostgREST 14.12, sent again to the local REST in their order."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import httpx
+import jwt
+import psycopg
+
+from sentinel_worker.local.stack import Stack
+from tests.contract import postgrest_scenes as scenes
+from tests.contract.replay import RECORDINGS, Claims, Exchange, Replayer, differences, read
+from tests.contract.report import Report
+
+NAME = "PostgREST"
+_DEADLINE_SECONDS = 10
+_RETRIED = "The real one runs the function again without end, until its backend is terminated; here: 500, at once"
+# The status that is answered here, and why it differs.
+EXPLAINED = {
+    "select count planned": (200, "The planner's guess about a table without statistics is another in PostgreSQL 18"),
+    "rpc raise errcode PT999": (500, "HTTP knows no status 999, and the web server here refuses to send it"),
+    "max-rows: update 1500 rows return rep": (200, "Of the body only size and hash were recorded; it holds times"),
+    "rpc raising 40001: never answers (backend terminated by hand after 3 s)": (500, _RETRIED),
+    "rpc raising 40P01: never answers (backend terminated by hand after 3 s)": (500, _RETRIED),
+    f"{scenes.PARALLEL} #3": (200, "Ten calls run at a time, of the real ten connections one was in use otherwise"),
+}
+
+
+def replay(stack: Stack, report: Report, exchanges: Iterable[Exchange] | None = None) -> None:
+    """Send them to a stack without migrations that exposes `public` and `private_api`; blocks for about a minute."""
+    with (
+        psycopg.connect(stack.superuser_dsn, autocommit=True) as database,
+        httpx.Client(base_url=stack.url, timeout=60) as client,
+        ThreadPoolExecutor(12) as threads,
+    ):
+        database.execute(scenes.ROLES.encode())
+        for name in ("schema-postgrest.sql", "more-functions.sql"):
+            database.execute((RECORDINGS / name).read_bytes())
+        database.execute(scenes.UNTOUCHED)
+        _until_known(client, stack.secret_key)
+        replayer = Replayer(client, stack.keys, lambda exchange, claims: _token(exchange, claims, stack.jwt_secret))
+        scene = _Scene(stack, replayer, threads)
+        for label, group in itertools.groupby(exchanges or read("postgrest.jsonl"), lambda exchange: exchange.label):
+            for exchange, response in scene.play(label, [_completed(one) for one in group]):
+                status, reason = EXPLAINED.get(exchange.label, (None, None))
+                known = reason if response.status_code == status else None
+                report.compared(exchange.label, differences(exchange, response), known)
+
+
+class _Scene:
+    """Sends one exchange after the other, and does what was done between and during them."""
+
+    def __init__(self, stack: Stack, replayer: Replayer, threads: ThreadPoolExecutor) -> None:
+        self._stack = stack
+        self._replayer = replayer
+        self._threads = threads
+
+    def play(self, label: str, group: list[Exchange]) -> list[tuple[Exchange, httpx.Response]]:
+        """The exchanges of one label, each with the answer that it got here."""
+        if label == scenes.OUTAGE_BEGINS:
+            self._stack.postgres.stop()
+        elif label == scenes.OUTAGE_ENDS:
+            self._stack.postgres.start()
+        if label in scenes.BEFORE:
+            self._execute(scenes.BEFORE[label])
+        if label == scenes.PARALLEL:
+            answers = sorted(self._threads.map(self._replayer.send, group), key=lambda one: -one.status_code)
+            recorded = sorted(group, key=lambda one: -one.status)
+            numbered = [replace(one, label=f"{label} #{number}") for number, one in enumerate(recorded, 1)]
+            return list(zip(numbered, answers, strict=True))
+        return [(exchange, self._send(exchange)) for exchange in group]
+
+    def _send(self, exchange: Exchange) -> httpx.Response:
+        if exchange.label in scenes.DURING:
+            answer = self._threads.submit(self._replayer.send, exchange)
+            self._until_a_row(scenes.DURING[exchange.label])
+            return answer.result()
+        response = self._replayer.send(exchange)
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while exchange.label in scenes.EVENTUALLY and response.status_code != exchange.status:
+            if time.monotonic() > deadline:
+                break
+            response = self._replayer.send(exchange)
+        return response
+
+    def _execute(self, statements: str) -> None:
+        with psycopg.connect(self._stack.superuser_dsn, autocommit=True) as database:
+            database.execute(statements.encode())
+
+    def _until_a_row(self, query: str) -> None:
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        with psycopg.connect(self._stack.superuser_dsn, autocommit=True) as database:
+            while not database.execute(query.encode()).fetchall():
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"nothing to see: {query}")
+
+
+def _until_known(client: httpx.Client, key: str) -> None:
+    """Wait for the reload of the schema cache that the new tables and functions asked for."""
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    # The last function of the last file.
+    while (answer := client.post("/rest/v1/rpc/slow30", headers={"apikey": key}, json={"s": 0})).is_error:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the recorded schema is not served: {answer.text}")
+
+
+def _completed(exchange: Exchange) -> Exchange:
+    """The exchange with what the recorder left out."""
+    headers = {**scenes.CLIENT, **exchange.request_headers, **scenes.HEADERS.get(exchange.label, {})}
+    body = scenes.BODIES.get(exchange.label, exchange.request_body)
+    return replace(exchange, request_headers=headers, request_body=body)
+
+
+def _token(exchange: Exchange, claims: Claims, secret: str) -> str:
+    label, now = exchange.label, int(time.time())
+    changes: dict[str, Claims] = {
+        "JWT expired 20s (within 30s skew)": {"exp": now - 20},
+        "JWT expired": {"exp": now - 60},
+        "JWT expired via supabase-py": {"exp": now - 60},
+        "JWT not yet valid nbf +60": {"nbf": now + 60},
+        "JWT iat in the future +60": {"iat": now + 60},
+        "JWT role claim not a string": {"role": 5},
+    }
+    claims |= changes.get(label, {})
+    if label == "JWT bad signature":
+        return jwt.encode(claims, "another secret of at least 32 bytes", algorithm="HS256")
+    if label == "JWT HS512":
+        return jwt.encode(claims, secret * 2, algorithm="HS512")
+    if label == "JWT alg none":
+        return jwt.encode(claims, "", algorithm="none")
+    return jwt.encode(claims, secret, algorithm="HS256")

@@ -1,0 +1,143 @@
+"""The recorded exchanges with Supabase Realtime 2.128.3, and 2.102.1 where only that was recorded, played again.
+
+Each recording is one entry of the report. Masked: ids, times, tokens, ages in seconds; how long something took is
+not compared, its order is. The real server's loss after an outage lasts longer than the one here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Sequence
+
+import psycopg
+from websockets.exceptions import InvalidStatus
+
+from sentinel_worker.local.stack import Stack
+from tests.contract import realtime_frames as recorded
+from tests.contract.realtime_player import Player
+from tests.contract.replay import RECORDINGS
+from tests.contract.report import Report
+from tests.integration.realtime.conftest import Client
+
+NAME = "Realtime"
+_SUPERSEDED = "2.102.1 alone; 2.128.3 was recorded with an outage of 75 s and says nothing to its clients"
+LEFT_OUT = {
+    "05e_unknown_tenant": "There is one project, whatever the host is called",
+    "2.102.1/08_postgres_restart_immediate_30s": _SUPERSEDED,
+    "2.102.1/08c_postgres_restart_immediate_75s": _SUPERSEDED,
+    "2.102.1/08b_postgres_restart_selfhost_fast_10s": "A self-hosted set-up whose whole server ends with PostgreSQL",
+}
+# These change the publication, which all subscriptions notice; stop PostgreSQL or the gateway; or exceed the limit.
+_ALONE = re.compile(r"06d|14_|08|12_|15_|10_|09d")
+_FRESH = ("2.102.1/15_rate_limit_fresh_1000", "10_burst")
+_SILENT = "2.102.1/09d_no_heartbeat"
+_BAD_KEY = "04a_connect_bad_apikey_"
+_BAD_TOKEN = "04b_join_bad_token_"
+_CLEAN = """
+alter table public.analysis_requests enable row level security;
+truncate public.analysis_requests, public.big_rows, public.full_rows;
+alter publication supabase_realtime set table public.analysis_requests, public.big_rows, public.full_rows,
+  public.no_grant;
+"""
+_SLOTS = "select from pg_replication_slots where slot_name like 'supabase_realtime_replication%'"
+SLOT_SECONDS = 20
+
+
+async def compare(stack: Stack, report: Report) -> None:
+    """Play them on a stack without migrations; restarts its PostgreSQL and its gateway, and takes two minutes."""
+    with psycopg.connect(stack.superuser_dsn, autocommit=True) as database:
+        database.execute((RECORDINGS / "schema-realtime.sql").read_bytes())
+    found: dict[str, list[str]] = {}
+    refused = [name for name in recorded.names() if name.startswith((_BAD_KEY, _BAD_TOKEN))]
+    found |= zip(refused, await asyncio.gather(*(_refusal(stack, name) for name in refused)), strict=True)
+    together = [name for name in recorded.names() if not (_ALONE.search(name) or name in found or name in LEFT_OUT)]
+    alone = [name for name in recorded.names() if _ALONE.search(name) and name not in LEFT_OUT]
+    for name in [*together, *(name for name in alone if name not in (*_FRESH, _SILENT))]:
+        found[name] = await _play(stack, name)
+    await _restart_gateway(stack)
+    found[_FRESH[0]] = await _play(stack, _FRESH[0])
+    # Both take a minute, in which they do not meet.
+    await _restart_gateway(stack)
+    found[_FRESH[1]], found[_SILENT] = await asyncio.gather(_play(stack, _FRESH[1]), _stay_silent(stack))
+    await _restart_gateway(stack)
+    for name in recorded.names():
+        if name in LEFT_OUT:
+            report.leave_out(name, LEFT_OUT[name])
+        else:
+            report.compared(name, found[name])
+
+
+async def _play(stack: Stack, name: str) -> list[str]:
+    await _clean(stack)
+    return await Player(stack, name, tokens=_tokens(stack, name)).play()
+
+
+async def _stay_silent(stack: Stack) -> list[str]:
+    passes_over = frozenset({"postgres_changes"})
+    return await Player(stack, _SILENT, passes_over=passes_over).play()
+
+
+async def _restart_gateway(stack: Stack) -> None:
+    await stack.stop_gateway()
+    await stack.start_gateway()
+
+
+async def _clean(stack: Stack) -> None:
+    """Empty tables, the first publication, and no subscription that would notice."""
+    async with await psycopg.AsyncConnection.connect(stack.superuser_dsn, autocommit=True) as database:
+        async with asyncio.timeout(SLOT_SECONDS):
+            while (await database.execute(_SLOTS)).rowcount:
+                await asyncio.sleep(0.02)
+        await database.execute(_CLEAN.encode())
+
+
+async def _refusal(stack: Stack, name: str) -> list[str]:
+    if name.startswith(_BAD_TOKEN):
+        return await Player(stack, name, tokens=_tokens(stack, name)).play()
+    note = next(cue.note for cue in recorded.cues(name) if cue.note.startswith("HTTP"))
+    expected = re.search(r"HTTP (\d+) body=bytearray\(b'(.*?)'\) headers", note)
+    assert expected is not None
+    url = stack.url.replace("http", "ws") + "/realtime/v1"
+    try:
+        await Client(url, _bad_key(stack, name.removeprefix(_BAD_KEY))).__aenter__()
+    except InvalidStatus as refused:
+        got = (refused.response.status_code, json.loads(refused.response.body))
+        wanted = (int(expected[1]), json.loads(expected[2]))
+        return [] if got == wanted else [f"got {got}, recorded {wanted}"]
+    return [f"connected, recorded {note}"]
+
+
+def _bad_key(stack: Stack, case: str) -> str:
+    head, body, _ = stack.anon_key.split(".")
+    return {
+        "bad_signature": f"{head}.{body}.c2lnbmF0dXJl",
+        "expired": stack.keys.sign({"role": "anon", "exp": int(time.time()) - 60}),
+        "garbage": "not-a-jwt",
+        "missing": "",
+        "no_exp": stack.keys.sign({"role": "anon"}),
+        "no_role": stack.keys.sign({"exp": 2_000_000_000}),
+        "sb_key": "sb_publishable_abc",
+    }[case]
+
+
+def _tokens(stack: Stack, name: str) -> Sequence[str]:
+    """The tokens whose recorded text does not tell what was special about them."""
+
+    def token(role: str = "service_role", lives_seconds: int = 3600, **claims: str) -> str:
+        return stack.keys.sign({"role": role, "exp": int(time.time()) + lives_seconds, **claims})
+
+    head, body, _ = token().split(".")
+    special: dict[str, Sequence[str]] = {
+        "03_access_token": [token(), *[token(jti="1")] * 2, token(lives_seconds=-60)],
+        "03b_access_token_expires_while_joined": [token(lives_seconds=2)],
+        "03c_access_token_with_join_ref": [*(token(jti=str(n)) for n in range(4)), token(lives_seconds=-60)],
+        f"{_BAD_TOKEN}bad_signature": [f"{head}.{body}.{stack.anon_key.split('.')[2]}"],
+        f"{_BAD_TOKEN}expired": [token(lives_seconds=-60)],
+        f"{_BAD_TOKEN}garbage": ["not-a-jwt"],
+        f"{_BAD_TOKEN}no_role": [stack.keys.sign({"exp": 2_000_000_000})],
+        f"{_BAD_TOKEN}unknown_role": [token("nosuchrole")],
+    }
+    return special.get(name, ())

@@ -1,0 +1,261 @@
+"""Plays one recording of Realtime against a stack: sends what was sent, does what notes and events report."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import httpx
+import psycopg
+from websockets.exceptions import ConnectionClosed
+
+from sentinel_worker.local.stack import Stack
+from tests.contract import realtime_frames as recorded
+from tests.contract.realtime_frames import Cue, Frame
+from tests.contract.realtime_probe import Differs, probe
+from tests.contract.realtime_world import FROM_DATABASE, OVER_HTTP, STATEMENTS
+from tests.integration.realtime.conftest import Client
+
+PATIENCE_SECONDS = 15.0
+MINUTE_SECONDS = 80.0
+TAKES_A_MINUTE = ("06d", "09d", "10_", "14_")
+_TOKEN = re.compile(r"<jwt role=(\w+)(?: sub=([0-9a-f-]+))?>")
+_SLOTS = "select slot_name from pg_replication_slots where slot_name like 'supabase_realtime_replication%'"
+_BURST = re.compile(r"(?:burst )?(\d+) (?:in one transaction:|inserts in one transaction)")
+
+
+class Player:
+    """For one recording. `tokens` replaces the tokens of the sends in their order; the others are made to measure."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        name: str,
+        *,
+        tokens: Sequence[str] = (),
+        passes_over: frozenset[str] = frozenset(),
+    ) -> None:
+        self.stack = stack
+        self.name = name
+        self.database = psycopg.connect(stack.superuser_dsn, autocommit=True)
+        self.clients: dict[str, Client] = {}
+        self._tokens = list(tokens)
+        self._passes_over = passes_over
+        self._payload_bytes: int | None = None
+        slow = name.removeprefix("2.102.1/").startswith(TAKES_A_MINUTE)
+        self._patience_seconds = MINUTE_SECONDS if slow else PATIENCE_SECONDS
+        self._burst = 0
+        self._asked: set[str] = set()
+        self._caused: set[str] = set()
+        self._left: set[str] = set()
+        self._subscribed: Frame = {}
+
+    async def play(self) -> list[str]:
+        """What differs, a line each; the first difference ends it."""
+        try:
+            for cue in recorded.cues(self.name):
+                await self.follow(cue)
+        except Differs as difference:
+            return str(difference).splitlines()
+        except (ConnectionClosed, TimeoutError) as error:
+            return [f"{type(error).__name__}: {error}"]
+        finally:
+            for client in self.clients.values():
+                await client.__aexit__()
+            self.database.close()
+        return []
+
+    async def follow(self, cue: Cue) -> None:
+        """Do or expect one thing."""
+        match cue.kind:
+            case "note":
+                await self.act(cue.client, cue.note)
+            case "send":
+                await self.send(self.clients[cue.client], dict(cue.frames[0]))
+            case "replies":
+                await self.hear(self.clients[cue.client], self.answerable(cue.frames))
+            case "changes":
+                await self.change(self.clients[cue.client], cue.frames)
+            case "cut":
+                await self.pass_cut()
+
+    async def act(self, client: str, note: str) -> None:
+        """Do what a note says; most notes only comment."""
+        self._payload_bytes = recorded.thin_bytes(note)
+        if burst := _BURST.match(note):
+            self._burst = int(burst[1])
+        deeds: dict[str, Callable[[], Awaitable[None]]] = {
+            "GET ws": lambda: self.open(client),
+            "closed code=1000": lambda: self.finish(client),
+            "closed abnormally": lambda: self.expect_close(client, note.removeprefix("closed abnormally: ")),
+            "client closes the websocket": lambda: self.leave(client),
+            "TCP abort": lambda: self.abort(client),
+            "broadcast payload": lambda: self.broadcast(client, int(note.split()[2])),
+            "reconnect + join": self.stay_away,
+            "pg_ctl stop": self.stack.stop_postgres,
+            "PostgreSQL accepts": lambda: self.resume(client),
+            "SIGTERM": self.stack.stop_gateway,
+            "SIGKILL": lambda: self.stack.stop_gateway(kill=True),
+            "server answers HTTP again": self.stack.start_gateway,
+        }
+        for beginning, deed in deeds.items():
+            if note.startswith(beginning):
+                await deed()
+        for beginning, statement in STATEMENTS.items():
+            if note.startswith(beginning):
+                self.database.execute(statement.encode())
+
+    async def stay_away(self) -> None:
+        """Come back only when what was written for nobody is gone, as it was after the recorded seconds."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.database.execute(_SLOTS).fetchall():
+                await asyncio.sleep(0.02)
+
+    async def open(self, client: str) -> None:
+        """Connect, with the key that the recording had."""
+        key = self.stack.anon_key if "anon" in self.name or client == "B" else self.stack.service_key
+        url = self.stack.url.replace("http", "ws") + "/realtime/v1"
+        self._left.discard(client)
+        self.clients[client] = await Client(url, key, "2.0.0" if "vsn2" in self.name else "1.0.0").__aenter__()
+
+    async def send(self, client: Client, frame: Frame) -> None:
+        """Send a frame with a token of this stack in the place of a recorded one."""
+        payload = dict(frame["payload"])
+        if "access_token" in payload:
+            payload["access_token"] = self._tokens.pop(0) if self._tokens else self.token(payload["access_token"])
+        self._asked.add(str(frame["ref"]))
+        await client.send_frame(frame | {"payload": payload})
+
+    def token(self, text: str) -> str:
+        """A token for the role and user of a recorded one."""
+        found = _TOKEN.fullmatch(text)
+        if found is None:
+            return text
+        subject = {"sub": found[2]} if found[2] else {}
+        return self.stack.keys.sign({"role": found[1], "exp": int(time.time()) + 3600, **subject})
+
+    def answerable(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Without replies to what was cut out of the recording."""
+        return [f for f in frames if f["event"] != "phx_reply" or str(f["ref"]) in self._asked]
+
+    async def hear(self, client: Client, frames: Sequence[Frame]) -> None:
+        """Receive these frames; what others sent is sent when its turn comes."""
+        waited: list[Frame] = []
+        for frame in frames:
+            event = frame["payload"].get("event", "")
+            if event in {*FROM_DATABASE, *OVER_HTTP} - self._caused:
+                await self.expect(client, waited)
+                waited = []
+                self._caused.add(event)
+                await self.cause(event)
+            if frame["event"] == "system":
+                self._subscribed = frame
+            waited.append(frame)
+        await self.expect(client, waited)
+
+    async def expect(self, client: Client, frames: Sequence[Frame]) -> None:
+        """Receive these frames, in any order."""
+        got = [await self.receive(client) for _ in frames]
+        here, there = sorted(map(recorded.comparable, got)), sorted(map(recorded.comparable, frames))
+        if here != there:
+            pairs = [(a, b) for a, b in zip(here, there, strict=True) if a != b]
+            raise Differs("\n".join(f"got {a[:400]}, recorded {b[:400]}" for a, b in pairs))
+
+    async def change(self, client: Client, frames: Sequence[Frame]) -> None:
+        """Change rows as these events report, and receive them in order; a burst has more rows than were recorded."""
+        more, self._burst = max(self._burst - len(frames), 0), 0
+        if more:
+            with self.database.transaction():
+                self._do(frames)
+                fill = "insert into public.analysis_requests (user_id) select null from generate_series(1, %s)"
+                self.database.execute(fill, [more])
+        else:
+            self._do(frames)
+        for frame in frames:
+            await self.expect(client, [frame])
+        for _ in range(more):
+            if (frame := await self.receive(client))["event"] != "postgres_changes":
+                raise Differs(f"got {frame} in a burst")
+
+    def _do(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            recorded.change(self.database, frame["payload"]["data"], self._payload_bytes)
+
+    async def cause(self, event: str) -> None:
+        """Let others send what clients are to hear."""
+        if event in FROM_DATABASE:
+            self.database.execute(FROM_DATABASE[event].encode())
+        if event in OVER_HTTP:
+            body = {"messages": [{"topic": "room", "event": event, "payload": OVER_HTTP[event]}]}
+            async with httpx.AsyncClient() as web:
+                url, headers = f"{self.stack.url}/realtime/v1/api/broadcast", {"apikey": self.stack.secret_key}
+                (await web.post(url, json=body, headers=headers)).raise_for_status()
+
+    async def receive(self, client: Client) -> Frame:
+        """The next frame that is not passed over."""
+        while True:
+            try:
+                frame = await client.receive(seconds=self._patience_seconds)
+            except TimeoutError as error:
+                raise Differs("nothing came") from error
+            if frame["event"] not in self._passes_over:
+                return frame
+
+    async def finish(self, client: str) -> None:
+        """The end of a connection: its client closes it and has missed nothing, or the server does."""
+        connection = self.clients[client]
+        if client in self._left:
+            return
+        if self._passes_over:
+            try:
+                frame = await self.receive(connection)
+            except ConnectionClosed as closed:
+                if closed.rcvd is None or closed.rcvd.code != 1000:
+                    raise Differs(f"closed: {closed}, recorded code 1000") from closed
+                return
+            raise Differs(f"got {frame}, recorded the end")
+        await connection.send("phoenix", "heartbeat", {})
+        if (frame := await self.receive(connection))["topic"] != "phoenix":
+            raise Differs(f"got {frame} before the end")
+
+    async def expect_close(self, client: str, recorded_text: str) -> None:
+        """The connection ends as it was recorded."""
+        try:
+            frame = await self.receive(self.clients[client])
+        except ConnectionClosed as closed:
+            if str(closed) != recorded_text:
+                raise Differs(f"closed: {closed}, recorded {recorded_text}") from closed
+            return
+        raise Differs(f"got {frame}, recorded {recorded_text}")
+
+    async def leave(self, client: str) -> None:
+        """Close the connection."""
+        self._left.add(client)
+        await self.clients[client].__aexit__()
+
+    async def abort(self, client: str) -> None:
+        """End the connection without a word."""
+        self.clients[client].connection.transport.abort()
+
+    async def broadcast(self, client: str, size: int) -> None:
+        """Send one that was too long to be recorded."""
+        payload = {"type": "broadcast", "event": "e", "payload": {"d": recorded.long_text(size, "x")}}
+        frame = {"topic": "realtime:bb", "event": "broadcast", "payload": payload, "ref": str(size), "join_ref": "1"}
+        await self.send(self.clients[client], frame)
+
+    async def resume(self, client: str) -> None:
+        """Start PostgreSQL, and insert rows until one arrives: those before it are lost, here as there."""
+        await self.stack.start_postgres()
+        self.database.close()
+        self.database = psycopg.connect(self.stack.superuser_dsn, autocommit=True)
+        await probe(self.clients[client], self.database, every_seconds=0.25, patience_seconds=self._patience_seconds)
+
+    async def pass_cut(self) -> None:
+        """What stands in the gap of a recording."""
+        client = self.clients[""]
+        if "publication_changed" in self.name:
+            await self.expect(client, [self._subscribed])
+        else:  # the rate limit has been exceeded
+            await probe(client, self.database, every_seconds=1.0, patience_seconds=self._patience_seconds, loses=True)

@@ -1,0 +1,21 @@
+"""What went on around the clients while Realtime was recorded, in SQL and over HTTP."""
+
+_ROW = "insert into public.analysis_requests (user_id) values"
+_PUBLISH = "alter publication supabase_realtime add table public.not_published"
+# What happened where nothing came, or what is not to be seen in the events. The other user's id is 9….
+STATEMENTS = {
+    "update to status=running": "update public.analysis_requests set status = 'running'",
+    "authenticated user sub=": f"{_ROW} (repeat('9', 32)::uuid)",
+    "update the other row": "update public.analysis_requests set status = '' where user_id = repeat('9', 32)::uuid",
+    "update own row so that": "update public.analysis_requests set user_id = repeat('9', 32)::uuid",
+    "anon role, no policy": f"{_ROW} (null)",
+    "same with RLS off": "alter table public.analysis_requests disable row level security",
+    "rolled back transaction": f"begin; {_ROW} (null); rollback",
+    "truncate": "truncate public.analysis_requests",
+    "session_replication_role": _PUBLISH,
+    "alter publication supabase_realtime": _PUBLISH,
+    "2 inserts while disconnected": f"{_ROW} (null), (null)",
+}
+# Sent by others when a client is to hear it.
+OVER_HTTP = {"rest": {"x": 1}, "rest2": {"x": 2}}
+FROM_DATABASE = {"created": "select realtime.send('{\"job\": 1}'::jsonb, 'created', 'dbroom', true)"}

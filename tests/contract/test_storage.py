@@ -1,0 +1,40 @@
+"""Storage answers as the real 1.70.6 did: its recorded exchanges are sent again, in order."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+import pytest
+
+from sentinel_worker.local.stack import Stack
+from tests.contract import storage, storage_scenes
+from tests.contract.replay import read
+from tests.contract.report import Report
+
+LEAST_SHARE = 0.99
+
+
+@pytest.fixture
+async def empty_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A stack that knows no bucket yet, and whose database may be stopped."""
+    folder = tmp_path_factory.mktemp("storage")
+    async with Stack(folder, port=0, durable=False, migrations=False) as running:
+        yield running
+
+
+async def test_recorded_exchanges(empty_stack: Stack, conclude: Callable[[Report], None]) -> None:
+    report = Report(storage.NAME)
+    await asyncio.to_thread(storage.replay, empty_stack, report)
+    conclude(report)
+    assert report.share >= LEAST_SHARE
+    assert len(report.entries) == len(list(read("storage.jsonl")))
+    assert {entry.label for entry in report.left_out} == set(storage_scenes.LEFT_OUT)
+
+
+async def test_a_wrong_answer_is_told(empty_stack: Stack) -> None:
+    first, second = itertools.islice(read("storage.jsonl"), 2)
+    spoiled = [first, replace(second, body={**second.body, "code": "Other"})]
+    report = Report(storage.NAME)
+    await asyncio.to_thread(storage.replay, empty_stack, report, spoiled)
+    assert [entry.label for entry in report.unexplained] == [second.label]

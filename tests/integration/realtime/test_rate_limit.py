@@ -1,0 +1,131 @@
+"""The limit on row changes: the arithmetic of the real server, and the silence over a real socket."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from sentinel_worker.local.keys import Keys
+from sentinel_worker.local.realtime.rate_limit import RateLimit
+from sentinel_worker.local.realtime.settings import RealtimeSettings
+from tests.integration.realtime.conftest import FAST, Client, Serve
+
+INSERT = "insert into analysis_requests (status) select %s from generate_series(1, %s)"
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def dropped_seconds(limit: RateLimit, clock: Clock, seconds: range) -> list[int]:
+    """The seconds, counted from the start, in which changes are dropped."""
+    dropped = []
+    for second in seconds:
+        clock.now = 1000.0 + second
+        if limit.exceeded():
+            dropped.append(second)
+    return dropped
+
+
+def test_a_thousand_events_at_once_cost_five_seconds() -> None:
+    clock = Clock()
+    limit = RateLimit(100, clock)
+    assert not limit.exceeded()
+    limit.count(1000)
+    # As recorded: after five seconds two windows hold 1,000 events, 100 a second; after ten there are three.
+    assert dropped_seconds(limit, clock, range(120)) == [5, 6, 7, 8, 9]
+
+
+def test_a_burst_of_ten_thousand_costs_a_minute() -> None:
+    clock = Clock()
+    limit = RateLimit(100, clock)
+    assert not limit.exceeded()
+    limit.count(10_000)
+    assert dropped_seconds(limit, clock, range(200)) == list(range(5, 65))
+
+
+def test_a_steady_rate_below_the_limit_is_never_dropped() -> None:
+    clock = Clock()
+    limit = RateLimit(100, clock)
+    for second in range(300):
+        assert dropped_seconds(limit, clock, range(second, second + 1)) == []
+        limit.count(99)
+
+
+def test_a_long_silence_is_forgotten() -> None:
+    clock = Clock()
+    limit = RateLimit(100, clock)
+    assert not limit.exceeded()
+    limit.count(2000)
+    assert dropped_seconds(limit, clock, range(60)) == list(range(5, 20))
+    # Five minutes after the start the windows begin anew, and few of them weigh a burst more: twelve would bear it.
+    assert dropped_seconds(limit, clock, range(60, 301)) == []
+    limit.count(2000)
+    assert dropped_seconds(limit, clock, range(301, 400)) == list(range(305, 315))
+
+
+def test_no_limit() -> None:
+    limit = RateLimit(None)
+    limit.count(10**9)
+    assert not limit.exceeded()
+
+
+@pytest.mark.parametrize(("events_per_second", "arrive"), [(100, False), (None, True)])
+async def test_over_the_limit_everybody_misses_everything_without_a_word(
+    serve: Serve,
+    keys: Keys,
+    database: psycopg.Connection,
+    caplog: pytest.LogCaptureFixture,
+    events_per_second: int | None,
+    arrive: bool,
+) -> None:
+    settings = replace(FAST, changes=replace(FAST.changes, events_per_second=events_per_second))
+    everything = {"event": "INSERT", "schema": "public", "table": "analysis_requests"}
+    async with serve(settings) as server, Client(server.url, keys.secret_key) as a:
+        await a.subscribe("realtime:a", everything, everything)  # two subscriptions: each change counts twice
+        database.execute(INSERT, ["burst", 1500])
+        for _ in range(1500):
+            assert len((await a.receive("postgres_changes"))["payload"]["ids"]) == 2
+        async with Client(server.url, keys.secret_key) as b:
+            await b.subscribe("realtime:b", everything)
+            with caplog.at_level(logging.WARNING):
+                silent = not await arrives_for_seconds(b, database, 6.0)
+            assert silent is not arrive
+            assert ("MessagePerSecondRateLimitReached" in caplog.text) is not arrive
+            # The connection is well all the while, and so are broadcasts.
+            await b.join("realtime:room")
+            database.execute("select realtime.send('{}'::jsonb, 'e', 'room', false)")
+            await b.receive("broadcast")
+            with contextlib.suppress(TimeoutError):
+                while await a.receive(seconds=0.1):
+                    continue
+            assert {frame["event"] for frame in a.seen} == {"phx_reply", "system", "postgres_changes"}
+
+
+async def arrives_for_seconds(client: Client, database: psycopg.Connection, seconds: float) -> bool:
+    """Whether every row arrives that is inserted in this time; a window of the limit is five seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        database.execute(INSERT, ["later", 1])
+        try:
+            await client.receive("postgres_changes", seconds=1.0)
+        except TimeoutError:
+            return False
+        await asyncio.sleep(0.1)
+    return True
+
+
+def test_the_paces() -> None:
+    assert RealtimeSettings() == RealtimeSettings.at("real")
+    assert RealtimeSettings().changes.events_per_second == 100
+    assert RealtimeSettings.at("fast", events_per_second=None).changes.events_per_second is None
+    assert RealtimeSettings.at("fast").changes.idle_poll_seconds < RealtimeSettings().changes.busy_poll_seconds

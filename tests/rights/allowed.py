@@ -1,0 +1,207 @@
+"""Everything that is allowed, and to whom. What is not listed here must be refused; see docs/rights.md.
+
+A cell holds letters: an upper-case letter reaches every row, a lower-case one the caller's own rows alone.
+"""
+
+ROLES = ("anon", "user A", "user B", "sentinel_worker", "service_role", "admin")
+
+Cells = tuple[str, str, str, str, str, str]
+
+LETTERS = {
+    "S": "select",
+    "I": "insert",
+    "U": "update",
+    "D": "delete",
+    "T": "truncate",
+    "R": "reference by a foreign key",
+    "G": "create a trigger",
+    "M": "maintain",
+    "X": "execute a function, or use a schema",
+    "C": "create objects in a schema",
+}
+
+_CLOSED: Cells = ("", "", "", "", "", "X")
+_CLOSED_TABLE: Cells = ("", "", "", "", "", "SDTRGM")
+_CLOSED_COLUMN: Cells = ("", "", "", "", "", "SIU")
+_WORKERS: Cells = ("", "", "", "X", "X", "X")
+_OWNERS: Cells = ("", "x", "x", "", "", "x")
+
+SCHEMAS: dict[str, Cells] = {
+    #                      anon user A user B worker service admin
+    "public":              ("X", "X", "X", "X", "X", "XC"),
+    "sentinel":            ("", "", "", "", "", "XC"),
+    "supabase_migrations": ("", "", "", "", "", "XC"),
+}  # fmt: skip
+
+# select * (S), delete, truncate, reference, trigger, maintain
+TABLES: dict[str, Cells] = {
+    #                                        anon user A user B worker service admin
+    "public.analysis_requests":              ("", "s", "s", "S", "SD", "SDTRGM"),
+    "public.analysis_results":               ("", "s", "s", "", "S", "SDTRGM"),
+    "sentinel.attempts":                     _CLOSED_TABLE,
+    "sentinel.deletions":                    _CLOSED_TABLE,
+    "sentinel.leases":                       _CLOSED_TABLE,
+    "sentinel.settings":                     _CLOSED_TABLE,
+    "sentinel.unserved_lanes":               _CLOSED_TABLE,
+    "sentinel.usage":                        _CLOSED_TABLE,
+    "sentinel.workers":                      _CLOSED_TABLE,
+    "supabase_migrations.schema_migrations": _CLOSED_TABLE,
+}  # fmt: skip
+
+# select, insert and update of each column
+COLUMNS: dict[str, dict[str, Cells]] = {
+    "public.analysis_requests": {
+        "id media_kind storage_path source_url detector options run_at dedupe_key batch_id":
+            ("", "si", "si", "S", "SIU", "SIU"),
+        "user_id priority status attempt max_attempts crashes stage progress verdict fake_probability error_code "
+        "error_message error_params fence cancel_requested created_at started_at finished_at":
+            ("", "s", "s", "S", "SIU", "SIU"),
+        "lane":  # made by the database
+            ("", "s", "s", "S", "S", "S"),
+    },
+    "public.analysis_results": {
+        "id request_id user_id is_current superseded_at fence attempt verdict fake_probability threshold detector "
+        "timeline faces audio media derived timings notice worker created_at":
+            ("", "s", "s", "", "S", "SIU"),
+    },
+    "sentinel.attempts": {
+        "request_id fence attempt worker claimed_at finished_at outcome answer stage error_code error": _CLOSED_COLUMN,
+    },
+    "sentinel.deletions": {
+        "id": ("", "", "", "", "", "S"),  # made by the database
+        "bucket_id name version user_id tries created_at due_at keep_until": _CLOSED_COLUMN,
+    },
+    "sentinel.leases": {"request_id fence worker attempt claimed_at lease_until": _CLOSED_COLUMN},
+    "sentinel.settings": {"name value note": _CLOSED_COLUMN},
+    "sentinel.unserved_lanes": {"lane since": _CLOSED_COLUMN},
+    "sentinel.usage": {
+        "id": ("", "", "", "", "", "S"),  # made by the database
+        "user_id kind amount at": _CLOSED_COLUMN,
+    },
+    "sentinel.workers": {"id name version lanes slots started_at last_seen": _CLOSED_COLUMN},
+    "supabase_migrations.schema_migrations": {"version statements name": _CLOSED_COLUMN},
+}  # fmt: skip
+
+FUNCTIONS: dict[str, Cells] = {
+    #                                          anon user A user B worker service admin
+    "public.analysis_quota()":                 ("", "X", "X", "", "", "X"),
+    "public.cancel_analysis(uuid)":            _OWNERS,
+    "public.delete_analysis(uuid)":            _OWNERS,
+    "public.retry_analysis(uuid)":             _OWNERS,
+    "public.sentinel_claim(jsonb)":            _WORKERS,
+    "public.sentinel_deletions(jsonb)":        _WORKERS,
+    "public.sentinel_finish(jsonb)":           _WORKERS,
+    "public.sentinel_heartbeat(jsonb)":        _WORKERS,
+    "public.sentinel_maintain(jsonb)":         _WORKERS,
+    "public.sentinel_progress(jsonb)":         _WORKERS,
+    "sentinel.admit()":                        _CLOSED,
+    "sentinel.backoff_seconds(integer, double precision)": _CLOSED,
+    "sentinel.claimed_row(public.analysis_requests, timestamp with time zone, boolean)": _CLOSED,
+    "sentinel.conclude(public.analysis_requests, sentinel.leases, jsonb)": _CLOSED,
+    "sentinel.elements(jsonb, text)":          _CLOSED,
+    "sentinel.expire()":                       _CLOSED,
+    "sentinel.expire_one(public.analysis_requests, sentinel.leases)": _CLOSED,
+    "sentinel.fail_unserved()":                _CLOSED,
+    "sentinel.finish_one(uuid, uuid, uuid, jsonb)": _CLOSED,
+    "sentinel.leave(public.analysis_requests, text)": _CLOSED,
+    "sentinel.may_remove(text, text, text)":   _CLOSED,
+    "sentinel.may_store()":                    _CLOSED,
+    "sentinel.move()":                         _CLOSED,
+    "sentinel.next_due_seconds()":             _CLOSED,
+    "sentinel.objects_of(sentinel.deletions, integer)": _CLOSED,
+    "sentinel.open_requests(uuid)":            _CLOSED,
+    "sentinel.outbox_requests()":              _CLOSED,
+    "sentinel.outbox_users()":                 _CLOSED,
+    "sentinel.promote()":                      _CLOSED,
+    "sentinel.quota(text)":                    _CLOSED,
+    "sentinel.refuse(text, bigint, bigint, text, text)": _CLOSED,
+    "sentinel.reoffer(uuid, uuid[], integer, timestamp with time zone)": _CLOSED,
+    "sentinel.setting(text, double precision)": _CLOSED,
+    "sentinel.spend(uuid, text, integer)":     _CLOSED,
+    "sentinel.spend_inserted()":               _CLOSED,
+    "sentinel.status_after(text, public.analysis_requests, double precision)": _CLOSED,
+    "sentinel.store_result(public.analysis_requests, uuid, uuid, jsonb)": _CLOSED,
+    "sentinel.stored_bytes(uuid)":             _CLOSED,
+    "sentinel.sweep()":                        _CLOSED,
+    "sentinel.take(uuid, text[], integer, timestamp with time zone)": _CLOSED,
+    "sentinel.to_number(jsonb, double precision, double precision)": _CLOSED,
+    "sentinel.to_text(jsonb, integer)":        _CLOSED,
+    "sentinel.to_uuid(jsonb)":                 _CLOSED,
+    "sentinel.used_in_an_hour(uuid, text)":    _CLOSED,
+    "sentinel.wake()":                         _CLOSED,
+    "sentinel.worker_of(jsonb)":               _CLOSED,
+}  # fmt: skip
+
+# What each role may do in SQL with the rows that stand for objects and messages. D is a DELETE as the Storage API
+# makes it; a plain one is refused to everybody.
+PLATFORM_ROWS: dict[str, Cells] = {
+    #                                anon user A user B worker service admin
+    "storage.objects media/<A>/":    ("", "SIUD", "", "S", "SIUD", "SIUD"),
+    "storage.objects media/<B>/":    ("", "", "SIUD", "S", "SIUD", "SIUD"),
+    "storage.objects media/":        ("", "", "", "S", "SIUD", "SIUD"),
+    "storage.objects media/<gone>/": ("", "", "", "SD", "SIUD", "SIUD"),
+    "storage.objects derived/<A>/":  ("", "S", "", "SIU", "SIUD", "SIUD"),
+    "storage.objects derived/<B>/":  ("", "", "S", "SIU", "SIUD", "SIUD"),
+    "storage.objects derived/":      ("", "", "", "SIU", "SIUD", "SIUD"),
+    "storage.objects derived/<gone>/": ("", "", "", "SIUD", "SIUD", "SIUD"),
+    "storage.objects other/<A>/":    ("", "", "", "", "SIUD", "SIUD"),
+    # They lie in media/<A>/.
+    "storage.objects, named by the outbox":         ("", "D", "", "D", "D", "D"),
+    "storage.objects, named, uploaded again since": ("", "D", "", "", "D", "D"),
+    "storage.objects, named, and by a request":     ("", "D", "", "", "D", "D"),
+    "storage.objects, plain DELETE":                ("", "", "", "", "", ""),
+    "storage.buckets":                   ("", "", "", "", "SIUD", "SIUD"),
+    "realtime.messages sentinel:wake":   ("", "", "", "S", "SIU", "SIUD"),
+    "realtime.messages, presence of it": ("", "", "", "", "SIU", "SIUD"),
+    "realtime.messages, another topic":  ("", "", "", "", "SIU", "SIUD"),
+}  # fmt: skip
+
+OBJECT_LETTERS = {
+    "L": "list",
+    "R": "download, look at, sign a URL to download",
+    "N": "store a new object",
+    "O": "overwrite",
+    "T": "resumable upload, of one's own or to end another's",
+    "W": "sign a URL to upload",
+    "M": "move from here",
+    "C": "copy from here",
+    "V": "move to here",
+    "K": "copy to here",
+    "D": "remove",
+}
+
+# The same by Storage's HTTP. The other end of a move or copy is the caller's own folder of `media`, or for workers
+# that of `derived`.
+OBJECTS: dict[str, Cells] = {
+    #               anon user A        user B        worker         service        (no key)
+    "media/<A>/":   ("", "LRNOTWMCVKD", "", "LRC", "LRNOTWMCVKD", ""),
+    "media/<B>/":   ("", "", "LRNOTWMCVKD", "LRC", "LRNOTWMCVKD", ""),
+    "media/":       ("", "", "", "LRC", "LRNOTWMCVKD", ""),
+    "media/<gone>/": ("", "", "", "LRCD", "LRNOTWMCVKD", ""),
+    "derived/<A>/": ("", "LRC", "", "LRNOTWMCVK", "LRNOTWMCVKD", ""),
+    "derived/<B>/": ("", "", "LRC", "LRNOTWMCVK", "LRNOTWMCVKD", ""),
+    "derived/":     ("", "", "", "LRNOTWMCVK", "LRNOTWMCVKD", ""),
+    "derived/<gone>/": ("", "", "", "LRNOTWMCVKD", "LRNOTWMCVKD", ""),
+    "other/<A>/":   ("", "", "", "", "LRNOTWMCVKD", ""),
+}  # fmt: skip
+
+BUCKET_LETTERS = {"S": "look at", "I": "create another", "U": "change", "E": "empty", "D": "delete"}
+BUCKETS: dict[str, Cells] = {
+    "media":   ("", "", "", "", "SIUED", ""),
+    "derived": ("", "", "", "", "SIUED", ""),
+}  # fmt: skip
+
+# Changes that Realtime delivers with something in them. D are the primary keys of deleted rows, which the platform
+# sends to everybody who may read the table at all.
+CHANGES: dict[str, Cells] = {
+    "public.analysis_requests": ("", "iuD", "iuD", "IUD", "IUD", ""),
+    "public.analysis_results":  ("", "iuD", "iuD", "", "IUD", ""),
+}  # fmt: skip
+
+TOPIC_LETTERS = {"L": "listen", "W": "send"}
+TOPICS: dict[str, Cells] = {
+    "sentinel:wake, private":  ("", "", "", "L", "LW", ""),
+    "another topic, private":  ("", "", "", "", "LW", ""),
+    "sentinel:wake, public":   ("LW", "LW", "LW", "LW", "LW", ""),
+    "another topic, public":   ("LW", "LW", "LW", "LW", "LW", ""),
+}  # fmt: skip

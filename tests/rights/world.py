@@ -1,0 +1,122 @@
+"""The world in which rights are asked for: two users with rows of both, and the identities that ask."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+
+from sentinel_worker.local.keys import Keys
+
+# With letters in them: a path may name a user in another case.
+USER_A: Final = "aaaaaaaa-bbbb-4ccc-8ddd-aaaaaaaaaaaa"
+USER_B: Final = "bbbbbbbb-cccc-4ddd-8eee-bbbbbbbbbbbb"
+USER_GONE: Final = "ffffffff-0000-4000-8000-000000000001"
+REQUEST_A: Final = "aaaaaaaa-0000-4000-8000-000000000001"
+REQUESTS_B: Final = ("bbbbbbbb-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002")
+WORKER: Final = "cccccccc-0000-4000-8000-000000000001"
+MESSAGES: Final = {
+    "broadcast": "eeeeeeee-0000-4000-8000-000000000001",
+    "presence": "eeeeeeee-0000-4000-8000-000000000002",
+    "another": "eeeeeeee-0000-4000-8000-000000000003",
+}
+BYSTANDER_BUCKET: Final = "other"
+# Bucket and folder of each place that allowed.py names. <gone> is a user who was deleted.
+_FOLDERS: Final = {"<A>/": f"{USER_A}/", "<B>/": f"{USER_B}/", "": "", "<gone>/": f"{USER_GONE}/"}
+PLACES: Final = {
+    **{f"{bucket}/{name}": (bucket, folder) for bucket in ("media", "derived") for name, folder in _FOLDERS.items()},
+    f"{BYSTANDER_BUCKET}/<A>/": (BYSTANDER_BUCKET, f"{USER_A}/"),
+}
+_HERE: Final = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks: the SQL role, and for signed-in users who they are."""
+
+    name: str
+    role: str
+    user: str | None = None
+
+    @property
+    def claims(self) -> dict[str, Any]:
+        """The claims of this identity's JWT."""
+        return {"role": self.role} | ({"sub": self.user, "aud": "authenticated"} if self.user else {})
+
+    def token(self, keys: Keys, *, seconds: int = 3600) -> str:
+        """A JWT of this identity that ends in `seconds`."""
+        now = int(time.time())
+        return keys.sign({**self.claims, "iat": now, "exp": now + seconds})
+
+    def headers(self, keys: Keys) -> dict[str, str]:
+        """What a client of this identity sends: a key alone, or the publishable key with a JWT."""
+        if self is SERVICE:
+            return {"apikey": keys.secret_key}
+        if self is ANON:
+            return {"apikey": keys.publishable_key}
+        return {"apikey": keys.publishable_key, "Authorization": f"Bearer {self.token(keys)}"}
+
+
+ANON: Final = Identity("anon", "anon")
+A: Final = Identity("user A", "authenticated", USER_A)
+B: Final = Identity("user B", "authenticated", USER_B)
+WORKER_ROLE: Final = Identity("sentinel_worker", "sentinel_worker")
+SERVICE: Final = Identity("service_role", "service_role")
+ADMIN: Final = Identity("admin", "postgres")
+CALLERS: Final = (ANON, A, B, WORKER_ROLE, SERVICE)
+IDENTITIES: Final = (*CALLERS, ADMIN)
+
+
+def prepare(superuser: psycopg.Connection) -> None:
+    """Bring a migrated database into the state in which questions are asked; may be repeated."""
+    superuser.execute((_HERE / "prepare.sql").read_bytes())
+    seed(superuser)
+
+
+def seed(superuser: psycopg.Connection) -> None:
+    """Put every row of ours back to where it was; objects are left alone."""
+    superuser.execute((_HERE / "seed.sql").read_bytes())
+
+
+def sample(column: Mapping[str, Any], owner: str) -> Any:
+    """A value that may be written into `column` of a row of `owner`, as JSON has it."""
+    chosen = {"storage_path": f"{owner}/q.mp4", "user_id": owner, **_SAMPLES}
+    for name in (f"{column['table']}.{column['name']}", column["name"]):
+        if name in chosen:
+            return chosen[name]
+    return None if column["nullable"] else _BY_TYPE[column["type"]]
+
+
+# Where the type's own sample would break a rule of the table. A column without an entry here gets null, or its type's.
+_SAMPLES: Final[dict[str, Any]] = {
+    "public.analysis_requests.source_url": "https://example.org/q.mp4",
+    "public.analysis_requests.detector": "demo",
+    "public.analysis_requests.dedupe_key": "q",
+    "public.analysis_requests.batch_id": "dddddddd-0000-4000-8000-000000000001",
+    "public.analysis_requests.media_kind": "video",
+    "public.analysis_requests.status": "queued",
+    "public.analysis_results.verdict": "fake",
+    "public.analysis_results.timeline": [],
+    "sentinel.attempts.outcome": "retry",
+    "sentinel.usage.kind": "request",
+}
+_BY_TYPE: Final[dict[str, Any]] = {
+    "uuid": "dddddddd-0000-4000-8000-000000000002",
+    "text": "x",
+    "jsonb": {},
+    "boolean": True,
+    "smallint": 1,
+    "integer": 1,
+    "bigint": 1,
+    "double precision": 0.5,
+    "timestamp with time zone": "2100-01-01T00:00:00Z",
+    "text[]": ["x"],
+}
+
+
+def sql_value(value: Any, type_name: str) -> Any:
+    """A JSON value as psycopg sends it for a column of that type."""
+    return json.dumps(value) if type_name in ("json", "jsonb") and value is not None else value
