@@ -7,6 +7,7 @@ that a test or `sentinel-worker dev --misbehave` can change what a running stack
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -14,6 +15,8 @@ Service = Literal["auth", "rest", "storage"]
 Body = Literal["json", "html", "empty"]
 
 STATUSES = range(400, 600)
+CLOSE_CODES = range(1000, 5000)
+_UNSENDABLE_CLOSE_CODES = (1004, 1005, 1006, 1015)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,13 @@ class RealtimeFaults:
     oversize_changes: bool = False
     malform_changes: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises ValueError, in words, for a status or close code that a server cannot send."""
+        if self.refuse_status is not None and self.refuse_status not in STATUSES:
+            raise ValueError(f"refuse_status must be from 400 to 599, not {self.refuse_status}")
+        if self.close_code not in CLOSE_CODES or self.close_code in _UNSENDABLE_CLOSE_CODES:
+            raise ValueError(f"close_code must be one that a WebSocket may send, not {self.close_code}")
+
 
 @dataclass(frozen=True, slots=True)
 class Faults:
@@ -134,8 +144,24 @@ class Faults:
         return Faults(tuple(HttpFault(**one) for one in values["http"]), RealtimeFaults(**values["realtime"]))
 
 
-@dataclass(slots=True)
 class Switch:
-    """The faults of a running gateway; assign `now` to change them."""
+    """The faults of a running gateway; assign `now` to change them, and whoever asked to hear of it does."""
 
-    now: Faults = field(default_factory=Faults)
+    def __init__(self) -> None:
+        self._now = Faults()
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def now(self) -> Faults:
+        """What is wrong just now."""
+        return self._now
+
+    @now.setter
+    def now(self, faults: Faults) -> None:
+        self._now = faults
+        for listener in self._listeners:
+            listener()
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each change, in the event loop that made it."""
+        self._listeners.append(listener)

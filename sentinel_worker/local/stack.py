@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -62,6 +63,7 @@ class Stack:
         self._events_per_second = events_per_second
         self._gateway: asyncio.subprocess.Process | None = None
         self._telling = asyncio.Lock()
+        self._numbers = count(1)
 
     @property
     def url(self) -> str:
@@ -190,13 +192,15 @@ class Stack:
             raise Fatal("gateway_away", "The local Supabase's gateway is not running.")
         assert process.stdin is not None
         assert process.stdout is not None
+        number = next(self._numbers)
         async with self._telling, asyncio.timeout(_ANSWER_SECONDS):
-            process.stdin.write(json.dumps(message).encode() + b"\n")
-            line = await process.stdout.readline()
-        if not line:
-            raise Fatal("gateway_away", "The local Supabase's gateway has ended.")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+            process.stdin.write(json.dumps({"number": number} | message).encode() + b"\n")
+            # A call that was cancelled has left its answer behind.
+            while line := await process.stdout.readline():
+                answer: dict[str, Any] = json.loads(line)
+                if answer.get("number") == number:
+                    return answer
+        raise Fatal("gateway_away", "The local Supabase's gateway has ended.")
 
     async def _stop(self) -> None:
         try:

@@ -1,9 +1,9 @@
 """One HTTP server for all of the local Supabase: /auth/v1, /rest/v1, /storage/v1 and /realtime/v1.
 
 `python -m sentinel_worker.local.gateway.app` reads GatewaySettings as a line of JSON from its standard input, and
-answers with a line `{"port": …}` when it listens. Each further line `{"faults": …}` says how it misbehaves from now on
-(Faults), and is answered with `{"faults": "in force"}` or `{"refused": "the reason"}`. It stops when its standard
-input ends: it cannot outlive whoever started it.
+answers with a line `{"port": …}` when it listens. Each further line `{"number": n, "faults": …}` says how it misbehaves
+from now on (Faults), and is answered with that number and `"faults": "in force"` or `"refused": "the reason"`. It stops
+when its standard input ends: it cannot outlive whoever started it.
 """
 
 from __future__ import annotations
@@ -144,14 +144,20 @@ class _AnnouncingServer(uvicorn.Server):
 async def _follow(lines: asyncio.StreamReader, switch: Switch, server: uvicorn.Server) -> None:
     try:
         while line := await lines.readline():
-            try:
-                switch.now = Faults.from_dict(json.loads(line)["faults"])
-            except (ValueError, TypeError, KeyError) as error:
-                _say({"refused": f"{type(error).__name__}: {error}"})
-            else:
-                _say({"faults": "in force"})
+            _say(_obey(line, switch))
     finally:
         server.should_exit = True
+
+
+def _obey(line: bytes, switch: Switch) -> dict[str, object]:
+    number = None
+    try:
+        message = json.loads(line)
+        number = message["number"]
+        switch.now = Faults.from_dict(message["faults"])
+    except (ValueError, TypeError, KeyError) as error:
+        return {"number": number, "refused": f"{type(error).__name__}: {error}"}
+    return {"number": number, "faults": "in force"}
 
 
 def _say(message: dict[str, object]) -> None:

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from sentinel_worker.local.database import Pool
-from sentinel_worker.local.faults import Faults, Switch
+from sentinel_worker.local.faults import Switch
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.realtime.broadcast_api import UNAUTHORIZED, BroadcastApi
 from sentinel_worker.local.realtime.changes import Changes
@@ -31,7 +31,6 @@ from sentinel_worker.local.realtime.tokens import TokenRefused, token_of_key, ve
 from sentinel_worker.local.realtime.topics import Topics
 
 CONNECTIONS_FOR_RIGHTS: Final = 4
-FAULTS_EVERY_SECONDS: Final = 0.05
 START_LIMIT_SECONDS: Final = 20.0
 
 
@@ -86,8 +85,7 @@ class Realtime:
         self._stack.push_async_callback(asyncio.to_thread, stream.stop)
         serving = asyncio.create_task(self._changes.run())
         self._stack.push_async_callback(_cancelled, serving)
-        watching = asyncio.create_task(self._watch_faults())
-        self._stack.push_async_callback(_cancelled, watching)
+        self._faults.on_change(self._arm_all)
         async with asyncio.timeout(START_LIMIT_SECONDS):
             await self._streaming.wait()
 
@@ -96,14 +94,9 @@ class Realtime:
         async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
             await connection.execute(functions)
 
-    async def _watch_faults(self) -> None:
-        seen: Faults = self._faults.now
-        while True:
-            await asyncio.sleep(FAULTS_EVERY_SECONDS)
-            if self._faults.now is not seen:
-                seen = self._faults.now
-                for connection in tuple(self._sockets):
-                    connection.arm()
+    def _arm_all(self) -> None:
+        for connection in tuple(self._sockets):
+            connection.arm()
 
     async def _connect(self, websocket: WebSocket) -> None:
         faults = self._faults.now.realtime

@@ -107,12 +107,12 @@ async def test_the_gateway_reads_its_standard_input_line_by_line(tmp_path: Path)
         )
         assert gateway.stdin is not None
         assert gateway.stdout is not None
-        in_force = json.dumps({"faults": Faults(http=(HttpFault(status=502),)).to_dict()})
+        in_force = json.dumps({"number": 7, "faults": Faults(http=(HttpFault(status=502),)).to_dict()})
         wrong = [
             "nonsense",
             "{}",
-            '{"faults": {"http": [{"status": 200}], "realtime": {}}}',
-            '{"faults": {"http": [3]}}',
+            '{"number": 8, "faults": {"http": [{"status": 200}], "realtime": {}}}',
+            '{"number": 9, "faults": {"http": [3]}}',
         ]
         gateway.stdin.write("\n".join([settings.to_json(), in_force, *wrong, ""]).encode())
         answers: list[dict[str, Any]] = []
@@ -120,7 +120,7 @@ async def test_the_gateway_reads_its_standard_input_line_by_line(tmp_path: Path)
             while len(answers) < 2 + len(wrong):
                 answers.append(json.loads(await gateway.stdout.readline()))
         assert {"port": settings.port} in answers
-        assert {"faults": "in force"} in answers
+        assert {"number": 7, "faults": "in force"} in answers
         refused = [answer["refused"] for answer in answers if "refused" in answer]
         assert len(refused) == len(wrong)
         assert "the status lies between 400 and 599" in refused[2]
@@ -170,3 +170,21 @@ async def _listens(port: int) -> bool:
         return False
     writer.close()
     return True
+
+
+async def test_a_cancelled_call_does_not_answer_the_next(own_stack: Stack) -> None:
+    async with httpx.AsyncClient() as http:
+        for status in (500, 502, 503, 504):
+            hasty = asyncio.create_task(own_stack.misbehave(Faults(http=(HttpFault(status=599),))))
+            await asyncio.sleep(0)  # it has written its message, and waits for the answer
+            hasty.cancel()
+            await own_stack.misbehave(Faults(http=(HttpFault(status=status),)))
+            assert (await http.get(own_stack.url)).status_code == status
+
+
+async def test_a_gateway_that_was_killed_is_named(own_stack: Stack) -> None:
+    assert own_stack._gateway is not None
+    own_stack._gateway.kill()
+    await own_stack._gateway.wait()
+    with pytest.raises(Fatal, match="has ended"):
+        await own_stack.behave()
