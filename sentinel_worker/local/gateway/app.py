@@ -21,7 +21,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
@@ -92,12 +92,17 @@ def build_app(settings: GatewaySettings, url: str, switch: Switch) -> Starlette:
             Middleware(with_cors),
             Middleware(KeyDoor, keys=settings.keys),
         ],
+        exception_handlers={ClientDisconnect: _client_left},
         lifespan=lifespan,
     )
 
 
 async def _root(_: Request) -> Response:
     return json_answer({"message": "sentinel-worker local Supabase"})
+
+
+async def _client_left(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)  # nobody reads it
 
 
 async def serve(lines: asyncio.StreamReader) -> None:
