@@ -173,7 +173,8 @@ async def _listens(port: int) -> bool:
 
 
 async def test_a_client_that_leaves_in_the_middle_of_a_body_leaves_no_traceback(
-    own_stack: Stack, capfd: pytest.CaptureFixture[str]
+    capfd: pytest.CaptureFixture[str],
+    own_stack: Stack,  # after capfd: its process has the captured standard error
 ) -> None:
     for path in ("/rest/v1/analysis_requests", "/auth/v1/token?grant_type=password"):
         reader, writer = await asyncio.open_connection("127.0.0.1", own_stack.port)
