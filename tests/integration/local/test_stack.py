@@ -173,17 +173,17 @@ async def _listens(port: int) -> bool:
 
 
 async def test_a_client_that_leaves_in_the_middle_of_a_body_leaves_no_traceback(
-    capfd: pytest.CaptureFixture[str],
-    own_stack: Stack,  # after capfd: its process has the captured standard error
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for path in ("/rest/v1/analysis_requests", "/auth/v1/token?grant_type=password"):
-        reader, writer = await asyncio.open_connection("127.0.0.1", own_stack.port)
-        head = f"POST {path} HTTP/1.1\r\nhost: x\r\napikey: {own_stack.secret_key}\r\ncontent-length: 100\r\n"
-        writer.write(f"{head}expect: 100-continue\r\n\r\n".encode())
-        assert b"100 Continue" in await reader.readuntil(b"\r\n\r\n")  # the service reads the body now
-        writer.close()
-        await writer.wait_closed()
-    await own_stack.stop_gateway()
+    async with Stack(tmp_path, port=0, durable=False, migrations=False) as stack:
+        for path in ("/rest/v1/analysis_requests", "/auth/v1/token?grant_type=password"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
+            head = f"POST {path} HTTP/1.1\r\nhost: x\r\napikey: {stack.secret_key}\r\ncontent-length: 100\r\n"
+            writer.write(f"{head}expect: 100-continue\r\n\r\n".encode())
+            assert b"100 Continue" in await reader.readuntil(b"\r\n\r\n")  # the service reads the body now
+            writer.close()
+            await writer.wait_closed()
+        await stack.stop_gateway()
     assert capfd.readouterr().err == ""
 
 
