@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench train clean
+.PHONY: demo test check reports bench train clean
 
 demo: $(VENV)/.installed ffmpeg  ## start everything, analyze six real clips, print the verdicts, stop everything
 	@$(BIN)/python -m examples.demo
 
-test: $(VENV)/.installed ffmpeg  ## the whole test suite
+test: $(VENV)/.installed ffmpeg chromium  ## the whole test suite
 	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
 check: $(VENV)/.installed  ## format, linters, types, import floors
@@ -17,8 +17,16 @@ check: $(VENV)/.installed  ## format, linters, types, import floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+reports: $(VENV)/.installed ffmpeg chromium  ## print what is promised, and whether it holds
+	$(BIN)/python -m tests.rights
+	$(BIN)/python -m tests.contract
+	$(BIN)/python -m tests.integration.database.versions
+	$(BIN)/python -m tests.acceptance
+
 bench: $(VENV)/.installed ffmpeg  ## print this machine's figures
+	$(BIN)/python -m bench.start
 	$(BIN)/python -m bench.latency
+	$(BIN)/python -m bench.realtime
 	$(BIN)/python -m bench.memory
 
 train: $(VENV)/.installed ffmpeg  ## make the demo checkpoint again, in .sentinel/train (an hour; needs Debian's opencv-doc)
@@ -28,9 +36,13 @@ train: $(VENV)/.installed ffmpeg  ## make the demo checkpoint again, in .sentine
 		--steps 4000 --learning-rate 1.2e-3 --seed 1 --cache .sentinel/train/cache
 	$(BIN)/python -m examples.demo_checkpoint.evaluate --folder .sentinel/train/second
 
-.PHONY: ffmpeg
+.PHONY: ffmpeg chromium
 ffmpeg:
-	@sh deploy/ffmpeg.sh
+	@sh deploy/debian.sh ffmpeg
+
+# Without it the tests in a browser are skipped, and say so.
+chromium:
+	-@sh deploy/debian.sh chromium
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,87 @@
+"""supabase-js in a real browser: Debian's Chromium, driven by Playwright, on a page from another origin."""
+
+import shutil
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from playwright.async_api import ConsoleMessage, Error, async_playwright
+
+from tests.acceptance.players import SUPABASE_JS, Player, install_packages
+from tests.acceptance.scenarios import LIMIT_SECONDS, Parameters
+from tests.acceptance.world import World
+
+PACKAGES = SUPABASE_JS / "node_modules"
+BUILDS = (PACKAGES / "@supabase/supabase-js/dist/umd/supabase.js", PACKAGES / "tus-js-client/dist/tus.min.js")
+"""The builds that the packages carry for browsers."""
+
+
+def missing_browser() -> str | None:
+    """Why there is no browser to play in, None where there is one."""
+    return None if shutil.which("chromium") else "Chromium is missing: sh deploy/debian.sh chromium"
+
+
+@asynccontextmanager
+async def browser(world: World) -> AsyncIterator[Player]:
+    """supabase-js in Chromium. Everything that the page writes to its console goes into the log `browser.log`."""
+    await install_packages()
+    _build_site(site := world.folder / "site", world.films)
+    with _served(site) as origin, (world.folder / "browser.log").open("w") as log:
+        async with async_playwright() as playwright:
+            # Chromium refuses its sandbox to root.
+            chromium = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            page = await chromium.new_page()
+
+            def note(message: ConsoleMessage) -> None:
+                log.write(f"{message.type}: {message.text}\n")
+
+            page.on("console", note)
+            await page.goto(f"{origin}/index.html")
+            await page.wait_for_function("window.play")
+            given = {"url": world.stack.url, "key": world.stack.publishable_key, "seconds": LIMIT_SECONDS}
+
+            async def play(name: str, parameters: Parameters) -> str | None:
+                try:
+                    error: str | None = await page.evaluate(
+                        "([name, given]) => window.play(name, given)", [name, given | {"parameters": parameters}]
+                    )
+                except Error as lost:
+                    return lost.message
+                return error
+
+            try:
+                yield play
+            finally:
+                await chromium.close()
+
+
+def _build_site(site: Path, films: Path) -> None:
+    (site / "packages").mkdir(parents=True)
+    (site / "index.html").symlink_to(SUPABASE_JS / "page.html")
+    (site / "films").symlink_to(films)
+    for source in [*SUPABASE_JS.glob("*.mjs"), SUPABASE_JS / "scenarios"]:
+        (site / source.name).symlink_to(source)
+    for build in BUILDS:
+        (site / "packages" / build.name).symlink_to(build)
+
+
+class _Files(SimpleHTTPRequestHandler):
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {".mjs": "text/javascript"}
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
+        """Say nothing."""
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()

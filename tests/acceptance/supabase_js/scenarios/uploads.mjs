@@ -1,0 +1,80 @@
+// The three ways by which a film gets into the bucket.
+import * as tus from 'tus-js-client'
+import * as frontend from '../frontend.mjs'
+import { check, equal, must, refused } from '../stage.mjs'
+
+async function stored(supabase, path) {
+  const blob = must(await supabase.storage.from('media').download(path))
+  return new Uint8Array(await blob.arrayBuffer())
+}
+
+function same(left, right) {
+  return left.length === right.length && left.every((byte, place) => byte === right[place])
+}
+
+async function bytes(file) {
+  return file instanceof Uint8Array ? file : new Uint8Array(await file.arrayBuffer())
+}
+
+export async function small_upload(stage) {
+  const { supabase, user } = await stage.user()
+  const file = await stage.file('bikes.mp4')
+  const path = await frontend.upload(supabase, frontend.pathFor(user, file), file)
+  check(same(await stored(supabase, path), await bytes(file)), 'other bytes came back')
+  const [listed] = must(await supabase.storage.from('media').list(user.id))
+  equal([listed.metadata.size, listed.metadata.mimetype], [file.size, 'video/mp4'], 'what Storage says of the file')
+  await refused(frontend.upload(supabase, path, file), '409', 'statusCode')
+}
+
+export async function large_upload(stage) {
+  const { supabase, user } = await stage.user()
+  const file = stage.large(14 * 1024 * 1024)
+  const path = frontend.pathFor(user, file)
+  const before = []
+  const pause = new AbortController()
+  const onProgress = (part) => {
+    before.push(part)
+    if (part > 0.5) pause.abort(new Error('paused'))
+  }
+  const paused = frontend.uploadLarge(supabase, stage.url, path, file, { onProgress, signal: pause.signal })
+  await refused(paused, 'paused', 'message')
+
+  const after = []
+  const other = frontend.pathFor(user, file)
+  const final = await frontend.uploadLarge(supabase, stage.url, other, file, { onProgress: (part) => after.push(part) })
+  equal(final, path, 'the path of the upload that went on')
+  check(after[0] >= 0.4, `it began again at ${after[0]}`)
+  check(after.at(-1) === 1, `the last progress was ${after.at(-1)}`)
+  check(after.every((part, place) => place === 0 || part >= after[place - 1]), `progress went back: ${after}`)
+  check(same(await stored(supabase, path), await bytes(file)), 'other bytes came back')
+  equal(await statusOfGiant(stage, supabase, other, file), 413, 'the status of a file that is too large')
+}
+
+// tus asks for a place for the whole file before it sends a byte.
+async function statusOfGiant(stage, supabase, path, file) {
+  const { session } = must(await supabase.auth.getSession())
+  const error = await new Promise((resolve) => {
+    const giant = new tus.Upload(file, {
+      endpoint: `${stage.url}/storage/v1/upload/resumable`,
+      headers: { Authorization: `Bearer ${session.access_token}` },
+      metadata: { bucketName: 'media', objectName: path, contentType: file.type },
+      uploadSize: 3 * 1024 ** 3,
+      onError: resolve,
+      onSuccess: () => resolve(null),
+    })
+    giant.start()
+  })
+  return error?.originalResponse?.getStatus()
+}
+
+export async function signed_upload(stage) {
+  const { supabase, user } = await stage.user()
+  const file = await stage.file('bikes.mp4')
+  const path = frontend.pathFor(user, file)
+  const token = await frontend.uploadTicket(supabase, path)
+  const phone = stage.client()
+  await frontend.uploadWithTicket(phone, path, token, file)
+  check(same(await stored(supabase, path), await bytes(file)), 'other bytes came back')
+  await refused(frontend.uploadWithTicket(phone, `${path}.2`, token, file), '400', 'statusCode')
+  await refused(frontend.uploadTicket(phone, path), '403', 'statusCode')
+}

@@ -1,0 +1,31 @@
+"""One local Supabase with one worker, for all clients: the demo detector, films, and a quick sweep."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sentinel_worker.local.dev import WorkerProcess, worker_environment
+from sentinel_worker.local.stack import Stack
+
+SWEEP_SECONDS = 1
+"""Files of deleted requests are removed at a sweep."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a client needs to know: where Supabase is, where the films are, and a folder to write into."""
+
+    stack: Stack
+    films: Path
+    folder: Path
+
+
+@asynccontextmanager
+async def running_world(folder: Path, films: Path) -> AsyncIterator[World]:
+    """Start Supabase and a worker; at the end of this call it claims."""
+    async with Stack(folder / "stack", port=0, durable=False) as stack:
+        environment = worker_environment(stack, {"SENTINEL_SWEEP_SECONDS": str(SWEEP_SECONDS)})
+        async with WorkerProcess(environment, log=folder / "worker.log") as worker:
+            await worker.ready()
+            yield World(stack, films, folder)
