@@ -57,6 +57,8 @@ class FaultProxy:
             upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
             return
         with suppress(asyncio.CancelledError):  # the end of the test, which asyncio would log
             await _Connection(self, reader, writer, upstream_reader, upstream_writer).run()
@@ -96,8 +98,10 @@ class _Connection:
                 await self._pass_answers()
         finally:
             asks.cancel()
-            self._writer.close()
-            self._upstream_writer.close()
+            for writer in (self._writer, self._upstream_writer):
+                writer.close()
+                with suppress(ConnectionError):
+                    await writer.wait_closed()
 
     async def _pass_requests(self) -> None:
         with suppress(ConnectionError):
