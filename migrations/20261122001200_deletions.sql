@@ -80,7 +80,7 @@ begin
   perform sentinel.worker_of(args);
   for d in
     select e.* from sentinel.deletions e where e.due_at <= clock_timestamp()
-     order by e.due_at limit 100 for update skip locked
+     order by e.due_at limit 2000 for update skip locked  -- most are folders with nothing in them, at 0.1 ms each
   loop
     exit when v_left = 0;
     v_names := array(select sentinel.objects_of(d, v_left));

@@ -128,6 +128,14 @@ def test_many_objects_come_in_parts(queue: Queue) -> None:
     assert len(named(queue, limit=3)) == 2
 
 
+def test_empty_folders_hold_nobody_up(queue: Queue) -> None:
+    for request in queue.insert(count=300):
+        queue.sql("delete from public.analysis_requests where id = %s", request)
+    film = put(queue, "media", f"{queue.user}/b.mp4")
+    delete(queue, queue.insert(storage_path=film[1])[0])
+    assert named(queue) == {film}
+
+
 def test_what_storage_does_not_remove_is_named_less_and_less_often(queue: Queue) -> None:
     put(queue, "media", f"{queue.user}/a.mp4")
     delete(queue, queue.insert()[0])
