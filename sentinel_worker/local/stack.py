@@ -51,7 +51,7 @@ class Stack:
     ) -> None:
         self.folder = folder.resolve()
         if fresh:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            _empty(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.keys = Keys.load(self.folder / "keys.json")
         self.postgres = Postgres(self.folder / "postgres", bin_dir=bin_dir, durable=durable)
@@ -223,3 +223,17 @@ class Stack:
             pace=self._pace,
             events_per_second=self._events_per_second,
         )
+
+
+def _empty(folder: Path) -> None:
+    """Remove a folder that a stack made and nobody uses. Raises Fatal for any other: it may be somebody's documents."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / "keys.json").is_file() or not (folder / "postgres").is_dir():
+        raise Fatal("folder_foreign", f"{folder} was not made by a local Supabase, and is not emptied.")
+    lock = folder / "postgres" / "cluster" / "postmaster.pid"
+    process = lock.read_text().split()[0] if lock.exists() else "none"
+    name = Path(f"/proc/{process}/comm")
+    if name.exists() and name.read_text().strip() == "postgres":
+        raise Fatal("folder_in_use", f"Another local Supabase uses {folder} (PostgreSQL is process {process}).")
+    shutil.rmtree(folder)

@@ -60,7 +60,7 @@ EVENTUALLY = ("after NOTIFY: insert new column",)
 
 _OBJECT = {"accept": "application/vnd.pgrst.object+json"}
 CLIENT = {
-    "x-client-info": "supabase-py/2.34.1; platform=Linux; platform-version=6.18.44-fc-v657; "
+    "x-client-info": "supabase-py/2.34.1; platform=Linux; platform-version=6.18.0; "
     "runtime=python; runtime-version=3.11.7"
 }
 # Headers that the recorder left out, known from the answers.

@@ -61,13 +61,17 @@ begin
   return new;
 end $$;
 
+-- A row is gone at once, a file is not: only the Storage API, which names itself by a setting, removes both.
 create or replace function storage.protect_delete() returns trigger language plpgsql as $$
+declare
+  by_the_api boolean := current_setting('storage.allow_delete_query', true) is not distinct from 'true';
 begin
-  if coalesce(current_setting('storage.allow_delete_query', true), 'false') <> 'true' then
-    raise exception 'Direct deletion from storage tables is not allowed. Use the Storage API instead.'
-      using hint = 'This prevents accidental data loss from orphaned objects.', errcode = '42501';
+  if by_the_api then
+    return null;
   end if;
-  return null;
+  raise insufficient_privilege using
+    message = 'Direct deletion from storage tables is not allowed. Use the Storage API instead.',
+    hint = 'This prevents accidental data loss from orphaned objects.';
 end $$;
 
 create or replace trigger update_objects_updated_at before update on storage.objects

@@ -49,26 +49,20 @@ create or replace function realtime.topic() returns text language sql stable as 
   select nullif(current_setting('realtime.topic', true), '')::text
 $$;
 
+-- A message that cannot be stored is a warning: a trigger that sends must not fail the statement that fired it. The
+-- message is known by its row's id, in the payload too unless the sender gave one there.
 create or replace function realtime.send(payload jsonb, event text, topic text, private boolean default true)
   returns void language plpgsql as $$
-declare
-  generated_id uuid;
-  final_payload jsonb;
 begin
-  begin
-    generated_id := gen_random_uuid();
-    if payload ? 'id' then
-      final_payload := payload;
-    else
-      final_payload := jsonb_set(payload, '{id}', to_jsonb(generated_id));
-    end if;
-    perform set_config('realtime.topic', topic, true);
-    insert into realtime.messages (id, payload, event, topic, private, extension)
-    values (generated_id, final_payload, event, topic, private, 'broadcast');
-  exception
-    when others then
-      raise warning 'ErrorSendingBroadcastMessage: %', sqlerrm;
-  end;
+  perform set_config('realtime.topic', send.topic, true);
+  with message as (select gen_random_uuid() as id)
+  insert into realtime.messages as m (extension, topic, event, private, id, payload)
+  select 'broadcast', send.topic, send.event, send.private, message.id,
+         case when send.payload ? 'id' then send.payload
+              else jsonb_set(send.payload, array['id'], to_jsonb(message.id)) end
+    from message;
+exception when others then
+  raise warning using message = 'ErrorSendingBroadcastMessage: ' || sqlerrm;
 end $$;
 
 -- For triggers FOR EACH ROW: the change as a broadcast, to a private topic. Unlike send it fails aloud when misused.

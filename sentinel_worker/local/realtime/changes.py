@@ -127,6 +127,8 @@ class Changes:
                 await _check(connection, binding, subscription.claims)
         except BadBinding as error:
             ok, message = False, str(error)
+        except (psycopg.DataError, UnicodeError) as error:  # text that PostgreSQL cannot hold: this one's fault alone
+            ok, message = False, f"{UNABLE}: {error}"
         if subscription not in self._waiting:  # it left meanwhile
             return
         self._waiting.remove(subscription)

@@ -15,6 +15,7 @@ export async function upload(supabase, path, file) {
 export function uploadLarge(supabase, supabaseUrl, path, file, { onProgress = () => {}, signal } = {}) {
   const [user] = path.split('/')
   return new Promise((resolve, reject) => {
+    signal?.throwIfAborted()
     const transfer = new tus.Upload(file, {
       endpoint: `${supabaseUrl}/storage/v1/upload/resumable`,
       chunkSize: 6 * 1024 * 1024,
@@ -34,10 +35,11 @@ export function uploadLarge(supabase, supabaseUrl, path, file, { onProgress = ()
     transfer.findPreviousUploads().then((unfinished) => {
       const mine = unfinished.find(({ metadata }) => metadata.objectName.startsWith(`${user}/`))
       if (mine) {
-        path = mine.metadata.objectName
+        // Also where the server has forgotten it, and it is created anew.
+        path = transfer.options.metadata.objectName = mine.metadata.objectName
         transfer.resumeFromPreviousUpload(mine)
       }
-      transfer.start()
+      if (!signal?.aborted) transfer.start()
     }, reject)
   })
 }
@@ -61,13 +63,15 @@ export async function ask(supabase, request) {
 
 const FINAL = ['succeeded', 'failed', 'cancelled']
 
-export function watch(supabase, column, value, onRow, pollSeconds = 15) {
+export function watch(supabase, column, value, onRow, pollSeconds = 15, onError = console.error) {
   let [watching, last] = [true, Promise.resolve()]
   const look = (name, wanted) => {
     last = last.then(async () => {
-      const { data } = await supabase.from('analysis_requests').select().eq(name, wanted)
-      if (watching) data?.forEach(onRow)
-    })
+      const found = supabase.from('analysis_requests').select().eq(name, wanted)
+      const { data, error } = await found.abortSignal(AbortSignal.timeout(10_000))
+      if (error) throw error
+      if (watching) data.forEach(onRow)
+    }).catch(onError)
   }
   const lookAtAll = () => look(column, value)
   const change = { event: 'UPDATE', schema: 'public', table: 'analysis_requests', filter: `${column}=eq.${value}` }
@@ -85,8 +89,9 @@ export function watch(supabase, column, value, onRow, pollSeconds = 15) {
   }
 }
 
-export function finished(supabase, id, onRow = () => {}, pollSeconds = 15) {
-  return new Promise((resolve) => {
+export function finished(supabase, id, onRow = () => {}, pollSeconds = 15, signal) {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted()
     const see = (row) => {
       onRow(row)
       if (!FINAL.includes(row.status)) return
@@ -94,6 +99,10 @@ export function finished(supabase, id, onRow = () => {}, pollSeconds = 15) {
       resolve(row)
     }
     const stop = watch(supabase, 'id', id, see, pollSeconds)
+    signal?.addEventListener('abort', () => {
+      stop()
+      reject(signal.reason)
+    })
   })
 }
 

@@ -57,6 +57,16 @@ async def test_data_and_keys_survive_a_restart_unless_fresh(tmp_path: Path) -> N
             assert database.execute("select count(*) from auth.users").fetchone() == (0,)
 
 
+async def test_fresh_empties_nothing_that_is_somebody_elses(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(Fatal, match="was not made by a local Supabase"):
+        Stack(tmp_path, fresh=True)
+    assert (tmp_path / "thesis.txt").exists()
+    async with Stack(tmp_path / "stack", port=0, durable=False, migrations=False) as running:
+        with pytest.raises(Fatal, match="Another local Supabase uses"):
+            Stack(running.folder, fresh=True)
+
+
 async def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -255,6 +255,17 @@ async def test_a_subscription_that_is_refused_costs_the_others_nothing(
         assert (await next_data(client))["type"] == "INSERT"
 
 
+async def test_a_subscription_that_no_query_can_hold_is_refused_alone(
+    server: Served, keys: Keys, database: psycopg.Connection
+) -> None:
+    async with Client(server.url, keys.secret_key) as client, Client(server.url, keys.anon_key) as hostile:
+        await client.subscribe("realtime:ok", EVERYTHING)
+        refused = await hostile.subscribe("realtime:bad", {**EVERYTHING, "schema": "public\0"})
+        assert refused["status"] == "error"
+        database.execute(INSERT, [None, "queued"])
+        assert (await next_data(client))["type"] == "INSERT"
+
+
 async def test_a_policy_that_fails_blinds_its_own_role_only(
     server: Served, keys: Keys, database: psycopg.Connection, sign: Callable[..., str]
 ) -> None:
