@@ -30,6 +30,8 @@ export async function large_upload(stage) {
   const { supabase, user } = await stage.user()
   const file = stage.large(14 * 1024 * 1024)
   const path = frontend.pathFor(user, file)
+  const signal = AbortSignal.abort(new Error('early'))
+  await refused(frontend.uploadLarge(supabase, stage.url, path, file, { signal }), 'early', 'message')
   const before = []
   const pause = new AbortController()
   const onProgress = (part) => {
