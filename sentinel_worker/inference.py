@@ -9,27 +9,30 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.errors import Permanent, Released
-from sentinel_worker.media.facts import Clip, ClipGeometry
+from sentinel_worker.media.facts import Clip, ClipGeometry, SoundGeometry
 
 GATHER_SECONDS = 0.004
 
 
 class Detector(Protocol):
-    """What a scorer needs of a detector; `detectors.video.VideoDetector` is one."""
+    """What a scorer needs of a detector; those of `detectors` are."""
 
     spec: DetectorSpec
 
     @property
-    def clip_shape(self) -> tuple[int, int, int, int]: ...
+    def clip_shape(self) -> tuple[int, ...]: ...
 
-    def geometry(self, frames_per_second: float) -> ClipGeometry: ...
+    @property
+    def clip_dtype(self) -> np.dtype[Any]: ...
+
+    def geometry(self, frames_per_second: float) -> ClipGeometry | SoundGeometry: ...
 
     def score(self, clips: torch.Tensor) -> torch.Tensor: ...
 
@@ -72,7 +75,7 @@ class Scorer:
     def spec(self) -> DetectorSpec:
         return self.detector.spec
 
-    def geometry(self, frames_per_second: float) -> ClipGeometry:
+    def geometry(self, frames_per_second: float) -> ClipGeometry | SoundGeometry:
         """How clips of a source of `frames_per_second` are decoded for this detector."""
         return self.detector.geometry(frames_per_second)
 
@@ -106,8 +109,9 @@ class Scorer:
         Raises what the detector raises, `Permanent('score_not_finite')` for an unusable answer, `Released`
         after `close`, and ValueError for a clip of another shape.
         """
-        if clip.frames.dtype != np.uint8 or clip.frames.shape != self.detector.clip_shape:
-            raise ValueError(f"a clip of {clip.frames.dtype} {clip.frames.shape}, not {self.detector.clip_shape}")
+        wanted = (self.detector.clip_dtype, self.detector.clip_shape)
+        if (clip.values.dtype, clip.values.shape) != wanted:
+            raise ValueError(f"a clip of {clip.values.dtype} {clip.values.shape}, not {wanted}")
         if self._closed:
             raise Released("The worker stops.")
         waiting = _Waiting(clip, asyncio.get_running_loop().create_future())
@@ -153,7 +157,7 @@ class Scorer:
 
 
 def _score(detector: Detector, clips: Sequence[Clip]) -> list[float]:
-    scored: list[float] = detector.score(torch.from_numpy(np.stack([clip.frames for clip in clips]))).tolist()
+    scored: list[float] = detector.score(torch.from_numpy(np.stack([clip.values for clip in clips]))).tolist()
     return scored
 
 

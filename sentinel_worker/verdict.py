@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from sentinel_worker.media.facts import Face, SkipReason
 from sentinel_worker.media.windows import Window
 
 Verdict = Literal["fake", "real", "uncertain", "not_applicable"]
 Aggregation = Literal["mean", "top_k"]
 
+_SEVERITY: tuple[Verdict, ...] = ("not_applicable", "real", "uncertain", "fake")
 # A window that leaves out less than this is the whole video: durations are rounded decimals.
 _SLACK_SECONDS = 0.001
 
@@ -41,42 +44,111 @@ class VerdictRule:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowScore:
+    """What one window gave: log-odds of being fake, one for each of `faces`, or a single one without faces.
+
+    No logits: there was nothing to score, for the reason in `skipped`.
+    """
+
+    window: Window
+    logits: tuple[float, ...] = ()
+    faces: tuple[Face, ...] = ()
+    skipped: SkipReason | None = None
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(logit) for logit in self.logits):
+            raise ValueError("a logit is not finite")
+        if bool(self.logits) == (self.skipped is not None):
+            raise ValueError("a window is scored, or skipped for a reason")
+        if self.faces and len(self.faces) != len(self.logits):
+            raise ValueError(f"{len(self.faces)} faces have {len(self.logits)} logits")
+
+
+@dataclass(frozen=True, slots=True)
+class WindowAnswer:
+    """A window's calibrated P(fake), 0 to 1: that of its worst face. None where it was skipped.
+
+    `face_probabilities` are in the order of `score.faces`.
+    """
+
+    score: WindowScore
+    fake_probability: float | None
+    face_probabilities: tuple[float, ...]
+
+    @property
+    def window(self) -> Window:
+        return self.score.window
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
-    """The answer about one track. Probabilities are calibrated P(fake) in 0..1; `worst_window` is the index
-    of the window with the highest one."""
+    """The answer about one track. `fake_probability` is calibrated P(fake), 0 to 1; None, with a `reason`,
+    where the verdict is `not_applicable`. `windows` are sorted by start; `worst` is the one with the highest
+    probability."""
 
     verdict: Verdict
-    fake_probability: float
+    fake_probability: float | None
     threshold: float
-    windows: tuple[Window, ...]
-    window_probabilities: tuple[float, ...]
-    worst_window: int
+    windows: tuple[WindowAnswer, ...]
+    reason: SkipReason | None = None
+    worst: WindowAnswer | None = None
 
 
-def judge(windows: Sequence[Window], logits: Sequence[float], duration_seconds: float, rule: VerdictRule) -> Judgement:
-    """Judge a track of `duration_seconds` by its windows' log-odds of being fake, in the same order.
+@dataclass(frozen=True, slots=True)
+class Overall:
+    """The answer about a file: its pictures' judgement, raised by its sound's."""
 
-    Raises ValueError without windows, or when a logit is missing or not finite.
+    verdict: Verdict
+    fake_probability: float | None
+    threshold: float
+    reason: SkipReason | None
+
+
+def judge(scores: Iterable[WindowScore], duration_seconds: float, rule: VerdictRule) -> Judgement:
+    """Judge a track of `duration_seconds` by its windows; raises ValueError without any.
+
+    A window counts with its worst face. Skipped windows are listed and not counted; when nothing else is
+    there, the verdict is `not_applicable`.
     """
-    if not windows or len(windows) != len(logits):
-        raise ValueError(f"{len(windows)} windows have {len(logits)} logits")
-    if not all(math.isfinite(logit) for logit in logits):
-        raise ValueError("a logit is not finite")
-    calibrated = [logit / rule.temperature for logit in logits]
-    probabilities = tuple(sigmoid(logit) for logit in calibrated)
-    probability = sigmoid(_aggregate(calibrated, rule.aggregation))
-    worst = max(range(len(windows)), key=probabilities.__getitem__)
+    windows = tuple(_calibrated(score, rule) for score in sorted(scores, key=lambda s: s.window.start_seconds))
+    if not windows:
+        raise ValueError("a track without windows")
+    scored = [(max(answer.score.logits) / rule.temperature, answer) for answer in windows if answer.score.logits]
+    if not scored:
+        reasons = Counter(answer.score.skipped for answer in windows)
+        return Judgement("not_applicable", None, rule.fake_from, windows, reason=reasons.most_common(1)[0][0])
+    logits = [logit for logit, _ in scored]
+    probability = sigmoid(_aggregate(logits, rule.aggregation))
     enough = _covers_all(windows, duration_seconds) or (
-        sum(p >= rule.fake_from for p in probabilities) >= rule.fake_windows
+        sum(sigmoid(logit) >= rule.fake_from for logit in logits) >= rule.fake_windows
     )
     return Judgement(
         verdict=_verdict(probability, rule, fake_allowed=enough),
         fake_probability=probability,
         threshold=rule.fake_from,
-        windows=tuple(windows),
-        window_probabilities=probabilities,
-        worst_window=worst,
+        windows=windows,
+        worst=max(scored, key=lambda pair: pair[0])[1],
     )
+
+
+def fuse(pictures: Judgement | None, sound: Judgement | None) -> Overall:
+    """One answer from the judgements about pictures and sound; raises ValueError without either.
+
+    The probability is the larger one, the verdict the more severe one. Sound can only raise: without a face
+    to look at, a soundtrack that is real does not make the video real. Silence says nothing.
+    """
+    first = pictures or sound
+    if first is None:
+        raise ValueError("nothing was judged")
+    overall = Overall(first.verdict, first.fake_probability, first.threshold, first.reason)
+    if pictures is None or sound is None or sound.fake_probability is None:
+        return overall
+    if pictures.fake_probability is None and sound.verdict == "real":
+        return overall
+    overall = replace(overall, fake_probability=max(pictures.fake_probability or 0.0, sound.fake_probability))
+    if _SEVERITY.index(sound.verdict) > _SEVERITY.index(pictures.verdict):
+        overall = replace(overall, verdict=sound.verdict, threshold=sound.threshold, reason=None)
+    return overall
 
 
 def sigmoid(logit: float) -> float:
@@ -86,6 +158,12 @@ def sigmoid(logit: float) -> float:
     return math.exp(logit) / (1 + math.exp(logit))
 
 
+def _calibrated(score: WindowScore, rule: VerdictRule) -> WindowAnswer:
+    probabilities = tuple(sigmoid(logit / rule.temperature) for logit in score.logits)
+    faces = probabilities if score.faces else ()
+    return WindowAnswer(score, max(probabilities, default=None), faces)
+
+
 def _aggregate(logits: Sequence[float], aggregation: Aggregation) -> float:
     if aggregation == "mean":
         return math.fsum(logits) / len(logits)
@@ -93,8 +171,8 @@ def _aggregate(logits: Sequence[float], aggregation: Aggregation) -> float:
     return math.fsum(sorted(logits, reverse=True)[:count]) / count
 
 
-def _covers_all(windows: Sequence[Window], duration_seconds: float) -> bool:
-    return len(windows) == 1 and windows[0].duration_seconds >= duration_seconds - _SLACK_SECONDS
+def _covers_all(windows: Sequence[WindowAnswer], duration_seconds: float) -> bool:
+    return len(windows) == 1 and windows[0].window.duration_seconds >= duration_seconds - _SLACK_SECONDS
 
 
 def _verdict(probability: float, rule: VerdictRule, *, fake_allowed: bool) -> Verdict:

@@ -47,7 +47,7 @@ def judge_file(detector: VideoDetector, path: Path) -> Judgement:
     facts, spec = media.facts, detector.spec
     windows = plan_windows(facts.duration_seconds, facts.frames_per_second, spec.window_policy)
     decoded = list(decode_clips(media, windows, detector.geometry(facts.frames_per_second)))
-    frames = torch.stack([torch.from_numpy(one.clip.frames) for one in decoded])
+    frames = torch.stack([torch.from_numpy(one.clip.values) for one in decoded])
     logits = detector.score(frames).tolist()
     return judge([one.clip.window for one in decoded], logits, facts.duration_seconds, spec.rule)
 

@@ -101,7 +101,7 @@ class _Session:
         unreadable = 0
         for decoded in decode_clips(media, windows, geometry):
             unreadable += decoded.unreadable_frames
-            frames = np.ascontiguousarray(decoded.clip.frames)
+            frames = np.ascontiguousarray(decoded.clip.values)
             header = {"answer": "clip", "window": decoded.index, "shape": list(frames.shape)}
             self.say(header, frames.nbytes)
             self._connection.sendall(frames.data)

@@ -1,4 +1,4 @@
-"""What is known about a media file, what is allowed of it, and the shape of a decoded clip."""
+"""What is known about a media file, what is allowed of it, and the shape of what is decoded from it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+Kind = Literal["video", "image", "audio"]
 ResizeMode = Literal["squash", "shortest_edge"]
 Resample = Literal["bilinear", "bicubic"]
 
 
 @dataclass(frozen=True, slots=True)
 class MediaFacts:
-    """What the decoder found. Width, height, rate and duration are those of the first usable video stream,
-    after rotation; 0 where there is none. `duration_seconds` falls back to the container's."""
+    """What the decoder found.
 
+    `kind`: `video` has pictures that follow each other (an animation too), `image` is one picture, `audio` has
+    sound alone. Width, height, rate and duration are those of the pictures, after rotation; a file without
+    pictures has the duration of its sound and 0 for the rest. A picture has no duration and a rate of 0.
+    `audio_seconds`, `sample_rate` (hertz) and `channels` are the first sound track's, 0 where there is none.
+    """
+
+    kind: Kind
     container: str
     duration_seconds: float
     size_bytes: int
@@ -30,6 +37,9 @@ class MediaFacts:
     width: int = 0
     height: int = 0
     frames_per_second: float = 0.0
+    audio_seconds: float = 0.0
+    sample_rate: int = 0
+    channels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +78,66 @@ class ClipGeometry:
     resample: Resample = "bilinear"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Clip:
-    """The decoded frames of one window: uint8 RGB, shape [T, 3, H, W], C-contiguous."""
+@dataclass(frozen=True, slots=True)
+class SoundGeometry:
+    """How a window of sound becomes float32 [samples], mono, -1 to 1, at `sample_rate` hertz.
+
+    A window with fewer samples (the end of a short track) is repeated from its start until it is full. One
+    whose root mean square is below `silence_dbfs` (decibels relative to full scale) is silence, and skipped.
+    """
+
+    samples: int
+    sample_rate: int = 16_000
+    silence_dbfs: float = -60.0
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSearch:
+    """How faces are found and cut out of a window.
+
+    `samples` of its frames, evenly spread, are searched; boxes that overlap from one to the next are the same
+    face. Each of the `max_faces` largest gives a clip of its own: a square around all its boxes, `margin`
+    (a share of the box's longer side, on each side) wider, the same for the whole window. Boxes below
+    `min_score` (0 to 1) or with a shorter side below `min_pixels` are no faces.
+    """
+
+    samples: int = 4
+    max_faces: int = 4
+    margin: float = 0.3
+    min_score: float = 0.5
+    min_pixels: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """Where a face was cut out: fractions (0 to 1) of the picture's width and height, and how sure the search
+    was (`score`, 0 to 1)."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    score: float
+
+
+SkipReason = Literal["no_face", "silence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A window that holds nothing to score."""
 
     window: Window
-    frames: npt.NDArray[np.uint8]
+    reason: SkipReason
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """What of one window is scored: uint8 RGB [T, 3, H, W] or float32 sound [S], C-contiguous.
+
+    A window with several faces gives a clip for each.
+    """
+
+    window: Window
+    values: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+    face: Face | None = None

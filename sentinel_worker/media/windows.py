@@ -7,6 +7,8 @@ stream begins at 1.4 s adds 1.4 to them.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Durations come from containers as rounded decimals; a window that overhangs by less than this fits.
@@ -54,28 +56,39 @@ class FrameStep:
 
 @dataclass(frozen=True, slots=True)
 class WindowPolicy:
-    """How a detector wants a track cut: `frames` per clip, `step` apart, at most `budget` windows."""
+    """How a detector wants a track cut: `frames` per clip, `step` apart, at most `budget` windows.
+
+    `refine` of the budget are kept back on a track that is longer than the budget covers, and are then spent
+    around the window that looked most fake.
+    """
 
     frames: int
     step: FrameStep
     budget: int = 8
+    refine: int = 0
 
     def __post_init__(self) -> None:
         if self.frames < 1 or self.budget < 1:
             raise ValueError("a window policy needs at least one frame and one window")
+        if not 0 <= self.refine < self.budget:
+            raise ValueError("a window policy keeps back fewer windows than it has")
 
     def window_seconds(self, frames_per_second: float) -> float:
         """The trained duration: `frames` steps."""
         return self.frames * self.step.seconds_at(frames_per_second)
 
 
-def plan_windows(duration_seconds: float, frames_per_second: float, policy: WindowPolicy) -> list[Window]:
+def plan_windows(
+    duration_seconds: float, frames_per_second: float, policy: WindowPolicy, keyframes: Sequence[float] = ()
+) -> list[Window]:
     """Cut `[0, duration_seconds)` into at most `policy.budget` windows, sorted by start.
 
     As many windows as cover the track, up to the budget, the first at its start and the last at its end;
-    a budget of one takes the middle. Starts lie on source frames. A track that is not longer than one window
-    gives a single window over the whole of it, and `frame_times` repeats its last frame to fill the clip.
-    A duration below one source frame (a still, a track of one frame) counts as one source frame.
+    a budget of one takes the middle. Starts lie on source frames; where the windows leave gaps, each moves to
+    the nearest of the sorted `keyframes` (seconds) in its share of them, because decoding begins there. A
+    track that is not longer than one window gives a single window over the whole of it, and `frame_times`
+    repeats its last frame to fill the clip. A duration below one source frame (a still, a track of one frame)
+    counts as one source frame.
     """
     rate = _checked_rate(frames_per_second)
     if not 0 <= duration_seconds < math.inf:
@@ -85,14 +98,54 @@ def plan_windows(duration_seconds: float, frames_per_second: float, policy: Wind
     slack = _SLACK_FRAMES / rate
     if duration <= length + slack:
         return [Window(0.0, duration)]
-    count = min(policy.budget, math.ceil((duration - slack) / length))
+    needed = math.ceil((duration - slack) / length)
+    count = needed if needed <= policy.budget else policy.budget - policy.refine
     last_start_frame = math.floor((duration - length) * rate + _SLACK_FRAMES)
     if count == 1:
         start_frames = {last_start_frame // 2}
     else:
         start_frames = {round(i * last_start_frame / (count - 1)) for i in range(count)}
-    starts = (frame / rate for frame in sorted(start_frames))
+    starts = [frame / rate for frame in sorted(start_frames)]
+    starts = _snapped(starts, length, last_start_frame / rate, keyframes)
     return [Window(start, min(start + length, duration)) for start in starts]
+
+
+def _snapped(starts: list[float], length: float, last_start: float, keyframes: Sequence[float]) -> list[float]:
+    """Each start on the nearest key frame within half of the gap between two windows, where there is one."""
+    if not keyframes:
+        return starts
+    room = min((later - earlier - length for earlier, later in zip(starts, starts[1:], strict=False)), default=0.0) / 2
+    if len(starts) == 1:
+        room = last_start / 2
+    moved = []
+    for start in starts:
+        place = bisect_left(keyframes, start)
+        near = [k for k in keyframes[max(place - 1, 0) : place + 1] if abs(k - start) <= room and k <= last_start]
+        moved.append(min(near, key=lambda k: abs(k - start)) if near else start)
+    return moved
+
+
+def refine_windows(
+    planned: Sequence[Window], worst: int, duration_seconds: float, frames_per_second: float, policy: WindowPolicy
+) -> list[Window]:
+    """At most `policy.refine` more windows, half a window's length around `planned[worst]`, sorted by start.
+
+    None where the planned windows cover the track already. Windows that would lie within a quarter of their
+    length of a planned one tell nothing new, and are left out.
+    """
+    rate = _checked_rate(frames_per_second)
+    length = policy.window_seconds(rate)
+    last_start = math.floor((duration_seconds - length) * rate + _SLACK_FRAMES) / rate
+    if policy.refine == 0 or length * len(planned) >= duration_seconds - _SLACK_FRAMES / rate:
+        return []
+    taken = [window.start_seconds for window in planned]
+    chosen: list[float] = []
+    for halves in (1, -1, 2, -2, 3, -3):
+        start = round((taken[worst] + halves * length / 2) * rate) / rate
+        if len(chosen) < policy.refine and 0 <= start <= last_start:
+            if all(abs(start - other) > length / 4 for other in (*taken, *chosen)):
+                chosen.append(start)
+    return [Window(start, start + length) for start in sorted(chosen)]
 
 
 def frame_times(window: Window, frames: int, step_seconds: float, frames_per_second: float) -> list[float]:

@@ -26,5 +26,5 @@ def geometry(frames: int, step_seconds: float, size: int = 16) -> ClipGeometry:
 
 def frame_numbers(clip: Clip) -> list[int]:
     """Which frame of a ramp each frame of the clip is."""
-    luma = clip.frames.reshape(len(clip.frames), -1).mean(axis=1) * 219 / 255
+    luma = clip.values.reshape(len(clip.values), -1).mean(axis=1) * 219 / 255
     return [int(number) for number in np.rint(luma / 4)]

@@ -68,9 +68,9 @@ def test_every_fourth_frame_of_windows_in_any_order(ramp: Make) -> None:
         3: [5, 9, 13, 17],
     }
     assert all(found[index].window == window for index, window in enumerate(windows))
-    assert found[0].frames.flags.c_contiguous
-    assert found[0].frames.shape == (4, 3, 16, 16)
-    assert found[0].frames.dtype == np.uint8
+    assert found[0].values.flags.c_contiguous
+    assert found[0].values.shape == (4, 3, 16, 16)
+    assert found[0].values.dtype == np.uint8
 
 
 def test_a_short_video_repeats_its_last_frame(ramp: Make) -> None:
@@ -90,7 +90,7 @@ def test_a_still_picture_is_one_frame(media: Path) -> None:
     Image.new("RGB", (40, 30), (200, 10, 10)).save(picture)
     opened = open_media(picture, LIMITS)
     (clip,) = clips(opened, [Window(0.0, opened.facts.duration_seconds)], geometry(2, 0.04))
-    assert clip.frames[:, :, 8, 8].tolist() == [[200, 10, 10]] * 2
+    assert clip.values[:, :, 8, 8].tolist() == [[200, 10, 10]] * 2
 
 
 def test_a_variable_frame_rate_is_read_by_time(ramp: Make, media: Path) -> None:
@@ -125,8 +125,8 @@ def test_rotation_is_applied(media: Path) -> None:
     opened = open_media(turned, LIMITS)
     assert (opened.facts.width, opened.facts.height) == (32, 64)
     (clip,) = clips(opened, [Window(0.0, 0.04)], geometry(1, 0.04))
-    assert clip.frames[0, 0, 2, 8] < 15
-    assert clip.frames[0, 0, 13, 8] > 240
+    assert clip.values[0, 0, 2, 8] < 15
+    assert clip.values[0, 0, 13, 8] > 240
 
 
 def test_odd_sizes(ramp: Make) -> None:
@@ -153,7 +153,7 @@ def test_resizing_equals_pillow(bikes: Path, mode: str, resample: str) -> None:
         resized = np.asarray(Image.fromarray(full).resize((width, 112), how))
         expected = resized[top : top + 96, left : left + 100]
     (clip,) = clips(media, [Window(1.2, 1.24)], wanted)
-    difference = np.abs(clip.frames[0].transpose(1, 2, 0).astype(int) - expected.astype(int))
+    difference = np.abs(clip.values[0].transpose(1, 2, 0).astype(int) - expected.astype(int))
     assert difference.max() <= 1
 
 
@@ -181,7 +181,7 @@ def test_damaged_frames_take_their_predecessor_and_damaged_windows_go(bikes: Pat
     assert found[0].unreadable_frames == 0
     holes = found[1].unreadable_frames
     assert holes > 0
-    last = found[1].clip.frames
+    last = found[1].clip.values
     assert (last[-1] == last[-1 - holes]).all()
 
 
