@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+from transformers.models.auto import image_processing_auto
 
 from sentinel_worker.errors import Fatal
 from sentinel_worker.media.facts import ClipGeometry, Resample, ResizeMode
@@ -18,6 +18,7 @@ from sentinel_worker.media.facts import ClipGeometry, Resample, ResizeMode
 _BILINEAR, _BICUBIC = 2, 3
 _RESAMPLES: Mapping[int, Resample] = {_BILINEAR: "bilinear", _BICUBIC: "bicubic"}
 _CHANNELS = 3
+_PROCESSOR_OF_MODEL: Mapping[str, Mapping[str, str]] = image_processing_auto.IMAGE_PROCESSOR_MAPPING_NAMES  # type: ignore[attr-defined]
 _RESCALE = 1 / 255
 _SUFFIX = re.compile(r"(?:ImageProcessor(?:Fast|Pil)?|FeatureExtractor)$")
 # From this edge on ConvNeXt's processor squashes; below it crops, from a frame that is larger by 1 / crop_pct.
@@ -127,7 +128,7 @@ _Frame = tuple[ResizeMode, int, int, int, int]
 def _processor_name(config: Mapping[str, Any], model_type: str | None) -> str:
     named = config.get("image_processor_type") or config.get("feature_extractor_type")
     if named is None and model_type is not None:
-        named = IMAGE_PROCESSOR_MAPPING_NAMES.get(model_type, {}).get("pil")
+        named = _PROCESSOR_OF_MODEL.get(model_type, {}).get("pil")
     if named is None:
         raise _unsupported("it names no type of image processor")
     name = _SUFFIX.sub("", str(named))
