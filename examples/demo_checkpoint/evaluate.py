@@ -9,7 +9,7 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -112,7 +112,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--opencv-doc", type=Path, default=OPENCV_DOC)
     options = parser.parse_args()
-    detector = VideoDetector.load(find_detector(DEMO_DETECTOR, options.folder), "cpu")
+    spec = find_detector(DEMO_DETECTOR)
+    detector = VideoDetector.load(spec if options.folder is None else replace(spec, folder=options.folder), "cpu")
     answers = evaluate(
         detector,
         options.seed,
