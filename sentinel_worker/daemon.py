@@ -10,7 +10,8 @@ import structlog
 
 from sentinel_worker import __version__, api, logs
 from sentinel_worker.claims import Claims
-from sentinel_worker.detectors.catalogue import choose
+from sentinel_worker.detectors.catalogue import read_detectors
+from sentinel_worker.detectors.registry import find_detector
 from sentinel_worker.examiner import check_polarities, open_examiner
 from sentinel_worker.health import Health
 from sentinel_worker.lease import Leases
@@ -42,7 +43,8 @@ async def serve(settings: Settings) -> None:
     end_on_signals()
     sandbox.hide_memory()
     async with AsyncExitStack() as stack:
-        specs = choose(settings.detector_keys, settings.detectors)
+        detectors = read_detectors(settings.detectors)
+        specs = [find_detector(key, detectors) for key in settings.detector_keys]
         work = stack.enter_context(work_directory(settings.work_dir))
         limits = media_limits(settings)
         examiner = await stack.enter_async_context(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from sentinel_worker.commands.opening import opened
 from sentinel_worker.detectors.base import Device
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.errors import CodedError, Fatal
-from sentinel_worker.examiner import Examined, Examiner, open_examiner
+from sentinel_worker.examiner import Examined, Examiner
 from sentinel_worker.reports import analysis_page
-from sentinel_worker.workdir import work_directory
 
 COLOURS = {"fake": "red", "real": "green", "uncertain": "yellow", "not_applicable": "dim"}
 MEANING = (
@@ -58,8 +57,8 @@ async def analyze(
     report: Path | None,
 ) -> bool:
     """Examine every source and print the answers; whether all of them got one. Raises Fatal."""
-    with tempfile.TemporaryDirectory() as name, work_directory() as work:
-        async with _opened(specs, work, device) as examiner:
+    with tempfile.TemporaryDirectory() as name:
+        async with opened(specs, device) as examiner:
             answers = await _examine_all(examiner, sources, key, Path(name) if report else None)
         if report is not None:
             found = [(one.as_json(), one.examined.pictures if one.examined else {}) for one in answers]
@@ -71,14 +70,6 @@ async def analyze(
     else:
         _show(answers)
     return all(answer.error is None for answer in answers)
-
-
-@asynccontextmanager
-async def _opened(specs: Sequence[DetectorSpec], work: Path, device: Device) -> AsyncIterator[Examiner]:
-    async with AsyncExitStack() as stack:
-        with errors.status("loading the decoder and the detectors"):
-            examiner = await stack.enter_async_context(open_examiner(specs, work, device=device))
-        yield examiner
 
 
 async def _examine_all(
