@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from sentinel_worker import result
@@ -22,6 +21,7 @@ from sentinel_worker.request import MediaKind
 from sentinel_worker.roster import Roster, open_roster
 from sentinel_worker.sources import local, url
 from sentinel_worker.sources.fetched import Fetched
+from sentinel_worker.timings import Timings
 from sentinel_worker.workdir import private_directory
 
 FETCHED_SHARE = 0.2
@@ -65,18 +65,21 @@ class Examiner:
         decoding child, `sources.local.copy` and `sources.url.fetch` raise.
         """
         async with self._children, private_directory(self._work) as directory:
-            began = monotonic()
-            fetched = await self._fetch(source, directory, lambda done: on_progress(done * FETCHED_SHARE))
+            timings = Timings()
+            with timings.measure("fetching"):
+                fetched = await self._fetch(source, directory, lambda done: on_progress(done * FETCHED_SHARE))
             async with self.zygote.open(fetched.path, directory, self._limits) as child:
-                facts = await child.probe()
+                with timings.measure("probing"):
+                    facts = await child.probe()
                 choice = self.roster.choose(kind, key, facts)
-                analysis = await examine(
-                    child, facts, choice, lambda done: on_progress(FETCHED_SHARE + done * (1 - FETCHED_SHARE))
-                )
-                pictures = await _keep(child, analysis, keep) if keep is not None else {}
+                with timings.measure("analyzing"):
+                    analysis = await examine(
+                        child, facts, choice, lambda done: on_progress(FETCHED_SHARE + done * (1 - FETCHED_SHARE))
+                    )
+                with timings.measure("deriving"):
+                    pictures = await _keep(child, analysis, keep) if keep is not None else {}
         derived = {name: file.name for name, file in pictures.items()}
-        seconds = {"total": round(monotonic() - began, 3)}
-        return Examined(analysis, result.document(analysis, fetched, derived, seconds), pictures)
+        return Examined(analysis, result.document(analysis, fetched, derived, timings.seconds), pictures)
 
     async def _fetch(self, source: Path | str, directory: Path, on_progress: Report) -> Fetched:
         limit = self._limits.max_bytes

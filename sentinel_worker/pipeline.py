@@ -1,11 +1,10 @@
 """One request from its claim to its outcome: fetch, probe, choose, examine, derive."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 
 import httpx
 
@@ -22,6 +21,7 @@ from sentinel_worker.roster import Roster
 from sentinel_worker.settings import Settings
 from sentinel_worker.sources import storage
 from sentinel_worker.sources.fetched import Fetched
+from sentinel_worker.timings import Timings
 from sentinel_worker.workdir import private_directory
 
 SPANS: Mapping[Stage, tuple[float, float]] = {
@@ -78,7 +78,7 @@ class Pipeline:
         return self.zygote.running
 
     @asynccontextmanager
-    async def _stage(self, lease: Lease, stage: Stage, limit_seconds: float, timings: "Timings") -> AsyncIterator[None]:
+    async def _stage(self, lease: Lease, stage: Stage, limit_seconds: float, timings: Timings) -> AsyncIterator[None]:
         self._report(lease.claim, stage, 0.0)
         async with lease.enter(stage, limit_seconds):
             with timings.measure(stage):
@@ -111,19 +111,3 @@ class Pipeline:
             lease.check()
             await storage.upload(self.http, bucket="derived", path=f"{folder}/{file.name}", file=file)
         return {file.stem: f"{folder}/{file.name}" for file in files}
-
-
-class Timings:
-    """Seconds spent in each stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def measure(self, stage: Stage) -> Iterator[None]:
-        """Add the block's wall-clock time to `stage`."""
-        started = monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + monotonic() - started, 3)

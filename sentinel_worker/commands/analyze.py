@@ -138,5 +138,5 @@ def _cells(answer: Answered) -> tuple[str, ...]:
         f"{probability:.3f}" if probability is not None else "",
         str(len(found["timeline"])),
         " + ".join(tracks),
-        f"{found['timings']['total']:.1f}",
+        f"{sum(found['timings'].values()):.1f}",
     )
