@@ -46,9 +46,7 @@ class Roster:
     @property
     def lanes(self) -> list[str]:
         """The lanes of the queue that this worker can serve."""
-        named = [
-            f"{kind}/{key}" for key, scorer in self.scorers.items() for kind in (scorer.spec.media_kind, "auto")
-        ]
+        named = [f"{kind}/{key}" for key, scorer in self.scorers.items() for kind in (scorer.spec.media_kind, "auto")]
         return [*(f"{kind}/default" for kind in (*self._defaults, "auto")), *named]
 
     def offer(self, kind: MediaKind, key: str | None) -> None:
@@ -127,7 +125,7 @@ def takes(spec: DetectorSpec, facts: ProbedFacts) -> bool:
     return facts.frame_count > 1 and facts.frames_per_second * step >= _MAX_REPEATED_SHARE
 
 
-_NAMES: Mapping[Kind, str] = {"video": "a video", "image": "a picture", "audio": "sound"}
+_NAMES: Mapping[str, str] = {"video": "a video", "image": "a picture", "audio": "sound"}
 
 
 def _wanted(kind: MediaKind, facts: ProbedFacts) -> Kind:
