@@ -16,6 +16,7 @@ from sentinel_worker.local.samples import film_path
 from sentinel_worker.media.decode import resize_frame
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.probe import open_media
+from sentinel_worker.media.tracks import OpenedVideo
 from tests.integration.detectors.conftest import PREPROCESSOR
 
 SQUASH = PREPROCESSOR | {"size": {"height": 64, "width": 64}}
@@ -30,8 +31,9 @@ LEVEL = 1.01  # one grey level, and the rounding of float32
 @pytest.fixture(scope="module", params=["carphone_pristine.mp4", "bikes.mp4"])
 def frames(request: pytest.FixtureRequest) -> torch.Tensor:
     """Three frames of a film, uint8 [3, 3, H, W]."""
-    decoder = open_media(film_path(request.param), MediaLimits()).decoder
-    return torch.stack([decoder.get_frame_at(index).data for index in (0, 40, 90)])
+    media = open_media(film_path(request.param), MediaLimits())
+    assert isinstance(media, OpenedVideo)
+    return torch.stack([media.decoder.get_frame_at(index).data for index in (0, 40, 90)])
 
 
 @pytest.mark.parametrize(
