@@ -100,7 +100,8 @@ def plan_windows(
         return [Window(0.0, duration)]
     needed = math.ceil((duration - slack) / length)
     count = needed if needed <= policy.budget else policy.budget - policy.refine
-    last_start_frame = math.floor((duration - length) * rate + _SLACK_FRAMES)
+    last_frame = math.ceil(duration * rate - _SLACK_FRAMES) - 1
+    last_start_frame = min(math.floor((duration - length) * rate + _SLACK_FRAMES), last_frame)
     if count == 1:
         start_frames = {last_start_frame // 2}
     else:
