@@ -110,9 +110,7 @@ def _pictures(
     )
 
 
-def _sound(
-    child: Child, facts: ProbedFacts, scorer: Scorer, group: asyncio.TaskGroup, progress: _Progress
-) -> _Scoring:
+def _sound(child: Child, facts: ProbedFacts, scorer: Scorer, group: asyncio.TaskGroup, progress: _Progress) -> _Scoring:
     geometry = scorer.geometry(0.0)
     assert isinstance(geometry, SoundGeometry)
     return _Scoring(

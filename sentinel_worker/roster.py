@@ -46,9 +46,7 @@ class Roster:
     @property
     def lanes(self) -> list[str]:
         """The lanes of the queue that this worker can serve."""
-        named = [
-            f"{kind}/{key}" for key, scorer in self.scorers.items() for kind in (scorer.spec.media_kind, "auto")
-        ]
+        named = [f"{kind}/{key}" for key, scorer in self.scorers.items() for kind in (scorer.spec.media_kind, "auto")]
         return [*(f"{kind}/default" for kind in (*self._defaults, "auto")), *named]
 
     def offer(self, kind: MediaKind, key: str | None) -> None:

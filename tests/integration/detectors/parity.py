@@ -36,9 +36,16 @@ GREY_LEVELS = {"bilinear": 1.01, "bicubic": 2.01}  # with the rounding of float3
 SOUND_TOLERANCE = 1e-6
 PROBABILITY_TOLERANCE = 0.02
 
-_IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
-_HALVES = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
-_SQUARE = {"height": EDGE, "width": EDGE}
+_IMAGENET: dict[str, Any] = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+_HALVES: dict[str, Any] = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+_SHAPE: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "initializer_range": 0.3,
+}
+_SQUARE: dict[str, int] = {"height": EDGE, "width": EDGE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +145,9 @@ def _processed(processor: Any, frame: torch.Tensor) -> torch.Tensor:
 def _sound_row(checkpoint: str, source: str, sound: torch.Tensor, model: Any, *, normalised: bool) -> Row:
     config = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "do_normalize": normalised}
     ours = SoundPreprocessing.from_config(config, 16_000).normalise(sound[None], torch.float32)
-    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=normalised, return_attention_mask=True)
-    extracted = extractor(sound.numpy(), sampling_rate=16_000, return_tensors="pt")
-    theirs = extracted["input_values"]
+    extractor: Any = transformers.Wav2Vec2FeatureExtractor
+    extract = extractor(do_normalize=normalised, return_attention_mask=True)
+    theirs = extract(sound.numpy(), sampling_rate=16_000, return_tensors="pt")["input_values"]
     apart = float((ours - theirs).abs().max())
     share = apart / float(theirs.abs().max())
     return Row(checkpoint, source, SOUND_TOLERANCE, apart, share, _moved(model, ours, theirs))
@@ -153,18 +160,18 @@ def _moved(model: Any, ours: torch.Tensor, theirs: torch.Tensor) -> float:
 
 def _picture_model() -> Any:
     torch.manual_seed(2)
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    config = transformers.ViTConfig(image_size=EDGE, patch_size=16, initializer_range=0.3, **shape)
-    return transformers.ViTForImageClassification(config).eval()
+    config = transformers.ViTConfig(image_size=EDGE, patch_size=16, **_SHAPE)
+    model: Any = transformers.ViTForImageClassification(config)
+    return model.eval()
 
 
 def _sound_model() -> Any:
     torch.manual_seed(2)
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     config = transformers.Wav2Vec2Config(
-        conv_dim=(32,) * 7, feat_extract_norm="layer", conv_bias=True, initializer_range=0.3, vocab_size=8, **shape
+        conv_dim=(32,) * 7, feat_extract_norm="layer", conv_bias=True, vocab_size=8, **_SHAPE
     )
-    return transformers.Wav2Vec2ForSequenceClassification(config).eval()
+    model: Any = transformers.Wav2Vec2ForSequenceClassification(config)
+    return model.eval()
 
 
 def _pictures() -> dict[str, torch.Tensor]:

@@ -105,8 +105,8 @@ _PLAIN: dict[Task, str] = {
 def theirs(task: Task, clips: torch.Tensor) -> Any:
     """Clips as the library's own processors hand them to the model."""
     if task == "audio":
-        extract = transformers.Wav2Vec2FeatureExtractor(**EXTRACTOR)
-        return extract(list(clips.numpy()), sampling_rate=16_000, padding=True, return_tensors="pt")
+        extractor: Any = transformers.Wav2Vec2FeatureExtractor
+        return extractor(**EXTRACTOR)(list(clips.numpy()), sampling_rate=16_000, padding=True, return_tensors="pt")
     process: Any = VideoMAEImageProcessorPil(**PREPROCESSOR)
     pixels = process([list(clip) for clip in clips.permute(0, 1, 3, 4, 2).numpy()], return_tensors="pt")
     return pixels if task == "video" else {"pixel_values": pixels["pixel_values"][:, 0]}

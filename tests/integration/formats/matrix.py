@@ -77,7 +77,9 @@ FORMATS: Mapping[str, Format] = {
         "mp4", ("-vf", "select='not(eq(mod(n,7),3))'", "-fps_mode", "vfr", *_H264), same_frames=False
     ),
     "with sound": Format("mp4", ("-f", "lavfi", "-i", "sine=d=4", "-map", "0:v", "-map", "1:a", "-c:a", "aac", *_H264)),
-    "sound first": Format("mkv", ("-f", "lavfi", "-i", "sine=d=4", "-map", "1:a", "-map", "0:v", "-c:a", "aac", *_H264)),
+    "sound first": Format(
+        "mkv", ("-f", "lavfi", "-i", "sine=d=4", "-map", "1:a", "-map", "0:v", "-c:a", "aac", *_H264)
+    ),
 }
 
 
