@@ -1,4 +1,4 @@
-"""The evidence of a verdict, as `analysis_results` keeps it. Times are in seconds, probabilities are P(fake), 0 to 1."""
+"""The evidence of a verdict, as `analysis_results` keeps it. Times are seconds, probabilities are P(fake), 0 to 1."""
 
 import platform
 from collections.abc import Mapping

@@ -125,7 +125,7 @@ def takes(spec: DetectorSpec, facts: ProbedFacts) -> bool:
     return facts.frame_count > 1 and facts.frames_per_second * step >= _MAX_REPEATED_SHARE
 
 
-_NAMES: Mapping[Kind, str] = {"video": "a video", "image": "a picture", "audio": "sound"}
+_NAMES: Mapping[str, str] = {"video": "a video", "image": "a picture", "audio": "sound"}
 
 
 def _wanted(kind: MediaKind, facts: ProbedFacts) -> Kind:
