@@ -73,6 +73,7 @@ def pull(spec: DetectorSpec, say: Say, *, newest: bool = False) -> lock.Pull:
         repository=spec.repository,
         revision=commit,
         pulled_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        resolved=spec.revision is None,
         files={name: _recorded(folder / name) for name in sorted(wanted)},
     )
     lock.record(pulled)

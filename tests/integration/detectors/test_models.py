@@ -137,6 +137,11 @@ def test_a_recorded_revision_is_kept_until_the_newest_is_asked_for(
     assert SECOND in newest.stdout
     assert [one["revision"] for one in record(tmp_path)] == [FIRST, SECOND]
     assert json.loads(run("list", "--json").stdout)[2]["revision"] == SECOND
+    path = tmp_path / "detectors.toml"
+    path.write_text(f'[detectors.older]\ntask = "image"\nrepository = "{IMAGE}"\nrevision = "{FIRST}"\n')
+    listed = [run("pull", "older", "--accept-licence", SENTINEL_DETECTORS=str(path)), run("list", "--json")]
+    assert [one.returncode for one in listed] == [0, 0]
+    assert json.loads(listed[1].stdout)[2]["revision"] == SECOND, "a pinned pull of another key changes nothing"
 
 
 def test_damage_is_named_by_verify_refused_at_load_and_mended_by_pull(
