@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub import try_to_load_from_cache
 
 from sentinel_worker.detectors import lock
 from sentinel_worker.detectors.registry import DetectorSpec
@@ -49,8 +48,8 @@ class Located:
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def locate(spec: DetectorSpec) -> Located:
-    """Find the files of `spec`; of pulled ones the sizes are compared, which costs nothing.
+def locate(spec: DetectorSpec, *, check_sizes: bool = True) -> Located:
+    """Find the files of `spec`; the sizes of pulled ones are compared, which costs nothing.
 
     Raises Fatal: 'checkpoint_missing', 'checkpoint_unpinned', 'checkpoint_invalid' (a size that differs).
     """
@@ -66,17 +65,22 @@ def locate(spec: DetectorSpec) -> Located:
             "checkpoint_unpinned",
             f"Detector '{spec.key}' is not pulled, and no revision is pinned: run `{pull_command(spec)}`.",
         )
-    try:
-        folder = Path(snapshot_download(spec.repository, revision=revision, local_files_only=True))
-    except LocalEntryNotFoundError as error:
-        raise missing(spec, "files") from error
-    for name, file in pull.files.items() if pull else ():
+    config = try_to_load_from_cache(spec.repository, CONFIG, revision=revision)
+    if not isinstance(config, str):
+        raise missing(spec, "files")
+    folder = Path(config).parent
+    if pull is not None and check_sizes:
+        _check_sizes(spec, folder, pull)
+    return Located(folder, revision, pull)
+
+
+def _check_sizes(spec: DetectorSpec, folder: Path, pull: lock.Pull) -> None:
+    for name, file in pull.files.items():
         if not (folder / name).exists():
             raise missing(spec, name)
         size = (folder / name).stat().st_size
         if size != file.size:
             raise invalid(spec, f"its {name} has {size} bytes, but {file.size} were pulled; pull it again")
-    return Located(folder, revision, pull)
 
 
 def read_json(located: Located, name: str, spec: DetectorSpec) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,13 @@ class PulledFile:
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """A repository's files at a commit. `pulled_at` is ISO 8601 in UTC, so that text sorts as time."""
+    """A repository's files at a commit. `pulled_at` is ISO 8601 in UTC. `resolved`: no revision was pinned, and
+    the commit was the hub's current one; a detector without a revision uses the last of these."""
 
     repository: str
     revision: str
     pulled_at: str
+    resolved: bool
     files: Mapping[str, PulledFile]
 
 
@@ -41,17 +43,26 @@ def path() -> Path:
 
 
 def find(repository: str, revision: str | None) -> Pull | None:
-    """The record of a repository at `revision`; the latest one where that is None."""
+    """The record of a repository at `revision`; where that is None, the last one that was resolved."""
     found = [
-        pull for pull in _read() if pull.repository == repository and (revision is None or pull.revision == revision)
+        pull
+        for pull in _read()
+        if pull.repository == repository and (pull.resolved if revision is None else pull.revision == revision)
     ]
-    return max(found, key=lambda pull: pull.pulled_at, default=None)
+    return found[-1] if found else None
 
 
 def record(pull: Pull) -> None:
     """Add `pull`, in place of an earlier one of the same commit; a reader sees the old file or the new one."""
-    kept = [one for one in _read() if (one.repository, one.revision) != (pull.repository, pull.revision)]
-    text = json.dumps({"version": 1, "pulls": [asdict(one) for one in (*kept, pull)]}, indent=2)
+    pulls = _read()
+    commits = [(one.repository, one.revision) for one in pulls]
+    place = commits.index((pull.repository, pull.revision)) if (pull.repository, pull.revision) in commits else None
+    if place is not None and pulls[place].resolved and not pull.resolved:
+        # Keeps its place: a pinned pull does not change which commit was resolved last.
+        pulls[place] = replace(pull, resolved=True)
+    else:
+        pulls = [one for position, one in enumerate(pulls) if position != place] + [pull]
+    text = json.dumps({"version": 1, "pulls": [asdict(one) for one in pulls]}, indent=2)
     path().parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=NAME, dir=path().parent)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -75,4 +86,4 @@ def _read() -> list[Pull]:
 
 def _pull(item: Any) -> Pull:
     files = {name: PulledFile(**file) for name, file in item["files"].items()}
-    return Pull(item["repository"], item["revision"], item["pulled_at"], files)
+    return Pull(item["repository"], item["revision"], item["pulled_at"], item["resolved"], files)

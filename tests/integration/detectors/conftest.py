@@ -104,8 +104,8 @@ def make_checkpoint(tmp_path: Path) -> MakeCheckpoint:
 
 def tiny_model(task: Task, labels: dict[int, str]) -> PreTrainedModel:
     """A VideoMAE, ViT or wav2vec2 classifier with random weights."""
-    named = {"id2label": labels, "label2id": {name: index for index, name in labels.items()}}
-    pictures = {"image_size": EDGE, "patch_size": 8}
+    named: dict[str, Any] = {"id2label": labels, "label2id": {name: index for index, name in labels.items()}}
+    pictures: dict[str, Any] = {"image_size": EDGE, "patch_size": 8}
     if task == "video":
         shape = _SHAPE | pictures | {"num_frames": FRAMES, "tubelet_size": 2, "use_mean_pooling": True}
         return VideoMAEForVideoClassification(VideoMAEConfig(**shape, **named))
@@ -118,7 +118,6 @@ def tiny_model(task: Task, labels: dict[int, str]) -> PreTrainedModel:
             conv_dim=(16, 16, 16),
             conv_kernel=(10, 3, 3),
             conv_stride=(5, 4, 4),
-            num_feat_extract_layers=3,
             num_conv_pos_embeddings=16,
             num_conv_pos_embedding_groups=4,
             feat_extract_norm="layer",

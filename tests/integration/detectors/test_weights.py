@@ -32,8 +32,8 @@ from tests.integration.detectors.conftest import MakeCheckpoint
 def other_pictures() -> dict[str, Any]:
     """Small image classifiers that are no ViT, by the name of their processor."""
     torch.manual_seed(1)
-    named = {"id2label": {0: "real", 1: "fake"}, "label2id": {"real": 0, "fake": 1}}
-    vision = {
+    named: dict[str, Any] = {"id2label": {0: "real", 1: "fake"}, "label2id": {"real": 0, "fake": 1}}
+    vision: dict[str, Any] = {
         "image_size": 32,
         "patch_size": 8,
         "hidden_size": 16,
