@@ -49,5 +49,5 @@ async def test_a_format_changes_no_verdict(
         assert apart <= CLOSE
 
 
-def test_the_originals_are_told_apart(originals: dict[str, Overall]) -> None:
+async def test_the_originals_are_told_apart(originals: dict[str, Overall]) -> None:
     assert [originals[film].verdict for film in FILMS] == ["real", "fake"]
