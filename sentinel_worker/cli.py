@@ -1,24 +1,22 @@
-"""The command line. Exit codes: 0 done, 2 bad configuration, 75 a temporary failure."""
+"""The command line. Exit codes: 0 done, 1 done and not all is well, 2 bad configuration, 75 a temporary failure."""
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import structlog
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from sentinel_worker import __version__, logs, migrate
 from sentinel_worker import settings as settings_module
+from sentinel_worker.commands import models
+from sentinel_worker.commands.failing import EXIT_CONFIGURATION, EXIT_TEMPORARY, fail
+from sentinel_worker.commands.models import DetectorsFile
 from sentinel_worker.detectors import catalogue, registry
 from sentinel_worker.errors import CodedError, Fatal, SentinelError
 
-EXIT_CONFIGURATION = 2
-EXIT_TEMPORARY = 75
-
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-errors = Console(stderr=True, highlight=False, emoji=False)
+app.add_typer(models.app, name="models")
 
 
 def _print_version(wanted: bool) -> None:
@@ -45,7 +43,7 @@ def run() -> None:
         for key in settings.detector_keys:
             registry.find_detector(key, detectors)
     except Fatal as error:
-        _fail(error)
+        fail(error)
     logs.configure(settings.log_level, settings.log_format)
     from sentinel_worker import daemon
 
@@ -73,7 +71,7 @@ def migrate_command(
     try:
         applied = migrate.apply(db_url)
     except SentinelError as error:
-        _fail(error)
+        fail(error)
     for migration in applied:
         typer.echo(f"applied {migration.version}_{migration.name}")
         for notice in migration.notices:
@@ -82,10 +80,6 @@ def migrate_command(
         typer.echo("nothing to apply: the database is up to date")
 
 
-DETECTORS_HELP = "TOML file with the operator's own detectors."
-DetectorsFile = Annotated[
-    Path | None, typer.Option("--detectors", envvar="SENTINEL_DETECTORS", dir_okay=False, help=DETECTORS_HELP)
-]
 ChosenDevice = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(envvar="SENTINEL_DEVICE", help="Where to score.")]
 
 
@@ -114,7 +108,7 @@ def analyze(
         running = command.analyze(sources, specs, key=detector, device=device, as_json=as_json, report=report)
         answered = asyncio.run(running)
     except CodedError as error:
-        _fail(error)
+        fail(error)
     raise typer.Exit(0 if answered else 1)
 
 
@@ -138,7 +132,7 @@ def evaluate(
         spec = registry.find_detector(detector, catalogue.read_detectors(detectors_file))
         asyncio.run(command.evaluate(manifest, spec, device=device, out=out, seed=seed))
     except CodedError as error:
-        _fail(error)
+        fail(error)
 
 
 @app.command()
@@ -166,7 +160,7 @@ def dev(
         from sentinel_worker.local import dev as local_dev
         from sentinel_worker.local.misbehave import read_faults
     except ModuleNotFoundError as error:
-        _fail(Fatal("extra_missing", f"{error.name} is missing: pip install 'sentinel-worker[local]'"))
+        fail(Fatal("extra_missing", f"{error.name} is missing: pip install 'sentinel-worker[local]'"))
     try:
         running = local_dev.keep_running(
             data,
@@ -179,15 +173,9 @@ def dev(
         )
         asyncio.run(running)
     except CodedError as error:
-        _fail(error)
+        fail(error)
 
 
 def main() -> None:
     """Entry point of the command `sentinel-worker`."""
     app()
-
-
-def _fail(error: SentinelError) -> NoReturn:
-    for line in (error.message if isinstance(error, CodedError) else str(error)).splitlines():
-        errors.print(f"[red]error[/red] {escape(line)}", soft_wrap=True)
-    raise typer.Exit(EXIT_CONFIGURATION if isinstance(error, Fatal) else EXIT_TEMPORARY)

@@ -27,6 +27,7 @@ from sentinel_worker.workdir import private_directory
 FETCHED_SHARE = 0.2
 """How much of a file's progress is its copy."""
 CHILDREN = 2
+DEFAULT_LIMITS = MediaLimits()
 
 Report = Callable[[float], None]
 
@@ -103,7 +104,7 @@ async def open_examiner(
     work: Path,
     *,
     device: Device = "auto",
-    limits: MediaLimits = MediaLimits(),
+    limits: MediaLimits = DEFAULT_LIMITS,
     batch_windows: int = 8,
 ) -> AsyncIterator[Examiner]:
     """Start the zygote and load the detectors, at the same time; it takes seconds. Private folders lie in `work`."""

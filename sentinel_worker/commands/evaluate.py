@@ -49,15 +49,19 @@ async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: P
             weights_sha256=digest,
             seed=seed,
         )
-        out.mkdir(parents=True, exist_ok=True)
-        await asyncio.to_thread(evaluation.calibration.write, out / CALIBRATION)
-        await asyncio.to_thread(evaluation_page.write, out / REPORT, evaluation, spec)
+        await asyncio.to_thread(_write, out, evaluation, spec)
     _show(evaluation)
     console.print(f"{escape(str(out / REPORT))}: the report, with pictures", soft_wrap=True)
     console.print(
-        f"{escape(str(out / CALIBRATION))}: name it as `calibration` of this detector in the file of SENTINEL_DETECTORS",
+        f"{escape(str(out / CALIBRATION))}: name it as this detector's `calibration` in the file of SENTINEL_DETECTORS",
         soft_wrap=True,
     )
+
+
+def _write(out: Path, evaluation: Evaluation, spec: DetectorSpec) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    evaluation.calibration.write(out / CALIBRATION)
+    evaluation_page.write(out / REPORT, evaluation, spec)
 
 
 async def _score(examiner: Examiner, key: str, entries: Sequence[Entry]) -> list[ScoredFile]:

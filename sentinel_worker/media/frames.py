@@ -1,8 +1,8 @@
-"""The frame that is on screen at a time, whatever the container's seeking does."""
+"""The frame of a film that is on screen at a time, whatever the container's seeking does."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from torch import Tensor
@@ -11,31 +11,25 @@ from torch import Tensor
 from torchcodec._core.ops import get_next_frame
 from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 
-from sentinel_worker.media.probe import OpenedMedia, out_of_memory
+from sentinel_worker.media.opened import Shown
+from sentinel_worker.media.refusals import out_of_memory
 
 _ROUNDING_SECONDS: Final = 1e-4
 _STEPS_BACK_SECONDS: Final = (0.5, 2.0, 8.0, 32.0)
 _MAX_VAIN_SEARCHES: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A uint8 RGB frame [3, H, W], on screen in `[start_seconds, end_seconds)` after the first frame."""
-
-    pixels: Tensor
-    start_seconds: float
-    end_seconds: float
-
-
-class FrameReader:
-    """Reads frames by time; cheap when times rise.
+class VideoFrames:
+    """Reads the frames of a film by time (`opened.FrameReader`); `begin_seconds` is that of the first frame.
 
     A seek in MPEG-TS lands by decoding time, so behind the key frame it was meant for, and the decoder then
     shows a later picture. Such a frame is known by its time, and searched again from further back.
     """
 
-    def __init__(self, media: OpenedMedia) -> None:
-        self._media = media
+    def __init__(self, path: Path, decoder: VideoDecoder, begin_seconds: float) -> None:
+        self._path = path
+        self._decoder = decoder
+        self._begin_seconds = begin_seconds
         self._from_start: VideoDecoder | None = None
         self._vain_searches = 0
 
@@ -55,10 +49,10 @@ class FrameReader:
         return shown
 
     def _indexed(self, seconds: float) -> Shown:
-        decoder, moment = self._media.decoder, self._media.begin_seconds + seconds
+        decoder, moment = self._decoder, self._begin_seconds + seconds
         end = decoder.metadata.end_stream_seconds
         assert end is not None
-        if self._media.begin_seconds <= moment < end:
+        if self._begin_seconds <= moment < end:
             # One at a time: a longer list holds every full frame. This call looks the time up in the scan's
             # index, while get_frame_played_at misses frames that stay longer than their packet says.
             frames = decoder.get_frames_played_at([moment])
@@ -73,17 +67,17 @@ class FrameReader:
         for back in _STEPS_BACK_SECONDS:
             if back > seconds:
                 break
-            frame = self._media.decoder.get_frame_played_at(self._media.begin_seconds + seconds - back)
+            frame = self._decoder.get_frame_played_at(self._begin_seconds + seconds - back)
             shown = self._shown(frame.data, frame.pts_seconds, frame.duration_seconds)
             if shown.start_seconds <= seconds + _ROUNDING_SECONDS:
-                return self._walk(self._media.decoder, shown, seconds)
+                return self._walk(self._decoder, shown, seconds)
         return self._walk_from_start(seconds)
 
     def _walk_from_start(self, seconds: float) -> Shown | None:
         """No seek reaches the first key frame of such a file; a decoder that never seeks does."""
         if self._from_start is None:
             self._from_start = VideoDecoder(
-                str(self._media.path), seek_mode="approximate", num_ffmpeg_threads=1, device="cpu"
+                str(self._path), seek_mode="approximate", num_ffmpeg_threads=1, device="cpu"
             )
         return self._walk(self._from_start, self._next(self._from_start), seconds)
 
@@ -101,5 +95,5 @@ class FrameReader:
         return self._shown(pixels, float(start), float(duration))
 
     def _shown(self, pixels: Tensor, start: float, duration: float) -> Shown:
-        start -= self._media.begin_seconds
+        start -= self._begin_seconds
         return Shown(pixels, start, start + duration)

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sentinel_worker import cli
+from sentinel_worker.commands.failing import EXIT_CONFIGURATION
 from sentinel_worker.errors import Fatal
 from sentinel_worker.local.faults import Faults, HttpFault, RealtimeFaults
 from sentinel_worker.local.misbehave import HTTP_KEYS, REALTIME_KEYS, read_faults
@@ -90,7 +91,7 @@ def test_every_mistake_is_named_at_once() -> None:
 def test_dev_starts_nothing_with_a_mistake_in_it(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     result = CliRunner().invoke(cli.app, ["dev", "--data", str(folder), "--misbehave", "db:x:status=503"])
-    assert result.exit_code == cli.EXIT_CONFIGURATION
+    assert result.exit_code == EXIT_CONFIGURATION
     assert "--misbehave db:x:status=503: no service 'db'; known: all, auth, rest, storage, realtime" in result.stderr
     assert not folder.exists()
 
