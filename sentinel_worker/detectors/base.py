@@ -45,6 +45,8 @@ class LoadedDetector(ABC):
         try:
             detector = cls(spec, checkpoint, chosen, torch.bfloat16 if half else torch.float32)
             odds = detector.score(torch.from_numpy(np.zeros((1, *detector.clip_shape), cls.clip_dtype)))
+        except torch.AcceleratorError as error:
+            raise _broken() from error
         except (torch.OutOfMemoryError, Transient) as error:
             raise Fatal(
                 "gpu_out_of_memory", f"The GPU has too little free memory for detector '{spec.key}'."
@@ -88,7 +90,7 @@ class LoadedDetector(ABC):
                     raise Transient("gpu_out_of_memory", "The GPU has too little free memory for one clip.") from error
                 self._largest_batch = len(part) // 2
             except torch.AcceleratorError as error:
-                raise Fatal("gpu_failed", "The GPU failed; the worker has to be restarted.") from error
+                raise _broken() from error
             else:
                 start += len(part)
         return torch.cat(scored) if scored else torch.empty(0)
@@ -121,6 +123,10 @@ class LoadedDetector(ABC):
         real = logits[:, labels.real_indices].logsumexp(1)
         odds: torch.Tensor = (fake - real).cpu()
         return odds
+
+
+def _broken() -> Fatal:
+    return Fatal("gpu_failed", "The GPU failed; the worker has to be restarted.")
 
 
 def _device(device: Device) -> torch.device:

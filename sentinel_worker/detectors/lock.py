@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -64,12 +64,15 @@ def record(pull: Pull) -> None:
         pulls = [one for position, one in enumerate(pulls) if position != place] + [pull]
     text = json.dumps({"version": 1, "pulls": [asdict(one) for one in pulls]}, indent=2)
     path().parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=NAME, dir=path().parent)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).replace(path())
+    partial = path().with_name(f".{NAME}.{secrets.token_hex(4)}")
+    try:
+        with partial.open("x", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path())
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _read() -> list[Pull]:

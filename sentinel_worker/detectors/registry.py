@@ -133,7 +133,7 @@ _SPECS = (
         repository="garystafford/wav2vec2-deepfake-voice-detector",
         window_policy=WindowPolicy(frames=4 * SAMPLE_RATE, step=STILL_STEP, budget=16),
         rule=TOP_K,
-        licence="Apache-2.0",
+        licence="Apache-2.0 (of the model it was fine-tuned from)",
     ),
     DetectorSpec(
         key="audio-arena",

@@ -61,22 +61,15 @@ def pull(spec: DetectorSpec, say: Say, *, newest: bool = False) -> lock.Pull:
             say(f"{spec.key}: no revision is pinned; the hub's current one is {commit}")
         wanted = _wanted({file.rfilename: file for file in described.siblings or ()}, spec)
         enough_space(spec.repository, sum(file.size or 0 for file in wanted.values()))
-        folder = Path(snapshot_download(spec.repository, revision=commit, allow_patterns=list(wanted)))
-        damaged = [name for name, file in wanted.items() if not _is_whole(folder / name, file)]
-        if damaged:
-            say(f"{spec.key}: {', '.join(damaged)} in the cache is damaged; fetching again")
-            snapshot_download(spec.repository, revision=commit, allow_patterns=damaged, force_download=True)
-    still = [name for name in damaged if not _is_whole(folder / name, wanted[name])]
-    if still:
-        raise Fatal("checkpoint_damaged", f"{', '.join(still)} of {spec.repository} arrived damaged; pull again.")
-    pulled = lock.Pull(
-        repository=spec.repository,
-        revision=commit,
-        pulled_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        resolved=spec.revision is None,
-        files={name: _recorded(folder / name) for name in sorted(wanted)},
-    )
-    lock.record(pulled)
+        folder = _fetch(spec, commit, wanted, say)
+        pulled = lock.Pull(
+            repository=spec.repository,
+            revision=commit,
+            pulled_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            resolved=spec.revision is None,
+            files={name: _recorded(folder / name) for name in sorted(wanted)},
+        )
+        lock.record(pulled)
     return pulled
 
 
@@ -106,6 +99,20 @@ def verify(spec: DetectorSpec) -> Verified:
         elif file_sha256(path) != file.sha256:
             wrong.append(f"{name} has another SHA-256 than when it was pulled")
     return Verified(spec.key, known.revision, tuple(wrong))
+
+
+def _fetch(spec: DetectorSpec, commit: str, wanted: Mapping[str, RepoSibling], say: Say) -> Path:
+    """The folder of the snapshot, whose files have the hub's hashes."""
+    assert spec.repository is not None
+    folder = Path(snapshot_download(spec.repository, revision=commit, allow_patterns=list(wanted)))
+    damaged = [name for name, file in wanted.items() if not _is_whole(folder / name, file)]
+    if damaged:
+        say(f"{spec.key}: {', '.join(damaged)} in the cache is damaged; fetching again")
+        snapshot_download(spec.repository, revision=commit, allow_patterns=damaged, force_download=True)
+    still = [name for name in damaged if not _is_whole(folder / name, wanted[name])]
+    if still:
+        raise Fatal("checkpoint_damaged", f"{', '.join(still)} of {spec.repository} arrived damaged; pull again.")
+    return folder
 
 
 def _wanted(files: Mapping[str, RepoSibling], spec: DetectorSpec) -> dict[str, RepoSibling]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sentinel_worker.detectors.catalogue import read_detectors
+from sentinel_worker.detectors.catalogue_entry import Entry, FacesTable
 from sentinel_worker.detectors.loading import load_detector
 from sentinel_worker.detectors.registry import DETECTORS, DetectorSpec
 from sentinel_worker.errors import Fatal
@@ -233,3 +234,23 @@ def test_a_file_that_is_no_detectors_file_is_refused(tmp_path: Path, text: str, 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Fatal, match=r"nowhere\.toml cannot be read"):
         read_detectors(tmp_path / "nowhere.toml")
+
+
+def test_the_example_of_the_docs_is_read_and_every_field_is_in_them(
+    tmp_path: Path, make_checkpoint: MakeCheckpoint
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "detectors.md").read_text()
+    example = page.split("```toml\n")[1].split("```")[0]
+    folder = make_checkpoint().folder
+    assert folder is not None
+    (tmp_path / "checkpoints").mkdir()
+    folder.rename(tmp_path / "checkpoints" / "videomae")
+    (tmp_path / "clips").mkdir()
+    for name in ("fake-1.png", "real-1.png"):
+        (tmp_path / "clips" / name).touch()
+    (tmp_path / "video-large.json").write_text(json.dumps(calibration("video-large")))
+    specs = read(tmp_path, example)
+    assert specs["our-images"].faces == FaceSearch(margin=0.3, max_faces=4)
+    assert load_detector(specs["our-clips"], "cpu").describe()["fake_indices_source"] == "README of the training run"
+    fields = {*Entry.model_fields, *FacesTable.model_fields, *DETECTORS}
+    assert sorted(name for name in fields if f"`{name}`" not in page) == []

@@ -206,3 +206,16 @@ def test_one_clip_that_does_not_fit_is_worth_another_attempt(make_checkpoint: Ma
     with pytest.raises(Transient) as refused:
         detector.score(random_clips(3))
     assert refused.value.code == "gpu_out_of_memory"
+
+
+class Broken(nn.Module):
+    def forward(self, pixel_values: torch.Tensor) -> Any:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+
+def test_a_gpu_that_fails_ends_the_worker(make_checkpoint: MakeCheckpoint) -> None:
+    detector = load_detector(make_checkpoint(), "cpu")
+    detector.checkpoint = replace(detector.checkpoint, model=Broken())
+    with pytest.raises(Fatal) as refused:
+        detector.score(random_clips(2))
+    assert refused.value.code == "gpu_failed"

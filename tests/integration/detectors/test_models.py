@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from tests.integration.detectors.conftest import MakeCheckpoint
 from tests.integration.detectors.hub import Hub, Repository, serve
@@ -292,6 +294,73 @@ def test_shards_and_allowed_code_are_pulled_too(hub: Hub, run: Run, files: dict[
     path.write_text(text + "commercial_use = true\nallow_remote_code = true\n")
     assert run("pull", "ours", SENTINEL_DETECTORS=str(path)).returncode == 0
     assert set(hub.downloads()) == wanted | {"handler.py"}
+
+
+OWN_CONFIG = """
+from transformers import PretrainedConfig
+class OwnConfig(PretrainedConfig):
+    model_type = "own"
+"""
+OWN_MODEL = """
+import torch
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+from .configuration_own import OwnConfig
+class OwnModel(PreTrainedModel):
+    config_class = OwnConfig
+    def __init__(self, config):
+        super().__init__(config)
+        self.level = torch.nn.Linear(1, 2)
+        self.post_init()
+    def forward(self, input_values):
+        return SequenceClassifierOutput(logits=self.level(input_values.mean(1, keepdim=True)))
+"""
+LOAD_OWN = """
+import sys, torch
+from pathlib import Path
+from sentinel_worker.detectors.catalogue import read_detectors
+from sentinel_worker.detectors.loading import load_detector
+from sentinel_worker.errors import Fatal
+try:
+    detector = load_detector(read_detectors(Path(sys.argv[1]))["audio-arena"], "cpu")
+except Fatal as error:
+    sys.exit(error.message)
+print(detector.describe()["fake_indices"], float(detector.score(torch.full((1, 64_600), 0.25))))
+"""
+
+
+def test_a_checkpoints_own_code_runs_only_where_it_is_allowed(hub: Hub, run: Run, tmp_path: Path) -> None:
+    auto_map = {"AutoConfig": "configuration_own.OwnConfig", "AutoModel": "modeling_own.OwnModel"}
+    labels = {"id2label": {"0": "spoof", "1": "bonafide"}, "label2id": {"spoof": 0, "bonafide": 1}}
+    weights = {"level.weight": torch.tensor([[8.0], [-8.0]]), "level.bias": torch.tensor([1.0, 0.0])}
+    hub.repositories["Speech-Arena-2025/DF_Arena_500M_V_1"] = Repository(
+        {
+            FIRST: {
+                "config.json": json.dumps({"model_type": "own", "auto_map": auto_map} | labels).encode(),
+                "preprocessor_config.json": b"{}",
+                "configuration_own.py": OWN_CONFIG.encode(),
+                "modeling_own.py": OWN_MODEL.encode(),
+                "model.safetensors": save(weights, metadata={"format": "pt"}),
+            }
+        }
+    )
+    path = tmp_path / "detectors.toml"
+    path.write_text("")
+    assert run("pull", "audio-arena", "--accept-licence", SENTINEL_DETECTORS=str(path)).returncode == 0
+    refused = run(str(path), program=LOAD_OWN)
+    assert "wants to run its own code" in refused.stderr
+    path.write_text("[detectors.audio-arena]\nallow_remote_code = true\n")
+    assert run("pull", "audio-arena", "--accept-licence", SENTINEL_DETECTORS=str(path)).returncode == 0
+    loaded = run(str(path), program=LOAD_OWN)
+    assert loaded.stdout.split() == ["[0]", "5.0"], loaded.stderr
+
+
+def test_the_record_can_be_read_by_the_workers_account(
+    hub: Hub, run: Run, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    hub.repositories[IMAGE] = Repository({FIRST: files})
+    assert run("pull", "image-vit").returncode == 0
+    assert (tmp_path / "home" / "sentinel-worker-models.json").stat().st_mode & 0o444 == 0o444
 
 
 def test_list_and_show_are_for_people_too(run: Run) -> None:
