@@ -86,7 +86,8 @@ def plan_windows(duration_seconds: float, frames_per_second: float, policy: Wind
     if duration <= length + slack:
         return [Window(0.0, duration)]
     count = min(policy.budget, math.ceil((duration - slack) / length))
-    last_start_frame = math.floor((duration - length) * rate + _SLACK_FRAMES)
+    last_frame = math.ceil(duration * rate - _SLACK_FRAMES) - 1
+    last_start_frame = min(math.floor((duration - length) * rate + _SLACK_FRAMES), last_frame)
     if count == 1:
         start_frames = {last_start_frame // 2}
     else:

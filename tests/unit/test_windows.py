@@ -27,6 +27,7 @@ LARGE = WindowPolicy(frames=32, step=FrameStep(seconds=4 / 30))
 @example(4.004, 30000 / 1001, LARGE)
 @example(0.0, 25.0, DEMO)
 @example(1.5, 1.0, WindowPolicy(frames=1, step=FrameStep(source_frames=1)))
+@example(1.0, 1.0, WindowPolicy(frames=1, step=FrameStep(seconds=1 / 128), budget=2))
 def test_windows_lie_inside_sorted_and_within_the_budget(duration: float, rate: float, policy: WindowPolicy) -> None:
     windows = plan_windows(duration, rate, policy)
     end = max(duration, 1 / rate)
