@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import sys
 from itertools import count
 from pathlib import Path
@@ -15,7 +14,9 @@ from typing import Any, Self
 from sentinel_worker import migrate
 from sentinel_worker.errors import Fatal
 from sentinel_worker.local.faults import Faults
+from sentinel_worker.local.folder import DataFolder
 from sentinel_worker.local.gateway.settings import GatewaySettings
+from sentinel_worker.local.holders import refuse_held_port
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.postgres import SUPERUSER, Postgres
 from sentinel_worker.local.realtime.settings import EVENTS_PER_SECOND, Pace
@@ -32,7 +33,8 @@ class Stack:
     `port` 0 takes a free one, which the stack keeps. `fresh` empties the folder first. `bin_dir` names a
     system PostgreSQL's programs. `durable=False` gives up safety against a power cut for speed.
     `migrations=False` leaves the schema `public` empty. Realtime polls at the `pace` of the real server or `fast`, and
-    drops row changes over its `events_per_second` (None: never). Raises Fatal where a server cannot be started.
+    drops row changes over its `events_per_second` (None: never). Raises Fatal where a server cannot be started, or the
+    folder or the port is held by another process.
     """
 
     def __init__(
@@ -49,13 +51,12 @@ class Stack:
         pace: Pace = "real",
         events_per_second: int | None = EVENTS_PER_SECOND,
     ) -> None:
-        self.folder = folder.resolve()
-        if fresh:
-            _empty(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.keys = Keys.load(self.folder / "keys.json")
-        self.postgres = Postgres(self.folder / "postgres", bin_dir=bin_dir, durable=durable)
+        self._data = DataFolder(folder)
+        self.folder = self._data.path
+        self.keys: Keys  # only while it runs: the folder has to be ours before anything in it is touched
+        self.postgres = Postgres(self._data.postgres, bin_dir=bin_dir, durable=durable)
         self.port = port
+        self._fresh = fresh
         self._migrations = migrations
         self._exposed_schemas = exposed_schemas
         self._access_token_seconds = access_token_seconds
@@ -107,11 +108,16 @@ class Stack:
 
     async def __aenter__(self) -> Self:
         """Start everything; at the end of this call it answers."""
+        if self.port:
+            refuse_held_port(self.port)
+        await asyncio.to_thread(self._data.take, fresh=self._fresh)
         try:
+            self.keys = Keys.load(self._data.keys)
             await self.start_postgres()
             if self._migrations:
                 await asyncio.to_thread(migrate.apply, self.dsn)
             await self.start_gateway()
+            self._data.announce(self.url)
         except BaseException:
             await self._stop()
             raise
@@ -154,7 +160,8 @@ class Stack:
             line = b""
         if not line:
             await self.stop_gateway()
-            raise Fatal("gateway_start", f"The local Supabase could not listen on 127.0.0.1:{self.port}.")
+            refuse_held_port(self.port)
+            raise Fatal("gateway_start", "The gateway of the local Supabase did not start.")
         self.port = int(json.loads(line)["port"])
 
     async def stop_gateway(self, *, kill: bool = False) -> None:
@@ -206,7 +213,10 @@ class Stack:
         try:
             await self.stop_gateway()
         finally:
-            await self.stop_postgres()
+            try:
+                await self.stop_postgres()
+            finally:
+                self._data.release()
 
     def _gateway_settings(self) -> GatewaySettings:
         return GatewaySettings(
@@ -223,17 +233,3 @@ class Stack:
             pace=self._pace,
             events_per_second=self._events_per_second,
         )
-
-
-def _empty(folder: Path) -> None:
-    """Remove a folder that a stack made and nobody uses. Raises Fatal for any other: it may be somebody's documents."""
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    if not (folder / "keys.json").is_file() or not (folder / "postgres").is_dir():
-        raise Fatal("folder_foreign", f"{folder} was not made by a local Supabase, and is not emptied.")
-    lock = folder / "postgres" / "cluster" / "postmaster.pid"
-    process = lock.read_text().split()[0] if lock.exists() else "none"
-    name = Path(f"/proc/{process}/comm")
-    if name.exists() and name.read_text().strip() == "postgres":
-        raise Fatal("folder_in_use", f"Another local Supabase uses {folder} (PostgreSQL is process {process}).")
-    shutil.rmtree(folder)
