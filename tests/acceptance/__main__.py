@@ -1,7 +1,7 @@
 """`python -m tests.acceptance`: every scenario with every client, on one page.
 
-Names after it choose: of clients, of scenarios, or of both. It ends with 1 where a scenario failed, or was not played in
-a browser for want of Chromium and without `--without-browser`; with 2 for a name that it does not know.
+Names after it choose: of clients, of scenarios, or of both. It ends with 1 where a scenario failed, or the browser's
+column was not played though nobody said `--without-browser`; with 2 for a name that it does not know.
 """
 
 import argparse
