@@ -263,7 +263,6 @@ async def test_a_cancelled_call_does_not_answer_the_next(own_stack: Stack) -> No
 
 async def test_a_gateway_that_was_killed_is_named(own_stack: Stack) -> None:
     assert own_stack._gateway is not None
-    own_stack._gateway.kill()
-    await own_stack._gateway.wait()
+    os.kill(own_stack._gateway.pid, signal.SIGKILL)
     with pytest.raises(Fatal, match="has ended"):
         await own_stack.behave()
