@@ -1,4 +1,4 @@
--- What changes.py asks of the database; the functions are those of install.sql.
+-- What changes.py asks of the database; the functions are those of install/.
 
 -- name: create_slot
 select pg_create_logical_replication_slot($1, 'pgoutput', true);

@@ -90,7 +90,8 @@ class Realtime:
             await self._streaming.wait()
 
     async def _install(self) -> None:
-        functions = files(__package__).joinpath("install.sql").read_bytes()
+        parts = sorted(files(__package__).joinpath("install").iterdir(), key=lambda part: part.name)
+        functions = b"".join(part.read_bytes() for part in parts)
         async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
             await connection.execute(functions)
 
