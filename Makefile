@@ -20,8 +20,11 @@ check: $(VENV)/.installed  ## format, linters, types, import floors
 REPORTS := tests.rights tests.contract tests.integration.database.versions tests.acceptance
 
 reports: $(VENV)/.installed ffmpeg chromium  ## print what is promised, and whether it holds; all of it, then red if any was
-	@red=; for report in $(REPORTS); do echo "$(BIN)/python -m $$report"; $(BIN)/python -m $$report || red="$$red $$report"; \
-	done; test -z "$$red" || { echo "red:$$red"; exit 1; }
+	@red=; \
+	for report in $(REPORTS); do \
+		echo "$(BIN)/python -m $$report"; $(BIN)/python -m $$report || red="$$red $$report"; \
+	done; \
+	test -z "$$red" || { echo "red:$$red"; exit 1; }
 
 bench: $(VENV)/.installed ffmpeg  ## print this machine's figures
 	$(BIN)/python -m bench.start
