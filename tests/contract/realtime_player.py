@@ -53,7 +53,7 @@ class Player:
         self._burst = 0
         self._asked: set[str] = set()
         self._caused: set[str] = set()
-        self._left: set[str] = set()
+        self._ended: set[str] = set()
         self._subscribed: Frame = {}
 
     async def play(self) -> list[str]:
@@ -61,6 +61,8 @@ class Player:
         try:
             for cue in recorded.cues(self.name):
                 await self.follow(cue)
+            for name in self.clients.keys() - self._ended:
+                await self.finish(name)
         except Differs as difference:
             return str(difference).splitlines()
         except (ConnectionClosed, TimeoutError) as error:
@@ -93,7 +95,7 @@ class Player:
         deeds: dict[str, Callable[[], Awaitable[None]]] = {
             "GET ws": lambda: self.open(client),
             "closed code=1000": lambda: self.finish(client),
-            "closed abnormally": lambda: self.clients[client].expect_close(note.removeprefix("closed abnormally: ")),
+            "closed abnormally": lambda: self.expect_close(client, note.removeprefix("closed abnormally: ")),
             "client closes the websocket": lambda: self.leave(client),
             "TCP abort": lambda: self.abort(client),
             "broadcast payload": lambda: self.broadcast(client, int(note.split()[2])),
@@ -121,7 +123,7 @@ class Player:
         """Connect, with the key that the recording had."""
         key = self.stack.anon_key if "anon" in self.name or client == "B" else self.stack.service_key
         url = self.stack.url.replace("http", "ws") + "/realtime/v1"
-        self._left.discard(client)
+        self._ended.discard(client)
         opened = await self._connect(url, key, "2.0.0" if "vsn2" in self.name else "1.0.0").__aenter__()
         self.clients[client] = Ear(opened, self.name, self._patience_seconds, self._passes_over)
 
@@ -194,9 +196,10 @@ class Player:
 
     async def finish(self, name: str) -> None:
         """The end of a connection: its client closes it and nothing is left to hear, or the server does."""
-        ear = self.clients[name]
-        if name in self._left:
+        if name in self._ended:
             return
+        ear = self.clients[name]
+        self._ended.add(name)
         if self._passes_over:
             await ear.expect_close()
             return
@@ -212,9 +215,14 @@ class Player:
             self.database.execute(INSERT_MARKER.encode(), [row])
             await other.receive("postgres_changes", seconds=self._patience_seconds)
 
+    async def expect_close(self, client: str, recorded_text: str) -> None:
+        """The server, or an abort, ends the connection as it was recorded."""
+        self._ended.add(client)
+        await self.clients[client].expect_close(recorded_text)
+
     async def leave(self, client: str) -> None:
         """Close the connection."""
-        self._left.add(client)
+        self._ended.add(client)
         await self.clients[client].client.__aexit__()
 
     async def abort(self, client: str) -> None:
