@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from dataclasses import dataclass
@@ -59,7 +58,7 @@ class Cursor:
         """The opposite of `encode`. Raises InvalidParameter."""
         try:
             lines = base64.b64decode(text, validate=True).decode().split("\n")
-        except (binascii.Error, UnicodeDecodeError) as error:
+        except ValueError as error:  # no base64, or no text in it
             raise _bad_cursor() from error
         found = [_CURSOR_PART.fullmatch(line) for line in lines]
         if not all(found):
