@@ -46,6 +46,17 @@ begin
   end loop;
 end $$;
 
+-- The same, of JSON texts; where it fails one row says why. An error that left this function would end the temporary
+-- slot of the connection, and a column of type json may hold what jsonb refuses.
+create or replace function _realtime.try_apply(relation regclass, changes text, audience text)
+returns table (change integer, members integer[], data text, refusal text)
+language plpgsql set search_path = '' as $$
+begin
+  return query select a.*, null::text from _realtime.apply(relation, changes::jsonb, audience::jsonb) a;
+exception when others then
+  return query select null::integer, null::integer[], null::text, sqlerrm;
+end $$;
+
 -- UPDATE events always carry the old primary key; the log holds it only when it changed.
 create or replace function _realtime.with_old_keys(changes jsonb, keys text[]) returns jsonb
 language sql set search_path = '' as $$
