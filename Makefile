@@ -20,11 +20,14 @@ check: $(VENV)/.installed  ## format, linters, types, import floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-reports: $(VENV)/.installed ffmpeg chromium  ## print what is promised, and whether it holds
-	$(BIN)/python -m tests.rights
-	$(BIN)/python -m tests.contract
-	$(BIN)/python -m tests.integration.database.versions
-	$(BIN)/python -m tests.acceptance
+REPORTS := tests.rights tests.contract tests.integration.database.versions tests.acceptance
+
+reports: $(VENV)/.installed ffmpeg chromium  ## print what is promised, and whether it holds; all of it, then red if any was
+	@red=; \
+	for report in $(REPORTS); do \
+		echo "$(BIN)/python -m $$report"; $(BIN)/python -m $$report || red="$$red $$report"; \
+	done; \
+	test -z "$$red" || { echo "red:$$red"; exit 1; }
 
 bench: $(VENV)/.installed ffmpeg  ## print this machine's figures
 	$(BIN)/python -m bench.start

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,10 @@ def test_faults_add_up_in_their_order() -> None:
         ("rest:delay=inf", "delay is a number of seconds, not 'inf'"),
         ("realtime:ready-seconds=-1", "ready-seconds is a number of seconds, not '-1'"),
         ("realtime:lose-changes=1", "lose-changes takes no value"),
+        ("realtime:close-code=1001", "close_code belongs to close_sockets_after_seconds"),
+        ("realtime:close-code=1001,mute", "close_code belongs to close_sockets_after_seconds"),
+        ("realtime:close-code=1012", "nothing happens"),
+        ("realtime:ready-seconds=0", "nothing happens"),
         ("rest:times=3", "nothing happens"),
         ("rest:delay=1,times=0", "times is at least 1"),
         ("rest:delay=1,retry-after=1", "body and retry-after belong to a status"),
@@ -77,6 +82,24 @@ def test_a_mistake_is_named_with_what_is_known(text: str, said: str) -> None:
         read_faults([text])
     assert caught.value.message.startswith(f"--misbehave {text}: ")
     assert said in caught.value.message
+
+
+def test_what_is_said_of_realtime_is_judged_together() -> None:
+    words = ["realtime:close-code=1001", "realtime:close-sockets-after-seconds=2"]
+    assert read_faults(words).realtime == RealtimeFaults(close_sockets_after_seconds=2, close_code=1001)
+    with pytest.raises(Fatal) as caught:
+        read_faults(["realtime:close-code=1001", "realtime:refuse-status=503"])
+    assert caught.value.message.startswith(
+        "--misbehave realtime:close-code=1001 --misbehave realtime:refuse-status=503"
+    )
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("inf"), float("nan")])
+def test_seconds_of_realtime_are_finite_and_not_negative(seconds: float) -> None:
+    for field in fields(RealtimeFaults):
+        if field.name.endswith("_seconds"):
+            with pytest.raises(ValueError, match=f"{field.name} must be finite and not negative"):
+                RealtimeFaults(**{field.name: seconds})  # type: ignore[arg-type]
 
 
 def test_every_mistake_is_named_at_once() -> None:
@@ -97,7 +120,9 @@ def test_dev_starts_nothing_with_a_mistake_in_it(tmp_path: Path) -> None:
 
 
 def test_faults_travel_as_json() -> None:
-    faults = read_faults(["rest:status=503,times=3", "storage:cut-after=5", "realtime:mute,close-code=1001"])
+    faults = read_faults(
+        ["rest:status=503,times=3", "storage:cut-after=5", "realtime:close-sockets-after-seconds=1,close-code=1001"]
+    )
     assert Faults.from_dict(json.loads(json.dumps(faults.to_dict()))) == faults
 
 
