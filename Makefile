@@ -34,6 +34,7 @@ bench: $(VENV)/.installed ffmpeg  ## print this machine's figures
 	$(BIN)/python -m bench.latency
 	$(BIN)/python -m bench.realtime
 	$(BIN)/python -m bench.memory
+	$(BIN)/python -m bench.long_video
 
 train: $(VENV)/.installed ffmpeg  ## make the demo checkpoint again, in .sentinel/train (an hour; needs Debian's opencv-doc)
 	$(BIN)/pip install --quiet 'scikit-learn==1.8.*'
