@@ -37,7 +37,6 @@ bench: $(VENV)/.installed ffmpeg  ## print this machine's figures
 	$(BIN)/python -m bench.long_video
 
 train: $(VENV)/.installed ffmpeg  ## make the demo checkpoint again, in .sentinel/train (an hour; needs Debian's opencv-doc)
-	$(BIN)/pip install --quiet 'scikit-learn==1.8.*'
 	$(BIN)/python -m examples.demo_checkpoint.train .sentinel/train/first --steps 3000 --cache .sentinel/train/cache
 	$(BIN)/python -m examples.demo_checkpoint.train .sentinel/train/second --start-from .sentinel/train/first \
 		--steps 4000 --learning-rate 1.2e-3 --seed 1 --cache .sentinel/train/cache
