@@ -107,8 +107,10 @@ async def _answer(
 
 
 def _show(answers: Sequence[Answered]) -> None:
-    headings = ("file", "kind", "verdict", "P(fake)", "windows", "detector", "seconds")
-    table = Table(*(Column(heading, no_wrap=True) for heading in headings), box=None, pad_edge=False)
+    headings = ("kind", "verdict", "P(fake)", "windows", "detector", "seconds")
+    # A long name gives way, the answer does not.
+    columns = (Column(heading, no_wrap=True) for heading in headings)
+    table = Table(Column("file", overflow="fold"), *columns, box=None, pad_edge=False)
     for answer in answers:
         table.add_row(*_cells(answer))
     console.print(table)

@@ -24,8 +24,6 @@ from sentinel_worker.evaluation.scores import ScoredFile
 from sentinel_worker.examiner import Examiner
 from sentinel_worker.reports import evaluation_page
 
-CALIBRATION, REPORT = "calibration.json", "report.html"
-
 console = Console()
 errors = Console(stderr=True)
 
@@ -37,6 +35,7 @@ async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: P
     """
     entries = read_manifest(manifest)
     async with opened([spec], device) as examiner:
+        described = examiner.roster.scorers[spec.key].describe() | {"notice": spec.notice}
         files = await _score(examiner, spec.key, entries)
     with errors.status("fitting and measuring"):
         digest = await asyncio.to_thread(locate(spec).weights_sha256)
@@ -49,19 +48,14 @@ async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: P
             weights_sha256=digest,
             seed=seed,
         )
-        await asyncio.to_thread(_write, out, evaluation, spec)
+        report = await asyncio.to_thread(evaluation_page.write, evaluation, described, out)
     _show(evaluation)
-    console.print(f"{escape(str(out / REPORT))}: the report, with pictures", soft_wrap=True)
+    console.print(f"{escape(str(report))}: the report; beside it its pictures", soft_wrap=True)
     console.print(
-        f"{escape(str(out / CALIBRATION))}: name it as this detector's `calibration` in the file of SENTINEL_DETECTORS",
+        f"{escape(str(out / evaluation_page.CALIBRATION))}: name it as this detector's `calibration` in the file of "
+        "SENTINEL_DETECTORS",
         soft_wrap=True,
     )
-
-
-def _write(out: Path, evaluation: Evaluation, spec: DetectorSpec) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    evaluation.calibration.write(out / CALIBRATION)
-    evaluation_page.write(out / REPORT, evaluation, spec)
 
 
 async def _score(examiner: Examiner, key: str, entries: Sequence[Entry]) -> list[ScoredFile]:

@@ -110,6 +110,7 @@ class LoadedDetector(ABC):
             "faces": spec.faces is not None,
             "aggregation": spec.rule.aggregation,
             "temperature": spec.rule.temperature,
+            "real_below": spec.rule.real_below,
             "calibrated": spec.calibration is not None,
             "device": self.device.type,
             "dtype": str(self.dtype).removeprefix("torch."),

@@ -30,8 +30,8 @@ from sentinel_worker.media.windows import Window
 SEARCH_PIXELS: Final = 640
 """The long side at which frames are searched, at most."""
 
-MAX_WINDOW_BYTES: Final = 256 * 1024**2
-"""What the frames of one window may take; larger ones are kept smaller."""
+MAX_WINDOW_BYTES: Final = 192 * 1024**2
+"""What the frames of one window may take (32 of 1080p do); larger ones are kept smaller."""
 
 
 def decode_faces(
@@ -64,6 +64,7 @@ def decode_faces(
             face = as_face(square, track, width, height)
             yield DecodedClip(index, Clip(windows[index], _clip(window, square, geometry), face), holes)
             holes = 0  # counted once
+        del window  # or it would stay beside the next one
     if windows and not usable:
         raise Permanent("media_unreadable", "The video's pictures are damaged and cannot be decoded.")
 

@@ -112,7 +112,9 @@ async def test_one_picture_in_a_film_is_looked_at_by_the_detector_of_frames(exam
 
 async def test_a_closer_look_goes_where_it_looked_most_fake(examine: Examine, tmp_path: Path) -> None:
     ends_white = "color=black:s=64x48:r=25,drawbox=t=fill:c=white:enable='gt(t,9)'"
-    document = (await examine(film(tmp_path / "end.mp4", ends_white, None, 10, "-g", "999", "-sc_threshold", "0"), "closer")).document
+    document = (
+        await examine(film(tmp_path / "end.mp4", ends_white, None, 10, "-g", "999", "-sc_threshold", "0"), "closer")
+    ).document
     starts = [window["start_seconds"] for window in document["timeline"]]
     assert starts == pytest.approx([0.0, 9.36, 9.52, 9.68], abs=0.041)
     assert [window["fake_probability"] > 0.5 for window in document["timeline"]] == [False, True, True, True]
@@ -146,7 +148,9 @@ async def test_progress_rises_to_the_end(examine: Examine, tmp_path: Path) -> No
     assert seen[-1] == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(("keys", "code"), [(("stills",), "detector_unavailable"), (("sound",), "detector_unavailable")])
+@pytest.mark.parametrize(
+    ("keys", "code"), [(("stills",), "detector_unavailable"), (("sound",), "detector_unavailable")]
+)
 async def test_a_film_that_nobody_here_takes(
     examine: Examine, tmp_path: Path, keys: tuple[str, ...], code: str
 ) -> None:
