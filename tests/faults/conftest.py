@@ -82,12 +82,19 @@ def run_instant(stack: Stack) -> RunInstant:
         async with instant_worker(settings, seconds=seconds, circuit=quick_circuit(), pace=PACE) as running:
             task = asyncio.create_task(running.worker.run())
             try:
+                await until(lambda: is_ready(running), what=lambda: f"it is ready; {running.health.state} {running.wakeup and running.wakeup.states} {task}", limit_seconds=15)
                 yield running
             finally:
                 running.worker.drain()
                 await asyncio.wait_for(task, 30)
 
     return run
+
+
+def is_ready(running: InstantWorker) -> bool:
+    """It claims, and hears both hints."""
+    deaf = running.wakeup is not None and not all(running.wakeup.states.values())
+    return running.health.state == "ready" and not deaf
 
 
 @pytest.fixture

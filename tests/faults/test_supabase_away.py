@@ -12,6 +12,7 @@ from sentinel_worker import api
 from sentinel_worker.local.faults import Faults, HttpFault
 from sentinel_worker.local.stack import Stack
 from tests.faults.conftest import PROBE_SECONDS, Insert, Lines, RunInstant, answered_once, renamed, said
+from tests.integration.daemon.conftest import until
 from tests.integration.daemon.proxy import FaultProxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -40,8 +41,7 @@ async def test_an_outage_costs_a_probe_a_minute_and_two_lines(
         await answered_once(stack, insert(5))
         await stack.stop_gateway()
         async with counting_listener(stack.port) as times:
-            while not running.circuit.open:
-                await asyncio.sleep(0.05)
+            await until(lambda: running.circuit.open, what="the outage is noticed")
             await asyncio.sleep(minutes * PROBE_SECONDS)
         await stack.start_gateway()
         await answered_once(stack, insert(5))
@@ -124,8 +124,7 @@ async def test_a_half_open_connection_times_out(
         await answered_once(stack, insert(3))
         proxy.silent = True
         ids = insert(3)
-        while not said(lines, "worker.call_failed"):
-            await asyncio.sleep(0.05)
+        await until(lambda: bool(said(lines, "worker.call_failed")), what="the silence is noticed")
         proxy.silent = False
         await answered_once(stack, ids)
     assert said(lines, "worker.call_failed")[0]["error_code"] == "supabase_timed_out"
@@ -138,8 +137,7 @@ async def test_a_key_that_is_rotated(stack: Stack, run_instant: RunInstant, inse
         await answered_once(stack, insert(3))
         await stack.misbehave(Faults(http=refusing))
         ids = insert(3)
-        while len(said(lines, "worker.call_failed")) < 2:
-            await asyncio.sleep(0.05)
+        await until(lambda: len(said(lines, "worker.call_failed")) > 1, what="it is refused twice")
         assert running.health.state == "degraded"
         assert not running.circuit.open
         await stack.behave()
@@ -161,16 +159,13 @@ async def test_a_migration_during_work(
     async with run_instant(seconds=1.5, heartbeat_seconds=0.3):
         with renamed(stack, function):
             ids = insert(8)
-            while not [line for line in lines if line.get("error_code") == "schema_missing"]:
-                await asyncio.sleep(0.05)
+            await until(lambda: "schema_missing" in {line.get("error_code") for line in lines}, what="it is missed")
         await answered_once(stack, ids)
 
 
 async def test_an_idle_worker_is_quiet(stack: Stack, run_instant: RunInstant, proxy: FaultProxy, lines: Lines) -> None:
     """Ten minutes at the default sweep of 30 s, a hundred times faster: fewer than 40 requests, no line above info."""
-    async with run_instant(via=proxy, sweep_seconds=0.3, sweep_degraded_seconds=0.3) as running:
-        while running.health.state != "ready" or not all(running.wakeup.states.values()):  # type: ignore[union-attr]
-            await asyncio.sleep(0.02)
+    async with run_instant(via=proxy, sweep_seconds=0.3):
         proxy.requests.clear()
         lines.clear()
         await asyncio.sleep(6)
