@@ -2,10 +2,12 @@
 
     python -m bench.instant
 
-takes its settings from the environment, as `sentinel-worker run` does. Tests and benches of the queue use it.
+takes its settings from the environment, as `sentinel-worker run` does, and INSTANT_SECONDS, which is how long each
+request takes. Tests and benches of the queue use it.
 """
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -104,7 +106,7 @@ async def main() -> None:
     settings = settings_module.load()
     logs.configure(settings.log_level, settings.log_format)
     structlog.get_logger().info(logs.STARTING, detector="instant")
-    async with instant_worker(settings) as running:
+    async with instant_worker(settings, seconds=float(os.environ.get("INSTANT_SECONDS", "0"))) as running:
         running.worker.drain_on_signals()
         await running.worker.run()
 

@@ -82,7 +82,7 @@ def run_instant(stack: Stack) -> RunInstant:
         async with instant_worker(settings, seconds=seconds, circuit=quick_circuit(), pace=PACE) as running:
             task = asyncio.create_task(running.worker.run())
             try:
-                await until(lambda: is_ready(running), what=lambda: f"it is ready; {running.health.state} {running.wakeup and running.wakeup.states} {task}", limit_seconds=15)
+                await until(lambda: is_ready(running), what=lambda: f"it is ready: {running.health}", limit_seconds=20)
                 yield running
             finally:
                 running.worker.drain()

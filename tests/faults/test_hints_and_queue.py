@@ -36,7 +36,7 @@ async def test_a_row_that_no_hint_announced_is_found_by_the_sweep_and_the_deaf_c
         assert running.wakeup is not None
         before = [hint.generation for hint in running.wakeup.hints.values()]
         await answered_once(stack, insert(1))
-        await until(lambda: len(said(lines, "realtime.lost")) == 2, what=lambda: f"both connections end: {lines}", limit_seconds=8)
+        await until(lambda: len(said(lines, "realtime.lost")) == 2, what="both connections end")
         assert said(lines, "worker.sweep_missed")
         await stack.behave()
         await until(lambda: running.wakeup.healthy, what="it hears again")  # type: ignore[union-attr]

@@ -130,7 +130,9 @@ async def test_a_half_open_connection_times_out(
     assert said(lines, "worker.call_failed")[0]["error_code"] == "supabase_timed_out"
 
 
-async def test_a_key_that_is_rotated(stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines) -> None:
+async def test_a_key_that_is_refused_for_a_while(
+    stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines
+) -> None:
     """Refused for a while, everywhere: the worker stays up, asks slowly, and goes on."""
     refusing = tuple(HttpFault(service=service, status=401, retry_after_seconds=1) for service in ("rest", "storage"))
     async with run_instant() as running:
