@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-models check reports bench train clean
+.PHONY: demo test test-faults test-models check reports bench train clean
 
 demo: $(VENV)/.installed ffmpeg  ## start everything, analyze six real clips, print the verdicts, stop everything
 	@$(BIN)/python -m examples.demo
 
-test: $(VENV)/.installed ffmpeg chromium  ## the whole test suite
-	$(BIN)/pytest --numprocesses 3 --dist loadfile
+test: $(VENV)/.installed ffmpeg chromium  ## the whole test suite but for the slow faults
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --ignore tests/faults
+
+test-faults: $(VENV)/.installed ffmpeg  ## Supabase, its database and workers break in every way (docs/reliability.md)
+	$(BIN)/pytest --numprocesses 3 --dist loadfile tests/faults
 
 test-models: $(VENV)/.installed ffmpeg  ## checkpoints of full size with random weights: minutes, 3 GB of memory
 	$(BIN)/pytest -s tests/models/check_full_size.py

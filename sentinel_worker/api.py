@@ -14,6 +14,7 @@ import httpx
 from supabase import AsyncClient, AsyncClientOptions, Client
 from supabase.lib.client_options import SyncClientOptions
 
+from sentinel_worker.breaker import AWAY, Circuit
 from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
 from sentinel_worker.settings import Settings
 
@@ -59,10 +60,22 @@ def close_sync(client: Client) -> None:
         client.options.httpx_client.close()
 
 
-def storage_http(settings: Settings) -> httpx.AsyncClient:
-    """A bare client for Storage, which streams; `base_url` is the project, statuses are the caller's to read."""
-    headers = {"apikey": settings.api_key, "Authorization": f"Bearer {settings.token or settings.api_key}"}
-    return httpx.AsyncClient(base_url=settings.supabase_url, headers=headers, timeout=settings.http_timeout_seconds)
+def storage_http(settings: Settings, circuit: Circuit) -> httpx.AsyncClient:
+    """A bare client for Storage, which streams; `base_url` is the project, statuses are the caller's to read.
+
+    While `circuit` is open its requests raise httpx.ConnectError at once.
+    """
+
+    async def refuse_while_away(request: httpx.Request) -> None:
+        if circuit.open:
+            raise httpx.ConnectError(AWAY, request=request)
+
+    return httpx.AsyncClient(
+        base_url=settings.supabase_url,
+        headers={"apikey": settings.api_key, "Authorization": f"Bearer {settings.token or settings.api_key}"},
+        timeout=settings.http_timeout_seconds,
+        event_hooks={"request": [refuse_while_away]},
+    )
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from supabase import AsyncClient, Client
 
 from sentinel_worker import __version__
 from sentinel_worker.api import network_errors
+from sentinel_worker.breaker import Circuit
 from sentinel_worker.errors import Transient
 from sentinel_worker.request import Claim, Finish, Stage
 
@@ -40,9 +41,10 @@ class Answer:
 
 
 class Claims:
-    """Calls of one worker, identified by a uuid that is new at each process start."""
+    """Calls of one worker, identified by a uuid that is new at each process start; `circuit` is fed by them."""
 
-    def __init__(self, client: AsyncClient, worker: UUID) -> None:
+    def __init__(self, client: AsyncClient, worker: UUID, circuit: Circuit | None = None) -> None:
+        self.circuit = circuit or Circuit()
         self._client = client
         self._worker = str(worker)
 
@@ -84,7 +86,7 @@ class Claims:
         return [(row["bucket_id"], row["name"]) for row in rows]
 
     async def _call(self, function: str, args: dict[str, Any]) -> list[dict[str, Any]]:
-        with network_errors():
+        with self.circuit.call(), network_errors():
             answer = await self._client.rpc(function, {"args": {"worker": self._worker, **args}}).execute()
         return _rows(function, answer.data)
 

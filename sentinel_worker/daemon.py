@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 import structlog
 
 from sentinel_worker import __version__, api, logs
+from sentinel_worker.breaker import Circuit
 from sentinel_worker.claims import Claims
 from sentinel_worker.detectors.catalogue import read_detectors
 from sentinel_worker.detectors.registry import find_detector
@@ -56,9 +57,9 @@ async def serve(settings: Settings) -> None:
         client, heartbeat_client = api.connect(settings), api.connect_sync(settings)
         stack.callback(api.close_sync, heartbeat_client)
         stack.push_async_callback(api.close, client)
-        http = await stack.enter_async_context(api.storage_http(settings))
+        http = await stack.enter_async_context(api.storage_http(settings, circuit := Circuit()))
 
-        claims, wake, health = Claims(client, worker_id), asyncio.Event(), Health()
+        claims, wake, health = Claims(client, worker_id, circuit), asyncio.Event(), Health()
         progress = Progress(claims)
         worker = Worker(
             settings,
@@ -73,7 +74,7 @@ async def serve(settings: Settings) -> None:
             progress=progress,
             pipeline=Pipeline(settings, http, examiner.zygote, examiner.roster, limits, progress, work),
             removals=Removals(claims, http),
-            wakeup=_wakeup(settings, wake) if settings.realtime else None,
+            wakeup=_wakeup(settings, wake, circuit) if settings.realtime else None,
             wake=wake,
             health=health,
         )
@@ -98,5 +99,7 @@ def end_on_signals() -> None:
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
-def _wakeup(settings: Settings, wake: asyncio.Event) -> Wakeup:
-    return Wakeup(url=settings.supabase_url, api_key=settings.api_key, token=settings.token, event=wake)
+def _wakeup(settings: Settings, wake: asyncio.Event, circuit: Circuit) -> Wakeup:
+    return Wakeup(
+        url=settings.supabase_url, api_key=settings.api_key, token=settings.token, event=wake, circuit=circuit
+    )

@@ -21,6 +21,9 @@ BROKEN: Final = "worker.broken"
 CALL_FAILED: Final = "worker.call_failed"
 SWEEP_MISSED: Final = "worker.sweep_missed"
 
+SUPABASE_LOST: Final = "supabase.lost"
+SUPABASE_RETURNED: Final = "supabase.returned"
+
 REALTIME_READY: Final = "realtime.ready"
 REALTIME_LOST: Final = "realtime.lost"
 REALTIME_FAILED: Final = "realtime.failed"

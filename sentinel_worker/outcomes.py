@@ -40,17 +40,20 @@ class Outcomes:
 
     async def run(self) -> None:
         """Write until cancelled."""
-        failures = 0
+        failures, circuit = 0, self._claims.circuit
         while True:
             await self._added.wait()
+            await circuit.turn()
             try:
                 busy = await self._write_batch()
             except CodedError as error:
                 wished = error.retry_after_seconds if isinstance(error, Transient) else None
-                log.warning(logs.CALL_FAILED, call="finish", error_code=error.code, error=error.message)
+                write = log.debug if circuit.open else log.warning
+                write(logs.CALL_FAILED, call="finish", error_code=error.code, error=error.message)
                 failures += 1
                 pause = full_jitter_seconds(failures, first=RETRY_FIRST_SECONDS, cap=RETRY_CAP_SECONDS)
-                await asyncio.sleep(max(pause, wished or 0))
+                if not circuit.open:
+                    await asyncio.sleep(max(pause, wished or 0))
             else:
                 failures = 0
                 if busy:

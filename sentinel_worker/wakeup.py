@@ -17,10 +17,11 @@ import structlog
 
 from sentinel_worker import logs
 from sentinel_worker.backoff import full_jitter_seconds
+from sentinel_worker.breaker import Circuit
 from sentinel_worker.wakeup_socket import Access, Generation, HintName, Pace
 from sentinel_worker.wakeup_token import Token
 
-RATE_LIMIT_SIGNS: Final = ("RateLimitReached", "Too many", "rate limit")
+RATE_LIMIT_SIGNS: Final = ("RateLimitReached", "Too many messages", "rate limit")
 REFUSAL_SIGNS: Final = ("You do not have permissions to read", "You no longer have permission to read")
 
 OnState = Callable[[HintName, bool], None]
@@ -33,7 +34,7 @@ class Wakeup:
 
     `url` is the project's base URL, `api_key` its secret, publishable or legacy key. `token` is a JWT to act
     with instead of the key's role, or a callable that returns a current one. `on_state(hint, ready)` is
-    called when a hint becomes READY or is lost.
+    called when a hint becomes READY or is lost. While `circuit` is open no socket is opened.
     """
 
     def __init__(
@@ -45,10 +46,14 @@ class Wakeup:
         event: asyncio.Event,
         on_state: OnState = lambda _hint, _ready: None,
         pace: Pace | None = None,
+        circuit: Circuit | None = None,
     ) -> None:
+        circuit = circuit or Circuit()
         access = Access(f"{url.rstrip('/')}/realtime/v1", api_key, token)
         names: tuple[HintName, ...] = ("changes", "broadcast")
-        self.hints: dict[HintName, Hint] = {name: Hint(name, access, event, on_state, pace or Pace()) for name in names}
+        self.hints: dict[HintName, Hint] = {
+            name: Hint(name, access, event, on_state, pace or Pace(), circuit) for name in names
+        }
 
     async def run(self) -> None:
         """Supervise both hints until cancelled."""
@@ -78,7 +83,15 @@ class Wakeup:
 class Hint:
     """The supervisor of one hint. `last_hint_at` is on the monotonic clock, `generation` counts from 1."""
 
-    def __init__(self, name: HintName, access: Access, event: asyncio.Event, on_state: OnState, pace: Pace) -> None:
+    def __init__(
+        self,
+        name: HintName,
+        access: Access,
+        event: asyncio.Event,
+        on_state: OnState,
+        pace: Pace,
+        circuit: Circuit,
+    ) -> None:
         self.name = name
         self.last_hint_at: float | None = None
         self.generation = 0
@@ -86,6 +99,7 @@ class Hint:
         self._event = event
         self._on_state = on_state
         self._pace = pace
+        self._circuit = circuit
         self._ready_at: float | None = None
         self._current: Generation | None = None
 
@@ -96,12 +110,16 @@ class Hint:
 
     async def run(self) -> None:
         """One generation after the other, for ever."""
-        failures = 0
+        failures, told = 0, ""
         while True:
+            await self._circuit.closed()
             reason, lived_seconds = await self._live()
             failures = 1 if lived_seconds >= self._pace.health else failures + 1
             pause = self._pause_seconds(reason, failures)
-            log.warning(
+            # Realtime may be away for hours while all else works: each reason is news once.
+            write = log.warning if lived_seconds or reason != told else log.debug
+            told = reason
+            write(
                 logs.REALTIME_LOST if lived_seconds else logs.REALTIME_FAILED,
                 hint=self.name,
                 reason=reason,

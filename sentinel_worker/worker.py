@@ -1,9 +1,9 @@
 """The run loop: wake-up or sweep, claim as many requests as there are free slots, work, answer."""
 
 import asyncio
-import contextlib
 import random
 import signal
+from collections.abc import Coroutine
 from time import monotonic
 
 import structlog
@@ -12,6 +12,7 @@ from sentinel_worker import logs
 from sentinel_worker.aftermath import finish_for
 from sentinel_worker.api import at_start
 from sentinel_worker.backoff import full_jitter_seconds
+from sentinel_worker.breaker import AWAY
 from sentinel_worker.claims import Answer, Claims
 from sentinel_worker.errors import (
     Cancelled,
@@ -36,6 +37,8 @@ from sentinel_worker.wakeup import Wakeup
 RETRY_FIRST_SECONDS, RETRY_CAP_SECONDS = 0.5, 60.0
 DECODER_RETRY_SECONDS = 1.0
 MIN_SWEEP_SECONDS = 0.25
+MAINTAIN_EVERY_SWEEPS, REMOVE_EVERY_SWEEPS = 2, 8
+"""An idle worker is quiet: a claim that finds nothing promotes and expires what is due by itself."""
 MISSED_AFTER_SECONDS = 3.0
 """Realtime's own delay stays below this; a row older than it that no hint announced was missed."""
 REALTIME_START_SECONDS = 15.0
@@ -78,6 +81,8 @@ class Worker:
         self._failures = 0
         self._started_at = monotonic()
         self._sweep_at = 0.0
+        self._sweeps = 0
+        self._nothing_due = False
         self._idle_since: float | None = None
         self._running: dict[asyncio.Task[None], Lease] = {}
         self._broken_by: Fatal | None = None
@@ -178,16 +183,21 @@ class Worker:
         self._idle_since = None
 
     async def _sweep(self) -> None:
-        sweep = await self._claims.maintain(
-            name=self._settings.worker_name, lanes=self._lanes, slots=self._settings.slots
-        )
+        """Set the time of the next sweep; register, promote and expire where the claim that follows is not enough."""
         listening = self._wakeup is not None and self._wakeup.healthy
         pause = self._settings.sweep_seconds if listening else self._settings.sweep_degraded_seconds
-        pause *= random.uniform(0.8, 1.0)  # noqa: S311 - spreads the load of many workers, no secret
-        if sweep.next_due_seconds is not None:
-            pause = min(pause, max(MIN_SWEEP_SECONDS, sweep.next_due_seconds))
+        pause *= random.uniform(0.9, 1.1)  # noqa: S311 - spreads the load of many workers, no secret
+        if not self._nothing_due or self._sweeps % MAINTAIN_EVERY_SWEEPS == 0:
+            sweep = await self._claims.maintain(
+                name=self._settings.worker_name, lanes=self._lanes, slots=self._settings.slots
+            )
+            self._nothing_due = sweep.next_due_seconds is None
+            if sweep.next_due_seconds is not None:
+                pause = min(pause, max(MIN_SWEEP_SECONDS, sweep.next_due_seconds))
+        if self._sweeps % REMOVE_EVERY_SWEEPS == 0:
+            self._removals.nudge()
+        self._sweeps += 1
         self._sweep_at = monotonic() + pause
-        self._removals.nudge()
 
     def _judge_wakeup(self, claims: list[Claim]) -> None:
         """A row that lay queued while this worker was idle and listening was never announced."""
@@ -202,14 +212,25 @@ class Worker:
 
     async def _wait_out(self, error: CodedError) -> None:
         """After a failed call: wait with backoff, but not longer than until the drain."""
+        self._failures += 1
+        if self._claims.circuit.open:  # it has logged that, and knows when to ask again
+            self._health.become("degraded", AWAY)
+            await self._unless_draining(self._claims.circuit.turn())
+            return
         self._health.become("broken" if isinstance(error, Permanent) else "degraded", error.message)
         wished = error.retry_after_seconds if isinstance(error, Transient) else None
-        self._failures += 1
         drawn = full_jitter_seconds(self._failures, first=RETRY_FIRST_SECONDS, cap=RETRY_CAP_SECONDS)
         pause = max(drawn, wished or 0)
         log.warning(logs.CALL_FAILED, error_code=error.code, error=error.message, retry_seconds=round(pause, 1))
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._draining.wait(), pause)
+        await self._unless_draining(asyncio.sleep(pause))
+
+    async def _unless_draining(self, wait: Coroutine[object, object, None]) -> None:
+        waits = [asyncio.ensure_future(wait), asyncio.ensure_future(self._draining.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
 
     def _show_condition(self) -> None:
         if not self._pipeline.can_decode:

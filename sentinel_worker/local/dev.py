@@ -40,11 +40,14 @@ def worker_environment(stack: Stack, overrides: Mapping[str, str] | None = None)
 
 
 class WorkerProcess:
-    """`sentinel-worker run` in a process of its own, which dies with this one."""
+    """`sentinel-worker run`, or another `module` of that kind, in a process of its own, which dies with this one."""
 
-    def __init__(self, environment: Mapping[str, str], *, log: Path | None = None) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], *, log: Path | None = None, module: str = "sentinel_worker"
+    ) -> None:
         self._environment = dict(environment)
         self._log = log
+        self._module = module
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -58,7 +61,7 @@ class WorkerProcess:
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", str(TETHER), str(os.getpid())),
-                *(sys.executable, "-m", "sentinel_worker", "run"),
+                *(sys.executable, "-m", self._module, "run"),
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stderr=stderr,

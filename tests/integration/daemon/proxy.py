@@ -1,6 +1,11 @@
-"""A TCP proxy between a worker and the gateway that can hold or lose the answers to chosen requests."""
+"""A TCP proxy between a worker and the gateway that can hold, lose and delay answers, cut, and fall silent.
+
+What the gateway can do by itself (refusals of every kind, pages of HTML, Retry-After, drips) is in docs/local.md.
+"""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -12,7 +17,10 @@ class FaultProxy:
     first line contains `hold`, and answers that contain `lose`.
 
     `held` is set when an answer waits; `release` lets it go. A lost answer was produced by the server and
-    never reaches the client: its connection is cut. Each loss counts down from `losses`.
+    never reaches the client: its connection is cut. Each loss counts down from `losses`. Everything else comes
+    `delay_seconds` late. `reset` cuts what is open, so that the client gets a RST. While `silent`, connections are
+    half open: accepted, and nothing comes of them, also later. `accepted` counts connections, `requests` keeps
+    the first line of each request.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -20,12 +28,17 @@ class FaultProxy:
         self.hold_request: str | None = None
         self.lose: bytes | None = None
         self.losses = 0
+        self.delay_seconds = 0.0
+        self.silent = False
+        self.accepted = 0
+        self.requests: list[str] = []
         self.held = asyncio.Event()
         self.release = asyncio.Event()
         self.lost = asyncio.Event()
         self.port = 0
         self._target_port = target_port
         self._tasks: set[asyncio.Task[None]] = set()
+        self._open: set[asyncio.StreamWriter] = set()
 
     @property
     def url(self) -> str:
@@ -35,6 +48,13 @@ class FaultProxy:
         """Hold once more."""
         self.held.clear()
         self.release.clear()
+
+    def reset(self) -> None:
+        """Cut every connection with a RST."""
+        for writer in self._open:
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FaultProxy"]:
@@ -53,6 +73,9 @@ class FaultProxy:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        self.accepted += 1
+        self._open.add(writer)
+        task.add_done_callback(lambda _: self._open.discard(writer))
         try:
             upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
@@ -90,8 +113,10 @@ class _Connection:
         self._reader, self._writer = reader, writer
         self._upstream_reader, self._upstream_writer = upstream_reader, upstream_writer
         self._request = ""
+        self._deaf = False
 
     async def run(self) -> None:
+        self._deaf = self._proxy.silent
         asks = asyncio.create_task(self._pass_requests())
         try:
             with suppress(ConnectionError):
@@ -108,6 +133,9 @@ class _Connection:
             while chunk := await self._reader.read(65536):
                 if chunk.startswith(METHODS):
                     self._request = chunk.split(b"\r\n", 1)[0].decode()
+                    self._proxy.requests.append(self._request)
+                if self._is_deaf():
+                    continue
                 await self._proxy.pause(self._request, self._proxy.hold_request)
                 self._upstream_writer.write(chunk)
                 await self._upstream_writer.drain()
@@ -117,6 +145,14 @@ class _Connection:
         while chunk := await self._upstream_reader.read(65536):
             if self._proxy.wants_to_lose(chunk):
                 return
+            if self._is_deaf():
+                continue
+            await asyncio.sleep(self._proxy.delay_seconds)
             await self._proxy.pause(self._request, self._proxy.hold)
             self._writer.write(chunk)
             await self._writer.drain()
+
+    def _is_deaf(self) -> bool:
+        """Nothing passes any more once something did not."""
+        self._deaf = self._deaf or self._proxy.silent
+        return self._deaf

@@ -42,9 +42,9 @@ class Watched:
                 await self.states.get()
         self.event.clear()
 
-    async def changed(self, hint: HintName, ready: bool) -> None:
+    async def changed(self, hint: HintName, ready: bool, seconds: float = 30) -> None:
         """Wait until a hint's state changes to `ready`."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(seconds):
             while await self.states.get() != (hint, ready):
                 continue
 
@@ -74,8 +74,8 @@ def heard_logs() -> Any:
     """The lines of structlog as a queue."""
     lines: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
-    def keep(_logger: object, _method: str, line: dict[str, Any]) -> dict[str, Any]:
-        lines.put_nowait(line)
+    def keep(_logger: object, method: str, line: dict[str, Any]) -> dict[str, Any]:
+        lines.put_nowait(line | {"level": method})
         raise structlog.DropEvent
 
     processors = structlog.get_config()["processors"]
@@ -88,8 +88,10 @@ def heard_logs() -> Any:
 
 
 @contextlib.asynccontextmanager
-async def watching(server: Served, api_key: str, token: Token = None, pace: Pace = QUICK) -> AsyncIterator[Watched]:
-    event = asyncio.Event()
+async def watching(
+    server: Served, api_key: str, token: Token = None, pace: Pace = QUICK, event: asyncio.Event | None = None
+) -> AsyncIterator[Watched]:
+    event = event or asyncio.Event()
     states: asyncio.Queue[tuple[HintName, bool]] = asyncio.Queue()
     wakeup = Wakeup(
         url=server.url.removesuffix("/realtime/v1").replace("ws://", "http://"),

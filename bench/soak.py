@@ -1,0 +1,245 @@
+"""Several workers, random kills and cuts, and the question whether every request was answered once.
+
+    python -m bench.soak [--seconds 60] [--workers 4] [--every 2] [--per-second 20]
+    python -m bench.soak --real [--requests 100] [--every 20]
+
+By default each worker is `bench.instant`, which answers after 0.1 s and looks at no media: claims, leases, heartbeats,
+outcomes, wake-ups and processes are the real ones. Every few seconds one of these is done, at random: SIGKILL to a
+worker, which is started again; SIGSTOP past its lease, then SIGCONT; every connection of a worker cut with a RST; a
+worker's connections half open for a second; the next answers to claims and finishes lost after they were committed.
+With `--real` workers run the demo detector on short clips. A request is lost when it is not final in the end, and
+duplicated when it has more than one result that was ever current.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from supabase import acreate_client
+
+from sentinel_worker.local import samples
+from sentinel_worker.local.dev import WorkerProcess, worker_environment
+from sentinel_worker.local.faults import Faults, HttpFault
+from sentinel_worker.local.stack import Stack
+from tests.integration.daemon.proxy import FaultProxy
+
+LEASE_SECONDS, HEARTBEAT_SECONDS = 5, 1
+SETTLE_SECONDS = 120
+QUICK = {
+    "SENTINEL_LEASE_SECONDS": str(LEASE_SECONDS),
+    "SENTINEL_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
+    "SENTINEL_SWEEP_SECONDS": "2",
+    "SENTINEL_SWEEP_DEGRADED_SECONDS": "1",
+    "SENTINEL_HTTP_TIMEOUT_SECONDS": "3",
+    "SENTINEL_LOG_LEVEL": "warning",
+    "INSTANT_SECONDS": "0.1",
+}
+USERS = 5
+# Killed workers are not the request's fault here, and must not end it as poison.
+LIMITS = "update sentinel.settings set value = '1000' where name = 'max_crashes'"
+INSERT = "insert into analysis_requests (user_id, storage_path, media_kind) values (%s, %s, 'video')"
+TOTALS = """
+select count(*) as inserted, count(*) filter (where status = 'succeeded') as succeeded,
+       count(*) filter (where status = 'failed') as failed, count(*) filter (where status = 'cancelled') as cancelled,
+       count(*) filter (where status not in ('succeeded', 'failed', 'cancelled')) as lost,
+       (select count(*) from (select from analysis_results group by request_id having count(*) > 1) d) as duplicated,
+       (select count(*) from sentinel.attempts where outcome = 'lease_expired') as expired
+  from analysis_requests
+"""
+WAITS = """
+select extract(epoch from finished_at - created_at)::float8 as s from analysis_requests where status = 'succeeded'
+"""
+
+
+@dataclass
+class Victim:
+    """One worker, its cable to the gateway, and its process, which changes with each kill."""
+
+    number: int
+    environment: dict[str, str]
+    proxy: FaultProxy
+    log: Path
+    module: str
+    process: WorkerProcess = field(init=False)
+
+    async def start(self) -> None:
+        """Start it, with a log of its own."""
+        log = self.log.with_suffix(f".{time.monotonic():.2f}.log")
+        self.process = WorkerProcess(self.environment, log=log, module=self.module)
+        await self.process.__aenter__()
+
+    async def kill(self) -> None:
+        """SIGKILL, and a new process in its place."""
+        os.kill(self.process.pid, signal.SIGKILL)
+        await self.process.wait()
+        await self.start()
+
+    async def freeze(self) -> None:
+        """Stop it for longer than its leases last."""
+        pid = self.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(LEASE_SECONDS + 2)
+        os.kill(pid, signal.SIGCONT)
+
+    async def cut(self) -> None:
+        """Reset every connection."""
+        self.proxy.reset()
+
+    async def silence(self) -> None:
+        """Half-open connections for a moment; they stay so until they time out."""
+        self.proxy.silent = True
+        await asyncio.sleep(1)
+        self.proxy.silent = False
+
+
+@asynccontextmanager
+async def victims(stack: Stack, count: int, folder: Path, module: str) -> AsyncIterator[list[Victim]]:
+    async with AsyncExitStack() as running:
+        all_of_them = []
+        for number in range(count):
+            proxy = await running.enter_async_context(FaultProxy(stack.port).running())
+            names = {"SUPABASE_URL": proxy.url, "SENTINEL_WORKER_NAME": f"soak-{number}"}
+            environment = worker_environment(stack, {**QUICK, **names})
+            victim = Victim(number, environment, proxy, folder / f"worker-{number}.log", module)
+            await victim.start()
+            running.push_async_callback(lambda victim=victim: victim.process.stop())
+            all_of_them.append(victim)
+        yield all_of_them
+
+
+async def torment(stack: Stack, workers: list[Victim], every: float, done: Counter[str]) -> None:
+    """One fault every `every` seconds, until cancelled; what takes longer goes on beside the next."""
+    async with asyncio.TaskGroup() as group:
+        busy: set[int] = set()
+
+        async def one(victim: Victim, fault: str) -> None:
+            busy.add(victim.number)
+            done[fault] += 1
+            try:
+                await getattr(victim, fault)()
+            finally:
+                busy.discard(victim.number)
+
+        while True:
+            await asyncio.sleep(every)
+            fault = random.choice(["kill", "kill", "kill", "freeze", "cut", "silence", "lose"])
+            free = [victim for victim in workers if victim.number not in busy]
+            if fault == "lose":
+                done[fault] += 1
+                paths = ("sentinel_claim", "sentinel_finish")
+                losses = (HttpFault(service="rest", path=path, lose_answer=True, times=2) for path in paths)
+                await stack.misbehave(Faults(http=tuple(losses)))
+            elif free:
+                group.create_task(one(random.choice(free), fault))
+
+
+async def insert_evenly(stack: Stack, per_second: float, seconds: float) -> None:
+    """Single rows of some users, as frontends insert them."""
+    async with await psycopg.AsyncConnection.connect(stack.superuser_dsn, autocommit=True) as database:
+        users = [str(uuid.uuid4()) for _ in range(USERS)]
+        for user in users:
+            await database.execute("insert into auth.users (id) values (%s)", [user])
+        began, count = time.monotonic(), 0
+        while (now := time.monotonic() - began) < seconds:
+            while count < now * per_second:
+                user = users[count % USERS]
+                await database.execute(INSERT, [user, f"{user}/{uuid.uuid4()}.mp4"])
+                count += 1
+            await asyncio.sleep(0.05)
+
+
+async def upload_and_insert(stack: Stack, clips: list[Path], count: int) -> None:
+    """Real films of one user; each request has a file of its own name."""
+    client = await acreate_client(stack.url, stack.publishable_key)
+    signed = await client.auth.sign_in_anonymously()
+    assert signed.user is not None
+    for number in range(count):
+        path = f"{signed.user.id}/{number}.mp4"
+        await client.storage.from_("media").upload(path, clips[number % len(clips)], {"content-type": "video/mp4"})
+        await client.table("analysis_requests").insert({"storage_path": path, "media_kind": "video"}).execute()
+    await client.auth.close()
+
+
+async def settled(stack: Stack, limit_seconds: float) -> dict[str, Any]:
+    """The totals, once all is final or nothing more can be hoped for."""
+    deadline = time.monotonic() + limit_seconds
+    while True:
+        totals = (await query(stack, TOTALS))[0]
+        if totals["lost"] == 0 or time.monotonic() > deadline:
+            return totals
+        await asyncio.sleep(0.5)
+
+
+async def query(stack: Stack, text: str) -> list[dict[str, Any]]:
+    async with await psycopg.AsyncConnection.connect(stack.superuser_dsn, row_factory=dict_row) as database:
+        return await (await database.execute(text.encode())).fetchall()
+
+
+def report(totals: dict[str, Any], waits: list[float], done: Counter[str]) -> None:
+    """Print what became of everything."""
+    names = ("inserted", "succeeded", "failed", "cancelled", "duplicated", "lost")
+    print(", ".join(f"{name} {totals[name]}" for name in names))
+    faults = ", ".join(f"{name} {count}" for name, count in sorted(done.items()))
+    print(f"leases that ran out {totals['expired']}; faults: {faults}")
+    if len(waits) > 1:
+        cuts = statistics.quantiles(waits, n=100, method="inclusive")
+        shown = ", ".join(f"p{n} {cuts[n - 1]:.3f} s" for n in (50, 95, 99))
+        print(f"insert to finish: {shown}, max {max(waits):.1f} s")
+
+
+async def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    arguments.add_argument("--seconds", type=float, default=60)
+    arguments.add_argument("--workers", type=int, default=4)
+    arguments.add_argument("--every", type=float, help="seconds between faults: 2, or 20 with --real")
+    arguments.add_argument("--per-second", type=float, default=20)
+    arguments.add_argument("--real", action="store_true")
+    arguments.add_argument("--requests", type=int, default=100, help="with --real")
+    chosen = arguments.parse_args()
+    every = chosen.every or (20 if chosen.real else 2)
+    done: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(prefix="soak-") as name:
+        folder = Path(name)
+        module = "sentinel_worker" if chosen.real else "bench.instant"
+        async with (
+            Stack(folder / "supabase", port=0) as stack,
+            victims(stack, 2 if chosen.real else chosen.workers, folder, module) as workers,
+        ):
+            with psycopg.connect(stack.superuser_dsn, autocommit=True) as database:
+                database.execute(LIMITS)
+                while database.execute("select from sentinel.workers").rowcount < len(workers):
+                    await asyncio.sleep(0.1)
+            tormenting = asyncio.create_task(torment(stack, workers, every, done))
+            if chosen.real:
+                clips = [path for path, _ in samples.make(folder / "clips")]
+                await upload_and_insert(stack, clips, chosen.requests)
+                totals = await settled(stack, 60 + 15 * chosen.requests)
+                tormenting.cancel()
+            else:
+                await insert_evenly(stack, chosen.per_second, chosen.seconds)
+                tormenting.cancel()
+                await stack.behave()
+                for victim in workers:  # what was stopped goes on
+                    victim.process.signal(signal.SIGCONT)
+                totals = await settled(stack, SETTLE_SECONDS)
+            report(totals, [row["s"] for row in await query(stack, WAITS)], done)
+    return 1 if totals["lost"] or totals["duplicated"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

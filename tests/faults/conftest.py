@@ -1,0 +1,146 @@
+"""Workers whose detector answers at once, in this process, beside a local Supabase that is broken in every way."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+import pytest_asyncio
+import structlog
+
+from bench.instant import InstantWorker, instant_worker
+from sentinel_worker.breaker import Breaker, Circuit
+from sentinel_worker.local.stack import Stack
+from sentinel_worker.settings import Settings
+from sentinel_worker.wakeup_socket import Pace
+from tests.integration.daemon.conftest import proxy, sql, start_worker, until, user  # noqa: F401 - fixtures
+from tests.integration.daemon.proxy import FaultProxy
+
+PACE = Pace(check=0.05, backoff_first=0.05, backoff_cap=0.2, silence=0.3, ready=5.0, close=1.0)
+QUICK = {"lease_seconds": 6, "heartbeat_seconds": 1, "sweep_seconds": 0.5, "sweep_degraded_seconds": 0.3}
+PROBE_SECONDS = 0.6
+"""One minute of an outage, a hundred times faster."""
+
+Lines = list[dict[str, Any]]
+Insert = Callable[[int], list[str]]
+RunInstant = Callable[..., AbstractAsyncContextManager[InstantWorker]]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """One for all of these tests: each mends what it broke."""
+    async with Stack(tmp_path_factory.mktemp("faults") / "supabase", port=0, durable=False, pace="fast") as running:
+        yield running
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """Every line that is logged in this process."""
+    with structlog.testing.capture_logs() as said:
+        yield said  # type: ignore[misc]
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def behaves(stack: Stack) -> AsyncIterator[None]:
+    """No fault outlives its test, and no request."""
+    yield
+    await stack.behave()
+    execute(stack, "delete from analysis_requests")
+
+
+def execute(stack: Stack, statement: str) -> None:
+    with psycopg.connect(stack.dsn, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def quick_circuit() -> Circuit:
+    return Circuit(Breaker(first_seconds=PROBE_SECONDS / 60, probe_seconds=PROBE_SECONDS))
+
+
+@pytest.fixture
+def run_instant(stack: Stack) -> RunInstant:
+    """A running worker; `via` is a proxy between it and the gateway. It is drained at the end."""
+
+    @asynccontextmanager
+    async def run(
+        *, via: FaultProxy | None = None, seconds: float = 0.0, **changes: Any
+    ) -> AsyncIterator[InstantWorker]:
+        settings = Settings.model_validate(
+            {
+                "SUPABASE_URL": via.url if via else stack.url,
+                "SUPABASE_SECRET_KEY": stack.secret_key,
+                "worker_name": "instant",
+                "http_timeout_seconds": 2,
+                "drain_seconds": 5,
+                **QUICK,
+                **changes,
+            }
+        )
+        async with instant_worker(settings, seconds=seconds, circuit=quick_circuit(), pace=PACE) as running:
+            task = asyncio.create_task(running.worker.run())
+            try:
+                await until(lambda: is_ready(running), what=lambda: f"it is ready: {running.health}", limit_seconds=20)
+                yield running
+            finally:
+                running.worker.drain()
+                await asyncio.wait_for(task, 30)
+
+    return run
+
+
+def is_ready(running: InstantWorker) -> bool:
+    """It claims, and hears both hints."""
+    deaf = running.wakeup is not None and not all(running.wakeup.states.values())
+    return running.health.state == "ready" and not deaf
+
+
+@pytest.fixture
+def insert(stack: Stack) -> Insert:
+    """Queue so many requests of one user, in one statement; returns their ids."""
+
+    def rows(count: int) -> list[str]:
+        owner = str(uuid.uuid4())
+        sql(stack, "insert into auth.users (id) values (%s) returning id", owner)
+        query = (
+            "insert into analysis_requests (user_id, storage_path, media_kind)"
+            " select %s, %s || '/' || n || '.mp4', 'video' from generate_series(1, %s) n returning id::text"
+        )
+        return [row["id"] for row in sql(stack, query, owner, owner, count)]
+
+    return rows
+
+
+@contextmanager
+def renamed(stack: Stack, function: str) -> Iterator[None]:
+    """The database lacks a function meanwhile, as in the middle of a migration."""
+    execute(stack, f"alter function public.{function}(jsonb) rename to {function}_away")
+    try:
+        yield
+    finally:
+        execute(stack, f"alter function public.{function}_away(jsonb) rename to {function}")
+
+
+async def answered_once(stack: Stack, ids: list[str], limit_seconds: float = 30) -> None:
+    """Wait until every request has succeeded; each in one attempt, with one result."""
+    query = (
+        "select count(*) filter (where status = 'succeeded') as succeeded,"
+        " count(*) filter (where attempt = 1) as first,"
+        " (select count(*) from analysis_results where request_id = any(%s::uuid[])) as results"
+        " from analysis_requests where id = any(%s::uuid[])"
+    )
+    seen: dict[str, Any] = {}
+
+    def done() -> bool:
+        nonlocal seen
+        seen = sql(stack, query, ids, ids)[0]
+        return seen["succeeded"] == len(ids)
+
+    await until(done, what=lambda: f"all {len(ids)} have succeeded; {seen}", limit_seconds=limit_seconds)
+    assert seen == {"succeeded": len(ids), "first": len(ids), "results": len(ids)}
+
+
+def said(lines: Lines, event: str) -> Lines:
+    return [line for line in lines if line["event"] == event]

@@ -1,0 +1,175 @@
+"""Supabase refuses, stalls and goes away: nothing is lost, nothing is done twice, and nobody is flooded."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import psycopg
+import pytest
+
+from sentinel_worker import api
+from sentinel_worker.local.faults import Faults, HttpFault
+from sentinel_worker.local.stack import Stack
+from tests.faults.conftest import PROBE_SECONDS, Insert, Lines, RunInstant, answered_once, renamed, said
+from tests.integration.daemon.conftest import until
+from tests.integration.daemon.proxy import FaultProxy
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@asynccontextmanager
+async def counting_listener(port: int) -> AsyncIterator[list[float]]:
+    """In place of the gateway: the times of all connections, each of which ends at once."""
+    times: list[float] = []
+
+    async def count(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        times.append(asyncio.get_running_loop().time())
+        writer.close()
+
+    server = await asyncio.start_server(count, "127.0.0.1", port)
+    async with server:
+        yield times
+
+
+async def test_an_outage_costs_a_probe_a_minute_and_two_lines(
+    stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines
+) -> None:
+    """An outage of 12 minutes, a hundred times faster."""
+    minutes = 12
+    async with run_instant() as running:
+        await answered_once(stack, insert(5))
+        await stack.stop_gateway()
+        async with counting_listener(stack.port) as times:
+            await until(lambda: running.circuit.open, what="the outage is noticed")
+            await asyncio.sleep(minutes * PROBE_SECONDS)
+        await stack.start_gateway()
+        await answered_once(stack, insert(5))
+    began = len(times) - len([at for at in times if at > times[-1] - (minutes - 2) * PROBE_SECONDS])
+    assert began <= 12, "the first moments, until it is clear that it is an outage"
+    assert len(times) - began <= minutes
+    ours = [line for line in lines if line["log_level"] in {"warning", "error"}]
+    assert len(said(lines, "supabase.lost")) == 1
+    assert len(ours) <= 12, ours
+    (returned,) = said(lines, "supabase.returned")
+    assert returned["away_seconds"] >= minutes * PROBE_SECONDS
+    assert returned["attempts"] >= minutes / 2
+
+
+STORMS = {
+    "PGRST002": {"status": 503},
+    "PGRST003": {"status": 504},
+    "page": {"status": 502, "body": "html"},
+    "cloudflare": {"status": 522, "body": "html"},
+    "empty": {"status": 500, "body": "empty"},
+    "retry-after": {"status": 503, "retry_after_seconds": 1},
+    "rate-limit": {"status": 429, "retry_after_seconds": 1},
+}
+
+
+@pytest.mark.parametrize("storm", STORMS)
+async def test_a_storm_of_refusals(stack: Stack, run_instant: RunInstant, insert: Insert, storm: str) -> None:
+    async with run_instant():
+        times = 2 if "retry_after_seconds" in STORMS[storm] else 20
+        await stack.misbehave(Faults(http=(HttpFault(service="rest", times=times, **STORMS[storm]),)))  # type: ignore[arg-type]
+        await answered_once(stack, insert(20))
+
+
+@contextmanager
+def killing(stack: Stack) -> Iterator[None]:
+    """Every connection of REST ends again and again, also in the middle of a call."""
+    stop = threading.Event()
+
+    def kill() -> None:
+        with psycopg.connect(stack.superuser_dsn, autocommit=True) as connection:
+            while not stop.wait(0.02):
+                connection.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'authenticator'"
+                )
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+async def test_a_storm_of_killed_connections(stack: Stack, run_instant: RunInstant, insert: Insert) -> None:
+    """PGRST001: whether the call was carried out is not known."""
+    async with run_instant(seconds=0.05):
+        with killing(stack):
+            ids = insert(60)
+            await asyncio.sleep(3)
+        await answered_once(stack, ids)
+
+
+async def test_answers_come_late_and_connections_are_cut(
+    stack: Stack, run_instant: RunInstant, insert: Insert, proxy: FaultProxy
+) -> None:
+    async with run_instant(via=proxy, seconds=0.02):
+        ids = insert(100)
+        for delay in (0.0, 0.05, 0.2, 0.0):
+            proxy.delay_seconds = delay
+            await asyncio.sleep(0.4)
+            proxy.reset()
+        await answered_once(stack, ids)
+
+
+async def test_a_half_open_connection_times_out(
+    stack: Stack, run_instant: RunInstant, insert: Insert, proxy: FaultProxy, lines: Lines
+) -> None:
+    async with run_instant(via=proxy, http_timeout_seconds=0.5):
+        await answered_once(stack, insert(3))
+        proxy.silent = True
+        ids = insert(3)
+        await until(lambda: bool(said(lines, "worker.call_failed")), what="the silence is noticed")
+        proxy.silent = False
+        await answered_once(stack, ids)
+    assert said(lines, "worker.call_failed")[0]["error_code"] == "supabase_timed_out"
+
+
+async def test_a_key_that_is_refused_for_a_while(
+    stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines
+) -> None:
+    """Refused for a while, everywhere: the worker stays up, asks slowly, and goes on."""
+    refusing = tuple(HttpFault(service=service, status=401, retry_after_seconds=1) for service in ("rest", "storage"))
+    async with run_instant() as running:
+        await answered_once(stack, insert(3))
+        await stack.misbehave(Faults(http=refusing))
+        ids = insert(3)
+        await until(lambda: len(said(lines, "worker.call_failed")) > 1, what="it is refused twice")
+        assert running.health.state == "degraded"
+        assert not running.circuit.open
+        await stack.behave()
+        await answered_once(stack, ids)
+    assert {line["error_code"] for line in said(lines, "worker.call_failed")} == {"access_refused"}
+
+
+@pytest.mark.parametrize("function", ["sentinel_claim", "sentinel_finish", "sentinel_heartbeat", "sentinel_maintain"])
+async def test_a_migration_during_work(
+    stack: Stack,
+    run_instant: RunInstant,
+    insert: Insert,
+    lines: Lines,
+    monkeypatch: pytest.MonkeyPatch,
+    function: str,
+) -> None:
+    """PGRST202: the function is not there for a moment."""
+    monkeypatch.setattr(api, "REFUSED_RETRY_SECONDS", 0.2)
+    async with run_instant(seconds=1.5, heartbeat_seconds=0.3):
+        with renamed(stack, function):
+            ids = insert(8)
+            await until(lambda: "schema_missing" in {line.get("error_code") for line in lines}, what="it is missed")
+        await answered_once(stack, ids)
+
+
+async def test_an_idle_worker_is_quiet(stack: Stack, run_instant: RunInstant, proxy: FaultProxy, lines: Lines) -> None:
+    """Ten minutes at the default sweep of 30 s, a hundred times faster: fewer than 40 requests, no line above info."""
+    async with run_instant(via=proxy, sweep_seconds=0.3):
+        proxy.requests.clear()
+        lines.clear()
+        await asyncio.sleep(6)
+        assert 20 <= len(proxy.requests) < 40, proxy.requests
+        assert not [line for line in lines if line["log_level"] != "info"]

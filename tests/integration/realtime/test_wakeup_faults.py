@@ -1,0 +1,369 @@
+"""The daemon's supervisor and every way in which Realtime is dead while it looks alive."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from sentinel_worker.local.faults import Faults, RealtimeFaults
+from sentinel_worker.local.keys import Keys
+from sentinel_worker.wakeup import Wakeup
+from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.realtime.conftest import Served
+from tests.integration.realtime.test_wakeup import INSERT, QUICK, WAKE, Watched, watching
+
+
+def misbehave(server: Served, **faults: Any) -> None:
+    server.faults.now = Faults(realtime=RealtimeFaults(**faults))
+
+
+def behave(server: Served) -> None:
+    server.faults.now = Faults()
+
+
+async def heard(watched: Watched, database: psycopg.Connection) -> None:
+    """Both hints arrive."""
+    await watched.ready()
+    for statement in (INSERT.replace("%s", "null"), WAKE):
+        database.execute(statement.encode())
+        await watched.woken()
+
+
+@dataclass
+class Cable:
+    """The address of a proxy, where `watching` expects a server's."""
+
+    url: str
+
+
+@contextlib.asynccontextmanager
+async def by_cable(server: Served) -> AsyncIterator[tuple[FaultProxy, Any]]:
+    async with FaultProxy(server.port).running() as proxy:
+        yield proxy, Cable(f"ws://127.0.0.1:{proxy.port}/realtime/v1")
+
+
+async def test_a_reset_while_idle(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+    async with by_cable(server) as (proxy, cable), watching(cable, keys.secret_key) as watched:
+        await watched.ready()
+        proxy.reset()
+        await watched.woken()  # rows inserted meanwhile are looked for
+        for hint in watched.wakeup.hints:
+            assert (await watched.logged("realtime.lost", hint))["reason"] == "the socket closed"
+        await heard(watched, database)
+        assert watched.generations == [2, 2]
+
+
+async def test_a_half_open_connection_ends_when_a_row_was_not_announced(
+    server: Served, keys: Keys, database: psycopg.Connection
+) -> None:
+    async with by_cable(server) as (proxy, cable), watching(cable, keys.secret_key) as watched:
+        await watched.ready()
+        proxy.silent = True
+        watched.wakeup.missed(queued_seconds=0.0)  # what a sweep says that finds one
+        for hint in watched.wakeup.hints:
+            assert "silent" in (await watched.logged("realtime.lost", hint))["reason"]
+        proxy.silent = False
+        proxy.reset()  # connections of the silence stay half open
+        await heard(watched, database)
+
+
+async def test_a_half_open_server_is_given_up_and_tried_again(
+    server: Served, keys: Keys, database: psycopg.Connection
+) -> None:
+    async with by_cable(server) as (proxy, cable):
+        proxy.silent = True
+        async with watching(cable, keys.secret_key, pace=replace(QUICK, ready=0.3)) as watched:
+            for hint in watched.wakeup.hints:
+                assert "not ready after 0.3 s" in (await watched.logged("realtime.failed", hint))["reason"]
+        proxy.silent = False
+        async with watching(cable, keys.secret_key) as watched:
+            await heard(watched, database)
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1012])
+async def test_a_close_by_the_server(server: Served, keys: Keys, database: psycopg.Connection, code: int) -> None:
+    async with watching(server, keys.secret_key) as watched:
+        await watched.ready()
+        misbehave(server, close_sockets_after_seconds=0.05, close_code=code)
+        for hint in watched.wakeup.hints:
+            await watched.logged("realtime.lost", hint)
+        behave(server)
+        await heard(watched, database)
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500])
+async def test_a_refused_handshake_is_tried_again(
+    server: Served, keys: Keys, database: psycopg.Connection, status: int
+) -> None:
+    misbehave(server, refuse_status=status)
+    async with watching(server, keys.secret_key) as watched:
+        for hint in watched.wakeup.hints:
+            assert str(status) in (await watched.logged("realtime.failed", hint))["reason"]
+        behave(server)
+        await heard(watched, database)
+
+
+async def test_a_late_reply_to_a_join_belongs_to_nobody(
+    server: Served, keys: Keys, database: psycopg.Connection
+) -> None:
+    misbehave(server, join_reply_seconds=0.6)
+    async with watching(server, keys.secret_key, pace=replace(QUICK, ready=0.4)) as watched:
+        for hint in watched.wakeup.hints:
+            assert "not ready" in (await watched.logged("realtime.failed", hint))["reason"]
+        behave(server)
+        await heard(watched, database)
+        before = watched.generations
+        with contextlib.suppress(TimeoutError):  # the late replies come, to connections that are gone
+            await watched.changed("changes", False, seconds=0.8)
+        assert watched.generations == before
+
+
+async def test_an_error_after_the_subscription(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+    async with watching(server, keys.secret_key) as watched:
+        await watched.ready()
+        misbehave(server, changes_error_after_seconds=0.05)
+        await watched.logged("realtime.lost", "changes")
+        behave(server)
+        await heard(watched, database)
+        assert watched.wakeup.hints["broadcast"].generation == 1
+
+
+async def test_a_stale_close_unmaps_the_channel_and_is_noticed(
+    server: Served, keys: Keys, database: psycopg.Connection
+) -> None:
+    async with watching(server, keys.secret_key) as watched:
+        await watched.ready()
+        misbehave(server, stale_close_after_seconds=0.05)
+        for hint in watched.wakeup.hints:
+            await watched.logged("realtime.lost", hint)
+        behave(server)
+        await heard(watched, database)
+
+
+async def test_heartbeats_are_answered_and_no_event_comes(
+    server: Served, keys: Keys, database: psycopg.Connection
+) -> None:
+    async with watching(server, keys.secret_key) as watched:
+        await watched.ready()
+        misbehave(server, lose_changes=True, lose_broadcasts=True)
+        database.execute(INSERT, [None])
+        database.execute(WAKE)
+        watched.wakeup.missed(queued_seconds=0.0)
+        for hint in watched.wakeup.hints:
+            assert "silent" in (await watched.logged("realtime.lost", hint))["reason"]
+        behave(server)
+        await heard(watched, database)
+
+
+async def test_no_heartbeat_is_answered_and_events_come(
+    server: Served, keys: Keys, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime._async.client.DEFAULT_HEARTBEAT_INTERVAL", 0.05)
+    misbehave(server, ignore_heartbeats=True)
+    async with watching(server, keys.secret_key) as watched:
+        await heard(watched, database)
+        assert watched.generations == [1, 1]
+
+
+class RaisesOnce(asyncio.Event):
+    """An event whose `set` fails when it is armed, as a fault in a callback would."""
+
+    armed = False
+
+    def set(self) -> None:
+        if self.armed:
+            self.armed = False
+            raise RuntimeError("a fault in a callback")
+        super().set()
+
+
+async def test_a_callback_that_raises_ends_its_generation(
+    server: Served, keys: Keys, database: psycopg.Connection
+) -> None:
+    event = RaisesOnce()
+    async with watching(server, keys.secret_key, event=event) as watched:
+        await watched.ready()
+        event.armed = True
+        database.execute(WAKE)
+        assert (await watched.logged("realtime.lost", "broadcast"))["reason"] == "the socket closed"
+        await heard(watched, database)
+        assert watched.generations == [1, 2]
+
+
+async def test_a_row_between_the_subscription_and_readiness(
+    server: Served, keys: Keys, database: psycopg.Connection
+) -> None:
+    misbehave(server, ready_seconds=0.5, lose_broadcasts=True)
+    async with watching(server, keys.secret_key) as watched:
+        await watched.changed("broadcast", True)
+        watched.event.clear()
+        assert not watched.wakeup.states["changes"]
+        database.execute(INSERT, [None])
+        await watched.woken()
+        assert watched.wakeup.states["changes"]  # the event itself was lost; readiness is a wake-up
+
+
+async def test_a_row_during_a_disconnect(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+    async with watching(server, keys.secret_key) as watched:
+        await watched.ready()
+        await server.stop()
+        await watched.woken()
+        for hint in watched.wakeup.hints:
+            await watched.logged("realtime.failed", hint)
+        database.execute(INSERT, [None])
+        watched.event.clear()
+        await server.start()
+        await watched.woken(20)
+
+
+@pytest.mark.parametrize("how", ["repeat_changes", "reorder_changes"])
+async def test_odd_events_are_hints_like_any_other(
+    server: Served, keys: Keys, database: psycopg.Connection, how: str
+) -> None:
+    misbehave(server, **{how: True})
+    async with watching(server, keys.secret_key) as watched:
+        await heard(watched, database)
+        assert watched.generations == [1, 1]
+
+
+@pytest.mark.parametrize("how", ["malform_changes", "thin_changes"])
+async def test_an_event_that_the_library_drops_ends_nothing_and_the_other_hint_wakes(
+    server: Served, keys: Keys, database: psycopg.Connection, how: str
+) -> None:
+    misbehave(server, **{how: True})
+    async with watching(server, keys.secret_key) as watched:
+        await watched.ready()
+        database.execute(INSERT, [None])
+        database.execute(WAKE)
+        await watched.woken()
+        behave(server)
+        await heard(watched, database)
+
+
+async def test_an_event_over_1_mib_closes_the_socket_and_the_return_wakes(
+    server: Served, keys: Keys, database: psycopg.Connection
+) -> None:
+    async with watching(server, keys.secret_key) as watched:
+        await watched.ready()
+        misbehave(server, oversize_changes=True)
+        database.execute(INSERT, [None])
+        await watched.woken()
+        await watched.logged("realtime.lost", "changes")
+        behave(server)
+        await heard(watched, database)
+        assert watched.generations == [2, 1]
+
+
+async def test_the_table_leaves_the_publication_and_comes_back(
+    server: Served, keys: Keys, database: psycopg.Connection
+) -> None:
+    tables = "public.analysis_requests, public.big_rows, public.full_rows, public.no_grant, public.typed_rows"
+    async with watching(server, keys.secret_key) as watched:
+        await watched.ready()
+        database.execute("alter publication supabase_realtime drop table public.analysis_requests")
+        try:
+            database.execute(INSERT, [None])
+            watched.wakeup.missed(queued_seconds=0.0)
+            database.execute(WAKE)  # the other hint is well
+            await watched.logged("realtime.lost", "changes")
+            assert "enabled" in (await watched.logged("realtime.failed", "changes"))["reason"]
+        finally:
+            database.execute(f"alter publication supabase_realtime set table {tables}".encode())
+        await heard(watched, database)
+        assert watched.wakeup.hints["broadcast"].generation == 1
+
+
+async def test_the_same_reason_for_hours_is_one_line(server: Served, keys: Keys) -> None:
+    misbehave(server, refuse_status=503)
+    async with watching(server, keys.secret_key) as watched:
+        lines = [await watched.logged("realtime.failed", "changes") for _ in range(4)]
+    assert [line["level"] for line in lines] == ["warning", "debug", "debug", "debug"]
+
+
+class Phoenix:
+    """A server made of the few frames that a scenario needs, which the local Realtime does not send."""
+
+    def __init__(self) -> None:
+        self.spoilt = True
+        self.joins = 0
+
+    async def converse(self, connection: ServerConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            async for raw in connection:
+                message = json.loads(raw)
+                topic, ref = message["topic"], message["ref"]
+                if message["event"] != "phx_join":
+                    await self._send(connection, topic, "phx_reply", {"status": "ok", "response": {}}, ref)
+                    continue
+                self.joins += 1
+                await self.join(connection, message)
+
+    async def join(self, connection: ServerConnection, message: dict[str, Any]) -> None:
+        topic, ref, asked = message["topic"], message["ref"], message["payload"]["config"].get("postgres_changes", [])
+        bound = {"postgres_changes": [{"id": n, **binding} for n, binding in enumerate(asked)]}
+        await self._send(connection, topic, "phx_reply", {"status": "ok", "response": bound}, ref)
+        if self.spoilt:
+            await self._send(connection, topic, "phx_error", {}, ref)
+        elif asked:
+            ready = {"status": "ok", "extension": "postgres_changes", "message": "Subscribed", "channel": "x"}
+            await self._send(connection, topic, "system", ready, None)
+
+    async def _send(
+        self, connection: ServerConnection, topic: str, event: str, payload: dict[str, Any], ref: str | None
+    ) -> None:
+        await connection.send(json.dumps({"topic": topic, "event": event, "payload": payload, "ref": ref}))
+
+
+class RefusingJoins(Phoenix):
+    """Says to each join that there were too many."""
+
+    async def join(self, connection: ServerConnection, message: dict[str, Any]) -> None:
+        if not self.spoilt:
+            await super().join(connection, message)
+            return
+        reason = {"reason": "ClientJoinRateLimitReached: Too many joins per second"}
+        refusal = {"status": "error", "response": reason}
+        await self._send(connection, message["topic"], "phx_reply", refusal, message["ref"])
+
+
+@contextlib.asynccontextmanager
+async def phoenix(it: Phoenix) -> AsyncIterator[Any]:
+    async with serve(it.converse, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        yield Cable(f"ws://127.0.0.1:{port}/realtime/v1")
+
+
+async def test_a_phx_error_loop_is_one_attempt_at_a_time(keys: Keys) -> None:
+    it = Phoenix()
+    async with phoenix(it) as address, watching(address, keys.secret_key, pace=replace(QUICK, ready=0.3)) as watched:
+        await asyncio.wait_for(_until_joined(it, 6), 10)
+        assert it.joins <= sum(watched.generations), "the library's own rejoins end with their generation"
+        it.spoilt = False
+        await watched.ready()
+
+
+async def _until_joined(it: Phoenix, count: int) -> None:
+    while it.joins < count:
+        await asyncio.sleep(0.01)
+
+
+async def test_a_join_over_the_rate_limit_waits(keys: Keys) -> None:
+    it = RefusingJoins()
+    async with (
+        phoenix(it) as address,
+        watching(address, keys.secret_key, pace=replace(QUICK, rate_limited=0.5)) as watched,
+    ):
+        for hint in watched.wakeup.hints:
+            failed = await watched.logged("realtime.failed", hint)
+            assert "RateLimit" in failed["reason"]
+            assert failed["retry_seconds"] >= 0.5
+        it.spoilt = False
+        await watched.ready()
+    assert isinstance(watched.wakeup, Wakeup)

@@ -1,0 +1,63 @@
+"""docs/reliability.md has a row for each scenario, and each row names tests that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+PAGE = (TESTS.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
+ROWS = {
+    cells[0]: cells[2]
+    for cells in (
+        [cell.strip() for cell in line.strip("|").split(" | ")] for line in PAGE.splitlines() if line.startswith("| ")
+    )
+    if len(cells) == 3 and cells[0] not in ("scenario", "---")
+}
+SCENARIOS = (
+    "TCP reset while idle",
+    "half-open TCP",
+    "close 1000, 1001, 1012",
+    "outage of minutes",
+    "handshake 401, 403, 429, 500",
+    "join time-out with a late reply",
+    "join refused by rate limit",
+    "system error after SUBSCRIBED",
+    "token expiry",
+    "12-hour rotation",
+    "phx_error loop",
+    "stale phx_close after a duplicate join",
+    "heartbeats acknowledged, no events",
+    "no heartbeat replies",
+    "a callback that raises",
+    "INSERT between SUBSCRIBED and ready",
+    "INSERT during a disconnect",
+    "duplicate and reordered events",
+    "malformed, thin and 1.2 MB events",
+    "the table leaves the publication and comes back",
+    "PGRST001, PGRST002, PGRST003 storms",
+    "claim committed, response lost",
+    "finish committed, response lost",
+    "lease stolen while the worker hangs",
+    "download cut",
+    "object replaced (etag)",
+    "object deleted",
+    "key rotation or revocation",
+    "migration during work (PGRST202)",
+    "SIGTERM in each stage",
+    "disk full",
+    "database restarted in each stage",
+)
+
+
+def test_every_scenario_has_a_row() -> None:
+    assert set(SCENARIOS) <= set(ROWS)
+
+
+@pytest.mark.parametrize("scenario", ROWS)
+def test_every_row_names_tests_that_exist(scenario: str) -> None:
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", ROWS[scenario])
+    assert named
+    for path, test in named:
+        source = (TESTS / path).read_text(encoding="utf-8")
+        assert re.search(rf"^(async )?def {test}\(", source, re.MULTILINE), f"{path} has no {test}"
