@@ -29,7 +29,7 @@ from sentinel_worker.removals import Removals
 from sentinel_worker.request import Finish
 from sentinel_worker.settings import Settings
 from sentinel_worker.wakeup import Wakeup
-from sentinel_worker.wakeup_socket import Pace
+from sentinel_worker.wakeup_socket import HintName, Pace
 from sentinel_worker.worker import Worker
 
 RESULT: Final[Mapping[str, Any]] = {"verdict": "real", "fake_probability": 0.1, "threshold": 0.5}
@@ -59,10 +59,26 @@ class InstantWorker:
     circuit: Circuit
     health: Health
 
+    @property
+    def states(self) -> Mapping[HintName, bool]:
+        """Which hints are READY; none without Realtime."""
+        return self.wakeup.states if self.wakeup is not None else {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether it claims, and hears both hints."""
+        return self.health.state == "ready" and all(self.states.values())
+
 
 @asynccontextmanager
 async def instant_worker(
-    settings: Settings, *, seconds: float = 0.0, circuit: Circuit | None = None, pace: Pace | None = None
+    settings: Settings,
+    *,
+    seconds: float = 0.0,
+    circuit: Circuit | None = None,
+    pace: Pace | None = None,
+    wake: asyncio.Event | None = None,
+    claims_type: type[Claims] = Claims,
 ) -> AsyncIterator[InstantWorker]:
     """A worker put together as in daemon.py; `worker.run` is the caller's to await."""
     async with AsyncExitStack() as stack:
@@ -72,7 +88,7 @@ async def instant_worker(
         circuit = circuit or Circuit()
         http = await stack.enter_async_context(api.storage_http(settings, circuit))
         worker_id = uuid.uuid4()
-        claims, wake, health = Claims(client, worker_id, circuit), asyncio.Event(), Health()
+        claims, wake, health = claims_type(client, worker_id, circuit), wake or asyncio.Event(), Health()
         wakeup = Wakeup(
             url=settings.supabase_url,
             api_key=settings.api_key,

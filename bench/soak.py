@@ -83,6 +83,10 @@ class Victim:
         self.process = WorkerProcess(self.environment, log=log, module=self.module)
         await self.process.__aenter__()
 
+    async def stop(self) -> None:
+        """Drain whatever process it has by then."""
+        await self.process.stop()
+
     async def kill(self) -> None:
         """SIGKILL, and a new process in its place."""
         os.kill(self.process.pid, signal.SIGKILL)
@@ -117,7 +121,7 @@ async def victims(stack: Stack, count: int, folder: Path, module: str) -> AsyncI
             environment = worker_environment(stack, {**QUICK, **names})
             victim = Victim(number, environment, proxy, folder / f"worker-{number}.log", module)
             await victim.start()
-            running.push_async_callback(lambda victim=victim: victim.process.stop())
+            running.push_async_callback(victim.stop)
             all_of_them.append(victim)
         yield all_of_them
 

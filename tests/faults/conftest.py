@@ -82,19 +82,13 @@ def run_instant(stack: Stack) -> RunInstant:
         async with instant_worker(settings, seconds=seconds, circuit=quick_circuit(), pace=PACE) as running:
             task = asyncio.create_task(running.worker.run())
             try:
-                await until(lambda: is_ready(running), what=lambda: f"it is ready: {running.health}", limit_seconds=20)
+                await until(lambda: running.ready, what=lambda: f"it is ready: {running.health}", limit_seconds=20)
                 yield running
             finally:
                 running.worker.drain()
                 await asyncio.wait_for(task, 30)
 
     return run
-
-
-def is_ready(running: InstantWorker) -> bool:
-    """It claims, and hears both hints."""
-    deaf = running.wakeup is not None and not all(running.wakeup.states.values())
-    return running.health.state == "ready" and not deaf
 
 
 @pytest.fixture
@@ -136,7 +130,7 @@ async def answered_once(stack: Stack, ids: list[str], limit_seconds: float = 30)
     def done() -> bool:
         nonlocal seen
         seen = sql(stack, query, ids, ids)[0]
-        return seen["succeeded"] == len(ids)
+        return bool(seen["succeeded"] == len(ids))
 
     await until(done, what=lambda: f"all {len(ids)} have succeeded; {seen}", limit_seconds=limit_seconds)
     assert seen == {"succeeded": len(ids), "first": len(ids), "results": len(ids)}

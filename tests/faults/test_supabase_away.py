@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,7 +13,7 @@ from sentinel_worker import api
 from sentinel_worker.local.faults import Faults, HttpFault
 from sentinel_worker.local.stack import Stack
 from tests.faults.conftest import PROBE_SECONDS, Insert, Lines, RunInstant, answered_once, renamed, said
-from tests.integration.daemon.conftest import until
+from tests.integration.daemon.conftest import sql, until
 from tests.integration.daemon.proxy import FaultProxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -56,7 +57,23 @@ async def test_an_outage_costs_a_probe_a_minute_and_two_lines(
     assert returned["attempts"] >= minutes / 2
 
 
-STORMS = {
+async def test_heartbeats_go_on_while_a_lease_can_be_saved_and_no_longer(
+    stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines
+) -> None:
+    async with run_instant(seconds=0.7, lease_seconds=3, heartbeat_seconds=0.5):
+        ids = insert(2)
+        await until(lambda: len(said(lines, "request.claimed")) == len(ids), what="they are claimed")
+        await stack.stop_gateway()  # the outcomes have to wait, and hold their leases
+        await asyncio.sleep(3.5)
+        tries = len(said(lines, "lease.heartbeat_failed"))
+        await asyncio.sleep(1.5)
+        assert len(said(lines, "lease.heartbeat_failed")) == tries > 2
+        await stack.start_gateway()
+        results = "select count(*) from analysis_results where is_current and request_id = any(%s::uuid[])"
+        await until(lambda: sql(stack, results, ids) == [{"count": 2}], what="both are answered")
+
+
+STORMS: dict[str, dict[str, Any]] = {
     "PGRST002": {"status": 503},
     "PGRST003": {"status": 504},
     "page": {"status": 502, "body": "html"},
@@ -71,7 +88,7 @@ STORMS = {
 async def test_a_storm_of_refusals(stack: Stack, run_instant: RunInstant, insert: Insert, storm: str) -> None:
     async with run_instant():
         times = 2 if "retry_after_seconds" in STORMS[storm] else 20
-        await stack.misbehave(Faults(http=(HttpFault(service="rest", times=times, **STORMS[storm]),)))  # type: ignore[arg-type]
+        await stack.misbehave(Faults(http=(HttpFault(service="rest", times=times, **STORMS[storm]),)))
         await answered_once(stack, insert(20))
 
 

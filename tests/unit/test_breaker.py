@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import hypothesis.strategies as st
 import pytest
-import structlog
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from structlog.testing import capture_logs
 
+from sentinel_worker import api
+from sentinel_worker import settings as worker_settings
 from sentinel_worker.breaker import Breaker, Circuit
 from sentinel_worker.errors import CodedError, Permanent, Transient
 
@@ -153,7 +155,6 @@ async def test_a_refusal_is_an_answer() -> None:
 
 
 async def test_those_who_wait_go_on_at_the_first_success() -> None:
-    structlog.reset_defaults()
     circuit = Circuit(Breaker(first_seconds=0.02, probe_seconds=3600))
     lose(circuit)
     obeying = asyncio.create_task(circuit.closed())
@@ -166,3 +167,24 @@ async def test_those_who_wait_go_on_at_the_first_success() -> None:
     asking.__exit__(None, None, None)
     await asyncio.wait_for(asyncio.gather(obeying, late), 5)
     assert not circuit.open
+
+
+async def test_storage_is_not_asked_while_supabase_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        monkeypatch.setenv("SUPABASE_SECRET_KEY", "sb_secret_x")
+        circuit = Circuit()
+        async with api.storage_http(worker_settings.load(), circuit) as http:
+            lose(circuit)
+            with pytest.raises(httpx.ConnectError):
+                await http.get("/storage/v1/object/x")
+            assert not asked
+            circuit._succeeded()
+            assert (await http.get("/storage/v1/object/x")).is_success
