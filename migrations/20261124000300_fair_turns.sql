@@ -15,8 +15,8 @@ drop index public.analysis_requests_running;
 insert into sentinel.settings (name, value, note) values
   ('max_running_requests', 'null', 'How many requests of a user may run at the same time; null: any number.');
 
--- Unlogged: after a crash of the server every worker begins somewhere, which is fair as well.
-create unlogged table sentinel.turns (
+-- A row of each worker's own: no two claims wait for each other.
+create table sentinel.turns (
   worker     uuid primary key,
   after_user uuid not null,
   odd        boolean not null default false,
