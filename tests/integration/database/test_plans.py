@@ -1,6 +1,6 @@
 """No function of the queue reads the requests from end to end, not even by a plan made when the table was empty.
 
-`SENTINEL_PLAN_ROWS=2000000` runs it at the size that docs/database.md speaks of.
+`QUEUE_PLAN_ROWS=2000000` runs it at the size that docs/database.md speaks of.
 """
 
 import json
@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from tests.integration.database.queue_client import RESULT, Queue
 
-ROWS = int(os.environ.get("SENTINEL_PLAN_ROWS", "100000"))
+ROWS = int(os.environ.get("QUEUE_PLAN_ROWS", "100000"))
 WAITING = 2_000
 FINISHED = """
 insert into public.analysis_requests (

@@ -1,6 +1,6 @@
 """The queue keeps its promises in any order of events; planted faults are found.
 
-The same few sequences each time; `SENTINEL_EXAMPLES=2000` drives as many new ones.
+The same few sequences each time; `QUEUE_EXAMPLES=2000` drives as many new ones.
 """
 
 import os
@@ -12,7 +12,7 @@ from tests.integration.database.machine import QueueMachine
 from tests.integration.database.planted import EXAMPLES, FAULTS, drive, plant
 from tests.integration.database.queue_client import Queue
 
-WANTED = os.environ.get("SENTINEL_EXAMPLES")
+WANTED = os.environ.get("QUEUE_EXAMPLES")
 FEW = 30
 
 
