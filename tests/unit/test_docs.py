@@ -91,7 +91,7 @@ def test_every_setting_of_the_queue_and_every_quota_is_documented() -> None:
     names = re.findall(r"^  \('([a-z_]+)', '(?:null|\d+)', '", sources, re.MULTILINE)
     assert len(names) >= 7
     assert not missing(names, text("settings.md"))
-    quotas = {name.removeprefix("max_") for name in names if name.startswith("max_") and name != "max_crashes"}
+    quotas = {name.removeprefix("max_") for name in names if name.startswith("max_")} - {"crashes", "running_requests"}
     assert not missing(quotas, text("frontend.md"))
 
 

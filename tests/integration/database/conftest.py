@@ -18,7 +18,7 @@ from tests.integration.database.servers import VERSIONS, NotHereError, Servers
 
 EMPTY = """
 truncate auth.users, public.analysis_requests, sentinel.workers, sentinel.unserved_lanes, sentinel.usage,
-         sentinel.deletions, storage.objects,
+         sentinel.deletions, sentinel.turns, storage.objects,
          realtime.messages cascade
 """
 _numbers = count(1)
@@ -85,6 +85,15 @@ def queue(shared: tuple[str, str]) -> Iterator[Queue]:
         connection.execute(EMPTY)
     with closing(Queue(*shared)) as queue:
         yield queue
+
+
+@pytest.fixture
+def limited(queue: Queue) -> Iterator[Queue]:
+    """A queue whose settings are as before once the test is over."""
+    before = queue.sql("select name, value::text as value from sentinel.settings")
+    yield queue
+    for row in before:
+        queue.sql("update sentinel.settings set value = %s where name = %s", row["value"], row["name"])
 
 
 @pytest.fixture

@@ -227,3 +227,15 @@ def test_two_failed_requests_of_one_dedupe_key_are_requeued_in_one_statement(que
     rows = queue.sql("select status, dedupe_key from public.analysis_requests")
     assert [row["status"] for row in rows] == ["queued"] * 2
     assert sum(row["dedupe_key"] is not None for row in rows) == 1
+
+
+def test_failed_by_hand_is_not_explained_by_the_error_of_an_earlier_attempt(queue: Queue) -> None:
+    claim = queue.start()
+    queue.finish(claim, "retry", error_code="x", error_message="Later.", error_params={"a": 1})
+    queue.sql("update public.analysis_requests set status = 'failed' where id = %s", claim["id"])
+    row = queue.row(claim["id"])
+    assert (row["error_code"], row["error_message"]) == ("failed_by_hand", "An administrator ended this analysis.")
+    assert row["error_params"] is None
+    other = queue.start()
+    queue.sql("update public.analysis_requests set status = 'failed', error_code = 'y' where id = %s", other["id"])
+    assert queue.row(other["id"])["error_code"] == "y"

@@ -5,7 +5,6 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
 
 from tests.integration.database.queue_client import Queue
 
@@ -114,25 +113,6 @@ def test_progress_answers_busy_instead_of_waiting(queue: Queue) -> None:
     with queue.connect() as blocker, blocker.transaction():
         blocker.execute("select 1 from public.analysis_requests for update")
         assert queue.progress(claim, "probing", 5) == "busy"
-
-
-def test_a_claim_reads_the_partial_index_even_by_a_plan_made_when_the_table_was_empty(queue: Queue) -> None:
-    plans: list[str] = []
-    args = Jsonb({"worker": str(queue.worker), "lanes": ["auto/default", "video/default"], "limit": 8})
-    with psycopg.connect(queue.superuser_dsn, autocommit=True) as watching:
-        for _ in range(8):  # from the sixth on a generic plan is kept
-            watching.execute("select * from public.sentinel_claim(%s)", (args,))
-        queue.insert(count=20_000)
-        watching.execute("load 'auto_explain'")
-        watching.execute("set auto_explain.log_min_duration = 0")
-        watching.execute("set auto_explain.log_nested_statements = on")
-        watching.execute("set client_min_messages = log")
-        watching.add_notice_handler(lambda notice: plans.append(notice.message_primary or ""))
-        assert len(watching.execute("select * from public.sentinel_claim(%s)", (args,)).fetchall()) == 8
-    taking = [plan for plan in plans if "SubPlan" not in plan and "LockRows" in plan and "taken" in plan]
-    assert taking
-    assert all("Index Scan using analysis_requests_ready" in plan for plan in taking)
-    assert not any("Seq Scan on analysis_requests" in plan for plan in plans)
 
 
 def claim_key(claim: dict[str, object]) -> dict[str, str]:

@@ -54,6 +54,14 @@ def test_a_lease_that_ran_out_counts_a_crash_and_the_third_is_poison(queue: Queu
     assert queue.sql("select 1 from sentinel.leases") == []
 
 
+def test_a_lease_that_ran_out_in_the_last_attempt_ends_the_request(queue: Queue) -> None:
+    claim = queue.start(max_attempts=1)
+    queue.expire(claim)
+    row = queue.row(claim["id"])
+    assert (row["status"], row["error_code"], row["attempt"], row["crashes"]) == ("failed", "worker_lost", 1, 1)
+    assert row["error_message"] == "The worker stopped answering, and no attempt is left."
+
+
 def test_a_live_lease_and_one_that_is_revived_are_left_alone(queue: Queue) -> None:
     claim = queue.start()
     assert queue.maintain()["expired"] == 0

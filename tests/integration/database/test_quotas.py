@@ -1,7 +1,6 @@
 """What a user may have open, ask for, store and run again."""
 
 import json
-from collections.abc import Iterator
 from threading import Barrier, Thread
 from uuid import UUID
 
@@ -12,15 +11,6 @@ from tests.integration.database.queue_client import Queue
 
 INSERT = "insert into public.analysis_requests (storage_path) select %s from generate_series(1, %s) returning id"
 PUT = "insert into storage.objects (bucket_id, name, metadata) values ('media', %s, %s)"
-
-
-@pytest.fixture
-def limited(queue: Queue) -> Iterator[Queue]:
-    """A queue whose settings are as before once the test is over."""
-    before = queue.sql("select name, value::text as value from sentinel.settings")
-    yield queue
-    for row in before:
-        queue.sql("update sentinel.settings set value = %s where name = %s", row["value"], row["name"])
 
 
 def limit(queue: Queue, name: str, value: int | None) -> None:

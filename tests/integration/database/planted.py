@@ -1,0 +1,118 @@
+"""Faults put into the queue's functions, to see that the state machine finds them.
+
+`python -m tests.integration.database.planted` prints which check found each, and after how many examples.
+"""
+
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from sentinel_worker import migrate
+from sentinel_worker.local.postgres import Postgres
+from tests.integration.database.machine import QueueMachine
+from tests.integration.database.sessions import Sessions
+
+EXAMPLES: Final = 400
+STEPS: Final = 40
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Replacements in one function's text."""
+
+    function: str
+    replacements: tuple[tuple[str, str], ...]
+
+
+FAULTS: Final = {
+    "the fence is not checked": Fault(
+        "sentinel.finish_one",
+        (
+            ("r.status <> 'running' or r.fence <> p_fence", "r.status <> 'running'"),
+            (
+                "l.request_id = p_id and l.fence = p_fence and l.worker = p_worker for update",
+                "l.request_id = p_id for update",
+            ),
+        ),
+    ),
+    "the lease is locked before the request": Fault(
+        "sentinel.finish_one",
+        (
+            ("q.id = p_id for no key update skip locked", "q.id = p_id for no key update"),
+            (
+                "  select q.* into r",
+                "  perform from sentinel.leases l where l.request_id = p_id for update; select q.* into r",
+            ),
+        ),
+    ),
+    "a refund is forgotten": Fault(
+        "sentinel.conclude", (("v_outcome in ('snoozed', 'released')", "v_outcome = 'snoozed'"),)
+    ),
+    "a repeated finish is lost": Fault("sentinel.finish_one", (("and a.worker = p_worker", "and false"),)),
+    "a wish to cancel is ignored": Fault(
+        "sentinel.status_after", (("outcome = 'cancelled' or r.cancel_requested", "outcome = 'cancelled'"),)
+    ),
+}
+
+
+def plant(superuser_dsn: str, fault: Fault) -> None:
+    """Change the function in one database; a text that is not there is a fault of this list."""
+    with psycopg.connect(superuser_dsn, autocommit=True) as connection:
+        row = connection.execute("select pg_get_functiondef(%s::regproc)", (fault.function,)).fetchone()
+        assert row is not None
+        text = str(row[0])
+        for old, new in fault.replacements:
+            assert old in text, f"{fault.function} has no {old!r}"
+            text = text.replace(old, new)
+        connection.execute(text.encode())
+
+
+def drive(dsn: str, superuser_dsn: str, examples: int, *, fixed: bool, shrink: bool = True) -> None:
+    """Run the machine on one database; raises what it finds. `fixed` draws the same sequences each time."""
+    phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
+    chosen = settings(
+        max_examples=examples,
+        stateful_step_count=STEPS,
+        derandomize=fixed,
+        deadline=None,
+        database=None,
+        phases=phases,
+        suppress_health_check=list(HealthCheck),
+    )
+    QueueMachine.world = Sessions(dsn, superuser_dsn)
+    try:
+        run_state_machine_as_test(QueueMachine, settings=chosen)
+    finally:
+        QueueMachine.world.close()
+
+
+def main() -> None:
+    """One line a fault."""
+    missed = 0
+    with tempfile.TemporaryDirectory() as folder, Postgres(Path(folder) / "server", durable=False) as server:
+        server.create_database("migrated")
+        migrate.apply(server.dsn("postgres", "migrated"))
+        for number, (name, fault) in enumerate(FAULTS.items()):
+            superuser_dsn = server.create_database(f"planted_{number}", template="migrated")
+            plant(superuser_dsn, fault)
+            begin = time.monotonic()
+            try:
+                drive(server.dsn("postgres", f"planted_{number}"), superuser_dsn, EXAMPLES, fixed=True, shrink=False)
+                found = "NOT FOUND"
+                missed += 1
+            except AssertionError as error:
+                found = str(error).partition("\n")[0]
+            sys.stdout.write(f"{name}: {found} ({time.monotonic() - begin:.1f} s)\n")
+            sys.stdout.flush()
+    sys.exit(missed)
+
+
+if __name__ == "__main__":
+    main()

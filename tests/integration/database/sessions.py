@@ -1,0 +1,151 @@
+"""Five sessions on one database whose transactions interleave; a statement that would wait gives up at once."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg.rows import dict_row
+
+from tests.integration.database.queue_client import Row
+
+Role = Literal["user", "admin", "worker"]
+USERS: Final = tuple(UUID(int=number) for number in (0xA, 0xB, 0xC))
+LANES: Final = ["auto/default", "video/default"]
+WAIT_MILLISECONDS: Final = 50
+EMPTY: Final = """
+truncate auth.users, public.analysis_requests, sentinel.workers, sentinel.unserved_lanes, sentinel.usage,
+         sentinel.deletions, sentinel.turns, realtime.messages cascade
+"""
+SETTINGS: Final = "update sentinel.settings set value = 'null' where name = 'max_retries_per_hour'"
+REQUESTS: Final = "select * from public.analysis_requests"
+
+
+@dataclass(eq=False)
+class Session:
+    """One connection; its statements commit one by one, or together between `begin` and `commit`."""
+
+    name: str
+    role: Role
+    connection: psycopg.Connection[Row]
+    user: UUID | None = None
+    worker: UUID = field(default_factory=uuid4)
+    is_open: bool = False
+    answers: dict[str, str] = field(default_factory=dict)
+    """Of a worker's finishes in the open transaction, by fence."""
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def rows(self, query: str, *params: Any) -> list[Row]:
+        """Run one statement; the rows of its answer. An error ends the open transaction."""
+        try:
+            cursor = self.connection.execute(query.encode(), params)
+        except psycopg.Error:
+            if self.is_open:
+                self.end("rollback")
+            raise
+        return cursor.fetchall() if cursor.description is not None else []
+
+    def begin(self) -> None:
+        """Open a transaction."""
+        self.connection.execute("begin")
+        self.is_open = True
+
+    def end(self, how: Literal["commit", "rollback"]) -> None:
+        """End the open transaction."""
+        self.connection.execute(how.encode())
+        self.is_open = False
+
+    def call(self, function: str, **args: Any) -> list[Row]:
+        """Call a function of the queue as this worker."""
+        text = json.dumps({"worker": self.worker} | args, default=str)
+        return self.rows(f"select * from public.{function}(%s)", text)  # noqa: S608 - names come from the tests
+
+    def requests(self) -> dict[UUID, Row]:
+        """Every request that this session sees now."""
+        return {row["id"]: row for row in self.connection.execute(REQUESTS.encode()).fetchall()}
+
+
+class Sessions:
+    """Two users, an admin and two workers, and the clock, which is a superuser that watches, too."""
+
+    def __init__(self, dsn: str, superuser_dsn: str) -> None:
+        self.clock = Session("clock", "admin", _connect(superuser_dsn))
+        authenticator = dsn.replace("postgresql://postgres:", "postgresql://authenticator:")
+        self.all = [
+            Session("alice", "user", _connect(authenticator, USERS[0]), USERS[0]),
+            Session("bob", "user", _connect(authenticator, USERS[1]), USERS[1]),
+            Session("admin", "admin", _connect(dsn)),
+            Session("worker 1", "worker", _connect(dsn)),
+            Session("worker 2", "worker", _connect(dsn)),
+        ]
+        self.clock.rows(SETTINGS)
+
+    def of(self, role: Role) -> list[Session]:
+        """The sessions of one role."""
+        return [session for session in self.all if session.role == role]
+
+    def open_besides(self, one: Session) -> bool:
+        """Whether another session may hold a lock."""
+        return any(session.is_open for session in self.all if session is not one)
+
+    def reset(self) -> None:
+        """End all transactions and empty the queue."""
+        for session in self.all:
+            session.connection.rollback()
+            session.is_open = False
+            session.answers.clear()
+        self.clock.rows(EMPTY)
+        for session in self.all:
+            session.rows("select setseed(0.5)")  # of the backoff: what failed must fail again
+            self.restart(session)
+        self.clock.rows("insert into auth.users (id) select unnest(%s::uuid[])", list(USERS))
+
+    def restart(self, session: Session) -> None:
+        """A new process takes over a worker's connection. Where its turns begin is fixed, so that runs are alike."""
+        session.worker = uuid4()
+        if session.role == "worker":
+            self.clock.rows("insert into sentinel.turns (worker, after_user) values (%s, %s)", session.worker, USERS[0])
+
+    def make_due(self) -> None:
+        """Let waiting times pass, but for requests that somebody has locked."""
+        with self.clock.connection.transaction():
+            self.clock.rows("select set_config('sentinel.moving', 'on', true)")
+            self.clock.rows(
+                "update public.analysis_requests set run_at = now(), fence = gen_random_uuid() where id in ("
+                "select id from public.analysis_requests where status = 'scheduled' for update skip locked)"
+            )
+
+    def expire(self, request: UUID | None) -> None:
+        """Let a lease run out (all of them without `request`), but for those that somebody has locked."""
+        self.clock.rows(
+            "update sentinel.leases set lease_until = now() - interval '1 s' where request_id in (select request_id"
+            " from sentinel.leases where %s::uuid is null or request_id = %s for update skip locked)",
+            request,
+            request,
+        )
+
+    def close(self) -> None:
+        """Close every connection."""
+        for session in (self.clock, *self.all):
+            session.connection.close()
+
+
+def lease_of(session: Session, request: UUID) -> Mapping[str, Any] | None:
+    """The lease of a request as a worker's or an admin's session sees it."""
+    rows = session.rows("select * from sentinel.leases where request_id = %s", request)
+    return rows[0] if rows else None
+
+
+def _connect(dsn: str, user: UUID | None = None) -> psycopg.Connection[Row]:
+    connection = psycopg.connect(dsn, autocommit=True, row_factory=dict_row)
+    connection.execute(b"set lock_timeout = %d" % WAIT_MILLISECONDS)
+    connection.execute("set statement_timeout = '10s'")
+    if user is not None:
+        connection.execute("set role authenticated")
+        claims = json.dumps({"sub": str(user), "role": "authenticated"})
+        connection.execute("select set_config('request.jwt.claims', %s, false)", (claims,))
+    return connection

@@ -1,0 +1,195 @@
+"""Users take turns; priority is a head start; a user at the limit is skipped, not searched."""
+
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import LiteralString
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from tests.integration.database.queue_client import Queue, Row
+
+ROWS_IN_ONE_INSERT = 20_000
+TABLES: tuple[LiteralString, ...] = ("analysis_requests", "plain")
+INSERT: LiteralString = """
+insert into public.{} (user_id, storage_path)
+select %(user)s::uuid, %(user)s || '/a.mp4' from generate_series(1, %(count)s)
+"""
+PLAIN = """
+create table public.plain
+  (like public.analysis_requests including defaults including constraints including generated including storage);
+alter table public.plain add primary key (id), add foreign key (user_id) references auth.users on delete cascade;
+create index on public.plain (user_id, created_at desc);
+create index on public.plain (priority desc, run_at, id) where status = 'queued';
+"""
+"""What any queue has: the columns and their checks, a key, an owner, an order."""
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_one_request_behind_another_users_ten_thousand_is_claimed_within_two_batches(queue: Queue, batch: int) -> None:
+    queue.insert(count=10_000)
+    held = [claim["id"] for _ in range(3) for claim in claim_more(queue, batch)]
+    small = queue.another_worker()
+    (one,) = small.insert()
+    claimed = [claim["id"] for _ in range(2) for claim in claim_more(queue, batch)]
+    assert one in claimed
+    assert not set(claimed) & set(held)
+
+
+def test_a_flood_of_priority_leaves_half_of_the_places_to_the_others(queue: Queue) -> None:
+    queue.insert(count=1_000, priority=100)
+    small = queue.another_worker()
+    mine = set(small.insert(count=8))
+    one_by_one = {claim["id"] for _ in range(8) for claim in claim_more(queue, 1)}
+    assert len(mine & one_by_one) == 2, "every second claim goes by turns, and those are shared by two"
+    assert len(mine & {claim["id"] for claim in claim_more(queue, 8)}) == 2
+
+
+def test_a_priority_goes_before_all_who_wait_and_the_rest_goes_by_turns(queue: Queue) -> None:
+    users = [queue.another_worker() for _ in range(12)]
+    for user in users:
+        user.insert(count=3)
+    urgent = users[-1].insert(priority=5)[0]
+    most = users[3].insert(priority=9)[0]
+    claims = claim_more(queue, 8)
+    assert [claim["id"] for claim in claims[:2]] == [most, urgent]
+    assert len({claim["user_id"] for claim in claims[2:]}) == 6
+
+
+def test_all_users_get_the_same_while_all_wait(queue: Queue) -> None:
+    users = [queue.another_worker() for _ in range(5)]
+    for number, user in enumerate(users):
+        user.insert(count=20 * (number + 1))
+    claims = [claim for _ in range(10) for claim in claim_more(queue, 7)]
+    shares = [sum(claim["user_id"] == user.user for claim in claims) for user in users]
+    assert sum(shares) == 70
+    assert max(shares) - min(shares) <= 4, shares
+
+
+def test_what_others_do_not_need_goes_to_who_has_more(queue: Queue) -> None:
+    queue.insert(count=30)
+    other = queue.another_worker()
+    other.insert(count=2)
+    claims = claim_more(queue, 20)
+    assert len(claims) == 20
+    assert sum(claim["user_id"] == other.user for claim in claims) == 2
+
+
+def test_a_users_own_requests_go_by_priority_and_time_across_lanes(queue: Queue) -> None:
+    wanted = [
+        queue.insert(priority=priority, media_kind=kind)[0]
+        for priority, kind in [(3, "video"), (2, "auto"), (1, "video"), (0, "auto"), (0, "video"), (-1, "auto")]
+    ]
+    assert [claim["id"] for claim in queue.claim(limit=6)] == wanted
+
+
+def test_a_claim_is_not_empty_while_others_hold_the_first_of_each_user(queue: Queue) -> None:
+    others = [queue.another_worker() for _ in range(3)]
+    first = [other.insert(count=2)[0] for other in others]
+    with queue.connect() as blocker, blocker.transaction():
+        blocker.execute("select 1 from public.analysis_requests where id = any(%s) for update", (first,))
+        assert len(queue.claim(limit=6)) == 3
+
+
+def test_a_user_at_the_limit_waits_and_nobody_else_does(limited: Queue) -> None:
+    limit_running(limited, 2)
+    limited.insert(count=50, priority=7)
+    other = limited.another_worker()
+    other.insert(count=3)
+    claims = claim_more(limited, 10)
+    shares = {user: sum(claim["user_id"] == user for claim in claims) for user in (limited.user, other.user)}
+    assert shares == {limited.user: 2, other.user: 2}
+    assert claim_more(limited, 10) == []
+    mine = next(claim for claim in claims if claim["user_id"] == limited.user)
+    limited.succeed(mine)
+    assert [claim["user_id"] for claim in claim_more(limited, 10)] == [limited.user]
+
+
+@pytest.mark.parametrize("how", ["queued", "failed", "deleted"])
+def test_the_limit_counts_what_runs_whatever_an_admin_did(limited: Queue, how: str) -> None:
+    limit_running(limited, 1)
+    limited.insert(count=3)
+    (claim,) = claim_more(limited, 3)
+    if how == "deleted":
+        limited.sql("delete from public.analysis_requests where id = %s", claim["id"])
+    else:
+        limited.sql("update public.analysis_requests set status = %s where id = %s", how, claim["id"])
+    assert len(claim_more(limited, 3)) == 1
+
+
+def test_claims_at_the_same_moment_do_not_pass_the_limit(limited: Queue) -> None:
+    limit_running(limited, 3)
+    limited.insert(count=200)
+    workers = [limited.another_worker() for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda worker: [worker.claim(limit=2) for _ in range(10)], workers))
+    running = limited.sql("select count(*) as n from public.analysis_requests where status = 'running'")
+    assert running[0]["n"] == 3
+
+
+def test_a_capped_user_costs_index_entries_not_rows(limited: Queue) -> None:
+    limit_running(limited, 1)
+    limited.insert(count=20_000, priority=3)
+    limited.claim()
+    held = [limited.sql("select request_id from sentinel.leases")[0]["request_id"]]
+    limited.insert(count=1)
+    other = limited.another_worker()
+    (wanted,) = other.insert()
+    before = rows_read(limited)
+    assert [claim["id"] for claim in limited.claim(limit=8, held=held)] == [wanted]
+    assert rows_read(limited) - before < 200
+
+
+def test_a_big_insert_costs_at_most_twice_a_plain_one(queue: Queue, capsys: pytest.CaptureFixture[str]) -> None:
+    with psycopg.connect(queue.superuser_dsn, autocommit=True) as connection:
+        connection.execute(PLAIN)
+        pairs = [[seconds_to_insert(connection, queue.user, table) for table in TABLES] for _ in range(4)]
+        connection.execute("drop table public.plain")
+    ours, plain = (min(times) for times in zip(*pairs, strict=True))
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{ROWS_IN_ONE_INSERT} rows in one statement: {ours:.2f} s, without triggers and queue {plain:.2f} s,"
+            f" {ours / plain:.2f} times\n"
+        )
+    assert ours < 2 * plain
+
+
+def test_a_worker_that_is_gone_leaves_no_turn_behind(queue: Queue) -> None:
+    queue.insert(count=2)
+    queue.claim()
+    queue.maintain()
+    assert len(queue.sql("select 1 from sentinel.turns")) == 1
+    queue.sql("update sentinel.turns set seen_at = seen_at - interval '25 h'")
+    queue.maintain()
+    assert queue.sql("select 1 from sentinel.turns") == []
+
+
+def claim_more(queue: Queue, limit: int) -> list[Row]:
+    """Claim on top of what this worker holds."""
+    held = queue.sql("select request_id from sentinel.leases where worker = %s", queue.worker)
+    return queue.claim(limit=limit, held=[row["request_id"] for row in held])
+
+
+def limit_running(queue: Queue, limit: int) -> None:
+    queue.sql("update sentinel.settings set value = to_jsonb(%s::int) where name = 'max_running_requests'", limit)
+
+
+def rows_read(queue: Queue) -> int:
+    """Rows of the requests that indexes have given to this session's statements so far."""
+    queue.sql("select pg_stat_force_next_flush()")
+    row = queue.sql(
+        "select sum(idx_tup_fetch)::bigint + (select seq_tup_read from pg_stat_user_tables"
+        " where relname = 'analysis_requests') as n from pg_stat_user_tables where relname = 'analysis_requests'"
+    )[0]
+    n: int = row["n"]
+    return n
+
+
+def seconds_to_insert(connection: psycopg.Connection[tuple[object, ...]], user: UUID, table: LiteralString) -> float:
+    """How long one big INSERT takes. Nothing is kept."""
+    with connection.transaction(force_rollback=True):
+        begin = time.monotonic()
+        connection.execute(INSERT.format(table), {"user": str(user), "count": ROWS_IN_ONE_INSERT})
+        return time.monotonic() - begin

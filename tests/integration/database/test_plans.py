@@ -1,0 +1,157 @@
+"""No function of the queue reads the requests from end to end, not even by a plan made when the table was empty.
+
+`QUEUE_PLAN_ROWS=2000000` runs it at the size that docs/database.md speaks of.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from tests.integration.database.queue_client import RESULT, Queue
+
+ROWS = int(os.environ.get("QUEUE_PLAN_ROWS", "100000"))
+WAITING = 2_000
+FINISHED = """
+insert into public.analysis_requests (
+  user_id, storage_path, status, fence, verdict, attempt, created_at, started_at, finished_at)
+select u.id, u.id || '/a.mp4', 'succeeded', gen_random_uuid(), 'real', 1, t.at, t.at, t.at
+  from generate_series(1, %s) n
+ cross join lateral (select now() - make_interval(secs => n) as at) t
+ cross join lateral (select (array(select id from auth.users order by id))[1 + n %% 50] as id) u
+"""
+WHOLE = re.compile(
+    r"Seq Scan on analysis_requests"
+    r"|Scan using analysis_requests_(pkey|user|finished|path|batch)\b[^\n]*\n(?!\s*Index Cond)"
+)
+"""The table, or an index that has all finished rows in it, without a condition."""
+LANES = ["auto/default", "video/default"]
+
+
+@contextmanager
+def plans_of(connection: psycopg.Connection[Any]) -> Iterator[list[str]]:
+    """Every plan that this session's statements use inside, nested ones too."""
+    plans: list[str] = []
+
+    def keep(notice: psycopg.errors.Diagnostic) -> None:
+        if (notice.message_primary or "").startswith("duration:"):
+            plans.append(notice.message_primary or "")
+
+    connection.add_notice_handler(keep)
+    connection.execute("load 'auto_explain'")
+    connection.execute("set auto_explain.log_min_duration = 0")
+    connection.execute("set auto_explain.log_nested_statements = on")
+    connection.execute("set auto_explain.log_triggers = on")
+    connection.execute("set client_min_messages = log")
+    yield plans
+    connection.execute("set auto_explain.log_min_duration = -1")
+    connection.execute("set client_min_messages = warning")
+    connection.remove_notice_handler(keep)
+
+
+class Caller:
+    """One session that calls everything, so that its plans are kept."""
+
+    def __init__(self, connection: psycopg.Connection[Any], queue: Queue) -> None:
+        self._connection = connection
+        self._queue = queue
+
+    def call(self, function: str, **args: Any) -> list[Any]:
+        query = b"select * from public.%s(%%s)" % function.encode()
+        return self._connection.execute(query, (Jsonb({"worker": str(self._queue.worker)} | args),)).fetchall()
+
+    def everything(self) -> int:
+        """Call each function once, with work where there is some; how many requests were claimed."""
+        maintain = {"name": "w", "version": "0", "lanes": LANES, "slots": 8}
+        claims = self.call("sentinel_claim", lanes=LANES, limit=8, lease_seconds=60, held=[])
+        keys = [{"id": str(claim[0]), "fence": str(claim[1])} for claim in claims]
+        self.call("sentinel_heartbeat", lease_seconds=60, leases=keys)
+        self.call("sentinel_progress", progress=[key | {"stage": "probing", "progress": 5} for key in keys])
+        outcomes = ["succeeded", "failed", "retry", "released"]
+        answers = [
+            key | {"outcome": outcome, "result": RESULT, "error_code": "x"}
+            for key, outcome in zip(keys, outcomes, strict=False)
+        ]
+        self.call("sentinel_finish", outcomes=answers)
+        self.call("sentinel_finish", outcomes=answers)
+        self._connection.execute("update sentinel.leases set lease_until = now() - interval '1 s'")
+        self.call("sentinel_maintain", **maintain)
+        self.call("sentinel_claim", lanes=["auto/rare"], limit=8, lease_seconds=60, held=[])
+        self.call("sentinel_deletions", limit=10)
+        self.as_owner()
+        return len(claims)
+
+    def as_owner(self) -> None:
+        claims = json.dumps({"sub": str(self._queue.user), "role": "authenticated"})
+        insert = "insert into public.analysis_requests (user_id, storage_path) values (%s, %s) returning id"
+        with self._connection.transaction():
+            self._connection.execute("select set_config('request.jwt.claims', %s, true)", (claims,))
+            rows = [
+                self._connection.execute(insert, (self._queue.user, f"{self._queue.user}/a.mp4")).fetchone()
+                for _ in range(2)
+            ]
+            (first,), (second,) = (row or (uuid4(),) for row in rows)
+            for function in ("cancel_analysis", "retry_analysis", "delete_analysis"):
+                self._connection.execute(b"select public.%s(%%s)" % function.encode(), (first,))
+            self._connection.execute("select * from public.analysis_quota()")
+            self._connection.execute(
+                "update public.analysis_requests set status = 'cancelled' where id = %s", (second,)
+            )
+            self._connection.execute("update public.analysis_requests set status = 'queued' where id = %s", (second,))
+
+
+@pytest.mark.timeout(1800)
+def test_no_function_reads_the_requests_from_end_to_end(disposable: Queue) -> None:
+    queue = disposable
+    for name in ("max_running_requests", "max_open_requests", "max_requests_per_hour", "keep_requests_days"):
+        queue.sql("update sentinel.settings set value = '1000000' where name = %s", name)
+    with psycopg.connect(queue.superuser_dsn, autocommit=True) as connection:
+        caller = Caller(connection, queue)
+        for _ in range(8):  # from the sixth on a generic plan is kept
+            caller.everything()
+        fill(connection, queue)
+        with plans_of(connection) as plans:
+            assert caller.everything() == 8
+        assert_by_index(plans)
+        connection.execute("analyze public.analysis_requests")  # every plan is made anew
+        with plans_of(connection) as plans:
+            assert caller.everything() == 8
+        assert_by_index(plans)
+
+
+def fill(connection: psycopg.Connection[Any], queue: Queue) -> None:
+    """Millions of finished requests of fifty users, and some that wait."""
+    connection.execute("alter table public.analysis_requests set (autovacuum_enabled = off)")
+    connection.execute("insert into auth.users (id) select gen_random_uuid() from generate_series(1, 49)")
+    connection.execute("set session_replication_role = replica")
+    connection.execute(FINISHED, (ROWS,))
+    connection.execute("set session_replication_role = origin")
+    queue.insert(count=WAITING)
+    queue.insert(count=50, priority=3)
+
+
+def assert_by_index(plans: list[str]) -> None:
+    assert len(plans) > 30
+    whole = [plan for plan in plans if WHOLE.search(plan)]
+    assert not whole, whole[0]
+    used = {name for plan in plans for name in re.findall(r"using (analysis_requests_\w+)", plan)}
+    assert {"analysis_requests_turns", "analysis_requests_urgent", "analysis_requests_due"} <= used
+
+
+def test_a_heartbeat_stays_on_its_page(disposable: Queue) -> None:
+    queue = disposable
+    queue.insert(count=16)
+    claims = queue.claim(limit=16)
+    for _ in range(200):
+        assert set(queue.heartbeat(*claims)) == {"ok"}
+    queue.sql("select pg_stat_force_next_flush()")
+    (seen,) = queue.sql("select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = 'leases'")
+    assert seen["n_tup_upd"] == 16 * 200
+    assert seen["n_tup_hot_upd"] / seen["n_tup_upd"] > 0.99
