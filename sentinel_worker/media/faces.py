@@ -10,7 +10,9 @@ import numpy as np
 from sentinel_worker.media.centerface import Boxes, Found, overlap
 from sentinel_worker.media.facts import Face, FaceSearch
 
-# Samples lie up to a second apart, and a head moves meanwhile.
+# Samples lie up to a second apart, and a head moves meanwhile: boxes are compared with their size added on each
+# side, so that a move by two faces between two samples still links (bikes has such a passer-by).
+_GROWN_BY = 1.0
 _LINK_IOU = 0.2
 
 
@@ -54,7 +56,8 @@ def _extend(tracks: list[Track], frame: int, seen: Found) -> None:
     """Give each box to the track whose latest box it overlaps most, the best pairs first; the rest begin tracks."""
     unlinked = set(range(len(seen.boxes)))
     if tracks and unlinked:
-        shares = overlap(np.array([track.boxes[-1] for track in tracks]), seen.boxes)
+        latest = np.array([track.boxes[-1] for track in tracks])
+        shares = overlap(_grown(latest), _grown(seen.boxes))
         for place in np.argsort(-shares, axis=None, kind="stable"):
             number, index = divmod(int(place), shares.shape[1])
             if shares[number, index] < _LINK_IOU:
@@ -65,6 +68,11 @@ def _extend(tracks: list[Track], frame: int, seen: Found) -> None:
     for index in sorted(unlinked):
         tracks.append(Track())
         _add(tracks[-1], frame, seen, index)
+
+
+def _grown(boxes: Boxes) -> Boxes:
+    more = _GROWN_BY * (boxes[:, 2:] - boxes[:, :2])
+    return np.concatenate([boxes[:, :2] - more, boxes[:, 2:] + more], axis=1)
 
 
 def _add(track: Track, frame: int, seen: Found, index: int) -> None:

@@ -120,7 +120,9 @@ def test_silence_is_skipped(media: Path) -> None:
     assert [type(answer) for answer in found] == [DecodedClip, SkippedWindow, DecodedClip]
     assert found[1] == SkippedWindow(1, "silence")
     # A sine of 0.0005 has -69 dBFS.
-    assert all(isinstance(answer, DecodedClip) for answer in heard(path, windows, replace(HALF_SECOND, silence_dbfs=-75)))
+    assert all(
+        isinstance(answer, DecodedClip) for answer in heard(path, windows, replace(HALF_SECOND, silence_dbfs=-75))
+    )
 
 
 def test_digital_silence(media: Path) -> None:

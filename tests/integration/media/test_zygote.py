@@ -70,7 +70,10 @@ async def test_a_request_from_probe_to_pictures(zygote: Zygote, request_folder: 
         assert (facts.container, facts.width, facts.height, facts.frame_count) == ("mp4", 64, 48, 50)
         found = [clip async for clip in child.clips(WINDOWS, geometry(5, 0.16))]
         assert [clip.window for clip in found] == WINDOWS
-        assert [frame_numbers(clip) for clip in found if isinstance(clip, Clip)] == [[0, 4, 8, 12, 16], [20, 24, 28, 32, 36]]
+        assert [frame_numbers(clip) for clip in found if isinstance(clip, Clip)] == [
+            [0, 4, 8, 12, 16],
+            [20, 24, 28, 32, 36],
+        ]
         pictures = await child.derive(at_seconds=[0.0, 1.0], names=["first.jpg", "worst.jpg"])
     assert [path.name for path in pictures] == ["first.jpg", "worst.jpg"]
     assert sorted(path.name for path in request_folder.iterdir()) == ["first.jpg", "media", "worst.jpg"]
