@@ -30,8 +30,8 @@ from sentinel_worker.media.windows import Window
 SEARCH_PIXELS: Final = 640
 """The long side at which frames are searched, at most."""
 
-MAX_WINDOW_BYTES: Final = 256 * 1024**2
-"""What the frames of one window may take; larger ones are kept smaller."""
+MAX_WINDOW_BYTES: Final = 192 * 1024**2
+"""What the frames of one window may take (32 of 1080p do); larger ones are kept smaller."""
 
 
 def decode_faces(

@@ -17,13 +17,15 @@ from sentinel_worker.media.refusals import out_of_memory
 _ROUNDING_SECONDS: Final = 1e-4
 _STEPS_BACK_SECONDS: Final = (0.5, 2.0, 8.0, 32.0)
 _MAX_VAIN_SEARCHES: Final = 3
+_NO_MORE: Final = "no more frames left to decode"
 
 
 class VideoFrames:
     """Reads the frames of a film by time (`opened.FrameReader`); `begin_seconds` is that of the first frame.
 
     A seek in MPEG-TS lands by decoding time, so behind the key frame it was meant for, and the decoder then
-    shows a later picture. Such a frame is known by its time, and searched again from further back.
+    shows a later picture, or none where no key frame follows. Such a frame is known by its time, and searched
+    again from further back.
     """
 
     def __init__(self, path: Path, decoder: VideoDecoder, begin_seconds: float) -> None:
@@ -40,7 +42,7 @@ class VideoFrames:
         """
         try:
             shown = self._indexed(seconds)
-            if shown.start_seconds > max(seconds, 0.0) + _ROUNDING_SECONDS:
+            if shown is None or shown.start_seconds > max(seconds, 0.0) + _ROUNDING_SECONDS:
                 return self._search(seconds)
         except (RuntimeError, IndexError) as error:
             if out_of_memory(error):
@@ -48,17 +50,22 @@ class VideoFrames:
             return None
         return shown
 
-    def _indexed(self, seconds: float) -> Shown:
+    def _indexed(self, seconds: float) -> Shown | None:
+        """By the scan's index; None where the seek led behind the last frame that can be decoded."""
         decoder, moment = self._decoder, self._begin_seconds + seconds
         end = decoder.metadata.end_stream_seconds
         assert end is not None
-        if self._begin_seconds <= moment < end:
-            # One at a time: a longer list holds every full frame. This call looks the time up in the scan's
-            # index, while get_frame_played_at misses frames that stay longer than their packet says.
-            frames = decoder.get_frames_played_at([moment])
-            start, duration = float(frames.pts_seconds[0]), float(frames.duration_seconds[0])
-            return self._shown(frames.data[0], start, duration)
-        frame = decoder.get_frame_at(-1 if seconds > 0 else 0)
+        try:
+            if self._begin_seconds <= moment < end:
+                # One at a time: a longer list holds every full frame. This call looks the time up in the scan's
+                # index, while get_frame_played_at misses frames that stay longer than their packet says.
+                frames = decoder.get_frames_played_at([moment])
+                return self._shown(frames.data[0], float(frames.pts_seconds[0]), float(frames.duration_seconds[0]))
+            frame = decoder.get_frame_at(-1 if seconds > 0 else 0)
+        except RuntimeError as error:
+            if _NO_MORE not in str(error):
+                raise
+            return None
         return self._shown(frame.data, frame.pts_seconds, frame.duration_seconds)
 
     def _search(self, seconds: float) -> Shown | None:
@@ -67,11 +74,19 @@ class VideoFrames:
         for back in _STEPS_BACK_SECONDS:
             if back > seconds:
                 break
-            frame = self._decoder.get_frame_played_at(self._begin_seconds + seconds - back)
-            shown = self._shown(frame.data, frame.pts_seconds, frame.duration_seconds)
-            if shown.start_seconds <= seconds + _ROUNDING_SECONDS:
+            shown = self._played(seconds - back)
+            if shown is not None and shown.start_seconds <= seconds + _ROUNDING_SECONDS:
                 return self._walk(self._decoder, shown, seconds)
         return self._walk_from_start(seconds)
+
+    def _played(self, seconds: float) -> Shown | None:
+        try:
+            frame = self._decoder.get_frame_played_at(self._begin_seconds + seconds)
+        except RuntimeError as error:
+            if _NO_MORE not in str(error):
+                raise
+            return None
+        return self._shown(frame.data, frame.pts_seconds, frame.duration_seconds)
 
     def _walk_from_start(self, seconds: float) -> Shown | None:
         """No seek reaches the first key frame of such a file; a decoder that never seeks does."""

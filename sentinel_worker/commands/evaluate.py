@@ -1,0 +1,108 @@
+"""`sentinel-worker evaluate`: a detector measured and calibrated on labelled files."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Column, Table
+
+from sentinel_worker.commands.opening import opened
+from sentinel_worker.detectors.base import Device
+from sentinel_worker.detectors.files import locate
+from sentinel_worker.detectors.registry import DetectorSpec
+from sentinel_worker.errors import CodedError, Fatal
+from sentinel_worker.evaluation.evaluate import Evaluation
+from sentinel_worker.evaluation.evaluate import evaluate as measure
+from sentinel_worker.evaluation.manifest import Entry, read_manifest
+from sentinel_worker.evaluation.scores import ScoredFile
+from sentinel_worker.examiner import Examiner
+from sentinel_worker.reports import evaluation_page
+
+console = Console()
+errors = Console(stderr=True)
+
+
+async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: Path, seed: int) -> None:
+    """Score the files of `manifest`, print the figures, and write report and calibration into `out`.
+
+    Raises Fatal: see `read_manifest` and `evaluation.evaluate`.
+    """
+    entries = read_manifest(manifest)
+    async with opened([spec], device) as examiner:
+        described = examiner.roster.scorers[spec.key].describe() | {"notice": spec.notice}
+        files = await _score(examiner, spec.key, entries)
+    with errors.status("fitting and measuring"):
+        digest = await asyncio.to_thread(locate(spec).weights_sha256)
+        evaluation = await asyncio.to_thread(
+            measure,
+            files,
+            spec.rule,
+            spec.key,
+            today=datetime.datetime.now(datetime.UTC).date(),
+            weights_sha256=digest,
+            seed=seed,
+        )
+        report = await asyncio.to_thread(evaluation_page.write, evaluation, described, out)
+    _show(evaluation)
+    console.print(f"{escape(str(report))}: the report; beside it its pictures", soft_wrap=True)
+    console.print(
+        f"{escape(str(out / evaluation_page.CALIBRATION))}: name it as this detector's `calibration` in the file of "
+        "SENTINEL_DETECTORS",
+        soft_wrap=True,
+    )
+
+
+async def _score(examiner: Examiner, key: str, entries: Sequence[Entry]) -> list[ScoredFile]:
+    with Progress(console=errors, transient=True) as bars:
+        bar = bars.add_task("scoring", total=len(entries))
+        scored = (_score_one(examiner, key, entry, lambda: bars.advance(bar)) for entry in entries)
+        return list(await asyncio.gather(*scored))
+
+
+async def _score_one(examiner: Examiner, key: str, entry: Entry, on_done: Callable[[], None]) -> ScoredFile:
+    try:
+        examined = await examiner.examine(entry.path, key=key)
+    except Fatal:
+        raise
+    except CodedError as error:
+        return ScoredFile(entry, failure=error.message)
+    finally:
+        on_done()
+    analysis = examined.analysis
+    return ScoredFile(
+        entry,
+        tuple(answer.score for answer in analysis.main.judgement.windows),
+        analysis.facts.duration_seconds if analysis.pictures else analysis.facts.audio_seconds,
+        examined.document["media"]["sha256"],
+    )
+
+
+def _show(evaluation: Evaluation) -> None:
+    scores = evaluation.scores
+    console.print(
+        f"{len(scores.files)} files in {scores.group_count} groups; "
+        f"{len(scores.not_applicable)} not applicable, {len(scores.failed)} failed"
+    )
+    table = Table(Column("figure"), Column("before"), Column("after, on other groups"), box=None, pad_edge=False)
+    before, after = evaluation.before, evaluation.after
+    for name, value in before.metrics.as_dict().items():
+        table.add_row(
+            name,
+            _with_interval(value, before.intervals.get(name)),
+            _with_interval(after.metrics.as_dict()[name], after.intervals.get(name)),
+        )
+    console.print(table)
+    fitted = evaluation.calibration
+    console.print(
+        f"temperature {fitted.temperature:.3f}, real below {fitted.real_below:.3f}, fake from {fitted.fake_from:.3f}"
+    )
+
+
+def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
+    return f"{value:.3f}" + (f"  ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")

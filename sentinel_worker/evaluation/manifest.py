@@ -1,0 +1,116 @@
+"""The list of labelled files: a CSV file with the columns path, label and, if wanted, group."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sentinel_worker.errors import Fatal
+
+_LABELS = {"fake": True, "1": True, "real": False, "0": False}
+_NEEDED, _OPTIONAL = ("path", "label"), ("group",)
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One labelled file. `name` is its path as the manifest writes it, `line` where (from 1)."""
+
+    path: Path
+    name: str
+    is_fake: bool
+    group: str
+    line: int
+
+
+def read_manifest(path: Path) -> list[Entry]:
+    """The entries of the manifest at `path`; raises Fatal('manifest_invalid'), which names every mistake.
+
+    The first line names the columns, in any order. Paths are relative to the manifest's folder. A label is
+    `fake` or `1`, `real` or `0`. Files that come from one source (the same footage, person or speaker) share a
+    group; a file without one is a group of its own.
+    """
+    mistakes: list[str] = []
+    entries: list[Entry] = []
+    for line, row in _rows(path):
+        found = _entry(path.parent, line, row)
+        if isinstance(found, Entry):
+            entries.append(found)
+        else:
+            mistakes += [f"line {line}: {mistake}" for mistake in found]
+    mistakes += _repeated(entries)
+    if not entries and not mistakes:
+        mistakes.append("it lists no file")
+    if mistakes:
+        raise _invalid(path, mistakes)
+    return entries
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise _invalid(path, [f"it cannot be read ({error.strerror})"]) from error
+    except UnicodeDecodeError as error:
+        raise _invalid(path, ["it is not UTF-8"]) from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [name.strip().casefold() for name in next(reader, [])]
+        _check_header(path, header)
+        for cells in reader:
+            if cells:
+                yield reader.line_num, _named(path, reader.line_num, header, cells)
+    except csv.Error as error:
+        raise _invalid(path, [f"line {reader.line_num}: {error}"]) from error
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    if not header:
+        raise _invalid(path, ["it is empty"])
+    wrong = [f"the column {name} is missing" for name in _NEEDED if name not in header]
+    wrong += [f"there is no column {name!r}" for name in header if name not in _NEEDED + _OPTIONAL]
+    wrong += [f"the column {name} is there twice" for name in sorted(set(header)) if header.count(name) > 1]
+    if wrong:
+        raise _invalid(path, [f"line 1: {'; '.join(wrong)}; the columns are path,label and, if wanted, group"])
+
+
+def _named(path: Path, line: int, header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    if len(cells) != len(header):
+        raise _invalid(path, [f"line {line}: {len(cells)} cells where the first line names {len(header)} columns"])
+    return {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+
+
+def _entry(folder: Path, line: int, row: dict[str, str]) -> Entry | list[str]:
+    name, label = row["path"], row["label"].casefold()
+    mistakes = []
+    if not name:
+        mistakes.append("the path is empty")
+    elif "\0" in name or not (folder / name).is_file():
+        mistakes.append(f"there is no file {name!r}")
+    if label not in _LABELS:
+        mistakes.append(f"the label is {row['label']!r}, not fake, real, 1 or 0")
+    if mistakes:
+        return mistakes
+    return Entry((folder / name).resolve(), name, _LABELS[label], row.get("group") or name, line)
+
+
+def _repeated(entries: Sequence[Entry]) -> list[str]:
+    first: dict[Path, Entry] = {}
+    mistakes = []
+    for entry in entries:
+        earlier = first.setdefault(entry.path, entry)
+        if earlier.is_fake != entry.is_fake:
+            mistakes.append(f"line {entry.line}: {entry.name!r} has the other label on line {earlier.line}")
+        elif earlier is not entry:
+            mistakes.append(f"line {entry.line}: {entry.name!r} is on line {earlier.line} already")
+    return mistakes
+
+
+def _invalid(path: Path, mistakes: Sequence[str]) -> Fatal:
+    shown = [*mistakes[:_SHOWN], *([f"and {len(mistakes) - _SHOWN} more"] if len(mistakes) > _SHOWN else [])]
+    if len(shown) == 1:
+        return Fatal("manifest_invalid", f"The manifest {path.name} cannot be used: {shown[0]}.")
+    return Fatal("manifest_invalid", "\n".join([f"The manifest {path.name} cannot be used:", *shown]))
