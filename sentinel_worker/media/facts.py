@@ -122,7 +122,7 @@ class Face:
     score: float
 
 
-SkipReason = Literal["no_face", "silence"]
+SkipReason = Literal["no_face", "silence", "damaged"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def test_files_and_addresses_as_json_and_as_a_report(clips: dict[str, Path], web
     text.write_text("no film")
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    sources = [real, fake, text, pipe, tmp_path, f"{web}/missing.mp4"]
+    sources: list[str | Path] = [real, fake, text, pipe, tmp_path, f"{web}/missing.mp4"]
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     report = tmp_path / "report.html"
@@ -102,6 +102,7 @@ def test_a_missing_extra_is_named(arguments: tuple[str, ...]) -> None:
     assert "pip install 'sentinel-worker[reports]'" in ended.stderr
 
 
+@pytest.mark.timeout(400)
 def test_a_detector_is_measured_calibrated_and_used_with_its_calibration(
     clips: dict[str, Path], tmp_path: Path
 ) -> None:
