@@ -1,0 +1,1 @@
+"""Pages for people: of an evaluation, and of analysed files. Needs the extra `reports`."""

@@ -1,0 +1,187 @@
+"""The page of `analyze --report`: what was found in each file, and what that means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sentinel_worker.reports import html
+from sentinel_worker.reports.drawing import Theme
+from sentinel_worker.reports.html import Picture
+from sentinel_worker.reports.timeline_plot import clock, timeline
+
+Result = Mapping[str, Any]
+
+_REASONS = {
+    "no_face": "no face was found, and this detector judges faces alone",
+    "silence": "the sound is silent throughout",
+}
+_LISTED_WINDOWS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A face on the picture: CSS lengths, and its P(fake)."""
+
+    left: str
+    top: str
+    width: str
+    height: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A JPEG as a data URI, with the faces that were judged on it."""
+
+    uri: str
+    caption: str
+    boxes: Sequence[Box] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One file, ready for the template."""
+
+    result: Result
+    sentence: str
+    pictures: Sequence[Shown]
+    timeline: Picture | None
+    sound_timeline: Picture | None
+    faces: Sequence[tuple[str, Sequence[float]]]
+    facts: Sequence[tuple[str, str]]
+    detectors: Sequence[Sequence[tuple[str, str]]]
+
+
+def write(path: Path, results: Sequence[tuple[Result, Mapping[str, Path]]]) -> None:
+    """Write the page to `path`; raises OSError. `results` are as for `page`."""
+    html.write(path, page(results))
+
+
+def page(results: Sequence[tuple[Result, Mapping[str, Path]]]) -> str:
+    """The HTML page of `results`: documents as `analysis_results` keeps them, with `source` (the file's name or
+    address), each with its derived JPEG files by name.
+
+    A file that failed has `source`, `error_code` and `error_message` instead.
+    """
+    sections = [_section(result, pictures) for result, pictures in results]
+    return html.render("analysis.html.j2", {"sections": sections})
+
+
+def _section(result: Result, pictures: Mapping[str, Path]) -> Section:
+    if "error_code" in result:
+        return Section(result, f"{result['error_message']}", (), None, None, (), (), ())
+    sound = result.get("audio") or {}
+    detectors = [result["detector"], *([sound["detector"]] if "detector" in sound else [])]
+    return Section(
+        result=result,
+        sentence=_sentence(result),
+        pictures=[_shown(name, path, result) for name, path in sorted(pictures.items())],
+        timeline=_timeline(result, "pictures" if result["media"]["kind"] == "video" else "sound"),
+        sound_timeline=_timeline(sound | {"detector": sound.get("detector", {})}, "sound") if sound else None,
+        faces=_faces(result["timeline"]),
+        facts=_facts(result),
+        detectors=[_detector(one) for one in {one["key"]: one for one in detectors}.values()],
+    )
+
+
+def _sentence(result: Result) -> str:
+    probability, threshold = result["fake_probability"], result["threshold"]
+    if probability is None:
+        reason = result.get("verdict_reason")
+        return f"{_REASONS.get(str(reason), str(reason).replace('_', ' '))}; nothing was judged."
+    real_below = result["detector"].get("real_below")
+    match result["verdict"]:
+        case "fake":
+            return f"at or above the threshold of {threshold:.2f}."
+        case "real":
+            return f"below {real_below:.2f}, from where it would be uncertain." if real_below else "low enough."
+    if probability >= threshold:
+        return f"at or above the threshold of {threshold:.2f}, but too few windows reach it by themselves."
+    return f"below the threshold of {threshold:.2f}, and not low enough to be called real."
+
+
+def _shown(name: str, path: Path, result: Result) -> Shown:
+    uri = html.data_uri(path.read_bytes(), "image/jpeg")
+    if name != "worst_frame":
+        faces = result["timeline"][0].get("faces", ()) if result["media"]["kind"] == "image" else ()
+        return Shown(uri, "The picture" if result["media"]["kind"] == "image" else "The middle", _boxes(faces))
+    worst = max(result["timeline"], key=lambda window: window["fake_probability"] or 0.0)
+    span = f"{clock(worst['start_seconds'])} to {clock(worst['end_seconds'])}"
+    return Shown(uri, f"The window with the highest probability, {span}", _boxes(worst.get("faces", ())))
+
+
+def _boxes(faces: Sequence[Mapping[str, Any]]) -> list[Box]:
+    boxes = []
+    for face in faces:
+        left, top, right, bottom = face["box"]
+        boxes.append(Box(_part(left), _part(top), _part(right - left), _part(bottom - top), face["fake_probability"]))
+    return boxes
+
+
+def _part(fraction: float) -> str:
+    return f"{100 * fraction:.2f}%"
+
+
+def _timeline(track: Result, what: str) -> Picture | None:
+    """Plots need more than one moment: a still picture has none."""
+    windows = track.get("timeline") or ()
+    if not any(window["end_seconds"] > window["start_seconds"] for window in windows):
+        return None
+    draw = partial(_draw, windows, track["threshold"], track["detector"].get("real_below"))
+    return html.picture(draw, f"The probability of each window of the {what} over time.")
+
+
+def _draw(windows: Sequence[Result], threshold: float, real_below: float | None, theme: Theme) -> bytes:
+    return timeline(windows, threshold, real_below, theme)
+
+
+def _faces(windows: Sequence[Result]) -> list[tuple[str, list[float]]]:
+    """The moment and the faces' probabilities of the windows with faces, the highest first."""
+    found = [
+        (window, [face["fake_probability"] for face in window["faces"]]) for window in windows if "faces" in window
+    ]
+    found.sort(key=lambda pair: -max(pair[1]))
+    return [
+        (f"{clock(window['start_seconds'])} to {clock(window['end_seconds'])}", probabilities)
+        for window, probabilities in found[:_LISTED_WINDOWS]
+    ]
+
+
+def _facts(result: Result) -> list[tuple[str, str]]:
+    media, timings = result["media"], result.get("timings", {})
+    size = f"{media['width']} × {media['height']}" if media.get("width") else None
+    rate = f"{media['frames_per_second']:.3g} a second" if media.get("frames_per_second") else None
+    sound = f"{media.get('audio_codec')}, {media.get('sample_rate', 0) / 1000:g} kHz, {media.get('channels')} channels"
+    rows = [
+        ("Kind", media["kind"]),
+        ("Container", media.get("container")),
+        ("Pictures", ", ".join(part for part in (media.get("video_codec"), size, rate) if part)),
+        ("Sound", sound if media.get("has_audio") else None),
+        ("Duration", clock(media["duration_seconds"]) if media.get("duration_seconds") else None),
+        ("Size", f"{media['size_bytes']:,} bytes".replace(",", " ")),
+        ("SHA-256", media["sha256"]),
+        ("Times", ", ".join(f"{name} {seconds:.2f} s" for name, seconds in timings.items())),
+    ]
+    return [(name, str(value)) for name, value in rows if value]
+
+
+def _detector(detector: Result) -> list[tuple[str, str]]:
+    labels = ", ".join(f"{index} = {name}" for index, name in detector.get("labels", {}).items())
+    fake = ", ".join(str(index) for index in detector.get("fake_indices", ()))
+    calibrated = {True: "yes", False: "no: its probabilities are raw"}.get(detector.get("calibrated"))  # type: ignore[arg-type]
+    rows = [
+        ("Detector", detector["key"]),
+        ("Instead of", detector.get("instead_of")),
+        ("Repository", detector.get("repository") or "a folder"),
+        ("Revision", detector.get("revision")),
+        ("Licence of the weights", detector.get("licence")),
+        ("Labels", labels),
+        ("Outputs that mean fake", f"{fake} (by {detector.get('fake_indices_source')})" if fake else None),
+        ("Calibrated", calibrated),
+        ("Run on", ", ".join(str(detector[name]) for name in ("device", "dtype") if name in detector)),
+    ]
+    return [(name, str(value)) for name, value in rows if value]

@@ -1,0 +1,70 @@
+"""Pages that stand alone: everything is inside the file, and everything that a file or a person named is escaped."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from sentinel_worker import __version__
+from sentinel_worker.reports.drawing import DARK, LIGHT, Theme
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A PNG in both colour schemes, as data URIs, and what it shows in words."""
+
+    light: str
+    dark: str
+    words: str
+
+
+def picture(draw: Callable[[Theme], bytes], words: str) -> Picture:
+    """`draw` in both colour schemes."""
+    return Picture(data_uri(draw(LIGHT), "image/png"), data_uri(draw(DARK), "image/png"), words)
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """The page of `templates/<template>`."""
+    return _environment().get_template(template).render(values, worker_version=__version__)
+
+
+def write(path: Path, page: str) -> None:
+    """Write a page; a name that UTF-8 cannot hold does not cost the report."""
+    path.write_text(page, encoding="utf-8", errors="backslashreplace")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("sentinel_worker.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"probability": _probability, "percent": _percent, "words": _words}
+    return environment
+
+
+def _probability(value: float | None) -> str:
+    """Three digits; never 1 or 0, which nobody can be sure of."""
+    if value is None:
+        return "none"
+    return "> 0.999" if value > 0.9995 else "< 0.001" if value < 0.0005 else f"{value:.3f}"  # noqa: PLR2004
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _words(value: object) -> str:
+    """A code as words: `not_applicable` is "not applicable"."""
+    return str(value).replace("_", " ")
