@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check reports bench train clean
+.PHONY: demo test test-models check reports bench train clean
 
 demo: $(VENV)/.installed ffmpeg  ## start everything, analyze six real clips, print the verdicts, stop everything
 	@$(BIN)/python -m examples.demo
@@ -11,26 +11,32 @@ demo: $(VENV)/.installed ffmpeg  ## start everything, analyze six real clips, pr
 test: $(VENV)/.installed ffmpeg chromium  ## the whole test suite
 	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
+test-models: $(VENV)/.installed ffmpeg  ## checkpoints of full size with random weights: minutes, 3 GB of memory
+	$(BIN)/pytest -s tests/models/check_full_size.py
+
 check: $(VENV)/.installed  ## format, linters, types, import floors
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-reports: $(VENV)/.installed ffmpeg chromium  ## print what is promised, and whether it holds
-	$(BIN)/python -m tests.rights
-	$(BIN)/python -m tests.contract
-	$(BIN)/python -m tests.integration.database.versions
-	$(BIN)/python -m tests.acceptance
+REPORTS := tests.rights tests.contract tests.integration.database.versions tests.acceptance
+
+reports: $(VENV)/.installed ffmpeg chromium  ## print what is promised, and whether it holds; all of it, then red if any was
+	@red=; \
+	for report in $(REPORTS); do \
+		echo "$(BIN)/python -m $$report"; $(BIN)/python -m $$report || red="$$red $$report"; \
+	done; \
+	test -z "$$red" || { echo "red:$$red"; exit 1; }
 
 bench: $(VENV)/.installed ffmpeg  ## print this machine's figures
 	$(BIN)/python -m bench.start
 	$(BIN)/python -m bench.latency
 	$(BIN)/python -m bench.realtime
 	$(BIN)/python -m bench.memory
+	$(BIN)/python -m bench.long_video
 
 train: $(VENV)/.installed ffmpeg  ## make the demo checkpoint again, in .sentinel/train (an hour; needs Debian's opencv-doc)
-	$(BIN)/pip install --quiet 'scikit-learn==1.8.*'
 	$(BIN)/python -m examples.demo_checkpoint.train .sentinel/train/first --steps 3000 --cache .sentinel/train/cache
 	$(BIN)/python -m examples.demo_checkpoint.train .sentinel/train/second --start-from .sentinel/train/first \
 		--steps 4000 --learning-rate 1.2e-3 --seed 1 --cache .sentinel/train/cache

@@ -22,6 +22,7 @@ from rich.table import Column, Table
 from supabase import AsyncClient, acreate_client
 
 from sentinel_worker.detectors import registry
+from sentinel_worker.errors import CodedError
 from sentinel_worker.local import samples
 from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from sentinel_worker.local.stack import Stack
@@ -179,4 +180,7 @@ def verdicts(clips: Sequence[Watched]) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    try:
+        sys.exit(asyncio.run(main()))
+    except CodedError as error:
+        sys.exit(error.message)

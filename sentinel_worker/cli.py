@@ -1,24 +1,23 @@
-"""The command line. Exit codes: 0 done, 2 bad configuration, 75 a temporary failure."""
+"""The command line. Exit codes: 0 done, 1 done and not all is well, 2 bad configuration, 75 a temporary failure."""
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import structlog
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from sentinel_worker import __version__, logs, migrate
 from sentinel_worker import settings as settings_module
-from sentinel_worker.detectors import registry
+from sentinel_worker.commands import models
+from sentinel_worker.commands.failing import EXIT_CONFIGURATION, EXIT_TEMPORARY, fail
+from sentinel_worker.commands.models import DetectorsFile
+from sentinel_worker.commands.printing import needs_extra
+from sentinel_worker.detectors import catalogue, registry
 from sentinel_worker.errors import CodedError, Fatal, SentinelError
 
-EXIT_CONFIGURATION = 2
-EXIT_TEMPORARY = 75
-
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-errors = Console(stderr=True, highlight=False, emoji=False)
+app.add_typer(models.app, name="models")
 
 
 def _print_version(wanted: bool) -> None:
@@ -41,9 +40,11 @@ def run() -> None:
     """Claim and answer requests until SIGTERM. Settings come from the environment (docs/settings.md)."""
     try:
         settings = settings_module.load()
-        registry.find_detector(settings.detector, settings.detector_path)
+        detectors = catalogue.read_detectors(settings.detectors)
+        for key in settings.detector_keys:
+            registry.find_detector(key, detectors)
     except Fatal as error:
-        _fail(error)
+        fail(error)
     logs.configure(settings.log_level, settings.log_format)
     from sentinel_worker import daemon
 
@@ -71,13 +72,68 @@ def migrate_command(
     try:
         applied = migrate.apply(db_url)
     except SentinelError as error:
-        _fail(error)
+        fail(error)
     for migration in applied:
         typer.echo(f"applied {migration.version}_{migration.name}")
         for notice in migration.notices:
             typer.echo(f"  {notice}")
     if not applied:
         typer.echo("nothing to apply: the database is up to date")
+
+
+ChosenDevice = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(envvar="SENTINEL_DEVICE", help="Where to score.")]
+
+
+@app.command()
+def analyze(
+    sources: Annotated[list[str], typer.Argument(metavar="FILE|URL…", help="Files or http(s) addresses.")],
+    detector: Annotated[str | None, typer.Option(help="Ask this detector alone.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    report: Annotated[Path | None, typer.Option(dir_okay=False, help="Write a page with pictures, too.")] = None,
+    detectors_file: DetectorsFile = None,
+    defaults: Annotated[
+        str,
+        typer.Option(
+            "--defaults", envvar="SENTINEL_DETECTOR", help="Which detectors to load without --detector, by commas."
+        ),
+    ] = ",".join(registry.DEFAULT_DETECTORS),
+    device: ChosenDevice = "auto",
+) -> None:
+    """Examine files here and now, without a database. Exit code 1 when a file got no answer."""
+    from sentinel_worker.commands import analyze as command  # imports transformers: seconds
+    from sentinel_worker.commands.opening import those_here
+
+    try:
+        known = catalogue.read_detectors(detectors_file)
+        specs = [registry.find_detector(detector, known)] if detector else those_here(defaults.split(","), known)
+        running = command.analyze(sources, specs, key=detector, device=device, as_json=as_json, report=report)
+        answered = asyncio.run(running)
+    except CodedError as error:
+        fail(error)
+    raise typer.Exit(0 if answered else 1)
+
+
+@app.command()
+def evaluate(
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST.csv", help="Columns path, label (fake or real) and, if wanted, group.")
+    ],
+    detector: Annotated[str, typer.Option(help="Key of the detector to measure.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the report and the calibration file.")] = Path(
+        "evaluation"
+    ),
+    seed: Annotated[int, typer.Option(help="Of the splits and of the bootstrap.")] = 0,
+    detectors_file: DetectorsFile = None,
+    device: ChosenDevice = "auto",
+) -> None:
+    """Measure and calibrate a detector on labelled files."""
+    try:
+        with needs_extra("reports"):
+            from sentinel_worker.commands import evaluate as command  # imports transformers: seconds
+        spec = registry.find_detector(detector, catalogue.read_detectors(detectors_file))
+        asyncio.run(command.evaluate(manifest, spec, device=device, out=out, seed=seed))
+    except CodedError as error:
+        fail(error)
 
 
 @app.command()
@@ -102,11 +158,9 @@ def dev(
 ) -> None:
     """Keep a local Supabase running, with one worker. For development; never expose it."""
     try:
-        from sentinel_worker.local import dev as local_dev
-        from sentinel_worker.local.misbehave import read_faults
-    except ModuleNotFoundError as error:
-        _fail(Fatal("extra_missing", f"{error.name} is missing: pip install 'sentinel-worker[local]'"))
-    try:
+        with needs_extra("local"):
+            from sentinel_worker.local import dev as local_dev
+            from sentinel_worker.local.misbehave import read_faults
         running = local_dev.keep_running(
             data,
             port=port,
@@ -118,15 +172,9 @@ def dev(
         )
         asyncio.run(running)
     except CodedError as error:
-        _fail(error)
+        fail(error)
 
 
 def main() -> None:
     """Entry point of the command `sentinel-worker`."""
     app()
-
-
-def _fail(error: SentinelError) -> NoReturn:
-    for line in (error.message if isinstance(error, CodedError) else str(error)).splitlines():
-        errors.print(f"[red]error[/red] {escape(line)}", soft_wrap=True)
-    raise typer.Exit(EXIT_CONFIGURATION if isinstance(error, Fatal) else EXIT_TEMPORARY)

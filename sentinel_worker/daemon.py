@@ -10,13 +10,13 @@ import structlog
 
 from sentinel_worker import __version__, api, logs
 from sentinel_worker.claims import Claims
+from sentinel_worker.detectors.catalogue import read_detectors
 from sentinel_worker.detectors.registry import find_detector
-from sentinel_worker.detectors.video import VideoDetector
+from sentinel_worker.examiner import check_polarities, open_examiner
 from sentinel_worker.health import Health
-from sentinel_worker.inference import Scorer
 from sentinel_worker.lease import Leases
 from sentinel_worker.media import sandbox
-from sentinel_worker.media.zygote import Zygote
+from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.outcomes import Outcomes
 from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
@@ -43,17 +43,19 @@ async def serve(settings: Settings) -> None:
     end_on_signals()
     sandbox.hide_memory()
     async with AsyncExitStack() as stack:
-        zygote, detector = Zygote(), find_detector(settings.detector, settings.detector_path)
-        stack.push_async_callback(zygote.stop)
-        _, loaded = await asyncio.gather(
-            zygote.start(), asyncio.to_thread(VideoDetector.load, detector, settings.device)
+        detectors = read_detectors(settings.detectors)
+        specs = [find_detector(key, detectors) for key in settings.detector_keys]
+        work = stack.enter_context(work_directory(settings.work_dir))
+        limits = media_limits(settings)
+        examiner = await stack.enter_async_context(
+            open_examiner(specs, work, device=settings.device, limits=limits, batch_windows=settings.batch_windows)
         )
-        log.info(logs.DETECTOR_LOADED, **loaded.describe())
-        scorer = await stack.enter_async_context(Scorer(loaded, batch_windows=settings.batch_windows))
+        for scorer in examiner.roster.scorers.values():
+            log.info(logs.DETECTOR_LOADED, **scorer.describe())
+        await check_polarities(examiner)
         client, heartbeat_client = api.connect(settings), api.connect_sync(settings)
         stack.callback(api.close_sync, heartbeat_client)
         stack.push_async_callback(api.close, client)
-        work = stack.enter_context(work_directory(settings.work_dir))
         http = await stack.enter_async_context(api.storage_http(settings))
 
         claims, wake, health = Claims(client, worker_id), asyncio.Event(), Health()
@@ -69,7 +71,7 @@ async def serve(settings: Settings) -> None:
             ),
             outcomes=Outcomes(claims),
             progress=progress,
-            pipeline=Pipeline(settings, http, zygote, {settings.detector: scorer}, progress, work),
+            pipeline=Pipeline(settings, http, examiner.zygote, examiner.roster, limits, progress, work),
             removals=Removals(claims, http),
             wakeup=_wakeup(settings, wake) if settings.realtime else None,
             wake=wake,
@@ -77,6 +79,15 @@ async def serve(settings: Settings) -> None:
         )
         worker.drain_on_signals()
         await worker.run()
+
+
+def media_limits(settings: Settings) -> MediaLimits:
+    """What one file may cost."""
+    return MediaLimits(
+        max_bytes=settings.media_max_bytes,
+        max_duration_seconds=settings.media_max_seconds,
+        max_wall_seconds=settings.analyze_deadline_seconds,
+    )
 
 
 def end_on_signals() -> None:

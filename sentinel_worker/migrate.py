@@ -20,12 +20,6 @@ from sentinel_worker.backoff import full_jitter_seconds
 from sentinel_worker.errors import SentinelError
 
 FILE_NAME = re.compile(r"(\d{14})_([a-z0-9_]+)\.sql")
-LEDGER = """
-create schema if not exists supabase_migrations;
-create table if not exists supabase_migrations.schema_migrations (version text not null primary key);
-alter table supabase_migrations.schema_migrations add column if not exists statements text[];
-alter table supabase_migrations.schema_migrations add column if not exists name text;
-"""
 LOCK_LIMIT_SECONDS: Final = 60.0
 LONGEST_PAUSE_SECONDS: Final = 2.0
 LOCK_TIMEOUT: Final = "500ms"
@@ -33,16 +27,6 @@ LOCK_TIMEOUT: Final = "500ms"
 in a deadlock it is nearly always the migration that gives way."""
 GIVES_WAY = frozenset({"55P03", "40P01"})  # lock_not_available, deadlock_detected
 SAID = frozenset({"00000", "01000", "01007"})  # notices, warnings, privilege_not_granted
-LOCK_HOLDERS = """
-select a.pid, a.usename, a.application_name, a.state, round(extract(epoch from clock_timestamp() - a.xact_start))
-  from pg_catalog.pg_stat_activity a
- where a.datname = current_database() and a.pid <> pg_backend_pid()
-   and a.xact_start < clock_timestamp() - %s::interval
-   and exists (select from pg_catalog.pg_locks l
-                where l.pid = a.pid and l.granted
-                  and (l.locktype = 'advisory' or l.relation >= 16384))  -- below are the catalog's own tables
- order by a.xact_start limit 5
-"""
 
 
 class MigrationError(SentinelError):
@@ -139,7 +123,9 @@ def _sqlstate(error: BaseException) -> str | None:
 def _lock_holders(connection: psycopg.Connection) -> str:
     found = [
         f"process {pid} (role {role}, application '{application}', {state}, transaction open for {seconds} s)"
-        for pid, role, application, state, seconds in connection.execute(LOCK_HOLDERS, (LOCK_TIMEOUT,))
+        for pid, role, application, state, seconds in psycopg.RawCursor(connection).execute(
+            _sql("lock_holders.sql"), (LOCK_TIMEOUT,)
+        )
     ]
     return f"Locks are held by {', '.join(found)}." if found else "No session holds one now."
 
@@ -151,7 +137,7 @@ def _apply_first(connection: psycopg.Connection, migration: Migration, lock_limi
         connection.execute("select set_config('lock_timeout', %s, true)", (f"{lock_limit_seconds * 1000:.0f}ms",))
         connection.execute("select pg_advisory_xact_lock(hashtextextended('sentinel_worker.migrate', 0))")
         connection.execute("select set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
-        connection.execute(LEDGER)
+        connection.execute(_sql("ledger.sql"))
         if not _missing(connection, [migration]):
             return None
         parts = list(statements.split(migration.text))
@@ -225,6 +211,10 @@ def _connect(db_url: str) -> Iterator[psycopg.Connection]:
     except psycopg.Error as error:
         # libpq's text names host, port and role, never the password.
         raise MigrationError(f"the database did not answer as it should: {str(error).strip()}") from error
+
+
+def _sql(file_name: str) -> bytes:
+    return files("sentinel_worker").joinpath(file_name).read_bytes()
 
 
 def _shipped() -> Path:

@@ -34,9 +34,12 @@ class Settings(BaseSettings):
     )
 
     worker_name: str = Field(default_factory=socket.gethostname, description="Name shown in `sentinel.workers`.")
-    detector: str = Field("video-large", description="Key of the detector that answers requests that name none.")
-    detector_path: Path | None = Field(
-        None, description="Folder with the detector's checkpoint, instead of the Hugging Face cache."
+    detector: str = Field(
+        "video-large,image-vit,audio-xlsr",
+        description="Keys of the detectors that are loaded; the first of each kind answers requests that name none.",
+    )
+    detectors: Path | None = Field(
+        None, description="TOML file with the operator's own detectors and changes to the built-in ones."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where detectors run.")
     slots: int = Field(8, ge=1, le=64, description="Requests worked on at the same time.")
@@ -79,11 +82,21 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/")
 
-    @field_validator("detector_path")
+    @field_validator("detector")
     @classmethod
-    def _existing_folder(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_dir():
-            raise ValueError("is not a folder")
+    def _keys(cls, value: str) -> str:
+        keys = [key.strip() for key in value.split(",")]
+        if not all(keys):
+            raise ValueError("names an empty key; separate the keys of detectors by single commas")
+        if len(set(keys)) < len(keys):
+            raise ValueError("names a detector twice")
+        return ",".join(keys)
+
+    @field_validator("detectors")
+    @classmethod
+    def _existing_file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("is not a file")
         return value
 
     # Contradictions are checked on the later field of a pair, so that they are listed beside every other mistake.
@@ -110,6 +123,11 @@ class Settings(BaseSettings):
                 "so that one lost heartbeat loses no work"
             )
         return value
+
+    @property
+    def detector_keys(self) -> tuple[str, ...]:
+        """What `detector` names, in its order."""
+        return tuple(self.detector.split(","))
 
     @property
     def api_key(self) -> str:

@@ -83,14 +83,15 @@ class WindowAnswer:
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """The answer about one track. `fake_probability` is calibrated P(fake), 0 to 1; None, with a `reason`,
-    where the verdict is `not_applicable`. `windows` are sorted by start; `worst` is the one with the highest
-    probability."""
+    where the verdict is `not_applicable`. `log_odds` are the same before the temperature, for calibration.
+    `windows` are sorted by start; `worst` is the one with the highest probability."""
 
     verdict: Verdict
     fake_probability: float | None
     threshold: float
     windows: tuple[WindowAnswer, ...]
     reason: SkipReason | None = None
+    log_odds: float | None = None
     worst: WindowAnswer | None = None
 
 
@@ -118,7 +119,8 @@ def judge(scores: Iterable[WindowScore], duration_seconds: float, rule: VerdictR
         reasons = Counter(answer.score.skipped for answer in windows)
         return Judgement("not_applicable", None, rule.fake_from, windows, reason=reasons.most_common(1)[0][0])
     logits = [logit for logit, _ in scored]
-    probability = sigmoid(_aggregate(logits, rule.aggregation))
+    calibrated = _aggregate(logits, rule.aggregation)
+    probability = sigmoid(calibrated)
     enough = _covers_all(windows, duration_seconds) or (
         sum(sigmoid(logit) >= rule.fake_from for logit in logits) >= rule.fake_windows
     )
@@ -127,6 +129,7 @@ def judge(scores: Iterable[WindowScore], duration_seconds: float, rule: VerdictR
         fake_probability=probability,
         threshold=rule.fake_from,
         windows=windows,
+        log_odds=calibrated * rule.temperature,
         worst=max(scored, key=lambda pair: pair[0])[1],
     )
 

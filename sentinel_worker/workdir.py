@@ -1,12 +1,13 @@
 """The folder of one worker's private request folders, and what a killed worker left behind."""
 
+import asyncio
 import fcntl
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 PREFIX = "sentinel-worker-"
@@ -31,6 +32,16 @@ def work_directory(parent: Path | None = None) -> Iterator[Path]:
     finally:
         shutil.rmtree(own, ignore_errors=True)
         os.close(descriptor)
+
+
+@asynccontextmanager
+async def private_directory(parent: Path) -> AsyncIterator[Path]:
+    """A folder for one request, removed at the end whatever happens; off the loop, for 1 GB takes its time."""
+    directory = tempfile.TemporaryDirectory(prefix="request-", dir=parent)
+    try:
+        yield Path(directory.name)
+    finally:
+        await asyncio.shield(asyncio.to_thread(directory.cleanup))
 
 
 def _remove_if_abandoned(folder: Path) -> None:

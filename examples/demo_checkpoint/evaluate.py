@@ -9,7 +9,7 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,7 +25,7 @@ from sentinel_worker.media.decode import decode_clips
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.windows import plan_windows
-from sentinel_worker.verdict import Judgement, judge
+from sentinel_worker.verdict import Judgement, WindowScore, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ def judge_file(detector: VideoDetector, path: Path) -> Judgement:
     decoded = list(decode_clips(media, windows, detector.geometry(facts.frames_per_second)))
     frames = torch.stack([torch.from_numpy(one.clip.values) for one in decoded])
     logits = detector.score(frames).tolist()
-    return judge([one.clip.window for one in decoded], logits, facts.duration_seconds, spec.rule)
+    scores = [WindowScore(one.clip.window, (logit,)) for one, logit in zip(decoded, logits, strict=True)]
+    return judge(scores, facts.duration_seconds, spec.rule)
 
 
 def evaluate(
@@ -85,8 +86,8 @@ def accuracy(answers: Sequence[Answer]) -> float:
 
 def area_under_curve(answers: Sequence[Answer]) -> float:
     """The chance that a tampered clip has a higher probability than a clean one."""
-    clean = [a.judgement.fake_probability for a in answers if a.group == "clean"]
-    tampered = [a.judgement.fake_probability for a in answers if a.group != "clean"]
+    clean = [a.judgement.fake_probability or 0.0 for a in answers if a.group == "clean"]
+    tampered = [a.judgement.fake_probability or 0.0 for a in answers if a.group != "clean"]
     won = sum((t > c) + 0.5 * (t == c) for t in tampered for c in clean)
     return won / (len(clean) * len(tampered))
 
@@ -112,7 +113,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--opencv-doc", type=Path, default=OPENCV_DOC)
     options = parser.parse_args()
-    detector = VideoDetector.load(find_detector(DEMO_DETECTOR, options.folder), "cpu")
+    spec = find_detector(DEMO_DETECTOR)
+    detector = VideoDetector.load(spec if options.folder is None else replace(spec, folder=options.folder), "cpu")
     answers = evaluate(
         detector,
         options.seed,

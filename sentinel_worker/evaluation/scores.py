@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logit  # type: ignore[import-untyped]
 
 from sentinel_worker.errors import Fatal
 from sentinel_worker.evaluation.manifest import Entry
@@ -16,9 +15,6 @@ from sentinel_worker.verdict import Judgement, Verdict, VerdictRule, WindowScore
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
-
-# Probabilities at this temperature give the log-odds back without coming near 1, where they lose their digits.
-_FLAT = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +64,14 @@ def collect(files: Sequence[ScoredFile], rule: VerdictRule) -> Scores:
     """Sort `files` by whether they have a probability; raises Fatal('manifest_invalid') where one content has
     two labels or groups."""
     _check_contents(files)
-    flat = replace(rule, temperature=_FLAT)
-    judged = [(file, file.judge(flat)) for file in files]
-    scored = [(file, j.fake_probability) for file, j in judged if j and j.fake_probability is not None]
+    judged = [(file, file.judge(rule)) for file in files]
+    scored = [(file, j.log_odds) for file, j in judged if j and j.log_odds is not None]
     names = [file.entry.group for file, _ in scored]
     return Scores(
         files=tuple(file for file, _ in scored),
         labels=np.array([file.entry.is_fake for file, _ in scored], dtype=np.bool_),
         groups=np.unique(np.array(names, dtype=np.str_), return_inverse=True)[1],
-        log_odds=_FLAT * logit(np.array([probability for _, probability in scored], dtype=np.float64)),
+        log_odds=np.array([log_odds for _, log_odds in scored], dtype=np.float64),
         not_applicable=tuple(file for file, j in judged if j and j.fake_probability is None),
         failed=tuple(file for file, j in judged if j is None),
     )

@@ -19,7 +19,6 @@ from sentinel_worker.local.faults import Faults
 from sentinel_worker.local.realtime.settings import EVENTS_PER_SECOND, Pace
 from sentinel_worker.local.stack import Stack
 
-DEMO_CHECKPOINT = Path(__file__).with_name("demo_checkpoint")
 TETHER = Path(__file__).with_name("tether.py")
 LOOK_EVERY_SECONDS = 0.1
 STOP_LIMIT_SECONDS = 20.0
@@ -33,7 +32,6 @@ def worker_environment(stack: Stack, overrides: Mapping[str, str] | None = None)
     chosen = {name: value for name, value in os.environ.items() if not name.startswith("SUPABASE_")}
     return {
         "SENTINEL_DETECTOR": "demo",
-        "SENTINEL_DETECTOR_PATH": str(DEMO_CHECKPOINT),
         **chosen,
         "SUPABASE_URL": stack.url,
         "SUPABASE_SECRET_KEY": stack.secret_key,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 Service = Literal["auth", "rest", "storage"]
 Body = Literal["json", "html", "empty"]
 
 STATUSES = range(400, 600)
+CLOSE_CODE = 1012
 CLOSE_CODES = range(1000, 5000)
 _UNSENDABLE_CLOSE_CODES = (1004, 1005, 1006, 1015)
 
@@ -102,7 +103,7 @@ class RealtimeFaults:
     join_reply_seconds: float = 0.0
     close_channels_after_seconds: float | None = None
     close_sockets_after_seconds: float | None = None
-    close_code: int = 1012
+    close_code: int = CLOSE_CODE
     ignore_heartbeats: bool = False
     refuse_status: int | None = None
     thin_changes: bool = False
@@ -120,11 +121,17 @@ class RealtimeFaults:
     malform_changes: bool = False
 
     def __post_init__(self) -> None:
-        """Raises ValueError, in words, for a status or close code that a server cannot send."""
+        """Raises ValueError, in words, for what a server cannot do and for a close code that closes nothing."""
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.name.endswith("_seconds") and value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{one.name} must be finite and not negative, not {value}")
         if self.refuse_status is not None and self.refuse_status not in STATUSES:
             raise ValueError(f"refuse_status must be from 400 to 599, not {self.refuse_status}")
         if self.close_code not in CLOSE_CODES or self.close_code in _UNSENDABLE_CLOSE_CODES:
             raise ValueError(f"close_code must be one that a WebSocket may send, not {self.close_code}")
+        if self.close_code != CLOSE_CODE and self.close_sockets_after_seconds is None:
+            raise ValueError("close_code belongs to close_sockets_after_seconds")
 
 
 @dataclass(frozen=True, slots=True)

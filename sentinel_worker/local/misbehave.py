@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
 from sentinel_worker.errors import Fatal
@@ -34,29 +34,47 @@ _SERVICES = (_ALL, *_HTTP_SERVICES, "realtime")
 
 def read_faults(texts: Iterable[str]) -> Faults:
     """All of them together; what is said of Realtime adds up. Raises Fatal that names every mistake, one a line."""
-    faults, mistakes = Faults(), []
+    http: list[HttpFault] = []
+    realtime: dict[str, Any] = {}
+    said, mistakes = [], []
     for text in texts:
         try:
-            faults = _with(faults, text)
+            service, rest = _split(text)
+            if service == "realtime":
+                realtime |= _read_values(rest, REALTIME_KEYS, get_type_hints(RealtimeFaults))
+                said.append(text)
+            else:
+                http.append(_http_fault(service, rest))
         except ValueError as error:
             mistakes.append(f"--misbehave {text}: {error}")
+    try:
+        faults = Faults(tuple(http), _realtime_faults(realtime))
+    except ValueError as error:
+        mistakes.append(f"--misbehave {' --misbehave '.join(said)}: {error}")
     if mistakes:
         raise Fatal("bad_faults", "\n".join(mistakes))
     return faults
 
 
-def _with(faults: Faults, text: str) -> Faults:
+def _split(text: str) -> tuple[str, str]:
     service, colon, rest = text.partition(":")
     if service not in _SERVICES:
         raise ValueError(f"no service {service!r}; known: {', '.join(_SERVICES)}")
     if not colon or not rest:
         raise ValueError(f"say what happens, as in {_example(service)}")
-    if service == "realtime":
-        values = _read_values(rest, REALTIME_KEYS, get_type_hints(RealtimeFaults))
-        return replace(faults, realtime=replace(faults.realtime, **values))
+    return service, rest
+
+
+def _http_fault(service: str, rest: str) -> HttpFault:
     values = _read_values(rest, HTTP_KEYS, get_type_hints(HttpFault))
-    fault = HttpFault(**values, service=None if service == _ALL else service)  # type: ignore[arg-type]
-    return replace(faults, http=(*faults.http, fault))
+    return HttpFault(**values, service=None if service == _ALL else service)  # type: ignore[arg-type]
+
+
+def _realtime_faults(values: dict[str, Any]) -> RealtimeFaults:
+    faults = RealtimeFaults(**values)
+    if values and faults == RealtimeFaults():
+        raise ValueError("nothing happens: give more than the default of a key")
+    return faults
 
 
 def _example(service: str) -> str:

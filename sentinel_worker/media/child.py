@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import socket
 import traceback
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.JpegImagePlugin
 import torch
 
 from sentinel_worker.errors import CodedError, Fatal, Permanent
-from sentinel_worker.media import protocol, sandbox
-from sentinel_worker.media.decode import decode_clips, resize_frame
+from sentinel_worker.media import pictures, protocol, sandbox
+from sentinel_worker.media.centerface import SIDE_MULTIPLE, face_model
+from sentinel_worker.media.decode import DecodedClip, SkippedWindow, decode_clips, resize_frame
 from sentinel_worker.media.derive import write_thumbnails
-from sentinel_worker.media.facts import ClipGeometry, MediaLimits
-from sentinel_worker.media.probe import OpenedMedia, open_media, out_of_memory
+from sentinel_worker.media.face_clips import decode_faces
+from sentinel_worker.media.facts import Clip, ClipGeometry, MediaLimits
+from sentinel_worker.media.opened import OpenedMedia
+from sentinel_worker.media.probe import open_media
+from sentinel_worker.media.refusals import out_of_memory
+from sentinel_worker.media.sounds import decode_sounds
 
 _WARM_UP_GEOMETRY = ClipGeometry(1, 1.0, "squash", 4, 4, 4, 4)
 _MAX_DETAIL = 4000
@@ -29,7 +33,8 @@ _MAX_DETAIL = 4000
 
 def warm_up() -> None:
     """Touch what every child needs, so that the zygote pays for it once."""
-    PIL.JpegImagePlugin.jpeg_factory  # noqa: B018 imported for its registration
+    pictures.register_plugins()
+    face_model().find(np.zeros((3, SIDE_MULTIPLE, SIDE_MULTIPLE), dtype=np.uint8), 0.5)
     resize_frame(torch.zeros(3, 8, 8, dtype=torch.uint8), _WARM_UP_GEOMETRY)
 
 
@@ -83,7 +88,13 @@ class _Session:
         if ask == "probe":
             self.say({"answer": "facts", "facts": asdict(media.facts)})
         elif ask == "clips":
-            self._send_clips(media, question)
+            windows, geometry, faces = protocol.read_clips_question(question)
+            if faces is None:
+                self._send(decode_clips(media, windows, geometry))
+            else:
+                self._send(decode_faces(media, windows, geometry, faces))
+        elif ask == "sounds":
+            self._send(decode_sounds(media, *protocol.read_sounds_question(question)))
         elif ask == "derive":
             names = question["names"]
             write_thumbnails(media, self._directory, question["at_seconds"], names)
@@ -96,16 +107,23 @@ class _Session:
             self._media = open_media(self._path, self._limits)
         return self._media
 
-    def _send_clips(self, media: OpenedMedia, question: Mapping[str, Any]) -> None:
-        windows, geometry = protocol.read_clips_question(question)
+    def _send(self, answers: Iterable[DecodedClip | SkippedWindow]) -> None:
         unreadable = 0
-        for decoded in decode_clips(media, windows, geometry):
-            unreadable += decoded.unreadable_frames
-            frames = np.ascontiguousarray(decoded.clip.values)
-            header = {"answer": "clip", "window": decoded.index, "shape": list(frames.shape)}
-            self.say(header, frames.nbytes)
-            self._connection.sendall(frames.data)
+        for answer in answers:
+            if isinstance(answer, SkippedWindow):
+                self.say({"answer": "skipped", "window": answer.index, "reason": answer.reason})
+                continue
+            unreadable += answer.unreadable_frames
+            self._send_clip(answer.index, answer.clip)
         self.say({"answer": "end", "unreadable_frames": unreadable})
+
+    def _send_clip(self, index: int, clip: Clip) -> None:
+        values = np.ascontiguousarray(clip.values)
+        header = {"answer": "clip", "window": index, "shape": list(values.shape), "dtype": values.dtype.name}
+        if clip.face is not None:
+            header["face"] = astuple(clip.face)
+        self.say(header, values.nbytes)
+        self._connection.sendall(values.data)
 
     def say(self, message: Mapping[str, Any], payload_bytes: int = 0) -> None:
         self._connection.sendall(protocol.encode(message, payload_bytes))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import signal
 import socket
@@ -13,12 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-
 from sentinel_worker.errors import CodedError, Permanent, Transient
 from sentinel_worker.media import protocol
-from sentinel_worker.media.facts import Clip, ClipGeometry, MediaLimits
+from sentinel_worker.media.answers import ExpectedClips, check_values
+from sentinel_worker.media.facts import Clip, ClipGeometry, FaceSearch, MediaLimits, Skipped, SoundGeometry
 from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
 from sentinel_worker.media.windows import Window
 
@@ -119,21 +116,31 @@ class Child:
             await self._ask({"ask": "probe"}, clock)
             return protocol.read_facts(await self._answer("facts", clock))
 
-    async def clips(self, windows: Sequence[Window], geometry: ClipGeometry) -> AsyncGenerator[Clip]:
-        """The clips of `windows`, in order of their last frames; a badly damaged window gives none."""
+    def clips(
+        self, windows: Sequence[Window], geometry: ClipGeometry, faces: FaceSearch | None = None
+    ) -> AsyncGenerator[Clip | Skipped]:
+        """The clips of `windows`, in order of their last frames; a badly damaged window gives none.
+
+        With `faces` a window gives a clip for each of its faces, the largest first, or is skipped.
+        """
+        question = protocol.clips_question(windows, geometry, faces)
+        return self._stream(question, ExpectedClips.pictures(windows, geometry, faces))
+
+    def sounds(self, windows: Sequence[Window], geometry: SoundGeometry) -> AsyncGenerator[Clip | Skipped]:
+        """The sound of `windows`, in order of their starts; silence is skipped, a damaged window gives nothing."""
+        question = protocol.sounds_question(windows, geometry)
+        return self._stream(question, ExpectedClips.sounds(windows, geometry))
+
+    async def _stream(self, question: Mapping[str, Any], expected: ExpectedClips) -> AsyncGenerator[Clip | Skipped]:
         clock = _Clock(self._limits.max_wall_seconds)
-        shape = (geometry.frames, 3, geometry.crop_height, geometry.crop_width)
         with self._call():
-            await self._ask(protocol.clips_question(windows, geometry), clock)
-            expected = set(range(len(windows)))
-            while (answer := await self._answer("clip", clock, last="end"))["answer"] == "clip":
-                index, length = answer["window"], answer["payload_bytes"]
-                if index not in expected or tuple(answer["shape"]) != shape or length != math.prod(shape):
-                    raise ProtocolError("a clip that was not asked for")
-                expected.remove(index)
-                frames: npt.NDArray[np.uint8] = np.empty(shape, dtype=np.uint8)
-                await self._fill(frames.data.cast("B"), clock)
-                yield Clip(windows[index], frames)
+            await self._ask(question, clock)
+            while (answer := await self._answer("clip", clock, "skipped", "end"))["answer"] != "end":
+                taken = expected.take(answer)
+                if isinstance(taken, Clip):
+                    await self._fill(taken.values.data.cast("B"), clock)
+                    check_values(taken)
+                yield taken
             self.unreadable_frames += int(answer["unreadable_frames"])
 
     async def derive(self, *, at_seconds: Sequence[float], names: Sequence[str]) -> list[Path]:
@@ -157,7 +164,7 @@ class Child:
         except CodedError:
             self._busy = False
             raise
-        except (ProtocolError, KeyError, TypeError) as error:
+        except (ProtocolError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise Transient("decoder_failed", "The decoder gave an answer that makes no sense.") from error
         self._busy = False
 
@@ -169,7 +176,7 @@ class Child:
         except OSError:
             raise await self._cause_of_death() from None
 
-    async def _answer(self, wanted: str, clock: _Clock, *, last: str | None = None) -> dict[str, Any]:
+    async def _answer(self, wanted: str, clock: _Clock, *others: str) -> dict[str, Any]:
         lengths = bytearray(protocol.LENGTHS.size)
         await self._fill(memoryview(lengths), clock)
         header_bytes, payload_bytes = protocol.decode_lengths(lengths)
@@ -179,7 +186,7 @@ class Child:
         if answer.get("answer") == "error":
             read = protocol.read_error if wanted == "confined" else protocol.read_error_of_media
             raise read(answer) from _told(answer)
-        if answer.get("answer") not in (wanted, last) or (payload_bytes and wanted != "clip"):
+        if answer.get("answer") not in (wanted, *others) or (payload_bytes and wanted != "clip"):
             raise ProtocolError(f"an answer {answer.get('answer')!r} instead of {wanted!r}")
         answer["payload_bytes"] = payload_bytes
         return answer

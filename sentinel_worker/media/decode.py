@@ -6,7 +6,7 @@ clips from here, so that training and production see the same pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from sentinel_worker.errors import Permanent
-from sentinel_worker.media.facts import Clip, ClipGeometry
-from sentinel_worker.media.frames import FrameReader
-from sentinel_worker.media.probe import OpenedMedia
+from sentinel_worker.media.facts import Clip, ClipGeometry, SkipReason
+from sentinel_worker.media.opened import FrameReader, OpenedMedia
 from sentinel_worker.media.windows import Window, frame_times
 
 # A clip with more holes than this says too little about its window.
@@ -37,6 +36,14 @@ class DecodedClip:
     unreadable_frames: int
 
 
+@dataclass(frozen=True, slots=True)
+class SkippedWindow:
+    """The place of a window in the question that holds nothing to score, and why."""
+
+    index: int
+    reason: SkipReason
+
+
 def decode_clips(media: OpenedMedia, windows: Sequence[Window], geometry: ClipGeometry) -> Iterator[DecodedClip]:
     """Decode the clip of every window, in one pass forward over the file.
 
@@ -44,16 +51,14 @@ def decode_clips(media: OpenedMedia, windows: Sequence[Window], geometry: ClipGe
     clips of overlapping windows are held until then. A window of which more than half the frames are
     damaged gives no clip. Raises `Permanent('media_unreadable')` when no window gave one.
     """
-    _check(geometry)
+    check_geometry(geometry)
     pending = [_Pending(index, window, geometry) for index, window in enumerate(windows)]
     places = sorted(
         (time, index, position)
         for index, window in enumerate(windows)
-        for position, time in enumerate(
-            frame_times(window, geometry.frames, geometry.step_seconds, media.facts.frames_per_second)
-        )
+        for position, time in enumerate(clip_times(media, window, geometry))
     )
-    frames = _ResizedFrames(media, geometry)
+    frames = PreparedFrames(media.frames(), lambda pixels: resize_frame(pixels, geometry))
     usable = 0
     for time, index, position in places:
         clip = pending[index]
@@ -65,6 +70,11 @@ def decode_clips(media: OpenedMedia, windows: Sequence[Window], geometry: ClipGe
                 yield decoded
     if windows and not usable:
         raise Permanent("media_unreadable", "The video's pictures are damaged and cannot be decoded.")
+
+
+def clip_times(media: OpenedMedia, window: Window, geometry: ClipGeometry) -> list[float]:
+    """When the frames of a window's clip are on screen; a still picture, shown at any time, has a rate of 1."""
+    return frame_times(window, geometry.frames, geometry.step_seconds, media.facts.frames_per_second or 1.0)
 
 
 class _Pending:
@@ -94,22 +104,30 @@ class _Pending:
         """The clip with its holes filled, None when too many; the buffer is given away."""
         frames, self._frames = self._frames, None
         assert frames is not None
-        good = np.flatnonzero(self._readable)
-        holes = len(frames) - len(good)
-        if holes > _MAX_UNREADABLE_SHARE * len(frames):
+        sources = fill_holes(self._readable)
+        if sources is None:
             return None
-        for hole in np.flatnonzero(~self._readable):
-            before = good[good < hole]
-            frames[hole] = frames[before[-1] if before.size else good[0]]
-        return DecodedClip(self._index, Clip(self._window, frames), holes)
+        holes = np.flatnonzero(~self._readable)
+        for hole in holes:
+            frames[hole] = frames[sources[hole]]
+        return DecodedClip(self._index, Clip(self._window, frames), len(holes))
 
 
-class _ResizedFrames:
-    """Resized frames by time; the last one is kept, because neighbours in time are often the same frame."""
+def fill_holes(readable: npt.NDArray[np.bool_]) -> list[int] | None:
+    """Which frame stands at each place: itself, or a damaged one's good predecessor; None when too many are."""
+    good = np.flatnonzero(readable)
+    if len(readable) - len(good) > _MAX_UNREADABLE_SHARE * len(readable):
+        return None
+    before = np.searchsorted(good, np.arange(len(readable)), side="right") - 1
+    return [int(good[max(place, 0)]) for place in before]
 
-    def __init__(self, media: OpenedMedia, geometry: ClipGeometry) -> None:
-        self._reader = FrameReader(media)
-        self._geometry = geometry
+
+class PreparedFrames:
+    """Frames by time, each prepared once: neighbours in time are often the same frame, so the last one is kept."""
+
+    def __init__(self, reader: FrameReader, prepare: Callable[[Tensor], Tensor]) -> None:
+        self._reader = reader
+        self._prepare = prepare
         self._start_seconds = self._end_seconds = 0.0
         self._kept: Tensor | None = None
 
@@ -119,7 +137,7 @@ class _ResizedFrames:
             shown = self._reader.at(seconds)
             if shown is None:
                 return None
-            self._kept = resize_frame(shown.pixels, self._geometry)
+            self._kept = self._prepare(shown.pixels)
             self._start_seconds, self._end_seconds = shown.start_seconds, shown.end_seconds
         return self._kept
 
@@ -140,7 +158,8 @@ def resize_frame(frame: Tensor, geometry: ClipGeometry) -> Tensor:
     return frame[:, top : top + geometry.crop_height, left : left + geometry.crop_width]
 
 
-def _check(geometry: ClipGeometry) -> None:
+def check_geometry(geometry: ClipGeometry) -> None:
+    """Refuse what no frame can become; a mistake of the caller."""
     if geometry.crop_height > geometry.resize_height or geometry.crop_width > geometry.resize_width:
         raise ValueError("the crop of a clip is not larger than its resized frames")
     if geometry.resize_mode == "shortest_edge" and geometry.resize_height != geometry.resize_width:

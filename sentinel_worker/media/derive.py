@@ -14,8 +14,7 @@ from typing import Final
 from PIL import Image
 
 from sentinel_worker.errors import Permanent
-from sentinel_worker.media.frames import FrameReader
-from sentinel_worker.media.probe import OpenedMedia
+from sentinel_worker.media.opened import OpenedMedia
 from sentinel_worker.media.protocol import DERIVED_NAME, ProtocolError
 
 LONG_SIDE_PIXELS: Final = 640
@@ -38,7 +37,7 @@ def write_thumbnails(media: OpenedMedia, directory: Path, at_seconds: Sequence[f
 
 def thumbnail(media: OpenedMedia, seconds: float) -> Image.Image:
     """The frame at `seconds`, its long side at most `LONG_SIDE_PIXELS`."""
-    reader = FrameReader(media)
+    reader = media.frames()
     shown = reader.at(seconds) or reader.at(0.0)
     if shown is None:
         raise Permanent("media_unreadable", "The video's pictures are damaged and cannot be decoded.")

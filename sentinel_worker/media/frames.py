@@ -1,8 +1,8 @@
-"""The frame that is on screen at a time, whatever the container's seeking does."""
+"""The frame of a film that is on screen at a time, whatever the container's seeking does."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from torch import Tensor
@@ -11,31 +11,27 @@ from torch import Tensor
 from torchcodec._core.ops import get_next_frame
 from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 
-from sentinel_worker.media.probe import OpenedMedia, out_of_memory
+from sentinel_worker.media.opened import Shown
+from sentinel_worker.media.refusals import out_of_memory
 
 _ROUNDING_SECONDS: Final = 1e-4
 _STEPS_BACK_SECONDS: Final = (0.5, 2.0, 8.0, 32.0)
 _MAX_VAIN_SEARCHES: Final = 3
+_NO_MORE: Final = "no more frames left to decode"
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A uint8 RGB frame [3, H, W], on screen in `[start_seconds, end_seconds)` after the first frame."""
-
-    pixels: Tensor
-    start_seconds: float
-    end_seconds: float
-
-
-class FrameReader:
-    """Reads frames by time; cheap when times rise.
+class VideoFrames:
+    """Reads the frames of a film by time (`opened.FrameReader`); `begin_seconds` is that of the first frame.
 
     A seek in MPEG-TS lands by decoding time, so behind the key frame it was meant for, and the decoder then
-    shows a later picture. Such a frame is known by its time, and searched again from further back.
+    shows a later picture, or none where no key frame follows. Such a frame is known by its time, and searched
+    again from further back.
     """
 
-    def __init__(self, media: OpenedMedia) -> None:
-        self._media = media
+    def __init__(self, path: Path, decoder: VideoDecoder, begin_seconds: float) -> None:
+        self._path = path
+        self._decoder = decoder
+        self._begin_seconds = begin_seconds
         self._from_start: VideoDecoder | None = None
         self._vain_searches = 0
 
@@ -46,7 +42,7 @@ class FrameReader:
         """
         try:
             shown = self._indexed(seconds)
-            if shown.start_seconds > max(seconds, 0.0) + _ROUNDING_SECONDS:
+            if shown is None or shown.start_seconds > max(seconds, 0.0) + _ROUNDING_SECONDS:
                 return self._search(seconds)
         except (RuntimeError, IndexError) as error:
             if out_of_memory(error):
@@ -54,17 +50,22 @@ class FrameReader:
             return None
         return shown
 
-    def _indexed(self, seconds: float) -> Shown:
-        decoder, moment = self._media.decoder, self._media.begin_seconds + seconds
+    def _indexed(self, seconds: float) -> Shown | None:
+        """By the scan's index; None where the seek led behind the last frame that can be decoded."""
+        decoder, moment = self._decoder, self._begin_seconds + seconds
         end = decoder.metadata.end_stream_seconds
         assert end is not None
-        if self._media.begin_seconds <= moment < end:
-            # One at a time: a longer list holds every full frame. This call looks the time up in the scan's
-            # index, while get_frame_played_at misses frames that stay longer than their packet says.
-            frames = decoder.get_frames_played_at([moment])
-            start, duration = float(frames.pts_seconds[0]), float(frames.duration_seconds[0])
-            return self._shown(frames.data[0], start, duration)
-        frame = decoder.get_frame_at(-1 if seconds > 0 else 0)
+        try:
+            if self._begin_seconds <= moment < end:
+                # One at a time: a longer list holds every full frame. This call looks the time up in the scan's
+                # index, while get_frame_played_at misses frames that stay longer than their packet says.
+                frames = decoder.get_frames_played_at([moment])
+                return self._shown(frames.data[0], float(frames.pts_seconds[0]), float(frames.duration_seconds[0]))
+            frame = decoder.get_frame_at(-1 if seconds > 0 else 0)
+        except RuntimeError as error:
+            if _NO_MORE not in str(error):
+                raise
+            return None
         return self._shown(frame.data, frame.pts_seconds, frame.duration_seconds)
 
     def _search(self, seconds: float) -> Shown | None:
@@ -73,17 +74,25 @@ class FrameReader:
         for back in _STEPS_BACK_SECONDS:
             if back > seconds:
                 break
-            frame = self._media.decoder.get_frame_played_at(self._media.begin_seconds + seconds - back)
-            shown = self._shown(frame.data, frame.pts_seconds, frame.duration_seconds)
-            if shown.start_seconds <= seconds + _ROUNDING_SECONDS:
-                return self._walk(self._media.decoder, shown, seconds)
+            shown = self._played(seconds - back)
+            if shown is not None and shown.start_seconds <= seconds + _ROUNDING_SECONDS:
+                return self._walk(self._decoder, shown, seconds)
         return self._walk_from_start(seconds)
+
+    def _played(self, seconds: float) -> Shown | None:
+        try:
+            frame = self._decoder.get_frame_played_at(self._begin_seconds + seconds)
+        except RuntimeError as error:
+            if _NO_MORE not in str(error):
+                raise
+            return None
+        return self._shown(frame.data, frame.pts_seconds, frame.duration_seconds)
 
     def _walk_from_start(self, seconds: float) -> Shown | None:
         """No seek reaches the first key frame of such a file; a decoder that never seeks does."""
         if self._from_start is None:
             self._from_start = VideoDecoder(
-                str(self._media.path), seek_mode="approximate", num_ffmpeg_threads=1, device="cpu"
+                str(self._path), seek_mode="approximate", num_ffmpeg_threads=1, device="cpu"
             )
         return self._walk(self._from_start, self._next(self._from_start), seconds)
 
@@ -101,5 +110,5 @@ class FrameReader:
         return self._shown(pixels, float(start), float(duration))
 
     def _shown(self, pixels: Tensor, start: float, duration: float) -> Shown:
-        start -= self._media.begin_seconds
+        start -= self._begin_seconds
         return Shown(pixels, start, start + duration)

@@ -3,11 +3,12 @@
 A message is a JSON object behind its length, and may announce raw bytes that follow it:
 
 ```
-uint32 header length | uint32 payload length | header (JSON, UTF-8) | payload (uint8 [T, 3, H, W])
+uint32 header length | uint32 payload length | header (JSON, UTF-8) | payload (an array, C-contiguous)
 ```
 
-The worker asks `probe`, `clips` or `derive`; the child answers with `facts`, `clip` … `end`, `derived`, or
-`error`. The worker does not trust a child: every answer is checked against what was asked.
+The worker asks `probe`, `clips`, `sounds` or `derive`; the child answers with `facts`, (`clip` or `skipped`) …
+`end`, `derived`, or `error`. A clip is uint8 pictures [T, 3, H, W] or float32 sound [S], its header says which.
+The worker does not trust a child: every answer is checked against what was asked.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ import re
 import socket
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
-from sentinel_worker.media.facts import ClipGeometry, MediaFacts, MediaLimits
+from sentinel_worker.media.facts import ClipGeometry, FaceSearch, MediaFacts, MediaLimits, SoundGeometry
 from sentinel_worker.media.windows import Window
 
 LENGTHS: Final = struct.Struct("!II")
 MAX_HEADER_BYTES: Final = 1024**2
+MAX_KEYFRAMES: Final = 4096
 DERIVED_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}\.jpg")
 
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -37,7 +39,10 @@ _CLASSES: Final[dict[str, type[CodedError]]] = {
     "transient": Transient,
     "fatal": Fatal,
 }
+_KINDS: Final = ("video", "image", "audio")
 _JSON_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "Kind": (str,),
+    "tuple[float, ...]": (list,),
     "str": (str,),
     "str | None": (str, type(None)),
     "bool": (bool,),
@@ -55,10 +60,13 @@ class ProbedFacts(MediaFacts):
     """The facts with what only a scan of every packet tells.
 
     `truncated`: the file ends before the length that its header promises; the times are of what is there.
+    `keyframe_seconds`: where decoding can begin without what lies before, in seconds from the first frame,
+    sorted, at most `MAX_KEYFRAMES` of them.
     """
 
     frame_count: int = 0
     truncated: bool = False
+    keyframe_seconds: tuple[float, ...] = ()
 
 
 def encode(message: Mapping[str, Any], payload_bytes: int = 0) -> bytes:
@@ -105,15 +113,36 @@ def _receive_exactly(connection: socket.socket, count: int) -> bytes | None:
     return bytes(parts)
 
 
-def clips_question(windows: Sequence[Window], geometry: ClipGeometry) -> dict[str, Any]:
-    """Ask for the clips of `windows`."""
-    spans = [[window.start_seconds, window.end_seconds] for window in windows]
-    return {"ask": "clips", "windows": spans, "geometry": asdict(geometry)}
+def clips_question(
+    windows: Sequence[Window], geometry: ClipGeometry, faces: FaceSearch | None = None
+) -> dict[str, Any]:
+    """Ask for the clips of `windows`, or for those of the faces in them."""
+    question = {"ask": "clips", "windows": _spans(windows), "geometry": asdict(geometry)}
+    return question if faces is None else question | {"faces": asdict(faces)}
 
 
-def read_clips_question(message: Mapping[str, Any]) -> tuple[list[Window], ClipGeometry]:
-    """The windows and geometry of a `clips` question."""
-    return [Window(*span) for span in message["windows"]], ClipGeometry(**message["geometry"])
+def read_clips_question(message: Mapping[str, Any]) -> tuple[list[Window], ClipGeometry, FaceSearch | None]:
+    """The windows, the geometry and the search of a `clips` question."""
+    faces = FaceSearch(**message["faces"]) if "faces" in message else None
+    return _windows(message), ClipGeometry(**message["geometry"]), faces
+
+
+def sounds_question(windows: Sequence[Window], geometry: SoundGeometry) -> dict[str, Any]:
+    """Ask for the sound of `windows`."""
+    return {"ask": "sounds", "windows": _spans(windows), "geometry": asdict(geometry)}
+
+
+def read_sounds_question(message: Mapping[str, Any]) -> tuple[list[Window], SoundGeometry]:
+    """The windows and geometry of a `sounds` question."""
+    return _windows(message), SoundGeometry(**message["geometry"])
+
+
+def _spans(windows: Sequence[Window]) -> list[list[float]]:
+    return [[window.start_seconds, window.end_seconds] for window in windows]
+
+
+def _windows(message: Mapping[str, Any]) -> list[Window]:
+    return [Window(*span) for span in message["windows"]]
 
 
 def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits, *, allow_network: bool) -> bytes:
@@ -155,16 +184,26 @@ def read_error_of_media(message: Mapping[str, Any]) -> CodedError:
 
 
 def read_facts(message: Mapping[str, Any]) -> ProbedFacts:
-    """The facts of a `facts` answer; each value has the type of its field and is finite."""
+    """The facts of a `facts` answer; each value has the type of its field, numbers are finite and not negative."""
     values = message.get("facts")
     if not isinstance(values, dict):
         raise ProtocolError("facts that are not an object")
     for field in fields(ProbedFacts):
-        value = values.get(field.name)
-        expected = _JSON_TYPES[str(field.type)]
-        right_type = isinstance(value, expected) and (bool in expected or not isinstance(value, bool))
-        if not right_type or (isinstance(value, float) and not math.isfinite(value)):
+        if not _is_usable(values.get(field.name), _JSON_TYPES[str(field.type)]):
             raise ProtocolError(f"facts without a usable {field.name}")
-        if isinstance(value, str) and len(value) > _MAX_SENTENCE:
-            raise ProtocolError(f"facts with an overlong {field.name}")
-    return ProbedFacts(**{field.name: values[field.name] for field in fields(ProbedFacts)})
+    facts = ProbedFacts(**{field.name: values[field.name] for field in fields(ProbedFacts)})
+    facts = replace(facts, keyframe_seconds=tuple(map(float, facts.keyframe_seconds)))
+    if facts.kind not in _KINDS or (facts.kind == "video" and facts.frames_per_second <= 0):
+        raise ProtocolError("facts that contradict each other")
+    return facts
+
+
+def _is_usable(value: Any, expected: tuple[type, ...]) -> bool:
+    if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
+        return False
+    if isinstance(value, list):
+        numbers = all(_is_usable(item, (int, float)) for item in value)
+        return numbers and len(value) <= MAX_KEYFRAMES and value == sorted(value)
+    if isinstance(value, str):
+        return len(value) <= _MAX_SENTENCE
+    return value is None or (isinstance(value, int | float) and 0 <= value < math.inf)

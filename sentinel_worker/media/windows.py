@@ -10,6 +10,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 # Durations come from containers as rounded decimals; a window that overhangs by less than this fits.
 _SLACK_FRAMES = 0.01
@@ -100,7 +101,8 @@ def plan_windows(
         return [Window(0.0, duration)]
     needed = math.ceil((duration - slack) / length)
     count = needed if needed <= policy.budget else policy.budget - policy.refine
-    last_start_frame = math.floor((duration - length) * rate + _SLACK_FRAMES)
+    last_frame = math.ceil(duration * rate - _SLACK_FRAMES) - 1
+    last_start_frame = min(math.floor((duration - length) * rate + _SLACK_FRAMES), last_frame)
     if count == 1:
         start_frames = {last_start_frame // 2}
     else:
@@ -114,7 +116,7 @@ def _snapped(starts: list[float], length: float, last_start: float, keyframes: S
     """Each start on the nearest key frame within half of the gap between two windows, where there is one."""
     if not keyframes:
         return starts
-    room = min((later - earlier - length for earlier, later in zip(starts, starts[1:], strict=False)), default=0.0) / 2
+    room = min((later - earlier - length for earlier, later in pairwise(starts)), default=0.0) / 2
     if len(starts) == 1:
         room = last_start / 2
     moved = []
@@ -142,9 +144,9 @@ def refine_windows(
     chosen: list[float] = []
     for halves in (1, -1, 2, -2, 3, -3):
         start = round((taken[worst] + halves * length / 2) * rate) / rate
-        if len(chosen) < policy.refine and 0 <= start <= last_start:
-            if all(abs(start - other) > length / 4 for other in (*taken, *chosen)):
-                chosen.append(start)
+        is_new = all(abs(start - other) > length / 4 for other in (*taken, *chosen))
+        if len(chosen) < policy.refine and 0 <= start <= last_start and is_new:
+            chosen.append(start)
     return [Window(start, start + length) for start in sorted(chosen)]
 
 

@@ -22,9 +22,9 @@ import httpx
 
 from sentinel_worker.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources.answers import refusal, wants_retry
+from sentinel_worker.sources.fetched import FILE_NAME, Fetched
 from sentinel_worker.sources.sink import Sink
 
-FILE_NAME: Final = "media"
 BUCKET: Final = "media"
 MAX_TRIES: Final = 5
 """Tries in a row that brought less than `Pace.floor_bytes`."""
@@ -44,17 +44,6 @@ class Pace:
     stall_seconds: float = 30.0
     floor_bytes: int = 256 * 1024
     pause_seconds: float = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A fetched object: its file, and what it was when it was read."""
-
-    path: Path
-    size_bytes: int
-    sha256: str
-    etag: str | None
-    content_type: str | None
 
 
 async def fetch(

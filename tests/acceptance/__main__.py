@@ -1,18 +1,20 @@
-"""`python -m tests.acceptance`: every scenario with every client, on one page; exits with 1 if one fails.
+"""`python -m tests.acceptance`: every scenario with every client, on one page.
 
-Names after it choose: of clients, of scenarios, or of both.
+Names after it choose: of clients, of scenarios, or of both. It ends with 1 where a scenario failed, or the browser's
+column was not played though nobody said `--without-browser`; with 2 for a name that it does not know.
 """
 
+import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from sentinel_worker.local import samples
 from tests.acceptance.browser import browser, missing_browser
-from tests.acceptance.page import play_all, render
+from tests.acceptance.page import play_all, plays_in, render
 from tests.acceptance.players import Start, node, supabase_py
 from tests.acceptance.scenarios import SCENARIOS, Scenario
 from tests.acceptance.world import running_world
@@ -20,36 +22,56 @@ from tests.acceptance.world import running_world
 CLIENTS: dict[str, Start] = {"node": node, "browser": browser, "supabase-py": supabase_py}
 
 
-def chosen_clients(names: Sequence[str]) -> dict[str, Start]:
-    """Those that are named, or all; without the browser where there is none."""
-    wanted = [name for name in CLIENTS if name in names] or list(CLIENTS)
-    if "browser" in wanted and (reason := missing_browser()) is not None:
-        sys.stderr.write(f"{reason}\n")
-        wanted.remove("browser")
-    return {name: CLIENTS[name] for name in wanted}
+def chosen(argv: Sequence[str]) -> tuple[dict[str, Start], list[Scenario]]:
+    """Clients and scenarios that the command line names, or all. Raises SystemExit for a name that is neither."""
+    scenarios = [scenario.name for scenario in SCENARIOS]
+    parser = argparse.ArgumentParser(prog="python -m tests.acceptance")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"clients: {', '.join(CLIENTS)}; scenarios: {', '.join(scenarios)}"
+    )
+    parser.add_argument("--without-browser", action="store_true", help="leave the browser out")
+    given = parser.parse_args(argv)
+    if unknown := [name for name in given.names if name not in (*CLIENTS, *scenarios)]:
+        parser.error(
+            f"no client or scenario is named {', '.join(unknown)}; the clients are {', '.join(CLIENTS)}, "
+            f"the scenarios {', '.join(scenarios)}"
+        )
+    clients = {name: CLIENTS[name] for name in CLIENTS if name in given.names} or dict(CLIENTS)
+    if given.without_browser:
+        clients.pop("browser", None)
+    wanted = [scenario for scenario in SCENARIOS if scenario.name in given.names] or list(SCENARIOS)
+    if not any(plays_in(scenario, client) for client in clients for scenario in wanted):
+        parser.error("nothing is left to play: a server's scenario is none for the browser")
+    return clients, wanted
 
 
-def chosen_scenarios(names: Sequence[str]) -> list[Scenario]:
-    """Those that are named, or all."""
-    return [scenario for scenario in SCENARIOS if scenario.name in names] or list(SCENARIOS)
-
-
-async def main(names: Sequence[str]) -> int:
+async def main(argv: Sequence[str]) -> int:
     """The exit status."""
+    clients, scenarios = chosen(argv)
+    missing = missing_browser() if "browser" in clients else None
+    if missing is not None:
+        clients.pop("browser")
+    page, failed = await played(clients, scenarios) if clients else ("", False)
+    sys.stdout.write(f"\n{page}\n")
+    if missing is not None:
+        sys.stdout.write(f"\nThe column of the browser was not played. {missing}, or say --without-browser\n")
+    return int(failed or missing is not None)
+
+
+async def played(clients: Mapping[str, Start], scenarios: Sequence[Scenario]) -> tuple[str, bool]:
+    """The page, and whether anything on it failed."""
     outcomes = []
-    clients = chosen_clients(names)
     with tempfile.TemporaryDirectory(prefix="sentinel-acceptance-") as name:
         folder = Path(name)
         await asyncio.to_thread(samples.make, folder / "films")
         async with AsyncExitStack() as running:
             world = await running.enter_async_context(running_world(folder, folder / "films"))
             players = {name: await running.enter_async_context(start(world)) for name, start in clients.items()}
-            async for outcome in play_all(world, players, chosen_scenarios(names)):
+            async for outcome in play_all(world, players, scenarios):
                 sys.stderr.write("." if outcome.error is None else "F")
                 sys.stderr.flush()
                 outcomes.append(outcome)
-    sys.stdout.write(f"\n{render(outcomes, list(clients))}\n")
-    return int(any(outcome.error for outcome in outcomes))
+    return render(outcomes, list(clients)), any(outcome.error for outcome in outcomes)
 
 
 if __name__ == "__main__":

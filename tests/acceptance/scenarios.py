@@ -88,6 +88,8 @@ SCENARIOS = (
     Scenario("administration", "a server creates, changes and deletes users", server_only=True),
     Scenario("small_upload", "upload and download a film"),
     Scenario("large_upload", "upload in chunks, pause, go on, progress"),
+    Scenario("forgotten_upload", "an upload that the server forgot begins anew"),
+    Scenario("discarded_upload", "remove a file whose request was refused"),
     Scenario("signed_upload", "upload by a signed URL, without a session"),
     Scenario("verdict", "ask, watch, read the evidence, show pictures"),
     Scenario("poll", "a verdict though Realtime delivers nothing", silent_realtime),

@@ -2,7 +2,7 @@
 
 Starts a local Supabase for each service, replays its recordings (minutes in all), and prints what it found.
 Exit code 0: every difference has a reason. 1: one has none. `--write` puts the lists into docs/contract.md.
-`--plant` replays a few exchanges, one of them with a changed status, to show what a difference looks like.
+`--plant` replays a few exchanges with each, some of them falsified, to show what a difference looks like.
 """
 
 # ruff: noqa: T201 - it prints
@@ -13,13 +13,11 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from sentinel_worker.local.stack import Stack
-from tests.contract import page, postgrest, realtime, storage
-from tests.contract.replay import Exchange, read
+from tests.contract import page, planted, postgrest, realtime, storage
 from tests.contract.report import Report
 
 Start = Callable[[Path], Stack]
@@ -42,22 +40,11 @@ SERVICES: dict[str, tuple[Start, Compare]] = {
     storage.NAME: (bare, beside(storage.replay)),
     realtime.NAME: (partial(bare, pace="fast"), realtime.compare),
 }
-PLANTED = "select eq"
-
-
-def planted() -> list[Exchange]:
-    """The first exchanges with PostgREST, the last of them with a status that it never had."""
-    exchanges = []
-    for exchange in read("postgrest.jsonl"):
-        exchanges.append(exchange)
-        if exchange.label == PLANTED:
-            return [*exchanges[:-1], replace(exchange, status=exchange.status + 1)]
-    raise LookupError(PLANTED)
-
-
-async def compare_planted(stack: Stack, report: Report) -> None:
-    """Replay `planted()`."""
-    await asyncio.to_thread(postgrest.replay, stack, report, planted())
+PLANTED: dict[str, Compare] = {
+    postgrest.NAME: planted.in_postgrest,
+    storage.NAME: planted.in_storage,
+    realtime.NAME: planted.in_realtime,
+}
 
 
 async def run(services: dict[str, tuple[Start, Compare]]) -> list[Report]:
@@ -80,8 +67,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--plant", action="store_true", help="show what a difference looks like")
     parser.add_argument("--only", choices=list(SERVICES), action="append", help="this service alone; may be repeated")
     options = parser.parse_args(arguments)
-    services = {name: service for name, service in SERVICES.items() if name in (options.only or SERVICES)}
-    reports = asyncio.run(run({postgrest.NAME: (two_schemas, compare_planted)} if options.plant else services))
+    services = {
+        name: (start, PLANTED[name] if options.plant else compare)
+        for name, (start, compare) in SERVICES.items()
+        if name in (options.only or SERVICES)
+    }
+    reports = asyncio.run(run(services))
     for report in reports:
         print(report.summary())
         if options.write and not options.plant and not report.unexplained:

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from sentinel_worker.local.stack import Stack
-from tests.contract import page
-from tests.contract.__main__ import two_schemas
+from tests.contract import page, realtime
+from tests.contract.__main__ import SERVICES, two_schemas
 from tests.contract.report import Report
 
 
@@ -14,6 +14,14 @@ from tests.contract.report import Report
 async def bare_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """A stack of its own for one test, with an empty schema `public`, and `private_api` exposed too."""
     async with two_schemas(tmp_path_factory.mktemp("bare")) as running:
+        yield running
+
+
+@pytest.fixture
+async def realtime_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A stack of its own for one test, with an empty schema `public`, whose Realtime waits for nothing."""
+    start, _ = SERVICES[realtime.NAME]
+    async with start(tmp_path_factory.mktemp("realtime")) as running:
         yield running
 
 

@@ -1,7 +1,7 @@
 """The recorded exchanges with Supabase Realtime 2.128.3, and 2.102.1 where only that was recorded, played again.
 
-Each recording is one entry of the report. Masked: ids, times, tokens, ages in seconds; how long something took is
-not compared, its order is. The real server's loss after an outage lasts longer than the one here.
+Each recording is one entry of the report. Masked: ids, times, tokens, ages in seconds; the ids of bindings become
+their positions. How long something took is not compared, its order is; `realtime_sides` says which order is free.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ import asyncio
 import json
 import re
 import time
+from ast import literal_eval
 from collections.abc import Sequence
 
 import psycopg
 from websockets.exceptions import InvalidStatus
 
+from sentinel_worker.local.faults import Faults, RealtimeFaults
 from sentinel_worker.local.stack import Stack
 from tests.contract import realtime_frames as recorded
 from tests.contract.realtime_player import Player
-from tests.contract.replay import RECORDINGS
+from tests.contract.realtime_world import BEFORE_READY, BEGINNING, MARKERS
+from tests.contract.replay import COMPARED_HEADERS, RECORDINGS
 from tests.contract.report import Report
 from tests.integration.realtime.conftest import Client
 
@@ -36,32 +39,33 @@ _FRESH = ("2.102.1/15_rate_limit_fresh_1000", "10_burst")
 _SILENT = "2.102.1/09d_no_heartbeat"
 _BAD_KEY = "04a_connect_bad_apikey_"
 _BAD_TOKEN = "04b_join_bad_token_"
-_CLEAN = """
+_CLEAN = f"""
 alter table public.analysis_requests enable row level security;
 truncate public.analysis_requests, public.big_rows, public.full_rows;
 alter publication supabase_realtime set table public.analysis_requests, public.big_rows, public.full_rows,
-  public.no_grant;
+  public.no_grant, public.{MARKERS};
 """
+_SLOW = Faults(realtime=RealtimeFaults(ready_seconds=0.5))
 _SLOTS = "select from pg_replication_slots where slot_name like 'supabase_realtime_replication%'"
 SLOT_SECONDS = 20
 
 
 async def compare(stack: Stack, report: Report) -> None:
     """Play them on a stack without migrations; restarts its PostgreSQL and its gateway, and takes two minutes."""
-    with psycopg.connect(stack.superuser_dsn, autocommit=True) as database:
-        database.execute((RECORDINGS / "schema-realtime.sql").read_bytes())
+    prepare(stack)
     found: dict[str, list[str]] = {}
     refused = [name for name in recorded.names() if name.startswith((_BAD_KEY, _BAD_TOKEN))]
     found |= zip(refused, await asyncio.gather(*(_refusal(stack, name) for name in refused)), strict=True)
     together = [name for name in recorded.names() if not (_ALONE.search(name) or name in found or name in LEFT_OUT)]
     alone = [name for name in recorded.names() if _ALONE.search(name) and name not in LEFT_OUT]
     for name in [*together, *(name for name in alone if name not in (*_FRESH, _SILENT))]:
-        found[name] = await _play(stack, name)
+        found[name] = await play(stack, name)
     await _restart_gateway(stack)
-    found[_FRESH[0]] = await _play(stack, _FRESH[0])
-    # Both take a minute, in which they do not meet.
+    found[_FRESH[0]] = await play(stack, _FRESH[0])
+    # Both take a minute, in which they do not meet; the tables are made ready before either subscribes.
     await _restart_gateway(stack)
-    found[_FRESH[1]], found[_SILENT] = await asyncio.gather(_play(stack, _FRESH[1]), _stay_silent(stack))
+    await make_ready(stack, _FRESH[1])
+    found[_FRESH[1]], found[_SILENT] = await asyncio.gather(Player(stack, _FRESH[1]).play(), _stay_silent(stack))
     await _restart_gateway(stack)
     for name in recorded.names():
         if name in LEFT_OUT:
@@ -70,9 +74,23 @@ async def compare(stack: Stack, report: Report) -> None:
             report.compared(name, found[name])
 
 
-async def _play(stack: Stack, name: str) -> list[str]:
-    await _clean(stack)
+def prepare(stack: Stack) -> None:
+    """The tables that recordings are played on."""
+    with psycopg.connect(stack.superuser_dsn, autocommit=True) as database:
+        database.execute((RECORDINGS / "schema-realtime.sql").read_bytes())
+        database.execute(BEGINNING.encode())
+
+
+async def play(stack: Stack, name: str) -> list[str]:
+    """What differs in one recording, a line each."""
+    await make_ready(stack, name)
     return await Player(stack, name, tokens=_tokens(stack, name)).play()
+
+
+async def make_ready(stack: Stack, name: str) -> None:
+    """Nothing of an earlier recording is left, and the server is as slow as it was for this one."""
+    await clean(stack)
+    await stack.misbehave(_SLOW if name in BEFORE_READY else Faults())
 
 
 async def _stay_silent(stack: Stack) -> list[str]:
@@ -85,7 +103,7 @@ async def _restart_gateway(stack: Stack) -> None:
     await stack.start_gateway()
 
 
-async def _clean(stack: Stack) -> None:
+async def clean(stack: Stack) -> None:
     """Empty tables, the first publication, and no subscription that would notice."""
     async with await psycopg.AsyncConnection.connect(stack.superuser_dsn, autocommit=True) as database:
         async with asyncio.timeout(SLOT_SECONDS):
@@ -98,14 +116,16 @@ async def _refusal(stack: Stack, name: str) -> list[str]:
     if name.startswith(_BAD_TOKEN):
         return await Player(stack, name, tokens=_tokens(stack, name)).play()
     note = next(cue.note for cue in recorded.cues(name) if cue.note.startswith("HTTP"))
-    expected = re.search(r"HTTP (\d+) body=bytearray\(b'(.*?)'\) headers", note)
+    expected = re.search(r"HTTP (\d+) body=bytearray\(b'(.*?)'\) headers=({.*?})", note)
     assert expected is not None
     url = stack.url.replace("http", "ws") + "/realtime/v1"
     try:
         await Client(url, _bad_key(stack, name.removeprefix(_BAD_KEY))).__aenter__()
     except InvalidStatus as refused:
-        got = (refused.response.status_code, json.loads(refused.response.body))
-        wanted = (int(expected[1]), json.loads(expected[2]))
+        answer = refused.response
+        headers = {name: value for name, value in literal_eval(expected[3]).items() if name in COMPARED_HEADERS}
+        got = (answer.status_code, json.loads(answer.body), {name: answer.headers.get(name) for name in headers})
+        wanted = (int(expected[1]), json.loads(expected[2]), headers)
         return [] if got == wanted else [f"got {got}, recorded {wanted}"]
     return [f"connected, recorded {note}"]
 

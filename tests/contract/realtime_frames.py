@@ -1,4 +1,4 @@
-"""Recorded frames of Realtime: reading them, masking what differs by nature, and doing what they report."""
+"""Recorded frames of Realtime: reading them, and doing what they report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from tests.contract.replay import RECORDINGS
 
 Frame = dict[str, Any]
 FOLDER = RECORDINGS / "realtime"
-_CUT = re.compile(r"\.\.\.\[cut (\d+)")
 _THIN_BYTES = re.compile(r"payload column of (\d+) bytes")
 
 
@@ -72,34 +71,6 @@ def as_object(frame: Frame | list[Any]) -> Frame:
     if isinstance(frame, list):
         return dict(zip(("join_ref", "ref", "topic", "event", "payload"), frame, strict=True))
     return frame
-
-
-def comparable(frame: Frame) -> str:
-    """A frame without what differs from run to run: ids of bindings and messages, times of commit, seconds of age."""
-    frame = json.loads(re.sub(r"expired \d+ seconds", "expired 0 seconds", json.dumps(frame)))
-    frame = _masked(frame)
-    payload = frame["payload"]
-    if "ids" in payload:
-        payload["ids"] = len(payload["ids"])
-        if payload["data"]["commit_timestamp"]:
-            payload["data"]["commit_timestamp"] = re.sub(r"\d", "0", payload["data"]["commit_timestamp"])
-    if "meta" in payload:
-        same = payload["meta"]["id"] == payload["payload"]["id"]
-        payload["meta"]["id"] = payload["payload"]["id"] = f"<uuid>, the same: {same}"
-    response = payload.get("response")
-    for binding in response.get("postgres_changes", []) if isinstance(response, dict) else []:
-        binding["id"] = type(binding["id"]).__name__
-    return json.dumps(frame, sort_keys=True)
-
-
-def _masked(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: "<ref>" if key == "phx_ref" else _masked(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_masked(item) for item in value]
-    if isinstance(value, str) and (cut := _CUT.search(value)):
-        return long_text(int(cut[1]), value)
-    return value
 
 
 def long_text(size: int, beginning: str = "") -> str:

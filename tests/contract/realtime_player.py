@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
 import httpx
@@ -13,9 +14,10 @@ from websockets.exceptions import ConnectionClosed
 
 from sentinel_worker.local.stack import Stack
 from tests.contract import realtime_frames as recorded
+from tests.contract.realtime_ear import Ear
 from tests.contract.realtime_frames import Cue, Frame
 from tests.contract.realtime_probe import Differs, probe
-from tests.contract.realtime_world import FROM_DATABASE, OVER_HTTP, STATEMENTS
+from tests.contract.realtime_world import BEFORE_READY, FROM_DATABASE, INSERT_MARKER, MARKERS, OVER_HTTP, STATEMENTS
 from tests.integration.realtime.conftest import Client
 
 PATIENCE_SECONDS = 15.0
@@ -36,11 +38,13 @@ class Player:
         *,
         tokens: Sequence[str] = (),
         passes_over: frozenset[str] = frozenset(),
+        connect: Callable[[str, str, str], Client] = Client,
     ) -> None:
         self.stack = stack
         self.name = name
         self.database = psycopg.connect(stack.superuser_dsn, autocommit=True)
-        self.clients: dict[str, Client] = {}
+        self.clients: dict[str, Ear] = {}
+        self._connect = connect
         self._tokens = list(tokens)
         self._passes_over = passes_over
         self._payload_bytes: int | None = None
@@ -49,7 +53,7 @@ class Player:
         self._burst = 0
         self._asked: set[str] = set()
         self._caused: set[str] = set()
-        self._left: set[str] = set()
+        self._ended: set[str] = set()
         self._subscribed: Frame = {}
 
     async def play(self) -> list[str]:
@@ -57,13 +61,15 @@ class Player:
         try:
             for cue in recorded.cues(self.name):
                 await self.follow(cue)
+            for name in self.clients.keys() - self._ended:
+                await self.finish(name)
         except Differs as difference:
             return str(difference).splitlines()
         except (ConnectionClosed, TimeoutError) as error:
             return [f"{type(error).__name__}: {error}"]
         finally:
-            for client in self.clients.values():
-                await client.__aexit__()
+            for ear in self.clients.values():
+                await ear.client.__aexit__()
             self.database.close()
         return []
 
@@ -73,7 +79,7 @@ class Player:
             case "note":
                 await self.act(cue.client, cue.note)
             case "send":
-                await self.send(self.clients[cue.client], dict(cue.frames[0]))
+                await self.send(self.clients[cue.client].client, dict(cue.frames[0]))
             case "replies":
                 await self.hear(self.clients[cue.client], self.answerable(cue.frames))
             case "changes":
@@ -117,8 +123,9 @@ class Player:
         """Connect, with the key that the recording had."""
         key = self.stack.anon_key if "anon" in self.name or client == "B" else self.stack.service_key
         url = self.stack.url.replace("http", "ws") + "/realtime/v1"
-        self._left.discard(client)
-        self.clients[client] = await Client(url, key, "2.0.0" if "vsn2" in self.name else "1.0.0").__aenter__()
+        self._ended.discard(client)
+        opened = await self._connect(url, key, "2.0.0" if "vsn2" in self.name else "1.0.0").__aenter__()
+        self.clients[client] = Ear(opened, self.name, self._patience_seconds, self._passes_over)
 
     async def send(self, client: Client, frame: Frame) -> None:
         """Send a frame with a token of this stack in the place of a recorded one."""
@@ -140,30 +147,26 @@ class Player:
         """Without replies to what was cut out of the recording."""
         return [f for f in frames if f["event"] != "phx_reply" or str(f["ref"]) in self._asked]
 
-    async def hear(self, client: Client, frames: Sequence[Frame]) -> None:
-        """Receive these frames; what others sent is sent when its turn comes."""
+    async def hear(self, ear: Ear, frames: Sequence[Frame]) -> None:
+        """Receive these frames; what others did meanwhile is done when its turn comes."""
         waited: list[Frame] = []
         for frame in frames:
             event = frame["payload"].get("event", "")
             if event in {*FROM_DATABASE, *OVER_HTTP} - self._caused:
-                await self.expect(client, waited)
+                await ear.expect(waited)
                 waited = []
                 self._caused.add(event)
                 await self.cause(event)
             if frame["event"] == "system":
                 self._subscribed = frame
+                if self.name in BEFORE_READY:
+                    await ear.expect(waited)
+                    waited = []
+                    self.database.execute(BEFORE_READY[self.name].encode())
             waited.append(frame)
-        await self.expect(client, waited)
+        await ear.expect(waited)
 
-    async def expect(self, client: Client, frames: Sequence[Frame]) -> None:
-        """Receive these frames, in any order."""
-        got = [await self.receive(client) for _ in frames]
-        here, there = sorted(map(recorded.comparable, got)), sorted(map(recorded.comparable, frames))
-        if here != there:
-            pairs = [(a, b) for a, b in zip(here, there, strict=True) if a != b]
-            raise Differs("\n".join(f"got {a[:400]}, recorded {b[:400]}" for a, b in pairs))
-
-    async def change(self, client: Client, frames: Sequence[Frame]) -> None:
+    async def change(self, ear: Ear, frames: Sequence[Frame]) -> None:
         """Change rows as these events report, and receive them in order; a burst has more rows than were recorded."""
         more, self._burst = max(self._burst - len(frames), 0), 0
         if more:
@@ -174,10 +177,8 @@ class Player:
         else:
             self._do(frames)
         for frame in frames:
-            await self.expect(client, [frame])
-        for _ in range(more):
-            if (frame := await self.receive(client))["event"] != "postgres_changes":
-                raise Differs(f"got {frame} in a burst")
+            await ear.expect([frame])
+        await ear.expect_more(more)
 
     def _do(self, frames: Sequence[Frame]) -> None:
         for frame in frames:
@@ -193,69 +194,62 @@ class Player:
                 url, headers = f"{self.stack.url}/realtime/v1/api/broadcast", {"apikey": self.stack.secret_key}
                 (await web.post(url, json=body, headers=headers)).raise_for_status()
 
-    async def receive(self, client: Client) -> Frame:
-        """The next frame that is not passed over."""
-        while True:
-            try:
-                frame = await client.receive(seconds=self._patience_seconds)
-            except TimeoutError as error:
-                raise Differs("nothing came") from error
-            if frame["event"] not in self._passes_over:
-                return frame
-
-    async def finish(self, client: str) -> None:
-        """The end of a connection: its client closes it and has missed nothing, or the server does."""
-        connection = self.clients[client]
-        if client in self._left:
+    async def finish(self, name: str) -> None:
+        """The end of a connection: its client closes it and nothing is left to hear, or the server does."""
+        if name in self._ended:
             return
+        ear = self.clients[name]
+        self._ended.add(name)
         if self._passes_over:
-            try:
-                frame = await self.receive(connection)
-            except ConnectionClosed as closed:
-                if closed.rcvd is None or closed.rcvd.code != 1000:
-                    raise Differs(f"closed: {closed}, recorded code 1000") from closed
-                return
-            raise Differs(f"got {frame}, recorded the end")
-        await connection.send("phoenix", "heartbeat", {})
-        if (frame := await self.receive(connection))["topic"] != "phoenix":
-            raise Differs(f"got {frame} before the end")
+            await ear.expect_close()
+            return
+        await self.catch_up()
+        await ear.expect_nothing()
+
+    async def catch_up(self) -> None:
+        """Until every change of a row has gone to those whom it concerns: a later one has arrived elsewhere."""
+        url, key, row = self.stack.url.replace("http", "ws") + "/realtime/v1", self.stack.service_key, uuid.uuid4()
+        binding = {"event": "INSERT", "schema": "public", "table": MARKERS, "filter": f"id=eq.{row}"}
+        async with Client(url, key) as other:
+            await other.subscribe("realtime:markers", binding, token=key)
+            self.database.execute(INSERT_MARKER.encode(), [row])
+            await other.receive("postgres_changes", seconds=self._patience_seconds)
 
     async def expect_close(self, client: str, recorded_text: str) -> None:
-        """The connection ends as it was recorded."""
-        try:
-            frame = await self.receive(self.clients[client])
-        except ConnectionClosed as closed:
-            if str(closed) != recorded_text:
-                raise Differs(f"closed: {closed}, recorded {recorded_text}") from closed
-            return
-        raise Differs(f"got {frame}, recorded {recorded_text}")
+        """The server, or an abort, ends the connection as it was recorded."""
+        self._ended.add(client)
+        await self.clients[client].expect_close(recorded_text)
 
     async def leave(self, client: str) -> None:
         """Close the connection."""
-        self._left.add(client)
-        await self.clients[client].__aexit__()
+        self._ended.add(client)
+        await self.clients[client].client.__aexit__()
 
     async def abort(self, client: str) -> None:
         """End the connection without a word."""
-        self.clients[client].connection.transport.abort()
+        self.clients[client].client.connection.transport.abort()
 
     async def broadcast(self, client: str, size: int) -> None:
         """Send one that was too long to be recorded."""
         payload = {"type": "broadcast", "event": "e", "payload": {"d": recorded.long_text(size, "x")}}
         frame = {"topic": "realtime:bb", "event": "broadcast", "payload": payload, "ref": str(size), "join_ref": "1"}
-        await self.send(self.clients[client], frame)
+        await self.send(self.clients[client].client, frame)
 
     async def resume(self, client: str) -> None:
-        """Start PostgreSQL, and insert rows until one arrives: those before it are lost, here as there."""
+        """Start PostgreSQL, and insert rows until one arrives; from then on none is missing."""
         await self.stack.start_postgres()
         self.database.close()
         self.database = psycopg.connect(self.stack.superuser_dsn, autocommit=True)
-        await probe(self.clients[client], self.database, every_seconds=0.25, patience_seconds=self._patience_seconds)
+        await self.probe(self.clients[client], every_seconds=0.25)
 
     async def pass_cut(self) -> None:
         """What stands in the gap of a recording."""
-        client = self.clients[""]
         if "publication_changed" in self.name:
-            await self.expect(client, [self._subscribed])
+            await self.clients[""].expect([self._subscribed])
         else:  # the rate limit has been exceeded
-            await probe(client, self.database, every_seconds=1.0, patience_seconds=self._patience_seconds, loses=True)
+            await self.probe(self.clients[""], every_seconds=1.0, loses=True)
+
+    async def probe(self, ear: Ear, *, every_seconds: float, loses: bool = False) -> None:
+        """Insert rows until one arrives."""
+        patience = self._patience_seconds
+        await probe(ear.client, self.database, every_seconds=every_seconds, patience_seconds=patience, loses=loses)

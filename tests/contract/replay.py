@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from sentinel_worker.local.keys import Keys
+from tests.contract.explained import Difference, short
 
 RECORDINGS = Path(__file__).parent / "recordings"
 COMPARED_HEADERS = (
@@ -107,29 +108,26 @@ class Replayer:
         return _TOKEN.sub(token, value)
 
 
-def differences(exchange: Exchange, response: httpx.Response) -> list[str]:
-    """What is not as recorded, one line each; empty when all is."""
-    found = []
-    if response.status_code != exchange.status:
-        found.append(f"status {response.status_code}, recorded {exchange.status}")
-    for name in COMPARED_HEADERS:
-        here, there = response.headers.get(name), exchange.response_headers.get(name)
-        if here != there:
-            found.append(f"{name} {here!r}, recorded {there!r}")
+def differences(exchange: Exchange, response: httpx.Response) -> list[Difference]:
+    """What is not as recorded; empty when all is."""
+    pairs: list[tuple[str, int | str | None, int | str | None]] = [("status", response.status_code, exchange.status)]
+    pairs += [(name, response.headers.get(name), exchange.response_headers.get(name)) for name in COMPARED_HEADERS]
+    found = [Difference(kind, here, there) for kind, here, there in pairs if here != there]
     if exchange.method != "HEAD":
         found += _body_differences(exchange, response)
     return found
 
 
-def _body_differences(exchange: Exchange, response: httpx.Response) -> list[str]:
+def _body_differences(exchange: Exchange, response: httpx.Response) -> list[Difference]:
     recorded = exchange.body
+    here = masked(response.text)
     if isinstance(recorded, str) and (sized := _SIZED.fullmatch(recorded)):
-        here = f"<{len(response.content)} bytes sha256={hashlib.sha256(response.content).hexdigest()}>"
-        return [] if here == sized.group() else [f"body {here}, recorded {recorded}"]
+        got = f"<{len(response.content)} bytes sha256={hashlib.sha256(response.content).hexdigest()}>"
+        return [] if got == sized.group() else [Difference("body", short(here), recorded)]
     if isinstance(recorded, str) and exchange.response_headers.get("content-length") == str(len(recorded) + 2):
         recorded = json.dumps(recorded)  # the recorder took the quotes off a JSON string
-    here, there = masked(response.text), masked(recorded)
-    return [] if here == there else [f"body {here[:300]}, recorded {there[:300]}"]
+    there = masked(recorded)
+    return [] if here == there else [Difference("body", short(here), short(there))]
 
 
 def masked(body: Any) -> str:

@@ -16,6 +16,7 @@ import psycopg
 
 from sentinel_worker.local.stack import Stack
 from tests.contract import storage_scenes as scenes
+from tests.contract.explained import Difference, judge
 from tests.contract.replay import Claims, Exchange, Replayer, differences, masked, read
 from tests.contract.report import Report
 
@@ -36,7 +37,7 @@ def replay(stack: Stack, report: Report, exchanges: Iterable[Exchange] | None = 
             if exchange.label in scenes.LEFT_OUT:
                 report.leave_out(exchange.label, scenes.LEFT_OUT[exchange.label])
             else:
-                report.compared(exchange.label, scene.play(exchange))
+                judge(report, exchange.label, scene.play(exchange))
 
 
 class _Scene:
@@ -60,7 +61,7 @@ class _Scene:
             scenes.OUTAGE_ENDS: stack.postgres.start,
         }
 
-    def play(self, recorded: Exchange) -> list[str]:
+    def play(self, recorded: Exchange) -> list[Difference]:
         """The differences between the recorded answer and that of the stack."""
         exchange = Exchange(**json.loads(self._here(json.dumps(asdict(recorded)))))
         if (statements := scenes.STATEMENTS.get(exchange.label)) is not None:
@@ -79,7 +80,7 @@ class _Scene:
             text = text.replace(there, here)
         return text
 
-    def _compared(self, exchange: Exchange, response: httpx.Response) -> list[str]:
+    def _compared(self, exchange: Exchange, response: httpx.Response) -> list[Difference]:
         expected = dict(exchange.response_headers)
         found = []
         if "location" in expected and "location" in response.headers:
@@ -88,10 +89,11 @@ class _Scene:
             if _place(there) == _place(here):
                 expected["location"] = here
         if ("last-modified" in expected) != ("last-modified" in response.headers):
-            found.append(f"last-modified {response.headers.get('last-modified')!r}")
+            name = "last-modified"
+            found.append(Difference(name, response.headers.get(name), expected.get(name)))
         here_long, there_long = response.headers.get("content-length"), expected.get("content-length")
         if there_long is not None and here_long != there_long and not _LENGTH_VARIES.search(response.text):
-            found.append(f"content-length {here_long}, recorded {there_long}")
+            found.append(Difference("content-length", here_long, there_long))
         return found + differences(replace(exchange, response_headers=expected), response)
 
     def _token(self, exchange: Exchange, claims: Claims) -> str:

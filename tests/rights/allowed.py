@@ -61,7 +61,7 @@ COLUMNS: dict[str, dict[str, Cells]] = {
     },
     "public.analysis_results": {
         "id request_id user_id is_current superseded_at fence attempt verdict fake_probability threshold detector "
-        "timeline faces audio media derived timings notice worker created_at":
+        "timeline faces frames audio media derived timings notice worker created_at verdict_reason":
             ("", "s", "s", "", "S", "SIU"),
     },
     "sentinel.attempts": {

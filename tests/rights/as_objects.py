@@ -1,6 +1,6 @@
 """The questions by HTTP on /storage/v1: every operation on objects, in every place, by every identity."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from itertools import count
 from typing import Any
 from urllib.parse import quote
@@ -22,17 +22,24 @@ class ObjectQuestions:
     service_role; both have the gateway's URL as their base. Each question has an object of its own, and where it was
     refused, service_role looks whether anything changed."""
 
-    def __init__(self, client: httpx.AsyncClient, service: httpx.AsyncClient, identity: Identity) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        service: httpx.AsyncClient,
+        identity: Identity,
+        places: Mapping[str, tuple[str, str]] = PLACES,
+    ) -> None:
         self._client = client
         self._service = service
         self._who = identity
+        self._places = places
         self._matrix = Matrix()
         # The other end of a move or copy: where this identity may do the most.
         self._home = ("derived" if identity is WORKER_ROLE else "media", f"{identity.user or USER_A}/")
 
     async def ask_all(self) -> Matrix:
         """All places and operations."""
-        for name, (bucket, folder) in PLACES.items():
+        for name, (bucket, folder) in self._places.items():
             self._place, self._bucket, self._folder = name, bucket, folder
             for letter, question in {
                 "L": self._list,

@@ -1,7 +1,7 @@
 """The questions on /realtime/v1: which changes reach whom, and who may hear and say what on which topic."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -28,17 +28,25 @@ TOPICS = {
 class RealtimeQuestions:
     """What all identities are asked, side by side: they hear the same changes. `url` is the gateway's."""
 
-    def __init__(self, url: str, keys: Keys, superuser: psycopg.Connection, universe: Universe) -> None:
+    def __init__(
+        self,
+        url: str,
+        keys: Keys,
+        superuser: psycopg.Connection,
+        universe: Universe,
+        topics: Mapping[str, tuple[str, bool]] = TOPICS,
+    ) -> None:
         self._url = url
         self._keys = keys
         self._superuser = superuser
         self._universe = universe
+        self._topics = topics
         self._matrix = Matrix()
 
     async def ask_all(self) -> Matrix:
         """Changes, then topics."""
         await self._ask_changes()
-        for name, (topic, private) in TOPICS.items():
+        for name, (topic, private) in self._topics.items():
             await self._ask_topic(name, topic, private=private)
         return self._matrix
 

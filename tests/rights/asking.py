@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import psycopg
 
+from sentinel_worker.local.realtime.settings import Pace
 from sentinel_worker.local.stack import Stack
 from tests.rights.as_buckets import ask_buckets
 from tests.rights.as_objects import ObjectQuestions
@@ -78,9 +79,9 @@ def ask_sql(
 
 
 @asynccontextmanager
-async def asking(folder: Path) -> AsyncIterator[Asking]:
-    """Start a stack in `folder` and prepare its world."""
-    async with Stack(folder, port=0, durable=False) as stack:
+async def asking(folder: Path, *, pace: Pace = "real") -> AsyncIterator[Asking]:
+    """Start a stack in `folder` and prepare its world; Realtime goes at the `pace`."""
+    async with Stack(folder, port=0, durable=False, pace=pace) as stack:
         with psycopg.connect(stack.superuser_dsn, autocommit=True) as superuser:
             prepare(superuser)
             yield Asking(stack, superuser, survey(superuser))

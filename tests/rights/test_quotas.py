@@ -175,6 +175,24 @@ async def test_stored_bytes(world: Asking, two: Two, limit: Limit) -> None:
     assert (await two.a.post(f"{objects}/three", content=b"x")).status_code == 200
 
 
+@pytest.fixture
+def heir(world: Asking) -> Iterator[Identity]:
+    """User A by a JWT with a role of the project's own, which inherits all rights of `authenticated`."""
+    world.superuser.execute("create role premium in role authenticated; grant premium to authenticator")
+    yield Identity("user A as premium", "premium", USER_A)
+    world.superuser.execute("drop role premium")
+
+
+async def test_a_role_that_inherits_is_bound(world: Asking, limit: Limit, heir: Identity) -> None:
+    limit(max_requests_per_hour=2)
+    async with world.client(heir) as client:
+        assert [(await client.post(TABLE, json=NEW)).status_code for _ in range(2)] == [201, 201]
+        assert refusal(await client.post(TABLE, json=NEW))["quota"] == "requests_per_hour"
+        limit(max_stored_bytes=0)
+        stored = await client.post(f"/storage/v1/object/media/{USER_A}/heirloom", content=b"x")
+        assert stored.json()["statusCode"] == "403", stored.text
+
+
 @pytest.mark.parametrize("who", [SERVICE, ADMIN], ids=lambda who: who.name)
 async def test_servers_and_admins_are_not_limited(world: Asking, limit: Limit, who: Identity) -> None:
     limit(max_open_requests=0, max_requests_per_hour=0, max_stored_bytes=0, max_retries_per_hour=0)

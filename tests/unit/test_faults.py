@@ -2,12 +2,14 @@
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from sentinel_worker import cli
+from sentinel_worker.commands.failing import EXIT_CONFIGURATION
 from sentinel_worker.errors import Fatal
 from sentinel_worker.local.faults import Faults, HttpFault, RealtimeFaults
 from sentinel_worker.local.misbehave import HTTP_KEYS, REALTIME_KEYS, read_faults
@@ -61,6 +63,10 @@ def test_faults_add_up_in_their_order() -> None:
         ("rest:delay=inf", "delay is a number of seconds, not 'inf'"),
         ("realtime:ready-seconds=-1", "ready-seconds is a number of seconds, not '-1'"),
         ("realtime:lose-changes=1", "lose-changes takes no value"),
+        ("realtime:close-code=1001", "close_code belongs to close_sockets_after_seconds"),
+        ("realtime:close-code=1001,mute", "close_code belongs to close_sockets_after_seconds"),
+        ("realtime:close-code=1012", "nothing happens"),
+        ("realtime:ready-seconds=0", "nothing happens"),
         ("rest:times=3", "nothing happens"),
         ("rest:delay=1,times=0", "times is at least 1"),
         ("rest:delay=1,retry-after=1", "body and retry-after belong to a status"),
@@ -78,6 +84,24 @@ def test_a_mistake_is_named_with_what_is_known(text: str, said: str) -> None:
     assert said in caught.value.message
 
 
+def test_what_is_said_of_realtime_is_judged_together() -> None:
+    words = ["realtime:close-code=1001", "realtime:close-sockets-after-seconds=2"]
+    assert read_faults(words).realtime == RealtimeFaults(close_sockets_after_seconds=2, close_code=1001)
+    with pytest.raises(Fatal) as caught:
+        read_faults(["realtime:close-code=1001", "realtime:refuse-status=503"])
+    assert caught.value.message.startswith(
+        "--misbehave realtime:close-code=1001 --misbehave realtime:refuse-status=503"
+    )
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("inf"), float("nan")])
+def test_seconds_of_realtime_are_finite_and_not_negative(seconds: float) -> None:
+    for field in fields(RealtimeFaults):
+        if field.name.endswith("_seconds"):
+            with pytest.raises(ValueError, match=f"{field.name} must be finite and not negative"):
+                RealtimeFaults(**{field.name: seconds})  # type: ignore[arg-type]
+
+
 def test_every_mistake_is_named_at_once() -> None:
     with pytest.raises(Fatal) as caught:
         read_faults(["db:x", "rest:status=503", "rest:y"])
@@ -90,13 +114,15 @@ def test_every_mistake_is_named_at_once() -> None:
 def test_dev_starts_nothing_with_a_mistake_in_it(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     result = CliRunner().invoke(cli.app, ["dev", "--data", str(folder), "--misbehave", "db:x:status=503"])
-    assert result.exit_code == cli.EXIT_CONFIGURATION
+    assert result.exit_code == EXIT_CONFIGURATION
     assert "--misbehave db:x:status=503: no service 'db'; known: all, auth, rest, storage, realtime" in result.stderr
     assert not folder.exists()
 
 
 def test_faults_travel_as_json() -> None:
-    faults = read_faults(["rest:status=503,times=3", "storage:cut-after=5", "realtime:mute,close-code=1001"])
+    faults = read_faults(
+        ["rest:status=503,times=3", "storage:cut-after=5", "realtime:close-sockets-after-seconds=1,close-code=1001"]
+    )
     assert Faults.from_dict(json.loads(json.dumps(faults.to_dict()))) == faults
 
 

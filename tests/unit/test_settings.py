@@ -22,6 +22,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load(monkeypatch, GOOD)
     assert loaded.supabase_url == "http://127.0.0.1:54321"
     assert (loaded.api_key, loaded.token) == ("sb_secret_x", None)
+    assert loaded.detector_keys == ("video-large", "image-vit", "audio-xlsr")
     assert (loaded.lease_seconds, loaded.heartbeat_seconds, loaded.slots) == (60, 20, 8)
 
 
@@ -44,7 +45,8 @@ def test_every_mistake_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None
         "SENTINEL_HEARTBEAT_SECONDS": "20",
         "SENTINEL_SLOTS": "none",
         "SENTINEL_LOG_LEVEL": "loud",
-        "SENTINEL_DETECTOR_PATH": "/does/not/exist",
+        "SENTINEL_DETECTORS": "/does/not/exist",
+        "SENTINEL_DETECTOR": "demo,demo",
     }
     with pytest.raises(Fatal) as caught:
         load(monkeypatch, bad)
@@ -55,7 +57,8 @@ def test_every_mistake_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None
         "SENTINEL_HEARTBEAT_SECONDS",
         "SENTINEL_SLOTS",
         "SENTINEL_LOG_LEVEL",
-        "SENTINEL_DETECTOR_PATH",
+        "SENTINEL_DETECTORS",
+        "SENTINEL_DETECTOR",
     }
     assert {line.split(":")[0] for line in lines} == expected
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sentinel_worker.media.windows import FrameStep, Window, WindowPolicy, frame_times, plan_windows
+from sentinel_worker.media.windows import FrameStep, Window, WindowPolicy, frame_times, plan_windows, refine_windows
 
 RATES = st.sampled_from([1.0, 5.0, 10.0, 23.976, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 59.94, 60.0, 120.0, 240.0])
 STEPS = st.one_of(
@@ -27,6 +27,7 @@ LARGE = WindowPolicy(frames=32, step=FrameStep(seconds=4 / 30))
 @example(4.004, 30000 / 1001, LARGE)
 @example(0.0, 25.0, DEMO)
 @example(1.5, 1.0, WindowPolicy(frames=1, step=FrameStep(source_frames=1)))
+@example(1.0, 1.0, WindowPolicy(frames=1, step=FrameStep(seconds=1 / 128), budget=2))
 def test_windows_lie_inside_sorted_and_within_the_budget(duration: float, rate: float, policy: WindowPolicy) -> None:
     windows = plan_windows(duration, rate, policy)
     end = max(duration, 1 / rate)
@@ -135,3 +136,58 @@ def test_impossible_values_are_refused() -> None:
         WindowPolicy(frames=8, step=FrameStep(source_frames=1), budget=0)
     with pytest.raises(ValueError, match="positive step"):
         frame_times(Window(0, 1), 8, 0, 25)
+
+
+@st.composite
+def policies_that_refine(draw: st.DrawFn) -> WindowPolicy:
+    budget = draw(st.integers(2, 16))
+    return WindowPolicy(draw(st.integers(1, 64)), draw(STEPS), budget, refine=draw(st.integers(0, budget - 1)))
+
+
+@given(st.floats(1, 7200), RATES, policies_that_refine(), st.lists(st.floats(0, 7200), max_size=50))
+def test_key_frames_cost_no_coverage(
+    duration: float, rate: float, policy: WindowPolicy, keyframes: list[float]
+) -> None:
+    plain = plan_windows(duration, rate, policy)
+    snapped = plan_windows(duration, rate, policy, sorted(keyframes))
+    assert len(snapped) == len(plain)
+    assert sum(w.duration_seconds for w in snapped) == pytest.approx(sum(w.duration_seconds for w in plain))
+    overlap = max((a.end_seconds - b.start_seconds for a, b in itertools.pairwise(plain)), default=0.0)
+    for before, after in itertools.pairwise(snapped):
+        assert before.start_seconds < after.start_seconds
+        assert before.end_seconds - after.start_seconds <= max(overlap, 0.0) + 1e-6
+    assert snapped[-1].end_seconds <= duration + 1e-9
+
+
+def test_windows_move_to_key_frames_only_into_gaps() -> None:
+    policy = WindowPolicy(frames=10, step=FrameStep(seconds=0.1), budget=3)
+    keyframes = [0.0, 4.0, 9.7, 12.0]
+    assert [w.start_seconds for w in plan_windows(10, 10, policy, keyframes)] == [0.0, 4.0, 9.0]
+    assert [w.start_seconds for w in plan_windows(3, 10, policy, [0.0, 1.4])] == [0.0, 1.0, 2.0]
+
+
+@given(st.floats(1, 7200), RATES, policies_that_refine(), st.data())
+def test_a_closer_look_stays_inside_the_track_and_the_budget(
+    duration: float, rate: float, policy: WindowPolicy, data: st.DataObject
+) -> None:
+    planned = plan_windows(duration, rate, policy)
+    worst = data.draw(st.integers(0, len(planned) - 1))
+    more = refine_windows(planned, worst, duration, rate, policy)
+    assert len(planned) + len(more) <= policy.budget
+    length = policy.window_seconds(rate)
+    for window in more:
+        assert 0 <= window.start_seconds < window.end_seconds <= duration + 1e-6
+        assert abs(window.start_seconds - planned[worst].start_seconds) <= 1.5 * length + 1 / rate
+        others = [*planned, *(other for other in more if other is not window)]
+        assert all(abs(window.start_seconds - other.start_seconds) > length / 4 for other in others)
+
+
+def test_a_closer_look_goes_around_the_worst_window_and_is_spared_where_all_is_covered() -> None:
+    policy = WindowPolicy(frames=10, step=FrameStep(seconds=0.1), budget=5, refine=2)
+    planned = plan_windows(20, 10, policy)
+    assert [w.start_seconds for w in planned] == pytest.approx([0.0, 9.5, 19.0])
+    assert [w.start_seconds for w in refine_windows(planned, 1, 20, 10, policy)] == [9.0, 10.0]
+    assert [w.start_seconds for w in refine_windows(planned, 0, 20, 10, policy)] == [0.5, 1.0]
+    covered = plan_windows(5, 10, policy)
+    assert len(covered) == 5
+    assert refine_windows(covered, 0, 5, 10, policy) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from starlette.requests import Request
 
 from sentinel_worker.local.auth.errors import AuthError
+from sentinel_worker.local.json_input import NotJson, bigint, parse_json
 
 # checkmail's format, which supabase-auth uses: an address that no one can have passes where it looks like one.
 _EMAIL = re.compile(r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
@@ -25,10 +25,9 @@ Body = dict[str, Any]
 
 async def read_body(request: Request) -> Body:
     """The body as an object; an empty body is an empty object."""
-    text = await request.body()
     try:
-        parsed = json.loads(text or b"{}")
-    except (ValueError, RecursionError) as error:
+        parsed = parse_json(await request.body() or b"{}")
+    except NotJson as error:
         raise AuthError(400, "bad_json", "Could not parse request body as JSON") from error
     if not isinstance(parsed, dict):
         raise AuthError(400, "bad_json", "Could not parse request body as JSON")
@@ -113,4 +112,4 @@ def whole_number(given: str | None, default: int) -> int:
     if not given.isascii() or not given.isdigit():
         message = f'Bad Pagination Parameters: strconv.ParseUint: parsing "{given}": invalid syntax'
         raise AuthError(400, "validation_failed", message)
-    return max(1, int(given))
+    return max(1, bigint(given))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -63,3 +64,9 @@ def email_exists() -> AuthError:
 def user_not_found() -> AuthError:
     """An id that no user has, met by an administrator."""
     return AuthError(404, "user_not_found", "User not found")
+
+
+def unstorable(error: psycopg.DataError) -> AuthError:
+    """A value that PostgreSQL cannot hold: a NUL in a text, a number or a time beyond its types."""
+    reason = error.diag.message_primary or str(error)
+    return AuthError(400, "validation_failed", f"A value of the request cannot be stored: {reason}")

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from sentinel_worker.local.auth import checks
 from sentinel_worker.local.auth.admin import Admin
 from sentinel_worker.local.auth.caller import Callers
-from sentinel_worker.local.auth.errors import AuthError, OAuthError, email_exists, error_answer
+from sentinel_worker.local.auth.errors import AuthError, OAuthError, email_exists, error_answer, unstorable
 from sentinel_worker.local.auth.passwords import verify_password
 from sentinel_worker.local.auth.sessions import Sessions
 from sentinel_worker.local.auth.users import EmailTaken, Row, Users, is_banned, user_body
@@ -25,7 +25,7 @@ from sentinel_worker.local.database import DatabaseDown, Pool, PoolExhausted
 from sentinel_worker.local.json_answer import json_answer
 from sentinel_worker.local.keys import Keys
 
-_METHODS = ["GET", "POST", "PUT", "DELETE"]
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -191,6 +191,8 @@ def _answering(endpoint: Endpoint) -> Endpoint:
             return await endpoint(request)
         except (AuthError, OAuthError) as error:
             return error_answer(request, error)
+        except psycopg.DataError as error:
+            return error_answer(request, unstorable(error))
         except (DatabaseDown, PoolExhausted, psycopg.OperationalError):
             return error_answer(request, AuthError(500, "unexpected_failure", "Database error"))
 

@@ -36,24 +36,15 @@ create table if not exists storage.objects (
 create unique index if not exists bucketid_objname on storage.objects (bucket_id, name);
 create index if not exists name_prefix_search on storage.objects (name text_pattern_ops);
 
-create or replace function storage.foldername(name text) returns text[] language plpgsql immutable as $$
-declare
-  parts text[] := string_to_array(name, '/');
-begin
-  return parts[1 : array_length(parts, 1) - 1];
-end $$;
+-- An empty name has no last part; every other has one, which may be empty.
+create or replace function storage.filename(name text) returns text language sql immutable as
+  $$ select split_part(nullif(name, ''), '/', -1) $$;
 
-create or replace function storage.filename(name text) returns text language plpgsql immutable as $$
-declare
-  parts text[] := string_to_array(name, '/');
-begin
-  return parts[array_length(parts, 1)];
-end $$;
+create or replace function storage.extension(name text) returns text language sql immutable as
+  $$ select split_part(storage.filename(name), '.', -1) $$;
 
-create or replace function storage.extension(name text) returns text language plpgsql immutable as $$
-begin
-  return reverse(split_part(reverse(storage.filename(name)), '.', 1));
-end $$;
+create or replace function storage.foldername(name text) returns text[] language sql immutable as
+  $$ select trim_array(string_to_array(nullif(name, ''), '/'), 1) $$;
 
 create or replace function storage.update_updated_at_column() returns trigger language plpgsql as $$
 begin

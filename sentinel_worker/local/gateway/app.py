@@ -30,6 +30,7 @@ from sentinel_worker.local.faults import Faults, Switch
 from sentinel_worker.local.gateway.connection import BreakableProtocol
 from sentinel_worker.local.gateway.doors import EXPOSED_HEADERS, KeyDoor
 from sentinel_worker.local.gateway.faults import Misbehaviour
+from sentinel_worker.local.gateway.last_resort import LastResort
 from sentinel_worker.local.gateway.settings import GatewaySettings
 from sentinel_worker.local.json_answer import json_answer
 from sentinel_worker.local.realtime.service import Realtime
@@ -90,6 +91,7 @@ def build_app(settings: GatewaySettings, url: str, switch: Switch) -> Starlette:
         middleware=[
             Middleware(Misbehaviour, switch=switch, with_cors=with_cors),
             Middleware(with_cors),
+            Middleware(LastResort),
             Middleware(KeyDoor, keys=settings.keys),
         ],
         exception_handlers={ClientDisconnect: _client_left},

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import get_args
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sentinel_worker.local.faults import Faults, HttpFault, Service, Switch
 from sentinel_worker.local.gateway.connection import connection_of
-from sentinel_worker.local.gateway.refusals import refusal
+from sentinel_worker.local.gateway.refusals import refusal, service_of
 
 _DRIPS_PER_SECOND = 10
-_SERVICES: dict[str, Service] = {f"/{name}/v1/": name for name in get_args(Service)}
 
 
 class Misbehaviour:
@@ -35,7 +33,7 @@ class Misbehaviour:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        service = next((name for prefix, name in _SERVICES.items() if scope["path"].startswith(prefix)), None)
+        service = service_of(scope["path"])
         fault = self._next(service, scope["method"], scope["path"])
         if fault is None:
             await self._app(scope, receive, send)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http
+from typing import get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -66,6 +67,23 @@ def refusal(fault: HttpFault, service: Service | None, scope: Scope) -> Response
     if fault.retry_after_seconds is not None:
         answer.headers["Retry-After"] = str(fault.retry_after_seconds)
     return answer
+
+
+def failure(scope: Scope) -> Response:
+    """The answer to a request that this server failed to handle."""
+    match service_of(scope["path"]):
+        case "auth":
+            return error_answer(Request(scope), _AUTH[500])
+        case "rest":
+            return RestError(500, "PGRSTX00", "Internal Server Error").response()
+        case "storage":
+            return internal().response()
+    return json_answer({"message": "Internal Server Error"}, 500)
+
+
+def service_of(path: str) -> Service | None:
+    """Which of the three services a path belongs to."""
+    return next((name for name in get_args(Service) if path.startswith(f"/{name}/v1/")), None)
 
 
 def _worded(status: int, service: Service | None, scope: Scope) -> Response:

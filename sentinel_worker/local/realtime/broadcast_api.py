@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sentinel_worker.local.database import Pool
+from sentinel_worker.local.json_input import NotJson, parse_json
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.realtime.frames import Broadcast, dumps
 from sentinel_worker.local.realtime.tokens import Claims, TokenRefused, token_of_key, verify
@@ -34,11 +35,8 @@ class BroadcastApi:
 
     async def _batch(self, request: Request) -> Response:
         try:
-            batch: list[Addressed] = [
-                (str(m["topic"]), bool(m.get("private")), Broadcast(str(m["event"]), dumps(m["payload"])))
-                for m in (await request.json())["messages"]
-            ]
-        except (ValueError, RecursionError, KeyError, TypeError):
+            batch = _addressed(parse_json(await request.body()))
+        except NotJson:
             return JSONResponse({"errors": {"messages": ["is invalid"]}}, UNPROCESSABLE)
         return await self._publish(request, batch)
 
@@ -48,8 +46,8 @@ class BroadcastApi:
             payload = await request.body()
         else:
             try:
-                payload = dumps(await request.json())
-            except (ValueError, RecursionError):
+                payload = dumps(parse_json(await request.body()))
+            except NotJson:
                 return JSONResponse({"errors": {"payload": ["is invalid"]}}, UNPROCESSABLE)
         private = request.query_params.get("private") == "true"
         broadcast = Broadcast(request.path_params["event"], payload, framed=True)
@@ -75,3 +73,18 @@ class BroadcastApi:
             return (await rights_on(self._pool, topic, claims)).broadcast_write
         except Refused:
             return False
+
+
+def _addressed(body: object) -> list[Addressed]:
+    """The messages of a batch. Raises NotJson for a body that is none."""
+    messages = body.get("messages") if isinstance(body, dict) else None
+    if not isinstance(messages, list):
+        raise NotJson("no list of messages")
+    batch: list[Addressed] = []
+    for message in messages:
+        match message:
+            case {"topic": str(topic), "event": str(event), "payload": payload}:
+                batch.append((topic, bool(message.get("private")), Broadcast(event, dumps(payload))))
+            case _:
+                raise NotJson("a message without topic, event or payload")
+    return batch

@@ -152,11 +152,24 @@ class Changes:
         if not audience:
             return
         arguments = [relation.oid, as_json(changes), audience.as_json()]
-        for _, members, event in await fetch_all(connection, QUERIES["apply"], arguments):
+        for members, event, refusal in await fetch_all(connection, QUERIES["apply"], arguments):
+            if refusal is not None:
+                await self._leave_out_misfits(connection, relation, changes, refusal)
+                return
             for subscription, ids in audience.receivers(members):
                 if subscription in self._live:
                     self._rate.count(len(ids))
                     subscription.deliver(event, ids)
+
+    async def _leave_out_misfits(
+        self, connection: Connection, relation: Relation, changes: list[Change], refusal: str
+    ) -> None:
+        """Dispatch one by one, but for what fits into no event (a NUL in a json column): that is nobody else's loss."""
+        if len(changes) == 1:
+            log.warning("a change of %s.%s fits into no event: %s", relation.schema, relation.table, refusal)
+            return
+        for change in changes:
+            await self._dispatch(connection, relation, [change])
 
 
 async def _check(connection: Connection, binding: Binding, claims: Claims) -> None:

@@ -1,4 +1,4 @@
--- What changes.py asks of the database; the functions are those of install.sql.
+-- What changes.py asks of the database; the functions are those of install/.
 
 -- name: create_slot
 select pg_create_logical_replication_slot($1, 'pgoutput', true);
@@ -15,4 +15,4 @@ from pg_catalog.pg_publication_tables where pubname = $1;
 select matched, state, message from _realtime.check_binding($1, $2, $3, $4::jsonb, $5::jsonb, $6);
 
 -- name: apply
-select change, members, data from _realtime.apply($1::oid::regclass, $2::jsonb, $3::jsonb) order by change;
+select members, data, refusal from _realtime.try_apply($1::oid::regclass, $2::text, $3::text) order by change;

@@ -39,7 +39,7 @@ class Channel:
         self._hears_itself = bool(broadcast.get("self"))
         self._has_presence = bool(presence.get("enabled"))
         self._presence_key = str(presence.get("key") or uuid.uuid4())
-        self._wishes: list[dict[str, Any]] = [w for w in config.get("postgres_changes") or [] if isinstance(w, dict)]
+        self._wishes: list[dict[str, Any]] = [w for w in _list(config.get("postgres_changes")) if isinstance(w, dict)]
         self._rights = Rights()
         self._token = ""
         self._claims: Claims | None = None
@@ -215,3 +215,7 @@ class Channel:
 
 def _map(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from sentinel_worker.local.json_input import NotJson, parse_json
+
 PUSH_KIND: Final = 3
 BROADCAST_KIND: Final = 4
 BINARY_ENCODING: Final = 0
@@ -70,10 +72,7 @@ class VersionOne:
     """vsn 1.0.0, spoken by realtime-py and older browsers."""
 
     def decode(self, raw: str | bytes) -> Frame:
-        try:
-            frame = json.loads(raw)
-        except (ValueError, RecursionError) as error:
-            raise BadFrame("not JSON") from error
+        frame = _json(raw)
         if not isinstance(frame, dict):
             raise BadFrame("not an object")
         return _frame(
@@ -99,10 +98,7 @@ class VersionTwo:
     def decode(self, raw: str | bytes) -> Frame:
         if isinstance(raw, bytes):
             return _decode_push(raw)
-        try:
-            frame = json.loads(raw)
-        except (ValueError, RecursionError) as error:
-            raise BadFrame("not JSON") from error
+        frame = _json(raw)
         if not isinstance(frame, list) or len(frame) != ARRAY_FIELDS:
             raise BadFrame("not an array of five")
         return _frame(*frame)
@@ -134,16 +130,26 @@ def _broadcast_json(broadcast: Broadcast, payload: str) -> str:
     return f'{{"event":{dumps(broadcast.event)},{meta}"payload":{payload},"type":"broadcast"}}'
 
 
+def _json(raw: str | bytes) -> Any:
+    try:
+        return parse_json(raw)
+    except NotJson as error:
+        raise BadFrame("not JSON") from error
+
+
 def _frame(join_ref: object, ref: object, topic: object, event: object, payload: object) -> Frame:
-    if not isinstance(topic, str) or not isinstance(event, str):
-        raise BadFrame("topic and event must be strings")
+    # A topic or an event that is no text is one that nobody knows, and is answered so.
     return Frame(
-        topic=topic,
-        event=event,
+        topic=_text(topic),
+        event=_text(event),
         payload=payload if isinstance(payload, dict) else {},
-        ref=None if ref is None else str(ref),
-        join_ref=None if join_ref is None else str(join_ref),
+        ref=None if ref is None else _text(ref),
+        join_ref=None if join_ref is None else _text(join_ref),
     )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else dumps(value)
 
 
 def _decode_push(raw: bytes) -> Frame:
@@ -152,15 +158,15 @@ def _decode_push(raw: bytes) -> Frame:
     if len(raw) < header or raw[0] != PUSH_KIND or len(raw) < header + sum(raw[1:6]):
         raise BadFrame("not a broadcast push")
     fields = _fields(raw, header)
-    join_ref, ref, topic, user_event, _metadata = (next(fields).decode() for _ in range(ARRAY_FIELDS))
+    try:
+        join_ref, ref, topic, user_event, _metadata = (next(fields).decode() for _ in range(ARRAY_FIELDS))
+    except UnicodeDecodeError as error:
+        raise BadFrame("a field is not UTF-8") from error
     raw_body = next(fields)
     body: str | bytes = raw_body
     if raw[6] != BINARY_ENCODING:
-        try:
-            json.loads(raw_body)
-            body = raw_body.decode()
-        except ValueError as error:
-            raise BadFrame("the payload is not JSON") from error
+        _json(raw_body)
+        body = raw_body.decode()
     payload = {"type": "broadcast", "event": user_event}
     return Frame(topic, "broadcast", payload, ref or None, join_ref or None, body)
 

@@ -11,12 +11,13 @@ from importlib.resources import files
 from typing import Any, Final, Self
 
 import psycopg
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from sentinel_worker.local.database import Pool
 from sentinel_worker.local.faults import Switch
+from sentinel_worker.local.json_answer import json_answer
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.realtime.broadcast_api import UNAUTHORIZED, BroadcastApi
 from sentinel_worker.local.realtime.changes import Changes
@@ -31,6 +32,7 @@ from sentinel_worker.local.realtime.tokens import TokenRefused, token_of_key, ve
 from sentinel_worker.local.realtime.topics import Topics
 
 CONNECTIONS_FOR_RIGHTS: Final = 4
+NOT_KEPT: Final = {"cache-control": "max-age=0, private, must-revalidate"}
 START_LIMIT_SECONDS: Final = 20.0
 
 
@@ -90,7 +92,8 @@ class Realtime:
             await self._streaming.wait()
 
     async def _install(self) -> None:
-        functions = files(__package__).joinpath("install.sql").read_bytes()
+        parts = sorted(files(__package__).joinpath("install").iterdir(), key=lambda part: part.name)
+        functions = b"".join(part.read_bytes() for part in parts)
         async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
             await connection.execute(functions)
 
@@ -109,7 +112,7 @@ class Realtime:
             verify(token, self._keys)
         except TokenRefused as error:
             await asyncio.sleep(self._settings.refused_key_seconds)
-            await websocket.send_denial_response(JSONResponse({"error": error.at_connect}, UNAUTHORIZED))
+            await websocket.send_denial_response(json_answer({"error": error.at_connect}, UNAUTHORIZED, NOT_KEPT))
             return
         await websocket.accept()
         serializer = serializer_for(websocket.query_params.get("vsn"))

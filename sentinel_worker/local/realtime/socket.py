@@ -18,6 +18,7 @@ from sentinel_worker.local.realtime.topics import Refused
 
 OK: Final = '{"status":"ok","response":{}}'
 UNMATCHED: Final = '{"status":"error","response":{"reason":"unmatched topic"}}'
+CRASHED: Final = '{"status":"error","response":{"reason":"join crashed"}}'
 CLOSE_NORMAL: Final = 1000
 CLOSE_BROKEN: Final = 1011
 CLOSE_TOO_SLOW: Final = 1013
@@ -142,10 +143,15 @@ class Socket:
                 return None
             raw = message.get("text") or message.get("bytes") or ""
             try:
-                await self._dispatch(self._serializer.decode(raw))
+                frame = self._serializer.decode(raw)
             except BadFrame as error:
                 log.warning("a Realtime client sent a bad frame: %s", error)
                 return CLOSE_BROKEN
+            try:
+                await self._dispatch(frame)
+            except Exception:  # as on the real server a channel that fails takes no other one with it
+                log.exception("a Realtime channel failed")
+                self._give_up(frame)
 
     async def _dispatch(self, frame: Frame) -> None:
         if self._services.faults.now.realtime.mute:
@@ -219,6 +225,13 @@ class Socket:
             frame.ref,
             frame.join_ref,
         )
+
+    def _give_up(self, frame: Frame) -> None:
+        if frame.event == "phx_join":
+            self.push(frame.topic, "phx_reply", CRASHED, frame.ref, frame.join_ref)
+        elif (channel := self._channels.pop(frame.topic, None)) is not None:
+            channel.close()
+            self.push(channel.topic, "phx_error", "{}", channel.join_ref, channel.join_ref)
 
     def _forget(self, channel: Channel) -> None:
         self.push(channel.topic, "phx_close", "{}", channel.join_ref, channel.join_ref)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
+from sentinel_worker.local.json_input import bigint
 from sentinel_worker.local.rest.errors import RestError
 from sentinel_worker.local.rest.request import RestRequest
 from sentinel_worker.local.rest.schema import Function, Relation
@@ -101,9 +102,9 @@ def _is_strict(asked: RestRequest) -> bool:
 
 def _require_few(asked: RestRequest, rows: int) -> None:
     limit = asked.preferences.get("max-affected")
-    if limit is None or not limit.isdigit() or not _is_strict(asked):
+    if limit is None or not (limit.isascii() and limit.isdigit()) or not _is_strict(asked):
         return
-    if rows > int(limit):
+    if rows > bigint(limit):
         raise RestError(
             400,
             "PGRST124",

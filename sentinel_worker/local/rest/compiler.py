@@ -21,6 +21,7 @@ from sentinel_worker.local.rest.query import (
     Order,
     Query,
     Selected,
+    is_index,
     not_embedded,
 )
 from sentinel_worker.local.rest.schema import Relation, Schema
@@ -84,7 +85,7 @@ class Compiler:
         if source.types.get(target.name) not in ("json", "jsonb"):
             text = f"to_jsonb({text})"
         for arrow, key in target.path:
-            text += arrow + (key if key.lstrip("-").isdigit() else literal(key))
+            text += arrow + (key if is_index(key) else literal(key))
         return text
 
     def select_list(self, source: Source, query: Query) -> str:

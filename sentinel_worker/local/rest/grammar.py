@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from sentinel_worker.local.rest.errors import RestError
 from sentinel_worker.local.rest.query import (
@@ -18,6 +19,9 @@ from sentinel_worker.local.rest.query import (
     Selected,
 )
 
+LEVELS = 64
+"""How deep the conditions and the embedded resources of a request may be."""
+
 _QUANTIFIED = ("eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch")
 _AGGREGATE = re.compile(r"\.(count|sum|avg|min|max)\(\)")
 _OPERATOR = re.compile(r"(not\.)?([a-z]+)(?:\((\w+)\))?\.", re.DOTALL)
@@ -31,7 +35,7 @@ class _Scanner:
     """A position in a text, with PostgREST's way to complain about it."""
 
     def __init__(self, text: str, what: str, expects: str) -> None:
-        self.text, self.at = text, 0
+        self.text, self.at, self._level = text, 0, 0
         self._what, self._expects = what, expects
 
     def refuse(self, expects: str | None = None) -> RestError:
@@ -42,6 +46,17 @@ class _Scanner:
             f'"failed to parse {self._what} ({self.text})" (line 1, column {self.at + 1})',
             details=f"unexpected {found} expecting {expects or self._expects}",
         )
+
+    @contextmanager
+    def nested(self) -> Iterator[None]:
+        """One level of brackets, of which a text may have LEVELS: each is a frame of Python's stack."""
+        self._level += 1
+        if self._level > LEVELS:
+            raise self.refuse(f"no more than {LEVELS} levels")
+        self.need("(")
+        yield
+        self.need(")")
+        self._level -= 1
 
     def take(self, piece: str) -> bool:
         if not self.text.startswith(piece, self.at):
@@ -82,11 +97,14 @@ class _Scanner:
         return found.group().strip()
 
     def field(self) -> Field:
-        name, path = self.name(), []
+        name = self.name()
+        path: list[tuple[str, str]] = []
         while self.text.startswith("->", self.at):
             arrow = "->>" if self.take("->>") else "->"
             if arrow == "->":
                 self.need("->")
+            if len(path) == LEVELS:
+                raise self.refuse(f"no more than {LEVELS} levels")
             sign = "-" if self.take("-") else ""
             path.append((arrow, sign + self.name()))
         return Field(name, tuple(path))
@@ -128,9 +146,9 @@ def _select_item(scanner: _Scanner) -> Selected | Embedded:
     hints = []
     while scanner.take("!"):
         hints.append(scanner.name())
-    if scanner.take("("):
-        items = () if scanner.text.startswith(")", scanner.at) else _select_items(scanner)
-        scanner.need(")")
+    if scanner.text.startswith("(", scanner.at):
+        with scanner.nested():
+            items = () if scanner.text.startswith(")", scanner.at) else _select_items(scanner)
         named = [hint for hint in hints if hint not in ("inner", "left")]
         return Embedded(target.name, alias, named[0] if named else None, "inner" in hints, items)
     cast = scanner.until(",)") if scanner.take("::") else None
@@ -160,11 +178,10 @@ def parse_logic(name: str, text: str) -> Logic:
 
 
 def _logic_children(scanner: _Scanner, operator: str, negated: bool) -> Logic:
-    scanner.need("(")
-    children = [_logic_child(scanner)]
-    while scanner.take(","):
-        children.append(_logic_child(scanner))
-    scanner.need(")")
+    with scanner.nested():
+        children = [_logic_child(scanner)]
+        while scanner.take(","):
+            children.append(_logic_child(scanner))
     return Logic(operator, tuple(children), negated)
 
 

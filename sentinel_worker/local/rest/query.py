@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 
 from sentinel_worker.local.rest.errors import RestError
@@ -17,6 +18,14 @@ IS_VALUES = ("null", "not_null", "true", "false", "unknown")
 TEXT_SEARCH = ("fts", "plfts", "phfts", "wfts")
 
 
+_INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
+
+
+def is_index(key: str) -> bool:
+    """Whether a key of a JSON path is the place of an element: a number that fits PostgreSQL's int."""
+    return _INDEX.fullmatch(key) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A column and the JSON path into it: pairs of ('->' or '->>', key)."""
@@ -27,7 +36,7 @@ class Field:
     @property
     def label(self) -> str:
         """The name of the result: the last key of the path that is no index."""
-        keys = [key for _, key in self.path if not key.lstrip("-").isdigit()]
+        keys = [key for _, key in self.path if not is_index(key)]
         return keys[-1] if keys else self.name
 
 

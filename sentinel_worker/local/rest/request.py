@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
+from sentinel_worker.local.json_input import NotJson, bigint, parse_outline
 from sentinel_worker.local.rest.errors import RestError
 from sentinel_worker.local.rest.grammar import is_condition, parse_filter, parse_logic, parse_order, parse_select
 from sentinel_worker.local.rest.preferences import Preferences, read_preferences
@@ -19,7 +19,8 @@ _ARRAY = "application/vnd.pgrst.array+json"
 _CSV = "text/csv"
 _OBJECT = "application/vnd.pgrst.object+json"
 _RANGE = re.compile(r"(?:rows=)?(\d+)-(\d*)", re.ASCII)
-_RESERVED = ("select", "order", "limit", "offset", "columns", "on_conflict", "and", "or", "not.and", "not.or")
+_LOGIC = ("and", "or", "not.and", "not.or")
+_RESERVED = ("select", "order", "limit", "offset", "columns", "on_conflict", *_LOGIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,10 @@ class RestRequest:
     headers: dict[str, str] = field(default_factory=dict)
 
     def json_body(self) -> Any:
-        """The parsed body. Raises PGRST102."""
+        """The parsed body, without its numbers. Raises PGRST102."""
         try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as error:
+            return parse_outline(self.body)
+        except NotJson as error:
             raise RestError(400, "PGRST102", "Empty or invalid json") from error
 
 
@@ -60,7 +61,7 @@ async def read_request(request: Request, exposed: tuple[str, ...], *, calls: boo
 
     Raises RestError for what PostgREST refuses before it asks the database.
     """
-    pairs = parse_qsl(request.scope["query_string"].decode(), keep_blank_values=True)
+    pairs = parse_qsl(request.scope["query_string"].decode(errors="replace"), keep_blank_values=True)
     # Supabase's gateway takes the key off before PostgREST sees the request.
     parameters = [pair for pair in pairs if pair[0] != "apikey"]
     if any("\0" in name or "\0" in value for name, value in parameters):
@@ -141,7 +142,7 @@ def _narrow(query: Query, header: str) -> None:
     found = _RANGE.fullmatch(header)
     if found is None:
         return
-    first, last = int(found[1]), int(found[2]) if found[2] else None
+    first, last = bigint(found[1]), bigint(found[2]) if found[2] else None
     if last is not None and last < first:
         message = "The lower boundary must be lower than or equal to the upper boundary in the Range header."
         raise RestError(416, "PGRST103", "Requested range not satisfiable", details=message)
@@ -152,7 +153,10 @@ def _narrow(query: Query, header: str) -> None:
 
 
 def _add(query: Query, name: str, value: str) -> None:
-    if name in ("and", "or", "not.and", "not.or"):
+    while _is_embedded(name):
+        relation, _, name = name.partition(".")
+        query = query.embedded.setdefault(relation, Query())
+    if name in _LOGIC:
         query.conditions.append(parse_logic(name, value))
     elif name == "order":
         query.order = parse_order(value)
@@ -160,18 +164,21 @@ def _add(query: Query, name: str, value: str) -> None:
         query.limit = _count(name, value)
     elif name == "offset":
         query.offset = _count(name, value)
-    elif "." in name and not name.startswith('"') and "->" not in name.partition(".")[0]:
-        relation, _, rest = name.partition(".")
-        _add(query.embedded.setdefault(relation, Query()), rest, value)
     else:
         query.conditions.append(parse_filter(name, value))
 
 
+def _is_embedded(name: str) -> bool:
+    """Whether a parameter is about an embedded resource, as in `replies.order`."""
+    relation, dot, _ = name.partition(".")
+    return bool(dot) and name not in _LOGIC and not name.startswith('"') and "->" not in relation
+
+
 def _count(name: str, value: str) -> int:
-    if not value.isdigit():
+    if not (value.isascii() and value.isdigit()):
         raise RestError(400, "PGRST100", f'"failed to parse {name} parameter ({value})" (line 1, column 1)')
-    return int(value)
+    return bigint(value)
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip().strip('"') for name in text.split(",") if name.strip())
+    return tuple(dict.fromkeys(name.strip().strip('"') for name in text.split(",") if name.strip()))

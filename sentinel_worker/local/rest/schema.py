@@ -140,7 +140,8 @@ class SchemaCache:
 
     async def relation(self, schema: str, name: str) -> Relation:
         """The relation, or PGRST205 with a hint."""
-        for snapshot in (await self.current(), await self.after_miss()):
+        for look in (self.current, self.after_miss):
+            snapshot = await look()
             found = snapshot.relations.get((schema, name))
             if found is not None:
                 return found
@@ -154,7 +155,8 @@ class SchemaCache:
 
     async def overloads(self, schema: str, name: str, given: set[str]) -> list[Function]:
         """The functions called `schema.name` that take exactly the arguments `given`; maybe none."""
-        for snapshot in (await self.current(), await self.after_miss()):
+        for look in (self.current, self.after_miss):
+            snapshot = await look()
             named = snapshot.functions.get((schema, name), [])
             fitting = [one for one in named if one.accepts(given)]
             fitting = fitting or [one for one in named if one.takes_one_json]

@@ -13,12 +13,13 @@ from starlette.responses import Response
 from sentinel_worker.local.database import fetch_all, fetch_one
 from sentinel_worker.local.json_answer import json_answer
 from sentinel_worker.local.storage.access import QUERIES, Access
+from sentinel_worker.local.storage.body import flag, or_null, read_body, text, texts
 from sentinel_worker.local.storage.errors import StorageError, duplicate, invalid_request, no_bucket, too_large
-from sentinel_worker.local.storage.objects import read_json
 
 _NAME = re.compile(r"[\w!.*'() &$@=;:+,?-]{1,100}", re.ASCII)
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?$", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,19}(?:\.\d{1,19})?)\s*([KMGT]?)(i?)B?", re.ASCII | re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_LIMITS = {"public": flag, "file_size_limit": or_null(text), "allowed_mime_types": or_null(texts())}
 
 
 class Buckets:
@@ -30,11 +31,11 @@ class Buckets:
     async def create(self, request: Request) -> Response:
         """POST of /bucket."""
         caller = self._access.caller(request)
-        body = await read_json(request)
-        name = str(body.get("id") or body.get("name") or "")
+        body = await read_body(request, {"name": text, "id": text, **_LIMITS}, "name")
+        name = body.get("id") or body["name"]
         check_bucket_name(name)
         parameters = [
-            *(name, name, caller.owner, caller.owner_id, bool(body.get("public"))),
+            *(name, name, caller.owner, caller.owner_id, body.get("public", False)),
             *(self._size(body.get("file_size_limit")), body.get("allowed_mime_types")),
         ]
         try:
@@ -55,7 +56,7 @@ class Buckets:
 
     async def update(self, request: Request) -> Response:
         """PUT of /bucket/{bucket}. Raises NoSuchBucket."""
-        body = await read_json(request)
+        body = await read_body(request, _LIMITS)
         parameters = [
             *(request.path_params["bucket"], body.get("public")),
             *(self._size(body.get("file_size_limit")), body.get("allowed_mime_types")),
@@ -92,11 +93,11 @@ class Buckets:
             raise no_bucket()
         return row
 
-    def _size(self, value: Any) -> int | None:
+    def _size(self, value: str | None) -> int | None:
         """A limit in bytes: 5MB is 5,000,000, 5MiB is 5,242,880. Raises EntityTooLarge above the server's."""
         if value is None:
             return None
-        found = _SIZE.match(str(value))
+        found = _SIZE.fullmatch(value)
         if found is None:
             raise invalid_request("body/file_size_limit must be a size")
         size = int(float(found[1]) * (1024 if found[3] else 1000) ** _POWERS[found[2].upper()])

@@ -13,9 +13,15 @@ from starlette.responses import Response
 from sentinel_worker.local.database import fetch_one
 from sentinel_worker.local.json_answer import json_answer
 from sentinel_worker.local.storage.access import QUERIES, Access, Caller, StoredObject, check_key, check_segments
+from sentinel_worker.local.storage.body import flag, or_null, part, read_body, text
 from sentinel_worker.local.storage.errors import duplicate, internal, no_object
-from sentinel_worker.local.storage.objects import read_json, required
 from sentinel_worker.local.storage.rows import Description, metadata_header, now, try_write, write
+
+_WAY = {"sourceKey": text, "bucketId": text, "destinationKey": text, "destinationBucket": or_null(text)}
+_COPY = _WAY | {
+    "metadata": or_null(part({"cacheControl": text, "mimetype": text})),
+    "copyMetadata": or_null(flag),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +41,8 @@ class Copies:
     async def copy(self, request: Request) -> Response:
         """POST of /object/copy: needs the right to read the source and to upload to the target."""
         caller = self._access.caller(request)
-        body = await read_json(request)
-        way = _way(body, "sourceKey", "bucketId", "destinationKey")
+        body = await read_body(request, _COPY, "sourceKey", "bucketId", "destinationKey")
+        way = _way(body)
         source = await self._access.visible(request, caller, *way.source)
         metadata, user_metadata = _copied(request, body, source)
         description = Description(metadata["mimetype"], metadata["cacheControl"], user_metadata)
@@ -54,7 +60,7 @@ class Copies:
     async def move(self, request: Request) -> Response:
         """POST of /object/move: needs the right to change the row into the new one. Raises NoSuchKey."""
         caller = self._access.caller(request)
-        way = _way(await read_json(request), "bucketId", "sourceKey", "destinationKey")
+        way = _way(await read_body(request, _WAY, "bucketId", "sourceKey", "destinationKey"))
         await self._try_move(request, caller, way)
         if way.source != way.target:
             source = await self._access.any_object(*way.source)
@@ -100,18 +106,16 @@ class Copies:
         return copy
 
 
-def _way(body: dict[str, Any], *names: str) -> Way:
-    required(body, *names)
+def _way(body: dict[str, Any]) -> Way:
     bucket, target = body["bucketId"], body["destinationKey"]
     check_key(target)
-    return Way((bucket, body["sourceKey"]), (str(body.get("destinationBucket") or bucket), target))
+    return Way((bucket, body["sourceKey"]), (body.get("destinationBucket") or bucket, target))
 
 
 def _copied(request: Request, body: dict[str, Any], source: StoredObject) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measured and user metadata of the copy: the source's, but for what `copyMetadata: false` lets a client say."""
     metadata = dict(source.metadata)
-    if body.get("copyMetadata", True):
+    if body.get("copyMetadata") is not False:
         return metadata, source.user_metadata
-    said = body.get("metadata") or {}
-    metadata |= {name: str(said[name]) for name in ("cacheControl", "mimetype") if name in said}
+    metadata |= body.get("metadata") or {}
     return metadata, metadata_header(request)

@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from sentinel_worker.local.json_answer import json_answer
+from sentinel_worker.local.json_input import bigint
 from sentinel_worker.local.storage.access import Access, StoredObject
 from sentinel_worker.local.storage.errors import StorageError, internal, no_bucket
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +138,15 @@ def _headers(found: StoredObject) -> dict[str, str]:
 
 
 def _span(header: str, size: int) -> Span:
-    found = _RANGE.match(header)
+    found = _RANGE.fullmatch(header)
     if found is None or (not found[1] and not found[2]):
         raise _bad_range()
     if not found[1]:
-        length = min(int(found[2]), size)
+        length = min(bigint(found[2]), size)
         start = size - length
     else:
-        start = int(found[1])
-        end = min(int(found[2]), size - 1) if found[2] else size - 1
+        start = bigint(found[1])
+        end = min(bigint(found[2]), size - 1) if found[2] else size - 1
         length = end - start + 1
     if length <= 0:
         raise _bad_range()

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from sentinel_worker.local.json_answer import JSON_TYPE
 from sentinel_worker.local.tokens import TokenRefused
 
+_NO_ROLE = "22023"
 _ROW_SECURITY = "new row violates row-level security policy"
 
 
@@ -88,6 +89,9 @@ def token_words(refused: TokenRefused) -> str:
 def from_database(error: psycopg.Error) -> StorageError:
     """What PostgreSQL refused to the caller."""
     state, message = error.diag.sqlstate, error.diag.message_primary or ""
+    if isinstance(error, psycopg.DataError) and state != _NO_ROLE:
+        # A NUL in a text, a number or a time beyond its type; psycopg itself refuses some, without a state.
+        return invalid_request(f"a value of the request means nothing to the database: {message or error}")
     if state is None or error.diag.severity_nonlocalized == "FATAL":
         return internal()
     if state == "42501":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from dataclasses import dataclass
@@ -16,15 +15,33 @@ from sentinel_worker.local.database import fetch_one
 from sentinel_worker.local.json_answer import json_answer
 from sentinel_worker.local.queries import load_queries
 from sentinel_worker.local.storage.access import Access
-from sentinel_worker.local.storage.errors import StorageError, invalid_request
-from sentinel_worker.local.storage.objects import read_json
+from sentinel_worker.local.storage.body import Reader, choice, flag, part, read_body, text, whole
+from sentinel_worker.local.storage.errors import StorageError
 
 _QUERIES = load_queries("storage/listing.sql")
-_LEVEL_COLUMNS = ("name", "updated_at", "created_at", "last_accessed_at")
-_PAGE_COLUMNS = ("name", "updated_at", "created_at")
 _LEVEL_LIMIT = 100
 _PAGE_LIMIT = 1000
 _CURSOR_PART = re.compile(r"([loca]):(.*)")
+
+
+def _sorting(*columns: str) -> Reader:
+    return part({"column": choice(*columns), "order": choice("asc", "desc")}, "column")
+
+
+_LEVEL_FIELDS = {
+    "prefix": text,
+    "limit": whole(1),
+    "offset": whole(0),
+    "sortBy": _sorting("name", "updated_at", "created_at", "last_accessed_at"),
+    "search": text,
+}
+_PAGE_FIELDS = {
+    "prefix": text,
+    "limit": whole(1),
+    "cursor": text,
+    "with_delimiter": flag,
+    "sortBy": _sorting("name", "updated_at", "created_at"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +58,12 @@ class Cursor:
         """The opposite of `encode`. Raises InvalidParameter."""
         try:
             lines = base64.b64decode(text, validate=True).decode().split("\n")
-        except (binascii.Error, UnicodeDecodeError) as error:
+        except ValueError as error:  # no base64, or no text in it
             raise _bad_cursor() from error
         found = [_CURSOR_PART.fullmatch(line) for line in lines]
         if not all(found):
             raise _bad_cursor()
-        parts = {part[1]: part[2] for part in found if part is not None}
+        parts = {one[1]: one[2] for one in found if one is not None}
         return cls(parts.get("l", ""), parts.get("o", "asc"), parts.get("c", ""), parts.get("a", ""))
 
     def encode(self) -> str:
@@ -64,15 +81,15 @@ class Listings:
     async def level(self, request: Request) -> Response:
         """POST of /object/list/{bucket}: one level below a prefix; folders have no id."""
         caller = self._access.caller(request)
-        body = await read_json(request)
-        prefix = str(body.get("prefix") or "")
+        body = await read_body(request, _LEVEL_FIELDS, "prefix")
+        prefix = body["prefix"]
         if prefix and not prefix.endswith("/"):
             prefix += "/"
-        column, order = _sorting(body, _LEVEL_COLUMNS)
+        sort = body.get("sortBy", {})
         parameters = [
-            *(request.path_params["bucket"], prefix, str(body.get("search") or "")),
-            *(column or "name", order == "desc"),
-            *(int(body.get("limit") or _LEVEL_LIMIT), int(body.get("offset") or 0)),
+            *(request.path_params["bucket"], prefix, body.get("search", "")),
+            *(sort.get("column", "name"), sort.get("order") == "desc"),
+            *(body.get("limit", _LEVEL_LIMIT), body.get("offset", 0)),
         ]
         async with self._access.acting(request, caller) as connection:
             row = await fetch_one(connection, _QUERIES["list_level"], parameters)
@@ -82,11 +99,11 @@ class Listings:
     async def page(self, request: Request) -> Response:
         """POST of /object/list-v2/{bucket}: objects below a prefix of any form, and folders `with_delimiter`."""
         caller = self._access.caller(request)
-        body = await read_json(request)
-        prefix, limit, delimited = str(body.get("prefix") or ""), _limit(body), body.get("with_delimiter") is True
-        column, order = _sorting(body, _PAGE_COLUMNS)
-        cursor = Cursor.decode(str(body["cursor"])) if body.get("cursor") else Cursor()
-        column, order = cursor.column or column, cursor.order or order
+        body = await read_body(request, _PAGE_FIELDS)
+        prefix, delimited = body.get("prefix", ""), body.get("with_delimiter", False)
+        limit, sort = min(body.get("limit", _PAGE_LIMIT), _PAGE_LIMIT), body.get("sortBy", {})
+        cursor = Cursor.decode(body["cursor"]) if body.get("cursor") else Cursor()
+        column, order = cursor.column or sort.get("column", ""), cursor.order or sort.get("order", "")
         parameters = [
             *(request.path_params["bucket"], prefix, delimited, column or "name", order == "desc"),
             *(cursor.name, cursor.after, limit + 1),
@@ -113,24 +130,6 @@ def _parted(entries: list[dict[str, Any]], depth: int | None) -> dict[str, Any]:
         name = entry["name"] + "/" if is_folder else entry["name"]
         parted["folders" if is_folder else "objects"].append({**key, **entry, "name": name})
     return parted
-
-
-def _sorting(body: dict[str, Any], columns: tuple[str, ...]) -> tuple[str, str]:
-    """The column and the order of `sortBy`, empty where they are not said. Raises InvalidRequest."""
-    sort = body.get("sortBy") or {}
-    column, order = str(sort.get("column") or ""), str(sort.get("order") or "")
-    if column and column not in columns:
-        raise invalid_request("body/sortBy/column must be equal to one of the allowed values")
-    return column, order
-
-
-def _limit(body: dict[str, Any]) -> int:
-    limit = body.get("limit") or _PAGE_LIMIT
-    if isinstance(limit, bool) or not isinstance(limit, int):
-        raise invalid_request("body/limit must be integer")
-    if limit < 1:
-        raise invalid_request("body/limit must be >= 1")
-    return min(limit, _PAGE_LIMIT)
 
 
 def _bad_cursor() -> StorageError:

@@ -13,7 +13,10 @@ from starlette.responses import Response
 from sentinel_worker.local.database import fetch_all
 from sentinel_worker.local.json_answer import json_answer
 from sentinel_worker.local.storage.access import QUERIES, Access
-from sentinel_worker.local.storage.errors import invalid_request, no_object
+from sentinel_worker.local.storage.body import read_body, texts, whole
+from sentinel_worker.local.storage.errors import no_object
+
+_SECONDS = {"expiresIn": whole(1)}
 
 
 class Objects:
@@ -25,9 +28,7 @@ class Objects:
     async def remove(self, request: Request) -> Response:
         """DELETE of /object/{bucket}: the rows that were really deleted; absent or hidden ones are left out."""
         caller = self._access.caller(request)
-        names = (await read_json(request)).get("prefixes")
-        if not isinstance(names, list) or not names:
-            raise invalid_request("body/prefixes must NOT have fewer than 1 items")
+        names = (await read_body(request, {"prefixes": texts(1)}, "prefixes"))["prefixes"]
         return json_answer(await self._delete(request, request.path_params["bucket"], names, caller))
 
     async def remove_one(self, request: Request) -> Response:
@@ -41,7 +42,7 @@ class Objects:
         """POST of /object/sign/{bucket}/{name}: a path with a token that opens it for some seconds."""
         caller = self._access.caller(request)
         bucket, name = request.path_params["bucket"], request.path_params["name"]
-        seconds = _seconds(await read_json(request))
+        seconds = (await read_body(request, _SECONDS, "expiresIn"))["expiresIn"]
         await self._access.visible(request, caller, bucket, name)
         return json_answer({"signedURL": self._signed_path(bucket, name, seconds)})
 
@@ -49,10 +50,8 @@ class Objects:
         """POST of /object/sign/{bucket}: one entry a path, with an error for those that are not visible."""
         caller = self._access.caller(request)
         bucket = request.path_params["bucket"]
-        body = await read_json(request)
-        seconds, names = _seconds(body), body.get("paths")
-        if not isinstance(names, list) or not names:
-            raise invalid_request("body/paths must NOT have fewer than 1 items")
+        body = await read_body(request, {**_SECONDS, "paths": texts(1)}, "expiresIn", "paths")
+        seconds, names = body["expiresIn"], body["paths"]
         async with self._access.acting(request, caller) as connection:
             rows = await fetch_all(connection, QUERIES["visible_names"], [bucket, names])
         visible = {row[0] for row in rows}
@@ -79,36 +78,3 @@ class Objects:
         path = f"{bucket}/{name}"
         token = self._access.keys.sign({"url": path, "scope": "download", "iat": now, "exp": now + seconds})
         return f"/object/sign/{quote(path)}?token={token}"
-
-
-async def read_json(request: Request) -> dict[str, Any]:
-    """The body as a JSON object. Raises InvalidRequest."""
-    try:
-        parsed = json.loads(await request.body() or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise invalid_request("Body is not valid JSON") from error
-    if not isinstance(parsed, dict):
-        raise invalid_request("body must be object")
-    return parsed
-
-
-def required(body: dict[str, Any], *names: str) -> list[str]:
-    """The texts at `names`. Raises InvalidRequest for the first that is absent or no text."""
-    for name in names:
-        if name not in body:
-            raise invalid_request(f"body must have required property '{name}'")
-        if not isinstance(body[name], str):
-            raise invalid_request(f"body/{name} must be string")
-    return [body[name] for name in names]
-
-
-def _seconds(body: dict[str, Any]) -> int:
-    try:
-        seconds = int(body["expiresIn"])
-    except KeyError as error:
-        raise invalid_request("body must have required property 'expiresIn'") from error
-    except (TypeError, ValueError) as error:
-        raise invalid_request("body/expiresIn must be integer") from error
-    if seconds < 1:
-        raise invalid_request("body/expiresIn must be >= 1")
-    return seconds

@@ -11,6 +11,7 @@ import psycopg
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sentinel_worker.local.json_input import bigint
 from sentinel_worker.local.storage import tus
 from sentinel_worker.local.storage.access import Access, Caller, check_key, check_segments
 from sentinel_worker.local.storage.buckets import check_bucket_name
@@ -110,7 +111,7 @@ class Resumable:
         limit = await self._limit(bucket)
         async with self._turns.take(version) as turn:
             upload, offset = await self.finisher.find(bucket, name, version)
-            if offset != int(request.headers["upload-offset"]):
+            if offset != bigint(request.headers["upload-offset"]):
                 raise TusError(409, "Upload-Offset conflict\n")
             upload = await self._sized(request, upload, offset, limit)
             room = _room(request, upload, offset, limit)
@@ -158,7 +159,7 @@ class Resumable:
         """The upload with the length that was deferred, where this request says it."""
         if "upload-length" not in request.headers:
             return upload
-        size = int(request.headers["upload-length"])
+        size = bigint(request.headers["upload-length"])
         if upload.size is not None or size < offset:
             raise _no_length()
         if size > limit:
@@ -196,7 +197,7 @@ def _announced(request: Request) -> Upload:
     bucket, name = metadata.get("bucketName") or "", metadata.get("objectName") or ""
     check_bucket_name(bucket)
     check_key(name)
-    size = int(headers["upload-length"]) if "upload-length" in headers else None
+    size = bigint(headers["upload-length"]) if "upload-length" in headers else None
     return Upload(str(uuid.uuid4()), bucket, name, size, metadata, None, time.time())
 
 

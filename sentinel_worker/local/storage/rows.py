@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,11 +13,13 @@ import psycopg
 from starlette.requests import Request
 
 from sentinel_worker.local.database import fetch_one
+from sentinel_worker.local.json_input import NotJson, parse_json
 from sentinel_worker.local.storage.access import QUERIES, Access, Bucket, Caller
-from sentinel_worker.local.storage.errors import StorageError
+from sentinel_worker.local.storage.errors import StorageError, invalid_request
 from sentinel_worker.local.storage.files import Stored
 
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
+_HEADER = re.compile("[\\t\\x20-\\x7e\\x80-\\xff]*")
 # Two writers of one name take turns, so that each sees the version it replaces.
 _TAKE_TURNS = b"select pg_advisory_xact_lock(hashtextextended($1::text, 0))"
 
@@ -29,6 +31,12 @@ class Description:
     media_type: str = DEFAULT_MEDIA_TYPE
     cache_control: str = "no-cache"
     user_metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what no header of a download could say. Raises InvalidRequest."""
+        for name, value in (("media type", self.media_type), ("Cache-Control", self.cache_control)):
+            if _HEADER.fullmatch(value) is None:
+                raise invalid_request(f"the {name} has characters that no header may have")
 
 
 async def try_write(
@@ -96,8 +104,8 @@ def now() -> str:
 def user_metadata_of(text: str | None) -> dict[str, Any]:
     """A JSON object that a client sent; anything else counts as none."""
     try:
-        parsed = json.loads(text or "{}")
-    except (ValueError, RecursionError):
+        parsed = parse_json(text or "{}")
+    except NotJson:
         return {}
     return parsed if isinstance(parsed, dict) else {}
 
@@ -106,7 +114,7 @@ def metadata_header(request: Request) -> dict[str, Any]:
     """The user metadata of the header `x-metadata`: JSON in base64."""
     try:
         return user_metadata_of(base64.b64decode(request.headers.get("x-metadata", "")).decode())
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or no text in it
         return {}
 
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sentinel_worker.local.json_answer import json_answer
+from sentinel_worker.local.json_input import bigint
 from sentinel_worker.local.storage.access import Access, Bucket, Caller, check_key, check_segments
 from sentinel_worker.local.storage.errors import StorageError, duplicate, invalid_request, too_large
 from sentinel_worker.local.storage.files import TooLarge
@@ -141,4 +142,4 @@ async def _incoming(request: Request) -> Incoming:
         content_type or DEFAULT_MEDIA_TYPE, request.headers.get("cache-control", "no-cache"), metadata_header(request)
     )
     length = request.headers.get("content-length", "")
-    return Incoming(request.stream(), description, int(length) if length.isdecimal() else None)
+    return Incoming(request.stream(), description, bigint(length) if length.isdecimal() else None)

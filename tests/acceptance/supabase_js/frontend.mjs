@@ -61,6 +61,11 @@ export async function ask(supabase, request) {
   return data
 }
 
+export async function discard(supabase, path) {
+  const { error } = await supabase.storage.from('media').remove([path])
+  if (error) throw error
+}
+
 const FINAL = ['succeeded', 'failed', 'cancelled']
 
 export function watch(supabase, column, value, onRow, pollSeconds = 15, onError = console.error) {

@@ -73,6 +73,11 @@ async def upload_large(
     return Transfer(answer.raise_for_status().headers["location"], content)
 
 
+async def forget_large(supabase: AsyncClient, http: httpx.AsyncClient, transfer: Transfer) -> None:
+    """Give up an upload in chunks that is not complete."""
+    (await http.delete(transfer.location, headers=await _tus_headers(supabase))).raise_for_status()
+
+
 async def _tus_headers(supabase: AsyncClient) -> dict[str, str]:
     session = await supabase.auth.get_session()
     assert session is not None
@@ -94,6 +99,11 @@ async def ask(supabase: AsyncClient, request: Row) -> Row:
     answer: Any = await supabase.table("analysis_requests").insert(request).execute()
     row: Row = answer.data[0]
     return row
+
+
+async def discard(supabase: AsyncClient, path: str) -> None:
+    """Remove a file that no request names."""
+    await supabase.storage.from_("media").remove([path])
 
 
 async def watch(supabase: AsyncClient, column: str, value: str, poll_seconds: float = 15) -> AsyncGenerator[Row, None]:

@@ -32,7 +32,7 @@ async def test_media_that_is_none_fails_once_with_a_sentence(
         "media_empty": b"",
         "media_truncated": film[:20_000],
         "media_not_supported": b"This is a text file, not a video.\n" * 20,
-        "no_video_stream": audio_only(tmp_path),
+        "media_kind_mismatch": audio_only(tmp_path),
         "media_unreadable": film[:4096] + b"\0" * (len(film) - 4096),
     }
     asked = {code: await user.ask(source, media_kind="video") for code, source in sources.items()}

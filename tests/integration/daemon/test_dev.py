@@ -76,3 +76,32 @@ async def test_ctrl_c_stops_every_child_and_the_data_stays(tmp_path: Path) -> No
     assert fresh.said("publishable key") != key
     fresh.process.terminate()
     assert await fresh.process.wait() == 0
+
+
+async def run_to_its_end(*options: str) -> tuple[int | None, str]:
+    """Another `sentinel-worker dev` that is expected to be refused: exit status, all that it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sentinel_worker", "dev", "--no-worker", *options),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    return process.returncode, said.decode()
+
+
+async def test_a_second_one_is_told_who_was_first(tmp_path: Path) -> None:
+    first = await Dev.start(tmp_path / "data", "--no-worker")
+    url = first.said("API URL")
+    who = f"error Process {first.process.pid} keeps a local Supabase"
+    assert await run_to_its_end("--data", str(tmp_path / "data"), "--port", "0") == (
+        2,
+        f"{who} in {tmp_path}/data: use that one at {url}, choose another folder (--data), or stop it.\n",
+    )
+    assert await run_to_its_end("--data", str(tmp_path / "other"), "--port", url.rpartition(":")[2]) == (
+        2,
+        f"{who} at {url}: use that one, choose another port (--port), or stop it.\n",
+    )
+    async with httpx.AsyncClient(headers={"apikey": first.said("secret key")}) as http:
+        assert (await http.get(f"{url}/rest/v1/analysis_requests")).json() == []
+    first.process.terminate()
+    assert await first.process.wait() == 0

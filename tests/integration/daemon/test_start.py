@@ -21,8 +21,8 @@ async def test_wrong_settings_are_all_named_and_exit_2(stack: Stack, start_worke
     ("settings", "said"),
     [
         ({"SUPABASE_SECRET_KEY": "sb_secret_wrong"}, "access_refused"),
-        ({"SENTINEL_DETECTOR": "no-such", "SENTINEL_DETECTOR_PATH": ""}, "no detector 'no-such'"),
-        ({"SENTINEL_DETECTOR_PATH": "/"}, "checkpoint"),
+        ({"SENTINEL_DETECTOR": "demo,no-such"}, "no detector 'no-such'"),
+        ({"SENTINEL_DETECTOR": "video-large", "HF_HOME": "/nonexistent"}, "models pull video-large"),
     ],
 )
 async def test_what_the_operator_must_mend_exits_2(

@@ -24,6 +24,7 @@ class GatedDetector:
     """Scores a clip by its first pixel, one batch for each `release`; 255 means no finite answer."""
 
     clip_shape = (FRAMES, 3, 16, 16)
+    clip_dtype = np.dtype(np.uint8)
 
     def __init__(self, spec: DetectorSpec) -> None:
         self.spec = spec

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-from transformers.models.videomae.image_processing_pil_videomae import VideoMAEImageProcessorPil
 
-from sentinel_worker.detectors.preprocess import Preprocessing
+from sentinel_worker.detectors.preprocess import PROCESSORS, Preprocessing
 from sentinel_worker.errors import Fatal
-from sentinel_worker.local.samples import film_path
-from sentinel_worker.media.decode import resize_frame
-from sentinel_worker.media.facts import MediaLimits
-from sentinel_worker.media.probe import open_media
+from tests.integration.detectors import parity
 from tests.integration.detectors.conftest import PREPROCESSOR
 
 SQUASH = PREPROCESSOR | {"size": {"height": 64, "width": 64}}
@@ -24,39 +19,14 @@ SHORTEST = PREPROCESSOR | {
     "do_center_crop": True,
     "crop_size": {"height": 64, "width": 64},
 }
-LEVEL = 1.01  # one grey level, and the rounding of float32
 
 
-@pytest.fixture(scope="module", params=["carphone_pristine.mp4", "bikes.mp4"])
-def frames(request: pytest.FixtureRequest) -> torch.Tensor:
-    """Three frames of a film, uint8 [3, 3, H, W]."""
-    decoder = open_media(film_path(request.param), MediaLimits()).decoder
-    return torch.stack([decoder.get_frame_at(index).data for index in (0, 40, 90)])
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        SQUASH,
-        SHORTEST,
-        SQUASH | {"resample": 3},
-        SHORTEST | {"resample": 3},
-        SHORTEST | {"size": {"shortest_edge": 64}},
-    ],
-    ids=["squash", "crop", "squash-bicubic", "crop-bicubic", "edge-equals-crop"],
-)
-def test_at_most_one_grey_level_apart_from_transformers(frames: torch.Tensor, config: dict[str, Any]) -> None:
-    preprocessing = Preprocessing.from_config(config)
-    geometry = preprocessing.geometry(len(frames), 0.04)
-    clip = torch.stack([resize_frame(frame, geometry) for frame in frames])
-    ours = preprocessing.normalise(clip[None], torch.float32)[0]
-    pictures = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in frames]
-    process: Any = VideoMAEImageProcessorPil(**config)
-    theirs = process([pictures], return_tensors="np")["pixel_values"][0]
-    std = np.array(config["image_std"]).reshape(1, 3, 1, 1)
-    apart = np.abs(ours.numpy() - np.asarray(theirs)) * std * 255
-    assert apart.max() <= LEVEL
-    assert apart.mean() < 0.3
+def test_the_same_as_transformers_within_rounding() -> None:
+    rows = list(parity.measure())
+    print(parity.table(rows))  # noqa: T201  # the table is the point of the test
+    assert len(rows) == 5 * 7 + 2 * 4
+    assert [row for row in rows if row.units > row.tolerance] == []
+    assert max(row.probability for row in rows) < parity.PROBABILITY_TOLERANCE
 
 
 def test_the_override_resizes_straight_to_the_crop() -> None:
@@ -81,10 +51,15 @@ def test_bfloat16_is_rounded_once_at_the_end() -> None:
 @pytest.mark.parametrize(
     "change",
     [
+        {"image_processor_type": "VivitImageProcessor"},
+        {"image_processor_type": None},
         {"do_resize": False},
+        {"do_pad": True},
+        {"size": True, "do_center_crop": False},
         {"size": {"longest_edge": 64}},
         {"size": {"shortest_edge": 64, "longest_edge": 128}, "do_center_crop": True},
         {"size": {"shortest_edge": 64}},
+        {"size": 64},
         {"size": None},
         {"size": {"height": 0, "width": 64}},
         {"do_center_crop": True, "crop_size": None},
@@ -101,3 +76,44 @@ def test_what_would_change_scores_silently_is_refused(change: dict[str, Any]) ->
     with pytest.raises(Fatal) as refused:
         Preprocessing.from_config(SQUASH | change)
     assert refused.value.code == "preprocessing_unsupported"
+
+
+@pytest.mark.parametrize(
+    ("config", "frame"),
+    [
+        ({"image_processor_type": "ViTImageProcessor", "size": 64}, ("squash", 64, 64)),
+        ({"feature_extractor_type": "ViTFeatureExtractor", "size": 64}, ("squash", 64, 64)),
+        ({"image_processor_type": "ViTImageProcessorFast", "size": [48, 64]}, ("squash", 48, 64)),
+        ({"image_processor_type": "DeiTImageProcessor", "size": 72, "crop_size": 64}, ("squash", 72, 64)),
+        ({"image_processor_type": "CLIPImageProcessor", "size": 72, "crop_size": 64}, ("shortest_edge", 72, 64)),
+        ({"image_processor_type": "VideoMAEImageProcessor", "size": 64, "crop_size": 64}, ("shortest_edge", 64, 64)),
+        ({"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 56}}, ("shortest_edge", 64, 56)),
+        ({"image_processor_type": "ConvNextImageProcessor", "size": 384}, ("squash", 384, 384)),
+    ],
+)
+def test_where_the_file_is_silent_its_type_decides(config: dict[str, Any], frame: tuple[str, int, int]) -> None:
+    read = Preprocessing.from_config({"image_mean": [0.5] * 3, "image_std": [0.5] * 3} | config)
+    mode, resized, cropped = frame
+    assert (read.resize_mode, read.resize_height, read.crop_width) == (mode, resized, cropped)
+
+
+def test_a_file_without_a_type_has_the_one_of_its_model() -> None:
+    silent = {"size": 64, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    assert Preprocessing.from_config(silent, model_type="swin").resize_mode == "squash"
+    with pytest.raises(Fatal, match="without cropping"):
+        Preprocessing.from_config(silent, model_type="siglip")
+    with pytest.raises(Fatal, match="EfficientNet"):
+        Preprocessing.from_config(silent, model_type="efficientnet")
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_the_table_of_types_is_the_librarys(name: str) -> None:
+    folder = name.lower()
+    module = importlib.import_module(f"transformers.models.{folder}.image_processing_pil_{folder}")
+    theirs = getattr(module, f"{name}ImageProcessorPil")
+    ours = PROCESSORS[name]
+    assert ours.center_crop == bool(getattr(theirs, "do_center_crop", None))
+    assert ours.integer_is_square == theirs.default_to_square
+    assert ours.resample == theirs.resample
+    assert (theirs.do_resize, theirs.do_rescale, theirs.do_normalize) == (True, True, True)
+    assert theirs.rescale_factor == 1 / 255

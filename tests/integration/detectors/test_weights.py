@@ -2,19 +2,56 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import (
+    ConvNextConfig,
+    ConvNextForImageClassification,
+    SiglipConfig,
+    SiglipForImageClassification,
+    SwinConfig,
+    SwinForImageClassification,
+)
 
+from sentinel_worker.detectors.files import Located
 from sentinel_worker.detectors.labels import LabelMap
+from sentinel_worker.detectors.loading import load_detector
 from sentinel_worker.detectors.registry import DetectorSpec, find_detector
 from sentinel_worker.detectors.weights import load_checkpoint
 from sentinel_worker.errors import Fatal
 from tests.integration.detectors.conftest import MakeCheckpoint
+
+
+def other_pictures() -> dict[str, Any]:
+    """Small image classifiers that are no ViT, by the name of their processor."""
+    torch.manual_seed(1)
+    named: dict[str, Any] = {"id2label": {0: "real", 1: "fake"}, "label2id": {"real": 0, "fake": 1}}
+    vision: dict[str, Any] = {
+        "image_size": 32,
+        "patch_size": 8,
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
+    return {
+        "Siglip": SiglipForImageClassification(SiglipConfig(vision_config=vision, text_config={}, **named)),
+        "ViT": SwinForImageClassification(
+            SwinConfig(
+                image_size=32, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[1, 2], window_size=4, **named
+            )
+        ),
+        "ConvNext": ConvNextForImageClassification(
+            ConvNextConfig(hidden_sizes=[8, 8, 8, 8], depths=[1, 1, 1, 1], **named)
+        ),
+    }
 
 
 def refusal(spec: DetectorSpec) -> Fatal:
@@ -55,7 +92,9 @@ def test_biases_under_their_old_names_are_converted(make_checkpoint: MakeCheckpo
         ({"num_frames": 16}, "takes 16 frames, the detector is registered with 4"),
         ({"tubelet_size": 3}, "tubelets of 3"),
         ({"image_size": 32}, "image_size is 32"),
-        ({"model_type": "vit"}, "model_type is 'vit'"),
+        ({"model_type": "vit"}, "model_type 'vit' is no video classifier"),
+        ({"model_type": None}, "model_type None is no video classifier"),
+        ({"problem_type": "multi_label_classification"}, "labels do not exclude each other"),
         ({"num_channels": 1}, "three colour channels"),
         ({"num_frames": "4"}, "wrong type"),
         ({"id2label": ["real", "fake"]}, "wrong type"),
@@ -130,31 +169,102 @@ def test_code_of_a_checkpoint_is_not_run(make_checkpoint: MakeCheckpoint, tmp_pa
     assert spec.folder is not None
     trace = tmp_path / "ran"
     (spec.folder / "evil.py").write_text(f"open({str(trace)!r}, 'w')\nclass Evil: pass\n")
-    load_checkpoint(spec)
+    refused = refusal(spec)
+    assert refused.code == "remote_code_refused"
+    assert "allow_remote_code" in refused.message
     assert not trace.exists()
 
 
 def test_a_repository_is_only_looked_up_in_the_local_cache() -> None:
-    spec = find_detector("video-large")
-    assert refusal(spec).code == "checkpoint_missing"
+    refused = refusal(find_detector("video-large"))
+    assert refused.code == "checkpoint_missing"
+    assert "sentinel-worker models pull video-large" in refused.message
 
 
-def test_a_repository_without_a_pinned_revision_is_refused() -> None:
-    assert refusal(find_detector("video-base")).code == "checkpoint_unpinned"
+def test_a_repository_without_a_pinned_revision_has_to_be_pulled() -> None:
+    refused = refusal(find_detector("video-base"))
+    assert refused.code == "checkpoint_unpinned"
+    assert "sentinel-worker models pull video-base" in refused.message
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    assert refusal(find_detector("demo", tmp_path / "nowhere")).code == "checkpoint_missing"
+    assert refusal(replace(find_detector("demo"), folder=tmp_path / "nowhere")).code == "checkpoint_missing"
 
 
-def test_an_operators_folder_brings_its_own_number_of_frames(make_checkpoint: MakeCheckpoint) -> None:
-    folder = make_checkpoint().folder
-    assert folder is not None
-    spec = find_detector("our-own", folder)
-    assert spec.window_policy.frames == 4
-    assert load_checkpoint(spec).labels.fake_indices == (1,)
-    config = json.loads((folder / "config.json").read_text())
-    del config["num_frames"]
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(Fatal, match="num_frames"):
-        find_detector("our-own", folder)
+def test_a_calibration_of_other_weights_is_refused(make_checkpoint: MakeCheckpoint) -> None:
+    spec = make_checkpoint()
+    digest = hashlib.sha256(weights_of(spec).read_bytes()).hexdigest()
+    assert load_checkpoint(replace(spec, calibrated_weights=digest)).labels.fake_indices == (1,)
+    refused = refusal(replace(spec, calibrated_weights="0" * 64))
+    assert refused.code == "calibration_mismatch"
+    assert "evaluate" in refused.message
+
+
+def test_shards_are_loaded_and_hashed_together(make_checkpoint: MakeCheckpoint) -> None:
+    spec = make_checkpoint()
+    assert spec.folder is not None
+    whole = load_checkpoint(spec).model
+    load: Any = whole
+    weights_of(spec).unlink()
+    load.save_pretrained(spec.folder, max_shard_size="4KB")
+    files = Located(spec.folder).weights()
+    assert len(files) > 1
+    lines = "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
+    digest = hashlib.sha256(lines.encode()).hexdigest()
+    model = load_checkpoint(replace(spec, calibrated_weights=digest)).model
+    assert all(torch.equal(one, other) for one, other in zip(model.parameters(), whole.parameters(), strict=True))
+    files[0].unlink()
+    assert refusal(spec).code == "checkpoint_missing"
+
+
+def test_pictures_without_a_fitting_size_are_refused(make_checkpoint: MakeCheckpoint) -> None:
+    vit = {"image_processor_type": "ViTImageProcessor"}
+    assert load_checkpoint(make_checkpoint("image", preprocessor=vit)).pictures.crop_height == 16
+    refused = refusal(make_checkpoint("image", preprocessor=vit | {"size": 32}))
+    assert re.search(r"image_size is 16, but its preprocessing makes 32 x 32", refused.message)
+
+
+@pytest.mark.parametrize(("name", "model"), sorted(other_pictures().items()))
+def test_other_image_architectures_are_taken(make_checkpoint: MakeCheckpoint, name: str, model: Any) -> None:
+    preprocessor = {"image_processor_type": f"{name}ImageProcessor", "size": {"shortest_edge": 32}, "crop_pct": 1.0}
+    if name != "ConvNext":
+        preprocessor["size"] = {"height": 32, "width": 32}
+    spec = make_checkpoint("image", model=model, preprocessor=preprocessor)
+    detector = load_detector(spec, "cpu")
+    assert detector.clip_shape == (1, 3, 32, 32)
+    assert detector.score(torch.zeros((2, 1, 3, 32, 32), dtype=torch.uint8)).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sampling_rate": 8000}, "wants 8000 samples a second, the detector is registered with 16000"),
+        ({"feature_extractor_type": "ASTFeatureExtractor"}, "ASTFeatureExtractor is not Wav2Vec2FeatureExtractor"),
+        ({"feature_size": 2}, "single channel"),
+    ],
+)
+def test_sound_that_would_be_prepared_otherwise_is_refused(
+    make_checkpoint: MakeCheckpoint, change: dict[str, Any], said: str
+) -> None:
+    refused = refusal(make_checkpoint("audio", preprocessor=change))
+    assert refused.code == "preprocessing_unsupported"
+    assert said in refused.message
+
+
+def test_norms_under_their_old_names_are_converted(make_checkpoint: MakeCheckpoint) -> None:
+    """The weight normalisation of torch before 2.0 has weight_g and weight_v."""
+    spec = make_checkpoint("audio")
+    new = load_checkpoint(spec).model
+    stored = load_file(weights_of(spec))
+    prefix = "wav2vec2.encoder.pos_conv_embed.conv."
+    renamed = {
+        key.replace("parametrizations.weight.original0", "weight_g").replace(
+            "parametrizations.weight.original1", "weight_v"
+        ): value
+        for key, value in stored.items()
+    }
+    assert {f"{prefix}weight_g", f"{prefix}weight_v"} <= set(renamed)
+    save_file(renamed, weights_of(spec), metadata={"format": "pt"})
+    old = load_checkpoint(spec).model
+    for name, value in new.state_dict().items():
+        assert torch.equal(old.state_dict()[name], value), name

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ from websockets.exceptions import InvalidStatus
 from sentinel_worker.errors import Fatal
 from sentinel_worker.local.faults import Faults, HttpFault
 from sentinel_worker.local.gateway.settings import GatewaySettings
+from sentinel_worker.local.postgres import Postgres
 from sentinel_worker.local.realtime.settings import Pace
 from sentinel_worker.local.stack import Stack
 from tests.integration.local.clients import connected
@@ -57,25 +59,77 @@ async def test_data_and_keys_survive_a_restart_unless_fresh(tmp_path: Path) -> N
             assert database.execute("select count(*) from auth.users").fetchone() == (0,)
 
 
+async def start(folder: Path, port: int = 0, *, fresh: bool = False) -> None:
+    async with Stack(folder, port=port, fresh=fresh, durable=False, migrations=False):
+        pass
+
+
 async def test_fresh_empties_nothing_that_is_somebody_elses(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(Fatal, match="was not made by a local Supabase"):
-        Stack(tmp_path, fresh=True)
-    assert (tmp_path / "thesis.txt").exists()
-    async with Stack(tmp_path / "stack", port=0, durable=False, migrations=False) as running:
-        with pytest.raises(Fatal, match="Another local Supabase uses"):
-            Stack(running.folder, fresh=True)
+        await start(tmp_path, fresh=True)
+    assert [child.name for child in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-async def test_a_taken_port_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fresh", [True, False])
+async def test_a_folder_is_held_by_one_stack(own_stack: Stack, fresh: bool) -> None:
+    with pytest.raises(Fatal) as refused:
+        await start(own_stack.folder, fresh=fresh)
+    assert refused.value.code == "folder_in_use"
+    assert f"Process {os.getpid()} keeps a local Supabase in {own_stack.folder}" in refused.value.message
+    assert own_stack.url in refused.value.message
+    with psycopg.connect(own_stack.dsn) as database:
+        assert database.execute("select count(*) from public.analysis_requests").fetchone() == (0,)
+
+
+async def test_a_server_that_outlived_its_stack_is_named(tmp_path: Path) -> None:
+    await start(tmp_path)
+    with Postgres(tmp_path / "postgres", durable=False) as server:
+        process = (server.folder / "cluster" / "postmaster.pid").read_text().split()[0]
+        for fresh in (True, False):
+            with pytest.raises(Fatal, match=f"PostgreSQL, process {process}, still uses {tmp_path}"):
+                await start(tmp_path, fresh=fresh)
+        with psycopg.connect(server.dsn()) as database:
+            assert database.execute("select 1").fetchone() == (1,)
+
+
+async def test_a_taken_port_is_named_before_anything_is_made(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(Fatal) as caught:
-            async with Stack(tmp_path, port=port, durable=False, migrations=False):
-                pass
-    assert str(port) in str(caught.value)
+        with pytest.raises(Fatal, match=rf"^port_in_use: Process {os.getpid()} listens on 127\.0\.0\.1:{port}: "):
+            await start(tmp_path / "data", port)
+    assert not (tmp_path / "data").exists()
+
+
+async def test_a_port_of_another_local_supabase_is_named(own_stack: Stack, tmp_path: Path) -> None:
+    with pytest.raises(Fatal, match=rf"Process {os.getpid()} keeps a local Supabase at {own_stack.url}: use that one"):
+        await start(tmp_path / "data", own_stack.port)
+
+
+async def test_data_and_keys_are_closed_to_other_accounts(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    secret = (folder / "keys.json", folder / "postgres" / "password")
+
+    def modes() -> set[int]:
+        assert folder.stat().st_mode & 0o777 == 0o700
+        return {file.stat().st_mode & 0o777 for file in secret}
+
+    await start(folder)
+    assert modes() == {0o600}
+    folder.chmod(0o755)
+    for file in secret:
+        file.chmod(0o644)
+    await start(folder)
+    assert modes() == {0o600}
+
+
+async def test_a_folder_with_something_else_in_it_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    tmp_path.chmod(0o755)
+    await start(tmp_path)
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
 
 
 async def test_everything_dies_with_a_killed_parent(tmp_path: Path) -> None:
@@ -209,7 +263,6 @@ async def test_a_cancelled_call_does_not_answer_the_next(own_stack: Stack) -> No
 
 async def test_a_gateway_that_was_killed_is_named(own_stack: Stack) -> None:
     assert own_stack._gateway is not None
-    own_stack._gateway.kill()
-    await own_stack._gateway.wait()
+    os.kill(own_stack._gateway.pid, signal.SIGKILL)
     with pytest.raises(Fatal, match="has ended"):
         await own_stack.behave()

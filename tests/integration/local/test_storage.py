@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from storage3.exceptions import StorageApiError
 from storage3.types import FileOptions
@@ -172,3 +173,24 @@ async def test_two_uploads_of_one_name_leave_one_file(stack: Stack) -> None:
     assert len(winner) == 200_000
     assert len(set(winner)) == 1
     assert len(files_of(stack, "complete")) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "folders", "file", "extension"),
+    [
+        ("a/b/c.tar.gz", ["a", "b"], "c.tar.gz", "gz"),
+        ("c.mp4", [], "c.mp4", "mp4"),
+        ("a/b", ["a"], "b", "b"),
+        ("a/", ["a"], "", ""),
+        ("/a", [""], "a", "a"),
+        ("a//.x.", ["a", ""], ".x.", ""),
+        ("", None, None, None),
+        (None, None, None, None),
+    ],
+)
+async def test_parts_of_a_name(
+    stack: Stack, name: str | None, folders: list[str] | None, file: str | None, extension: str | None
+) -> None:
+    with psycopg.connect(stack.dsn) as database:
+        parts = "select storage.foldername(n), storage.filename(n), storage.extension(n) from (select %s::text as n) t"
+        assert database.execute(parts, [name]).fetchone() == (folders, file, extension)

@@ -9,7 +9,9 @@ from PIL import Image
 from sentinel_worker.errors import Permanent
 from sentinel_worker.media.decode import decode_clips
 from sentinel_worker.media.facts import Clip, ClipGeometry, MediaLimits
-from sentinel_worker.media.probe import OpenedMedia, open_media
+from sentinel_worker.media.opened import OpenedMedia
+from sentinel_worker.media.probe import open_media
+from sentinel_worker.media.tracks import OpenedVideo
 from sentinel_worker.media.windows import FrameStep, Window, WindowPolicy, plan_windows
 from tests.integration.media.films import Make, ffmpeg, frame_numbers, geometry
 
@@ -85,14 +87,6 @@ def test_a_single_frame_fills_a_clip(ramp: Make) -> None:
     assert frame_numbers(clip) == [0, 0, 0, 0]
 
 
-def test_a_still_picture_is_one_frame(media: Path) -> None:
-    picture = media / "still.png"
-    Image.new("RGB", (40, 30), (200, 10, 10)).save(picture)
-    opened = open_media(picture, LIMITS)
-    (clip,) = clips(opened, [Window(0.0, opened.facts.duration_seconds)], geometry(2, 0.04))
-    assert clip.values[:, :, 8, 8].tolist() == [[200, 10, 10]] * 2
-
-
 def test_a_variable_frame_rate_is_read_by_time(ramp: Make, media: Path) -> None:
     varying = media / "varying.mkv"
     if not varying.exists():
@@ -109,6 +103,7 @@ def test_a_variable_frame_rate_is_read_by_time(ramp: Make, media: Path) -> None:
 
 def test_times_start_at_the_first_frame(ramp: Make) -> None:
     media = open_media(ramp("stride.ts", *H264, rate="30"), LIMITS)
+    assert isinstance(media, OpenedVideo)
     assert media.begin_seconds > 1
     # The last window first: seeking in this container overshoots, and is caught.
     for first in (44, 30, 11, 12, 0):
@@ -141,6 +136,7 @@ def test_odd_sizes(ramp: Make) -> None:
 @pytest.mark.parametrize("mode", ["squash", "shortest_edge"])
 def test_resizing_equals_pillow(bikes: Path, mode: str, resample: str) -> None:
     media = open_media(bikes, LIMITS)
+    assert isinstance(media, OpenedVideo)
     full = media.decoder.get_frame_at(30).data.permute(1, 2, 0).contiguous().numpy()
     how = Image.Resampling.BILINEAR if resample == "bilinear" else Image.Resampling.BICUBIC
     if mode == "squash":

@@ -1,10 +1,13 @@
 """A file's size is no measure of the memory that it takes."""
 
+import time
 from pathlib import Path
 
 import pytest
 
-from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.local.samples import film_path
+from sentinel_worker.media.children import Child
+from sentinel_worker.media.facts import Clip, FaceSearch, MediaLimits, SoundGeometry
 from sentinel_worker.media.windows import Window
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.films import ffmpeg, geometry
@@ -22,7 +25,12 @@ async def peak_bytes(zygote: Zygote, path: Path) -> int:
         windows = [Window(start * facts.duration_seconds, (start + 0.2) * facts.duration_seconds) for start in (0, 0.8)]
         _ = [clip async for clip in child.clips(windows, geometry(8, 0.04, size=224))]
         await child.derive(at_seconds=[0.0], names=["first.jpg"])
-        status = Path(f"/proc/{child.pid}/status").read_text("utf-8")
+        return high_water(child)
+
+
+def high_water(child: Child) -> int:
+    """The most resident memory that a child ever had, in bytes; what it shares with the zygote included."""
+    status = Path(f"/proc/{child.pid}/status").read_text("utf-8")
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
@@ -57,3 +65,45 @@ async def test_a_large_file_takes_no_more_than_a_small_one(
         sizes = [path.stat().st_size // MEBIBYTE for path in (small, large)]
         print(f"\npeak of a child: {[peak // MEBIBYTE for peak in peaks]} MiB for files of {sizes} MiB")  # noqa: T201
     assert peaks[1] - peaks[0] < ALLOWED_MORE
+
+
+async def test_hours_of_sound_take_no_more_than_minutes(
+    zygote: Zygote, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peaks, seconds = [], []
+    for hours in (0.05, 3):
+        path = tmp_path / f"{hours}.m4a"
+        tone = f"sine=f=440:r=16000:d={hours * 3600}"
+        ffmpeg("-f", "lavfi", "-i", tone, "-c:a", "aac", "-b:a", "24k", path)
+        async with zygote.open(path, tmp_path, MediaLimits(max_duration_seconds=4 * 3600)) as child:
+            begun = time.perf_counter()
+            facts = await child.probe()
+            assert facts.audio_seconds == pytest.approx(hours * 3600, abs=1)
+            # The first and the last four seconds: all between them is decoded, and dropped.
+            windows = [Window(0.0, 4.0), Window(facts.audio_seconds - 4, facts.audio_seconds)]
+            answers = [answer async for answer in child.sounds(windows, SoundGeometry(samples=64_000))]
+            assert [isinstance(answer, Clip) for answer in answers] == [True, True]
+            seconds.append(time.perf_counter() - begun)
+            peaks.append(high_water(child))
+    with capsys.disabled():
+        shown = [round(value, 1) for value in seconds]
+        print(f"\npeak for 3 minutes and 3 hours of sound: {[peak // MEBIBYTE for peak in peaks]} MiB, {shown} s")  # noqa: T201
+    assert peaks[1] - peaks[0] < 20 * MEBIBYTE
+
+
+@pytest.mark.parametrize("size", ["1920x1080", "3840x2160"])
+async def test_searching_faces_is_bounded(
+    zygote: Zygote, tmp_path: Path, capsys: pytest.CaptureFixture[str], size: str
+) -> None:
+    path = tmp_path / "large.mp4"
+    scale = ("-vf", f"scale={size.replace('x', ':')}", "-c:v", "libx264", "-preset", "ultrafast")
+    ffmpeg("-i", film_path("carphone_pristine.mp4"), *scale, "-t", "2.6", "-pix_fmt", "yuv420p", path)
+    async with zygote.open(path, tmp_path, MediaLimits()) as child:
+        await child.probe()
+        windows = [Window(0.0, 1.0), Window(1.1, 2.1)]
+        clips = [clip async for clip in child.clips(windows, geometry(32, 0.0334, size=224), FaceSearch())]
+        assert [isinstance(clip, Clip) for clip in clips] == [True, True]
+        peak = high_water(child)
+    with capsys.disabled():
+        print(f"\npeak of a child that searches faces in {size}: {peak // MEBIBYTE} MiB")  # noqa: T201
+    assert peak < (650 if size == "1920x1080" else 800) * MEBIBYTE

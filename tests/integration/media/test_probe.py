@@ -48,20 +48,29 @@ def test_facts_of_a_video_with_sound(media: Path) -> None:
     assert facts.frames_per_second == pytest.approx(30)
     assert facts.duration_seconds == pytest.approx(2)
     assert facts.size_bytes == path.stat().st_size
+    assert facts.kind == "video"
+    assert facts.audio_seconds == pytest.approx(2, abs=0.05)
+    assert (facts.sample_rate, facts.channels) == (44_100, 1)
 
 
-def test_sound_alone_is_no_video(media: Path) -> None:
-    song = media / "song.m4a"
-    ffmpeg("-f", "lavfi", "-i", "sine=d=1", song)
-    assert refusal(song).code == "no_video_stream"
-    assert "sound" in refusal(song).message
+def test_key_frames_are_named(ramp: Make) -> None:
+    # One in twelve frames of this film, at 25 a second.
+    assert open_media(ramp("stride.mp4"), LIMITS).facts.keyframe_seconds == (0.0, 0.48, 0.96, 1.44, 1.92)
 
 
-def test_the_cover_of_a_song_is_no_video(media: Path) -> None:
-    cover, song = media / "cover.png", media / "covered.mp3"
-    ffmpeg("-f", "lavfi", "-i", "color=red:s=32x32", "-frames:v", "1", cover)
-    ffmpeg("-f", "lavfi", "-i", "sine=d=1", "-i", cover, "-map", "0", "-map", "1", "-c:v", "copy", song)
-    assert refusal(song).code == "no_video_stream"
+def test_many_key_frames_are_thinned(media: Path) -> None:
+    path = media / "intra.avi"
+    ffmpeg("-f", "lavfi", "-i", "color=gray:s=16x16:r=100:d=50", "-c:v", "mjpeg", path)
+    facts = open_media(path, LIMITS).facts
+    assert facts.frame_count == 5000
+    assert facts.keyframe_seconds == pytest.approx([index / 50 for index in range(2500)])
+
+
+def test_a_file_with_neither_pictures_nor_sound(media: Path) -> None:
+    subtitles = written(media / "words.srt", b"1\n00:00:00,000 --> 00:00:01,000\nhello\n")
+    path = media / "words.mkv"
+    ffmpeg("-i", subtitles, "-c:s", "srt", path)
+    assert refusal(path).code == "no_tracks"
 
 
 def test_files_that_are_not_media(media: Path) -> None:

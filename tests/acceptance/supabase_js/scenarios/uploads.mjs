@@ -52,6 +52,45 @@ export async function large_upload(stage) {
   equal(await statusOfGiant(stage, supabase, other, file), 413, 'the status of a file that is too large')
 }
 
+// Nothing of it is left under the new name: the promise is for where the file is.
+export async function forgotten_upload(stage) {
+  const { supabase, user } = await stage.user()
+  const file = stage.large(14 * 1024 * 1024)
+  const path = frontend.pathFor(user, file)
+  const pause = new AbortController()
+  const onProgress = (part) => part > 0.5 && pause.abort(new Error('paused'))
+  const paused = frontend.uploadLarge(supabase, stage.url, path, file, { onProgress, signal: pause.signal })
+  await refused(paused, 'paused', 'message')
+  await forget(stage, supabase, path, file)
+
+  const parts = []
+  const other = frontend.pathFor(user, file)
+  const final = await frontend.uploadLarge(supabase, stage.url, other, file, { onProgress: (part) => parts.push(part) })
+  check(parts[0] < 0.4, `it went on at ${parts[0]}`)
+  check(same(await stored(supabase, final), await bytes(file)), 'other bytes came back')
+  const names = must(await supabase.storage.from('media').list(user.id)).map(({ name }) => `${user.id}/${name}`)
+  equal(names, [final], 'the files in the folder')
+}
+
+async function forget(stage, supabase, path, file) {
+  const { session } = must(await supabase.auth.getSession())
+  const headers = { Authorization: `Bearer ${session.access_token}` }
+  const begun = new tus.Upload(file, { endpoint: `${stage.url}/storage/v1/upload/resumable` })
+  const [mine] = (await begun.findPreviousUploads()).filter(({ metadata }) => metadata.objectName === path)
+  await tus.Upload.terminate(mine.uploadUrl, { headers })
+}
+
+export async function discarded_upload(stage) {
+  const { supabase, user } = await stage.user()
+  const file = await stage.file('bikes.mp4')
+  const path = await frontend.upload(supabase, frontend.pathFor(user, file), file)
+  await refused(frontend.ask(supabase, { storage_path: path, media_kind: 'smell' }), '23514')
+  equal((await frontend.quota(supabase)).stored_bytes, file.size, 'the bytes that are stored')
+  await frontend.discard(supabase, path)
+  equal(must(await supabase.storage.from('media').list(user.id)), [], 'the files in the folder')
+  equal((await frontend.quota(supabase)).stored_bytes, 0, 'the bytes that are stored')
+}
+
 // tus asks for a place for the whole file before it sends a byte.
 async function statusOfGiant(stage, supabase, path, file) {
   const { session } = must(await supabase.auth.getSession())

@@ -1,102 +1,3 @@
--- What the local Realtime server runs inside the database. Installed again at every start.
--- The rules are those of Supabase Realtime's own functions (apply_rls, subscription_check_filters and
--- the authorization of private channels), written for whole batches of changes.
-
-create schema if not exists _realtime;
-revoke all on schema _realtime from public;
-
--- Checks one binding for a role: `matched` is false when no published table is meant. What is wrong with the role, a
--- filter or a selected column is told by `state` and `message`: an error that left this function would end the
--- temporary slot of the connection, and with it everybody's changes.
-drop function if exists _realtime.check_binding(text, text, text, jsonb, text);
-create or replace function _realtime.check_binding(
-  publication text, wanted_schema text, wanted_table text, filters jsonb, selected jsonb, role text,
-  out matched boolean, out state text, out message text
-)
-language plpgsql set search_path = '' as $$
-declare
-  relation oid;
-  filter jsonb;
-  selected_column text;
-  types jsonb;
-begin
-  matched := false;
-  for relation in
-    select format('%I.%I', p.schemaname, p.tablename)::regclass
-    from pg_catalog.pg_publication_tables p
-    where p.pubname = publication
-      and (wanted_schema = '*' or p.schemaname = wanted_schema)
-      and (wanted_table = '*' or p.tablename = wanted_table)
-  loop
-    matched := true;
-    perform role::regrole;
-    select coalesce(jsonb_object_agg(a.attname, a.atttypid::regtype), '{}') into types
-      from pg_catalog.pg_attribute a
-      where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
-        and pg_catalog.has_column_privilege(role, relation, a.attnum, 'SELECT');
-    for filter in select jsonb_array_elements(filters) loop
-      if not types ? (filter ->> 'column') then
-        raise exception 'invalid column for filter %', filter ->> 'column';
-      end if;
-      perform _realtime.check_filter(filter, (types ->> (filter ->> 'column'))::regtype);
-    end loop;
-    for selected_column in select jsonb_array_elements_text(nullif(selected, 'null')) loop
-      if not types ? selected_column then
-        raise exception 'invalid column for select %', selected_column;
-      end if;
-    end loop;
-  end loop;
-exception when others then
-  state := sqlstate;
-  message := sqlerrm;
-end $$;
-
--- Raises when a filter {column, op, value, negate} cannot be applied to a column of the given type.
-create or replace function _realtime.check_filter(filter jsonb, type regtype) returns void
-language plpgsql set search_path = '' as $$
-declare
-  op text := filter ->> 'op';
-  value text := filter ->> 'value';
-begin
-  if op = 'is' and value not in ('null', 'true', 'false', 'unknown') then
-    raise exception 'invalid value for is filter: must be null, true, false, or unknown';
-  elsif op = 'is' and value <> 'null' and type <> 'boolean'::regtype then
-    raise exception 'is % filter requires a boolean column, got %', value, type;
-  elsif op in ('match', 'imatch') then
-    begin
-      perform '' ~ value;
-    exception when invalid_regular_expression then
-      raise exception 'invalid regular expression for % filter: %', op, sqlerrm;
-    end;
-  elsif op = 'in' and cardinality(value::text[]) > 100 then
-    raise exception 'too many values for `in` filter. Maximum 100';
-  end if;
-  begin
-    execute format('select %s', _realtime.condition(format('null::%s', type), filter, type));
-  exception when undefined_function then
-    raise exception 'operator % requires a text-compatible column type, got %', op, type;
-  end;
-end $$;
-
--- The SQL condition of a filter {column, op, value, negate} on an expression of the given type.
-create or replace function _realtime.condition(expression text, filter jsonb, type regtype) returns text
-language sql set search_path = '' as $$
-  select format('coalesce(%s(%s %s), false)', case when (filter ->> 'negate')::boolean then 'not ' end, expression,
-    case filter ->> 'op'
-      when 'in' then format('= any (%L::%s[])', filter ->> 'value', type)
-      when 'is' then 'is ' || case filter ->> 'value'
-        when 'null' then 'null' when 'true' then 'true' when 'false' then 'false' else 'unknown' end
-      when 'like' then format('~~ %L', filter ->> 'value')
-      when 'ilike' then format('~~* %L', filter ->> 'value')
-      when 'match' then format('~ %L', filter ->> 'value')
-      when 'imatch' then format('~* %L', filter ->> 'value')
-      when 'isdistinct' then format('is distinct from %L::%s', filter ->> 'value', type)
-      else format('%s %L::%s', case filter ->> 'op'
-        when 'eq' then '=' when 'neq' then '<>' when 'lt' then '<' when 'lte' then '<='
-        when 'gt' then '>' when 'gte' then '>=' end, filter ->> 'value', type)
-    end)
-$$;
-
 -- Which changes of one table each member of the audience receives, and in which form.
 --   changes   [{i, type: INSERT|UPDATE|DELETE, at, new: {column: text}, old: {column: text}, large}]
 --   audience  [{i, role, claims, event, filters: [{column, op, value, negate}], select: [column] or null}]
@@ -143,6 +44,17 @@ begin
     return query execute format('select * from _realtime.shape(null::%s, $1, $2, $3, $4, $5, $6)', table_name)
       using relation, changes, received, shown, case when secured then keys end, refusal;
   end loop;
+end $$;
+
+-- The same, of JSON texts; where it fails one row says why. An error that left this function would end the temporary
+-- slot of the connection, and a column of type json may hold what jsonb refuses.
+create or replace function _realtime.try_apply(relation regclass, changes text, audience text)
+returns table (change integer, members integer[], data text, refusal text)
+language plpgsql set search_path = '' as $$
+begin
+  return query select a.*, null::text from _realtime.apply(relation, changes::jsonb, audience::jsonb) a;
+exception when others then
+  return query select null::integer, null::integer[], null::text, sqlerrm;
 end $$;
 
 -- UPDATE events always carry the old primary key; the log holds it only when it changed.
@@ -244,43 +156,3 @@ language sql set search_path = '' as $$
   select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(to_jsonb(typed))
   where logged ? key and key = any (readable) and (not large or octet_length(value::text) <= 64)
 $$;
-
--- What a role may do on a private topic. The caller rolls back: the probe rows must not remain.
-drop function if exists _realtime.authorize(text, text, jsonb);
-create function _realtime.authorize(
-  topic text, role text, claims jsonb,
-  out broadcast_read boolean, out presence_read boolean, out broadcast_write boolean, out presence_write boolean
-)
-language plpgsql set search_path = '' as $$
-declare
-  broadcast_id uuid := gen_random_uuid();
-  presence_id uuid := gen_random_uuid();
-begin
-  insert into realtime.messages (id, topic, extension)
-    values (broadcast_id, topic, 'broadcast'), (presence_id, topic, 'presence');
-  perform set_config('realtime.topic', topic, true), set_config('request.jwt.claims', claims::text, true),
-    set_config('request.jwt.claim.sub', coalesce(claims ->> 'sub', ''), true),
-    set_config('request.jwt.claim.role', role, true), set_config('request.headers', '{}', true),
-    set_config('role', role, true);
-  begin
-    select coalesce(bool_or(m.id = broadcast_id), false), coalesce(bool_or(m.id = presence_id), false)
-      into broadcast_read, presence_read
-      from realtime.messages m where m.id in (broadcast_id, presence_id);
-  exception when insufficient_privilege then
-    broadcast_read := false;
-    presence_read := false;
-  end;
-  begin
-    insert into realtime.messages (topic, extension) values (topic, 'broadcast');
-    broadcast_write := true;
-  exception when insufficient_privilege then
-    broadcast_write := false;
-  end;
-  begin
-    insert into realtime.messages (topic, extension) values (topic, 'presence');
-    presence_write := true;
-  exception when insufficient_privilege then
-    presence_write := false;
-  end;
-  perform set_config('role', 'none', true);
-end $$;

@@ -1,0 +1,1 @@
+"""The commands that need no database: `models`, `analyze`, `evaluate`. Thin; the work is done below them."""

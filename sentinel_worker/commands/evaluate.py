@@ -1,0 +1,111 @@
+"""`sentinel-worker evaluate`: a detector measured and calibrated on labelled files."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Column, Table
+
+from sentinel_worker.commands.opening import opened
+from sentinel_worker.commands.printing import plain, writing
+from sentinel_worker.detectors.base import Device
+from sentinel_worker.detectors.files import locate
+from sentinel_worker.detectors.registry import DetectorSpec
+from sentinel_worker.errors import CodedError, Fatal
+from sentinel_worker.evaluation.evaluate import Evaluation, Measured
+from sentinel_worker.evaluation.evaluate import evaluate as measure
+from sentinel_worker.evaluation.manifest import Entry, read_manifest
+from sentinel_worker.evaluation.scores import ScoredFile
+from sentinel_worker.examiner import Examiner
+from sentinel_worker.reports import evaluation_page
+
+console = Console()
+errors = Console(stderr=True)
+
+
+async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: Path, seed: int) -> None:
+    """Score the files of `manifest`, print the figures, and write report and calibration into `out`.
+
+    Raises Fatal: see `read_manifest` and `evaluation.evaluate`; 'report_unwritable'.
+    """
+    entries = read_manifest(manifest)
+    with writing(out):  # before the hours that scoring may take
+        out.mkdir(parents=True, exist_ok=True)
+    async with opened([spec], device) as examiner:
+        described = examiner.roster.scorers[spec.key].describe() | {"notice": spec.notice}
+        files = await _score(examiner, spec.key, entries)
+    with errors.status("fitting and measuring"):
+        digest = await asyncio.to_thread(locate(spec).weights_sha256)
+        evaluation = await asyncio.to_thread(
+            measure,
+            files,
+            spec.rule,
+            spec.key,
+            today=datetime.datetime.now(datetime.UTC).date(),
+            weights_sha256=digest,
+            seed=seed,
+        )
+    _show(evaluation)
+    with writing(out):
+        report = await asyncio.to_thread(evaluation_page.write, evaluation, described, out)
+    console.print(f"{plain(report)}: the report; beside it its pictures", soft_wrap=True)
+    console.print(
+        f"{plain(out / evaluation_page.CALIBRATION)}: name it as this detector's `calibration` in the file of "
+        "SENTINEL_DETECTORS",
+        soft_wrap=True,
+    )
+
+
+async def _score(examiner: Examiner, key: str, entries: Sequence[Entry]) -> list[ScoredFile]:
+    with Progress(console=errors, transient=True) as bars:
+        bar = bars.add_task("scoring", total=len(entries))
+        scored = (_score_one(examiner, key, entry, lambda: bars.advance(bar)) for entry in entries)
+        return list(await asyncio.gather(*scored))
+
+
+async def _score_one(examiner: Examiner, key: str, entry: Entry, on_done: Callable[[], None]) -> ScoredFile:
+    try:
+        examined = await examiner.examine(entry.path, key=key)
+    except Fatal:
+        raise
+    except CodedError as error:
+        return ScoredFile(entry, failure=error.message)
+    finally:
+        on_done()
+    analysis = examined.analysis
+    return ScoredFile(
+        entry,
+        tuple(answer.score for answer in analysis.main.judgement.windows),
+        analysis.facts.duration_seconds if analysis.pictures else analysis.facts.audio_seconds,
+        examined.document["media"]["sha256"],
+    )
+
+
+def _show(evaluation: Evaluation) -> None:
+    scores = evaluation.scores
+    console.print(
+        f"{len(scores.files)} files in {scores.group_count} groups; "
+        f"{len(scores.not_applicable)} not applicable, {len(scores.failed)} failed"
+    )
+    table = Table(Column("figure"), Column("before"), Column("after, on other groups"), box=None, pad_edge=False)
+    for name in asdict(evaluation.before.metrics):
+        table.add_row(name, _cell(name, evaluation.before), _cell(name, evaluation.after))
+    console.print(table)
+    fitted = evaluation.calibration
+    console.print(
+        f"temperature {fitted.temperature:.3f}, real below {fitted.real_below:.3f}, fake from {fitted.fake_from:.3f}"
+    )
+
+
+def _cell(name: str, measured: Measured) -> str:
+    values = measured.metrics.as_dict()
+    if name not in values:
+        return "none"
+    lower, upper = measured.intervals[name]
+    return f"{values[name]:.3f}  ({lower:.3f} to {upper:.3f})"

@@ -1,0 +1,130 @@
+"""Where the files of a detector's checkpoint lie on this disk, and whether they are those that were pulled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import try_to_load_from_cache
+
+from sentinel_worker.detectors import lock
+from sentinel_worker.detectors.registry import DetectorSpec
+from sentinel_worker.errors import Fatal
+
+WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
+CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A folder with a checkpoint's files. `pull` is the record of how they came; `revision` their commit."""
+
+    folder: Path
+    revision: str | None = None
+    pull: lock.Pull | None = None
+
+    def weights(self) -> list[Path]:
+        """The file, or the sorted shards, that hold the weights; those that are not there too."""
+        index = self.folder / WEIGHTS_INDEX
+        if (self.folder / WEIGHTS).exists() or not index.exists():
+            return [self.folder / WEIGHTS]
+        return [self.folder / name for name in shards(index)]
+
+    def weights_sha256(self) -> str:
+        """Which weights these are: the file's SHA-256; of shards, that of the lines `<sha256>  <name>`.
+
+        Taken from the record where the files were pulled, else read through: seconds for a gigabyte.
+        """
+        digests = {}
+        for file in self.weights():
+            recorded = self.pull.files.get(file.name) if self.pull is not None else None
+            digests[file.name] = recorded.sha256 if recorded is not None else file_sha256(file)
+        if len(digests) == 1:
+            return next(iter(digests.values()))
+        lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def locate(spec: DetectorSpec, *, check_sizes: bool = True) -> Located:
+    """Find the files of `spec`; the sizes of pulled ones are compared, which costs nothing.
+
+    Raises Fatal: 'checkpoint_missing', 'checkpoint_unpinned', 'checkpoint_invalid' (a size that differs).
+    """
+    if spec.folder is not None:
+        if not spec.folder.is_dir():
+            raise Fatal("checkpoint_missing", f"The folder of detector '{spec.key}' does not exist.")
+        return Located(spec.folder)
+    assert spec.repository is not None
+    pull = lock.find(spec.repository, spec.revision)
+    revision = spec.revision or (pull.revision if pull else None)
+    if revision is None:
+        raise Fatal(
+            "checkpoint_unpinned",
+            f"Detector '{spec.key}' is not pulled, and no revision is pinned: run `{pull_command(spec)}`.",
+        )
+    config = try_to_load_from_cache(spec.repository, CONFIG, revision=revision)
+    if not isinstance(config, str):
+        raise missing(spec, "files")
+    folder = Path(config).parent
+    if pull is not None and check_sizes:
+        _check_sizes(spec, folder, pull)
+    return Located(folder, revision, pull)
+
+
+def _check_sizes(spec: DetectorSpec, folder: Path, pull: lock.Pull) -> None:
+    for name, file in pull.files.items():
+        if not (folder / name).exists():
+            raise missing(spec, name)
+        size = (folder / name).stat().st_size
+        if size != file.size:
+            raise invalid(spec, f"its {name} has {size} bytes, but {file.size} were pulled; pull it again")
+
+
+def read_json(located: Located, name: str, spec: DetectorSpec) -> dict[str, Any]:
+    """A JSON object of the checkpoint; raises Fatal('checkpoint_missing' or 'checkpoint_invalid')."""
+    try:
+        content = json.loads((located.folder / name).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise missing(spec, name) from error
+    except ValueError as error:
+        raise invalid(spec, f"its {name} is not JSON") from error
+    if not isinstance(content, dict):
+        raise invalid(spec, f"its {name} is not a JSON object")
+    return content
+
+
+def shards(index: Path) -> list[str]:
+    """The names of the files that an index lists, sorted; raises ValueError where it is none."""
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("not an index of weights") from error
+
+
+def file_sha256(path: Path) -> str:
+    """64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def pull_command(spec: DetectorSpec) -> str:
+    """What an operator types to fetch the weights of `spec`."""
+    return f"sentinel-worker models pull {spec.key}"
+
+
+def missing(spec: DetectorSpec, name: str) -> Fatal:
+    """A file that is not there, and what to do about it."""
+    if spec.folder is not None:
+        return Fatal("checkpoint_missing", f"Detector '{spec.key}' has no {name} in its folder.")
+    return Fatal(
+        "checkpoint_missing",
+        f"Detector '{spec.key}' has no {name} in the local cache ({spec.repository}): run `{pull_command(spec)}`.",
+    )
+
+
+def invalid(spec: DetectorSpec, reason: str) -> Fatal:
+    """A checkpoint that cannot be used."""
+    return Fatal("checkpoint_invalid", f"The checkpoint of detector '{spec.key}' cannot be used: {reason}.")

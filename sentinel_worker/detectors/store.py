@@ -1,0 +1,153 @@
+"""Weights from the hub to the local cache, and whether they are still what came. No torch here."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.hf_api import RepoSibling
+
+from sentinel_worker.detectors import lock
+from sentinel_worker.detectors.files import (
+    CONFIG,
+    PREPROCESSOR,
+    WEIGHTS,
+    WEIGHTS_INDEX,
+    file_sha256,
+    locate,
+    pull_command,
+)
+from sentinel_worker.detectors.hub_errors import enough_space, translated
+from sentinel_worker.detectors.registry import DetectorSpec
+from sentinel_worker.errors import Fatal
+
+_SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
+_PICKLED = re.compile(r".*\.(?:bin|pt|pth|ckpt|h5|msgpack)")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a second look at the files of a detector found; `wrong` names each file and what is wrong with it."""
+
+    key: str
+    revision: str
+    wrong: tuple[str, ...]
+
+
+def pull(spec: DetectorSpec, say: Say, *, newest: bool = False) -> lock.Pull:
+    """Fetch the files of `spec` at its revision, check them, and record their hashes.
+
+    Where the registry pins no revision, that of an earlier pull is fetched again; the first time, and with
+    `newest`, the hub's current one. What is in the cache already is not fetched again unless it is damaged.
+
+    Raises Fatal: 'repository_not_found', 'repository_refused', 'weights_not_safetensors', 'checkpoint_damaged';
+    Transient: 'hub_unreachable', 'disk_full'.
+    """
+    assert spec.repository is not None
+    known = lock.find(spec.repository, spec.revision)
+    revision = spec.revision or (known.revision if known is not None and not newest else None)
+    with translated(spec.repository):
+        described = HfApi().model_info(spec.repository, revision=revision, files_metadata=True)
+        commit = described.sha
+        assert commit is not None
+        if revision is None:
+            say(f"{spec.key}: no revision is pinned; the hub's current one is {commit}")
+        wanted = _wanted({file.rfilename: file for file in described.siblings or ()}, spec)
+        enough_space(spec.repository, sum(file.size or 0 for file in wanted.values()))
+        folder = _fetch(spec, commit, wanted, say)
+        pulled = lock.Pull(
+            repository=spec.repository,
+            revision=commit,
+            pulled_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            resolved=spec.revision is None,
+            files={name: _recorded(folder / name) for name in sorted(wanted)},
+        )
+        lock.record(pulled)
+    return pulled
+
+
+def was_pulled(spec: DetectorSpec) -> bool:
+    """Whether the files of `spec` were recorded by a pull."""
+    return spec.folder is None and spec.repository is not None and lock.find(spec.repository, spec.revision) is not None
+
+
+def verify(spec: DetectorSpec) -> Verified:
+    """Hash the files of `spec` again and compare; takes seconds for a gigabyte.
+
+    Raises Fatal('checkpoint_missing') where nothing was pulled.
+    """
+    if spec.folder is not None or spec.repository is None:
+        raise Fatal("checkpoint_missing", f"The weights of detector '{spec.key}' are in a folder and were not pulled.")
+    known = lock.find(spec.repository, spec.revision)
+    if known is None:
+        raise Fatal("checkpoint_missing", f"Detector '{spec.key}' was not pulled: run `{pull_command(spec)}`.")
+    folder = locate(spec, check_sizes=False).folder
+    wrong = []
+    for name, file in known.files.items():
+        path = folder / name
+        if not path.exists():
+            wrong.append(f"{name} is missing")
+        elif path.stat().st_size != file.size:
+            wrong.append(f"{name} has {path.stat().st_size} bytes, {file.size} were pulled")
+        elif file_sha256(path) != file.sha256:
+            wrong.append(f"{name} has another SHA-256 than when it was pulled")
+    return Verified(spec.key, known.revision, tuple(wrong))
+
+
+def _fetch(spec: DetectorSpec, commit: str, wanted: Mapping[str, RepoSibling], say: Say) -> Path:
+    """The folder of the snapshot, whose files have the hub's hashes."""
+    assert spec.repository is not None
+    folder = Path(snapshot_download(spec.repository, revision=commit, allow_patterns=list(wanted)))
+    damaged = [name for name, file in wanted.items() if not _is_whole(folder / name, file)]
+    if damaged:
+        say(f"{spec.key}: {', '.join(damaged)} in the cache is damaged; fetching again")
+        snapshot_download(spec.repository, revision=commit, allow_patterns=damaged, force_download=True)
+    still = [name for name in damaged if not _is_whole(folder / name, wanted[name])]
+    if still:
+        raise Fatal("checkpoint_damaged", f"{', '.join(still)} of {spec.repository} arrived damaged; pull again.")
+    return folder
+
+
+def _wanted(files: Mapping[str, RepoSibling], spec: DetectorSpec) -> dict[str, RepoSibling]:
+    """What of a repository is needed: configuration, weights, and code where it may run."""
+    names = [name for name in (CONFIG, PREPROCESSOR) if name in files]
+    if CONFIG not in files or (PREPROCESSOR not in files and not spec.remote_code):
+        lacking = CONFIG if CONFIG not in files else PREPROCESSOR
+        raise Fatal("checkpoint_invalid", f"The repository {spec.repository} has no {lacking}: nothing to run it by.")
+    shards = [name for name in files if _SHARD.fullmatch(name)]
+    if WEIGHTS in files:
+        names.append(WEIGHTS)
+    elif WEIGHTS_INDEX in files and shards:
+        names += [WEIGHTS_INDEX, *shards]
+    else:
+        pickled = ", ".join(sorted(name for name in files if _PICKLED.fullmatch(name))) or "no weights at all"
+        raise Fatal(
+            "weights_not_safetensors",
+            f"The repository {spec.repository} has no safetensors weights ({pickled}); "
+            "other formats can run code when they are read, and are not loaded.",
+        )
+    if spec.remote_code:
+        names += [name for name in files if name.endswith(".py")]
+    return {name: files[name] for name in names}
+
+
+def _is_whole(path: Path, file: RepoSibling) -> bool:
+    """Whether a file is what the hub says: by SHA-256 where it is stored apart, else by git's own hash."""
+    if file.lfs is not None:
+        return file_sha256(path) == file.lfs.sha256
+    if file.blob_id is None:
+        return file.size is None or path.stat().st_size == file.size
+    content = path.read_bytes()
+    # Git names a file by this; it is a checksum here, not a signature.
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == file.blob_id
+
+
+def _recorded(path: Path) -> lock.PulledFile:
+    return lock.PulledFile(file_sha256(path), path.stat().st_size)

@@ -1,0 +1,111 @@
+"""Boxes of searched frames become faces, and each face a square that stays where it is for the whole window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sentinel_worker.media.centerface import Boxes, Found, overlap
+from sentinel_worker.media.facts import Face, FaceSearch
+
+# Samples lie up to a second apart, and a head moves meanwhile: boxes are compared with their size added on each
+# side, so that a move by two faces between two samples still links (bikes has such a passer-by).
+_GROWN_BY = 1.0
+_LINK_IOU = 0.2
+
+
+@dataclass(slots=True)
+class Track:
+    """One face over the searched frames of a window."""
+
+    boxes: list[Boxes] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    last_frame: int = -1
+
+    @property
+    def size(self) -> float:
+        """The mean area of its boxes, in square pixels."""
+        return float(np.mean([(box[2] - box[0]) * (box[3] - box[1]) for box in self.boxes]))
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """Whole pixels; beyond the picture only where the picture is too small for it."""
+
+    left: int
+    top: int
+    side: int
+
+
+def link(found: Sequence[Found], search: FaceSearch) -> list[Track]:
+    """The faces that are seen in at least half of the searched frames, at most `max_faces`, the largest first.
+
+    A face that is there for less of the window is left out: most frames of its crop would show something else,
+    which a detector that was trained on faces has never seen.
+    """
+    tracks: list[Track] = []
+    for frame, seen in enumerate(found):
+        _extend(tracks, frame, seen)
+    steady = [track for track in tracks if 2 * len(track.boxes) >= len(found)]
+    return sorted(steady, key=lambda track: -track.size)[: search.max_faces]
+
+
+def _extend(tracks: list[Track], frame: int, seen: Found) -> None:
+    """Give each box to the track whose latest box it overlaps most, the best pairs first; the rest begin tracks."""
+    unlinked = set(range(len(seen.boxes)))
+    if tracks and unlinked:
+        latest = np.array([track.boxes[-1] for track in tracks])
+        shares = overlap(_grown(latest), _grown(seen.boxes))
+        for place in np.argsort(-shares, axis=None, kind="stable"):
+            number, index = divmod(int(place), shares.shape[1])
+            if shares[number, index] < _LINK_IOU:
+                break
+            if index in unlinked and tracks[number].last_frame < frame:
+                unlinked.remove(index)
+                _add(tracks[number], frame, seen, index)
+    for index in sorted(unlinked):
+        tracks.append(Track())
+        _add(tracks[-1], frame, seen, index)
+
+
+def _grown(boxes: Boxes) -> Boxes:
+    more = _GROWN_BY * (boxes[:, 2:] - boxes[:, :2])
+    return np.concatenate([boxes[:, :2] - more, boxes[:, 2:] + more], axis=1)
+
+
+def _add(track: Track, frame: int, seen: Found, index: int) -> None:
+    track.boxes.append(seen.boxes[index])
+    track.scores.append(float(seen.scores[index]))
+    track.last_frame = frame
+
+
+def square_around(track: Track, margin: float, width: int, height: int) -> Square:
+    """The square around all boxes of a face, and `margin` of the longer side more on each side.
+
+    It is moved into the picture where it sticks out. Where it is larger than the picture's shorter side, the
+    margin gives way; what the boxes themselves need beyond the picture is filled with its edge (`face_clips`).
+    """
+    boxes = np.array(track.boxes, dtype=np.float64)
+    (left, top), (right, bottom) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    longer = max(right - left, bottom - top)
+    side = round(min(longer * (1 + 2 * margin), max(longer, min(width, height))))
+    return Square(_placed((left + right) / 2, side, width), _placed((top + bottom) / 2, side, height), side)
+
+
+def _placed(middle: float, side: int, length: int) -> int:
+    if side > length:
+        return (length - side) // 2
+    return min(max(round(middle - side / 2), 0), length - side)
+
+
+def as_face(square: Square, track: Track, width: int, height: int) -> Face:
+    """Where the crop is, as fractions of the picture, and the mean score of its boxes."""
+    return Face(
+        left=max(square.left, 0) / width,
+        top=max(square.top, 0) / height,
+        right=min(square.left + square.side, width) / width,
+        bottom=min(square.top + square.side, height) / height,
+        score=float(np.clip(np.mean(track.scores), 0, 1)),
+    )

@@ -1,0 +1,174 @@
+"""From a file to its answer and evidence, through a real decoding child."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from sentinel_worker.errors import Permanent
+from sentinel_worker.local.samples import film_path
+from tests.integration.analysis.conftest import Examine
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+BLACK, WHITE = "color=black:s=64x48:r=25", "color=white:s=64x48:r=25"
+LOW, SHRILL, SILENT = "sine=100", "sine=4000", "anullsrc=r=44100"
+
+
+def film(path: Path, pictures: str, sound: str | None = None, seconds: float = 2, *options: str) -> Path:
+    """A film of these pictures and this sound, as lavfi names them."""
+    inputs = ["-f", "lavfi", "-i", pictures] + (["-f", "lavfi", "-i", sound] if sound else [])
+    codecs = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-g", "25", "-c:a", "aac"]
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-y", *inputs, "-t", str(seconds), *codecs, *options, str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+def tone(path: Path, sound: str, seconds: float) -> Path:
+    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", sound, "-t", str(seconds), str(path)], check=True)
+    return path
+
+
+def picture(path: Path, colour: str) -> Path:
+    Image.new("RGB", (40, 30), colour).save(path)
+    return path
+
+
+async def test_a_still_picture_has_one_window_without_length(examine: Examine, tmp_path: Path) -> None:
+    found = await examine(picture(tmp_path / "white.png", "white"), "stills")
+    document = found.document
+    assert (document["verdict"], document["media"]["kind"]) == ("fake", "image")
+    (window,) = document["timeline"]
+    assert (window["start_seconds"], window["end_seconds"]) == (0, 0)
+    assert document["audio"] is None
+    assert document["frames"]["verdict"] == "fake"
+    assert (await examine(picture(tmp_path / "black.jpg", "black"), "stills")).document["verdict"] == "real"
+
+
+async def test_pictures_for_people_are_kept_where_it_is_asked_for(examine: Examine, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    moving = await examine(film(tmp_path / "f.mp4", WHITE), "clips", keep=kept)
+    assert set(moving.document["derived"]) == {"thumbnail", "worst_frame"}
+    assert all(path.read_bytes().startswith(b"\xff\xd8") for path in moving.pictures.values())
+    still = await examine(picture(tmp_path / "p.png", "white"), "stills", keep=kept)
+    assert set(still.document["derived"]) == {"thumbnail"}
+
+
+async def test_an_animation_asked_for_as_an_image_is_looked_at_frame_by_frame(examine: Examine, tmp_path: Path) -> None:
+    path = film(tmp_path / "a.gif", WHITE, None, 2, "-c:v", "gif", "-pix_fmt", "rgb8")
+    found = await examine(path, "stills", kind="image")
+    assert found.document["verdict"] == "fake"
+    assert len(found.document["timeline"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("pictures", "sound", "verdict", "parts"),
+    [
+        (BLACK, LOW, "real", ("real", "real")),
+        (BLACK, SHRILL, "fake", ("real", "fake")),
+        (WHITE, LOW, "fake", ("fake", "real")),
+        (BLACK, SILENT, "real", ("real", "not_applicable")),
+    ],
+)
+async def test_sound_is_judged_beside_the_pictures_and_both_are_kept(
+    examine: Examine, tmp_path: Path, pictures: str, sound: str, verdict: str, parts: tuple[str, str]
+) -> None:
+    document = (await examine(film(tmp_path / "t.mp4", pictures, sound), "clips", "sound")).document
+    assert document["verdict"] == verdict
+    assert (document["frames"]["verdict"], document["audio"]["verdict"]) == parts
+    probabilities = [document[name]["fake_probability"] for name in ("frames", "audio")]
+    assert document["fake_probability"] == max(p for p in probabilities if p is not None)
+    assert document["audio"]["detector"]["key"] == "sound"
+    assert len(document["audio"]["timeline"]) >= 2
+    assert document["notice"] == "Tones alone."
+    if sound == SILENT:
+        assert document["audio"]["reason"] == "silence"
+        assert {window["skipped"] for window in document["audio"]["timeline"]} == {"silence"}
+
+
+async def test_sound_alone_is_answered_and_has_no_pictures(examine: Examine, tmp_path: Path) -> None:
+    path = tone(tmp_path / "tone.mp3", SHRILL, 0.4)
+    found = await examine(path, "clips", "sound", keep=tmp_path)
+    assert (found.document["verdict"], found.document["frames"], found.document["derived"]) == ("fake", None, {})
+    (window,) = found.document["timeline"]
+    assert window["end_seconds"] == pytest.approx(0.4, abs=0.1)
+
+
+async def test_the_film_of_a_request_for_sound_is_only_listened_to(examine: Examine, tmp_path: Path) -> None:
+    found = await examine(film(tmp_path / "t.mp4", WHITE, LOW), "clips", "sound", kind="audio")
+    assert (found.document["verdict"], found.document["frames"]) == ("real", None)
+
+
+async def test_one_picture_in_a_film_is_looked_at_by_the_detector_of_frames(examine: Examine, tmp_path: Path) -> None:
+    path = film(tmp_path / "one.mp4", WHITE, None, 2, "-frames:v", "1")
+    document = (await examine(path, "clips", "frames")).document
+    assert (document["verdict"], document["detector"]["key"]) == ("fake", "frames")
+    assert document["detector"]["instead_of"] == "clips"
+    alone = (await examine(path, "clips")).document
+    assert (alone["verdict"], alone["detector"]["key"]) == ("fake", "clips")
+    assert "instead_of" not in alone["detector"]
+
+
+async def test_a_closer_look_goes_where_it_looked_most_fake(examine: Examine, tmp_path: Path) -> None:
+    ends_white = "color=black:s=64x48:r=25,drawbox=t=fill:c=white:enable='gt(t,9)'"
+    document = (
+        await examine(film(tmp_path / "end.mp4", ends_white, None, 10, "-g", "999", "-sc_threshold", "0"), "closer")
+    ).document
+    starts = [window["start_seconds"] for window in document["timeline"]]
+    assert starts == pytest.approx([0.0, 9.36, 9.52, 9.68], abs=0.041)
+    assert [window["fake_probability"] > 0.5 for window in document["timeline"]] == [False, True, True, True]
+
+
+async def test_faces_are_scored_apart_and_windows_without_one_are_marked(examine: Examine) -> None:
+    document = (await examine(film_path("carphone_pristine.mp4"), "faces")).document
+    assert document["faces"]["windows_with_faces"] == document["faces"]["windows"] == len(document["timeline"])
+    for window in document["timeline"]:
+        assert len(window["faces"]) == 1
+        left, top, right, bottom = window["faces"][0]["box"]
+        assert 0 <= left < right <= 1
+        assert 0 <= top < bottom <= 1
+        assert window["fake_probability"] == max(face["fake_probability"] for face in window["faces"])
+    assert document["verdict"] != "not_applicable"
+
+
+async def test_without_a_face_the_answer_is_not_applicable_and_never_real(examine: Examine, tmp_path: Path) -> None:
+    path = film(tmp_path / "mandelbrot.mp4", "mandelbrot=s=320x240:r=25", None, 2)
+    document = (await examine(path, "faces")).document
+    assert (document["verdict"], document["fake_probability"]) == ("not_applicable", None)
+    assert document["verdict_reason"] == "no_face"
+    assert {window["skipped"] for window in document["timeline"]} == {"no_face"}
+    assert document["faces"]["windows_with_faces"] == 0
+
+
+async def test_progress_rises_to_the_end(examine: Examine, tmp_path: Path) -> None:
+    seen: list[float] = []
+    await examine(film(tmp_path / "t.mp4", BLACK, LOW, 4), "clips", "sound", on_progress=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "code"), [(("stills",), "detector_unavailable"), (("sound",), "detector_unavailable")]
+)
+async def test_a_film_that_nobody_here_takes(
+    examine: Examine, tmp_path: Path, keys: tuple[str, ...], code: str
+) -> None:
+    with pytest.raises(Permanent) as refused:
+        await examine(film(tmp_path / "f.mp4", BLACK), *keys)
+    assert refused.value.code == code
+
+
+async def test_the_evidence_is_json_of_a_known_shape(examine: Examine, tmp_path: Path) -> None:
+    document: dict[str, Any] = (await examine(film(tmp_path / "t.mp4", BLACK, LOW), "clips", "sound")).document
+    assert set(document) == {
+        *("verdict", "fake_probability", "threshold", "verdict_reason", "detector", "timeline", "faces", "frames"),
+        *("audio", "media", "derived", "timings", "notice"),
+    }
+    assert "keyframe_seconds" not in document["media"]
+    assert len(document["media"]["sha256"]) == 64
+    assert set(document["timings"]) == {"fetching", "probing", "analyzing", "deriving"}

@@ -1,0 +1,378 @@
+"""`sentinel-worker models` against a hub on a real socket, each command in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from tests.integration.detectors.conftest import MakeCheckpoint
+from tests.integration.detectors.hub import Hub, Repository, serve
+
+IMAGE = "prithivMLmods/Deep-Fake-Detector-v2-Model"
+FIRST, SECOND = "1" * 40, "2" * 40
+MODELS = "from sentinel_worker.commands.models import app; app(prog_name='sentinel-worker models')"
+LOAD = """
+import json, torch
+from sentinel_worker.detectors.loading import load_detector
+from sentinel_worker.detectors.registry import find_detector
+detector = load_detector(find_detector("{key}"), "cpu")
+odds = detector.score(torch.zeros((1, *detector.clip_shape), dtype=torch.uint8))
+print(json.dumps(detector.describe() | {{"odds": float(odds)}}))
+"""
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with serve() as hub:
+        yield hub
+
+
+@pytest.fixture
+def run(hub: Hub, tmp_path: Path) -> Run:
+    """Run `models` with arguments, or a program; HF_HUB_OFFLINE is set, as it is for a daemon."""
+
+    def run(*arguments: str, program: str = MODELS, **environment: str) -> subprocess.CompletedProcess[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "SENTINEL_"))}
+        kept |= {
+            "HF_ENDPOINT": hub.url,
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_OFFLINE": "1",
+            "NO_PROXY": "127.0.0.1",
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "COLUMNS": "200",
+        }
+        return subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            env=kept | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def files(make_checkpoint: MakeCheckpoint) -> dict[str, bytes]:
+    """A repository's files: a small ViT whose labels the registry turns around, and what is not to be fetched."""
+    spec = make_checkpoint(
+        "image",
+        labels={0: "Realism", 1: "Deepfake"},
+        preprocessor={"image_processor_type": "ViTImageProcessor"},
+    )
+    assert spec.folder is not None
+    found = {path.name: path.read_bytes() for path in spec.folder.iterdir()}
+    return found | {"README.md": b"# A model", "pytorch_model.bin": b"pickled", "handler.py": b"evil"}
+
+
+WANTED = {"config.json", "preprocessor_config.json", "model.safetensors"}
+
+
+def record(tmp_path: Path) -> list[dict[str, object]]:
+    content = json.loads((tmp_path / "home" / "sentinel-worker-models.json").read_text())
+    pulls: list[dict[str, object]] = content["pulls"]
+    return pulls
+
+
+def blob(tmp_path: Path, content: bytes) -> Path:
+    digest = hashlib.sha256(content).hexdigest()
+    return next((tmp_path / "home" / "hub").rglob(f"blobs/{digest}"))
+
+
+def test_weights_are_pulled_recorded_and_loaded_offline(
+    hub: Hub, run: Run, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    hub.repositories[IMAGE] = Repository({FIRST: files})
+    before = run(program=LOAD.format(key="image-vit"))
+    assert "sentinel-worker models pull image-vit" in before.stderr
+    pulled = run("pull", "image-vit")
+    assert pulled.returncode == 0, pulled.stderr
+    assert f"no revision is pinned; the hub's current one is {FIRST}" in pulled.stdout
+    assert set(hub.downloads()) == WANTED
+    [one] = record(tmp_path)
+    assert (one["repository"], one["revision"]) == (IMAGE, FIRST)
+    assert one["files"] == {
+        name: {"sha256": hashlib.sha256(files[name]).hexdigest(), "size": len(files[name])} for name in sorted(WANTED)
+    }
+    asked = len(hub.requests)
+    for key in ("image-vit", "frames"):
+        loaded = run(program=LOAD.format(key=key), HF_HUB_OFFLINE="")
+        described = json.loads(loaded.stdout)
+        assert described["revision"] == FIRST
+        assert described["fake_indices"] == [0]
+        assert described["labels"] == {"0": "Realism", "1": "Deepfake"}
+    assert len(hub.requests) == asked, "loading asks the hub nothing"
+    listed = {row["key"]: row for row in json.loads(run("list", "--json").stdout)}
+    assert (listed["image-vit"]["state"], listed["frames"]["state"]) == ("pulled", "pulled")
+    assert (listed["image-vit"]["default"], listed["frames"]["default"]) == (True, False)
+    assert listed["video-large"]["state"] == "missing"
+    shown = json.loads(run("show", "frames", "--json").stdout)
+    assert shown["labels"]["names"] == {"0": "Realism", "1": "Deepfake"}
+    assert "three independent evaluations" in shown["labels"]["source"]
+    assert set(shown["files"]) == WANTED
+
+
+def test_a_recorded_revision_is_kept_until_the_newest_is_asked_for(
+    hub: Hub, run: Run, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    repository = hub.repositories[IMAGE] = Repository({FIRST: files})
+    assert run("pull", "image-vit").returncode == 0
+    repository.commits[SECOND] = files | {"config.json": files["config.json"] + b"\n"}
+    again = run("pull", "image-vit")
+    assert FIRST in again.stdout
+    assert SECOND not in again.stdout
+    newest = run("pull", "image-vit", "--newest")
+    assert SECOND in newest.stdout
+    assert [one["revision"] for one in record(tmp_path)] == [FIRST, SECOND]
+    assert json.loads(run("list", "--json").stdout)[2]["revision"] == SECOND
+    path = tmp_path / "detectors.toml"
+    path.write_text(f'[detectors.older]\ntask = "image"\nrepository = "{IMAGE}"\nrevision = "{FIRST}"\n')
+    listed = [run("pull", "older", "--accept-licence", SENTINEL_DETECTORS=str(path)), run("list", "--json")]
+    assert [one.returncode for one in listed] == [0, 0]
+    assert json.loads(listed[1].stdout)[2]["revision"] == SECOND, "a pinned pull of another key changes nothing"
+
+
+def test_damage_is_named_by_verify_refused_at_load_and_mended_by_pull(
+    hub: Hub, run: Run, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    hub.repositories[IMAGE] = Repository({FIRST: files})
+    assert "nothing was pulled" in run("verify").stdout
+    assert run("verify", "image-vit").returncode == 2
+    assert run("pull", "image-vit").returncode == 0
+    whole = run("verify")
+    assert whole.returncode == 0
+    assert whole.stdout.count("as pulled") == 2
+    weights = blob(tmp_path, files["model.safetensors"])
+    turned = bytearray(files["model.safetensors"])
+    turned[-1] ^= 1
+    weights.write_bytes(turned)
+    different = run("verify", "image-vit")
+    assert different.returncode == 1
+    assert "model.safetensors has another SHA-256" in different.stdout
+    weights.write_bytes(turned[:-8])
+    assert "model.safetensors has" in run("verify", "image-vit").stdout
+    assert (
+        f"has {len(turned) - 8} bytes, but {len(turned)} were pulled"
+        in run(program=LOAD.format(key="image-vit")).stderr
+    )
+    mended = run("pull", "image-vit")
+    assert mended.returncode == 0, mended.stderr
+    assert "model.safetensors in the cache is damaged; fetching again" in mended.stdout
+    assert run("verify").returncode == 0
+
+
+def test_a_damaged_record_is_said(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "sentinel-worker-models.json").write_text("{")
+    refused = run("verify")
+    assert refused.returncode == 2
+    assert "remove it and pull again" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("repository", "code", "said"),
+    [
+        (None, 2, "The hub has no repository"),
+        (Repository(refusal=(403, "GatedRepo")), 2, "accept its terms there, then `hf auth login`"),
+        (Repository(refusal=(403, "")), 2, "answers 403"),
+        (Repository(refusal=(401, "")), 2, "or it is private"),
+        (Repository(refusal=(418, "")), 2, "answers 418"),
+        (Repository({FIRST: {"config.json": b"{}", "pytorch_model.bin": b""}}), 2, "has no preprocessor_config.json"),
+        (Repository({FIRST: {"pytorch_model.bin": b""}}), 2, "has no config.json"),
+    ],
+    ids=["missing", "gated", "forbidden", "unauthorised", "odd", "no-preprocessor", "no-config"],
+)
+def test_what_the_hub_refuses_is_said_in_a_sentence(
+    hub: Hub, run: Run, repository: Repository | None, code: int, said: str
+) -> None:
+    if repository is not None:
+        hub.repositories[IMAGE] = repository
+    refused = run("pull", "image-vit")
+    assert refused.returncode == code
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_pickled_weights_are_not_fetched(hub: Hub, run: Run, files: dict[str, bytes]) -> None:
+    del files["model.safetensors"]
+    hub.repositories[IMAGE] = Repository({FIRST: files})
+    refused = run("pull", "image-vit")
+    assert refused.returncode == 2
+    assert "no safetensors weights (pytorch_model.bin)" in refused.stderr
+    assert hub.downloads() == []
+
+
+def test_a_pinned_revision_that_is_gone_is_said(hub: Hub, run: Run, files: dict[str, bytes]) -> None:
+    hub.repositories["shylhy/videomae-large-finetuned-deepfake-subset"] = Repository({FIRST: files})
+    refused = run("pull", "video-large", "--accept-licence")
+    assert refused.returncode == 2
+    assert "no such revision" in refused.stderr
+
+
+def test_a_full_disk_is_said_before_anything_is_fetched(hub: Hub, run: Run, files: dict[str, bytes]) -> None:
+    hub.repositories[IMAGE] = Repository({FIRST: files}, declared_size=10**15)
+    refused = run("pull", "image-vit")
+    assert refused.returncode == 75
+    assert "takes 3000000.0 GB" in refused.stderr
+    assert hub.downloads() == []
+
+
+def test_a_hub_that_is_away_is_worth_another_try(run: Run) -> None:
+    refused = run("pull", "image-vit", HF_ENDPOINT="http://127.0.0.1:1")
+    assert refused.returncode == 75
+    assert "cannot be reached" in refused.stderr
+
+
+def test_weights_that_arrive_damaged_are_not_recorded(
+    hub: Hub, run: Run, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    wrong = bytes(len(files["model.safetensors"]))
+    hub.repositories[IMAGE] = Repository({FIRST: files}, sent={"model.safetensors": wrong})
+    refused = run("pull", "image-vit")
+    assert refused.returncode == 2
+    assert "model.safetensors of" in refused.stderr
+    assert "arrived damaged" in refused.stderr
+    assert not (tmp_path / "home" / "sentinel-worker-models.json").exists()
+
+
+def test_a_licence_has_to_be_accepted(hub: Hub, run: Run) -> None:
+    refused = run("pull", "video-large")
+    assert refused.returncode == 2
+    assert "CC BY-NC 4.0: not for commercial use" in refused.stderr
+    assert "--accept-licence" in refused.stderr
+    assert hub.requests == []
+    accepted = run("pull", "video-large", "--accept-licence")
+    assert "The hub has no repository" in accepted.stderr
+
+
+@pytest.mark.parametrize(("answer", "said"), [("y", "The hub has no repository"), ("n", "was not accepted")])
+def test_on_a_terminal_the_licence_is_asked_about(hub: Hub, tmp_path: Path, answer: str, said: str) -> None:
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    environment = os.environ | {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path / "home"),
+        "NO_PROXY": "127.0.0.1",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+    command = [sys.executable, "-c", MODELS, "pull", "video-large"]
+    asked = subprocess.run(
+        command, env=environment, stdin=theirs, capture_output=True, text=True, timeout=100, check=False
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert "Accept?" in asked.stderr
+    assert said in " ".join(asked.stderr.split())
+
+
+def test_shards_and_allowed_code_are_pulled_too(hub: Hub, run: Run, files: dict[str, bytes], tmp_path: Path) -> None:
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    shards = {name: name.encode() for name in index["weight_map"].values()}
+    del files["model.safetensors"]
+    files |= shards | {"model.safetensors.index.json": json.dumps(index).encode()}
+    hub.repositories["someone/own-code"] = Repository({FIRST: files})
+    path = tmp_path / "detectors.toml"
+    text = f'[detectors.ours]\ntask = "image"\nrepository = "someone/own-code"\nrevision = "{FIRST}"\n'
+    path.write_text(text + "commercial_use = true\n")
+    assert run("pull", "ours", "--detectors", str(path)).returncode == 0
+    wanted = {"config.json", "preprocessor_config.json", "model.safetensors.index.json", *shards}
+    assert set(hub.downloads()) == wanted
+    path.write_text(text + "commercial_use = true\nallow_remote_code = true\n")
+    assert run("pull", "ours", SENTINEL_DETECTORS=str(path)).returncode == 0
+    assert set(hub.downloads()) == wanted | {"handler.py"}
+
+
+OWN_CONFIG = """
+from transformers import PretrainedConfig
+class OwnConfig(PretrainedConfig):
+    model_type = "own"
+"""
+OWN_MODEL = """
+import torch
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+from .configuration_own import OwnConfig
+class OwnModel(PreTrainedModel):
+    config_class = OwnConfig
+    def __init__(self, config):
+        super().__init__(config)
+        self.level = torch.nn.Linear(1, 2)
+        self.post_init()
+    def forward(self, input_values):
+        return SequenceClassifierOutput(logits=self.level(input_values.mean(1, keepdim=True)))
+"""
+LOAD_OWN = """
+import sys, torch
+from pathlib import Path
+from sentinel_worker.detectors.catalogue import read_detectors
+from sentinel_worker.detectors.loading import load_detector
+from sentinel_worker.errors import Fatal
+try:
+    detector = load_detector(read_detectors(Path(sys.argv[1]))["audio-arena"], "cpu")
+except Fatal as error:
+    sys.exit(error.message)
+print(detector.describe()["fake_indices"], float(detector.score(torch.full((1, 64_600), 0.25))))
+"""
+
+
+def test_a_checkpoints_own_code_runs_only_where_it_is_allowed(hub: Hub, run: Run, tmp_path: Path) -> None:
+    auto_map = {"AutoConfig": "configuration_own.OwnConfig", "AutoModel": "modeling_own.OwnModel"}
+    labels = {"id2label": {"0": "spoof", "1": "bonafide"}, "label2id": {"spoof": 0, "bonafide": 1}}
+    weights = {"level.weight": torch.tensor([[8.0], [-8.0]]), "level.bias": torch.tensor([1.0, 0.0])}
+    hub.repositories["Speech-Arena-2025/DF_Arena_500M_V_1"] = Repository(
+        {
+            FIRST: {
+                "config.json": json.dumps({"model_type": "own", "auto_map": auto_map} | labels).encode(),
+                "preprocessor_config.json": b"{}",
+                "configuration_own.py": OWN_CONFIG.encode(),
+                "modeling_own.py": OWN_MODEL.encode(),
+                "model.safetensors": save(weights, metadata={"format": "pt"}),
+            }
+        }
+    )
+    path = tmp_path / "detectors.toml"
+    path.write_text("")
+    assert run("pull", "audio-arena", "--accept-licence", SENTINEL_DETECTORS=str(path)).returncode == 0
+    refused = run(str(path), program=LOAD_OWN)
+    assert "wants to run its own code" in refused.stderr
+    path.write_text("[detectors.audio-arena]\nallow_remote_code = true\n")
+    assert run("pull", "audio-arena", "--accept-licence", SENTINEL_DETECTORS=str(path)).returncode == 0
+    loaded = run(str(path), program=LOAD_OWN)
+    assert loaded.stdout.split() == ["[0]", "5.0"], loaded.stderr
+
+
+def test_the_record_can_be_read_by_the_workers_account(
+    hub: Hub, run: Run, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    hub.repositories[IMAGE] = Repository({FIRST: files})
+    assert run("pull", "image-vit").returncode == 0
+    assert (tmp_path / "home" / "sentinel-worker-models.json").stat().st_mode & 0o444 == 0o444
+
+
+def test_list_and_show_are_for_people_too(run: Run) -> None:
+    listed = run("list")
+    assert listed.returncode == 0
+    assert "CC-BY-NC-4.0 (not for commercial use)" in listed.stdout
+    shown = run("show", "video-large")
+    assert "run `sentinel-worker models pull video-large`" in shown.stdout
+    assert "2cbeca77c171af587f215a7d262ab6c47cbcea17" in shown.stdout
+    assert run("show", "no-such").returncode == 2
+
+
+def test_the_commands_do_not_wait_for_torch(run: Run) -> None:
+    program = MODELS.replace("app(prog", "import sys\ntry: app(prog") + "\nfinally: print('torch' in sys.modules)"
+    assert run("list", program=program).stdout.splitlines()[-1] == "False"

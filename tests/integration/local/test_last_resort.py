@@ -1,0 +1,79 @@
+"""A failure that nobody foresaw: a browser can read the answer, and the log has the traceback."""
+
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from sentinel_worker.local.faults import Switch
+from sentinel_worker.local.gateway.app import build_app
+from sentinel_worker.local.gateway.settings import GatewaySettings
+from sentinel_worker.local.keys import Keys
+
+
+async def broken(_: Request) -> Response:
+    raise ZeroDivisionError("nobody foresaw this")
+
+
+async def broken_off(_: Request) -> Response:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise ZeroDivisionError("in the middle")
+
+    return StreamingResponse(pieces())
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> tuple[Starlette, dict[str, str]]:
+    """The gateway with routes that fail, and the headers of a browser."""
+    keys = Keys.load(tmp_path / "keys.json")
+    app = build_app(GatewaySettings(keys, tmp_path, "", "", "", ""), "http://gateway", Switch())
+    for path in ("/auth/v1", "/rest/v1", "/storage/v1", "/realtime/v1"):
+        app.router.routes.insert(0, Route(f"{path}/broken", broken))
+    app.router.routes.insert(0, Route("/storage/v1/broken-off", broken_off))
+    return app, {"apikey": keys.service_key, "Origin": "http://localhost:5173"}
+
+
+@pytest.mark.parametrize(
+    ("service", "body"),
+    [
+        (
+            "auth",
+            {
+                "code": 500,
+                "error_code": "unexpected_failure",
+                "msg": "Unexpected failure, please check server logs for more information",
+            },
+        ),
+        ("rest", {"code": "PGRSTX00", "details": None, "hint": None, "message": "Internal Server Error"}),
+        (
+            "storage",
+            {"statusCode": "500", "error": "Internal", "message": "Internal Server Error", "code": "InternalError"},
+        ),
+        ("realtime", {"message": "Internal Server Error"}),
+    ],
+)
+async def test_a_failure_is_worded_as_the_service_words_it(
+    gateway: tuple[Starlette, dict[str, str]], caplog: pytest.LogCaptureFixture, service: str, body: object
+) -> None:
+    app, headers = gateway
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+        with caplog.at_level(logging.ERROR):
+            answer = await client.get(f"/{service}/v1/broken", headers=headers)
+    assert (answer.status_code, answer.json()) == (500, body)
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert f"GET /{service}/v1/broken failed" in caplog.text
+    assert "ZeroDivisionError: nobody foresaw this" in caplog.text
+
+
+async def test_an_answer_that_has_begun_is_broken_off(gateway: tuple[Starlette, dict[str, str]]) -> None:
+    app, headers = gateway
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+        with pytest.raises(ZeroDivisionError, match="in the middle"):
+            await client.get("/storage/v1/broken-off", headers=headers)

@@ -1,0 +1,36 @@
+"""Every registry entry whose architecture is known, with a checkpoint of full size: `make test-models`.
+
+Not part of the ordinary run: minutes, 3 GB of memory and 1.3 GB of disk. Each has a process of its own, one at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.models.full_size import MODELS
+
+TOLERANCE = 1e-4
+RESIZED_TOLERANCE = 0.05  # Pillow and torch may round a pixel of a resized frame differently, by one grey level
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("key", MODELS)
+def test_log_odds_are_those_of_plain_transformers(key: str, tmp_path: Path) -> None:
+    cache = tmp_path / "hub"
+    environment = os.environ | {"HF_HUB_CACHE": str(cache), "HF_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "tests.models.full_size", key, str(cache)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    for path in cache.rglob("blobs/*"):
+        path.unlink()
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout.splitlines()[-1])
+    print(*(f"{name} {value:.3g}" if isinstance(value, float) else value for name, value in measured.items()))  # noqa: T201  # the measurement is the point
+    assert measured["apart"] < TOLERANCE
+    assert measured["apart_resized"] < RESIZED_TOLERANCE
+    assert abs(measured["odds"]) > 100 * TOLERANCE

@@ -1,0 +1,26 @@
+"""`make reports` prints every report, whatever one of them finds."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REPORTS = ("tests.rights", "tests.contract", "tests.integration.database.versions", "tests.acceptance")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+@pytest.mark.parametrize("red", [None, *REPORTS])
+def test_a_red_report_fails_the_run_and_hides_no_other(tmp_path: Path, red: str | None) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "printed $2"\ntest "$2" != "{red}"\n')
+    python.chmod(0o755)
+    installed = [option for target in (".venv/.installed", "ffmpeg", "chromium") for option in ("-o", target)]
+    line = ["make", *installed, "reports", f"BIN={tmp_path}"]
+    ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert [text for text in ended.stdout.splitlines() if text.startswith("printed")] == [
+        f"printed {report}" for report in REPORTS
+    ], ended.stderr
+    assert (ended.returncode == 0) == (red is None)
+    assert (f"red: {red}" in ended.stdout) == (red is not None)
