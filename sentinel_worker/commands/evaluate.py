@@ -36,7 +36,7 @@ async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: P
     """
     entries = read_manifest(manifest)
     with writing(out):  # before the hours that scoring may take
-        out.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(out.mkdir, parents=True, exist_ok=True)
     async with opened([spec], device) as examiner:
         described = examiner.roster.scorers[spec.key].describe() | {"notice": spec.notice}
         files = await _score(examiner, spec.key, entries)
