@@ -12,6 +12,7 @@ from sentinel_worker import settings as settings_module
 from sentinel_worker.commands import models
 from sentinel_worker.commands.failing import EXIT_CONFIGURATION, EXIT_TEMPORARY, fail
 from sentinel_worker.commands.models import DetectorsFile
+from sentinel_worker.commands.printing import needs_extra
 from sentinel_worker.detectors import catalogue, registry
 from sentinel_worker.errors import CodedError, Fatal, SentinelError
 
@@ -104,7 +105,9 @@ def analyze(
 
     try:
         known = catalogue.read_detectors(detectors_file)
-        specs = [registry.find_detector(detector, known)] if detector else those_here(defaults.split(","), known)
+        specs = (
+            [registry.find_detector(detector, known)] if detector else those_here(registry.split_keys(defaults), known)
+        )
         running = command.analyze(sources, specs, key=detector, device=device, as_json=as_json, report=report)
         answered = asyncio.run(running)
     except CodedError as error:
@@ -126,9 +129,9 @@ def evaluate(
     device: ChosenDevice = "auto",
 ) -> None:
     """Measure and calibrate a detector on labelled files."""
-    from sentinel_worker.commands import evaluate as command  # imports transformers: seconds
-
     try:
+        with needs_extra("reports"):
+            from sentinel_worker.commands import evaluate as command  # imports transformers: seconds
         spec = registry.find_detector(detector, catalogue.read_detectors(detectors_file))
         asyncio.run(command.evaluate(manifest, spec, device=device, out=out, seed=seed))
     except CodedError as error:
@@ -157,11 +160,9 @@ def dev(
 ) -> None:
     """Keep a local Supabase running, with one worker. For development; never expose it."""
     try:
-        from sentinel_worker.local import dev as local_dev
-        from sentinel_worker.local.misbehave import read_faults
-    except ModuleNotFoundError as error:
-        fail(Fatal("extra_missing", f"{error.name} is missing: pip install 'sentinel-worker[local]'"))
-    try:
+        with needs_extra("local"):
+            from sentinel_worker.local import dev as local_dev
+            from sentinel_worker.local.misbehave import read_faults
         running = local_dev.keep_running(
             data,
             port=port,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -11,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from sentinel_worker.commands.opening import opened
+from sentinel_worker.commands.printing import needs_extra, plain, writing
 from sentinel_worker.detectors.base import Device
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.errors import CodedError, Fatal
 from sentinel_worker.examiner import Examined, Examiner
-from sentinel_worker.reports import analysis_page
+from sentinel_worker.sources import url
 
 COLOURS = {"fake": "red", "real": "green", "uncertain": "yellow", "not_applicable": "dim"}
 MEANING = (
@@ -33,7 +34,7 @@ errors = Console(stderr=True)
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One source and what came of it: either is set."""
+    """One source, as it may be shown, and what came of it: either is set."""
 
     source: str
     examined: Examined | None = None
@@ -57,19 +58,39 @@ async def analyze(
     report: Path | None,
 ) -> bool:
     """Examine every source and print the answers; whether all of them got one. Raises Fatal."""
+    if report is not None:
+        _check_report(report)
     with tempfile.TemporaryDirectory() as name:
         async with opened(specs, device) as examiner:
             answers = await _examine_all(examiner, sources, key, Path(name) if report else None)
+        _print(answers, as_json=as_json)
         if report is not None:
-            found = [(one.as_json(), one.examined.pictures if one.examined else {}) for one in answers]
-            await asyncio.to_thread(analysis_page.write, report, found)
-            errors.print(f"report written to {escape(str(report))}")
-    if as_json:
-        for answer in answers:
-            print(json.dumps(answer.as_json()))  # noqa: T201  # for machines: no markup, no wrapping
-    else:
-        _show(answers)
+            await asyncio.to_thread(_write, report, answers)
+            errors.print(f"report written to {plain(report)}", soft_wrap=True)
     return all(answer.error is None for answer in answers)
+
+
+def _print(answers: Sequence[Answered], *, as_json: bool) -> None:
+    if not as_json:
+        _show(answers)
+        return
+    for answer in answers:
+        print(json.dumps(answer.as_json()))  # noqa: T201  # for machines: no markup, no wrapping
+
+
+def _write(report: Path, answers: Sequence[Answered]) -> None:
+    from sentinel_worker.reports import analysis_page  # an extra, needed here alone
+
+    with writing(report):
+        analysis_page.write(report, [(one.as_json(), one.examined.pictures if one.examined else {}) for one in answers])
+
+
+def _check_report(report: Path) -> None:
+    """Raise Fatal, before minutes of work, where the report cannot be made."""
+    with needs_extra("reports"):
+        importlib.import_module("sentinel_worker.reports.analysis_page")
+    if not report.parent.is_dir():
+        raise Fatal("report_unwritable", f"{report} cannot be written: there is no folder {report.parent}.")
 
 
 async def _examine_all(
@@ -80,11 +101,13 @@ async def _examine_all(
     with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as bars:
 
         async def one(number: int, source: str) -> Answered:
-            bar = bars.add_task(escape(source[-40:]), total=1.0)
+            bar = bars.add_task(plain(shown(source)[-40:]), total=1.0, visible=False)
             keep = folder / str(number) if folder else None
             if keep is not None:
                 keep.mkdir()
-            answered = await _answer(examiner, source, key, keep, lambda done: bars.update(bar, completed=done))
+            answered = await _answer(
+                examiner, source, key, keep, lambda done: bars.update(bar, completed=done, visible=True)
+            )
             bars.remove_task(bar)
             return answered
 
@@ -94,16 +117,23 @@ async def _examine_all(
 async def _answer(
     examiner: Examiner, source: str, key: str | None, keep: Path | None, on_progress: Callable[[float], None]
 ) -> Answered:
-    address = source.startswith(("http://", "https://"))
+    where = source if _is_address(source) else Path(source)
     try:
-        examined = await examiner.examine(
-            source if address else Path(source), key=key, keep=keep, on_progress=on_progress
-        )
+        examined = await examiner.examine(where, key=key, keep=keep, on_progress=on_progress)
     except Fatal:
         raise
     except CodedError as error:
-        return Answered(source, error=error)
-    return Answered(source, examined)
+        return Answered(shown(source), error=error)
+    return Answered(shown(source), examined)
+
+
+def _is_address(source: str) -> bool:
+    return source.lower().startswith(("http://", "https://"))
+
+
+def shown(source: str) -> str:
+    """A source for people, reports and logs: an address without its secrets."""
+    return url.shown(source) if _is_address(source) else source
 
 
 def _show(answers: Sequence[Answered]) -> None:
@@ -116,16 +146,16 @@ def _show(answers: Sequence[Answered]) -> None:
     console.print(table)
     for answer in answers:
         if answer.error is not None:
-            console.print(f"[red]{escape(answer.source)}[/red]: {escape(answer.error.message)}")
+            console.print(f"[red]{plain(answer.source)}[/red]: {plain(answer.error.message)}")
     notices = dict.fromkeys(one.examined.document["notice"] for one in answers if one.examined)
     for notice in filter(None, notices):
-        console.print(f"[yellow]{escape(notice)}[/yellow]")
+        console.print(f"[yellow]{plain(notice)}[/yellow]")
     if any(answer.examined for answer in answers):
         console.print(MEANING)
 
 
 def _cells(answer: Answered) -> tuple[str, ...]:
-    name = escape(Path(answer.source).name or answer.source)
+    name = plain(Path(answer.source).name or answer.source)
     if answer.examined is None:
         return (name, "", "[red]failed[/red]", "", "", "", "")
     found, analysis = answer.examined.document, answer.examined.analysis

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Column, Table
 
 from sentinel_worker.commands.opening import opened
+from sentinel_worker.commands.printing import plain, writing
 from sentinel_worker.detectors.base import Device
 from sentinel_worker.detectors.files import locate
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.errors import CodedError, Fatal
-from sentinel_worker.evaluation.evaluate import Evaluation
+from sentinel_worker.evaluation.evaluate import Evaluation, Measured
 from sentinel_worker.evaluation.evaluate import evaluate as measure
 from sentinel_worker.evaluation.manifest import Entry, read_manifest
 from sentinel_worker.evaluation.scores import ScoredFile
@@ -31,9 +32,11 @@ errors = Console(stderr=True)
 async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: Path, seed: int) -> None:
     """Score the files of `manifest`, print the figures, and write report and calibration into `out`.
 
-    Raises Fatal: see `read_manifest` and `evaluation.evaluate`.
+    Raises Fatal: see `read_manifest` and `evaluation.evaluate`; 'report_unwritable'.
     """
     entries = read_manifest(manifest)
+    with writing(out):  # before the hours that scoring may take
+        await asyncio.to_thread(out.mkdir, parents=True, exist_ok=True)
     async with opened([spec], device) as examiner:
         described = examiner.roster.scorers[spec.key].describe() | {"notice": spec.notice}
         files = await _score(examiner, spec.key, entries)
@@ -48,11 +51,12 @@ async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: P
             weights_sha256=digest,
             seed=seed,
         )
-        report = await asyncio.to_thread(evaluation_page.write, evaluation, described, out)
     _show(evaluation)
-    console.print(f"{escape(str(report))}: the report; beside it its pictures", soft_wrap=True)
+    with writing(out):
+        report = await asyncio.to_thread(evaluation_page.write, evaluation, described, out)
+    console.print(f"{plain(report)}: the report; beside it its pictures", soft_wrap=True)
     console.print(
-        f"{escape(str(out / evaluation_page.CALIBRATION))}: name it as this detector's `calibration` in the file of "
+        f"{plain(out / evaluation_page.CALIBRATION)}: name it as this detector's `calibration` in the file of "
         "SENTINEL_DETECTORS",
         soft_wrap=True,
     )
@@ -90,13 +94,8 @@ def _show(evaluation: Evaluation) -> None:
         f"{len(scores.not_applicable)} not applicable, {len(scores.failed)} failed"
     )
     table = Table(Column("figure"), Column("before"), Column("after, on other groups"), box=None, pad_edge=False)
-    before, after = evaluation.before, evaluation.after
-    for name, value in before.metrics.as_dict().items():
-        table.add_row(
-            name,
-            _with_interval(value, before.intervals.get(name)),
-            _with_interval(after.metrics.as_dict()[name], after.intervals.get(name)),
-        )
+    for name in asdict(evaluation.before.metrics):
+        table.add_row(name, _cell(name, evaluation.before), _cell(name, evaluation.after))
     console.print(table)
     fitted = evaluation.calibration
     console.print(
@@ -104,5 +103,9 @@ def _show(evaluation: Evaluation) -> None:
     )
 
 
-def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
-    return f"{value:.3f}" + (f"  ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+def _cell(name: str, measured: Measured) -> str:
+    values = measured.metrics.as_dict()
+    if name not in values:
+        return "none"
+    lower, upper = measured.intervals[name]
+    return f"{values[name]:.3f}  ({lower:.3f} to {upper:.3f})"

@@ -4,8 +4,8 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
+from sentinel_worker.commands.printing import plain
 from sentinel_worker.errors import CodedError, Fatal, SentinelError
 
 EXIT_CONFIGURATION = 2
@@ -17,5 +17,5 @@ errors = Console(stderr=True, highlight=False, emoji=False)
 def fail(error: SentinelError) -> NoReturn:
     """Say what went wrong and leave: 2 for what has to be mended, 75 for what may pass."""
     for line in (error.message if isinstance(error, CodedError) else str(error)).splitlines():
-        errors.print(f"[red]error[/red] {escape(line)}", soft_wrap=True)
+        errors.print(f"[red]error[/red] {plain(line)}", soft_wrap=True)
     raise typer.Exit(EXIT_CONFIGURATION if isinstance(error, Fatal) else EXIT_TEMPORARY)

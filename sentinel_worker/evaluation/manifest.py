@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class Entry:
 
 
 def read_manifest(path: Path) -> list[Entry]:
-    """The entries of the manifest at `path`; raises Fatal('manifest_invalid'), which names every mistake.
+    """The entries of the manifest at `path`; raises Fatal('manifest_invalid'), which names the first 20 mistakes.
 
     The first line names the columns, in any order. Paths are relative to the manifest's folder. A label is
     `fake` or `1`, `real` or `0`. Files that come from one source (the same footage, person or speaker) share a
@@ -35,8 +36,9 @@ def read_manifest(path: Path) -> list[Entry]:
     """
     mistakes: list[str] = []
     entries: list[Entry] = []
-    for line, row in _rows(path):
-        found = _entry(path.parent, line, row)
+    header, rows = _read(path)
+    for line, cells in rows:
+        found = _entry(path.parent, line, header, cells)
         if isinstance(found, Entry):
             entries.append(found)
         else:
@@ -49,7 +51,8 @@ def read_manifest(path: Path) -> list[Entry]:
     return entries
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names of the columns, and the cells of each line that has some."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -59,17 +62,16 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip().casefold() for name in next(reader, [])]
-        _check_header(path, header)
-        for cells in reader:
-            if cells:
-                yield reader.line_num, _named(path, reader.line_num, header, cells)
+        rows = [(reader.line_num, cells) for cells in reader if cells]
     except csv.Error as error:
         raise _invalid(path, [f"line {reader.line_num}: {error}"]) from error
+    _check_header(path, header)
+    return header, rows
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
     if not header:
-        raise _invalid(path, ["it is empty"])
+        raise _invalid(path, ["line 1: it is empty; it has to name the columns path,label and, if wanted, group"])
     wrong = [f"the column {name} is missing" for name in _NEEDED if name not in header]
     wrong += [f"there is no column {name!r}" for name in header if name not in _NEEDED + _OPTIONAL]
     wrong += [f"the column {name} is there twice" for name in sorted(set(header)) if header.count(name) > 1]
@@ -77,24 +79,29 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
         raise _invalid(path, [f"line 1: {'; '.join(wrong)}; the columns are path,label and, if wanted, group"])
 
 
-def _named(path: Path, line: int, header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+def _entry(folder: Path, line: int, header: Sequence[str], cells: Sequence[str]) -> Entry | list[str]:
     if len(cells) != len(header):
-        raise _invalid(path, [f"line {line}: {len(cells)} cells where the first line names {len(header)} columns"])
-    return {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-
-
-def _entry(folder: Path, line: int, row: dict[str, str]) -> Entry | list[str]:
+        return [f"{len(cells)} cells where the first line names {len(header)} columns"]
+    row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
     name, label = row["path"], row["label"].casefold()
     mistakes = []
     if not name:
         mistakes.append("the path is empty")
-    elif "\0" in name or not (folder / name).is_file():
+    elif not _is_file(folder / name):
         mistakes.append(f"there is no file {name!r}")
     if label not in _LABELS:
         mistakes.append(f"the label is {row['label']!r}, not fake, real, 1 or 0")
     if mistakes:
         return mistakes
     return Entry((folder / name).resolve(), name, _LABELS[label], row.get("group") or name, line)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file that can be found; `Path.is_file` raises for a name that is too long."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):  # ValueError: a NUL
+        return False
 
 
 def _repeated(entries: Sequence[Entry]) -> list[str]:

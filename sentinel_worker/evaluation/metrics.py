@@ -44,9 +44,12 @@ class Metrics:
 
 
 def measure(labels: Booleans, answers: Answers) -> Metrics:
-    """Measure `answers` against `labels` (True: fake), which hold both classes."""
+    """Measure `answers` against `labels` (True: fake); raises ValueError unless both classes are there."""
+    if labels.all() or not labels.any():
+        raise ValueError("one class alone cannot be measured")
     probabilities, verdicts = answers.probabilities, answers.verdicts
-    false_rate, true_rate, _ = roc_curve(labels, probabilities)
+    # All points: those on a straight line between others are thresholds, too.
+    false_rate, true_rate, _ = roc_curve(labels, probabilities, drop_intermediate=False)
     tensors = torch.from_numpy(probabilities), torch.from_numpy(labels.astype(np.int64))
     called_fake, called_real = verdicts == "fake", verdicts == "real"
     decided = called_fake | called_real

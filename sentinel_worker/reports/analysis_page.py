@@ -44,10 +44,13 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One file, ready for the template."""
+    """One file, ready for the template. `timeline` is of what the verdict is about first: `about`, the pictures or
+    the sound. `sound` is the answer about a video's sound beside its pictures."""
 
     result: Result
     sentence: str
+    about: str
+    sound: Result
     pictures: Sequence[Shown]
     timeline: Picture | None
     sound_timeline: Picture | None
@@ -73,34 +76,40 @@ def page(results: Sequence[tuple[Result, Mapping[str, Path]]]) -> str:
 
 def _section(result: Result, pictures: Mapping[str, Path]) -> Section:
     if "error_code" in result:
-        return Section(result, f"{result['error_message']}", (), None, None, (), (), ())
-    sound = result.get("audio") or {}
+        return Section(result, f"{result['error_message']}", "", {}, (), None, None, (), (), ())
+    about = "pictures" if result["frames"] else "sound"
+    sound = (result["audio"] or {}) if result["frames"] else {}
     detectors = [result["detector"], *([sound["detector"]] if "detector" in sound else [])]
     return Section(
         result=result,
-        sentence=_sentence(result),
+        sentence=_sentence(result, sound),
+        about=about,
+        sound=sound,
         pictures=[_shown(name, path, result) for name, path in sorted(pictures.items())],
-        timeline=_timeline(result, "pictures" if result["media"]["kind"] == "video" else "sound"),
-        sound_timeline=_timeline(sound | {"detector": sound.get("detector", {})}, "sound") if sound else None,
+        timeline=_timeline(result, about),
+        sound_timeline=_timeline(sound, "sound"),
         faces=_faces(result["timeline"]),
         facts=_facts(result),
         detectors=[_detector(one) for one in {one["key"]: one for one in detectors}.values()],
     )
 
 
-def _sentence(result: Result) -> str:
+def _sentence(result: Result, sound: Result) -> str:
     probability, threshold = result["fake_probability"], result["threshold"]
     if probability is None:
-        reason = result.get("verdict_reason")
-        return f"{_REASONS.get(str(reason), str(reason).replace('_', ' '))}; nothing was judged."
-    real_below = result["detector"].get("real_below")
+        reason = result["verdict_reason"]
+        rest = "only the sound was judged, see below" if sound.get("fake_probability") else "nothing was judged"
+        return f"{_REASONS.get(str(reason), str(reason).replace('_', ' '))}; {rest}."
+    decider = sound if sound.get("fake_probability") == probability else result
+    real_below = decider["detector"].get("real_below")
     match result["verdict"]:
         case "fake":
             return f"at or above the threshold of {threshold:.2f}."
         case "real":
             return f"below {real_below:.2f}, from where it would be uncertain." if real_below else "low enough."
     if probability >= threshold:
-        return f"at or above the threshold of {threshold:.2f}, but too few windows reach it by themselves."
+        few = f"at or above the threshold of {threshold:.2f}, but too few windows reach it by themselves."
+        return few if decider is result else "the larger one of pictures and sound; neither is called fake."
     return f"below the threshold of {threshold:.2f}, and not low enough to be called real."
 
 
@@ -131,7 +140,8 @@ def _timeline(track: Result, what: str) -> Picture | None:
     windows = track.get("timeline") or ()
     if not any(window["end_seconds"] > window["start_seconds"] for window in windows):
         return None
-    draw = partial(_draw, windows, track["threshold"], track["detector"].get("real_below"))
+    threshold = (track.get("frames") or track)["threshold"]  # the file's own may be the sound's
+    draw = partial(_draw, windows, threshold, track["detector"].get("real_below"))
     return html.picture(draw, f"The probability of each window of the {what} over time.")
 
 

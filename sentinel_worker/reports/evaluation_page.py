@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sentinel_worker.evaluation.evaluate import Evaluation, Interval, Measured
+from sentinel_worker.evaluation.evaluate import Evaluation, Measured
 from sentinel_worker.evaluation.fitting import ALLOWED_ERRORS, WIDEST_FAKE, WIDEST_REAL
 from sentinel_worker.evaluation.metrics import ECE_BINS
 from sentinel_worker.evaluation.scores import ScoredFile
@@ -109,11 +109,8 @@ def _cell(name: str, measured: Measured) -> str:
     values = measured.metrics.as_dict()
     if name not in values:
         return "none"
-    return f"{values[name]:.3f} {_interval(measured.intervals[name])}"
-
-
-def _interval(interval: Interval) -> str:
-    return f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+    lower, upper = measured.intervals[name]
+    return f"{values[name]:.3f} [{lower:.3f}, {upper:.3f}]"
 
 
 def _worst(evaluation: Evaluation) -> Sequence[tuple[ScoredFile, float, str]]:

@@ -1,6 +1,8 @@
 """A file of this machine, copied into a private folder, so that a decoding child cannot touch the original."""
 
 import asyncio
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -17,26 +19,44 @@ async def copy(
 ) -> Fetched:
     """Copy and hash the file at `path`; `on_progress` gets fractions from 0 to 1.
 
-    Raises Permanent with `file_unreadable` or `media_too_large`.
+    Raises Permanent with `file_unreadable` or `media_too_large`, Transient with `disk_full`.
     """
-    file, size = await asyncio.to_thread(_open, path, limit_bytes)
+    file, size = await asyncio.to_thread(_open, path)
     with file:
+        if size > limit_bytes:
+            raise _too_large(path, limit_bytes)
         async with Sink.create(directory / FILE_NAME) as sink:
-            while block := await asyncio.to_thread(file.read, _BLOCK_BYTES):
+            while block := await asyncio.to_thread(_read, file, path):
+                if sink.size_bytes + len(block) > limit_bytes:  # it grows
+                    raise _too_large(path, limit_bytes)
                 await sink.write(block)
-                on_progress(min(1.0, sink.size_bytes / size))
+                on_progress(sink.size_bytes / max(size, sink.size_bytes))
             return Fetched(sink.path, sink.size_bytes, sink.sha256)
 
 
-def _open(path: Path, limit_bytes: int) -> tuple[BinaryIO, int]:
-    if not path.is_file():  # a pipe or a device would be waited for
-        raise Permanent("file_unreadable", f"{path} is not a file.")
+def _open(path: Path) -> tuple[BinaryIO, int]:
+    """The file and its size; a pipe or a device, which would be waited for, is refused."""
     try:
-        file = path.open("rb")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise Permanent("file_unreadable", f"{path} cannot be read: {error.strerror}.") from error
-    size = path.stat().st_size
-    if size > limit_bytes:
-        file.close()
-        raise Permanent("media_too_large", f"{path} has {size} bytes; at most {limit_bytes} are allowed.")
-    return file, size
+        raise _unreadable(path, error) from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise Permanent("file_unreadable", f"{path} is not a file.")
+    return os.fdopen(descriptor, "rb", buffering=0), status.st_size
+
+
+def _read(file: BinaryIO, path: Path) -> bytes:
+    try:
+        return file.read(_BLOCK_BYTES)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> Permanent:
+    return Permanent("file_unreadable", f"{path} cannot be read: {error.strerror}.")
+
+
+def _too_large(path: Path, limit_bytes: int) -> Permanent:
+    return Permanent("media_too_large", f"{path} is larger than the {limit_bytes} bytes that are allowed.")

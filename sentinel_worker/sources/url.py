@@ -34,24 +34,28 @@ async def fetch(
     try:
         async with asyncio.timeout(LIMIT_SECONDS), _client() as client, client.stream("GET", url) as response:
             if not response.is_success:
-                raise Permanent("url_refused", f"The server of {_shown(url)} answers {response.status_code}.")
+                raise Permanent("url_refused", f"The server of {shown(url)} answers {response.status_code}.")
             return await _receive(response, directory, limit_bytes, on_progress)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise Permanent("url_refused", f"{_shown(url)} is not an http(s) address.") from error
+        raise Permanent("url_refused", f"{shown(url)} is not an http(s) address.") from error
     except httpx.TooManyRedirects as error:
-        raise Permanent("url_refused", f"{_shown(url)} redirects more than {MAX_REDIRECTS} times.") from error
+        raise Permanent("url_refused", f"{shown(url)} redirects more than {MAX_REDIRECTS} times.") from error
+    except httpx.DecodingError as error:
+        raise Permanent("url_refused", f"The server of {shown(url)} sends what its encoding does not allow.") from error
     except (httpx.TransportError, TimeoutError) as error:
-        raise Transient("url_unreachable", f"{_shown(url)} cannot be fetched now.") from error
+        raise Transient("url_unreachable", f"{shown(url)} cannot be fetched now.") from error
 
 
 async def _receive(
     response: httpx.Response, directory: Path, limit_bytes: int, on_progress: Callable[[float], None]
 ) -> Fetched:
     promised = int(response.headers.get("content-length") or 0)
+    if promised > limit_bytes:
+        raise _too_large(limit_bytes)
     async with Sink.create(directory / FILE_NAME) as sink:
         async for block in response.aiter_bytes(_BLOCK_BYTES):
             if sink.size_bytes + len(block) > limit_bytes:
-                raise Permanent("media_too_large", f"The file is larger than the {limit_bytes} bytes that are allowed.")
+                raise _too_large(limit_bytes)
             await sink.write(block)
             if promised:
                 on_progress(min(1.0, sink.size_bytes / promised))
@@ -64,16 +68,21 @@ async def _receive(
         )
 
 
+def _too_large(limit_bytes: int) -> Permanent:
+    return Permanent("media_too_large", f"The file is larger than the {limit_bytes} bytes that are allowed.")
+
+
 def _client() -> httpx.AsyncClient:
     return httpx.AsyncClient(
         follow_redirects=True,
         max_redirects=MAX_REDIRECTS,
         timeout=STALL_SECONDS,
-        headers={"user-agent": f"sentinel-worker/{__version__}"},
+        # Media is compressed already, and what is unpacked here could be a thousand times what was sent.
+        headers={"user-agent": f"sentinel-worker/{__version__}", "accept-encoding": "identity"},
     )
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """The address without a password or a query, which may be secrets."""
     try:
         parsed = httpx.URL(url)
