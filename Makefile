@@ -12,7 +12,7 @@ test: $(VENV)/.installed ffmpeg chromium  ## the whole test suite but for the sl
 	$(BIN)/pytest --numprocesses 3 --dist loadfile --ignore tests/faults
 
 test-faults: $(VENV)/.installed ffmpeg  ## Supabase, its database and workers break in every way (docs/reliability.md)
-	$(BIN)/pytest --numprocesses 3 --dist loadfile tests/faults
+	$(BIN)/pytest --numprocesses 3 --dist worksteal tests/faults
 
 test-models: $(VENV)/.installed ffmpeg  ## checkpoints of full size with random weights: minutes, 3 GB of memory
 	$(BIN)/pytest -s tests/models/check_full_size.py

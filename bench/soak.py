@@ -23,7 +23,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,8 +126,8 @@ async def victims(stack: Stack, count: int, folder: Path, module: str) -> AsyncI
         yield all_of_them
 
 
-async def torment(stack: Stack, workers: list[Victim], every: float, done: Counter[str]) -> None:
-    """One fault every `every` seconds, until cancelled; what takes longer goes on beside the next."""
+async def torment(stack: Stack, workers: list[Victim], every: float, done: Counter[str], enough: asyncio.Event) -> None:
+    """One fault every `every` seconds, until it is `enough`; what takes longer goes on beside the next."""
     async with asyncio.TaskGroup() as group:
         busy: set[int] = set()
 
@@ -139,8 +139,10 @@ async def torment(stack: Stack, workers: list[Victim], every: float, done: Count
             finally:
                 busy.discard(victim.number)
 
-        while True:
-            await asyncio.sleep(every)
+        while not enough.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(enough.wait(), every)
+                break
             fault = random.choice(["kill", "kill", "kill", "freeze", "cut", "silence", "lose"])
             free = [victim for victim in workers if victim.number not in busy]
             if fault == "lose":
@@ -228,19 +230,18 @@ async def main() -> int:
                 database.execute(LIMITS)
                 while database.execute("select from sentinel.workers").rowcount < len(workers):
                     await asyncio.sleep(0.1)
-            tormenting = asyncio.create_task(torment(stack, workers, every, done))
+            enough = asyncio.Event()
+            tormenting = asyncio.create_task(torment(stack, workers, every, done, enough))
             if chosen.real:
                 clips = [path for path, _ in samples.make(folder / "clips")]
                 await upload_and_insert(stack, clips, chosen.requests)
-                totals = await settled(stack, 60 + 15 * chosen.requests)
-                tormenting.cancel()
+                await settled(stack, 60 + 15 * chosen.requests)
             else:
                 await insert_evenly(stack, chosen.per_second, chosen.seconds)
-                tormenting.cancel()
-                await stack.behave()
-                for victim in workers:  # what was stopped goes on
-                    victim.process.signal(signal.SIGCONT)
-                totals = await settled(stack, SETTLE_SECONDS)
+            enough.set()
+            await tormenting
+            await stack.behave()
+            totals = await settled(stack, SETTLE_SECONDS)
             report(totals, [row["s"] for row in await query(stack, WAITS)], done)
     return 1 if totals["lost"] or totals["duplicated"] else 0
 
