@@ -9,8 +9,6 @@ create index analysis_requests_turns on public.analysis_requests (lane, user_id,
 create index analysis_requests_urgent on public.analysis_requests (lane, priority desc, user_id, run_at, id)
   where status = 'queued' and priority > 0;
 create index analysis_requests_at_work on public.analysis_requests (user_id, id) where status = 'running';
-drop index public.analysis_requests_ready;
-drop index public.analysis_requests_running;
 
 insert into sentinel.settings (name, value, note) values
   ('max_running_requests', 'null', 'How many requests of a user may run at the same time; null: any number.');
