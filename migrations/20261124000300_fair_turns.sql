@@ -9,8 +9,6 @@ create index analysis_requests_turns on public.analysis_requests (lane, user_id,
 create index analysis_requests_urgent on public.analysis_requests (lane, priority desc, user_id, run_at, id)
   where status = 'queued' and priority > 0;
 create index analysis_requests_at_work on public.analysis_requests (user_id, id) where status = 'running';
-drop index public.analysis_requests_ready;
-drop index public.analysis_requests_running;
 
 insert into sentinel.settings (name, value, note) values
   ('max_running_requests', 'null', 'How many requests of a user may run at the same time; null: any number.');
@@ -25,26 +23,31 @@ create table sentinel.turns (
 comment on table sentinel.turns is 'Where each worker''s next claim goes on: after which user.';
 comment on column sentinel.turns.odd is 'Whose turn the middle place of an odd claim is: priority''s, or the users''.';
 
+-- Bounds on (lane, user_id) instead of equality, here and below: with `lane = …` the planner may think that any index in
+-- the order of users will do, and then reads every request of a lane that has none waiting.
 create function sentinel.next_user(p_lanes text[], p_after uuid) returns uuid
-language sql stable set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
+language plpgsql stable set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
+begin
+  return (
   select n.user_id
     from unnest(p_lanes) as k (lane)
-   cross join lateral (select case
-     when p_after is null then
-       (select r.user_id from public.analysis_requests r
-         where r.status = 'queued' and r.lane = k.lane order by r.user_id limit 1)
-     else
-       (select r.user_id from public.analysis_requests r
-         where r.status = 'queued' and r.lane = k.lane and r.user_id > p_after order by r.user_id limit 1)
-     end as user_id) n
-   where n.user_id is not null order by n.user_id limit 1
-$$;
+   cross join lateral (
+     (select r.lane, r.user_id from public.analysis_requests r
+       where r.status = 'queued' and p_after is null and r.lane >= k.lane order by r.lane, r.user_id limit 1)
+     union all
+     (select r.lane, r.user_id from public.analysis_requests r
+       where r.status = 'queued' and (r.lane, r.user_id) > (k.lane, p_after) order by r.lane, r.user_id limit 1)) n
+   where n.lane = k.lane order by n.user_id limit 1);
+end $$;
 
 -- How many more of a user's requests may run. Another claim that is deciding the same just now leaves none to this one.
 create function sentinel.room(p_user uuid, p_chosen uuid[]) returns integer
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
-  v_most integer := least(sentinel.quota('max_running_requests'), 1000000);
+  -- Read here and not by sentinel.quota: a function in SQL is planned anew at each call.
+  v_most integer := (
+    select case when jsonb_typeof(s.value) = 'number' then least(greatest((s.value #>> '{}')::numeric, 0), 1000000) end
+      from sentinel.settings s where s.name = 'max_running_requests');
 begin
   if v_most is null then
     return 1000000;
@@ -59,7 +62,7 @@ begin
 end $$;
 
 -- Lock a user's best requests that nobody has locked: up to p_limit of one lane, or one where several lanes have some,
--- because their order shows only one by one.
+-- because their order shows only one by one, or where only those from a priority on are wanted.
 create function sentinel.lock_best(p_user uuid, p_lanes text[], p_limit integer, p_least smallint, p_chosen uuid[])
 returns uuid[]
 language plpgsql set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
@@ -77,17 +80,18 @@ begin
       from unnest(p_lanes) as k (lane)
      cross join lateral (
        select r.priority, r.run_at, r.id from public.analysis_requests r
-        where r.status = 'queued' and r.lane = k.lane and r.user_id = p_user and r.priority >= p_least
-          and r.id <> all (p_chosen)
-        order by r.priority desc, r.run_at, r.id limit 1) h
+        where r.status = 'queued' and r.id <> all (p_chosen)
+          and (r.lane, r.user_id) >= (k.lane, p_user) and (r.lane, r.user_id) <= (k.lane, p_user)
+        order by r.lane, r.user_id, r.priority desc, r.run_at, r.id limit 1) h
+     where h.priority >= p_least
      order by h.priority desc, h.run_at, h.id
   loop
     v_got := array(
       select r.id from public.analysis_requests r
-       where r.status = 'queued' and r.lane = v_lane and r.user_id = p_user and r.priority >= p_least
-         and r.id <> all (p_chosen)
-       order by r.priority desc, r.run_at, r.id
-       limit case when v_lanes = 1 then v_limit else 1 end for no key update skip locked);
+       where r.status = 'queued' and r.id <> all (p_chosen)
+         and (r.lane, r.user_id) >= (v_lane, p_user) and (r.lane, r.user_id) <= (v_lane, p_user)
+       order by r.lane, r.user_id, r.priority desc, r.run_at, r.id
+       limit case when v_lanes = 1 and p_least < 0 then v_limit else 1 end for no key update skip locked);
     exit when cardinality(v_got) > 0;
   end loop;
   return coalesce(v_got, '{}');

@@ -32,6 +32,9 @@ WHOLE = re.compile(
     r"|Scan using analysis_requests_(pkey|user|finished|path|batch)\b[^\n]*\n(?!\s*Index Cond)"
 )
 """The table, or an index that has all finished rows in it, without a condition."""
+REMOVED = re.compile(r"Rows Removed by Filter: (\d+)")
+IN_VAIN = 500
+"""More rows than these are read for nothing by no scan: the right index was not used."""
 LANES = ["auto/default", "video/default"]
 
 
@@ -49,6 +52,8 @@ def plans_of(connection: psycopg.Connection[Any]) -> Iterator[list[str]]:
     connection.execute("set auto_explain.log_min_duration = 0")
     connection.execute("set auto_explain.log_nested_statements = on")
     connection.execute("set auto_explain.log_triggers = on")
+    connection.execute("set auto_explain.log_analyze = on")
+    connection.execute("set auto_explain.log_timing = off")
     connection.execute("set client_min_messages = log")
     yield plans
     connection.execute("set auto_explain.log_min_duration = -1")
@@ -141,6 +146,8 @@ def assert_by_index(plans: list[str]) -> None:
     assert len(plans) > 30
     whole = [plan for plan in plans if WHOLE.search(plan)]
     assert not whole, whole[0]
+    in_vain = [plan for plan in plans if any(int(rows) > IN_VAIN for rows in REMOVED.findall(plan))]
+    assert not in_vain, in_vain[0]
     used = {name for plan in plans for name in re.findall(r"using (analysis_requests_\w+)", plan)}
     assert {"analysis_requests_turns", "analysis_requests_urgent", "analysis_requests_due"} <= used
 
