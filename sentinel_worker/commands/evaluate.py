@@ -35,8 +35,7 @@ async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: P
     Raises Fatal: see `read_manifest` and `evaluation.evaluate`; 'report_unwritable'.
     """
     entries = read_manifest(manifest)
-    with writing(out):  # before the hours that scoring may take
-        out.mkdir(parents=True, exist_ok=True)
+    _make(out)  # before the hours that scoring may take
     async with opened([spec], device) as examiner:
         described = examiner.roster.scorers[spec.key].describe() | {"notice": spec.notice}
         files = await _score(examiner, spec.key, entries)
@@ -60,6 +59,11 @@ async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: P
         "SENTINEL_DETECTORS",
         soft_wrap=True,
     )
+
+
+def _make(out: Path) -> None:
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
 
 
 async def _score(examiner: Examiner, key: str, entries: Sequence[Entry]) -> list[ScoredFile]:

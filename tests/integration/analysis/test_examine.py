@@ -28,6 +28,11 @@ def film(path: Path, pictures: str, sound: str | None = None, seconds: float = 2
     return path
 
 
+def tone(path: Path) -> Path:
+    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", SHRILL, "-t", "0.4", str(path)], check=True)
+    return path
+
+
 def picture(path: Path, colour: str) -> Path:
     Image.new("RGB", (40, 30), colour).save(path)
     return path
@@ -87,9 +92,7 @@ async def test_sound_is_judged_beside_the_pictures_and_both_are_kept(
 
 
 async def test_sound_alone_is_answered_and_has_no_pictures(examine: Examine, tmp_path: Path) -> None:
-    path = tmp_path / "tone.mp3"
-    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", SHRILL, "-t", "0.4", str(path)], check=True)
-    found = await examine(path, "clips", "sound", keep=tmp_path)
+    found = await examine(tone(tmp_path / "tone.mp3"), "clips", "sound", keep=tmp_path)
     assert (found.document["verdict"], found.document["frames"], found.document["derived"]) == ("fake", None, {})
     (window,) = found.document["timeline"]
     assert window["end_seconds"] == pytest.approx(0.4, abs=0.1)
