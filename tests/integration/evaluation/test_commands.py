@@ -1,0 +1,190 @@
+"""`analyze` and `evaluate` as an operator runs them: real processes, real files, the demo's detector."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from examples.demo_checkpoint.manifest import write_set
+from sentinel_worker.detectors import calibration
+from sentinel_worker.detectors.catalogue import read_detectors
+from tests.integration.evaluation.conftest import Command
+
+pytestmark = pytest.mark.timeout(240)
+
+KEYS = {
+    "source", "verdict", "fake_probability", "threshold", "verdict_reason", "detector", "timeline", "faces", "frames",
+    "audio", "media", "derived", "timings", "notice",
+}  # fmt: skip
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: the tests look at the answers."""
+
+
+@pytest.fixture
+def address(clips: dict[str, Path]) -> Iterator[str]:
+    """Where a local server shows the demo's clips."""
+    folder = next(iter(clips.values())).parent
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def clip(clips: dict[str, Path]) -> Path:
+    return next(path for name, path in sorted(clips.items()))
+
+
+def test_a_table_for_people(command: Command, clips: dict[str, Path], clip: Path, tmp_path: Path) -> None:
+    """It shows names that are no text, too, and nothing of them is markup or moves the cursor."""
+    hostile = tmp_path / "[red]a\x1b[31m\udcff.mp4"
+    hostile.write_bytes(clip.read_bytes())
+    answer = command("analyze", *clips.values(), hostile, tmp_path / "gone\udcff.mp4", "--detector", "demo")
+    assert answer.returncode == 1, answer.stderr
+    first, *rows = answer.stdout.splitlines()
+    assert first.split() == ["file", "kind", "verdict", "P(fake)", "windows", "detector", "seconds"]
+    for name, row in zip(clips, rows, strict=False):
+        assert row.split()[:2] == [name, "video"]
+        assert row.split()[2] in {"fake", "real", "uncertain"}
+        assert "demo" in row
+    assert "A verdict is a statistical judgement and no proof" in answer.stdout
+    assert "[red]a\\x1b[31m\\udcff.mp4" in answer.stdout
+    assert "gone\\udcff.mp4 cannot be read: No such file or directory." in answer.stdout
+
+
+def test_lines_for_machines_a_report_and_what_failed(
+    command: Command, clip: Path, address: str, tmp_path: Path
+) -> None:
+    """Files, addresses and what is neither in one call: each has its line, in the order asked for."""
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "text.mp4").write_text("no film")
+    Image.new("RGB", (64, 64)).save(tmp_path / "still.png")
+    hostile = tmp_path / "[red]a\x1b[31m\udcff.mp4"
+    hostile.write_bytes(clip.read_bytes())
+    secret = address.replace("http://", "HTTP://user:secret@")
+    sources: list[tuple[str | Path, str | None]] = [
+        (clip, None),
+        (f"{secret}/{clip.name}?token=secret", None),
+        (hostile, None),
+        (f"{secret}/gone.mp4?token=secret", "url_refused"),
+        ("http://127.0.0.1:9/film.mp4", "url_unreachable"),
+        (tmp_path / "folder", "file_unreadable"),
+        (tmp_path / "pipe", "file_unreadable"),
+        (tmp_path / "gone.mp4", "file_unreadable"),
+        (tmp_path / "text.mp4", "media_not_supported"),
+        (tmp_path / "still.png", "detector_wrong_kind"),
+    ]
+    words = [os.fsdecode(os.fspath(source)) for source, _ in sources]
+    answer = command("analyze", *words, "--detector", "demo", "--json", "--report", "page.html")
+    assert answer.returncode == 1, answer.stderr
+    lines = [json.loads(line) for line in answer.stdout.splitlines()]
+    codes = [line.get("error_code") for line in lines]
+    assert codes[:-2] == [code for _, code in sources][:-2]
+    assert None not in codes[3:]
+    for line in lines[:3]:
+        assert set(line) == KEYS
+        assert line["detector"]["key"] == "demo"
+        assert line["media"]["sha256"] == lines[0]["media"]["sha256"]
+    assert all(set(line) == {"source", "error_code", "error_message"} for line in lines[3:])
+    assert lines[1]["source"] == f"{address}/{clip.name}"
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Analysis of 10 files" in page
+    assert page.count("data:image/jpeg") == 6
+    for text in (answer.stdout, answer.stderr, page):
+        assert "secret" not in text
+    assert "report written to page.html" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--detector", "nobody"), "nobody"),
+        (("--detector", "video-large"), "sentinel-worker models pull video-large"),
+        ((), "No detector is on this machine: sentinel-worker models pull video-large image-vit audio-xlsr"),
+        (("--detector", "demo", "--report", "no/such/folder.html"), "there is no folder no/such"),
+    ],
+)
+def test_what_has_to_be_mended_first(command: Command, clip: Path, words: tuple[str, ...], said: str) -> None:
+    answer = command("analyze", clip, *words)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert said in answer.stderr
+
+
+def test_a_report_that_cannot_be_written_costs_no_answer(command: Command, clip: Path) -> None:
+    answer = command("analyze", clip, "--detector", "demo", "--json", "--report", "/proc/page.html")
+    assert answer.returncode == 2
+    assert set(json.loads(answer.stdout)) == KEYS
+    assert "/proc/page.html cannot be written" in answer.stderr
+
+
+def test_without_the_extra_for_reports(command: Command, clip: Path, tmp_path: Path) -> None:
+    for words in (["analyze", clip, "--report", "r.html"], ["evaluate", tmp_path / "gone.csv"]):
+        answer = command(*words, "--detector", "demo", without=["matplotlib"])
+        assert answer.returncode == 2
+        assert "matplotlib is missing: pip install 'sentinel-worker[reports]'" in answer.stderr
+    answer = command("analyze", clip, "--detector", "demo", "--json", without=["matplotlib", "sklearn", "torchmetrics"])
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("manifest", "words", "said"),
+    [
+        ("path,label\ngone.mp4,fake\na.mp4,x\n", ("--detector", "demo"), "line 2: there is no file 'gone.mp4'"),
+        ("path,label\nm.csv,fake\n", ("--detector", "video-large"), "sentinel-worker models pull video-large"),
+        ("path,label\nm.csv,fake\n", ("--detector", "demo", "--out", "m.csv/out"), "m.csv/out cannot be written"),
+        ("path,label\nm.csv,fake\n", ("--detector", "demo"), "0 fakes and 0 reals have a probability"),
+    ],
+)
+def test_an_evaluation_that_cannot_be(
+    command: Command, tmp_path: Path, manifest: str, words: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "m.csv").write_text(manifest)
+    answer = command("evaluate", "m.csv", *words)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert said in answer.stderr
+
+
+def test_an_evaluation_and_the_use_of_its_calibration(command: Command, clip: Path, tmp_path: Path) -> None:
+    manifest = write_set(tmp_path / "set", 20, 1)
+    with manifest.open("a") as file:
+        file.write("MANIFEST.csv,fake,none\n")  # a file that fails
+    answer = command("evaluate", manifest, "--detector", "demo", "--out", "new/out")
+    assert answer.returncode == 0, answer.stderr
+    assert "40 files in 20 groups; 0 not applicable, 1 failed" in answer.stdout
+    out = tmp_path / "new" / "out"
+    names = ["calibration.json", "reliability.png", "report.html", "roc.png", "scores.png"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert "MANIFEST.csv" in (out / "report.html").read_text()
+    fitted = calibration.read(out / "calibration.json")
+    assert (fitted.detector, fitted.fitted_on.fakes, fitted.fitted_on.reals) == ("demo", 20, 20)
+    assert fitted.weights_sha256 is not None
+    assert f"temperature {fitted.temperature:.3f}" in answer.stdout
+    detectors = out / "detectors.toml"
+    detectors.write_text('[detectors.demo]\ncalibration = "calibration.json"\n')
+    rule = read_detectors(detectors)["demo"].rule
+    assert (rule.temperature, rule.fake_from) == (fitted.temperature, fitted.fake_from)
+    answer = command("analyze", clip, "--detector", "demo", "--json", "--detectors", detectors)
+    assert answer.returncode == 0, answer.stderr
+    document = json.loads(answer.stdout)
+    assert document["threshold"] == fitted.fake_from
+    assert document["detector"]["calibrated"] is True
+    other = json.loads((out / "calibration.json").read_text()) | {"weights_sha256": "ab" * 32}
+    (out / "calibration.json").write_text(json.dumps(other))
+    answer = command("analyze", clip, "--detector", "demo", "--json", "--detectors", detectors)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "other weights" in answer.stderr
