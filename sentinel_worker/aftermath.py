@@ -1,6 +1,6 @@
 """What an error means for the request: the one place where that is decided."""
 
-from sentinel_worker.errors import Cancelled, CodedError, Fatal, Released, SentinelError, Transient
+from sentinel_worker.errors import Cancelled, CodedError, Fatal, Permanent, Released, SentinelError, Transient
 from sentinel_worker.request import Claim, Finish, Outcome, Stage
 
 NOT_ITS_FAULT = frozenset(
@@ -8,6 +8,9 @@ NOT_ITS_FAULT = frozenset(
 )
 """Errors that would meet every request alike: an outage must not use up attempts."""
 SNOOZE_SECONDS = 30.0
+ELSEWHERE_SECONDS = 60.0
+ELSEWHERE_AGE_SECONDS = 15 * 60.0
+"""How long a request of kind `auto` waits for another worker, once its file is not for this one's detectors."""
 SNOOZE_AGE_SECONDS = 24 * 3600.0
 """Older requests are retried instead, which ends: nothing is snoozed for ever."""
 
@@ -23,6 +26,8 @@ def finish_for(error: SentinelError, claim: Claim, stage: Stage) -> Finish:
         case Transient() if error.code in NOT_ITS_FAULT and claim.age_seconds < SNOOZE_AGE_SECONDS:
             outcome: Outcome = "snoozed"
             delay_seconds = delay_seconds or SNOOZE_SECONDS
+        case Permanent() if _may_be_served_elsewhere(error, claim):
+            outcome, delay_seconds = "snoozed", ELSEWHERE_SECONDS
         case Transient() | Fatal():
             outcome = "retry"
         case CodedError():
@@ -41,3 +46,9 @@ def finish_for(error: SentinelError, claim: Claim, stage: Stage) -> Finish:
         },
         delay_seconds=delay_seconds,
     )
+
+
+def _may_be_served_elsewhere(error: Permanent, claim: Claim) -> bool:
+    """What `auto` turns out to be is known only here; workers beside this one may have other detectors."""
+    unserved = error.code == "detector_unavailable" and claim.media_kind == "auto"
+    return unserved and claim.age_seconds < ELSEWHERE_AGE_SECONDS

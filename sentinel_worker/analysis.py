@@ -6,8 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 
-from sentinel_worker.errors import Permanent, SentinelError
+import structlog
+
+from sentinel_worker import logs
+from sentinel_worker.errors import CodedError, Fatal, Permanent, SentinelError
 from sentinel_worker.inference import Scorer
 from sentinel_worker.media.children import Child
 from sentinel_worker.media.facts import Clip, ClipGeometry, Face, Skipped, SkipReason, SoundGeometry
@@ -18,6 +22,14 @@ from sentinel_worker.verdict import Judgement, Overall, WindowScore, fuse, judge
 
 STILL_RATE = 1.0
 """Frames per second that a still picture is planned with: one window, from 0 to 1."""
+CLIPS_AHEAD = 16
+"""Clips of one track that may wait for their scores; decoding waits for them, and memory stays bounded."""
+FAULTS_OF_SOUND = frozenset(
+    {"media_unreadable", "media_too_large", "media_truncated", "decoder_failed", "decoder_timeout"}
+)
+"""What may be wrong with a video's sound alone."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,7 @@ class Analysis:
     sound: Track | None = None
     instead_of: str | None = None
     sound_error: str | None = None
+    unreadable_frames: int = 0
 
     @property
     def main(self) -> Track:
@@ -64,7 +77,7 @@ async def examine(
     """Score and judge what `choice` names; `on_progress` gets fractions from 0 to 1.
 
     Raises what the child and the detectors raise, and Permanent('media_unreadable') when nothing could be
-    decoded. Damaged sound of a video does not cost the verdict about its pictures.
+    decoded. Damaged sound of a video does not cost the verdict about its pictures: it comes last.
     """
     sound_error: str | None = None
     try:
@@ -74,15 +87,14 @@ async def examine(
             sound = _sound(child, facts, choice.sound, group, progress) if choice.sound else None
             if pictures is not None:
                 await pictures.decode()
+                await pictures.look_closer()
             if sound is not None:
                 try:
                     await sound.decode()
-                except Permanent as error:
-                    if pictures is None:
+                except CodedError as error:
+                    if pictures is None or error.code not in FAULTS_OF_SOUND:
                         raise
                     sound, sound_error = None, error.code
-            if pictures is not None:
-                await pictures.look_closer()
     except* SentinelError as errors:
         raise _first(errors) from None
     judged_pictures = pictures.judged("The pictures cannot be decoded.") if pictures else None
@@ -90,7 +102,25 @@ async def examine(
     overall = fuse(
         judged_pictures.judgement if judged_pictures else None, judged_sound.judgement if judged_sound else None
     )
-    return Analysis(facts, overall, judged_pictures, judged_sound, choice.instead_of, sound_error)
+    return Analysis(
+        facts, overall, judged_pictures, judged_sound, choice.instead_of, sound_error, child.unreadable_frames
+    )
+
+
+async def derive(child: Child, analysis: Analysis) -> dict[str, Path]:
+    """Make the pictures for people; their files in the child's folder, by name.
+
+    One that cannot be made is left out: no verdict is lost for a thumbnail.
+    """
+    made: dict[str, Path] = {}
+    for name, seconds in analysis.moments.items():
+        try:
+            (made[name],) = await child.derive(at_seconds=[seconds], names=[f"{name}.jpg"])
+        except Fatal:
+            raise
+        except CodedError as error:
+            log.warning(logs.NOT_DERIVED, name=name, error_code=error.code, error=error.message)
+    return made
 
 
 def _pictures(
@@ -130,10 +160,13 @@ class _Progress:
         self._report = report
         self.planned = 0
         self._done: set[tuple[str, Window]] = set()
+        self._shown = 0.0
 
     def done(self, key: str, window: Window) -> None:
         self._done.add((key, window))
-        self._report(min(1.0, len(self._done) / max(self.planned, 1)))
+        # A closer look adds to the plan: what was shown stays.
+        self._shown = max(self._shown, min(1.0, len(self._done) / max(self.planned, 1)))
+        self._report(self._shown)
 
 
 class _Scoring:
@@ -159,6 +192,8 @@ class _Scoring:
         progress.planned += len(self._windows)
         self._skipped: dict[Window, SkipReason] = {}
         self._scores: dict[Window, list[tuple[Face | None, asyncio.Task[float]]]] = {}
+        self._asked: list[Window] = []
+        self._ahead = asyncio.Semaphore(CLIPS_AHEAD)
 
     async def decode(self) -> None:
         """Decode the planned windows; what comes is scored at once, in tasks of the group."""
@@ -183,33 +218,42 @@ class _Scoring:
     def judged(self, unreadable: str) -> Track:
         """The judgement, once all tasks are done; raises Permanent('media_unreadable') when there is nothing."""
         scores = [WindowScore(window, skipped=reason) for window, reason in self._skipped.items()]
+        lost = [window for window in self._asked if window not in self._skipped and window not in self._scores]
         for window, found in self._scores.items():
             logits = tuple(task.result() for _, task in found)
             scores.append(WindowScore(window, logits, tuple(face for face, _ in found if face is not None)))
         if not scores:
             raise Permanent("media_unreadable", unreadable)
+        scores += [WindowScore(window, skipped="damaged") for window in lost]
         return Track(self._scorer, judge(scores, self._duration_seconds, self._scorer.spec.rule))
 
     async def _take(self, windows: Sequence[Window]) -> None:
         if not windows:
             return
+        self._asked += windows
         async with aclosing(self._ask(windows)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Skipped):
                     self._skipped[piece.window] = piece.reason
                     self._progress.done(self._scorer.spec.key, piece.window)
                 else:
+                    await self._ahead.acquire()
                     task = self._group.create_task(self._score(piece))
                     self._scores.setdefault(piece.window, []).append((piece.face, task))
 
     async def _score(self, clip: Clip) -> float:
-        logit = await self._scorer.score(clip)
+        try:
+            logit = await self._scorer.score(clip)
+        finally:
+            self._ahead.release()
         self._progress.done(self._scorer.spec.key, clip.window)
         return logit
 
 
 def _first(errors: BaseExceptionGroup[SentinelError]) -> SentinelError:
-    error: BaseException = errors
+    """One of them; a Fatal goes before the others, because it concerns the whole worker."""
+    fatal = errors.subgroup(Fatal)
+    error: BaseException = fatal if fatal is not None else errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     assert isinstance(error, SentinelError)

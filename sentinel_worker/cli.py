@@ -105,7 +105,9 @@ def analyze(
 
     try:
         known = catalogue.read_detectors(detectors_file)
-        specs = [registry.find_detector(detector, known)] if detector else those_here(defaults.split(","), known)
+        specs = (
+            [registry.find_detector(detector, known)] if detector else those_here(registry.split_keys(defaults), known)
+        )
         running = command.analyze(sources, specs, key=detector, device=device, as_json=as_json, report=report)
         answered = asyncio.run(running)
     except CodedError as error:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sentinel_worker import result
-from sentinel_worker.analysis import Analysis, examine
+from sentinel_worker.analysis import Analysis, derive, examine
 from sentinel_worker.detectors.base import Device
 from sentinel_worker.detectors.labels import check_polarity
+from sentinel_worker.detectors.loading import naming
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.errors import Fatal, Permanent
 from sentinel_worker.media.children import Child
@@ -91,11 +92,8 @@ class Examiner:
 
 async def _keep(child: Child, analysis: Analysis, folder: Path) -> dict[str, Path]:
     """The pictures for people, by name, moved into `folder`."""
-    if not analysis.moments:
-        return {}
-    names = [f"{name}.jpg" for name in analysis.moments]
-    files = await child.derive(at_seconds=list(analysis.moments.values()), names=names)
-    return {file.stem: Path(await asyncio.to_thread(shutil.move, file, folder / file.name)) for file in files}
+    made = await derive(child, analysis)
+    return {name: Path(await asyncio.to_thread(shutil.move, file, folder / file.name)) for name, file in made.items()}
 
 
 @asynccontextmanager
@@ -128,8 +126,14 @@ async def check_polarities(examiner: Examiner) -> None:
     for key, scorer in examiner.roster.scorers.items():
         fakes = await _log_odds(examiner, key, scorer.spec.known_fake)
         reals = await _log_odds(examiner, key, scorer.spec.known_real)
+        for named, found in ((scorer.spec.known_fake, fakes), (scorer.spec.known_real, reals)):
+            if named and not found:
+                raise Fatal(
+                    "known_file_unusable", f"Detector '{key}' finds nothing to judge in any of its known files."
+                )
         if fakes and reals:
-            check_polarity(fakes, reals)
+            with naming(key):
+                check_polarity(fakes, reals)
 
 
 async def _log_odds(examiner: Examiner, key: str, paths: Sequence[Path]) -> list[float]:

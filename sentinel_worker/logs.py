@@ -33,6 +33,7 @@ RELEASED: Final = "request.released"
 CANCELLED: Final = "request.cancelled"
 LEASE_LOST: Final = "request.lease_lost"
 CRASHED: Final = "request.crashed"
+NOT_DERIVED: Final = "request.not_derived"
 
 OUTCOMES: Final[Mapping[str, str]] = {
     "succeeded": ANSWERED,

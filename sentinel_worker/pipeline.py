@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import structlog
 
-from sentinel_worker import result
-from sentinel_worker.analysis import Analysis, examine
+from sentinel_worker import logs, result
+from sentinel_worker.analysis import Analysis, derive, examine
 from sentinel_worker.errors import Permanent
 from sentinel_worker.lease import Lease
 from sentinel_worker.media.children import Child
@@ -32,6 +33,8 @@ SPANS: Mapping[Stage, tuple[float, float]] = {
     "finishing": (98, 100),
 }
 """Which part of the whole request's progress, in percent, each stage covers."""
+
+log = structlog.get_logger()
 
 
 @dataclass
@@ -102,12 +105,14 @@ class Pipeline:
 
     async def _derive(self, lease: Lease, child: Child, analysis: Analysis) -> dict[str, str]:
         """Make and upload pictures for people; returns their paths in the bucket `derived`."""
-        moments = analysis.moments
-        if not moments:
-            return {}
-        files = await child.derive(at_seconds=list(moments.values()), names=[f"{name}.jpg" for name in moments])
         folder = f"{lease.claim.user_id}/{lease.claim.id}/{lease.claim.fence}"
-        for file in files:
+        stored: dict[str, str] = {}
+        for name, file in (await derive(child, analysis)).items():
             lease.check()
-            await storage.upload(self.http, bucket="derived", path=f"{folder}/{file.name}", file=file)
-        return {file.stem: f"{folder}/{file.name}" for file in files}
+            path = f"{folder}/{file.name}"
+            try:
+                await storage.upload(self.http, bucket="derived", path=path, file=file)
+                stored[name] = path
+            except Permanent as error:
+                log.warning(logs.NOT_DERIVED, name=name, error_code=error.code, error=error.message)
+        return stored

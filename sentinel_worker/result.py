@@ -28,12 +28,15 @@ def document(
         "threshold": overall.threshold,
         "verdict_reason": overall.reason,
         "detector": _detector(main) | instead,
-        "timeline": _timeline(main.judgement, analysis.facts.duration_seconds),
+        "timeline": _timeline(
+            main.judgement, analysis.facts.duration_seconds if analysis.pictures else analysis.facts.audio_seconds
+        ),
         "faces": _faces(analysis.pictures),
         "frames": _answer(analysis.pictures.judgement) if analysis.pictures else None,
         "audio": _audio(analysis),
         "media": {name: value for name, value in facts.items() if name not in _NOT_EVIDENCE}
-        | {"sha256": fetched.sha256, "size_bytes": fetched.size_bytes},
+        | {"sha256": fetched.sha256, "size_bytes": fetched.size_bytes}
+        | {"unreadable_frames": analysis.unreadable_frames},
         "derived": dict(derived),
         "timings": dict(seconds),
         "notice": " ".join(notice for notice in _notices(analysis)) or None,

@@ -78,15 +78,12 @@ class Roster:
         return self._with_stand_in(pictures, sound, facts)
 
     def _with_stand_in(self, pictures: Scorer, sound: Scorer | None, facts: ProbedFacts) -> Choice:
-        """The image detector over frames, where there is one, for what a video detector cannot take."""
-        others = (
-            scorer
-            for scorer in self.scorers.values()
-            if scorer.spec.task == "image" and scorer.spec.media_kind == "video"
-        )
-        if takes(pictures.spec, facts) or (stand_in := next(others, None)) is None:
+        """An image detector over frames, where there is one, for what a video detector cannot take."""
+        images = [scorer for scorer in self.scorers.values() if scorer.spec.task == "image"]
+        images.sort(key=lambda scorer: scorer.spec.media_kind != "video")  # the one that is made for it first
+        if takes(pictures.spec, facts) or not images:
             return Choice(pictures, sound)
-        return Choice(stand_in, sound, instead_of=pictures.spec.key)
+        return Choice(images[0], sound, instead_of=pictures.spec.key)
 
     def _named(self, scorer: Scorer, facts: ProbedFacts) -> Choice:
         spec = scorer.spec

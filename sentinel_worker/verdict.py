@@ -109,7 +109,7 @@ def judge(scores: Iterable[WindowScore], duration_seconds: float, rule: VerdictR
     """Judge a track of `duration_seconds` by its windows; raises ValueError without any.
 
     A window counts with its worst face. Skipped windows are listed and not counted; when nothing else is
-    there, the verdict is `not_applicable`.
+    there, the verdict is `not_applicable`. Where most windows are damaged, what is left cannot make it `real`.
     """
     windows = tuple(_calibrated(score, rule) for score in sorted(scores, key=lambda s: s.window.start_seconds))
     if not windows:
@@ -124,8 +124,11 @@ def judge(scores: Iterable[WindowScore], duration_seconds: float, rule: VerdictR
     enough = _covers_all(windows, duration_seconds) or (
         sum(sigmoid(logit) >= rule.fake_from for logit in logits) >= rule.fake_windows
     )
+    verdict = _verdict(probability, rule, fake_allowed=enough)
+    if verdict == "real" and 2 * sum(answer.score.skipped == "damaged" for answer in windows) > len(windows):
+        verdict = "uncertain"
     return Judgement(
-        verdict=_verdict(probability, rule, fake_allowed=enough),
+        verdict=verdict,
         fake_probability=probability,
         threshold=rule.fake_from,
         windows=windows,
@@ -137,8 +140,9 @@ def judge(scores: Iterable[WindowScore], duration_seconds: float, rule: VerdictR
 def fuse(pictures: Judgement | None, sound: Judgement | None) -> Overall:
     """One answer from the judgements about pictures and sound; raises ValueError without either.
 
-    The probability is the larger one, the verdict the more severe one. Sound can only raise: without a face
-    to look at, a soundtrack that is real does not make the video real. Silence says nothing.
+    The probability is the larger one, the verdict the more severe one, the threshold that of the track which
+    decided. Sound can only raise: without a face to look at, a soundtrack that is real does not make the video
+    real. Silence says nothing.
     """
     first = pictures or sound
     if first is None:
@@ -148,8 +152,10 @@ def fuse(pictures: Judgement | None, sound: Judgement | None) -> Overall:
         return overall
     if pictures.fake_probability is None and sound.verdict == "real":
         return overall
-    overall = replace(overall, fake_probability=max(pictures.fake_probability or 0.0, sound.fake_probability))
-    if _SEVERITY.index(sound.verdict) > _SEVERITY.index(pictures.verdict):
+    seen = pictures.fake_probability or 0.0
+    heard_worse = (_SEVERITY.index(sound.verdict), sound.fake_probability) > (_SEVERITY.index(pictures.verdict), seen)
+    overall = replace(overall, fake_probability=max(seen, sound.fake_probability))
+    if heard_worse:
         overall = replace(overall, verdict=sound.verdict, threshold=sound.threshold, reason=None)
     return overall
 

@@ -20,6 +20,7 @@ from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.errors import CodedError, Fatal
 from sentinel_worker.evaluation.evaluate import Evaluation, Measured
 from sentinel_worker.evaluation.evaluate import evaluate as measure
+from sentinel_worker.evaluation.fitting import check_counts
 from sentinel_worker.evaluation.manifest import Entry, read_manifest
 from sentinel_worker.evaluation.scores import ScoredFile
 from sentinel_worker.examiner import Examiner
@@ -35,7 +36,9 @@ async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: P
     Raises Fatal: see `read_manifest` and `evaluation.evaluate`; 'report_unwritable'.
     """
     entries = read_manifest(manifest)
-    _make(out)  # before the hours that scoring may take
+    check_counts([entry.is_fake for entry in entries])
+    with writing(out):  # before the hours that scoring may take
+        await asyncio.to_thread(out.mkdir, parents=True, exist_ok=True)
     async with opened([spec], device) as examiner:
         described = examiner.roster.scorers[spec.key].describe() | {"notice": spec.notice}
         files = await _score(examiner, spec.key, entries)
@@ -59,11 +62,6 @@ async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: P
         "SENTINEL_DETECTORS",
         soft_wrap=True,
     )
-
-
-def _make(out: Path) -> None:
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
 
 
 async def _score(examiner: Examiner, key: str, entries: Sequence[Entry]) -> list[ScoredFile]:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from sentinel_worker.commands.failing import errors, fail
 from sentinel_worker.detectors import catalogue
-from sentinel_worker.detectors.registry import DEFAULT_DETECTORS, DetectorSpec, find_detector
+from sentinel_worker.detectors.registry import DEFAULT_DETECTORS, DetectorSpec, find_detector, split_keys
 from sentinel_worker.errors import Fatal, SentinelError
 
 EXIT_DIFFERENT = 1
@@ -130,7 +130,7 @@ def _said() -> Iterator[None]:
 def _default_keys() -> list[str]:
     """What this machine's worker would load."""
     named = os.environ.get("SENTINEL_DETECTOR", "")
-    return [key for key in named.split(",") if key] or list(DEFAULT_DETECTORS)
+    return split_keys(named) or list(DEFAULT_DETECTORS)
 
 
 def _accept(spec: DetectorSpec, *, accepted: bool) -> None:

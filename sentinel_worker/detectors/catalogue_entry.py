@@ -21,7 +21,7 @@ class FacesTable(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     samples: int = Field(_FACES.samples, ge=1, le=64)
-    max_faces: int = Field(_FACES.max_faces, ge=1, le=16)
+    max_faces: int = Field(_FACES.max_faces, ge=1, le=8)
     margin: float = Field(_FACES.margin, ge=0, le=2)
     min_score: float = Field(_FACES.min_score, ge=0, le=1)
     min_pixels: int = Field(_FACES.min_pixels, ge=1, le=4096)
@@ -47,7 +47,7 @@ class Entry(BaseModel):
     step_seconds: float | None = Field(None, gt=0, le=60)
     window_seconds: float | None = Field(None, ge=0.5, le=60)
     sample_rate: int | None = Field(None, ge=8000, le=48_000)
-    budget: int | None = Field(None, ge=1, le=1000)
+    budget: int | None = Field(None, ge=1, le=128)
     refine: int | None = Field(None, ge=0)
     resize_mode: ResizeMode | None = None
     faces: bool | FacesTable | None = None

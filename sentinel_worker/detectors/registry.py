@@ -118,7 +118,7 @@ _SPECS = (
         task="image",
         media_kind="image",
         repository=_IMAGE_REPOSITORY,
-        window_policy=WindowPolicy(frames=1, step=STILL_STEP, budget=1),
+        window_policy=WindowPolicy(frames=1, step=STILL_STEP, budget=8),
         rule=ONE_PICTURE,
         licence="Apache-2.0",
         notice=_IMAGE_NOTICE,
@@ -164,6 +164,11 @@ _SPECS = (
 )
 
 DETECTORS: Mapping[str, DetectorSpec] = {spec.key: spec for spec in _SPECS}
+
+
+def split_keys(text: str) -> list[str]:
+    """The keys that a text like `video-large, image-vit` names."""
+    return [key.strip() for key in text.split(",") if key.strip()]
 
 
 def find_detector(key: str, detectors: Mapping[str, DetectorSpec] = DETECTORS) -> DetectorSpec:

@@ -21,6 +21,7 @@ from sentinel_worker.media.windows import Window
 
 _MAX_DERIVED_BYTES: Final = 16 * 1024**2
 _REAP_SECONDS: Final = 2.0
+_SLOWEST: Final = 1e-6
 _CRASHES: Final = frozenset(
     {
         signal.SIGSEGV,
@@ -114,7 +115,12 @@ class Child:
         clock = _Clock(self._limits.max_wall_seconds)
         with self._call():
             await self._ask({"ask": "probe"}, clock)
-            return protocol.read_facts(await self._answer("facts", clock))
+            facts = protocol.read_facts(await self._answer("facts", clock))
+        if max(facts.duration_seconds, facts.audio_seconds) > 2 * self._limits.max_duration_seconds:
+            raise Transient("decoder_failed", "The decoder gave a length that it should have refused.")
+        if facts.kind == "video" and not _SLOWEST <= facts.frames_per_second <= 2 * self._limits.max_frames_per_second:
+            raise Transient("decoder_failed", "The decoder gave a frame rate that it should have refused.")
+        return facts
 
     def clips(
         self, windows: Sequence[Window], geometry: ClipGeometry, faces: FaceSearch | None = None

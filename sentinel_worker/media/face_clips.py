@@ -43,30 +43,41 @@ def decode_faces(
     `Permanent('media_unreadable')` when that is so for all.
     """
     check_geometry(geometry)
-    height, width = size = _kept_size(media, geometry.frames)
-    min_pixels = search.min_pixels * height / media.facts.height
+    size = _kept_size(media, geometry.frames)
     frames = PreparedFrames(media.frames(), lambda pixels: _resized(pixels, size))
     usable = False
     for index in sorted(range(len(windows)), key=lambda index: windows[index].start_seconds):
-        shown = [frames.at(time) for time in clip_times(media, windows[index], geometry)]
-        sources = fill_holes(np.array([frame is not None for frame in shown]))
-        if sources is None:
-            continue
-        usable = True
-        holes = sum(frame is None for frame in shown)
-        window = [frame for source in sources if (frame := shown[source]) is not None]
-        del shown
-        tracks = _faces_of(window, search, min_pixels)
-        if not tracks:
-            yield SkippedWindow(index, "no_face")
-        for track in tracks:
-            square = square_around(track, search.margin, width, height)
-            face = as_face(square, track, width, height)
-            yield DecodedClip(index, Clip(windows[index], _clip(window, square, geometry), face), holes)
-            holes = 0  # counted once
-        del window  # or it would stay beside the next one
+        for answer in _decode_window(index, windows[index], media, frames, geometry, search):
+            usable = True
+            yield answer
     if windows and not usable:
         raise Permanent("media_unreadable", "The video's pictures are damaged and cannot be decoded.")
+
+
+def _decode_window(
+    index: int,
+    window: Window,
+    media: OpenedMedia,
+    frames: PreparedFrames,
+    geometry: ClipGeometry,
+    search: FaceSearch,
+) -> Iterator[DecodedClip | SkippedWindow]:
+    """One window's answers. Its frames end with this call, before those of the next are decoded."""
+    shown = [frames.at(time) for time in clip_times(media, window, geometry)]
+    sources = fill_holes(np.array([frame is not None for frame in shown]))
+    if sources is None:
+        return
+    holes = sum(frame is None for frame in shown)
+    whole = [frame for source in sources if (frame := shown[source]) is not None]
+    height, width = whole[0].shape[1:]
+    tracks = _faces_of(whole, search, search.min_pixels * height / media.facts.height)
+    if not tracks:
+        yield SkippedWindow(index, "no_face")
+    for place, track in enumerate(tracks):
+        square = square_around(track, search.margin, width, height)
+        clip = Clip(window, _cut_all(whole, square, geometry), as_face(square, track, width, height))
+        # The holes are those of the window, so they are counted once.
+        yield DecodedClip(index, clip, 0 if place else holes)
 
 
 def _kept_size(media: OpenedMedia, frames: int) -> tuple[int, int]:
@@ -108,7 +119,7 @@ def _next_multiple(length: float) -> int:
     return math.ceil(length / SIDE_MULTIPLE) * SIDE_MULTIPLE
 
 
-def _clip(window: Sequence[Tensor], square: Square, geometry: ClipGeometry) -> npt.NDArray[np.uint8]:
+def _cut_all(window: Sequence[Tensor], square: Square, geometry: ClipGeometry) -> npt.NDArray[np.uint8]:
     shape = (geometry.frames, 3, geometry.crop_height, geometry.crop_width)
     values = np.empty(shape, dtype=np.uint8)
     kept: tuple[Tensor, npt.NDArray[np.uint8]] | None = None

@@ -107,7 +107,7 @@ class FaceSearch:
     # Seen with CenterFace: carphone 0.83 to 0.94 in every frame, the riders of bikes 0.66 to 0.90; drawn animals
     # up to 0.57, FFmpeg's mandelbrot 0.49, and a headlight 0.63 in one frame, which is too few to be a face.
     min_score: float = 0.6
-    min_pixels: int = 32
+    min_pixels: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class Face:
     score: float
 
 
-SkipReason = Literal["no_face", "silence"]
+SkipReason = Literal["no_face", "silence", "damaged"]
 
 
 @dataclass(frozen=True, slots=True)

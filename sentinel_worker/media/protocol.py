@@ -34,6 +34,8 @@ DERIVED_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}\.jpg")
 
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MAX_SENTENCE: Final = 500
+_MAX_PARAMS: Final = 16
+_MAX_NAME: Final = 64
 _CLASSES: Final[dict[str, type[CodedError]]] = {
     "permanent": Permanent,
     "transient": Transient,
@@ -172,7 +174,16 @@ def read_error(message: Mapping[str, Any]) -> CodedError:
     if cls is None or not isinstance(code, str) or not _CODE.fullmatch(code) or not isinstance(sentence, str):
         return Transient("decoder_failed", "The decoder failed on this file for a reason of its own.")
     shown = "".join(character for character in sentence[:_MAX_SENTENCE] if character.isprintable())
-    return cls(code, shown, params=params if isinstance(params, dict) else None)
+    return cls(code, shown, params=_flat(params))
+
+
+def _flat(params: Any) -> dict[str, Any] | None:
+    """A few numbers and short texts by name; whatever else a child sends, nested for instance, is dropped."""
+    if not isinstance(params, dict):
+        return None
+    plain = {name: value for name, value in params.items() if isinstance(value, str | int | float | None)}
+    few = list(plain.items())[:_MAX_PARAMS]
+    return {name[:_MAX_NAME]: value[:_MAX_SENTENCE] if isinstance(value, str) else value for name, value in few}
 
 
 def read_error_of_media(message: Mapping[str, Any]) -> CodedError:

@@ -143,7 +143,8 @@ def _timeline(track: Result, what: str) -> Picture | None:
     windows = track.get("timeline") or ()
     if not any(window["end_seconds"] > window["start_seconds"] for window in windows):
         return None
-    draw = partial(_draw, windows, track["threshold"], track["detector"].get("real_below"))
+    threshold = (track.get("frames") or track)["threshold"]  # the file's own may be the sound's
+    draw = partial(_draw, windows, threshold, track["detector"].get("real_below"))
     return html.picture(draw, f"The probability of each window of the {what} over time.")
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sentinel_worker.aftermath import SNOOZE_SECONDS, finish_for
+from sentinel_worker.aftermath import ELSEWHERE_SECONDS, SNOOZE_SECONDS, finish_for
 from sentinel_worker.errors import Cancelled, Fatal, LeaseLost, Permanent, Released, SentinelError, Transient
 from tests.claims import a_claim
 
@@ -38,3 +38,15 @@ def test_nothing_is_snoozed_for_ever() -> None:
 def test_a_lost_lease_has_no_outcome() -> None:
     with pytest.raises(LeaseLost):
         finish_for(LeaseLost(), a_claim(), "fetching")
+
+
+def test_an_auto_request_that_nobody_here_serves_waits_for_another_worker() -> None:
+    error = Permanent("detector_unavailable", "No detector for pictures runs here.")
+    fresh = dataclasses.replace(a_claim(), media_kind="auto", created_at=datetime.now(UTC))
+    assert (finish_for(error, fresh, "probing").outcome, finish_for(error, fresh, "probing").delay_seconds) == (
+        "snoozed",
+        ELSEWHERE_SECONDS,
+    )
+    old = dataclasses.replace(fresh, created_at=datetime.now(UTC) - timedelta(minutes=20))
+    assert finish_for(error, old, "probing").outcome == "failed"
+    assert finish_for(error, dataclasses.replace(fresh, media_kind="video"), "probing").outcome == "failed"

@@ -119,6 +119,8 @@ def test_frames_stand_in_where_a_clip_would_repeat_a_few_pictures(poor: ProbedFa
     assert choice.pictures is not None
     assert (choice.pictures.spec.key, choice.instead_of) == ("frames", "video-large")
     assert chosen(roster("video-large"), "auto", poor) == ("video-large", None)
+    assert chosen(roster("video-large", "image-vit"), "auto", poor) == ("image-vit", None)
+    assert chosen(roster("video-large", "image-vit", "frames"), "auto", poor) == ("frames", None)
     assert chosen(roster("video-large", "frames"), "auto", poor, "video-large") == ("video-large", None)
 
 

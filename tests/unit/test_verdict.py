@@ -131,6 +131,13 @@ def test_without_anything_to_score_the_verdict_is_not_applicable_and_never_real(
     assert (answer.worst, answer.log_odds) == (None, None)
 
 
+def test_what_is_left_of_a_mostly_damaged_track_is_not_real() -> None:
+    whole = [WindowScore(Window(i, i + 1), (-4.0,)) for i in range(2)]
+    damaged = [WindowScore(Window(i, i + 1), skipped="damaged") for i in range(2, 5)]
+    assert judge([*whole, *damaged], 5.0, MEAN).verdict == "uncertain"
+    assert judge([*whole, *damaged[:2]], 4.0, MEAN).verdict == "real"
+
+
 def a_judgement(verdict: Verdict, probability: float | None, threshold: float = 0.5) -> Judgement:
     return Judgement(verdict, probability, threshold, (), "no_face" if probability is None else None)
 
@@ -164,6 +171,8 @@ def test_sound_raises_the_answer_about_the_pictures_and_never_makes_it_real(
 def test_the_threshold_is_that_of_the_track_that_decided() -> None:
     assert fuse(a_judgement("real", 0.1, 0.5), a_judgement("fake", 0.9, 0.8)).threshold == 0.8
     assert fuse(a_judgement("fake", 0.9, 0.5), a_judgement("real", 0.1, 0.8)).threshold == 0.5
+    assert fuse(a_judgement("real", 0.1, 0.3), a_judgement("real", 0.7, 0.9)).threshold == 0.9
+    assert fuse(a_judgement("fake", 0.55, 0.5), a_judgement("real", 0.6, 0.7)).threshold == 0.5
     with pytest.raises(ValueError, match="nothing"):
         fuse(None, None)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from PIL import Image
 
 from sentinel_worker.errors import Permanent
 from sentinel_worker.local.samples import film_path
+from sentinel_worker.media.children import Child
 from tests.integration.analysis.conftest import Examine
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -28,8 +31,8 @@ def film(path: Path, pictures: str, sound: str | None = None, seconds: float = 2
     return path
 
 
-def tone(path: Path) -> Path:
-    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", SHRILL, "-t", "0.4", str(path)], check=True)
+def tone(path: Path, sound: str, seconds: float) -> Path:
+    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", sound, "-t", str(seconds), str(path)], check=True)
     return path
 
 
@@ -91,8 +94,39 @@ async def test_sound_is_judged_beside_the_pictures_and_both_are_kept(
         assert {window["skipped"] for window in document["audio"]["timeline"]} == {"silence"}
 
 
+async def test_a_decoder_that_dies_of_the_sound_costs_neither_verdict_nor_request(
+    examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen = Child.sounds
+
+    def deadly(child: Child, *arguments: Any) -> Any:
+        os.kill(child.pid, signal.SIGSEGV)
+        return listen(child, *arguments)
+
+    monkeypatch.setattr(Child, "sounds", deadly)
+    document = (await examine(film(tmp_path / "t.mp4", BLACK, LOW), "clips", "sound", keep=tmp_path)).document
+    assert document["verdict"] == "real"
+    assert document["audio"] == {"error_code": "media_unreadable"}
+    assert document["derived"] == {}
+
+
+async def test_damaged_windows_are_listed_and_most_of_them_leave_no_real(examine: Examine, tmp_path: Path) -> None:
+    path = film(tmp_path / "noise.mp4", "nullsrc=s=320x240:r=25,geq=random(1)*60:128:128", None, 8, "-g", "10")
+    assert (await examine(path, "clips")).document["verdict"] == "real"
+    content = bytearray(path.read_bytes())
+    start, length = content.index(b"mdat") + 4, len(content) // 4
+    content[start + length : start + length + 2 * length] = bytes(2 * length)
+    path.write_bytes(content)
+    document = (await examine(path, "clips")).document
+    skipped = [window.get("skipped") for window in document["timeline"]]
+    assert len(skipped) == 8
+    assert skipped.count("damaged") >= 3
+    assert document["verdict"] == ("uncertain" if skipped.count("damaged") > 4 else "real")
+
+
 async def test_sound_alone_is_answered_and_has_no_pictures(examine: Examine, tmp_path: Path) -> None:
-    found = await examine(tone(tmp_path / "tone.mp3"), "clips", "sound", keep=tmp_path)
+    path = tone(tmp_path / "tone.mp3", SHRILL, 0.4)
+    found = await examine(path, "clips", "sound", keep=tmp_path)
     assert (found.document["verdict"], found.document["frames"], found.document["derived"]) == ("fake", None, {})
     (window,) = found.document["timeline"]
     assert window["end_seconds"] == pytest.approx(0.4, abs=0.1)

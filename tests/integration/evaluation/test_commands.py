@@ -28,7 +28,7 @@ KEYS = {
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: Any) -> None:
         """Nothing: the tests look at the answers."""
 
 
@@ -125,6 +125,13 @@ def test_what_has_to_be_mended_first(command: Command, clip: Path, words: tuple[
     assert said in answer.stderr
 
 
+def test_defaults_that_are_not_here_are_named(command: Command, clip: Path) -> None:
+    answer = command("analyze", clip, "--defaults", "demo, audio-xlsr")
+    assert answer.returncode == 0, answer.stderr
+    assert "does not detect deepfakes" in answer.stdout
+    assert "without audio-xlsr, which are not on this machine: sentinel-worker models pull audio-xlsr" in answer.stderr
+
+
 def test_a_report_that_cannot_be_written_costs_no_answer(command: Command, clip: Path) -> None:
     answer = command("analyze", clip, "--detector", "demo", "--json", "--report", "/proc/page.html")
     assert answer.returncode == 2
@@ -141,19 +148,29 @@ def test_without_the_extra_for_reports(command: Command, clip: Path, tmp_path: P
     assert answer.returncode == 0, answer.stderr
 
 
+@pytest.fixture
+def forty(tmp_path: Path) -> str:
+    """A manifest of twenty files of each label, none of which is a film."""
+    (tmp_path / "files").mkdir()
+    for number in range(40):
+        (tmp_path / "files" / f"{number}.mp4").write_text(str(number))
+    return "path,label\n" + "".join(f"files/{number}.mp4,{number % 2}\n" for number in range(40))
+
+
 @pytest.mark.parametrize(
     ("manifest", "words", "said"),
     [
         ("path,label\ngone.mp4,fake\na.mp4,x\n", ("--detector", "demo"), "line 2: there is no file 'gone.mp4'"),
-        ("path,label\nm.csv,fake\n", ("--detector", "video-large"), "sentinel-worker models pull video-large"),
-        ("path,label\nm.csv,fake\n", ("--detector", "demo", "--out", "m.csv/out"), "m.csv/out cannot be written"),
-        ("path,label\nm.csv,fake\n", ("--detector", "demo"), "0 fakes and 0 reals have a probability"),
+        ("path,label\nm.csv,fake\n", ("--detector", "demo"), "There are 1 fakes and 0 reals to go by"),
+        ("forty", ("--detector", "video-large"), "sentinel-worker models pull video-large"),
+        ("forty", ("--detector", "demo", "--out", "m.csv/out"), "m.csv/out cannot be written"),
+        ("forty", ("--detector", "demo"), "There are 0 fakes and 0 reals to go by"),
     ],
 )
 def test_an_evaluation_that_cannot_be(
-    command: Command, tmp_path: Path, manifest: str, words: tuple[str, ...], said: str
+    command: Command, tmp_path: Path, forty: str, manifest: str, words: tuple[str, ...], said: str
 ) -> None:
-    (tmp_path / "m.csv").write_text(manifest)
+    (tmp_path / "m.csv").write_text(forty if manifest == "forty" else manifest)
     answer = command("evaluate", "m.csv", *words)
     assert (answer.returncode, answer.stdout) == (2, "")
     assert said in answer.stderr

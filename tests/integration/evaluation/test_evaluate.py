@@ -20,7 +20,8 @@ TODAY = datetime.date(2026, 5, 1)
 
 
 def evaluated(files: list[ScoredFile], rule: VerdictRule = RULE, **changes: Any) -> Evaluation:
-    return evaluate(files, rule, "demo", **({"today": TODAY, "replicates": 60} | changes))
+    options: dict[str, Any] = {"today": TODAY, "replicates": 60} | changes
+    return evaluate(files, rule, "demo", **options)
 
 
 @pytest.fixture(scope="module")

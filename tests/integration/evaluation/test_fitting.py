@@ -82,8 +82,7 @@ def test_no_group_is_on_both_sides_of_a_split(data: st.DataObject) -> None:
     assume(min(len(np.unique(groups[labels == label])) for label in (False, True)) >= 2)
     try:
         pairs = folds(labels, groups, seed=data.draw(st.integers(0, 5)))
-    except Fatal as error:
-        assert error.code == "calibration_impossible"
+    except Fatal:  # nearly all of a class is in one of few groups
         return
     assert 2 <= len(pairs) <= 5
     assert sorted(np.concatenate([held for _, held in pairs])) == list(range(len(groups)))
@@ -117,7 +116,7 @@ def test_a_resample_draws_whole_groups_and_both_classes() -> None:
 
 def test_too_few_of_a_class() -> None:
     labels = np.array([True] * 19 + [False] * 40)
-    with pytest.raises(Fatal, match="19 fakes and 40 reals have a probability; a calibration needs 20") as refused:
+    with pytest.raises(Fatal, match="19 fakes and 40 reals to go by; a calibration needs 20") as refused:
         check_scores(labels, np.where(labels, 1.0, -1.0))
     assert refused.value.code == "calibration_impossible"
     with pytest.raises(Fatal, match="0 fakes and 0 reals"):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sentinel_worker.evaluation.evaluate import Evaluation
 from sentinel_worker.reports import analysis_page, evaluation_page, html
-from sentinel_worker.reports.timeline_plot import clock
+from sentinel_worker.reports.timeline_plot import clock, timeline
 from tests.integration.evaluation import pages
 from tests.integration.evaluation.pages import DETECTOR, HOSTILE, result, sound
 
@@ -238,6 +238,20 @@ def test_nothing_was_judged_at_all() -> None:
     page = analysis_page.page([(answer | {"timeline": silent["timeline"], "media": pages.media("audio")}, {})])
     assert "the sound is silent throughout; nothing was judged." in Parsed(page).text
     assert plots(page) == 1
+
+
+def test_the_timeline_shows_the_threshold_of_its_own_track(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file's threshold is the sound's where the sound decides."""
+    drawn: list[float] = []
+
+    def noticed(windows: Any, threshold: float, *rest: Any) -> bytes:
+        drawn.append(threshold)
+        return timeline(windows, threshold, *rest)
+
+    monkeypatch.setattr("sentinel_worker.reports.analysis_page.timeline", noticed)
+    decided = result("s.mp4", "fake", 0.9, threshold=0.6, audio=sound("fake", 0.9))
+    analysis_page.page([(decided, {})])
+    assert drawn == [0.5, 0.5, 0.6, 0.6]
 
 
 def test_a_threshold_belongs_to_the_track_that_decides() -> None:

@@ -77,6 +77,18 @@ FORMATS: Mapping[str, Format] = {
         "mp4", ("-vf", "select='not(eq(mod(n,7),3))'", "-fps_mode", "vfr", *_H264), same_frames=False
     ),
     "with sound": Format("mp4", ("-f", "lavfi", "-i", "sine=d=4", "-map", "0:v", "-map", "1:a", "-c:a", "aac", *_H264)),
+    "mkv mjpeg with sound": Format("mkv", ("-f", "lavfi", "-i", "sine=d=4", "-map", "0:v", "-map", "1:a", *_MJPEG)),
+    "mkv png with sound": Format(
+        "mkv", ("-f", "lavfi", "-i", "sine=d=4", "-map", "0:v", "-map", "1:a", "-c:v", "png", "-pix_fmt", "rgb24")
+    ),
+    "fragmented mp4 mjpeg with sound": Format(
+        "mp4",
+        (
+            *("-f", "lavfi", "-i", "sine=d=4", "-map", "0:v", "-map", "1:a", *_MJPEG),
+            "-movflags",
+            "frag_keyframe+empty_moov",
+        ),
+    ),
     "sound first": Format(
         "mkv", ("-f", "lavfi", "-i", "sine=d=4", "-map", "1:a", "-map", "0:v", "-c:a", "aac", *_H264)
     ),

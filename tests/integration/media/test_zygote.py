@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
+from sentinel_worker.local.samples import film_path
 from sentinel_worker.media.children import Child
-from sentinel_worker.media.facts import Clip, MediaLimits
+from sentinel_worker.media.facts import Clip, FaceSearch, MediaLimits, Skipped, SoundGeometry
 from sentinel_worker.media.windows import Window
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.films import Make, ffmpeg, frame_numbers, geometry
@@ -81,6 +82,38 @@ async def test_a_request_from_probe_to_pictures(zygote: Zygote, request_folder: 
         assert (picture.format, picture.size) == ("JPEG", (64, 48))
         assert np.asarray(picture).mean() * 219 / 255 / 4 == pytest.approx(25, abs=0.5)
     assert pictures[0].stat().st_mode & 0o777 == 0o600
+
+
+async def test_faces_and_sound_come_from_a_confined_child(zygote: Zygote, tmp_path: Path) -> None:
+    path = tmp_path / "media.mp4"
+    tone = "aevalsrc='if(lt(t,2),0,sin(2*PI*440*t))':s=16000:d=4"
+    film = film_path("carphone_pristine.mp4")
+    ffmpeg("-i", film, "-f", "lavfi", "-i", tone, "-map", "0:v", "-map", "1:a", "-c:v", "copy", path)
+    windows = [Window(0.0, 0.5), Window(3.0, 3.5)]
+    async with zygote.open(path, tmp_path, LIMITS) as child:
+        assert (await child.probe()).has_audio
+        faces = [clip async for clip in child.clips(windows, geometry(4, 0.1), FaceSearch())]
+        sounds = [clip async for clip in child.sounds(windows, SoundGeometry(samples=8000))]
+        status = Path(f"/proc/{child.pid}/status").read_text("utf-8")
+    assert all(isinstance(clip, Clip) and clip.face is not None and clip.face.score > 0.8 for clip in faces)
+    assert [clip.window for clip in faces] == windows
+    assert sounds[0] == Skipped(windows[0], "silence")
+    assert isinstance(sounds[1], Clip)
+    assert np.abs(sounds[1].values).max() == pytest.approx(1, abs=0.1)
+    assert "\nThreads:\t1" in status
+
+
+async def test_a_picture_from_probe_to_thumbnail(zygote: Zygote, tmp_path: Path) -> None:
+    Image.effect_mandelbrot((800, 400), (-2, -1, 1, 1), 50).convert("RGB").save(tmp_path / "media", "AVIF")
+    async with zygote.open(tmp_path / "media", tmp_path, LIMITS) as child:
+        facts = await child.probe()
+        assert (facts.kind, facts.width, facts.frames_per_second) == ("image", 800, 0.0)
+        whole = [clip async for clip in child.clips([Window(0.0, 1.0)], geometry(1, 1.0))]
+        none = [clip async for clip in child.clips([Window(0.0, 1.0)], geometry(1, 1.0), FaceSearch())]
+        (thumbnail,) = await child.derive(at_seconds=[0.0], names=["first.jpg"])
+    assert [type(answer) for answer in (*whole, *none)] == [Clip, Skipped]
+    with Image.open(thumbnail) as picture:
+        assert picture.size == (640, 320)
 
 
 async def test_pictures_are_at_most_640_pixels_wide(zygote: Zygote, media: Path, tmp_path: Path) -> None:
@@ -201,7 +234,7 @@ async def test_children_end_with_the_worker(request_folder: Path) -> None:
     script = (
         "import asyncio, sys; from pathlib import Path\n"
         "from sentinel_worker.media.zygote import Zygote\n"
-        "from sentinel_worker.media.facts import Clip, MediaLimits\n"
+        "from sentinel_worker.media.facts import Clip, FaceSearch, MediaLimits, Skipped, SoundGeometry\n"
         "async def main():\n"
         "    zygote = Zygote(); await zygote.start()\n"
         "    folder = Path(sys.argv[1])\n"

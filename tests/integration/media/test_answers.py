@@ -1,0 +1,140 @@
+"""The worker takes from a child only what it asked for."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sentinel_worker.media.answers import ExpectedClips, check_values
+from sentinel_worker.media.facts import Clip, ClipGeometry, Face, FaceSearch, Skipped, SoundGeometry
+from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts, ProtocolError, read_facts
+from sentinel_worker.media.windows import Window
+
+WINDOWS = [Window(0.0, 1.0), Window(1.0, 2.0)]
+PICTURES = ClipGeometry(2, 0.1, "squash", 4, 4, 4, 4)
+SOUND = SoundGeometry(samples=8)
+FACE = [0.1, 0.2, 0.3, 0.4, 0.9]
+FACTS = asdict(
+    ProbedFacts(
+        kind="video",
+        container="mp4",
+        duration_seconds=2.0,
+        size_bytes=10,
+        has_video=True,
+        has_audio=False,
+        frames_per_second=25.0,
+        keyframe_seconds=(0.0, 1.0),
+    )
+) | {"keyframe_seconds": [0.0, 1.0]}
+
+
+def clip(window: int, **changes: Any) -> dict[str, Any]:
+    expected = {"answer": "clip", "window": window, "shape": [2, 3, 4, 4], "dtype": "uint8", "payload_bytes": 96}
+    return expected | changes
+
+
+def sound(window: int, **changes: Any) -> dict[str, Any]:
+    expected = {"answer": "clip", "window": window, "shape": [8], "dtype": "float32", "payload_bytes": 32}
+    return expected | changes
+
+
+def skipped(window: int, reason: str) -> dict[str, Any]:
+    return {"answer": "skipped", "window": window, "reason": reason, "payload_bytes": 0}
+
+
+def test_pictures_and_sounds_have_the_type_that_was_asked_for() -> None:
+    taken = ExpectedClips.pictures(WINDOWS, PICTURES, None).take(clip(1))
+    assert isinstance(taken, Clip)
+    assert (taken.window, taken.values.shape, taken.values.dtype.name) == (WINDOWS[1], (2, 3, 4, 4), "uint8")
+    taken = ExpectedClips.sounds(WINDOWS, SOUND).take(sound(0))
+    assert isinstance(taken, Clip)
+    assert (taken.values.shape, taken.values.dtype.name, taken.face) == ((8,), "float32", None)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        clip(2),
+        clip(-1),
+        clip(0, dtype="float32"),
+        clip(0, shape=[2, 3, 4, 5]),
+        clip(0, payload_bytes=95),
+        skipped(0, "no_face"),
+        skipped(0, "silence"),
+    ],
+)
+def test_pictures_that_were_not_asked_for(answer: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        ExpectedClips.pictures(WINDOWS, PICTURES, None).take(answer)
+
+
+@pytest.mark.parametrize("answer", [sound(0, dtype="uint8"), sound(0, shape=[9]), skipped(0, "no_face")])
+def test_sound_that_was_not_asked_for(answer: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        ExpectedClips.sounds(WINDOWS, SOUND).take(answer)
+
+
+def test_a_window_is_answered_once() -> None:
+    expected = ExpectedClips.pictures(WINDOWS, PICTURES, None)
+    expected.take(clip(0))
+    with pytest.raises(ProtocolError):
+        expected.take(clip(0))
+    silent = ExpectedClips.sounds(WINDOWS, SOUND)
+    assert silent.take(skipped(0, "silence")) == Skipped(WINDOWS[0], "silence")
+    with pytest.raises(ProtocolError):
+        silent.take(sound(0))
+
+
+def test_the_faces_of_a_window_come_in_a_row_and_are_bounded() -> None:
+    expected = ExpectedClips.pictures(WINDOWS, PICTURES, FaceSearch(max_faces=2))
+    for _ in range(2):
+        taken = expected.take(clip(0, face=FACE))
+        assert isinstance(taken, Clip)
+        assert taken.face == Face(*FACE)
+    with pytest.raises(ProtocolError):
+        expected.take(clip(0, face=FACE))
+    assert expected.take(skipped(1, "no_face")) == Skipped(WINDOWS[1], "no_face")
+    with pytest.raises(ProtocolError):
+        expected.take(clip(0, face=FACE))
+
+
+@pytest.mark.parametrize(
+    "face", [[0.1, 0.2, 0.3, 0.4], [0.3, 0.2, 0.1, 0.4, 1], [0, 0, 1, 1, 1.5], [0, 0, 1, float("nan"), 1], []]
+)
+def test_faces_that_are_none(face: list[float]) -> None:
+    with pytest.raises(ProtocolError):
+        ExpectedClips.pictures(WINDOWS, PICTURES, FaceSearch()).take(clip(0, face=face))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1.5])
+def test_sound_that_is_no_number(value: float) -> None:
+    with pytest.raises(ProtocolError):
+        check_values(Clip(WINDOWS[0], np.array([0.0, value], dtype=np.float32)))
+
+
+def test_facts() -> None:
+    facts = read_facts({"facts": FACTS})
+    assert (facts.kind, facts.keyframe_seconds) == ("video", (0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "text"},
+        {"frames_per_second": 0.0},
+        {"duration_seconds": -1.0},
+        {"duration_seconds": float("inf")},
+        {"audio_seconds": float("nan")},
+        {"channels": True},
+        {"keyframe_seconds": [1.0, 0.0]},
+        {"keyframe_seconds": [0.0, float("nan")]},
+        {"keyframe_seconds": ["0"]},
+        {"keyframe_seconds": [0.0] * (MAX_KEYFRAMES + 1)},
+        {"keyframe_seconds": None},
+        {"container": "x" * 1000},
+    ],
+)
+def test_facts_that_make_no_sense(change: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        read_facts({"facts": FACTS | change})
