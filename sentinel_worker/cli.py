@@ -130,9 +130,9 @@ def evaluate(
 ) -> None:
     """Measure and calibrate a detector on labelled files."""
     try:
+        spec = registry.find_detector(detector, catalogue.read_detectors(detectors_file))
         with needs_extra("reports"):
             from sentinel_worker.commands import evaluate as command  # imports transformers: seconds
-        spec = registry.find_detector(detector, catalogue.read_detectors(detectors_file))
         asyncio.run(command.evaluate(manifest, spec, device=device, out=out, seed=seed))
     except CodedError as error:
         fail(error)

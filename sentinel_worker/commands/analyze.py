@@ -146,7 +146,7 @@ def _show(answers: Sequence[Answered]) -> None:
     console.print(table)
     for answer in answers:
         if answer.error is not None:
-            console.print(f"[red]{plain(answer.source)}[/red]: {plain(answer.error.message)}")
+            console.print(f"[red]{plain(answer.source)}[/red]: {plain(answer.error.message)}", soft_wrap=True)
     notices = dict.fromkeys(one.examined.document["notice"] for one in answers if one.examined)
     for notice in filter(None, notices):
         console.print(f"[yellow]{plain(notice)}[/yellow]")

@@ -20,6 +20,7 @@ from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.errors import CodedError, Fatal
 from sentinel_worker.evaluation.evaluate import Evaluation, Measured
 from sentinel_worker.evaluation.evaluate import evaluate as measure
+from sentinel_worker.evaluation.fitting import check_counts
 from sentinel_worker.evaluation.manifest import Entry, read_manifest
 from sentinel_worker.evaluation.scores import ScoredFile
 from sentinel_worker.examiner import Examiner
@@ -35,6 +36,7 @@ async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: P
     Raises Fatal: see `read_manifest` and `evaluation.evaluate`; 'report_unwritable'.
     """
     entries = read_manifest(manifest)
+    check_counts([entry.is_fake for entry in entries])
     with writing(out):  # before the hours that scoring may take
         await asyncio.to_thread(out.mkdir, parents=True, exist_ok=True)
     async with opened([spec], device) as examiner:

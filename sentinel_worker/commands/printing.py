@@ -32,4 +32,5 @@ def needs_extra(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise Fatal("extra_missing", f"{error.name} is missing: pip install 'sentinel-worker[{name}]'") from error
+        package = str(error.name).partition(".")[0]
+        raise Fatal("extra_missing", f"{package} is missing: pip install 'sentinel-worker[{name}]'") from error

@@ -110,6 +110,9 @@ def _fetch(spec: DetectorSpec, commit: str, wanted: Mapping[str, RepoSibling], s
         say(f"{spec.key}: {', '.join(damaged)} in the cache is damaged; fetching again")
         snapshot_download(spec.repository, revision=commit, allow_patterns=damaged, force_download=True)
     still = [name for name in damaged if not _is_whole(folder / name, wanted[name])]
+    for name in still:  # or a later load would take it for whole
+        (folder / name).resolve().unlink(missing_ok=True)
+        (folder / name).unlink(missing_ok=True)
     if still:
         raise Fatal("checkpoint_damaged", f"{', '.join(still)} of {spec.repository} arrived damaged; pull again.")
     return folder

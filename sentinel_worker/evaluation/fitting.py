@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,15 +31,20 @@ class Fit:
     fake_from: float
 
 
-def check_scores(labels: Booleans, log_odds: Floats) -> None:
-    """Raise Fatal where nothing can be fitted: 'calibration_impossible', or 'label_polarity_inverted' where fakes
-    score below reals."""
-    fakes, reals = int(labels.sum()), int((~labels).sum())
+def check_counts(labels: Sequence[bool]) -> None:
+    """Raise Fatal('calibration_impossible') where there are too few files of a class (True: fake)."""
+    fakes, reals = sum(labels), len(labels) - sum(labels)
     if min(fakes, reals) < LEAST_OF_A_CLASS:
         raise Fatal(
             "calibration_impossible",
-            f"{fakes} fakes and {reals} reals have a probability; a calibration needs {LEAST_OF_A_CLASS} of each.",
+            f"There are {fakes} fakes and {reals} reals to go by; a calibration needs {LEAST_OF_A_CLASS} of each.",
         )
+
+
+def check_scores(labels: Booleans, log_odds: Floats) -> None:
+    """Raise Fatal where nothing can be fitted: 'calibration_impossible', or 'label_polarity_inverted' where fakes
+    score below reals."""
+    check_counts(labels.tolist())
     auc, slope = float(roc_auc_score(labels, log_odds)), _slope(labels, log_odds)
     if auc < _CHANCE or slope <= 0:
         raise Fatal(

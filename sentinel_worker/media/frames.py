@@ -62,7 +62,7 @@ class VideoFrames:
                 frames = decoder.get_frames_played_at([moment])
                 return self._shown(frames.data[0], float(frames.pts_seconds[0]), float(frames.duration_seconds[0]))
             frame = decoder.get_frame_at(-1 if seconds > 0 else 0)
-        except RuntimeError as error:
+        except (RuntimeError, IndexError) as error:
             if _NO_MORE not in str(error):
                 raise
             return None
@@ -82,7 +82,7 @@ class VideoFrames:
     def _played(self, seconds: float) -> Shown | None:
         try:
             frame = self._decoder.get_frame_played_at(self._begin_seconds + seconds)
-        except RuntimeError as error:
+        except (RuntimeError, IndexError) as error:
             if _NO_MORE not in str(error):
                 raise
             return None

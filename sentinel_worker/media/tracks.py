@@ -67,10 +67,8 @@ def open_tracks(path: Path, container: str, size: int, limits: MediaLimits) -> O
     promised = header.duration_seconds_from_header
     if promised is not None and promised > limits.max_duration_seconds:
         raise too_long("media", promised, limits)
-    if header.best_video_stream_index is not None:
-        film = _open_video(path, header, _film_header(header, container, size, limits), limits)
-        if not _is_cover(header, film.facts):
-            return film
+    if header.best_video_stream_index is not None and not _is_song(path, header):
+        return _open_video(path, header, _film_header(header, container, size, limits), limits)
     if header.best_audio_stream_index is not None:
         return _open_sound(path, header, container, size, limits)
     raise Permanent("no_tracks", "The file holds neither pictures nor sound.")
@@ -91,9 +89,11 @@ def _read_header(path: Path, container: str) -> ContainerMetadata:
         ) from error
 
 
-def _is_cover(header: ContainerMetadata, film: ProbedFacts) -> bool:
+def _is_song(path: Path, header: ContainerMetadata) -> bool:
     """Whether the pictures are the cover of a song: one beside a sound track. Counted, for many headers do not say."""
-    return film.video_codec in _COVER_CODECS and film.frame_count <= 1 and header.best_audio_stream_index is not None
+    if header.best_audio_stream_index is None or header.best_video_stream.codec not in _COVER_CODECS:
+        return False
+    return (_scan_video(path).metadata.num_frames or 0) <= 1
 
 
 def _film_header(header: ContainerMetadata, container: str, size: int, limits: MediaLimits) -> ProbedFacts:

@@ -20,17 +20,19 @@ _REASONS = {
     "silence": "the sound is silent throughout",
 }
 _LISTED_WINDOWS = 24
+_RIGHT = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A face on the picture: CSS lengths, and its P(fake)."""
+    """A face on the picture: CSS lengths, and its P(fake). `at_right`: a label from its left side would stick out."""
 
     left: str
     top: str
     width: str
     height: str
     probability: float
+    at_right: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,8 @@ def _boxes(faces: Sequence[Mapping[str, Any]]) -> list[Box]:
     boxes = []
     for face in faces:
         left, top, right, bottom = face["box"]
-        boxes.append(Box(_part(left), _part(top), _part(right - left), _part(bottom - top), face["fake_probability"]))
+        size = _part(right - left), _part(bottom - top)
+        boxes.append(Box(_part(left), _part(top), *size, face["fake_probability"], left > _RIGHT))
     return boxes
 
 

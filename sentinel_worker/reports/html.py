@@ -58,7 +58,8 @@ def _probability(value: float | None) -> str:
     """Three digits; never 1 or 0, which nobody can be sure of."""
     if value is None:
         return "none"
-    return "> 0.999" if value > 0.9995 else "< 0.001" if value < 0.0005 else f"{value:.3f}"  # noqa: PLR2004
+    shown = f"{value:.3f}"
+    return {"1.000": "> 0.999", "0.000": "< 0.001"}.get(shown, shown)
 
 
 def _percent(value: float) -> str:

@@ -47,20 +47,21 @@ def _bar(axes: Axes, window: Mapping[str, Any], end: float, threshold: float, th
     start, width = window["start_seconds"], max(window["end_seconds"] - window["start_seconds"], end * _THINNEST)
     probability = window.get("fake_probability")
     if probability is None:
-        axes.bar(start, 1, width, align="edge", color=theme.paper, edgecolor=theme.faint, hatch="////", linewidth=0)
+        axes.bar(start, 1, width, align="edge", **_skipped(theme))
         return
     colour = theme.fake if probability >= threshold else theme.real
     # The foot of a window at 0 is seen, too.
     axes.bar(start, max(probability, 0.012), width, align="edge", color=colour, edgecolor=theme.paper, linewidth=0.6)
 
 
+def _skipped(theme: Theme) -> dict[str, Any]:
+    return {"facecolor": theme.paper, "edgecolor": theme.ink, "hatch": "////", "linewidth": 0, "alpha": 0.45}
+
+
 def _add_key(axes: Axes, windows: Sequence[Mapping[str, Any]], theme: Theme) -> None:
     skipped = sorted({str(window["skipped"]).replace("_", " ") for window in windows if window.get("skipped")})
     handles = axes.get_legend_handles_labels()[0]
-    handles += [
-        Patch(facecolor=theme.paper, edgecolor=theme.faint, hatch="////", label=f"skipped: {reason}")
-        for reason in skipped
-    ]
+    handles += [Patch(label=f"skipped: {reason}", **_skipped(theme)) for reason in skipped]
     drawn = axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, frameon=False, fontsize=8)
     for text in drawn.get_texts():
         text.set_color(theme.ink)

@@ -171,7 +171,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         step_seconds = 1
         [detectors.image-vit]
         calibration = "other.json"
-        refine = 3
+        refine = 9
         [detectors.audio-xlsr]
         faces = true
         calibration = "broken.json"

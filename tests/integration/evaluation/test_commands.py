@@ -1,129 +1,207 @@
-"""`analyze` and `evaluate` as their users run them."""
+"""`analyze` and `evaluate` as an operator runs them: real processes, real files, the demo's detector."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
-import subprocess
-import sys
+import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
+from PIL import Image
 
-ROOT = Path(__file__).parents[3]
+from examples.demo_checkpoint.manifest import write_set
+from sentinel_worker.detectors import calibration
+from sentinel_worker.detectors.catalogue import read_detectors
+from tests.integration.evaluation.conftest import Command
+
+pytestmark = pytest.mark.timeout(240)
+
+KEYS = {
+    "source", "verdict", "fake_probability", "threshold", "verdict_reason", "detector", "timeline", "faces", "frames",
+    "audio", "media", "derived", "timings", "notice",
+}  # fmt: skip
 
 
-def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sentinel_worker", *map(str, arguments)]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
-    env = inherited | {"COLUMNS": "200"} | environment
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=ROOT)
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Nothing: the tests look at the answers."""
 
 
 @pytest.fixture
-def web(clips: dict[str, Path]) -> Iterator[str]:
-    """The sample clips behind http."""
-
-    class Handler(SimpleHTTPRequestHandler):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments, directory=str(clips["bikes.mp4"].parent))
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
+def address(clips: dict[str, Path]) -> Iterator[str]:
+    """Where a local server shows the demo's clips."""
+    folder = next(iter(clips.values())).parent
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
         thread.join()
 
 
-def test_files_and_addresses_as_json_and_as_a_report(clips: dict[str, Path], web: str, tmp_path: Path) -> None:
-    real, fake = clips["carphone_pristine.mp4"], f"{web}/carphone_pristine-tampered.mp4?token=secret"
-    text = tmp_path / "text.mp4"
-    text.write_text("no film")
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    sources: list[str | Path] = [real, fake, text, pipe, tmp_path, f"{web}/missing.mp4"]
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    report = tmp_path / "report.html"
-    ended = run("analyze", *sources, "--detector", "demo", "--json", "--report", report, TMPDIR=str(temporary))
-    assert ended.returncode == 1, ended.stderr
-    answers = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert [answer.get("verdict", answer.get("error_code")) for answer in answers] == [
-        *("real", "fake", "media_not_supported", "file_unreadable", "file_unreadable", "url_refused")
+@pytest.fixture
+def clip(clips: dict[str, Path]) -> Path:
+    return next(path for name, path in sorted(clips.items()))
+
+
+def test_a_table_for_people(command: Command, clips: dict[str, Path], clip: Path, tmp_path: Path) -> None:
+    """It shows names that are no text, too, and nothing of them is markup or moves the cursor."""
+    hostile = tmp_path / "[red]a\x1b[31m\udcff.mp4"
+    hostile.write_bytes(clip.read_bytes())
+    answer = command("analyze", *clips.values(), hostile, tmp_path / "gone\udcff.mp4", "--detector", "demo")
+    assert answer.returncode == 1, answer.stderr
+    first, *rows = answer.stdout.splitlines()
+    assert first.split() == ["file", "kind", "verdict", "P(fake)", "windows", "detector", "seconds"]
+    for name, row in zip(clips, rows, strict=False):
+        assert row.split()[:2] == [name, "video"]
+        assert row.split()[2] in {"fake", "real", "uncertain"}
+        assert "demo" in row
+    assert "A verdict is a statistical judgement and no proof" in answer.stdout
+    assert "[red]a\\x1b[31m\\udcff.mp4" in answer.stdout
+    assert "gone\\udcff.mp4 cannot be read: No such file or directory." in answer.stdout
+
+
+def test_lines_for_machines_a_report_and_what_failed(
+    command: Command, clip: Path, address: str, tmp_path: Path
+) -> None:
+    """Files, addresses and what is neither in one call: each has its line, in the order asked for."""
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "text.mp4").write_text("no film")
+    Image.new("RGB", (64, 64)).save(tmp_path / "still.png")
+    hostile = tmp_path / "[red]a\x1b[31m\udcff.mp4"
+    hostile.write_bytes(clip.read_bytes())
+    secret = address.replace("http://", "HTTP://user:secret@")
+    sources: list[tuple[str | Path, str | None]] = [
+        (clip, None),
+        (f"{secret}/{clip.name}?token=secret", None),
+        (hostile, None),
+        (f"{secret}/gone.mp4?token=secret", "url_refused"),
+        ("http://127.0.0.1:9/film.mp4", "url_unreachable"),
+        (tmp_path / "folder", "file_unreadable"),
+        (tmp_path / "pipe", "file_unreadable"),
+        (tmp_path / "gone.mp4", "file_unreadable"),
+        (tmp_path / "text.mp4", "media_not_supported"),
+        (tmp_path / "still.png", "detector_wrong_kind"),
     ]
-    assert answers[0]["source"] == str(real)
-    assert "secret" not in ended.stdout + ended.stderr + report.read_text()
-    assert "data:image/jpeg" in report.read_text()
-    assert list(temporary.iterdir()) == []
-
-
-def test_the_table_and_the_defaults_that_are_not_here(clips: dict[str, Path], tmp_path: Path) -> None:
-    ended = run("analyze", clips["bikes.mp4"], SENTINEL_DETECTOR="demo,audio-xlsr", HF_HOME=str(tmp_path))
-    assert ended.returncode == 0, ended.stderr
-    assert "bikes.mp4" in ended.stdout
-    assert "real" in ended.stdout
-    assert "does not detect deepfakes" in ended.stdout
-    assert "models pull audio-xlsr" in ended.stderr
+    words = [os.fsdecode(os.fspath(source)) for source, _ in sources]
+    answer = command("analyze", *words, "--detector", "demo", "--json", "--report", "page.html")
+    assert answer.returncode == 1, answer.stderr
+    lines = [json.loads(line) for line in answer.stdout.splitlines()]
+    codes = [line.get("error_code") for line in lines]
+    assert codes[:-2] == [code for _, code in sources][:-2]
+    assert None not in codes[3:]
+    for line in lines[:3]:
+        assert set(line) == KEYS
+        assert line["detector"]["key"] == "demo"
+        assert line["media"]["sha256"] == lines[0]["media"]["sha256"]
+    assert all(set(line) == {"source", "error_code", "error_message"} for line in lines[3:])
+    assert lines[1]["source"] == f"{address}/{clip.name}"
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Analysis of 10 files" in page
+    assert page.count("data:image/jpeg") == 6
+    for text in (answer.stdout, answer.stderr, page):
+        assert "secret" not in text
+    assert "report written to page.html" in answer.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("words", "said"),
     [
-        (("analyze", "x.mp4", "--detector", "no-such"), "no detector 'no-such'"),
-        (("analyze", "x.mp4", "--detector", "video-large"), "models pull video-large"),
-        (("analyze", "x.mp4"), "models pull video-large image-vit audio-xlsr"),
-        (("analyze", "x.mp4", "--detector", "demo", "--report", "/no/such/folder/x.html"), "no folder"),
-        (("evaluate", "no-such.csv", "--detector", "demo"), "cannot be read"),
+        (("--detector", "nobody"), "nobody"),
+        (("--detector", "video-large"), "sentinel-worker models pull video-large"),
+        ((), "No detector is on this machine: sentinel-worker models pull video-large image-vit audio-xlsr"),
+        (("--detector", "demo", "--report", "no/such/folder.html"), "there is no folder no/such"),
     ],
 )
-def test_what_has_to_be_mended_is_said_in_a_line(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
-    ended = run(*arguments, HF_HOME=str(tmp_path))
-    assert ended.returncode == 2, ended.stderr
-    assert said in " ".join(ended.stderr.split())
-    assert "Traceback" not in ended.stderr
+def test_what_has_to_be_mended_first(command: Command, clip: Path, words: tuple[str, ...], said: str) -> None:
+    answer = command("analyze", clip, *words)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert said in answer.stderr
+
+
+def test_defaults_that_are_not_here_are_named(command: Command, clip: Path) -> None:
+    answer = command("analyze", clip, "--defaults", "demo, audio-xlsr")
+    assert answer.returncode == 0, answer.stderr
+    assert "does not detect deepfakes" in answer.stdout
+    assert "without audio-xlsr, which are not on this machine: sentinel-worker models pull audio-xlsr" in answer.stderr
+
+
+def test_a_report_that_cannot_be_written_costs_no_answer(command: Command, clip: Path) -> None:
+    answer = command("analyze", clip, "--detector", "demo", "--json", "--report", "/proc/page.html")
+    assert answer.returncode == 2
+    assert set(json.loads(answer.stdout)) == KEYS
+    assert "/proc/page.html cannot be written" in answer.stderr
+
+
+def test_without_the_extra_for_reports(command: Command, clip: Path, tmp_path: Path) -> None:
+    for words in (["analyze", clip, "--report", "r.html"], ["evaluate", tmp_path / "gone.csv"]):
+        answer = command(*words, "--detector", "demo", without=["matplotlib"])
+        assert answer.returncode == 2
+        assert "matplotlib is missing: pip install 'sentinel-worker[reports]'" in answer.stderr
+    answer = command("analyze", clip, "--detector", "demo", "--json", without=["matplotlib", "sklearn", "torchmetrics"])
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.fixture
+def forty(tmp_path: Path) -> str:
+    """A manifest of twenty files of each label, none of which is a film."""
+    (tmp_path / "files").mkdir()
+    for number in range(40):
+        (tmp_path / "files" / f"{number}.mp4").write_text(str(number))
+    return "path,label\n" + "".join(f"files/{number}.mp4,{number % 2}\n" for number in range(40))
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [("analyze", "x.mp4", "--detector", "demo", "--report", "x.html"), ("evaluate", "x.csv", "--detector", "demo")],
+    ("manifest", "words", "said"),
+    [
+        ("path,label\ngone.mp4,fake\na.mp4,x\n", ("--detector", "demo"), "line 2: there is no file 'gone.mp4'"),
+        ("path,label\nm.csv,fake\n", ("--detector", "demo"), "There are 1 fakes and 0 reals to go by"),
+        ("forty", ("--detector", "video-large"), "sentinel-worker models pull video-large"),
+        ("forty", ("--detector", "demo", "--out", "m.csv/out"), "m.csv/out cannot be written"),
+        ("forty", ("--detector", "demo"), "There are 0 fakes and 0 reals to go by"),
+    ],
 )
-def test_a_missing_extra_is_named(arguments: tuple[str, ...]) -> None:
-    program = "import sys; sys.modules['matplotlib'] = None; from sentinel_worker.cli import main; main()"
-    ended = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
-    assert ended.returncode == 2, ended.stderr
-    assert "pip install 'sentinel-worker[reports]'" in ended.stderr
-
-
-@pytest.mark.timeout(400)
-def test_a_detector_is_measured_calibrated_and_used_with_its_calibration(
-    clips: dict[str, Path], tmp_path: Path
+def test_an_evaluation_that_cannot_be(
+    command: Command, tmp_path: Path, forty: str, manifest: str, words: tuple[str, ...], said: str
 ) -> None:
-    folder = tmp_path / "set"
-    make = [sys.executable, "-m", "examples.demo_checkpoint.manifest", "--pairs", "24", "--seed", "7", str(folder)]
-    subprocess.run(make, check=True, cwd=ROOT, capture_output=True)
-    out = tmp_path / "out"
-    ended = run("evaluate", folder / "MANIFEST.csv", "--detector", "demo", "--out", out)
-    assert ended.returncode == 0, ended.stderr
-    assert "48 files in 24 groups" in ended.stdout
-    assert {path.name for path in out.iterdir()} >= {"report.html", "calibration.json", "roc.png"}
-    fitted = json.loads((out / "calibration.json").read_text())
+    (tmp_path / "m.csv").write_text(forty if manifest == "forty" else manifest)
+    answer = command("evaluate", "m.csv", *words)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert said in answer.stderr
 
-    (out / "detectors.toml").write_text('[detectors.demo]\ncalibration = "calibration.json"\n')
-    used = run("analyze", clips["bikes.mp4"], "--detector", "demo", "--json", "--detectors", out / "detectors.toml")
-    answer = json.loads(used.stdout)
-    assert answer["threshold"] == pytest.approx(fitted["fake_from"])
-    assert answer["detector"]["temperature"] == pytest.approx(fitted["temperature"])
-    assert answer["detector"]["calibrated"] is True
 
-    (out / "calibration.json").write_text(json.dumps(fitted | {"weights_sha256": "0" * 64}))
-    refused = run("analyze", clips["bikes.mp4"], "--detector", "demo", "--detectors", out / "detectors.toml")
-    assert refused.returncode == 2
-    assert "calibration" in refused.stderr
+def test_an_evaluation_and_the_use_of_its_calibration(command: Command, clip: Path, tmp_path: Path) -> None:
+    manifest = write_set(tmp_path / "set", 20, 1)
+    with manifest.open("a") as file:
+        file.write("MANIFEST.csv,fake,none\n")  # a file that fails
+    answer = command("evaluate", manifest, "--detector", "demo", "--out", "new/out")
+    assert answer.returncode == 0, answer.stderr
+    assert "40 files in 20 groups; 0 not applicable, 1 failed" in answer.stdout
+    out = tmp_path / "new" / "out"
+    names = ["calibration.json", "reliability.png", "report.html", "roc.png", "scores.png"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert "MANIFEST.csv" in (out / "report.html").read_text()
+    fitted = calibration.read(out / "calibration.json")
+    assert (fitted.detector, fitted.fitted_on.fakes, fitted.fitted_on.reals) == ("demo", 20, 20)
+    assert fitted.weights_sha256 is not None
+    assert f"temperature {fitted.temperature:.3f}" in answer.stdout
+    detectors = out / "detectors.toml"
+    detectors.write_text('[detectors.demo]\ncalibration = "calibration.json"\n')
+    rule = read_detectors(detectors)["demo"].rule
+    assert (rule.temperature, rule.fake_from) == (fitted.temperature, fitted.fake_from)
+    answer = command("analyze", clip, "--detector", "demo", "--json", "--detectors", detectors)
+    assert answer.returncode == 0, answer.stderr
+    document = json.loads(answer.stdout)
+    assert document["threshold"] == fitted.fake_from
+    assert document["detector"]["calibrated"] is True
+    other = json.loads((out / "calibration.json").read_text()) | {"weights_sha256": "ab" * 32}
+    (out / "calibration.json").write_text(json.dumps(other))
+    answer = command("analyze", clip, "--detector", "demo", "--json", "--detectors", detectors)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "other weights" in answer.stderr

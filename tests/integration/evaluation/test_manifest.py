@@ -1,59 +1,109 @@
 """The list of labelled files: what it may say, and every mistake with its line."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest
 
 from sentinel_worker.errors import Fatal
-from sentinel_worker.evaluation.manifest import read_manifest
+from sentinel_worker.evaluation.manifest import Entry, read_manifest
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("a.mp4", "b.mp4", "c.mp4"):
+    """A folder with the files a.mp4, b.mp4, `c, d.mp4` and sub/e.mp4."""
+    (tmp_path / "sub").mkdir()
+    for name in ("a.mp4", "b.mp4", "c, d.mp4", "sub/e.mp4"):
         (tmp_path / name).touch()
     return tmp_path
 
 
-def written(folder: Path, text: str) -> Path:
-    path = folder / "MANIFEST.csv"
-    path.write_text(text)
-    return path
+def listed(folder: Path, text: str, encoding: str = "utf-8") -> list[Entry]:
+    path = folder / "files.csv"
+    path.write_bytes(text.encode(encoding, "surrogateescape"))
+    return read_manifest(path)
 
 
-def test_labels_groups_and_paths(folder: Path) -> None:
-    text = "\ufefflabel, path ,group\nfake,a.mp4,one\n0,b.mp4,\n\nREAL,c.mp4,one\n"
-    entries = read_manifest(written(folder, text))
-    assert [(entry.name, entry.is_fake, entry.group) for entry in entries] == [
-        ("a.mp4", True, "one"),
-        ("b.mp4", False, "b.mp4"),
-        ("c.mp4", False, "one"),
+def mistakes(folder: Path, text: str) -> str:
+    with pytest.raises(Fatal) as refused:
+        listed(folder, text)
+    assert refused.value.code == "manifest_invalid"
+    assert str(folder) not in refused.value.message
+    assert refused.value.message.startswith("The manifest files.csv cannot be used:")
+    return refused.value.message.partition(":")[2].strip()
+
+
+def test_labels_groups_and_paths_beside_the_manifest(folder: Path) -> None:
+    absolute = folder / "sub" / "e.mp4"
+    text = f'path,label,group\na.mp4,fake,one\nb.mp4,0,\n"c, d.mp4", Real ,one\n{absolute},1,two\n'
+    assert listed(folder, text) == [
+        Entry(folder / "a.mp4", "a.mp4", True, "one", 2),
+        Entry(folder / "b.mp4", "b.mp4", False, "b.mp4", 3),
+        Entry(folder / "c, d.mp4", "c, d.mp4", False, "one", 4),
+        Entry(absolute, str(absolute), True, "two", 5),
     ]
-    assert entries[0].path == (folder / "a.mp4").resolve()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_as_spreadsheets_write_it(folder: Path, encoding: str, newline: str) -> None:
+    text = newline.join(["Label, PATH ", "fake,a.mp4", "", "real,b.mp4"])
+    assert [(entry.name, entry.is_fake, entry.line) for entry in listed(folder, text, encoding)] == [
+        ("a.mp4", True, 2),
+        ("b.mp4", False, 4),
+    ]
+
+
+def test_every_mistake_is_named_with_its_line(folder: Path) -> None:
+    rows = ["a.mp4,fake,x", "gone.mp4,real,x", "b.mp4,maybe,x", ",,", "b.mp4,real", "sub,real,x", "nul\0,2,x"]
+    assert mistakes(folder, "path,label,group\n" + "\n".join(rows)).splitlines() == [
+        "line 3: there is no file 'gone.mp4'",
+        "line 4: the label is 'maybe', not fake, real, 1 or 0",
+        "line 5: the path is empty",
+        "line 5: the label is '', not fake, real, 1 or 0",
+        "line 6: 2 cells where the first line names 3 columns",
+        "line 7: there is no file 'sub'",
+        "line 8: there is no file 'nul\\x00'",
+        "line 8: the label is '2', not fake, real, 1 or 0",
+    ]
+
+
+def test_a_name_that_no_file_can_have(folder: Path) -> None:
+    assert mistakes(folder, f"path,label\n{'n' * 300},fake").startswith("line 2: there is no file 'nnn")
+
+
+def test_one_file_twice_and_with_two_labels(folder: Path) -> None:
+    (folder / "link.mp4").symlink_to("a.mp4")
+    text = "path,label\na.mp4,fake\n./a.mp4,fake\nlink.mp4,real\n"
+    assert mistakes(folder, text).splitlines() == [
+        "line 3: './a.mp4' is on line 2 already",
+        "line 4: 'link.mp4' has the other label on line 2",
+    ]
+
+
+def test_of_many_mistakes_twenty_are_shown(folder: Path) -> None:
+    said = mistakes(folder, "path,label\n" + "gone.mp4,fake\n" * 30).splitlines()
+    assert (len(said), said[-1]) == (21, "and 10 more")
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "line 1"),
-        ("path\na.mp4\n", "the column label is missing"),
-        ("path,label,mood\na.mp4,fake,x\n", "there is no column 'mood'"),
-        ("path,label\n", "lists no file"),
-        ("path,label\na.mp4,maybe\n", "line 2: the label is 'maybe'"),
-        ("path,label\nz.mp4,fake\n", "line 2: there is no file 'z.mp4'"),
-        ("path,label\na.mp4\n", "line 2"),
-        ("path,label\na.mp4,fake\na.mp4,fake\n", "line 3: 'a.mp4' is on line 2 already"),
-        ("path,label\na.mp4,fake\n./a.mp4,real\n", "line 3: './a.mp4' has the other label on line 2"),
+        ("", "line 1: it is empty"),
+        ("\na.mp4,fake", "line 1: it is empty"),
+        ("path,label\n", "it lists no file."),
+        ("a.mp4,fake\n", "line 1: the column path is missing; the column label is missing; there is no column 'a.mp4'"),
+        ("path,label,notes\n", "line 1: there is no column 'notes'"),
+        ("path,label,Label\n", "line 1: the column label is there twice"),
+        ('path,label\n"a.mp4,fake\n', "line 2: unexpected end of data"),
+        ("path,label\n\udcff,fake\n", "it is not UTF-8."),
     ],
 )
-def test_a_mistake_is_named(folder: Path, text: str, said: str) -> None:
-    with pytest.raises(Fatal) as refused:
-        read_manifest(written(folder, text))
-    assert refused.value.code == "manifest_invalid"
-    assert said in refused.value.message
+def test_what_is_no_such_list(folder: Path, text: str, said: str) -> None:
+    assert mistakes(folder, text).startswith(said)
 
 
-def test_all_mistakes_are_named_at_once(folder: Path) -> None:
-    with pytest.raises(Fatal) as refused:
-        read_manifest(written(folder, "path,label\nz.mp4,maybe\ny.mp4,fake\n"))
-    assert all(word in refused.value.message for word in ("z.mp4", "maybe", "y.mp4", "line 2", "line 3"))
+def test_a_manifest_that_is_not_there(folder: Path) -> None:
+    with pytest.raises(Fatal, match=r"gone\.csv cannot be used: it cannot be read \(No such file"):
+        read_manifest(folder / "gone.csv")

@@ -1,171 +1,276 @@
-"""The two pages: complete, closed to the outside, and safe from the names in them."""
+"""Both pages: everything is in them, nothing of a file's name is markup, and nothing is fetched from elsewhere."""
 
 from __future__ import annotations
 
 import base64
 import io
 import re
+from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from sentinel_worker.evaluation.evaluate import evaluate
-from sentinel_worker.reports import analysis_page, evaluation_page
-from tests.integration.evaluation.test_evaluate import RULE, TODAY, overconfident
+from sentinel_worker.evaluation.evaluate import Evaluation
+from sentinel_worker.reports import analysis_page, evaluation_page, html
+from sentinel_worker.reports.timeline_plot import clock, timeline
+from tests.integration.evaluation import pages
+from tests.integration.evaluation.pages import DETECTOR, HOSTILE, result, sound
 
-HOSTILE = '<script>alert("x")</script>\udcff.mp4'
-DETECTOR = {
-    "key": "tiny",
-    "repository": "someone/<b>bold</b>",
-    "revision": "0" * 40,
-    "licence": "MIT",
-    "labels": {"0": "real", "1": "fake"},
-    "fake_indices": [1],
-    "fake_indices_source": "names",
-    "real_below": 0.33,
-    "calibrated": False,
-    "device": "cpu",
-    "dtype": "float32",
-}
-MEDIA = {
-    "kind": "video",
-    "container": "mp4",
-    "video_codec": "h264",
-    "width": 64,
-    "height": 48,
-    "frames_per_second": 25.0,
-    "duration_seconds": 12.0,
-    "has_audio": True,
-    "audio_codec": "aac",
-    "sample_rate": 44100,
-    "channels": 2,
-    "size_bytes": 12345,
-    "sha256": "a" * 64,
-}
-FACE = {"box": [0.1, 0.2, 0.5, 0.7], "score": 0.9, "fake_probability": 0.91}
+SHOWN = HOSTILE.replace("\udcff", r"\udcff")
 
 
-def document(**changes: Any) -> dict[str, Any]:
-    timeline = [
-        {"start_seconds": 0.0, "end_seconds": 4.0, "fake_probability": 0.91, "faces": [FACE]},
-        {"start_seconds": 4.0, "end_seconds": 8.0, "fake_probability": None, "skipped": "no_face"},
-    ]
-    answer = {"verdict": "fake", "fake_probability": 0.91, "threshold": 0.5, "reason": None}
+class Parsed(HTMLParser):
+    """What a browser would see: tags with their attributes, the text, and the text of each section."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def attributes(self, *names: str) -> list[str]:
+        return [value for _, attrs in self.tags for name, value in attrs.items() if name in names]
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    return pages.evaluation()
+
+
+@pytest.fixture(scope="module")
+def evaluated(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that an evaluation leaves."""
+    return evaluation_page.write(evaluation, DETECTOR, tmp_path_factory.mktemp("evaluation") / "new" / "out").parent
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of one file of each kind."""
+    folder = tmp_path_factory.mktemp("analysis")
+    analysis_page.write(folder / "page.html", pages.found(folder))
+    return (folder / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(params=["analysis", "evaluation"])
+def page(request: pytest.FixtureRequest) -> Any:
+    if request.param == "analysis":
+        return request.getfixturevalue("analysed")
+    return (request.getfixturevalue("evaluated") / "report.html").read_text(encoding="utf-8")
+
+
+def sections(page: str) -> dict[str, str]:
+    """The text of each file, by its name."""
     return {
-        "source": "film.mp4",
-        "verdict": "fake",
-        "fake_probability": 0.91,
-        "threshold": 0.5,
-        "verdict_reason": None,
-        "detector": DETECTOR,
-        "timeline": timeline,
-        "faces": {"windows": 2, "windows_with_faces": 1, "most_in_a_window": 1},
-        "frames": answer,
-        "audio": answer | {"verdict": "real", "fake_probability": 0.2, "detector": DETECTOR, "timeline": timeline[:1]},
-        "media": MEDIA,
-        "derived": {},
-        "timings": {"fetching": 0.1, "analyzing": 2.0},
-        "notice": "Only for <i>tests</i>.",
-    } | changes
+        Parsed(part).text.split(" ", 1)[0]: Parsed(part).text
+        for part in re.findall(r'<section class="file"[^>]*>(.*?)</section>', page, re.DOTALL)
+    }
 
 
-@pytest.fixture
-def jpeg(tmp_path: Path) -> Path:
-    path = tmp_path / "worst_frame.jpg"
-    Image.new("RGB", (64, 48), "teal").save(path)
-    return path
+def test_names_are_text_and_no_markup(page: str) -> None:
+    parsed = Parsed(page)
+    assert not {tag for tag, _ in parsed.tags} & {"script", "u", "i", "em", "iframe", "link", "object", "form"}
+    assert not [name for _, attrs in parsed.tags for name in attrs if name.startswith("on")]
+    assert all(attrs["src"].startswith("data:image/") for tag, attrs in parsed.tags if tag == "img")
+    assert SHOWN in parsed.text
+    assert "our-company/<b>clips</b>" in parsed.text
+    assert "0 = <i>REAL</i>, 1 = FAKE" in parsed.text
 
 
-def closed(page: str) -> None:
-    """Nothing is fetched, and nothing runs."""
-    assert "default-src 'none'" in page
-    assert "<script" not in page
-    assert not re.findall(r"""(?:src|href|srcset)=["'](?!data:|#)""", page)
+def test_nothing_comes_from_elsewhere(page: str) -> None:
+    parsed = Parsed(page)
+    assert all(value.startswith(("data:image/", "#file-")) for value in parsed.attributes("src", "srcset", "href"))
+    assert "url(" not in page
+    assert "@import" not in page
+    (policy,) = [attrs["content"] for _, attrs in parsed.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def pngs(page: str) -> list[Image.Image]:
-    return [
-        Image.open(io.BytesIO(base64.b64decode(one))) for one in re.findall(r"data:image/png;base64,([^\"]+)", page)
+def colours(content: bytes) -> int:
+    with Image.open(io.BytesIO(content)) as picture:
+        assert picture.format == "PNG"
+        assert picture.width > 600
+        found = picture.convert("RGB").getcolors(picture.width * picture.height)
+    return len(found or ())
+
+
+def test_plots_are_pictures_in_both_colour_schemes(page: str) -> None:
+    parsed = Parsed(page)
+    plots = [value for value in parsed.attributes("src", "srcset") if value.startswith("data:image/png;base64,")]
+    assert len(plots) >= 6
+    for plot in plots:
+        assert colours(base64.b64decode(plot.partition(",")[2])) > 20
+    assert len([tag for tag, _ in parsed.tags if tag == "source"]) == len(plots) // 2
+    assert all(attrs["alt"] for tag, attrs in parsed.tags if tag == "img")
+
+
+def test_an_evaluation_leaves_page_pictures_and_calibration(evaluated: Path) -> None:
+    names = ["calibration.json", "reliability.png", "report.html", "roc.png", "scores.png"]
+    assert sorted(path.name for path in evaluated.iterdir()) == names
+    assert all(colours(path.read_bytes()) > 20 for path in evaluated.glob("*.png"))
+
+
+def test_every_number_of_an_evaluation_is_on_its_page(evaluation: Evaluation, evaluated: Path) -> None:
+    text = Parsed((evaluated / "report.html").read_text(encoding="utf-8")).text
+    for measured in (evaluation.before, evaluation.after):
+        values = measured.metrics.as_dict()
+        assert set(values) == set(evaluation_page._MEASURES)
+        for name, value in values.items():
+            lower, upper = measured.intervals[name]
+            assert f"{value:.3f} [{lower:.3f}, {upper:.3f}]" in text, name
+    fitted = evaluation.calibration
+    for name in ("temperature", "real_below", "fake_from"):
+        lower, upper = getattr(fitted.intervals, name)
+        assert f"{getattr(fitted, name):.3f} [{lower:.3f}, {upper:.3f}]" in text
+    counts = f"201 with a probability {fitted.fitted_on.fakes} {fitted.fitted_on.reals} 51 1 1"
+    assert counts in text
+    assert "2026-05-01, on 201 files of 51 groups" in text
+    assert "fake only when 2 windows reach the threshold" in text
+    assert f"come from {evaluation.fold_count} calibrations" in text
+
+
+def test_errors_and_files_without_a_probability_are_listed(evaluated: Path) -> None:
+    text = Parsed((evaluated / "report.html").read_text(encoding="utf-8")).text
+    assert f"{SHOWN} fake <em>group</em> < 0.001 real" in text
+    assert "silent<b>.mp3 fake silence" in text
+    assert "broken<b>.mp4 real The file <b> is damaged." in text
+
+
+def test_a_key_with_a_dot_is_quoted_for_toml(evaluated: Path) -> None:
+    assert (
+        '[detectors."our.clips"] calibration = "calibration.json"'
+        in Parsed((evaluated / "report.html").read_text(encoding="utf-8")).text
+    )
+
+
+def test_a_measure_without_a_value_is_none(evaluation: Evaluation) -> None:
+    """All uncertain: nothing was right or wrong."""
+    undecided = replace(evaluation.after.metrics, accuracy=float("nan"))
+    page = evaluation_page.page(replace(evaluation, after=replace(evaluation.after, metrics=undecided)), DETECTOR)
+    before, interval = evaluation.before.metrics.accuracy, evaluation.before.intervals["accuracy"]
+    row = f"Right, of the verdicts fake and real {before:.3f} [{interval[0]:.3f}, {interval[1]:.3f}] none"
+    assert row in Parsed(page).text
+
+
+def test_the_table_has_every_file(analysed: str) -> None:
+    text = Parsed(analysed).text.partition("What a verdict means")[0]
+    for row in (
+        f"{SHOWN} fake 0.961 our-clips",
+        "unsure.mp4 uncertain 0.412 our-clips",
+        "plain.mp4 real < 0.001 our-clips",
+        "faceless.mp4 not applicable none our-clips",
+        "portrait.png fake > 0.999 our-clips",
+        "speech.mp3 fake 0.876 our-sound",
+        "broken<b>.mp4 failed The file <b> cannot be decoded.",
+    ):
+        assert row in text
+
+
+def test_verdicts_are_said_in_sentences(analysed: str) -> None:
+    said = sections(analysed)
+    assert "Fake , P(fake) 0.961: at or above the threshold of 0.50." in Parsed(analysed).text
+    assert "below the threshold of 0.50, and not low enough to be called real." in said["unsure.mp4"]
+    assert "0.777: at or above the threshold of 0.50, but too few windows reach it" in said["few.mp4"]
+    assert "Real , P(fake) < 0.001: below 0.33, from where it would be uncertain." in said["plain.mp4"]
+    assert "no face was found, and this detector judges faces alone; only the sound was judged" in said["faceless.mp4"]
+    assert "Failed: The file <b> cannot be decoded. media_unreadable" in said["broken<b>.mp4"]
+
+
+def test_sound_beside_pictures_and_alone(analysed: str) -> None:
+    said = sections(analysed)
+    assert "It could not be judged: media_unreadable" in said["plain.mp4"]
+    assert "Real , P(fake) 0.101 by our-sound. File" in said["faceless.mp4"]  # no larger one of two
+    assert "Pictures over time" in said["unsure.mp4"]
+    alone = said["speech.mp3"]
+    assert alone.count("Sound over time") == 1
+    assert "Pictures" not in alone
+    assert "larger one" not in alone
+    assert "Sound mp3, 16 kHz, 1 channels" in alone
+
+
+def test_faces_have_boxes_and_numbers(analysed: str) -> None:
+    boxes = [attrs for _, attrs in Parsed(analysed).tags if attrs.get("class", "").startswith("box")]
+    assert [box["style"] for box in boxes] == [
+        "left:55.00%;top:10.00%;width:15.00%;height:50.00%",
+        "left:93.00%;top:0.00%;width:7.00%;height:12.00%",
+        "left:50.00%;top:10.00%;width:25.00%;height:50.00%",
     ]
+    # The label of a face at the right edge stays within the picture.
+    assert [box["class"] for box in boxes] == ["box", "box at-right", "box"]
+    text = Parsed(analysed).text
+    assert "0:00 to 0:04.3 0.961, 0.302" in text
+    assert "1:00 to 1:04.3 0.040" in text
+    assert "Faces were found in 2 of 3 windows." in text
 
 
-def test_names_are_text_and_the_page_stands_alone(jpeg: Path, tmp_path: Path) -> None:
-    page = analysis_page.page([(document(source=HOSTILE), {"worst_frame": jpeg})])
-    closed(page)
-    assert "&lt;script&gt;" in page
-    assert "<b>bold" not in page
-    assert "<i>tests" not in page
-    analysis_page.write(tmp_path / "page.html", [(document(source=HOSTILE), {"worst_frame": jpeg})])
-    assert "&lt;script&gt;" in (tmp_path / "page.html").read_text()
+def test_the_pictures_of_a_file_are_inside(analysed: str) -> None:
+    photographs = [value for value in Parsed(analysed).attributes("src") if value.startswith("data:image/jpeg")]
+    assert len(photographs) == 4
+    with Image.open(io.BytesIO(base64.b64decode(photographs[0].partition(",")[2]))) as picture:
+        assert picture.format == "JPEG"
 
 
-def test_evidence_is_on_the_page(jpeg: Path) -> None:
-    page = analysis_page.page([(document(), {"worst_frame": jpeg})])
-    for said in ("0.910", "film.mp4", "a" * 64, "h264", "0 = real, 1 = fake", "no proof", "left:10.00%", "1 of 2"):
-        assert said in page, said
-    assert len(pngs(page)) == 4  # pictures and sound, light and dark
-    for drawn in pngs(page):
-        colours = drawn.convert("RGB").getcolors(1 << 20)
-        assert colours is not None
-        assert len(colours) > 10
+def plots(page: str) -> int:
+    return len([tag for tag, _ in Parsed(page).tags if tag == "source"])
+
+
+def test_a_still_picture_has_no_timeline(tmp_path: Path) -> None:
+    (still,) = [one for one in pages.found(tmp_path) if one[0]["source"] == "portrait.png"]
+    page = analysis_page.page([still])
+    assert plots(page) == 0
+    assert "over time" not in page
+    assert "360 × 480" in page
+    assert "Analysis of 1 file<" in page
+
+
+def test_nothing_was_judged_at_all() -> None:
+    silent = sound("not_applicable", None, reason="silence", timeline=[pages.window(0.0, None, skipped="silence")])
+    answer = result("s.mp3", "not_applicable", None, frames=None, verdict_reason="silence", audio=silent)
+    page = analysis_page.page([(answer | {"timeline": silent["timeline"], "media": pages.media("audio")}, {})])
+    assert "the sound is silent throughout; nothing was judged." in Parsed(page).text
+    assert plots(page) == 1
+
+
+def test_the_timeline_shows_the_threshold_of_its_own_track(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file's threshold is the sound's where the sound decides."""
+    drawn: list[float] = []
+
+    def noticed(windows: Any, threshold: float, *rest: Any) -> bytes:
+        drawn.append(threshold)
+        return timeline(windows, threshold, *rest)
+
+    monkeypatch.setattr("sentinel_worker.reports.analysis_page.timeline", noticed)
+    decided = result("s.mp4", "fake", 0.9, threshold=0.6, audio=sound("fake", 0.9))
+    analysis_page.page([(decided, {})])
+    assert drawn == [0.5, 0.5, 0.6, 0.6]
+
+
+def test_a_threshold_belongs_to_the_track_that_decides() -> None:
+    both = result("b.mp4", "real", 0.3, audio=sound("real", 0.3, detector=pages.SOUND_DETECTOR | {"real_below": 0.4}))
+    assert "below 0.40, from where it would be uncertain" in Parsed(analysis_page.page([(both, {})])).text
+    unsure = result("u.mp4", "uncertain", 0.55, audio=sound("uncertain", 0.55))
+    said = Parsed(analysis_page.page([(unsure, {})])).text
+    assert "0.550: the larger one of pictures and sound; neither is called fake." in said
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"verdict": "real", "fake_probability": 0.1}, "below 0.33"),
-        ({"verdict": "uncertain", "fake_probability": 0.4, "audio": None}, "not low enough"),
-        ({"verdict": "uncertain", "fake_probability": 0.6, "audio": None}, "too few windows"),
-        (
-            {
-                "verdict": "not_applicable",
-                "fake_probability": None,
-                "verdict_reason": "no_face",
-                "audio": None,
-                "timeline": [
-                    {"start_seconds": 0.0, "end_seconds": 4.0, "fake_probability": None, "skipped": "no_face"}
-                ],
-            },
-            "no face was found",
-        ),
-        ({"audio": {"error_code": "media_unreadable"}}, "media_unreadable"),
-        ({"frames": None, "media": MEDIA | {"kind": "audio", "width": 0}, "faces": None}, "Sound over time"),
-        (
-            {
-                "media": MEDIA | {"kind": "image", "duration_seconds": 0.0, "has_audio": False},
-                "audio": None,
-                "timeline": [{"start_seconds": 0.0, "end_seconds": 0.0, "fake_probability": 0.91, "faces": [FACE]}],
-            },
-            "0.910",
-        ),
-    ],
+    ("seconds", "shown"),
+    [(0, "0:00"), (3.54, "0:03.5"), (59.96, "1:00"), (123, "2:03"), (3723.4, "1:02:03"), (86399.99, "24:00:00")],
 )
-def test_every_kind_of_answer(changes: dict[str, Any], said: str) -> None:
-    page = analysis_page.page([(document(**changes), {})])
-    closed(page)
-    assert said in page
+def test_clock(seconds: float, shown: str) -> None:
+    assert clock(seconds) == shown
 
 
-def test_a_failed_file_is_a_row_and_not_a_fault() -> None:
-    failed = {"source": "x.txt", "error_code": "media_not_supported", "error_message": "It looks like a text."}
-    page = analysis_page.page([(failed, {}), (document(), {})])
-    assert "It looks like a text." in page
-    assert "Analysis of 2 files" in page
-
-
-def test_the_page_of_an_evaluation(tmp_path: Path) -> None:
-    evaluation = evaluate(overconfident(240), RULE, "tiny", today=TODAY, replicates=20)
-    page_path = evaluation_page.write(evaluation, DETECTOR | {"notice": "<b>x</b>"}, tmp_path)
-    page = page_path.read_text()
-    closed(page)
-    assert "<b>x" not in page
-    for value in evaluation.after.metrics.as_dict().values():
-        assert f"{value:.3f}" in page
-    assert f"{evaluation.calibration.temperature:.3f}" in page
-    assert "[detectors.tiny]" in page
-    assert {path.name for path in tmp_path.iterdir()} == {
-        *("report.html", "calibration.json", "reliability.png", "roc.png", "scores.png")
-    }
-    assert len(pngs(page)) == 6
+def test_a_probability_is_never_certain() -> None:
+    assert [html._probability(value) for value in (None, 0.0, 0.0004, 0.0005, 0.9995, 0.9996, 1.0)] == [
+        "none", "< 0.001", "< 0.001", "0.001", "> 0.999", "> 0.999", "> 0.999",
+    ]  # fmt: skip

@@ -1,0 +1,255 @@
+"""Files of this machine and of http(s) addresses: whole and private, or refused in one sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gzip
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sentinel_worker.errors import CodedError, Permanent, Transient
+from sentinel_worker.sources import local, url
+from sentinel_worker.sources.fetched import Fetched
+from tests.integration.sources.unruly import Exchange, Unruly, unruly_server
+
+CONTENT = os.urandom(3_000_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Path:
+    folder = tmp_path / "private"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(CONTENT)
+    return path
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Unruly]:
+    async with unruly_server() as unruly:
+        unruly.behave = [functools.partial(Exchange.serve, content=CONTENT)]
+        yield unruly
+
+
+async def test_a_file_is_copied_and_hashed(original: Path, private: Path) -> None:
+    shares: list[float] = []
+    fetched = await local.copy(original, directory=private, limit_bytes=len(CONTENT), on_progress=shares.append)
+    assert fetched == Fetched(private / "media", len(CONTENT), SHA256)
+    assert fetched.path.read_bytes() == CONTENT
+    assert fetched.path.stat().st_mode & 0o777 == 0o600
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+async def copy_refused(path: Path, private: Path, limit_bytes: int = 10**9) -> CodedError:
+    with pytest.raises(Permanent) as refused:
+        await local.copy(path, directory=private, limit_bytes=limit_bytes)
+    return refused.value
+
+
+async def test_a_file_above_the_limit_is_not_copied(original: Path, private: Path) -> None:
+    assert (await copy_refused(original, private, len(CONTENT) - 1)).code == "media_too_large"
+    assert list(private.iterdir()) == []
+
+
+async def test_a_file_that_grows_does_not_grow_above_the_limit(original: Path, private: Path) -> None:
+    def grow(_: float) -> None:
+        with original.open("ab") as file:
+            file.write(bytes(2_000_000))
+
+    with pytest.raises(Permanent, match="larger than the 4000000 bytes"):
+        await local.copy(original, directory=private, limit_bytes=4_000_000, on_progress=grow)
+
+
+async def test_a_file_without_a_size_is_copied(private: Path) -> None:
+    """What the kernel makes up has none beforehand."""
+    shares: list[float] = []
+    fetched = await local.copy(
+        Path("/proc/self/status"), directory=private, limit_bytes=10**6, on_progress=shares.append
+    )
+    assert fetched.size_bytes > 100
+    assert shares[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (Path.mkdir, "is not a file"),
+        (os.mkfifo, "is not a file"),
+        (lambda path: path.symlink_to("/dev/zero"), "is not a file"),
+        (lambda path: path.symlink_to("nowhere"), "cannot be read: No such file or directory"),
+        (lambda path: path.symlink_to(path), "cannot be read: Too many levels of symbolic links"),
+    ],
+)
+async def test_what_is_no_file_is_not_waited_for(
+    tmp_path: Path, private: Path, make: Callable[[Path], None], said: str
+) -> None:
+    path = tmp_path / "thing"
+    make(path)
+    refused = await copy_refused(path, private)
+    assert (refused.code, refused.message) == ("file_unreadable", f"{path} {said}.")
+    assert list(private.iterdir()) == []
+
+
+async def test_names_that_no_file_has(tmp_path: Path, private: Path) -> None:
+    assert "File name too long" in (await copy_refused(tmp_path / ("n" * 300), private)).message
+    assert "Not a directory" in (await copy_refused(Path("/dev/null/film.mp4"), private)).message
+
+
+async def test_a_file_that_breaks_while_it_is_read(private: Path) -> None:
+    # The memory of a process: a regular file, and an I/O error at its first byte.
+    refused = await copy_refused(Path("/proc/self/mem"), private)
+    assert (refused.code, "Input/output error" in refused.message) == ("file_unreadable", True)
+
+
+async def fetched(address: str, private: Path, **changes: Any) -> Fetched:
+    return await url.fetch(address, directory=private, **({"limit_bytes": 10**8} | changes))
+
+
+async def refusal(address: str, private: Path, **changes: Any) -> CodedError:
+    with pytest.raises(CodedError) as refused:
+        await fetched(address, private, **changes)
+    assert "secret" not in refused.value.message
+    assert "secret" not in str(refused.value)
+    return refused.value
+
+
+def with_secrets(server: Unruly) -> str:
+    return server.url.replace("http://", "http://user:secret@") + "/film.mp4?token=secret#secret"
+
+
+async def test_an_address_is_fetched(server: Unruly, private: Path) -> None:
+    shares: list[float] = []
+    found = await fetched(with_secrets(server), private, on_progress=shares.append)
+    assert found == Fetched(private / "media", len(CONTENT), SHA256, '"a"', "video/mp4")
+    assert found.path.read_bytes() == CONTENT
+    assert (shares == sorted(shares), shares[-1]) == (True, 1.0)
+    (asked,) = server.asked
+    assert asked.target == "GET /film.mp4?token=secret HTTP/1.1"
+    assert asked.headers["accept-encoding"] == "identity"
+    assert asked.headers["user-agent"].startswith("sentinel-worker/")
+
+
+async def streamed(exchange: Exchange, content: bytes = CONTENT, **headers: str) -> None:
+    """An answer without a length: it ends with the connection."""
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    exchange.writer.write(f"HTTP/1.1 200 OK\r\n{lines}connection: close\r\n\r\n".encode() + content)
+    await exchange.writer.drain()
+
+
+async def test_an_answer_without_a_length(server: Unruly, private: Path) -> None:
+    server.behave = [streamed]
+    shares: list[float] = []
+    found = await fetched(server.url, private, on_progress=shares.append)
+    assert (found.sha256, found.etag, found.content_type, shares) == (SHA256, None, None, [])
+
+
+async def test_limits_with_and_without_a_length(server: Unruly, private: Path) -> None:
+    refused = await refusal(with_secrets(server), private, limit_bytes=len(CONTENT) - 1)
+    assert (type(refused), refused.code) == (Permanent, "media_too_large")
+    assert list(private.iterdir()) == []  # the length is believed at once
+    server.behave = [streamed]
+    refused = await refusal(server.url, private, limit_bytes=len(CONTENT) - 1)
+    assert refused.code == "media_too_large"
+    assert (private / "media").stat().st_size < len(CONTENT)
+
+
+async def test_redirects_are_followed(server: Unruly, private: Path) -> None:
+    onwards = [functools.partial(Exchange.answer, status="302 Found", body=b"", location=f"/{n}") for n in range(5)]
+    server.behave = [*onwards, functools.partial(Exchange.serve, content=CONTENT)]
+    assert (await fetched(server.url, private)).sha256 == SHA256
+    assert len(server.asked) == 6
+
+
+async def test_too_many_redirects(server: Unruly, private: Path) -> None:
+    server.behave = [functools.partial(Exchange.answer, status="302 Found", body=b"", location="/again")]
+    refused = await refusal(with_secrets(server), private)
+    assert (type(refused), refused.code) == (Permanent, "url_refused")
+    assert refused.message == f"{server.url}/film.mp4 redirects more than 5 times."
+    assert len(server.asked) == 6
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/x"])
+async def test_a_redirect_to_what_is_no_http(server: Unruly, private: Path, location: str) -> None:
+    server.behave = [functools.partial(Exchange.answer, status="302 Found", body=b"", location=location)]
+    assert (await refusal(with_secrets(server), private)).code == "url_refused"
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "500 Internal Server Error", "304 Not Modified"])
+async def test_an_answer_that_is_no_file(server: Unruly, private: Path, status: str) -> None:
+    server.behave = [functools.partial(Exchange.answer, status=status, body=b"no")]
+    refused = await refusal(with_secrets(server), private)
+    assert (type(refused), refused.code) == (Permanent, "url_refused")
+    assert refused.message == f"The server of {server.url}/film.mp4 answers {status[:3]}."
+
+
+async def test_a_body_that_is_cut(server: Unruly, private: Path) -> None:
+    server.behave = [functools.partial(Exchange.serve, content=CONTENT, cut=1_000_000)]
+    refused = await refusal(with_secrets(server), private)
+    assert (type(refused), refused.code) == (Transient, "url_unreachable")
+
+
+@pytest.mark.parametrize("slow", ["STALL_SECONDS", "LIMIT_SECONDS"])
+async def test_a_server_that_stands_still(
+    server: Unruly, private: Path, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    monkeypatch.setattr(url, slow, 0.2)
+
+    async def stall(exchange: Exchange) -> None:
+        await exchange.answer("200 OK", CONTENT, cut=1000)
+        await asyncio.Event().wait()  # until the server is closed
+
+    server.behave = [stall]
+    refused = await refusal(with_secrets(server), private)
+    assert (type(refused), refused.code) == (Transient, "url_unreachable")
+
+
+async def test_an_encoding_that_nobody_asked_for(server: Unruly, private: Path) -> None:
+    server.behave = [functools.partial(streamed, content=gzip.compress(CONTENT), content_encoding="gzip")]
+    assert (await fetched(server.url, private)).sha256 == SHA256
+    (private / "media").unlink()
+    server.behave = [functools.partial(streamed, content=CONTENT, content_encoding="gzip")]
+    refused = await refusal(with_secrets(server), private)
+    assert (type(refused), refused.code) == (Permanent, "url_refused")
+
+
+async def test_what_unpacks_to_more_than_the_limit(server: Unruly, private: Path) -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    server.behave = [functools.partial(streamed, content=bomb, content_encoding="gzip")]
+    assert (await refusal(server.url, private, limit_bytes=10**6)).code == "media_too_large"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ftp://user:secret@127.0.0.1/film?secret",
+        "http://",
+        "http:///film?secret",
+        "http://user:secret@[::1/film",
+        "http://127.0.0.1:port/?secret",
+        "http://host\n/secret",
+    ],
+)
+async def test_what_is_no_address(private: Path, address: str) -> None:
+    refused = await refusal(address, private)
+    assert (type(refused), refused.code) == (Permanent, "url_refused")
+
+
+async def test_nobody_listens(server: Unruly, private: Path) -> None:
+    async with unruly_server() as gone:
+        pass
+    refused = await refusal(with_secrets(gone), private)
+    assert (type(refused), refused.code) == (Transient, "url_unreachable")
+    assert refused.message == f"{gone.url}/film.mp4 cannot be fetched now."
