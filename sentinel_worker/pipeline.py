@@ -76,6 +76,11 @@ class Pipeline:
         return Finish("succeeded", stage="finishing", result=evidence)
 
     @property
+    def lanes(self) -> list[str]:
+        """The lanes of the queue that this worker can serve."""
+        return self.roster.lanes
+
+    @property
     def can_decode(self) -> bool:
         """Whether the zygote is there to fork children."""
         return self.zygote.running

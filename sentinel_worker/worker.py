@@ -77,7 +77,7 @@ class Worker:
         self._wakeup = wakeup
         self._wake = wake
         self._health = health
-        self._lanes = pipeline.roster.lanes
+        self._lanes = pipeline.lanes
         self._failures = 0
         self._started_at = monotonic()
         self._sweep_at = 0.0
