@@ -249,7 +249,8 @@ def test_what_is_accepted_is_read_alike_by_every_reader(url: str) -> None:
         assert (other.username, other.password) == (None, None)
         assert other.port in (None, target.port)
         if target.address is None:
-            assert idna.encode((other.hostname or "").lower()) == target.host.encode()
+            name = other.hostname or ""
+            assert target.host == (name if name.isascii() else idna.encode(name).decode())
             with pytest.raises(OSError, match="illegal IP address"):
                 socket.inet_aton(target.host)
         h11.Request(method="GET", target=target.resource, headers=[("host", target.authority)])
