@@ -25,6 +25,20 @@ DAEMON, CUDA, BUILD = (ROOT / f"requirements{part}.lock" for part in ("", "-cuda
 EXTRAS: Final = ("youtube",)
 """Extras that the lock holds beside what the daemon cannot do without."""
 
+TARGETS: Final = tuple(
+    {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "platform_machine": machine,
+        "sys_platform": "linux",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }
+    for python in ("3.11", "3.12")
+    for machine in ("x86_64", "aarch64")
+)
+"""Where the daemon runs, as environment markers say it."""
+
 _CUDA_NAMES: Final = re.compile(r"(?:torch|triton|nvidia-.+|cuda-.+)==")
 _HEAD: Final = re.compile(r"(?P<name>[a-z0-9][a-z0-9.-]*)==(?P<version>[^ ]+)(?: ; (?P<marker>.+?))? \\")
 _HEADERS: Final = {
@@ -43,6 +57,10 @@ class Entry:
     marker: Marker | None
     hashes: tuple[str, ...]
     via: tuple[str, ...]
+
+    def is_for(self, target: dict[str, str]) -> bool:
+        """Whether it is installed on one of `TARGETS`."""
+        return self.marker is None or self.marker.evaluate(target)
 
 
 def read(path: Path) -> list[Entry]:

@@ -13,11 +13,9 @@ from deploy import lock
 
 PROJECT = tomllib.loads((lock.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FILES = (lock.DAEMON, lock.CUDA, lock.BUILD)
-TARGETS = [
-    {"python_version": python, "python_full_version": f"{python}.5", "platform_machine": machine}
-    for python in ("3.11", "3.12")
-    for machine in ("x86_64", "aarch64")
-]
+on_every_target = pytest.mark.parametrize(
+    "target", lock.TARGETS, ids=lambda target: f"{target['python_version']}-{target['platform_machine']}"
+)
 
 
 def locked(*files: Path) -> dict[str, list[lock.Entry]]:
@@ -27,23 +25,20 @@ def locked(*files: Path) -> dict[str, list[lock.Entry]]:
     return found
 
 
-def unmet(wanted: list[str], found: dict[str, list[lock.Entry]], target: dict[str, str], extra: str = "") -> list[str]:
+def unmet(wanted: list[str], found: dict[str, list[lock.Entry]], target: dict[str, str]) -> list[str]:
     """Requirements that `target` has no single locked version for, or one out of range."""
     missing = []
     for requirement in map(Requirement, wanted):
-        if requirement.marker is not None and not requirement.marker.evaluate(target | {"extra": extra}):
+        if requirement.marker is not None and not requirement.marker.evaluate(target | {"extra": ""}):
             continue
-        entries = [
-            entry
-            for entry in found.get(canonicalize_name(requirement.name), [])
-            if entry.marker is None or entry.marker.evaluate(target)
-        ]
+        named = found.get(canonicalize_name(requirement.name), [])
+        entries = [entry for entry in named if entry.is_for(target)]
         if len(entries) != 1 or not requirement.specifier.contains(entries[0].version, prereleases=True):
             missing.append(f"{requirement}: {[entry.version for entry in entries]}")
     return missing
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: "-".join(target.values()))
+@on_every_target
 def test_the_lock_satisfies_the_project(target: dict[str, str]) -> None:
     project = PROJECT["project"]
     extras = project["optional-dependencies"]
@@ -52,7 +47,7 @@ def test_the_lock_satisfies_the_project(target: dict[str, str]) -> None:
     assert not unmet(PROJECT["build-system"]["requires"], locked(lock.BUILD), target)
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: "-".join(target.values()))
+@on_every_target
 def test_what_is_locked_has_its_own_requirements_locked(target: dict[str, str]) -> None:
     """Seen on the packages that are installed here in the locked version."""
     found = locked(lock.DAEMON, lock.CUDA)
