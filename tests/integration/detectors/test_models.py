@@ -163,6 +163,10 @@ def test_damage_is_named_by_verify_refused_at_load_and_mended_by_pull(
     different = run("verify", "image-vit")
     assert different.returncode == 1
     assert "model.safetensors has another SHA-256" in different.stdout
+    assert (
+        "its model.safetensors is not what was pulled, by its SHA-256"
+        in run(program=LOAD.format(key="image-vit")).stderr
+    )
     weights.write_bytes(turned[:-8])
     assert "model.safetensors has" in run("verify", "image-vit").stdout
     assert (
