@@ -46,6 +46,7 @@ def test_weights_are_not_for_the_daemon_to_write() -> None:
     settings = dict(pair.split("=") for pair in environment.split())
     written = [f"/var/cache/{name}" for name in values("CacheDirectory")]
     assert values("ProtectSystem") == ["strict"]
+    assert values("ProtectHome") == ["yes"]
     assert not values("ReadWritePaths")
     assert settings["HF_HOME"] == "/var/lib/sentinel-worker"
     assert settings["HOME"] in written
