@@ -64,8 +64,8 @@ def load_checkpoint(spec: DetectorSpec) -> Checkpoint:
     """Load and check the classifier in `spec.folder`, or in the local cache of the hub.
 
     Raises Fatal: 'checkpoint_unpinned', 'checkpoint_missing', 'checkpoint_invalid' (not what was pulled, other
-    architecture, frames or size, missing or unexpected weights), 'weights_not_safetensors', 'remote_code_refused', 'label_polarity_unknown',
-    'preprocessing_unsupported', 'calibration_mismatch'.
+    architecture, frames or size, missing or unexpected weights), 'weights_not_safetensors', 'remote_code_refused',
+    'label_polarity_unknown', 'preprocessing_unsupported', 'calibration_mismatch'.
     """
     located = locate(spec)
     check_contents(located, spec)
