@@ -40,6 +40,19 @@ class Answer:
     due_in_seconds: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class MissingRight:
+    """A right that this worker's role lacks. Without one that is `needed` it cannot answer requests.
+
+    `remedy` is the SQL that grants it, for the project's owner.
+    """
+
+    name: str
+    needed: bool
+    sentence: str
+    remedy: str
+
+
 class Claims:
     """Calls of one worker, identified by a uuid that is new at each process start; `circuit` is fed by them."""
 
@@ -84,6 +97,11 @@ class Claims:
         """Bucket and name of objects to remove; those that stay are named again later."""
         rows = await self._call("sentinel_deletions", {"limit": limit})
         return [(row["bucket_id"], row["name"]) for row in rows]
+
+    async def missing_rights(self) -> list[MissingRight]:
+        """What the database does not let this worker's role do, and should."""
+        rows = await self._call("sentinel_rights", {})
+        return [MissingRight(**row) for row in rows]
 
     async def _call(self, function: str, args: dict[str, Any]) -> list[dict[str, Any]]:
         with self.circuit.call(), network_errors():

@@ -8,6 +8,7 @@ import httpx
 
 from sentinel_worker import masking, secret_files
 from sentinel_worker.settings import SECRETS, Settings, variable
+from sentinel_worker.wakeup_token import jwt_claims
 
 _REFUSED = frozenset({400, 401, 403})
 """Storage wraps its refusals of tokens into 400."""
@@ -19,19 +20,29 @@ class Key:
 
     api_key: str
     token: str | None = None
+    api_key_name: str = variable("secret_key")
+    token_name: str = variable("worker_jwt")
 
     @classmethod
     def of(cls, secrets: Mapping[str, str]) -> Self:
         """The strongest of what is there, by the names of `settings.SECRETS`."""
         for name in ("secret_key", "service_role_key"):
             if name in secrets:
-                return cls(secrets[name])
-        return cls(secrets["publishable_key"], secrets["worker_jwt"])
+                return cls(secrets[name], None, variable(name), variable(name))
+        return cls(secrets["publishable_key"], secrets["worker_jwt"], variable("publishable_key"))
 
     @property
     def headers(self) -> dict[str, str]:
         """What every HTTP request carries."""
         return {"apikey": self.api_key, "Authorization": f"Bearer {self.token or self.api_key}"}
+
+    @property
+    def role(self) -> str | None:
+        """As which role the database sees it, as far as the key itself tells; a JWT without that claim is anon's."""
+        if self.token is None and self.api_key.startswith("sb_"):
+            return "service_role" if self.api_key.startswith("sb_secret_") else "anon"
+        role = jwt_claims(self.token or self.api_key).get("role")
+        return role if isinstance(role, str) else None
 
 
 class Keys:
@@ -72,15 +83,15 @@ class KeyedClient(httpx.AsyncClient):
 
     def __init__(self, keys: Keys, **options: object) -> None:
         super().__init__(**options)  # type: ignore[arg-type]
-        self._keys = keys
+        self.keys = keys
 
-    async def send(self, request: httpx.Request, **options: object) -> httpx.Response:  # type: ignore[override]
+    async def send(self, request: httpx.Request, **options: object) -> httpx.Response:
         """Send it; the body has to be one that can be sent twice."""
-        used = _sign(request, self._keys)
+        used = _sign(request, self.keys)
         response = await super().send(request, **options)  # type: ignore[arg-type]
-        if _may_pass_with_another(response, used, self._keys):
+        if _may_pass_with_another(response, used, self.keys):
             await response.aclose()
-            _sign(request, self._keys)
+            _sign(request, self.keys)
             response = await super().send(request, **options)  # type: ignore[arg-type]
         return response
 
@@ -90,15 +101,15 @@ class KeyedSyncClient(httpx.Client):
 
     def __init__(self, keys: Keys, **options: object) -> None:
         super().__init__(**options)  # type: ignore[arg-type]
-        self._keys = keys
+        self.keys = keys
 
-    def send(self, request: httpx.Request, **options: object) -> httpx.Response:  # type: ignore[override]
+    def send(self, request: httpx.Request, **options: object) -> httpx.Response:
         """Send it; the body has to be one that can be sent twice."""
-        used = _sign(request, self._keys)
+        used = _sign(request, self.keys)
         response = super().send(request, **options)  # type: ignore[arg-type]
-        if _may_pass_with_another(response, used, self._keys):
+        if _may_pass_with_another(response, used, self.keys):
             response.close()
-            _sign(request, self._keys)
+            _sign(request, self.keys)
             response = super().send(request, **options)  # type: ignore[arg-type]
         return response
 

@@ -177,21 +177,6 @@ class Settings(BaseSettings):
         return tuple(self.detector.split(","))
 
     @property
-    def api_key(self) -> str:
-        """The key sent as `apikey`."""
-        key = self.secret_key or self.service_role_key or self.publishable_key
-        assert key is not None
-        return key.get_secret_value()
-
-    @property
-    def token(self) -> str | None:
-        """The JWT sent as `Authorization`, where it is not the key itself."""
-        if self.secret_key or self.service_role_key or self.worker_jwt is None:
-            return None
-        return self.worker_jwt.get_secret_value()
-
-
-    @property
     def secret_paths(self) -> dict[str, Path]:
         """The files that secrets were read from, by field: those that can change while the worker runs."""
         paths = {name: getattr(self, f"{name}_file") for name in SECRETS}

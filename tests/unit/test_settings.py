@@ -6,6 +6,7 @@ import pytest
 
 from sentinel_worker import settings
 from sentinel_worker.errors import Fatal
+from sentinel_worker.keys import Keys
 
 GOOD = {"SUPABASE_URL": "http://127.0.0.1:54321/", "SUPABASE_SECRET_KEY": "sb_secret_x"}
 
@@ -18,10 +19,15 @@ def load(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> set
     return settings.load()
 
 
+def key_of(loaded: settings.Settings) -> tuple[str, str | None]:
+    key = Keys(loaded).current
+    return key.api_key, key.token
+
+
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load(monkeypatch, GOOD)
     assert loaded.supabase_url == "http://127.0.0.1:54321"
-    assert (loaded.api_key, loaded.token) == ("sb_secret_x", None)
+    assert key_of(loaded) == ("sb_secret_x", None)
     assert loaded.detector_keys == ("video-large", "image-vit", "audio-xlsr")
     assert (loaded.lease_seconds, loaded.heartbeat_seconds, loaded.slots) == (60, 20, 8)
 
@@ -33,7 +39,7 @@ def test_a_publishable_key_needs_a_worker_jwt(monkeypatch: pytest.MonkeyPatch) -
         "SENTINEL_WORKER_JWT": "jwt",
     }
     loaded = load(monkeypatch, both)
-    assert (loaded.api_key, loaded.token) == ("sb_p", "jwt")
+    assert key_of(loaded) == ("sb_p", "jwt")
     with pytest.raises(Fatal, match="SUPABASE_SECRET_KEY"):
         load(monkeypatch, {name: value for name, value in both.items() if name != "SENTINEL_WORKER_JWT"})
 
