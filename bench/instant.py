@@ -106,6 +106,7 @@ async def instant_worker(
             worker_id,
             lease_seconds=settings.lease_seconds,
             heartbeat_seconds=settings.heartbeat_seconds,
+            refused=rights.doubt,
         )
         worker = Worker(
             settings,

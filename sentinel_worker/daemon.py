@@ -72,6 +72,7 @@ async def serve(settings: Settings) -> None:
                 worker_id,
                 lease_seconds=settings.lease_seconds,
                 heartbeat_seconds=settings.heartbeat_seconds,
+                refused=rights.doubt,
             ),
             outcomes=Outcomes(claims),
             progress=progress,

@@ -21,6 +21,7 @@ class Rights:
 
     def __init__(self, claims: Claims) -> None:
         self._claims = claims
+        claims.refused = self.doubt
         self._doubted = True
         self._told: set[str] = set()
 
