@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 import structlog
 
-from sentinel_worker import api, logs
+from sentinel_worker import api, daemon, logs
 from sentinel_worker import settings as settings_module
 from sentinel_worker.breaker import Circuit
 from sentinel_worker.claims import Claims
@@ -29,6 +29,7 @@ from sentinel_worker.progress import Progress
 from sentinel_worker.removals import Removals
 from sentinel_worker.request import Finish
 from sentinel_worker.rights import Rights
+from sentinel_worker.rotation import Rotation
 from sentinel_worker.settings import Settings
 from sentinel_worker.wakeup import Wakeup
 from sentinel_worker.wakeup_socket import HintName, Pace
@@ -60,6 +61,8 @@ class InstantWorker:
     wakeup: Wakeup | None
     circuit: Circuit
     health: Health
+    keys: Keys
+    rotation: Rotation
 
     @property
     def states(self) -> Mapping[HintName, bool]:
@@ -121,7 +124,9 @@ async def instant_worker(
             wake=wake,
             health=health,
         )
-        yield InstantWorker(worker, wakeup if settings.realtime else None, circuit, health)
+        heard = wakeup if settings.realtime else None
+        rotation = daemon.rotation_of(settings, keys, worker, heard)
+        yield InstantWorker(worker, heard, circuit, health, keys, rotation)
 
 
 async def main() -> None:
@@ -130,7 +135,7 @@ async def main() -> None:
     structlog.get_logger().info(logs.STARTING, detector="instant")
     async with instant_worker(settings, seconds=float(os.environ.get("INSTANT_SECONDS", "0"))) as running:
         running.worker.drain_on_signals()
-        await running.worker.run()
+        await running.worker.run(running.rotation.run)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ async def serve(settings: Settings) -> None:
             wake=wake,
             health=health,
         )
-        rotation = _rotation(settings, keys, worker, wakeup)
+        rotation = rotation_of(settings, keys, worker, wakeup)
         worker.drain_on_signals()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, rotation.nudge)
         await worker.run(rotation.run)
@@ -118,7 +118,9 @@ def _wakeup(settings: Settings, keys: Keys, wake: asyncio.Event, circuit: Circui
     )
 
 
-def _rotation(settings: Settings, keys: Keys, worker: Worker, wakeup: Wakeup | None) -> Rotation:
+def rotation_of(settings: Settings, keys: Keys, worker: Worker, wakeup: Wakeup | None) -> Rotation:
+    """What brings a changed key into use everywhere."""
+
     def changed() -> None:
         worker.key_changed()
         if wakeup is not None:
