@@ -4,9 +4,12 @@ import asyncio
 import base64
 import json
 import os
+import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,6 +24,7 @@ from tests.integration.daemon.conftest import QUICK, Worker, row_when, signed_in
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 MARK = "CANARY"
+SERVICES = ("rest", "storage")
 
 
 def marked(name: str) -> str:
@@ -49,7 +53,7 @@ def rows_of(stack: Stack) -> str:
     )
     assert len(tables) > 8
     rows = [
-        sql(stack, f"select (to_jsonb(t) - 'source_url')::text as row from {table['name']} t")
+        sql(stack, f"select (to_jsonb(t) - 'source_url')::text as row from {table['name']} t")  # noqa: S608
         for table in tables
     ]
     return json.dumps(rows)
@@ -78,95 +82,119 @@ def needles(secrets: list[str]) -> list[bytes]:
     return sorted(form.encode() for form in forms if form)
 
 
+@dataclass
+class Scene:
+    """A local Supabase with marked keys, and where the workers beside it write."""
+
+    stack: Stack
+    out: Path
+    temporary: Path
+
+    def __post_init__(self) -> None:
+        """Make the tokens of workers."""
+        claims = {"role": "sentinel_worker", "exp": int(time.time()) + 3600}
+        self.jwt = self.stack.keys.sign({**claims, "mark": marked("w")})
+        self.expired = self.stack.keys.sign({**claims, "mark": marked("e"), "exp": 1})
+
+    @property
+    def secrets(self) -> list[str]:
+        keys = self.stack.keys
+        return [self.jwt, self.expired, keys.jwt_secret, keys.secret_key, keys.publishable_key, keys.service_key]
+
+    @asynccontextmanager
+    async def worker(self, name: str, *, module: str = "sentinel_worker", **settings: str) -> AsyncIterator[Worker]:
+        """A worker that logs all it can into a file of that name."""
+        loud = {"TMPDIR": str(self.temporary), "SENTINEL_LOG_LEVEL": "debug", "TRANSFORMERS_VERBOSITY": "debug"}
+        log = self.out / f"{name}.log"
+        environment = worker_environment(self.stack, {**QUICK, **loud, **settings})
+        async with WorkerProcess(environment, log=log, module=module) as process:
+            yield Worker(process, log)
+
+    def with_jwt(self, jwt: str) -> dict[str, str]:
+        return {
+            "SUPABASE_SECRET_KEY": "",
+            "SUPABASE_PUBLISHABLE_KEY": self.stack.publishable_key,
+            "SENTINEL_WORKER_JWT": jwt,
+        }
+
+
+async def wrong_from_the_start(scene: Scene) -> None:
+    """A key that is none, an expired token, an address with a password, a file that holds no key."""
+    keys_file = str(scene.stack.folder / leaks.KEYS)
+    for number, wrong in enumerate(
+        (
+            {"SUPABASE_SECRET_KEY": f"sb_secret_{marked('wrong')}"},
+            scene.with_jwt(scene.expired),
+            {"SUPABASE_URL": f"http://{marked('user')}:{marked('pw')}@127.0.0.1:9?token={marked('q')}"},
+            {"SUPABASE_SECRET_KEY": "", "SUPABASE_SECRET_KEY_FILE": keys_file, "SENTINEL_SLOTS": marked("n")},
+        )
+    ):
+        async with scene.worker(f"wrong-{number}", **wrong) as worker:
+            assert await worker.process.wait() == 2
+
+
+async def refused_and_left_alone(scene: Scene, film: Path) -> None:
+    """A whole job, then every service refuses, Storage fails, users give secrets of their own, Supabase goes away."""
+    stack, refused = scene.stack, {"status": 401, "retry_after_seconds": 1}
+    async with signed_in(stack) as user, scene.worker("worker", **scene.with_jwt(scene.jwt)) as worker:
+        await worker.process.ready()
+        await user.answer(await user.ask(film))
+        (scene.out / "titles").write_bytes(titles(worker.pid))
+        refusing = tuple(HttpFault(service=name, **refused) for name in SERVICES)  # type: ignore[arg-type]
+        await stack.misbehave(Faults(http=refusing, realtime=RealtimeFaults(refuse_status=401)))
+        await until(lambda: "worker.call_failed" in worker.said(), what="it is refused", log=worker.log)
+        broken = HttpFault(service="storage", status=500, body="html")
+        await stack.misbehave(Faults(http=(broken,), realtime=RealtimeFaults(close_sockets_after_seconds=0.2)))
+        asked = await user.insert(f"{user.id}/none.mp4")
+        await row_when(stack, asked, lambda row: row["error_code"] is not None)
+        await stack.behave()
+        for given in (f"127.0.0.1:9/v.mp4?token={marked('t')}", f"a:{marked('b')}@127.0.0.1:9/v.mp4"):
+            await user.answer(await user.insert(source_url=f"http://{given}"))
+        await stack.stop_gateway()
+        await until(lambda: "supabase.lost" in worker.said(), what="it is away", log=worker.log)
+        await stack.start_gateway()
+        await until(lambda: "supabase.returned" in worker.said(), what="it is back", log=worker.log)
+        worker.process.signal(signal.SIGHUP)
+        await until(lambda: "key.read_again" in worker.said(), what="it read again", log=worker.log)
+
+
+async def crashed(scene: Scene) -> None:
+    """Bugs with keys in their messages and variables, the end of the process by one, and a signal that dumps core."""
+    for log_format in ("json", "console"):
+        module, name = "tests.integration.daemon.crashing", f"crashing-{log_format}"
+        async with (
+            signed_in(scene.stack) as user,
+            scene.worker(name, module=module, SENTINEL_LOG_FORMAT=log_format) as worker,
+        ):
+            request = await user.insert(f"{user.id}/x.mp4")
+            await row_when(scene.stack, request, lambda row: row["error_code"] == "internal_error")
+            assert await asyncio.wait_for(worker.process.wait(), 60) == 75
+        assert worker.log.read_text().count("a bug with") >= 3
+    async with scene.worker("aborted") as worker:
+        await until(lambda: "worker.starting" in worker.said(), what="it starts")
+        assert re.search(r"Max core file size +0 +0 ", Path(f"/proc/{worker.pid}/limits").read_text())
+        worker.process.signal(signal.SIGABRT)
+        assert await worker.process.wait() == -signal.SIGABRT
+
+
 async def test_nothing_that_a_worker_writes_holds_a_secret(
     tmp_path: Path, clips: dict[str, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    out, temporary, stack_folder = tmp_path / "out", tmp_path / "tmp", tmp_path / "supabase"
+    out, temporary = tmp_path / "out", tmp_path / "tmp"
     out.mkdir()
     temporary.mkdir()
-    write_marked_keys(stack_folder / "keys.json")
-    async with Stack(stack_folder, port=0, durable=False) as stack:
-        jwt = stack.keys.sign({"role": "sentinel_worker", "mark": marked("w"), "exp": int(time.time()) + 3600})
-        expired = stack.keys.sign({"role": "sentinel_worker", "mark": marked("e"), "exp": 1})
-        secrets = [jwt, expired, stack.jwt_secret, stack.secret_key, stack.publishable_key, stack.service_key]
-        basic = {**QUICK, "TMPDIR": str(temporary), "SENTINEL_LOG_LEVEL": "debug", "TRANSFORMERS_VERBOSITY": "debug"}
-        as_worker = {"SUPABASE_SECRET_KEY": "", "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key}
-
-        # Wrong from the start: a bad key, an expired token, a URL with a password, a file that is none.
-        for number, wrong in enumerate(
-            (
-                {"SUPABASE_SECRET_KEY": f"sb_secret_{marked('wrong')}"},
-                {**as_worker, "SENTINEL_WORKER_JWT": expired},
-                {"SUPABASE_URL": f"http://{marked('user')}:{marked('pw')}@127.0.0.1:9?token={marked('q')}"},
-                {"SUPABASE_SECRET_KEY_FILE": str(stack_folder / "keys.json"), "SENTINEL_SLOTS": marked("n")},
-            )
-        ):
-            log = out / f"wrong-{number}.log"
-            async with WorkerProcess(worker_environment(stack, basic | wrong), log=log) as process:
-                assert await process.wait() == 2
-
-        # A whole job, then every service refuses, and Supabase goes away.
-        log = out / "worker.log"
-        async with WorkerProcess(
-            worker_environment(stack, basic | as_worker | {"SENTINEL_WORKER_JWT": jwt}), log=log
-        ) as process:
-            await process.ready()
-            worker = Worker(process, log)
-            async with signed_in(stack) as user:
-                await user.answer(await user.ask(clips["bikes.mp4"]))
-                (out / "titles").write_bytes(titles(process.pid))
-                refusing = tuple(
-                    HttpFault(service=name, status=401, retry_after_seconds=1) for name in ("rest", "storage")
-                )
-                await stack.misbehave(Faults(http=refusing, realtime=RealtimeFaults(refuse_status=401)))
-                await until(lambda: "worker.call_failed" in worker.said(), what="it is refused", log=log)
-                await stack.misbehave(
-                    Faults(
-                        http=(HttpFault(service="storage", status=500, body="html"),),
-                        realtime=RealtimeFaults(close_sockets_after_seconds=0.2),
-                    )
-                )
-                asked = await user.insert(f"{user.id}/none.mp4")
-                await row_when(stack, asked, lambda row: row["error_code"] is not None)
-                await stack.behave()
-                for url in (
-                    f"http://127.0.0.1:9/v.mp4?token={marked('t')}",
-                    f"http://a:{marked('b')}@127.0.0.1:9/v.mp4",
-                ):
-                    await user.answer(await user.insert(source_url=url))
-                await stack.stop_gateway()
-                await until(lambda: "supabase.lost" in worker.said(), what="it is away", log=log)
-                await stack.start_gateway()
-                await until(lambda: "supabase.returned" in worker.said(), what="it is back", log=log)
-                process.signal(signal.SIGHUP)
-                await until(lambda: "key.read_again" in worker.said(), what="it read again", log=log)
-
-        # Bugs, and a crash that ends the process; then one by a signal that would leave a core dump.
-        for number, log_format in enumerate(("json", "console")):
-            log = out / f"crashing-{number}.log"
-            environment = worker_environment(stack, basic | {"SENTINEL_LOG_FORMAT": log_format})
-            async with (
-                signed_in(stack) as user,
-                WorkerProcess(environment, log=log, module="tests.integration.daemon.crashing") as process,
-            ):
-                request = await user.insert(f"{user.id}/x.mp4")
-                await row_when(stack, request, lambda row: row["error_code"] == "internal_error")
-                assert await asyncio.wait_for(process.wait(), 60) == 75
-            assert log.read_text().count("a bug with") >= 3
-        async with WorkerProcess(worker_environment(stack, basic), log=out / "aborted.log") as process:
-            await until(lambda: '"worker.starting"' in (out / "aborted.log").read_text(), what="it starts")
-            limits = Path(f"/proc/{process.pid}/limits").read_text()
-            assert "Max core file size        0                    0" in limits
-            process.signal(signal.SIGABRT)
-            assert await process.wait() == -signal.SIGABRT
+    write_marked_keys(tmp_path / "supabase" / leaks.KEYS)
+    async with Stack(tmp_path / "supabase", port=0, durable=False) as stack:
+        scene = Scene(stack, out, temporary)
+        await wrong_from_the_start(scene)
+        await refused_and_left_alone(scene, clips["bikes.mp4"])
+        await crashed(scene)
         (out / "rows.json").write_text(rows_of(stack))
-
     printed = capfd.readouterr()
     (out / "stdout").write_text(printed.out)
     (out / "stderr").write_text(printed.err)
-    searched = list(leaks.files_of([out, temporary]))
-    assert {"worker.log", "rows.json", "titles", "stdout"} <= {path.name for path in searched}
-    assert (out / "worker.log").stat().st_size > 2000
-    hits = [(str(path), needle.decode()) for path, needle in leaks.found([out, temporary], needles(secrets))]
+    searched = {path.name: path.stat().st_size for path in leaks.files_of([out, temporary])}
+    assert min(searched[name] for name in ("worker.log", "rows.json", "titles")) > 500, searched
+    hits = [(path.name, needle.decode()) for path, needle in leaks.found([out, temporary], needles(scene.secrets))]
     assert not hits
     assert not list(Path.cwd().glob("core*"))
