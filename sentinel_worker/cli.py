@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -43,6 +44,7 @@ def run() -> None:
     from sentinel_worker.media import sandbox
 
     sandbox.hide_memory()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something that can read keys again
     try:
         settings = settings_module.load()
         settings_module.forget_environment()
