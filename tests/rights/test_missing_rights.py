@@ -1,8 +1,11 @@
 """Each right of a worker is taken away in turn: it says which, and what to run; what it says to run mends it."""
 
+import asyncio
 import re
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,6 +18,7 @@ from sentinel_worker.settings import Settings
 from tests.rights.missing import TAKEN, Taken, worker_token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+ROOT = Path(__file__).parents[2]
 WHAT_TO_RUN = re.compile(r": run ((?:grant|create policy) [^\n]+?)(?: \(HTTP[^\n]*)?$", re.MULTILINE)
 
 
@@ -87,3 +91,31 @@ async def test_a_secret_key_lacks_nothing(stack: Stack, capsys: pytest.CaptureFi
     settings = Settings.model_validate({"SUPABASE_URL": stack.url, "SUPABASE_SECRET_KEY": stack.secret_key})
     printed, starts = await said(settings, capsys)
     assert (printed, starts) == (f"ok {stack.url} grants service_role every right of a worker\n", True)
+
+
+async def test_the_command_says_it_and_its_exit_code_too(stack: Stack) -> None:
+    async def run() -> tuple[int | None, str]:
+        given = {
+            "SUPABASE_URL": stack.url,
+            "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key,
+            "SENTINEL_WORKER_JWT": worker_token(stack),
+        }
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "sentinel_worker", "check"),
+            cwd=ROOT, env=given, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        printed = (await process.communicate())[0].decode()
+        return process.returncode, printed
+
+    named = {taken.right: taken for taken in TAKEN}
+    assert (await run())[0] == 0
+    with without(stack, taken := named["EXECUTE on `sentinel_deletions`"]):
+        code, printed = await run()
+    assert (code, printed) == (1, f"missing, the job goes on without it {taken.sentence}\n")
+    with without(stack, taken := named["EXECUTE on `sentinel_claim`"]):
+        code, printed = await run()
+    assert code == 2
+    assert printed.splitlines() == [
+        f"missing {taken.sentence}",
+        "error 1 of the rights that every request needs are missing.",
+    ]
