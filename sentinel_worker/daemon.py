@@ -25,6 +25,7 @@ from sentinel_worker.removals import Removals
 from sentinel_worker.rights import Rights
 from sentinel_worker.rotation import Rotation
 from sentinel_worker.settings import Settings
+from sentinel_worker.sources.url import UrlRules
 from sentinel_worker.wakeup import Wakeup
 from sentinel_worker.workdir import work_directory
 from sentinel_worker.worker import Worker
@@ -61,6 +62,7 @@ async def serve(settings: Settings) -> None:
         stack.push_async_callback(api.close, client)
         http = await stack.enter_async_context(api.storage_http(settings, keys, circuit := Circuit()))
 
+        url_rules = UrlRules.from_settings(settings)
         claims, wake, health = Claims(client, worker_id, circuit), asyncio.Event(), Health()
         progress, rights = Progress(claims), Rights(claims)
         wakeup = _wakeup(settings, keys, wake, circuit) if settings.realtime else None
@@ -76,7 +78,9 @@ async def serve(settings: Settings) -> None:
             ),
             outcomes=Outcomes(claims),
             progress=progress,
-            pipeline=Pipeline(settings, http, examiner.zygote, examiner.roster, limits, progress, work, rights),
+            pipeline=Pipeline(
+                settings, http, url_rules, examiner.zygote, examiner.roster, limits, progress, work, rights
+            ),
             removals=Removals(claims, http, rights),
             rights=rights,
             wakeup=wakeup,
