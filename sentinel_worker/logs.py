@@ -8,6 +8,7 @@ import logging
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -122,7 +123,7 @@ def leave_no_secrets() -> None:
     asyncio's own complaints go through `logging`.
     """
     logging.setLogRecordFactory(_masked_record)
-    logging.captureWarnings(True)
+    warnings.showwarning = _write_warning
     sys.excepthook = _write_unhandled
     threading.excepthook = lambda met: _write_unhandled(met.exc_type, met.exc_value, met.exc_traceback)
     sys.unraisablehook = lambda met: _write_unhandled(met.exc_type, met.exc_value, met.exc_traceback, met.err_msg)
@@ -134,6 +135,17 @@ def _masked_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
     if record.exc_info and record.exc_info[0] is not None:
         record.exc_text = masking.mask("".join(traceback.format_exception(*record.exc_info))).rstrip("\n")
     return record
+
+
+def _write_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, _file: Any = None, _line: Any = None
+) -> None:
+    """As `logging.captureWarnings`, which says nothing where no handler is configured."""
+    text = warnings.formatwarning(message, category, filename, lineno)
+    if structlog.is_configured():
+        logging.getLogger("py.warnings").warning("%s", text.rstrip("\n"))
+    else:
+        sys.stderr.write(masking.mask(text))
 
 
 def _write_unhandled(
