@@ -138,10 +138,15 @@ def _masked_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
 
 
 def _write_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, _file: Any = None, _line: Any = None
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
 ) -> None:
     """As `logging.captureWarnings`, which says nothing where no handler is configured."""
-    text = warnings.formatwarning(message, category, filename, lineno)
+    text = warnings.formatwarning(message, category, filename, lineno, line)
     if structlog.is_configured():
         logging.getLogger("py.warnings").warning("%s", text.rstrip("\n"))
     else:
