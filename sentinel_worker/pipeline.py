@@ -18,6 +18,7 @@ from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.zygote import Zygote
 from sentinel_worker.progress import Progress
 from sentinel_worker.request import Claim, Finish, Stage
+from sentinel_worker.rights import Rights
 from sentinel_worker.roster import Roster
 from sentinel_worker.settings import Settings
 from sentinel_worker.sources import storage, url
@@ -50,6 +51,7 @@ class Pipeline:
     limits: MediaLimits
     progress: Progress
     work_directory: Path
+    rights: Rights
 
     def __post_init__(self) -> None:
         self._fetching = asyncio.Semaphore(self.settings.fetch_concurrency)
@@ -109,14 +111,20 @@ class Pipeline:
                 claim.source_url, rules=self.url_rules, directory=directory, limit_bytes=limit, on_progress=report
             )
         assert claim.storage_path is not None  # the database's one_source
-        return await storage.fetch(
-            self.http,
-            user_id=claim.user_id,
-            storage_path=claim.storage_path,
-            directory=directory,
-            limit_bytes=limit,
-            on_progress=report,
-        )
+        with self.rights.doubted_after("access_refused"):
+            try:
+                return await storage.fetch(
+                    self.http,
+                    user_id=claim.user_id,
+                    storage_path=claim.storage_path,
+                    directory=directory,
+                    limit_bytes=limit,
+                    on_progress=report,
+                )
+            except Permanent as error:
+                if error.code == "object_not_found":  # also what Storage says of a file that this role may not see
+                    await self.rights.check_again()
+                raise
 
     async def _derive(self, lease: Lease, child: Child, analysis: Analysis) -> dict[str, str]:
         """Make and upload pictures for people; returns their paths in the bucket `derived`."""
@@ -126,7 +134,8 @@ class Pipeline:
             lease.check()
             path = f"{folder}/{file.name}"
             try:
-                await storage.upload(self.http, bucket="derived", path=path, file=file)
+                with self.rights.doubted_after("access_refused"):
+                    await storage.upload(self.http, bucket="derived", path=path, file=file)
                 stored[name] = path
             except Permanent as error:
                 log.warning(logs.NOT_DERIVED, name=name, error_code=error.code, error=error.message)
