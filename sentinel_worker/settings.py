@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sentinel_worker.errors import Fatal
+from sentinel_worker.media.walls import Mode
 
 GIBIBYTE = 1024**3
 
@@ -68,6 +69,11 @@ class Settings(BaseSettings):
     probe_deadline_seconds: float = Field(120, gt=0, description="Limit of the stage `probing`.")
     analyze_deadline_seconds: float = Field(900, gt=0, description="Limit of the stage `analyzing`.")
     derive_deadline_seconds: float = Field(120, gt=0, description="Limit of the stage `deriving`.")
+    sandbox: Mode = Field(
+        "auto",
+        description="`auto`: decoding children get every layer of confinement that the kernel grants, and no network "
+        "in any case; `require`: the daemon does not start where a layer is missing.",
+    )
     work_dir: Path | None = Field(
         None, description="Where private request folders are made; the system's temporary folder by default."
     )
