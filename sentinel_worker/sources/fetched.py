@@ -17,3 +17,5 @@ class Fetched:
     sha256: str
     etag: str | None = None
     content_type: str | None = None
+    source_url: str | None = None
+    """The URL that was asked for, without what may be a secret in it; None for files from elsewhere."""
