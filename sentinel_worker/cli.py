@@ -71,14 +71,17 @@ def run() -> None:
 
 @app.command()
 def check() -> None:
-    """Ask Supabase whether this worker may do its whole job; print what is missing and the SQL that mends it."""
+    """Ask this machine what confines decoders, and Supabase for the worker's rights; print what is missing."""
     from sentinel_worker.commands import check as command  # imports supabase
+    from sentinel_worker.commands.layers import print_layers
 
     try:
-        everything = asyncio.run(command.check(settings_module.load()))
+        settings = settings_module.load()
+        confined = asyncio.run(print_layers(settings.sandbox))
+        everything = asyncio.run(command.check(settings))
     except CodedError as error:
         fail(error)
-    raise typer.Exit(0 if everything else 1)
+    raise typer.Exit(0 if confined and everything else 1)
 
 
 @app.command(name="migrate")

@@ -69,6 +69,8 @@ KEY_EXPOSED: Final = "key.exposed"
 RIGHT_MISSING: Final = "right.missing"
 RIGHTS_UNKNOWN: Final = "right.unknown"
 
+SANDBOX_LAYERS: Final = "sandbox.layers"
+
 DETECTOR_LOADED: Final = "detector.loaded"
 
 # Local variables are left out of tracebacks: those of an HTTP client hold keys.

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sentinel_worker import masking, secret_files
 from sentinel_worker.comma_lists import Hosts, Networks, Ports, Schemes, UrlSources
 from sentinel_worker.errors import Fatal
+from sentinel_worker.media.walls import Mode
 
 GIBIBYTE = 1024**3
 SECRETS: Final = ("secret_key", "service_role_key", "publishable_key", "worker_jwt")
@@ -88,6 +89,11 @@ class Settings(BaseSettings):
     probe_deadline_seconds: float = Field(120, gt=0, description="Limit of the stage `probing`.")
     analyze_deadline_seconds: float = Field(900, gt=0, description="Limit of the stage `analyzing`.")
     derive_deadline_seconds: float = Field(120, gt=0, description="Limit of the stage `deriving`.")
+    sandbox: Mode = Field(
+        "auto",
+        description="`auto`: decoding children get every layer of confinement that the kernel grants, and no network "
+        "in any case; `require`: the daemon does not start where a layer is missing.",
+    )
     url_sources: UrlSources = Field(
         ("direct",), description="Which `source_url`s are fetched: `direct` to files, or `none`."
     )
