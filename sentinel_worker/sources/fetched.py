@@ -17,3 +17,5 @@ class Fetched:
     sha256: str
     etag: str | None = None
     content_type: str | None = None
+    notice: str | None = None
+    """A sentence for the evidence: what of the source is not in the file."""

@@ -1,0 +1,162 @@
+"""A post of a social site, fetched into a request's private folder."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from sentinel_worker import logs
+from sentinel_worker.errors import CodedError
+from sentinel_worker.finishing import to_the_end
+from sentinel_worker.sources.egress import Egress
+from sentinel_worker.sources.fetched import FILE_NAME, Fetched
+from sentinel_worker.sources.forward_proxy import ForwardProxy, ProxyLimits
+from sentinel_worker.sources.social import catalogue
+from sentinel_worker.sources.social.order import FOLDER, Order
+from sentinel_worker.sources.social.process import BOOT, SocialProcess, started
+from sentinel_worker.sources.social.refusals import refusal
+
+PAGES_BYTES: Final = 64 * 1024**2
+"""What a post's pages, manifests and retries may cost beside its media."""
+WITHOUT_SOUND: Final = (
+    "The site offers pictures and sound of this post only apart, or with very small pictures: "
+    "the pictures were analyzed without the sound."
+)
+_BLOCK_BYTES: Final = 1024**2
+_UNFINISHED: Final = frozenset({"social_failed", "social_unreachable", "social_no_video"})
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Social:
+    """Fetches posts of `sites` (names of yt-dlp's extractors) through a proxy that asks `egress`.
+
+    `limit_seconds` is the longest video. `boot` is the program of the process; tests bring one with an extractor
+    of their own.
+    """
+
+    egress: Egress
+    sites: tuple[str, ...]
+    extractors: Sequence[catalogue.Extractor]
+    limit_seconds: float
+    stall_seconds: float = 30.0
+    boot: str = BOOT
+
+    def suits(self, url: str) -> bool:
+        """Whether `url` is one of a site's posts (or lists); any other URL is fetched directly."""
+        return catalogue.suits(url, self.extractors)
+
+    async def fetch(
+        self,
+        url: str,
+        *,
+        directory: Path,
+        limit_bytes: int,
+        on_progress: Callable[[float], None] = lambda _: None,
+    ) -> Fetched:
+        """Fetch the post at `url` into `directory`; `on_progress` gets fractions from 0 to 1.
+
+        Raises the errors of `refusals`, what the policy refuses (`url_refused`), and `Transient` with
+        `social_stalled` or `url_unreachable`.
+        """
+        self.egress.policy.check_url(url)
+        folder = directory / FOLDER
+        folder.mkdir(mode=0o700)
+        try:
+            facts = await self._run(url, folder, limit_bytes, on_progress)
+            fetched = await to_the_end(asyncio.to_thread(_take, folder / FILE_NAME, directory / FILE_NAME, limit_bytes))
+        finally:
+            await to_the_end(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+        log.info(
+            logs.SOCIAL_FETCHED,
+            extractor=facts.get("extractor"),
+            height=facts.get("height"),
+            size_bytes=fetched.size_bytes,
+        )
+        notice = WITHOUT_SOUND if facts.get("sound_left_out") is True else None
+        return Fetched(fetched.path, fetched.size_bytes, fetched.sha256, notice=notice)
+
+    async def _run(
+        self, url: str, folder: Path, limit_bytes: int, on_progress: Callable[[float], None]
+    ) -> Mapping[str, Any]:
+        """Run the process to its end; what it says of the file."""
+        limits = ProxyLimits(limit_bytes + PAGES_BYTES, stall_seconds=self.stall_seconds)
+        proxy = ForwardProxy(self.egress, limits)
+        order = Order(url, self.sites, limit_bytes, self.limit_seconds, proxy.password, self.stall_seconds)
+        async with started(order, folder, boot=self.boot) as process:
+            with closing(await process.listener()) as listener:
+                async with proxy.serve(listener):
+                    facts = await _unless(proxy.failure, _outcome(process, proxy, on_progress))
+        return facts
+
+
+async def _outcome(
+    process: SocialProcess, proxy: ForwardProxy, on_progress: Callable[[float], None]
+) -> Mapping[str, Any]:
+    async for news in process.news():
+        match news.get("event"):
+            case "progress":
+                on_progress(_fraction(news))
+            case "done":
+                return news
+            case "failed":
+                error = refusal(news.get("code"))
+                log.warning(logs.SOCIAL_FAILED, error_code=error.code, detail=str(news.get("detail"))[:500])
+                # What the proxy refused is the cause of what yt-dlp could not do.
+                raise proxy.refusal if proxy.refusal is not None and error.code in _UNFINISHED else error
+    log.warning(logs.SOCIAL_FAILED, error_code="social_failed", detail="the process ended without an answer")
+    raise refusal("social_failed")
+
+
+async def _unless(failure: asyncio.Future[CodedError], work: Coroutine[Any, Any, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What `work` answers, unless the proxy fails first: its limits are not the process's to explain."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([task, failure], return_when=asyncio.FIRST_COMPLETED)
+        if failure.done():
+            raise failure.result()
+        return await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _fraction(news: Mapping[str, Any]) -> float:
+    """How much is done, as far as a process that may lie says so; 0 where the size is unknown."""
+    done, total = news.get("done"), news.get("total")
+    if not isinstance(done, int | float) or not isinstance(total, int | float) or not 0 <= done <= total:
+        return 0.0
+    return done / total if total else 0.0
+
+
+def _take(made: Path, path: Path, limit_bytes: int) -> Fetched:
+    """Move what the process made to its place and hash it; the process is dead, so nothing changes any more.
+
+    Raises `Permanent('media_too_large')`, and `Transient('social_failed')` where it made no plain file.
+    """
+    try:
+        descriptor = os.open(made, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        raise refusal("social_failed") from None
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise refusal("social_failed")
+        if status.st_size > limit_bytes:
+            raise refusal("media_too_large")
+        digest = hashlib.sha256()
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+        made.rename(path)
+    return Fetched(path, status.st_size, digest.hexdigest())
