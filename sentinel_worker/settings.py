@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sentinel_worker.comma_lists import Hosts, Networks, Ports, Schemes, UrlSources
 from sentinel_worker.errors import Fatal
 
 GIBIBYTE = 1024**3
@@ -68,6 +69,23 @@ class Settings(BaseSettings):
     probe_deadline_seconds: float = Field(120, gt=0, description="Limit of the stage `probing`.")
     analyze_deadline_seconds: float = Field(900, gt=0, description="Limit of the stage `analyzing`.")
     derive_deadline_seconds: float = Field(120, gt=0, description="Limit of the stage `deriving`.")
+    url_sources: UrlSources = Field(
+        ("direct",), description="Which `source_url`s are fetched: `direct` to files, or `none`."
+    )
+    url_schemes: Schemes = Field(("https",), description="Schemes of URLs that are fetched: `https`, `http`.")
+    url_ports: Ports = Field((), description="Ports that URLs may name; those of the schemes by default.")
+    url_allowed_hosts: Hosts = Field(
+        (), description="The only hosts that are fetched from: `example.org`, or `.example.org` with all below it."
+    )
+    url_denied_hosts: Hosts = Field((), description="Hosts that are never fetched from; wins over the allowed ones.")
+    url_allowed_networks: Networks = Field(
+        (), description="Networks that are fetched from although they are not public, such as `10.1.0.0/16`."
+    )
+    url_denied_networks: Networks = Field((), description="Networks that are never fetched from.")
+    url_max_redirects: int = Field(5, ge=0, le=20, description="Redirects that are followed for one URL.")
+    url_min_bytes_per_second: int = Field(
+        10240, ge=1, description="Slowest server that a file is fetched from, over 30 seconds."
+    )
     work_dir: Path | None = Field(
         None, description="Where private request folders are made; the system's temporary folder by default."
     )
