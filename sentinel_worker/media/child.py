@@ -26,9 +26,11 @@ from sentinel_worker.media.opened import OpenedMedia
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.refusals import out_of_memory
 from sentinel_worker.media.sounds import decode_sounds
+from sentinel_worker.media.walls import Limits, Walls
 
 _WARM_UP_GEOMETRY = ClipGeometry(1, 1.0, "squash", 4, 4, 4, 4)
 _MAX_DETAIL = 4000
+_MAX_FILE_BYTES = 64 * 1024**2
 
 
 def warm_up() -> None:
@@ -44,20 +46,26 @@ def run(
     path: Path,
     directory: Path,
     limits: MediaLimits,
-    *,
-    allow_network: bool,
 ) -> None:
     """Confine this process, then answer questions about the file at `path`."""
     session = _Session(connection, path, directory, limits)
     try:
-        layers = sandbox.apply(limits, directory, allow_network=allow_network)
+        layers = sandbox.apply(_walls(directory, limits))
         sandbox.die_with_parent(parent)
     except (OSError, ValueError, sandbox.SandboxError) as error:
         session.fail(Fatal("sandbox_unavailable", f"A decoding child cannot be confined: {error}."))
         return
-    session.say({"answer": "confined", "layers": layers})
+    session.say({"answer": "confined", "layers": layers.in_force})
     while (question := protocol.receive(connection)) is not None:
         session.answer(question)
+
+
+def _walls(directory: Path, limits: MediaLimits) -> Walls:
+    return Walls(
+        directory,
+        Limits(limits.max_memory_bytes, limits.max_cpu_seconds, _MAX_FILE_BYTES),
+        writable=(directory,),
+    )
 
 
 class _Session:

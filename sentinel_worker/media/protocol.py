@@ -147,7 +147,7 @@ def _windows(message: Mapping[str, Any]) -> list[Window]:
     return [Window(*span) for span in message["windows"]]
 
 
-def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits, *, allow_network: bool) -> bytes:
+def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits) -> bytes:
     """What the zygote is told when it must fork a child; the child's socket travels with it."""
     return json.dumps(
         {
@@ -155,7 +155,6 @@ def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits, 
             "path": str(path),
             "directory": str(directory),
             "limits": asdict(limits),
-            "allow_network": allow_network,
         }
     ).encode()
 

@@ -13,20 +13,11 @@ import platform
 import struct
 from typing import Final
 
+from sentinel_worker.media.walls import Network
+
 # Numbers from the kernel's tables: (x86_64, aarch64); -1 where an architecture lacks the call.
 _REFUSED: Final[dict[str, tuple[int, int]]] = {
-    "socket": (41, 198),
-    "socketpair": (53, 199),
-    "connect": (42, 203),
-    "bind": (49, 200),
-    "listen": (50, 201),
-    "accept": (43, 202),
-    "accept4": (288, 242),
     "io_uring_setup": (425, 425),
-    "fork": (57, -1),
-    "vfork": (58, -1),
-    "execve": (59, 221),
-    "execveat": (322, 281),
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
@@ -54,6 +45,21 @@ _REFUSED: Final[dict[str, tuple[int, int]]] = {
     "kexec_load": (246, 104),
     "open_by_handle_at": (304, 265),
 }
+_SOCKETS: Final[dict[str, tuple[int, int]]] = {
+    "socket": (41, 198),
+    "socketpair": (53, 199),
+    "connect": (42, 203),
+    "bind": (49, 200),
+    "listen": (50, 201),
+    "accept": (43, 202),
+    "accept4": (288, 242),
+}
+_FORKS: Final[dict[str, tuple[int, int]]] = {
+    "fork": (57, -1),
+    "vfork": (58, -1),
+    "execve": (59, 221),
+    "execveat": (322, 281),
+}
 _CLONE, _CLONE3, _TGKILL = (56, 220), (435, 435), (234, 131)
 _AUDIT_ARCH: Final = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _X32_BIT: Final = 0x40000000
@@ -69,8 +75,10 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def install_filter(libc: ctypes.CDLL) -> bool:
+def install_filter(libc: ctypes.CDLL, *, network: Network = "none", may_fork: bool = False) -> bool:
     """Put the filter in force for this process for ever; False where the kernel or architecture has none.
+
+    `network` and `may_fork` are those of `Walls`.
 
     `PR_SET_NO_NEW_PRIVS` must be set before.
     """
@@ -78,12 +86,14 @@ def install_filter(libc: ctypes.CDLL) -> bool:
     if known is None:
         return False
     column, arch = known
-    code = b"".join(_program(column, arch))
+    refused = _REFUSED | (_SOCKETS if network == "none" else {}) | ({} if may_fork else _FORKS)
+    numbers = [number[column] for number in refused.values() if number[column] >= 0]
+    code = b"".join(_program(column, arch, numbers, may_fork=may_fork))
     program = _Program(len(code) // 8, code)
     return bool(libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0) == 0)
 
 
-def _program(column: int, arch: int) -> list[bytes]:
+def _program(column: int, arch: int, numbers: list[int], *, may_fork: bool) -> list[bytes]:
     """The filter as BPF instructions; conditional jumps count the instructions they skip."""
     refuse = _instruction(_RETURN, _ERRNO | errno.EPERM)
     allow = _instruction(_RETURN, _ALLOW)
@@ -98,15 +108,17 @@ def _program(column: int, arch: int) -> list[bytes]:
         _instruction(_EQUAL, _CLONE3[column], 0, 1),
         _instruction(_RETURN, _ERRNO | errno.ENOSYS),
     ]
-    for numbers in _REFUSED.values():
-        if numbers[column] >= 0:
-            program += [_instruction(_EQUAL, numbers[column], 0, 1), refuse]
+    for number in numbers:
+        program += [_instruction(_EQUAL, number, 0, 1), refuse]
+    if not may_fork:
+        program += [
+            _instruction(_EQUAL, _CLONE[column], 0, 4),
+            _instruction(_LOAD, _FIRST_ARGUMENT),
+            _instruction(_BITS, _CLONE_THREAD, 1, 0),
+            refuse,
+            allow,
+        ]
     program += [
-        _instruction(_EQUAL, _CLONE[column], 0, 4),
-        _instruction(_LOAD, _FIRST_ARGUMENT),
-        _instruction(_BITS, _CLONE_THREAD, 1, 0),
-        refuse,
-        allow,
         # abort() signals its own process; nobody else's may be signalled.
         _instruction(_EQUAL, _TGKILL[column], 0, 3),
         _instruction(_LOAD, _FIRST_ARGUMENT),

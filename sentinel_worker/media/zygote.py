@@ -50,12 +50,10 @@ _Result = TypeVar("_Result")
 class Zygote:
     """A running zygote, started again whenever it dies.
 
-    `allow_network`: let children run where the kernel grants neither a network namespace nor a system call
-    filter. `restarts` counts deaths since `start`; `last_failure` is the newest reason, for the health page.
+    `restarts` counts deaths since `start`; `last_failure` is the newest reason, for the health page.
     """
 
-    def __init__(self, *, allow_network: bool = False) -> None:
-        self._allow_network = allow_network
+    def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._children: dict[int, ChildProcess] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,7 +112,7 @@ class Zygote:
                 async with asyncio.timeout(FORK_SECONDS):
                     await self._ready.wait()
                     self._children[process.number] = process
-                    request = fork_request(process.number, path, directory, limits, allow_network=self._allow_network)
+                    request = fork_request(process.number, path, directory, limits)
                     self._say(request, theirs.fileno())
                     await process.forked
             except TimeoutError:

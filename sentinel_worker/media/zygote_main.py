@@ -144,7 +144,6 @@ def _become_child(order: dict[str, Any], session_fd: int, zygote: int) -> NoRetu
             Path(order["path"]),
             Path(order["directory"]),
             MediaLimits(**order["limits"]),
-            allow_network=order["allow_network"],
         )
         code = 0
     finally:
