@@ -11,17 +11,18 @@ import asyncio
 import base64
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 import h11
 
 from sentinel_worker.errors import CodedError, Permanent, Transient
-from sentinel_worker.sources.egress import Egress, Target
+from sentinel_worker.sources.egress import Egress
+from sentinel_worker.sources.egress_policy import Target
 
 _BLOCK_BYTES: Final = 64 * 1024
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST"})
@@ -268,9 +269,9 @@ class _LimitPassed(Exception):
     """This connection ends, and so will all others."""
 
 
-async def _first_of(up: object, down: object) -> None:
+async def _first_of(up: Coroutine[Any, Any, object], down: Coroutine[Any, Any, object]) -> None:
     """Until one direction ends; what it raised is raised, and the other one stops."""
-    ways = [asyncio.ensure_future(up), asyncio.ensure_future(down)]  # type: ignore[call-overload]
+    ways = [asyncio.ensure_future(up), asyncio.ensure_future(down)]
     try:
         done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         for way in done:

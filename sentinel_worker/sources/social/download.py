@@ -70,8 +70,10 @@ class Downloader(YoutubeDL):  # type: ignore[misc]
                 raise Refused("social_no_video")
             if len(entries) > 1 or not isinstance(entries[0], dict):
                 raise Refused("social_playlist")
-            inherited = {key: ie_result[key] for key in ("extractor", "extractor_key", "webpage_url") if key in ie_result}
-            ie_result = inherited | entries[0]
+            inherited: dict[str, Any] = {
+                key: ie_result[key] for key in ("extractor", "extractor_key", "webpage_url") if key in ie_result
+            }
+            ie_result = inherited | dict(entries[0])
         answer: dict[str, Any] = super().process_ie_result(ie_result, download, extra_info)
         return answer
 

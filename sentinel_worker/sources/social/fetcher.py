@@ -119,11 +119,14 @@ async def _outcome(
     raise refusal("social_failed")
 
 
-async def _unless(failure: asyncio.Future[CodedError], work: Coroutine[Any, Any, Mapping[str, Any]]) -> Mapping[str, Any]:
+async def _unless(
+    failure: asyncio.Future[CodedError], work: Coroutine[Any, Any, Mapping[str, Any]]
+) -> Mapping[str, Any]:
     """What `work` answers, unless the proxy fails first: its limits are not the process's to explain."""
     task = asyncio.ensure_future(work)
     try:
-        await asyncio.wait([task, failure], return_when=asyncio.FIRST_COMPLETED)
+        waits: list[asyncio.Future[Any]] = [task, failure]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         if failure.done():
             raise failure.result()
         return await task

@@ -6,19 +6,18 @@ leaves the process as a message to users: it can hold whatever a page says.
 
 from __future__ import annotations
 
+import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Final
 
-from yt_dlp.networking.exceptions import HTTPError, ProxyError, TransportError
+from yt_dlp.networking.exceptions import HTTPError, TransportError
 from yt_dlp.utils import (
     ContentTooShortError,
     DownloadCancelled,
     DownloadError,
-    ExtractorError,
     GeoRestrictedError,
-    UnavailableVideoError,
     UnsupportedError,
     UserNotLive,
     YoutubeDLError,
@@ -34,28 +33,39 @@ _STATUSES: Final = {
     HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS: "social_unavailable_here",
 }
 # The first that matches decides, so what contains another's words stands before it.
-_SENTENCES: Final = tuple(
-    (code, re.compile(pattern, re.IGNORECASE))
-    for code, pattern in (
-        ("social_blocked", r"not a bot|captcha|rate.?limit|too many requests|ip address is (?:blocked|unable)|challenge"),
-        ("social_age_restricted", r"confirm your age|age.?(?:restricted|gated?|limit|verif)|nsfw|adult content"),
-        ("social_unavailable_here", r"in your (?:country|region)|your location|geo.?(?:restrict|block)"),
-        ("social_protected", r"\bdrm\b"),
-        ("social_live", r"premieres? (?:in|will)|will begin|not (?:yet )?started|not (?:currently )?live|\bupcoming\b"),
-        ("social_private", r"\bprivate\b|protected (?:tweet|account)|not authorized to view|friends only"),
-        (
-            "social_login_required",
-            r"--cookies|registered users|log(?:ged)? ?in\b|sign in|subscri(?:ber|ption)s?|members.only|premium|purchase"
-            r"|password|authenticat",
-        ),
-        (
-            "social_removed",
-            r"removed|deleted|terminated|suspended|no longer (?:available|exists?)|(?:does not|doesn.t) exist"
-            r"|not found|unavailable|not available",
-        ),
-        ("social_no_video", r"no (?:video|media|format)|not a video|there'?s no"),
-    )
-)
+_SENTENCES: Final = {
+    # The first that matches decides, so what contains another's words stands before it.
+    "social_blocked": (
+        r"not a bot|captcha|rate.?limit|too many requests|ip address is (?:blocked|unable)|rejected by server"
+    ),
+    "social_age_restricted": r"confirm your age|age.?(?:restrict|gate|limit|verif)|nsfw|adult content",
+    "social_unavailable_here": r"in your (?:country|region)|your location|geo.?(?:restrict|block)",
+    "social_protected": r"\bdrm\b",
+    "social_live": r"premieres? (?:in|will)|will begin|not (?:yet )?started|not (?:currently )?live\b|\bupcoming\b",
+    "social_private": r"\bprivate\b|protected (?:tweet|account)|not authorized to view|friends only",
+    "social_login_required": (
+        r"--cookies|registered users|log(?:ged)?[ -]?in\b|sign in|subscri(?:ber|ption)|members.only|supporter.only"
+        r"|premium|purchase|password|authenticat|your account"
+    ),
+    "social_removed": (
+        r"removed|deleted|terminated|suspended|no longer (?:available|exists?)|(?:does not|doesn.t) exist"
+        r"|not found|unavailable|not available"
+    ),
+    "social_no_video": r"no (?:video|media|format)|not a video|(?:not have|isn.t) any videos?",
+}
+_CLASSES: Final[Mapping[type[BaseException], str]] = {
+    MemoryError: "media_too_large",
+    GeoRestrictedError: "social_unavailable_here",
+    UserNotLive: "social_live",
+    UnsupportedError: "social_not_supported",
+    ContentTooShortError: "social_unreachable",
+    TransportError: "social_unreachable",
+}
+_NUMBERS: Final[Mapping[int | None, str]] = {
+    errno.EFBIG: "media_too_large",
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+}
 _SCRIPT_RUNTIME: Final = re.compile(r"javascript runtime", re.IGNORECASE)
 _FORMATS: Final = re.compile(r"requested format is not available|no video formats found", re.IGNORECASE)
 _URL: Final = re.compile(r"\S*(?:://|%3A%2F%2F)\S*|\S*[?&]\w+=\S*", re.IGNORECASE)
@@ -72,25 +82,16 @@ class Refused(DownloadCancelled):  # type: ignore[misc]
 
 def reason(error: BaseException, warnings: Iterable[str] = ()) -> str:
     """The code that `error` stands for; `warnings` are those that yt-dlp gave before it."""
-    if isinstance(error, Refused):
-        return error.code
-    if isinstance(error, MemoryError):
-        return "media_too_large"
     causes = list(_causes(error))
-    for cause in causes:
-        code = _by_class(cause)
-        if code is not None:
-            return code
-    text = " ".join(str(getattr(cause, "orig_msg", cause)) for cause in causes)
-    if _FORMATS.search(text) and any(_SCRIPT_RUNTIME.search(warning) for warning in warnings):
-        return "social_js_runtime_missing"
+    by_class = next((code for code in map(_by_class, causes) if code is not None), None)
+    if by_class is not None:
+        return by_class
+    text = " ".join(str(getattr(cause, "orig_msg", cause)) for cause in causes if isinstance(cause, YoutubeDLError))
     if _FORMATS.search(text):
-        return "social_no_video"
-    if any(isinstance(cause, YoutubeDLError) for cause in causes):
-        for code, pattern in _SENTENCES:
-            if pattern.search(text):
-                return code
-    return "social_failed"
+        hidden = any(_SCRIPT_RUNTIME.search(warning) for warning in warnings)
+        return "social_js_runtime_missing" if hidden else "social_no_video"
+    matching = (code for code, pattern in _SENTENCES.items() if re.search(pattern, text, re.IGNORECASE))
+    return next(matching, "social_failed")
 
 
 def detail(error: BaseException) -> str:
@@ -112,28 +113,17 @@ def _causes(error: BaseException | None, depth: int = 6) -> Iterable[BaseExcepti
 
 
 def _by_class(error: BaseException) -> str | None:
-    if isinstance(error, HTTPError):
-        server_fault = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        return "social_unreachable" if server_fault else _STATUSES.get(error.status)
-    if isinstance(error, OSError) and not isinstance(error, TimeoutError | ConnectionError):
-        return _by_number(error)
-    for kind, code in (
-        (GeoRestrictedError, "social_unavailable_here"),
-        (UserNotLive, "social_live"),
-        (UnsupportedError, "social_not_supported"),
-        (ContentTooShortError, "social_unreachable"),
-        (ProxyError, "social_unreachable"),
-        (TransportError, "social_unreachable"),
-    ):
-        if isinstance(error, kind):
-            return code
-    return None
+    match error:
+        case Refused():
+            return error.code
+        case HTTPError():
+            return (
+                "social_unreachable"
+                if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+                else _STATUSES.get(error.status)
+            )
+    return next((code for kind, code in _CLASSES.items() if isinstance(error, kind)), _NUMBERS.get(_number(error)))
 
 
-def _by_number(error: OSError) -> str | None:
-    import errno
-
-    return {errno.EFBIG: "media_too_large", errno.ENOSPC: "disk_full", errno.EDQUOT: "disk_full"}.get(error.errno or 0)
-
-
-__all__ = ["ExtractorError", "Refused", "UnavailableVideoError", "detail", "reason"]
+def _number(error: BaseException) -> int | None:
+    return error.errno if isinstance(error, OSError) else None
