@@ -18,6 +18,8 @@ from sentinel_worker.sources.social.order import Order
 from sentinel_worker.sources.social.reasons import Refused
 
 REPORT_SECONDS: Final = 0.5
+MAX_STEPS: Final = 10
+"""Extractors that one post may be handed to, one after the other."""
 _MAX_WARNINGS: Final = 50
 _LIVE: Final = frozenset({"is_live", "is_upcoming", "post_live"})
 
@@ -33,21 +35,29 @@ class Downloader(YoutubeDL):  # type: ignore[misc]
         all_plugins_loaded.value = True
         self._allowed = list(extractors)
         self._rules = _Rules(order, say)
+        self._steps = 0
         self.warnings: list[str] = []
         super().__init__(_parameters(order, self._rules, _Log(self.warnings), proxy))
 
     def fetch(self, url: str) -> dict[str, Any]:
         """Fetch the post; answers what is known of the file `media` in the current folder."""
-        info = self.extract_info(url, download=True)
-        downloads = (info or {}).get("requested_downloads") or []
+        info = self.extract_info(url, download=True) or {}
+        downloads = info.get("requested_downloads") or []
         if not downloads or not Path(FILE_NAME).is_file():
             raise Refused("social_failed")
         chosen = downloads[0]
         return {
-            "extractor": str(chosen.get("extractor") or "")[:80],
+            "extractor": str(info.get("extractor"))[:80],
             "height": chosen.get("height") if isinstance(chosen.get("height"), int) else None,
             "sound_left_out": not formats.has_sound(chosen) and self._rules.site_has_sound,
         }
+
+    def extract_info(self, *args: Any, **options: Any) -> Any:
+        """A post may lead to another, but not for ever."""
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise Refused("social_failed")
+        return super().extract_info(*args, **options)
 
     def add_default_info_extractors(self) -> None:
         """Only the allowed ones; yt-dlp's own setting for it can be passed by, see `get_info_extractor`."""

@@ -15,7 +15,6 @@ from typing import Final
 from yt_dlp.networking.exceptions import HTTPError, TransportError
 from yt_dlp.utils import (
     ContentTooShortError,
-    DownloadCancelled,
     DownloadError,
     GeoRestrictedError,
     UnsupportedError,
@@ -35,6 +34,7 @@ _STATUSES: Final = {
 # The first that matches decides, so what contains another's words stands before it.
 _SENTENCES: Final = {
     # The first that matches decides, so what contains another's words stands before it.
+    "social_not_supported": r"no suitable extractor",
     "social_blocked": (
         r"not a bot|captcha|rate.?limit|too many requests|ip address is (?:blocked|unable)|rejected by server"
     ),
@@ -72,8 +72,8 @@ _URL: Final = re.compile(r"\S*(?:://|%3A%2F%2F)\S*|\S*[?&]\w+=\S*", re.IGNORECAS
 _MAX_DETAIL: Final = 500
 
 
-class Refused(DownloadCancelled):  # type: ignore[misc]
-    """This process's own refusal; of the class that passes through yt-dlp untouched."""
+class Refused(Exception):
+    """This process's own refusal; of no class that yt-dlp has its own way with."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
