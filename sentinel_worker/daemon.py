@@ -23,6 +23,7 @@ from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
 from sentinel_worker.removals import Removals
 from sentinel_worker.settings import Settings
+from sentinel_worker.sources.url import UrlRules
 from sentinel_worker.wakeup import Wakeup
 from sentinel_worker.workdir import work_directory
 from sentinel_worker.worker import Worker
@@ -59,6 +60,7 @@ async def serve(settings: Settings) -> None:
         stack.push_async_callback(api.close, client)
         http = await stack.enter_async_context(api.storage_http(settings, circuit := Circuit()))
 
+        url_rules = UrlRules.from_settings(settings)
         claims, wake, health = Claims(client, worker_id, circuit), asyncio.Event(), Health()
         progress = Progress(claims)
         worker = Worker(
@@ -72,7 +74,7 @@ async def serve(settings: Settings) -> None:
             ),
             outcomes=Outcomes(claims),
             progress=progress,
-            pipeline=Pipeline(settings, http, examiner.zygote, examiner.roster, limits, progress, work),
+            pipeline=Pipeline(settings, http, url_rules, examiner.zygote, examiner.roster, limits, progress, work),
             removals=Removals(claims, http),
             wakeup=_wakeup(settings, wake, circuit) if settings.realtime else None,
             wake=wake,

@@ -87,7 +87,8 @@ class Examiner:
         limit = self._limits.max_bytes
         if isinstance(source, Path):
             return await local.copy(source, directory=directory, limit_bytes=limit, on_progress=on_progress)
-        return await url.fetch(source, directory=directory, limit_bytes=limit, on_progress=on_progress)
+        rules = url.UrlRules.of_operator()
+        return await url.fetch(source, rules=rules, directory=directory, limit_bytes=limit, on_progress=on_progress)
 
 
 async def _keep(child: Child, analysis: Analysis, folder: Path) -> dict[str, Path]:

@@ -20,7 +20,7 @@ from sentinel_worker.progress import Progress
 from sentinel_worker.request import Claim, Finish, Stage
 from sentinel_worker.roster import Roster
 from sentinel_worker.settings import Settings
-from sentinel_worker.sources import storage
+from sentinel_worker.sources import storage, url
 from sentinel_worker.sources.fetched import Fetched
 from sentinel_worker.timings import Timings
 from sentinel_worker.workdir import private_directory
@@ -43,6 +43,8 @@ class Pipeline:
 
     settings: Settings
     http: httpx.AsyncClient
+    """For Storage alone: it carries the key."""
+    url_rules: url.UrlRules
     zygote: Zygote
     roster: Roster
     limits: MediaLimits
@@ -56,8 +58,8 @@ class Pipeline:
     async def analyze(self, lease: Lease) -> Finish:
         """Answer one claim. Raises this package's errors; writes nothing but derived files of this fence."""
         claim, settings, timings = lease.claim, self.settings, Timings()
-        if claim.storage_path is None:
-            raise Permanent("source_not_supported", "This worker does not fetch URLs yet: upload the file instead.")
+        if claim.source_url is not None and "direct" not in settings.url_sources:
+            raise Permanent("source_not_supported", "This worker fetches no URLs: upload the file instead.")
         self.roster.offer(claim.media_kind, claim.detector)
         async with private_directory(self.work_directory) as directory:
             async with self._fetching, self._stage(lease, "fetching", settings.fetch_deadline_seconds, timings):
@@ -98,14 +100,22 @@ class Pipeline:
         self.progress.report(claim, stage, start + (end - start) * fraction)
 
     async def _fetch(self, claim: Claim, directory: Path) -> Fetched:
-        assert claim.storage_path is not None
+        def report(fraction: float) -> None:
+            self._report(claim, "fetching", fraction)
+
+        limit = self.settings.media_max_bytes
+        if claim.source_url is not None:
+            return await url.fetch(
+                claim.source_url, rules=self.url_rules, directory=directory, limit_bytes=limit, on_progress=report
+            )
+        assert claim.storage_path is not None  # the database's one_source
         return await storage.fetch(
             self.http,
             user_id=claim.user_id,
             storage_path=claim.storage_path,
             directory=directory,
-            limit_bytes=self.settings.media_max_bytes,
-            on_progress=lambda fraction: self._report(claim, "fetching", fraction),
+            limit_bytes=limit,
+            on_progress=report,
         )
 
     async def _derive(self, lease: Lease, child: Child, analysis: Analysis) -> dict[str, str]:

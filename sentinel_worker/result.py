@@ -36,6 +36,7 @@ def document(
         "audio": _audio(analysis),
         "media": {name: value for name, value in facts.items() if name not in _NOT_EVIDENCE}
         | {"sha256": fetched.sha256, "size_bytes": fetched.size_bytes}
+        | ({"source_url": fetched.source_url, "etag": fetched.etag} if fetched.source_url else {})
         | {"unreadable_frames": analysis.unreadable_frames},
         "derived": dict(derived),
         "timings": dict(seconds),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final, Self
@@ -46,6 +46,11 @@ class Target:
         return host if self.port == DEFAULT_PORTS.get(self.scheme) else f"{host}:{self.port}"
 
     @property
+    def shown(self) -> str:
+        """The URL without its query."""
+        return f"{self.scheme}://{self.authority}{self.resource.partition(b'?')[0].decode('ascii')}"
+
+    @property
     def address(self) -> Address | None:
         """The host where it is an address."""
         try:
@@ -59,7 +64,7 @@ class EgressPolicy:
     """What may be asked for. Hosts are names, or `.name` for it and all below it; what is denied wins."""
 
     schemes: frozenset[str] = frozenset({"https"})
-    ports: frozenset[int] = frozenset({443})
+    ports: Collection[int] = frozenset({443})
     allowed_hosts: tuple[str, ...] = ()
     """Empty: all that are not denied."""
     denied_hosts: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ import shutil
 import stat
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,7 +70,7 @@ class Social:
         Raises the errors of `refusals`, what the policy refuses (`url_refused`), and `Transient` with
         `social_stalled` or `url_unreachable`.
         """
-        self.egress.policy.check_url(url)
+        shown = self.egress.policy.check_url(url).shown
         folder = directory / FOLDER
         folder.mkdir(mode=0o700)
         try:
@@ -85,7 +85,7 @@ class Social:
             size_bytes=fetched.size_bytes,
         )
         notice = WITHOUT_SOUND if facts.get("sound_left_out") is True else None
-        return Fetched(fetched.path, fetched.size_bytes, fetched.sha256, notice=notice)
+        return replace(fetched, source_url=shown, notice=notice)
 
     async def _run(
         self, url: str, folder: Path, limit_bytes: int, on_progress: Callable[[float], None]

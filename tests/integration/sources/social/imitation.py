@@ -102,7 +102,7 @@ def _tries(page: dict[str, Any]) -> dict[str, Callable[[], object]]:
         "memory": lambda: bytearray(2 * 1024**3),
         "thread": lambda: threading.Thread(target=int).start(),
         "own environment": lambda: os.environ["PATH"],
-        "arguments": lambda: [one for one in Path("/proc/self/cmdline").read_text().split("\0") if "post" in one][0],
+        "arguments": lambda: next(one for one in Path("/proc/self/cmdline").read_text().split("\0") if "post" in one),
     }
 
 

@@ -55,7 +55,8 @@ async def test_a_file_is_fetched_whole(site: Site, private: Path) -> None:
     shares: list[float] = []
     url = site.post("one", url=site.film(CONTENT))
     fetched = await fetch(site, url, private, on_progress=shares.append)
-    assert fetched == Fetched(private / "media", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    assert fetched == Fetched(private / "media", len(CONTENT), digest, source_url=url)
     assert fetched.path.read_bytes() == CONTENT
     assert fetched.path.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in private.iterdir()] == ["media"]
@@ -304,7 +305,7 @@ async def test_the_limit_of_a_stage_ends_the_process(site: Site, private: Path) 
     assert not processes()
 
 
-@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/etc/passwd"), lambda path: os.mkfifo(path)])
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/etc/passwd"), os.mkfifo])
 async def test_only_a_plain_file_is_taken(private: Path, make: Callable[[Path], None]) -> None:
     """What a process that was taken over leaves under the name of the film."""
     from sentinel_worker.sources.social.fetcher import _take
