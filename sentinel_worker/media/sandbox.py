@@ -1,7 +1,7 @@
 """The walls around a process that touches what strangers sent, put up before it reads the first byte.
 
-Every wall is a layer with a name. Network is the one that must not fail: either the process has its own
-empty network namespace, or a system call filter refuses sockets; `apply` raises where neither holds.
+Every wall is a layer with a name (docs/architecture.md). Network is the one that must not fail: either the process
+has its own empty network namespace, or a system call filter refuses sockets; `apply` raises where neither holds.
 """
 
 from __future__ import annotations
@@ -12,12 +12,28 @@ import resource
 import signal
 from typing import Final
 
-from sentinel_worker.media import namespaces, seccomp
-from sentinel_worker.media.walls import Layers, Limits, Walls
+from sentinel_worker.media import landlock, namespaces, seccomp
+from sentinel_worker.media.walls import Layers, Limits, Mode, Walls
 
-LAYERS: Final = ("resource_limits", "user_namespace", "network_namespace", "no_new_privileges", "seccomp")
-"""Every layer, in the order in which they are put up."""
+_WITHOUT_NAMESPACES: Final = (
+    "commonly blocked by Docker's default seccomp profile, systemd's RestrictNamespaces=, "
+    "kernel.unprivileged_userns_clone=0, kernel.apparmor_restrict_unprivileged_userns=1 or user.max_user_namespaces=0"
+)
+REQUIRED: Final = {
+    "resource_limits": "",
+    "user_namespace": _WITHOUT_NAMESPACES,
+    "network_namespace": _WITHOUT_NAMESPACES,
+    "no_new_privileges": "",
+    "landlock": "needs Linux 5.13 and `landlock` in the kernel's list of security modules (lsm=), "
+    "and may be blocked by an old container's seccomp profile",
+    "seccomp": "needs a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64",
+}
+"""The layers that `require` insists on, in the order in which they are put up, and what commonly blocks them."""
 
+LAYERS: Final = (*REQUIRED, "landlock_tcp", "landlock_scopes")
+"""Every layer. The last two repeat, with newer kernels, what namespaces and seccomp refuse."""
+
+_PROCESSES: Final = 64
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -27,11 +43,12 @@ class SandboxError(Exception):
     """The kernel grants too few layers."""
 
 
-def apply(walls: Walls) -> Layers:
+def apply(walls: Walls, *, mode: Mode = "auto", parent: int | None = None) -> Layers:
     """Confine this process for ever; says which layers hold.
 
-    Call it once, in a single-threaded process, after the last file descriptor was opened. Raises
-    `SandboxError` when nothing keeps it off the network as `walls` ask.
+    Call it once, in a single-threaded process, after the last file descriptor was opened. With `parent`, its parent's
+    process id, it ends when that ends. Raises `SandboxError` when nothing keeps it off the network as `walls` ask,
+    or, with `require`, when any of `REQUIRED` is missing; `OSError` for a path that is not there.
     """
     os.umask(0o077)
     os.chdir(walls.directory)
@@ -39,17 +56,26 @@ def apply(walls: Walls) -> Layers:
     in_force = ["resource_limits"]
     entered, missing = namespaces.enter(_libc)
     in_force += entered
+    if "user_namespace" in entered:
+        _limit_processes()
     if walls.network == "own_namespace" and "network_namespace" in entered:
         namespaces.raise_loopback()
     namespaces.drop_capabilities(_libc)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     in_force.append("no_new_privileges")
-    if seccomp.install_filter(_libc, network=walls.network, may_fork=walls.may_fork):
+    try:
+        in_force += _landlock_layers(landlock.restrict(_libc, walls), missing)
+    except landlock.LandlockError as error:
+        missing["landlock"] = str(error)
+    if parent is not None:
+        die_with_parent(parent)
+    refused = seccomp.install_filter(_libc, walls)
+    if refused is None:
         in_force.append("seccomp")
     else:
-        missing["seccomp"] = "this kernel or architecture has no filter"
+        missing["seccomp"] = refused
     layers = Layers(tuple(in_force), missing)
-    _check(walls, layers)
+    _check(walls, layers, mode)
     return layers
 
 
@@ -61,24 +87,36 @@ def hide_memory() -> None:
 def die_with_parent(parent: int) -> None:
     """Ask the kernel to kill this process when `parent` ends; leave at once if it already has.
 
-    The request is dropped by a change of credentials, so it comes after every other layer.
+    The request is dropped by a change of credentials, so it comes after the namespaces.
     """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
 
 
-def _check(walls: Walls, layers: Layers) -> None:
+def _landlock_layers(abi: int, missing: dict[str, str]) -> list[str]:
+    held = ["landlock"]
+    for layer, since in (("landlock_tcp", landlock.TCP_ABI), ("landlock_scopes", landlock.SCOPES_ABI)):
+        if abi >= since:
+            held.append(layer)
+        else:
+            missing[layer] = f"this kernel has version {abi} of Landlock, and version {since} is needed"
+    return held
+
+
+def _check(walls: Walls, layers: Layers, mode: Mode) -> None:
+    absent = [f"{name} ({layers.missing[name]}; {REQUIRED[name]})" for name in REQUIRED if name not in layers.in_force]
+    if mode == "require" and absent:
+        raise SandboxError(f"SENTINEL_SANDBOX=require, and missing here: {'; '.join(absent)}")
     if "network_namespace" in layers.in_force:
         return
     if walls.network == "own_namespace":
-        raise SandboxError("a network namespace of its own is not permitted here")
+        raise SandboxError(f"a network namespace of its own is not permitted here ({_WITHOUT_NAMESPACES})")
     if "seccomp" not in layers.in_force:
         raise SandboxError("neither a network namespace nor a system call filter is permitted here")
 
 
 def _limit_resources(limits: Limits) -> None:
-    """RLIMIT_NPROC is left out: it counts all processes of the user; the system call filter forbids forks."""
     for name, soft, hard in (
         (resource.RLIMIT_AS, limits.memory_bytes, limits.memory_bytes),
         (resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 1),
@@ -86,10 +124,19 @@ def _limit_resources(limits: Limits) -> None:
         (resource.RLIMIT_NOFILE, limits.open_files, limits.open_files),
         (resource.RLIMIT_CORE, 0, 0),
     ):
-        ceiling = resource.getrlimit(name)[1]
-        if ceiling == resource.RLIM_INFINITY:
-            ceiling = hard
-        resource.setrlimit(name, (min(soft, ceiling), min(hard, ceiling)))
+        _limit(name, soft, hard)
+
+
+def _limit_processes() -> None:
+    """Only in a user namespace: elsewhere all processes of the user are counted. Root is not bound."""
+    _limit(resource.RLIMIT_NPROC, _PROCESSES, _PROCESSES)
+
+
+def _limit(name: int, soft: int, hard: int) -> None:
+    ceiling = resource.getrlimit(name)[1]
+    if ceiling == resource.RLIM_INFINITY:
+        ceiling = hard
+    resource.setrlimit(name, (min(soft, ceiling), min(hard, ceiling)))
 
 
 def _prctl(option: int, value: int) -> None:

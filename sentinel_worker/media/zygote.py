@@ -33,11 +33,13 @@ from sentinel_worker.finishing import to_the_end
 from sentinel_worker.media.children import Child, ChildProcess, lost
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.protocol import fork_request
+from sentinel_worker.media.walls import Layers, Mode
 
 START_SECONDS: Final = 60.0
 FORK_SECONDS: Final = 15.0
 STOP_SECONDS: Final = 5.0
 
+_ANYWHERE: Final = Path("/")
 _PACKET_BYTES: Final = 64 * 1024
 _RESTART_PAUSES: Final = (0.0, 0.5, 2.0, 8.0, 30.0)
 # -I keeps the environment and the current folder out; the worker's own search path is passed on instead.
@@ -50,16 +52,19 @@ _BOOT: Final = (
 class Zygote:
     """A running zygote, started again whenever it dies.
 
+    `sandbox`: which layers its children need (`sandbox.apply`); `layers` are those of a child forked at the start.
     `restarts` counts deaths since `start`; `last_failure` is the newest reason, for the health page.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, sandbox: Mode = "auto") -> None:
+        self._mode = sandbox
         self._numbers = itertools.count(1)
         self._children: dict[int, ChildProcess] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._ready = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self.layers = Layers((), {})
         self.restarts = 0
         self.last_failure: str | None = None
 
@@ -74,13 +79,26 @@ class Zygote:
         return self._ready.is_set()
 
     async def start(self) -> None:
-        """Start the zygote and wait until it can fork; raises `Fatal('decoder_unavailable')` if it cannot."""
+        """Start the zygote, fork a child and wait until it is confined.
+
+        Raises `Fatal('decoder_unavailable')` if it cannot fork and `Fatal('sandbox_unavailable')` if too few layers
+        hold.
+        """
         assert self._keeper is None, "started twice"
         try:
             await self._launch()
         except _StartError as error:
             raise Fatal("decoder_unavailable", f"The decoder cannot be started: {error}") from None
         self._keeper = asyncio.create_task(self._keep(), name="zygote")
+        try:
+            async with self.open(_ANYWHERE / "nothing", _ANYWHERE, MediaLimits()) as child:
+                self.layers = child.layers
+        except Transient as error:
+            await self.stop()
+            raise Fatal("decoder_unavailable", f"The decoder cannot fork a child: {error.message}") from None
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """End the zygote and every child; harmless when it was not started."""
@@ -112,7 +130,7 @@ class Zygote:
                 async with asyncio.timeout(FORK_SECONDS):
                     await self._ready.wait()
                     self._children[process.number] = process
-                    request = fork_request(process.number, path, directory, limits)
+                    request = fork_request(process.number, path, directory, limits, self._mode)
                     self._say(request, theirs.fileno())
                     await process.forked
             except TimeoutError:
