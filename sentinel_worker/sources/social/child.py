@@ -42,8 +42,7 @@ def main(connection_fd: int, parent: int) -> None:
 
     extractors = find_extractors(order.sites)
     try:
-        sandbox.apply(walls(Path.cwd(), order.limit_bytes))
-        sandbox.die_with_parent(parent)
+        sandbox.apply(walls(Path.cwd(), order.limit_bytes), parent=parent)
     except (OSError, ValueError, sandbox.SandboxError) as error:
         say({"event": "failed", "code": "sandbox_unavailable", "detail": str(error)})
         return
