@@ -17,12 +17,15 @@ _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
 
 
-def enter(libc: ctypes.CDLL) -> tuple[list[str], dict[str, str]]:
-    """Leave the worker's namespaces; names the layers that hold now, and why others do not.
+def enter(libc: ctypes.CDLL, *, network: bool = True) -> tuple[list[str], dict[str, str]]:
+    """Leave the worker's namespaces, that of the network only if wished; names the layers that hold now, and why
+    others do not.
 
     A user namespace also hides the worker's environment: another's `/proc/<pid>/environ` is refused.
     """
     user, group = os.geteuid(), os.getegid()
+    if not network:
+        return _enter_without_network(libc, user, group)
     if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC) == 0:
         _map_identity(user, group)
         return ["user_namespace", "network_namespace"], {}
@@ -30,6 +33,14 @@ def enter(libc: ctypes.CDLL) -> tuple[list[str], dict[str, str]]:
     if libc.unshare(_CLONE_NEWNET) == 0:
         return ["network_namespace"], refused
     return [], refused | {"network_namespace": os.strerror(ctypes.get_errno())}
+
+
+def _enter_without_network(libc: ctypes.CDLL, user: int, group: int) -> tuple[list[str], dict[str, str]]:
+    missing = {"network_namespace": "not asked for"}
+    if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWIPC) == 0:
+        _map_identity(user, group)
+        return ["user_namespace"], missing
+    return [], missing | {"user_namespace": os.strerror(ctypes.get_errno())}
 
 
 def raise_loopback() -> None:
