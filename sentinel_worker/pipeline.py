@@ -45,6 +45,7 @@ class Pipeline:
     http: httpx.AsyncClient
     """For Storage alone: it carries the key."""
     url_rules: url.UrlRules
+    social: Social | None
     zygote: Zygote
     roster: Roster
     limits: MediaLimits
@@ -58,7 +59,7 @@ class Pipeline:
     async def analyze(self, lease: Lease) -> Finish:
         """Answer one claim. Raises this package's errors; writes nothing but derived files of this fence."""
         claim, settings, timings = lease.claim, self.settings, Timings()
-        if claim.source_url is not None and "direct" not in settings.url_sources:
+        if claim.source_url is not None and not settings.url_sources:
             raise Permanent("source_not_supported", "This worker fetches no URLs: upload the file instead.")
         self.roster.offer(claim.media_kind, claim.detector)
         async with private_directory(self.work_directory) as directory:

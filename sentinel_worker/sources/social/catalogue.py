@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from sentinel_worker.errors import Fatal
 
-FORBIDDEN: Final = frozenset({"generic", "all", "default", "end"})
-"""`generic` asks any page for media, a file of this machine too; the others are yt-dlp's words for everything."""
+GENERIC: Final = "generic"
+"""Asks any page for media; never allowed."""
 
 Extractor = Any
 """A class of yt-dlp, which has no types."""
@@ -44,6 +44,6 @@ def _site(extractor: Extractor, wanted: set[str]) -> str | None:
     name = extractor.IE_NAME.lower()
     site = name.partition(":")[0]
     for candidate in (name, site):
-        if candidate in wanted and candidate not in FORBIDDEN:
+        if candidate in wanted and candidate != GENERIC:
             return str(candidate)
     return None

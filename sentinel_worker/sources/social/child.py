@@ -2,7 +2,7 @@
 
 Its only way out is the worker's forward proxy, which accepts on a socket that this process made in its own
 network namespace. It says one packet of JSON at a time: `listening` (with the socket), `progress`, then `done`
-or `failed`.
+or `failed`. Where the operator allows it to share the machine's network, the worker listens itself.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def main(connection_fd: int, parent: int) -> None:
 
     extractors = find_extractors(order.sites)
     try:
-        sandbox.apply(walls(Path.cwd(), order.limit_bytes), parent=parent)
+        sandbox.apply(walls(Path.cwd(), order), parent=parent)
     except (OSError, ValueError, sandbox.SandboxError) as error:
-        say({"event": "failed", "code": "sandbox_unavailable", "detail": str(error)})
+        say({"event": "failed", "code": "social_not_confined", "detail": str(error)})
         return
-    port = _hand_over_listener(connection)
+    port = order.proxy_port or _hand_over_listener(connection)
     downloader = None
     try:
         downloader = download.Downloader(
@@ -60,14 +60,15 @@ def main(connection_fd: int, parent: int) -> None:
         say({"event": "failed", "code": code, "detail": shown})
 
 
-def walls(folder: Path, file_bytes: int) -> Walls:
-    """What this process may do: write below `folder`, read Python and yt-dlp, and talk on its own loopback."""
+def walls(folder: Path, order: Order) -> Walls:
+    """What this process may do: write below `folder`, read Python and yt-dlp, and talk to the proxy."""
     return Walls(
         folder,
-        Limits(MEMORY_BYTES, CPU_SECONDS, file_bytes),
+        Limits(MEMORY_BYTES, CPU_SECONDS, order.limit_bytes),
         readable=_readable(),
         writable=(folder,),
-        network="own_namespace",
+        network="own_namespace" if order.proxy_port is None else "shared",
+        connect_ports=() if order.proxy_port is None else (order.proxy_port,),
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import shutil
+import socket
 import stat
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import closing
@@ -16,15 +17,16 @@ from typing import Any, Final
 import structlog
 
 from sentinel_worker import logs
-from sentinel_worker.errors import CodedError
+from sentinel_worker.errors import CodedError, Permanent
 from sentinel_worker.finishing import to_the_end
+from sentinel_worker.settings import Settings
 from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
 from sentinel_worker.sources.forward_proxy import ForwardProxy, ProxyLimits
 from sentinel_worker.sources.social import catalogue
 from sentinel_worker.sources.social.order import FOLDER, Order
 from sentinel_worker.sources.social.process import BOOT, SocialProcess, started
-from sentinel_worker.sources.social.refusals import refusal
+from sentinel_worker.sources.social.refusals import refusal, refused
 
 PAGES_BYTES: Final = 64 * 1024**2
 """What a post's pages, manifests and retries may cost beside its media."""
@@ -42,8 +44,8 @@ log = structlog.get_logger()
 class Social:
     """Fetches posts of `sites` (names of yt-dlp's extractors) through a proxy that asks `egress`.
 
-    `limit_seconds` is the longest video. `boot` is the program of the process; tests bring one with an extractor
-    of their own.
+    `limit_seconds` is the longest video. `without_namespace` lets the process share the machine's network where it
+    can have none of its own. `boot` is its program; tests bring one with an extractor of their own.
     """
 
     egress: Egress
@@ -51,7 +53,21 @@ class Social:
     extractors: Sequence[catalogue.Extractor]
     limit_seconds: float
     stall_seconds: float = 30.0
+    without_namespace: bool = False
     boot: str = BOOT
+
+    @classmethod
+    def from_settings(cls, settings: Settings, egress: Egress) -> Social | None:
+        """What the operator set; None where no posts are fetched. Raises `Fatal('bad_settings')`."""
+        if "social" not in settings.url_sources:
+            return None
+        return cls(
+            egress,
+            settings.social_extractors,
+            catalogue.find_extractors(settings.social_extractors),
+            limit_seconds=settings.media_max_seconds,
+            without_namespace=settings.social_without_namespace,
+        )
 
     def suits(self, url: str) -> bool:
         """Whether `url` is one of a site's posts (or lists); any other URL is fetched directly."""
@@ -91,11 +107,30 @@ class Social:
         self, url: str, folder: Path, limit_bytes: int, on_progress: Callable[[float], None]
     ) -> Mapping[str, Any]:
         """Run the process to its end; what it says of the file."""
+        try:
+            return await self._confined(url, folder, limit_bytes, on_progress, shared=False)
+        except Permanent as error:
+            if error.code != "social_not_confined" or not self.without_namespace:
+                raise
+        return await self._confined(url, folder, limit_bytes, on_progress, shared=True)
+
+    async def _confined(
+        self, url: str, folder: Path, limit_bytes: int, on_progress: Callable[[float], None], *, shared: bool
+    ) -> Mapping[str, Any]:
         limits = ProxyLimits(limit_bytes + PAGES_BYTES, stall_seconds=self.stall_seconds)
         proxy = ForwardProxy(self.egress, limits)
-        order = Order(url, self.sites, limit_bytes, self.limit_seconds, proxy.password, self.stall_seconds)
+        own = socket.create_server(("127.0.0.1", 0)) if shared else None
+        order = Order(
+            url,
+            self.sites,
+            limit_bytes,
+            self.limit_seconds,
+            proxy.password,
+            self.stall_seconds,
+            own.getsockname()[1] if own is not None else None,
+        )
         async with started(order, folder, boot=self.boot) as process:
-            with closing(await process.listener()) as listener:
+            with closing(own or await process.listener()) as listener:
                 async with proxy.serve(listener):
                     facts = await _unless(proxy.failure, _outcome(process, proxy, on_progress))
         return facts
@@ -111,12 +146,10 @@ async def _outcome(
             case "done":
                 return news
             case "failed":
-                error = refusal(news.get("code"))
-                log.warning(logs.SOCIAL_FAILED, error_code=error.code, detail=str(news.get("detail"))[:500])
+                error = refused(news)
                 # What the proxy refused is the cause of what yt-dlp could not do.
                 raise proxy.refusal if proxy.refusal is not None and error.code in _UNFINISHED else error
-    log.warning(logs.SOCIAL_FAILED, error_code="social_failed", detail="the process ended without an answer")
-    raise refusal("social_failed")
+    raise refused({"code": "social_failed", "detail": "the process ended without an answer"})
 
 
 async def _unless(

@@ -23,6 +23,8 @@ class Order:
     password: str
     """The proxy's."""
     stall_seconds: float = 30.0
+    proxy_port: int | None = None
+    """Where the proxy listens on the machine's own loopback; None: in the process's own network namespace."""
 
     def packed(self) -> bytes:
         """As it travels."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from sentinel_worker.finishing import to_the_end
 from sentinel_worker.sources.social.order import PACKET_BYTES, Order
-from sentinel_worker.sources.social.refusals import refusal
+from sentinel_worker.sources.social.refusals import refusal, refused
 
 # -I keeps the environment and the current folder out; the worker's own search path is passed on instead.
 BOOT: Final = (
@@ -38,12 +38,12 @@ class SocialProcess:
     async def listener(self) -> socket.socket:
         """The socket that the process listens on, for the worker's proxy to accept on.
 
-        Raises what the process failed with: `Fatal('sandbox_unavailable')` where it cannot be confined.
+        Raises what the process failed with: `Permanent('social_not_confined')` where it has no namespace.
         """
         await _readable(self._connection)
         packet, descriptors, _, _ = socket.recv_fds(self._connection, PACKET_BYTES, 1)
         if not descriptors:
-            raise refusal(_parse(packet).get("code"))
+            raise refused(_parse(packet))
         listener = socket.socket(fileno=descriptors[0])
         listener.setblocking(False)
         return listener

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
+import structlog
+
+from sentinel_worker import logs
+from sentinel_worker.errors import CodedError, Permanent, Transient
 
 BLOCKED_RETRY_SECONDS: Final = 600.0
 """A site that turns a worker away stays so for a while, and asking again makes it longer."""
+
+_MAX_DETAIL: Final = 500
+
+log = structlog.get_logger()
 
 _ERRORS: Final[Mapping[str, Callable[[], CodedError]]] = {
     error().code: error
@@ -43,9 +50,19 @@ _ERRORS: Final[Mapping[str, Callable[[], CodedError]]] = {
         lambda: Transient("social_unreachable", "The site cannot be reached now, or answers with an error."),
         lambda: Transient("social_failed", "The post could not be fetched; the site may have changed."),
         lambda: Transient("disk_full", "The worker's disk is full.", retry_after_seconds=60),
-        lambda: Fatal("sandbox_unavailable", "The process that fetches posts cannot be confined."),
+        lambda: Permanent(
+            "social_not_confined",
+            "This worker cannot confine the program that fetches posts, so it fetches none: upload the file instead.",
+        ),
     )
 }
+
+
+def refused(message: Mapping[str, object]) -> CodedError:
+    """The error that the process's `failed` stands for; what it says beside the word is for the operator's log."""
+    error = refusal(message.get("code"))
+    log.warning(logs.SOCIAL_FAILED, error_code=error.code, detail=str(message.get("detail"))[:_MAX_DETAIL])
+    return error
 
 
 def refusal(code: object) -> CodedError:
