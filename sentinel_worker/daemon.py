@@ -23,6 +23,7 @@ from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
 from sentinel_worker.removals import Removals
 from sentinel_worker.settings import Settings
+from sentinel_worker.sources.social.fetcher import Social
 from sentinel_worker.sources.url import UrlRules
 from sentinel_worker.wakeup import Wakeup
 from sentinel_worker.workdir import work_directory
@@ -61,6 +62,7 @@ async def serve(settings: Settings) -> None:
         http = await stack.enter_async_context(api.storage_http(settings, circuit := Circuit()))
 
         url_rules = UrlRules.from_settings(settings)
+        social = await asyncio.to_thread(Social.from_settings, settings, url_rules.egress)
         claims, wake, health = Claims(client, worker_id, circuit), asyncio.Event(), Health()
         progress = Progress(claims)
         worker = Worker(
@@ -74,7 +76,9 @@ async def serve(settings: Settings) -> None:
             ),
             outcomes=Outcomes(claims),
             progress=progress,
-            pipeline=Pipeline(settings, http, url_rules, examiner.zygote, examiner.roster, limits, progress, work),
+            pipeline=Pipeline(
+                settings, http, url_rules, social, examiner.zygote, examiner.roster, limits, progress, work
+            ),
             removals=Removals(claims, http),
             wakeup=_wakeup(settings, wake, circuit) if settings.realtime else None,
             wake=wake,

@@ -1,7 +1,7 @@
 """One request from its claim to its outcome: fetch, probe, choose, examine, derive."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from sentinel_worker.roster import Roster
 from sentinel_worker.settings import Settings
 from sentinel_worker.sources import storage, url
 from sentinel_worker.sources.fetched import Fetched
+from sentinel_worker.sources.social.fetcher import Social
 from sentinel_worker.timings import Timings
 from sentinel_worker.workdir import private_directory
 
@@ -106,9 +107,7 @@ class Pipeline:
 
         limit = self.settings.media_max_bytes
         if claim.source_url is not None:
-            return await url.fetch(
-                claim.source_url, rules=self.url_rules, directory=directory, limit_bytes=limit, on_progress=report
-            )
+            return await self._fetch_url(claim.source_url, directory, limit, report)
         assert claim.storage_path is not None  # the database's one_source
         return await storage.fetch(
             self.http,
@@ -117,6 +116,18 @@ class Pipeline:
             directory=directory,
             limit_bytes=limit,
             on_progress=report,
+        )
+
+    async def _fetch_url(
+        self, source_url: str, directory: Path, limit_bytes: int, report: Callable[[float], None]
+    ) -> Fetched:
+        """A post of a social site by yt-dlp, anything else as a file."""
+        if self.social is not None and self.social.suits(source_url):
+            return await self.social.fetch(source_url, directory=directory, limit_bytes=limit_bytes, on_progress=report)
+        if "direct" not in self.settings.url_sources:
+            raise Permanent("source_not_supported", "This worker fetches posts of social sites, and no other URLs.")
+        return await url.fetch(
+            source_url, rules=self.url_rules, directory=directory, limit_bytes=limit_bytes, on_progress=report
         )
 
     async def _derive(self, lease: Lease, child: Child, analysis: Analysis) -> dict[str, str]:

@@ -257,4 +257,3 @@ class ChildError(Exception):
 def _told(answer: Mapping[str, Any]) -> ChildError | None:
     detail = answer.get("detail")
     return ChildError(detail) if isinstance(detail, str) else None
-

@@ -17,15 +17,12 @@ _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
 
 
-def enter(libc: ctypes.CDLL, *, network: bool = True) -> tuple[list[str], dict[str, str]]:
-    """Leave the worker's namespaces, that of the network only if wished; names the layers that hold now, and why
-    others do not.
+def enter(libc: ctypes.CDLL) -> tuple[list[str], dict[str, str]]:
+    """Leave the worker's namespaces; names the layers that hold now, and why others do not.
 
     A user namespace also hides the worker's environment: another's `/proc/<pid>/environ` is refused.
     """
     user, group = os.geteuid(), os.getegid()
-    if not network:
-        return _enter_without_network(libc, user, group)
     if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC) == 0:
         _map_identity(user, group)
         return ["user_namespace", "network_namespace"], {}
@@ -35,7 +32,9 @@ def enter(libc: ctypes.CDLL, *, network: bool = True) -> tuple[list[str], dict[s
     return [], refused | {"network_namespace": os.strerror(ctypes.get_errno())}
 
 
-def _enter_without_network(libc: ctypes.CDLL, user: int, group: int) -> tuple[list[str], dict[str, str]]:
+def enter_sharing_network(libc: ctypes.CDLL) -> tuple[list[str], dict[str, str]]:
+    """As `enter`, but stay in the machine's network."""
+    user, group = os.geteuid(), os.getegid()
     missing = {"network_namespace": "not asked for"}
     if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWIPC) == 0:
         _map_identity(user, group)

@@ -55,7 +55,8 @@ def apply(walls: Walls, *, mode: Mode = "auto", parent: int | None = None) -> La
     os.chdir(walls.directory)
     _limit_resources(walls.limits)
     in_force = ["resource_limits"]
-    entered, missing = namespaces.enter(_libc, network=walls.network != "shared")
+    shared = walls.network == "shared"
+    entered, missing = namespaces.enter_sharing_network(_libc) if shared else namespaces.enter(_libc)
     in_force += entered
     if "user_namespace" in entered:
         _limit_processes()

@@ -94,13 +94,13 @@ def _program(walls: Walls, column: int, arch: int) -> list[bytes]:
     if walls.network == "none":
         refused |= SOCKETS
     if walls.network == "shared":
-        refused |= {name: SOCKETS[name] for name in _SERVING}
+        refused.update({name: SOCKETS[name] for name in _SERVING})
     if not walls.may_fork:
         refused |= PROGRAMS
     program += _answer((numbers[column] for numbers in refused.values()), _REFUSE)
     program += _clone(BY_ARGUMENT["clone"][column], may_fork=walls.may_fork)
     for name, rules in _rules(walls, decoder=decoder).items():
-        program += _decide((BY_ARGUMENT | SOCKETS)[name][column], *rules)
+        program += _decide({**BY_ARGUMENT, **SOCKETS}[name][column], *rules)
     if not decoder:
         return [*program, _PERMIT]
     return [*program, *_answer((numbers[column] for numbers in DECODING.values()), _PERMIT), _UNKNOWN]
@@ -110,7 +110,7 @@ def _rules(walls: Walls, *, decoder: bool) -> dict[str, tuple[_Rule, ...]]:
     """By call; all rules of a call must be kept."""
     own = os.getpid()
     # abort() signals its own process, and a process may lower its own limits; nobody else's.
-    rules = {"tgkill": (_Rule(0, (own,)),), "prlimit64": (_Rule(0, (0, own)),)}
+    rules: dict[str, tuple[_Rule, ...]] = {"tgkill": (_Rule(0, (own,)),), "prlimit64": (_Rule(0, (0, own)),)}
     if walls.network != "none":
         # TCP alone: neither Unix sockets of others, nor datagrams, nor the kernel's own protocols.
         rules["socket"] = (_Rule(0, (_AF_INET, _AF_INET6)), _Rule(1, _STREAMS))

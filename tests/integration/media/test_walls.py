@@ -148,9 +148,7 @@ def folder_for(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("name", ATTEMPTS)
-async def test_a_hijacked_child(
-    hostile_zygote: Zygote, tmp_path: Path, targets: dict[str, object], name: str
-) -> None:
+async def test_a_hijacked_child(hostile_zygote: Zygote, tmp_path: Path, targets: dict[str, object], name: str) -> None:
     attempt = ATTEMPTS[name]
     missing = set(sandbox.LAYERS) - set(hostile_zygote.layers.in_force)
     if missing & {*attempt.refused_by, "landlock_tcp", "landlock_scopes"}:
