@@ -53,8 +53,8 @@ class ProxyLimits:
 class ForwardProxy:
     """The proxy of one client, which proves itself with `password`.
 
-    `failure` is set once a limit is passed, and every connection ends then. `refusal` is why the newest target
-    was refused or could not be reached: a client may live with that, so it is only noted.
+    `failure` is set once a limit is passed, and every connection ends then. `refusal` is why the newest connection
+    was refused or could not be made, None where it was made: a client may live with that, so it is only noted.
     """
 
     def __init__(self, egress: Egress, limits: ProxyLimits) -> None:
@@ -238,7 +238,9 @@ class _Conversation:
         for address in addresses:
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(self._limits.connect_seconds):
-                    return await asyncio.open_connection(str(address), target.port, limit=_BLOCK_BYTES)
+                    made = await asyncio.open_connection(str(address), target.port, limit=_BLOCK_BYTES)
+                self._proxy.refusal = None
+                return made
         raise _Refused(
             HTTPStatus.BAD_GATEWAY, Transient("url_unreachable", f"The host {target.host} cannot be reached now.")
         )

@@ -36,8 +36,8 @@ def find_extractors(sites: Iterable[str]) -> list[Extractor]:
 
 
 def suits(url: str, extractors: Sequence[Extractor]) -> bool:
-    """Whether one of `extractors` would take `url`."""
-    return any(extractor.suitable(url) for extractor in extractors)
+    """Whether one of `extractors` would take `url`, which is an address and no search (`ytsearch:…`)."""
+    return url.startswith(("https://", "http://")) and any(extractor.suitable(url) for extractor in extractors)
 
 
 def _site(extractor: Extractor, wanted: set[str]) -> str | None:

@@ -35,7 +35,8 @@ WITHOUT_SOUND: Final = (
     "the pictures were analyzed without the sound."
 )
 _BLOCK_BYTES: Final = 1024**2
-_UNFINISHED: Final = frozenset({"social_failed", "social_unreachable", "social_no_video"})
+_OF_PROXY: Final = frozenset({"social_failed", "social_unreachable", "social_blocked", "social_no_video"})
+"""What yt-dlp makes of a connection that the proxy refused."""
 
 log = structlog.get_logger()
 
@@ -147,8 +148,7 @@ async def _outcome(
                 return news
             case "failed":
                 error = refused(news)
-                # What the proxy refused is the cause of what yt-dlp could not do.
-                raise proxy.refusal if proxy.refusal is not None and error.code in _UNFINISHED else error
+                raise proxy.refusal if proxy.refusal is not None and error.code in _OF_PROXY else error
     raise refused({"code": "social_failed", "detail": "the process ended without an answer"})
 
 
