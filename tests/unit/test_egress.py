@@ -2,9 +2,15 @@
 
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
 
+import h11
+import idna
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sentinel_worker.errors import Permanent, Transient
 from sentinel_worker.sources.addresses import forbidden_address
@@ -220,3 +226,31 @@ async def test_a_name_that_does_not_resolve(
 async def test_the_system_s_own_look_up_is_checked() -> None:
     with pytest.raises(Permanent, match="loopback"):
         await Egress(DEFAULT).resolve(Target("https", "localhost", 443))
+
+
+HOSTILE = st.text(st.sampled_from("abz019.-_:/@\\?#%[]x١。．①\u200b\u00ad \t\n&;=+~é"), max_size=40)
+PLAUSIBLE = st.text(st.sampled_from("abx0179.-_"), min_size=1, max_size=20)
+
+
+@given(
+    st.one_of(
+        PLAUSIBLE.map("https://{}/a?b".format),
+        HOSTILE,
+        HOSTILE.map("https://{}".format),
+        HOSTILE.map("https://a{}/film.mp4".format),
+    )
+)
+@settings(max_examples=2000, deadline=None)
+def test_what_is_accepted_is_read_alike_by_every_reader(url: str) -> None:
+    """Whatever passes means the same to urllib, is no number to the C library, and can be sent as it is."""
+    with suppress(Permanent):  # and nothing else
+        target = DEFAULT.check_url(url)
+        other = urlsplit(url)
+        assert (other.username, other.password) == (None, None)
+        assert other.port in (None, target.port)
+        if target.address is None:
+            name = other.hostname or ""
+            assert target.host == (name if name.isascii() else idna.encode(name).decode())
+            with pytest.raises(OSError, match="illegal IP address"):
+                socket.inet_aton(target.host)
+        h11.Request(method="GET", target=target.resource, headers=[("host", target.authority)])
