@@ -193,7 +193,8 @@ def one(name: str, height: int | None = None, **facts: Any) -> dict[str, Any]:
     return {"format_id": name, "protocol": "https", "ext": "mp4", "height": height, **facts}
 
 
-PICTURES, SOUND = {"acodec": "none", "vcodec": "h264"}, {"vcodec": "none", "acodec": "aac"}
+PICTURES: dict[str, Any] = {"acodec": "none", "vcodec": "h264"}
+SOUND: dict[str, Any] = {"vcodec": "none", "acodec": "aac"}
 
 
 @pytest.mark.parametrize(

@@ -147,8 +147,7 @@ async def _outcome(
             case "done":
                 return news
             case "failed":
-                error = refused(news)
-                raise proxy.refusal if proxy.refusal is not None and error.code in _OF_PROXY else error
+                raise refused(news, instead=proxy.refusal if news.get("code") in _OF_PROXY else None)
     raise refused({"code": "social_failed", "detail": "the process ended without an answer"})
 
 

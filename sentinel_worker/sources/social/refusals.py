@@ -58,9 +58,10 @@ _ERRORS: Final[Mapping[str, Callable[[], CodedError]]] = {
 }
 
 
-def refused(message: Mapping[str, object]) -> CodedError:
-    """The error that the process's `failed` stands for; what it says beside the word is for the operator's log."""
-    error = refusal(message.get("code"))
+def refused(message: Mapping[str, object], *, instead: CodedError | None = None) -> CodedError:
+    """The error that the process's `failed` stands for, or what the worker knows better; what the process says
+    beside the word is for the operator's log."""
+    error = instead or refusal(message.get("code"))
     log.warning(logs.SOCIAL_FAILED, error_code=error.code, detail=str(message.get("detail"))[:_MAX_DETAIL])
     return error
 

@@ -79,14 +79,13 @@ async def look_up(host: str, port: int) -> Sequence[str]:
     return {"imitation.test": ["127.0.0.1"], "inside.test": ["10.0.0.1"], "metadata.test": ["169.254.169.254"]}[host]
 
 
-def fetcher(*ports: int, boot: str = BOOT, **changes: Any) -> Social:
-    register()
+def fetcher(*ports: int, **options: Any) -> Social:
+    """For the imitated site at `ports` of this machine, and nothing else."""
     policy = EgressPolicy(frozenset({"http", "https"}), frozenset(ports), allowed_networks=LOOPBACK)
-    return Social(
-        Egress(policy, look_up),
-        (SITE,),
-        find_extractors([SITE]),
-        limit_seconds=3600,
-        boot=boot,
-        **changes,
-    )
+    return social(Egress(policy, look_up), **options)
+
+
+def social(egress: Egress, *, boot: str = BOOT, limit_seconds: float = 3600, **options: Any) -> Social:
+    """For the imitated site alone."""
+    register()
+    return Social(egress, (SITE,), find_extractors([SITE]), limit_seconds=limit_seconds, boot=boot, **options)

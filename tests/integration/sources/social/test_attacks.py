@@ -16,8 +16,7 @@ import pytest
 from sentinel_worker.errors import Permanent, Transient
 from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.social.fetcher import Social
-from tests.integration.sources.social.imitation import BOOT
-from tests.integration.sources.social.site import Site, fetcher
+from tests.integration.sources.social.site import Site, fetcher, social
 from tests.integration.sources.social.test_social import CONTENT, fetch, refused
 from tests.integration.sources.unruly import Exchange, Unruly, unruly_server
 
@@ -109,11 +108,8 @@ async def test_a_name_is_looked_up_once_for_each_connection(site: Site, private:
     async def rebinding(host: str, port: int) -> list[str]:
         return [answers.pop(0)]
 
-    allowed = fetcher(site.port)
-    social = Social(
-        Egress(allowed.egress.policy, rebinding), allowed.sites, allowed.extractors, limit_seconds=60, boot=BOOT
-    )
-    error = await refused(site, site.post("x", url=site.film(CONTENT)), private, social)
+    rebound = social(Egress(fetcher(site.port).egress.policy, rebinding))
+    error = await refused(site, site.post("x", url=site.film(CONTENT)), private, rebound)
     assert (error.code, answers, site.asked) == ("url_refused", [], ["GET /api/x"])
 
 
@@ -124,7 +120,7 @@ async def test_a_url_that_the_policy_refuses_starts_no_process(site: Site, priva
     assert (error.code, site.asked) == ("url_refused", [])
 
 
-async def misbehave(site: Site, private: Path, port: int, social: Social | None = None) -> dict[str, str]:
+async def misbehave(site: Site, private: Path, port: int, shared: Social | None = None) -> dict[str, str]:
     """What a process that was taken over can do, by its own report."""
     (private.parent / "secret").write_text("the secret")
     reports: list[dict[str, str]] = []
@@ -147,7 +143,7 @@ async def misbehave(site: Site, private: Path, port: int, social: Social | None 
             beside=str(private.parent / "beside"),
             limit_bytes=1_000_000,
         )
-        await refused(site, url, private, social, limit_bytes=1_000_000)
+        await refused(site, url, private, shared, limit_bytes=1_000_000)
     assert not (private.parent / "beside").exists()
     assert len(reports) == 1
     return reports[0]
@@ -190,14 +186,14 @@ async def test_without_a_namespace_no_post_is_fetched(site: Site, private: Path)
 
 
 async def test_without_a_namespace_the_operator_may_allow_it(site: Site, private: Path) -> None:
-    social = fetcher(site.port, boot=BOOT_WITHOUT_NAMESPACES, without_namespace=True)
-    fetched = await fetch(site, site.post("x", url=site.film(CONTENT)), private, social)
+    shared = fetcher(site.port, boot=BOOT_WITHOUT_NAMESPACES, without_namespace=True)
+    fetched = await fetch(site, site.post("x", url=site.film(CONTENT)), private, shared)
     assert fetched.size_bytes == len(CONTENT)
 
 
 async def test_without_a_namespace_the_proxy_is_still_the_only_way(site: Site, target: Unruly, private: Path) -> None:
-    social = fetcher(site.port, boot=BOOT_WITHOUT_NAMESPACES, without_namespace=True)
-    found = await misbehave(site, private, port_of(target), social)
+    shared = fetcher(site.port, boot=BOOT_WITHOUT_NAMESPACES, without_namespace=True)
+    found = await misbehave(site, private, port_of(target), shared)
     assert (found.pop("tcp"), found.pop("tcp6")) == ("EACCES", "EACCES")  # Landlock, from version 4 on
     assert found.pop("environment") in {"EACCES", "EPERM"}
     assert {name: found[name] for name in ("udp", "unix", "netlink", "exec", "fork", "read", "write", "kill")} == {
