@@ -23,7 +23,7 @@ _FORM: Final = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^][/?#:@%]+)(:
 _UNREADABLE: Final = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029\ufeff\ud800-\udfff]")
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 # A last label that begins with a digit is an IPv4 address in some spelling: 2130706433, 0x7f.1, 127.1.
-_NAME: Final = re.compile(rf"(?:{_LABEL}\.)*[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?")
+_NAME: Final = re.compile(rf"(?:{_LABEL}\.)*[a-z](?:[a-z0-9_-]{{0,61}}[a-z0-9_])?")
 _MAX_NAME_CHARACTERS: Final = 253
 _SHOWN_CHARACTERS: Final = 80
 _FOREIGN_DOTS: Final = re.compile("[\u3002\uff0e\uff61]")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import ssl
+import struct
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +107,31 @@ async def test_urls_are_answered_or_refused_in_one_sentence(
         assert history(stack, request_id) == [(1, "failed", "failed")]
     assert not [one for one in sql(stack, "select error from sentinel.attempts") if "hidden" in str(one["error"])]
     nothing_leaked(worker)
+
+
+async def test_the_row_shows_how_much_has_come(
+    stack: Stack, start_worker: StartWorker, user: User, web: Web, clips: dict[str, Path]
+) -> None:
+    film, seen = clips["carphone_pristine.mp4"].read_bytes(), asyncio.Event()
+    film += struct.pack(">I4s", 40_000_000, b"free") + bytes(40_000_000 - 8)
+    web.films.behave = [functools.partial(serve_slowly, film=film, until=seen)]
+    await start_worker(**web.settings)
+    request_id = await user.insert(None, source_url=web.url("film.mp4"))
+    row = await row_when(stack, request_id, lambda row: row["stage"] == "fetching" and row["progress"] >= 5)
+    assert row["progress"] <= 30
+    seen.set()
+    assert (await user.answer(request_id))["verdict"] == "real"
+
+
+async def serve_slowly(exchange: Exchange, film: bytes, until: asyncio.Event) -> None:
+    """At least a fifth of the film, and all of it once `until` is set."""
+    await exchange.answer("200 OK", film, cut=0)
+    for start in range(0, len(film), 1_000_000):
+        exchange.writer.write(film[start : start + 1_000_000])
+        await exchange.writer.drain()
+        if start > 8_000_000:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(until.wait(), 1.0)
 
 
 async def test_servers_that_are_away_are_no_outage_of_supabase(

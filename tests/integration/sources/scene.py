@@ -1,6 +1,6 @@
-"""An attacker's own server at 127.0.0.1, what they are after at 127.0.0.2, and a worker between them.
+"""An attacker's own server at 127.0.0.2, what they are after at 127.0.0.1, and a worker between them.
 
-The attacker's server is allowed, by its address alone; 127.0.0.2 stays forbidden as every loopback address is. Names
+The attacker's server is allowed, by its address alone; 127.0.0.1 stays forbidden as every loopback address is. Names
 are looked up by a resolver of the test's own: the system's is never asked.
 """
 
@@ -21,7 +21,7 @@ from sentinel_worker.sources import url
 from sentinel_worker.sources.fetched import Fetched
 from tests.integration.sources.unruly import Exchange, Unruly
 
-HERE, THERE = "127.0.0.1", "127.0.0.2"
+HERE, THERE = "127.0.0.2", "127.0.0.1"
 CONTENT = os.urandom(200_000)
 TLS = httpx.create_ssl_context()
 

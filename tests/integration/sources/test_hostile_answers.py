@@ -152,6 +152,12 @@ GARBAGE = {
 }
 
 
+async def test_trailers_are_read_over(scene: Scene) -> None:
+    end = b"0\r\ncontent-encoding: gzip\r\nlocation: http://127.0.0.1/\r\n\r\n"
+    scene.answering(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunked(CONTENT) + end)
+    assert (await scene.fetch(f"{scene.attacker.url}/")).path.read_bytes() == CONTENT
+
+
 @pytest.mark.parametrize("garbage", list(GARBAGE))
 async def test_what_is_no_http(scene: Scene, garbage: str) -> None:
     answer, code = GARBAGE[garbage]
