@@ -18,6 +18,7 @@ from sentinel_worker.health import Health
 from sentinel_worker.lease import Leases
 from sentinel_worker.media import sandbox
 from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.media.walls import Layers
 from sentinel_worker.outcomes import Outcomes
 from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
@@ -51,8 +52,16 @@ async def serve(settings: Settings) -> None:
         work = stack.enter_context(work_directory(settings.work_dir))
         limits = media_limits(settings)
         examiner = await stack.enter_async_context(
-            open_examiner(specs, work, device=settings.device, limits=limits, batch_windows=settings.batch_windows)
+            open_examiner(
+                specs,
+                work,
+                device=settings.device,
+                limits=limits,
+                batch_windows=settings.batch_windows,
+                sandbox=settings.sandbox,
+            )
         )
+        _log_layers(examiner.zygote.layers)
         for scorer in examiner.roster.scorers.values():
             log.info(logs.DETECTOR_LOADED, **scorer.describe())
         await check_polarities(examiner)
@@ -86,6 +95,12 @@ async def serve(settings: Settings) -> None:
         )
         worker.drain_on_signals()
         await worker.run()
+
+
+def _log_layers(layers: Layers) -> None:
+    """What holds a decoding child, and what this kernel did not grant."""
+    level = log.warning if set(layers.missing) & set(sandbox.REQUIRED) else log.info
+    level(logs.SANDBOX_LAYERS, in_force=layers.in_force, missing=dict(layers.missing))
 
 
 def media_limits(settings: Settings) -> MediaLimits:

@@ -17,6 +17,7 @@ from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.errors import Fatal, Permanent
 from sentinel_worker.media.children import Child
 from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.media.walls import Mode
 from sentinel_worker.media.zygote import Zygote
 from sentinel_worker.request import MediaKind
 from sentinel_worker.roster import Roster, open_roster
@@ -105,9 +106,10 @@ async def open_examiner(
     device: Device = "auto",
     limits: MediaLimits = DEFAULT_LIMITS,
     batch_windows: int = 8,
+    sandbox: Mode = "auto",
 ) -> AsyncIterator[Examiner]:
     """Start the zygote and load the detectors, at the same time; it takes seconds. Private folders lie in `work`."""
-    zygote = Zygote()
+    zygote = Zygote(sandbox=sandbox)
     starting = asyncio.create_task(zygote.start())
     try:
         async with open_roster(specs, device=device, batch_windows=batch_windows) as roster:

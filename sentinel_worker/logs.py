@@ -56,6 +56,7 @@ HEARTBEAT_WITHHELD: Final = "lease.heartbeat_withheld"
 REMOVED: Final = "storage.removed"
 REMOVAL_FAILED: Final = "storage.removal_failed"
 
+SANDBOX_LAYERS: Final = "sandbox.layers"
 DETECTOR_LOADED: Final = "detector.loaded"
 
 # Local variables are left out of tracebacks: those of an HTTP client hold keys.

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sentinel_worker.comma_lists import Hosts, Networks, Ports, Schemes, Sites, UrlSources
 from sentinel_worker.errors import Fatal
+from sentinel_worker.media.walls import Mode
 
 GIBIBYTE = 1024**3
 SITES = (
@@ -120,6 +121,11 @@ class Settings(BaseSettings):
     )
     social_without_namespace: bool = Field(
         False, description="Fetch posts even where the program that does it cannot have a network of its own."
+    )
+    sandbox: Mode = Field(
+        "auto",
+        description="`auto`: decoding children get every layer of confinement that the kernel grants, and no network "
+        "in any case; `require`: the daemon does not start where a layer is missing.",
     )
     work_dir: Path | None = Field(
         None, description="Where private request folders are made; the system's temporary folder by default."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -26,15 +26,17 @@ def picture_bytes(answer: Mapping[str, Any]) -> int:
 
 
 def keep_picture(jpeg: bytearray, directory: Path, name: str) -> Path:
-    """Write `directory/name`, a new file of this user alone; raises `Transient('disk_full')`."""
+    """Write `directory/name`, whole or not at all, for this user alone; raises `Transient('disk_full')`.
+
+    Whatever bears the name is replaced and never followed, should a child have left a link there.
+    """
     if not jpeg.startswith(_START_OF_JPEG) or not DERIVED_NAME.fullmatch(name):
         raise ProtocolError("not a JPEG, or not the name of a derived file")
     path = directory / name
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
-            file.write(jpeg)
-    except FileExistsError as error:
-        raise ProtocolError("a derived file is there already") from error
+        with tempfile.NamedTemporaryFile(dir=directory, delete=False) as part:
+            part.write(jpeg)
+        Path(part.name).replace(path)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -59,6 +59,6 @@ def drop_capabilities(libc: ctypes.CDLL) -> None:
 def _map_identity(user: int, group: int) -> None:
     """Nobody in it is as well confined as somebody; AppArmor's rules for user namespaces may refuse the names."""
     with contextlib.suppress(PermissionError):
-        Path("/proc/self/setgroups").write_text("deny", "ascii")
-        Path("/proc/self/uid_map").write_text(f"{user} {user} 1", "ascii")
-        Path("/proc/self/gid_map").write_text(f"{group} {group} 1", "ascii")
+        Path("/proc/self/setgroups").write_bytes(b"deny")
+        Path("/proc/self/uid_map").write_bytes(b"%d %d 1" % (user, user))
+        Path("/proc/self/gid_map").write_bytes(b"%d %d 1" % (group, group))

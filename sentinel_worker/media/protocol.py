@@ -7,8 +7,8 @@ uint32 header length | uint32 payload length | header (JSON, UTF-8) | payload (a
 ```
 
 The worker asks `probe`, `clips`, `sounds` or `derive`; the child answers with `facts`, (`clip` or `skipped`) …
-`end`, a `picture` for each moment, or `error`. A clip is uint8 pictures [T, 3, H, W] or float32 sound [S], its header says which.
-The worker does not trust a child: every answer is checked against what was asked.
+`end`, a `picture` (JPEG) for each moment, or `error`. A clip is uint8 pictures [T, 3, H, W] or float32 sound [S],
+its header says which. The worker does not trust a child: every answer is checked against what was asked.
 """
 
 from __future__ import annotations

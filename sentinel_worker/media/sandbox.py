@@ -11,22 +11,22 @@ import ctypes
 import os
 import resource
 import signal
+from collections.abc import Iterable
 from typing import Final
 
 from sentinel_worker.media import landlock, namespaces, seccomp
 from sentinel_worker.media.walls import Layers, Limits, Mode, Walls
 
 _WITHOUT_NAMESPACES: Final = (
-    "commonly blocked by Docker's default seccomp profile, systemd's RestrictNamespaces=, "
-    "kernel.unprivileged_userns_clone=0, kernel.apparmor_restrict_unprivileged_userns=1 or user.max_user_namespaces=0"
+    "commonly blocked by Docker's default seccomp profile, by systemd's RestrictNamespaces=, or by the sysctls "
+    "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns"
 )
 REQUIRED: Final = {
     "resource_limits": "",
     "user_namespace": _WITHOUT_NAMESPACES,
     "network_namespace": _WITHOUT_NAMESPACES,
     "no_new_privileges": "",
-    "landlock": "needs Linux 5.13 and `landlock` in the kernel's list of security modules (lsm=), "
-    "and may be blocked by an old container's seccomp profile",
+    "landlock": "needs Linux 5.13 with landlock among its security modules (lsm=)",
     "seccomp": "needs a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64",
 }
 """The layers that `require` insists on, in the order in which they are put up, and what commonly blocks them."""
@@ -68,7 +68,7 @@ def apply(walls: Walls, *, mode: Mode = "auto", parent: int | None = None) -> La
     try:
         in_force += _landlock_layers(landlock.restrict(_libc, walls), missing)
     except landlock.LandlockError as error:
-        missing["landlock"] = str(error)
+        missing |= dict.fromkeys(("landlock", "landlock_tcp", "landlock_scopes"), str(error))
     if parent is not None:
         die_with_parent(parent)
     refused = seccomp.install_filter(_libc, walls)
@@ -79,6 +79,20 @@ def apply(walls: Walls, *, mode: Mode = "auto", parent: int | None = None) -> La
     layers = Layers(tuple(in_force), missing)
     _check(walls, layers, mode)
     return layers
+
+
+def why(absent: Iterable[str], layers: Layers) -> str:
+    """Layers that are missing, with what the kernel said and what commonly blocks them; those with one reason together.
+
+    ```
+    user_namespace, network_namespace (Operation not permitted; commonly blocked by …); landlock (…)
+    ```
+    """
+    reasons: dict[str, list[str]] = {}
+    for name in absent:
+        hint = REQUIRED.get(name)
+        reasons.setdefault(f"{layers.missing[name]}; {hint}" if hint else layers.missing[name], []).append(name)
+    return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
 
 
 def hide_memory() -> None:
@@ -107,9 +121,9 @@ def _landlock_layers(abi: int, missing: dict[str, str]) -> list[str]:
 
 
 def _check(walls: Walls, layers: Layers, mode: Mode) -> None:
-    absent = [f"{name} ({layers.missing[name]}; {REQUIRED[name]})" for name in REQUIRED if name not in layers.in_force]
+    absent = [name for name in REQUIRED if name not in layers.in_force]
     if mode == "require" and absent:
-        raise SandboxError(f"SENTINEL_SANDBOX=require, and missing here: {'; '.join(absent)}")
+        raise SandboxError(f"SENTINEL_SANDBOX=require asks for every layer, and missing are {why(absent, layers)}")
     if "network_namespace" in layers.in_force or walls.network == "shared":
         return
     if walls.network == "own_namespace":

@@ -5,13 +5,12 @@ A test compares them with the kernel's headers where these are installed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 Numbers = tuple[int, int]
 """On x86_64 and on aarch64; -1 where an architecture lacks the call."""
 
-DECODING: Final[Mapping[str, Numbers]] = {
+DECODING: Final[dict[str, Numbers]] = {
     "read": (0, 63),
     "write": (1, 64),
     "readv": (19, 65),
@@ -97,7 +96,7 @@ DECODING: Final[Mapping[str, Numbers]] = {
 }
 """All that a decoder makes: it reads, takes memory, starts threads and waits."""
 
-REFUSED: Final[Mapping[str, Numbers]] = {
+REFUSED: Final[dict[str, Numbers]] = {
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
@@ -176,7 +175,7 @@ REFUSED: Final[Mapping[str, Numbers]] = {
 }
 """What no confined process may do: to others, to the machine, or by a part of the kernel that is often broken."""
 
-SOCKETS: Final[Mapping[str, Numbers]] = {
+SOCKETS: Final[dict[str, Numbers]] = {
     "socket": (41, 198),
     "socketpair": (53, 199),
     "connect": (42, 203),
@@ -187,7 +186,7 @@ SOCKETS: Final[Mapping[str, Numbers]] = {
 }
 """Refused without a network; a namespace of its own does not hide Unix sockets that lie in the file system."""
 
-PROGRAMS: Final[Mapping[str, Numbers]] = {
+PROGRAMS: Final[dict[str, Numbers]] = {
     "fork": (57, -1),
     "vfork": (58, -1),
     "execve": (59, 221),
@@ -195,7 +194,7 @@ PROGRAMS: Final[Mapping[str, Numbers]] = {
 }
 """New processes and programs; one would escape the limit on CPU time."""
 
-BY_ARGUMENT: Final[Mapping[str, Numbers]] = {
+BY_ARGUMENT: Final[dict[str, Numbers]] = {
     "clone": (56, 220),
     "clone3": (435, 435),
     "tgkill": (234, 131),

@@ -42,7 +42,7 @@ def main(connection_fd: int, parent: int) -> None:
 
     extractors = find_extractors(order.sites)
     try:
-        sandbox.apply(walls(Path.cwd(), order), parent=parent)
+        sandbox.apply(walls(Path.cwd(), order), mode=order.sandbox, parent=parent)
     except (OSError, ValueError, sandbox.SandboxError) as error:
         say({"event": "failed", "code": "social_not_confined", "detail": str(error)})
         return

@@ -19,6 +19,7 @@ import structlog
 from sentinel_worker import logs
 from sentinel_worker.errors import CodedError, Permanent
 from sentinel_worker.finishing import to_the_end
+from sentinel_worker.media.walls import Mode
 from sentinel_worker.settings import Settings
 from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
@@ -55,6 +56,7 @@ class Social:
     limit_seconds: float
     stall_seconds: float = 30.0
     without_namespace: bool = False
+    sandbox: Mode = "auto"
     boot: str = BOOT
 
     @classmethod
@@ -68,6 +70,7 @@ class Social:
             catalogue.find_extractors(settings.social_extractors),
             limit_seconds=settings.media_max_seconds,
             without_namespace=settings.social_without_namespace,
+            sandbox=settings.sandbox,
         )
 
     def suits(self, url: str) -> bool:
@@ -129,6 +132,7 @@ class Social:
             proxy.password,
             self.stall_seconds,
             own.getsockname()[1] if own is not None else None,
+            self.sandbox,
         )
         async with started(order, folder, boot=self.boot) as process:
             with closing(own or await process.listener()) as listener:

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from sentinel_worker.media.walls import Mode
+
 PACKET_BYTES: Final = 64 * 1024
 FOLDER: Final = "social"
 """The process's own folder inside the request's private one."""
@@ -25,6 +27,7 @@ class Order:
     stall_seconds: float = 30.0
     proxy_port: int | None = None
     """Where the proxy listens on the machine's own loopback; None: in the process's own network namespace."""
+    sandbox: Mode = "auto"
 
     def packed(self) -> bytes:
         """As it travels."""

@@ -7,8 +7,10 @@ walls are up, and the name of what it raised. The name of its file says which la
 from __future__ import annotations
 
 import ctypes
+import encodings.idna  # noqa: F401 for the source: a confined child can import nothing
 import errno
-import fcntl  # noqa: F401 for the source: a confined child can import nothing
+import fcntl  # noqa: F401
+import importlib.abc
 import mmap  # noqa: F401
 import os  # noqa: F401
 import resource  # noqa: F401
@@ -32,6 +34,7 @@ def main(control_fd: int, parent: int) -> None:
         warm_up(parent)
         from sentinel_worker.media import child  # loaded by the zygote, once its threads are few
 
+        sys.meta_path.insert(0, _Sought())
         child._Session._dispatch = _dispatch(child._Session._dispatch)  # type: ignore[method-assign]
         child.run = _run(child.run)
 
@@ -109,6 +112,12 @@ def system_call(number: int, argument: int) -> str:
     return DONE if libc.syscall(number, argument) >= 0 else errno.errorcode[ctypes.get_errno()]
 
 
-def modules() -> int:
-    """How many modules are loaded."""
-    return len(sys.modules)
+class _Sought(importlib.abc.MetaPathFinder):
+    """Asked first for every module that is not loaded yet."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        sought.append(fullname)
+
+
+sought: list[str] = []
+"""Modules that a child wanted to import, whether it found them or not."""

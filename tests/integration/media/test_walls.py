@@ -162,6 +162,7 @@ async def test_a_hijacked_child(hostile_zygote: Zygote, tmp_path: Path, targets:
             outcomes[held] = await _outcome(child, attempt.source.format(own=str(media), **targets))
         if held != "none that bites":
             assert [path.name for path in folder.iterdir() if path.stat().st_size] == ["media"]
+    print(f"{name:45} {outcomes}")  # noqa: T201 the table of docs/threat-model.md
     last = outcomes.pop("none that bites")
     assert not {DONE, attempt.otherwise} & set(outcomes.values()), outcomes
     assert last == attempt.otherwise
