@@ -9,7 +9,7 @@ import shutil
 import socket
 import stat
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import closing
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +35,7 @@ WITHOUT_SOUND: Final = (
     "The site offers pictures and sound of this post only apart, or with very small pictures: "
     "the pictures were analyzed without the sound."
 )
+LOOK_EVERY_SECONDS: Final = 1.0
 _BLOCK_BYTES: Final = 1024**2
 _OF_PROXY: Final = frozenset({"social_failed", "social_unreachable", "social_blocked", "social_no_video"})
 """What yt-dlp makes of a connection that the proxy refused."""
@@ -121,24 +122,25 @@ class Social:
     async def _confined(
         self, url: str, folder: Path, limit_bytes: int, on_progress: Callable[[float], None], *, shared: bool
     ) -> Mapping[str, Any]:
-        limits = ProxyLimits(limit_bytes + PAGES_BYTES, stall_seconds=self.stall_seconds)
-        proxy = ForwardProxy(self.egress, limits)
-        own = socket.create_server(("127.0.0.1", 0)) if shared else None
-        order = Order(
-            url,
-            self.sites,
-            limit_bytes,
-            self.limit_seconds,
-            proxy.password,
-            self.stall_seconds,
-            own.getsockname()[1] if own is not None else None,
-            self.sandbox,
-        )
-        async with started(order, folder, boot=self.boot) as process:
-            with closing(own or await process.listener()) as listener:
-                async with proxy.serve(listener):
-                    facts = await _unless(proxy.failure, _outcome(process, proxy, on_progress))
-        return facts
+        proxy = ForwardProxy(self.egress, ProxyLimits(limit_bytes + PAGES_BYTES, stall_seconds=self.stall_seconds))
+        async with AsyncExitStack() as stack:
+            own = stack.enter_context(socket.create_server(("127.0.0.1", 0))) if shared else None
+            order = Order(
+                url,
+                self.sites,
+                limit_bytes,
+                self.limit_seconds,
+                proxy.password,
+                self.stall_seconds,
+                proxy_port=own.getsockname()[1] if own is not None else None,
+                sandbox=self.sandbox,
+            )
+            process = await stack.enter_async_context(started(order, folder, boot=self.boot))
+            listener = own or stack.enter_context(await process.listener())
+            await stack.enter_async_context(proxy.serve(listener))
+            full = asyncio.ensure_future(_filled(folder, 2 * limit_bytes + PAGES_BYTES))
+            stack.callback(full.cancel)
+            return await _unless([proxy.failure, full], _outcome(process, proxy, on_progress))
 
 
 async def _outcome(
@@ -156,19 +158,36 @@ async def _outcome(
 
 
 async def _unless(
-    failure: asyncio.Future[CodedError], work: Coroutine[Any, Any, Mapping[str, Any]]
+    failures: Sequence[asyncio.Future[CodedError]], work: Coroutine[Any, Any, Mapping[str, Any]]
 ) -> Mapping[str, Any]:
-    """What `work` answers, unless the proxy fails first: its limits are not the process's to explain."""
+    """What `work` answers, unless one of `failures` comes first: limits are not the process's to explain."""
     task = asyncio.ensure_future(work)
     try:
-        waits: list[asyncio.Future[Any]] = [task, failure]
+        waits: list[asyncio.Future[Any]] = [task, *failures]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        if failure.done():
-            raise failure.result()
+        for failure in failures:
+            if failure.done():
+                raise failure.result()
         return await task
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def _filled(folder: Path, limit_bytes: int) -> CodedError:
+    """Wait until `folder` holds more than `limit_bytes`: the kernel limits one file, not how many there are."""
+    while True:
+        if await asyncio.to_thread(_size_bytes, folder) > limit_bytes:
+            return refusal("media_too_large")
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+
+def _size_bytes(folder: Path) -> int:
+    total = 0
+    for entry in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += entry.lstat().st_blocks * 512
+    return total
 
 
 def _fraction(news: Mapping[str, Any]) -> float:

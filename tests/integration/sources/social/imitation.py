@@ -6,6 +6,7 @@ What a post does is written in its page: `/api/<id>` answers JSON that the extra
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import socket
@@ -74,6 +75,12 @@ class ImitationIE(InfoExtractor):  # type: ignore[misc]
 
     def _do_crash(self, base: str, post: str, page: dict[str, Any]) -> None:
         os._exit(3)
+
+    def _do_fill(self, base: str, post: str, page: dict[str, Any]) -> None:
+        for number in itertools.count():
+            folder = Path(f"folder-{number % 7}")
+            folder.mkdir(exist_ok=True)
+            (folder / str(number)).write_bytes(bytes(page["bytes_each"]))
 
     def _do_misbehave(self, base: str, post: str, page: dict[str, Any]) -> Any:
         """Tries what a taken-over process would, and tells the site what came of it."""

@@ -177,6 +177,15 @@ async def test_a_process_that_was_taken_over_gets_nowhere(site: Site, target: Un
     assert not target.asked
 
 
+async def test_a_process_that_fills_the_disk_is_ended(
+    site: Site, private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that are each below the kernel's limit, as many as it can."""
+    monkeypatch.setattr("sentinel_worker.sources.social.fetcher.PAGES_BYTES", 1_000_000)
+    error = await refused(site, site.post("x", do="fill", bytes_each=100_000), private, limit_bytes=1_000_000)
+    assert error.code == "media_too_large"
+
+
 async def test_without_a_namespace_no_post_is_fetched(site: Site, private: Path) -> None:
     error = await refused(
         site, site.post("x", url=site.film(CONTENT)), private, fetcher(site.port, boot=BOOT_WITHOUT_NAMESPACES)
