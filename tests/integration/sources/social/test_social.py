@@ -241,6 +241,12 @@ async def test_a_post_cannot_name_another_extractor(site: Site, private: Path, e
     assert site.asked == ["GET /api/x"]
 
 
+async def test_a_post_cannot_smuggle_generic_in(site: Site, private: Path) -> None:
+    url = site.post("x", do="another_by_hand", url=site.film(CONTENT))
+    assert (await refused(site, url, private)).code == "social_not_supported"
+    assert site.asked == ["GET /api/x"]
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://imitation.test/film.mp4", "rtmp://imitation.test/film"])
 async def test_media_comes_over_http_alone(site: Site, private: Path, url: str) -> None:
     error = await refused(site, site.post("x", url=url), private)
