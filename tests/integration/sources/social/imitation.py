@@ -12,6 +12,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,9 @@ class ImitationIE(InfoExtractor):  # type: ignore[misc]
 
     def _do_crash(self, base: str, post: str, page: dict[str, Any]) -> None:
         os._exit(3)
+
+    def _do_sleep(self, base: str, post: str, page: dict[str, Any]) -> None:
+        time.sleep(3600)
 
     def _do_fill(self, base: str, post: str, page: dict[str, Any]) -> None:
         for number in itertools.count():

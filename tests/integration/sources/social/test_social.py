@@ -273,7 +273,7 @@ async def test_a_process_that_dies_fails_its_request(site: Site, private: Path) 
     assert (type(error), error.code) == (Transient, "social_failed")
 
 
-@pytest.mark.parametrize("when", ["extracting", "downloading"])
+@pytest.mark.parametrize("when", ["extracting", "downloading", "asleep"])
 async def test_an_end_during_the_work_leaves_nothing(site: Site, private: Path, when: str) -> None:
     """The lease is lost, or the owner cancels."""
     reached = asyncio.Event()
@@ -281,6 +281,8 @@ async def test_an_end_during_the_work_leaves_nothing(site: Site, private: Path, 
     async def hang(exchange: Exchange) -> None:
         if when == "downloading":
             exchange.writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 3000000\r\n\r\n" + bytes(1_000_000))
+        if when == "asleep":
+            await exchange.answer("200 OK", b'{"do": "sleep"}')
         reached.set()
         await exchange.writer.drain()
         await asyncio.Event().wait()
