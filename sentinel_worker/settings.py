@@ -98,6 +98,11 @@ class Settings(BaseSettings):
     probe_deadline_seconds: float = Field(120, gt=0, description="Limit of the stage `probing`.")
     analyze_deadline_seconds: float = Field(900, gt=0, description="Limit of the stage `analyzing`.")
     derive_deadline_seconds: float = Field(120, gt=0, description="Limit of the stage `deriving`.")
+    sandbox: Mode = Field(
+        "auto",
+        description="`auto`: decoding children get every layer of confinement that the kernel grants, and no network "
+        "in any case; `require`: the daemon does not start where a layer is missing.",
+    )
     url_sources: UrlSources = Field(
         ("direct", "social"),
         description="Which `source_url`s are fetched: `direct` to files, `social` to posts, or `none`.",
@@ -121,11 +126,6 @@ class Settings(BaseSettings):
     )
     social_without_namespace: bool = Field(
         False, description="Fetch posts even where the program that does it cannot have a network of its own."
-    )
-    sandbox: Mode = Field(
-        "auto",
-        description="`auto`: decoding children get every layer of confinement that the kernel grants, and no network "
-        "in any case; `require`: the daemon does not start where a layer is missing.",
     )
     work_dir: Path | None = Field(
         None, description="Where private request folders are made; the system's temporary folder by default."
