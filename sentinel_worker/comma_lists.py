@@ -9,6 +9,8 @@ from pydantic_settings import NoDecode
 
 _HOST = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]*:[0-9a-f:.]*")
 _PORTS = range(1, 2**16)
+_SITE = re.compile(r"[a-z0-9][a-z0-9._:-]*")
+_NO_SITES = frozenset({"generic", "all", "default", "end"})
 
 
 def _items(value: object) -> object:
@@ -39,10 +41,18 @@ def _network(value: object) -> IPv4Network | IPv6Network:
         raise ValueError(f"{value!r} is no network: write 10.1.0.0/16, 2001:db8::/32 or an address") from error
 
 
+def _site(value: str) -> str:
+    site = value.lower()
+    if site in _NO_SITES or not _SITE.fullmatch(site):
+        raise ValueError(f"{value!r} is no site: write names of yt-dlp's extractors, such as youtube; never generic")
+    return site
+
+
 _Split = BeforeValidator(_items)
 
-UrlSources = Annotated[tuple[Literal["direct"], ...], NoDecode, BeforeValidator(_unless_none)]
+UrlSources = Annotated[tuple[Literal["direct", "social"], ...], NoDecode, BeforeValidator(_unless_none)]
 Schemes = Annotated[tuple[Literal["https", "http"], ...], NoDecode, _Split]
 Ports = Annotated[tuple[Annotated[int, BeforeValidator(_port)], ...], NoDecode, _Split]
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode, _Split]
 Networks = Annotated[tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], NoDecode, _Split]
+Sites = Annotated[tuple[Annotated[str, AfterValidator(_site)], ...], NoDecode, _Split]

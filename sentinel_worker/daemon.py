@@ -27,6 +27,7 @@ from sentinel_worker.removals import Removals
 from sentinel_worker.rights import Rights
 from sentinel_worker.rotation import Rotation
 from sentinel_worker.settings import Settings
+from sentinel_worker.sources.social.fetcher import Social
 from sentinel_worker.sources.url import UrlRules
 from sentinel_worker.wakeup import Wakeup
 from sentinel_worker.workdir import work_directory
@@ -73,6 +74,7 @@ async def serve(settings: Settings) -> None:
         http = await stack.enter_async_context(api.storage_http(settings, keys, circuit := Circuit()))
 
         url_rules = UrlRules.from_settings(settings)
+        social = await asyncio.to_thread(Social.from_settings, settings, url_rules.egress)
         claims, wake, health = Claims(client, worker_id, circuit), asyncio.Event(), Health()
         progress, rights = Progress(claims), Rights(claims)
         wakeup = _wakeup(settings, keys, wake, circuit) if settings.realtime else None
@@ -89,7 +91,7 @@ async def serve(settings: Settings) -> None:
             outcomes=Outcomes(claims),
             progress=progress,
             pipeline=Pipeline(
-                settings, http, url_rules, examiner.zygote, examiner.roster, limits, progress, work, rights
+                settings, http, url_rules, social, examiner.zygote, examiner.roster, limits, progress, work, rights
             ),
             removals=Removals(claims, http, rights),
             rights=rights,

@@ -45,6 +45,9 @@ LEASE_LOST: Final = "request.lease_lost"
 CRASHED: Final = "request.crashed"
 NOT_DERIVED: Final = "request.not_derived"
 
+SOCIAL_FETCHED: Final = "social.fetched"
+SOCIAL_FAILED: Final = "social.failed"
+
 OUTCOMES: Final[Mapping[str, str]] = {
     "succeeded": ANSWERED,
     "failed": REFUSED,

@@ -40,7 +40,7 @@ def document(
         | {"unreadable_frames": analysis.unreadable_frames},
         "derived": dict(derived),
         "timings": dict(seconds),
-        "notice": " ".join(notice for notice in _notices(analysis)) or None,
+        "notice": " ".join(_notices(analysis, fetched)) or None,
     }
 
 
@@ -106,6 +106,7 @@ def _audio(analysis: Analysis) -> dict[str, Any] | None:
     return _answer(judgement) | {"detector": _detector(analysis.sound), "timeline": timeline}
 
 
-def _notices(analysis: Analysis) -> list[str]:
+def _notices(analysis: Analysis, fetched: Fetched) -> list[str]:
     tracks = (track for track in (analysis.pictures, analysis.sound) if track is not None)
-    return list(dict.fromkeys(track.scorer.spec.notice for track in tracks if track.scorer.spec.notice))
+    said = [fetched.notice, *(track.scorer.spec.notice for track in tracks)]
+    return list(dict.fromkeys(notice for notice in said if notice))

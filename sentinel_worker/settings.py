@@ -11,13 +11,41 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sentinel_worker import masking, secret_files
-from sentinel_worker.comma_lists import Hosts, Networks, Ports, Schemes, UrlSources
+from sentinel_worker.comma_lists import Hosts, Networks, Ports, Schemes, Sites, UrlSources
 from sentinel_worker.errors import Fatal
 from sentinel_worker.media.walls import Mode
 
 GIBIBYTE = 1024**3
 SECRETS: Final = ("secret_key", "service_role_key", "publishable_key", "worker_jwt")
 """The fields that hold a secret; each has a field `<name>_file` beside it."""
+SITES = (
+    "9gag",
+    "bilibili",
+    "bitchute",
+    "bluesky",
+    "dailymotion",
+    "facebook",
+    "instagram",
+    "linkedin",
+    "odnoklassniki",
+    "pinterest",
+    "reddit",
+    "rumble",
+    "rutube",
+    "snapchatspotlight",
+    "soundcloud",
+    "streamable",
+    "telegram",
+    "tiktok",
+    "tumblr",
+    "twitch",
+    "twitter",
+    "vimeo",
+    "vk",
+    "vm.tiktok",
+    "weibo",
+    "youtube",
+)
 
 
 class Settings(BaseSettings):
@@ -95,7 +123,8 @@ class Settings(BaseSettings):
         "in any case; `require`: the daemon does not start where a layer is missing.",
     )
     url_sources: UrlSources = Field(
-        ("direct",), description="Which `source_url`s are fetched: `direct` to files, or `none`."
+        ("direct", "social"),
+        description="Which `source_url`s are fetched: `direct` to files, `social` to posts, or `none`.",
     )
     url_schemes: Schemes = Field(("https",), description="Schemes of URLs that are fetched: `https`, `http`.")
     url_ports: Ports = Field((), description="Ports that URLs may name; those of the schemes by default.")
@@ -110,6 +139,12 @@ class Settings(BaseSettings):
     url_max_redirects: int = Field(5, ge=0, le=20, description="Redirects that are followed for one URL.")
     url_min_bytes_per_second: int = Field(
         10240, ge=1, description="Slowest server that a file is fetched from, over 30 seconds."
+    )
+    social_extractors: Sites = Field(
+        SITES, description="Sites whose posts are fetched, by the names of yt-dlp's extractors; never `generic`."
+    )
+    social_without_namespace: bool = Field(
+        False, description="Fetch posts even where the program that does it cannot have a network of its own."
     )
     work_dir: Path | None = Field(
         None, description="Where private request folders are made; the system's temporary folder by default."

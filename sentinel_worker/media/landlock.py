@@ -20,7 +20,7 @@ TCP_ABI, SCOPES_ABI = 4, 6
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ASK_VERSION: Final = 1
-_PATH_BENEATH: Final = 1
+_PATH_BENEATH, _NET_PORT = 1, 2
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _REMOVE_DIR, _REMOVE_FILE, _MAKE_DIR, _MAKE_REGULAR = 1 << 4, 1 << 5, 1 << 7, 1 << 8
@@ -49,10 +49,12 @@ def restrict(libc: ctypes.CDLL, walls: Walls) -> int:
     handled = _handled(abi, walls)
     ruleset = _checked(_call(libc, _CREATE_RULESET, handled, len(handled), 0))
     try:
-        rights = _file_rights(abi, walls)
+        rights = _file_rights(abi)
         readable = _READ | (_EXECUTE if walls.may_fork else 0)
         _add(libc, ruleset, walls.readable, readable & rights)
         _add(libc, ruleset, walls.writable, (readable | _WRITE) & rights)
+        if abi >= TCP_ABI and walls.network == "shared":
+            _add_ports(libc, ruleset, walls.connect_ports)
         _checked(_call(libc, _RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)
@@ -60,15 +62,14 @@ def restrict(libc: ctypes.CDLL, walls: Walls) -> int:
 
 
 def _handled(abi: int, walls: Walls) -> bytes:
-    tcp = _BIND_TCP | _CONNECT_TCP if abi >= TCP_ABI and walls.network == "none" else 0
+    tcp = _BIND_TCP | _CONNECT_TCP if abi >= TCP_ABI and walls.network != "own_namespace" else 0
     scopes = _ABSTRACT_UNIX | _SIGNAL if abi >= SCOPES_ABI else 0
-    return struct.pack("=QQQ", _file_rights(abi, walls), tcp, scopes)
+    return struct.pack("=QQQ", _file_rights(abi), tcp, scopes)
 
 
-def _file_rights(abi: int, walls: Walls) -> int:
-    """All that this kernel can refuse; whoever has a network of its own connects to the sockets that it is told of."""
-    later = sum(right for since, right in _LATER_RIGHTS.items() if since <= abi)
-    return (_FIRST_RIGHTS | later) & ~(0 if walls.network == "none" else _CONNECT_UNIX)
+def _file_rights(abi: int) -> int:
+    """All that this kernel can refuse."""
+    return _FIRST_RIGHTS | sum(right for since, right in _LATER_RIGHTS.items() if since <= abi)
 
 
 def _add(libc: ctypes.CDLL, ruleset: int, paths: Iterable[Path], rights: int) -> None:
@@ -80,6 +81,12 @@ def _add(libc: ctypes.CDLL, ruleset: int, paths: Iterable[Path], rights: int) ->
             _checked(_call(libc, _ADD_RULE, ruleset, _PATH_BENEATH, rule, 0))
         finally:
             os.close(descriptor)
+
+
+def _add_ports(libc: ctypes.CDLL, ruleset: int, ports: Iterable[int]) -> None:
+    """Of any address: Landlock knows ports alone."""
+    for port in ports:
+        _checked(_call(libc, _ADD_RULE, ruleset, _NET_PORT, struct.pack("=QQ", _CONNECT_TCP, port), 0))
 
 
 def _call(libc: ctypes.CDLL, number: int, *arguments: bytes | int | None) -> int:

@@ -1,7 +1,8 @@
 """The walls around a process that touches what strangers sent, put up before it reads the first byte.
 
 Every wall is a layer with a name (docs/architecture.md). Network is the one that must not fail: either the process
-has its own empty network namespace, or a system call filter refuses sockets; `apply` raises where neither holds.
+has its own empty network namespace, or a system call filter refuses sockets; `apply` raises where neither holds,
+unless the operator has chosen a shared network.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def apply(walls: Walls, *, mode: Mode = "auto", parent: int | None = None) -> La
     os.chdir(walls.directory)
     _limit_resources(walls.limits)
     in_force = ["resource_limits"]
-    entered, missing = namespaces.enter(_libc)
+    shared = walls.network == "shared"
+    entered, missing = namespaces.enter_sharing_network(_libc) if shared else namespaces.enter(_libc)
     in_force += entered
     if "user_namespace" in entered:
         _limit_processes()
@@ -126,7 +128,7 @@ def _check(walls: Walls, layers: Layers, mode: Mode) -> None:
     absent = [name for name in REQUIRED if name not in layers.in_force]
     if mode == "require" and absent:
         raise SandboxError(f"SENTINEL_SANDBOX=require asks for every layer, and missing are {why(absent, layers)}")
-    if "network_namespace" in layers.in_force:
+    if "network_namespace" in layers.in_force or walls.network == "shared":
         return
     if walls.network == "own_namespace":
         raise SandboxError(f"a network namespace of its own is not permitted here ({_WITHOUT_NAMESPACES})")

@@ -24,6 +24,9 @@ _X32_BIT: Final = 0x40000000
 _CLONE_THREAD: Final = 0x00010000
 _CLONE_NEW_NAMESPACES: Final = 0x7E020000
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
+# SOCK_STREAM, with SOCK_NONBLOCK and SOCK_CLOEXEC.
+_STREAMS: Final = (0x1, 0x801, 0x80001, 0x80801)
+_SERVING: Final = ("bind", "listen", "accept", "accept4")
 
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 _LOAD, _EQUAL, _AT_LEAST, _BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -90,25 +93,29 @@ def _program(walls: Walls, column: int, arch: int) -> list[bytes]:
     refused = dict(REFUSED)
     if walls.network == "none":
         refused |= SOCKETS
+    if walls.network == "shared":
+        refused.update({name: SOCKETS[name] for name in _SERVING})
     if not walls.may_fork:
         refused |= PROGRAMS
     program += _answer((numbers[column] for numbers in refused.values()), _REFUSE)
     program += _clone(BY_ARGUMENT["clone"][column], may_fork=walls.may_fork)
-    for name, rule in _rules(walls, decoder=decoder).items():
-        program += _decide((BY_ARGUMENT | SOCKETS)[name][column], rule)
+    for name, rules in _rules(walls, decoder=decoder).items():
+        program += _decide({**BY_ARGUMENT, **SOCKETS}[name][column], *rules)
     if not decoder:
         return [*program, _PERMIT]
     return [*program, *_answer((numbers[column] for numbers in DECODING.values()), _PERMIT), _UNKNOWN]
 
 
-def _rules(walls: Walls, *, decoder: bool) -> dict[str, _Rule]:
+def _rules(walls: Walls, *, decoder: bool) -> dict[str, tuple[_Rule, ...]]:
+    """By call; all rules of a call must be kept."""
     own = os.getpid()
     # abort() signals its own process, and a process may lower its own limits; nobody else's.
-    rules = {"tgkill": _Rule(0, (own,)), "prlimit64": _Rule(0, (0, own))}
+    rules: dict[str, tuple[_Rule, ...]] = {"tgkill": (_Rule(0, (own,)),), "prlimit64": (_Rule(0, (0, own)),)}
     if walls.network != "none":
-        families = _Rule(0, (_AF_UNIX, _AF_INET, _AF_INET6))
-        rules |= {"socket": families, "socketpair": families}
-    return rules | (_DECODER_RULES if decoder else _PROGRAM_RULES)
+        # TCP alone: neither Unix sockets of others, nor datagrams, nor the kernel's own protocols.
+        rules["socket"] = (_Rule(0, (_AF_INET, _AF_INET6)), _Rule(1, _STREAMS))
+        rules["socketpair"] = (_Rule(0, (_AF_UNIX,)),)
+    return rules | {name: (rule,) for name, rule in (_DECODER_RULES if decoder else _PROGRAM_RULES).items()}
 
 
 def _answer(numbers: Iterable[int], answer: bytes) -> list[bytes]:
@@ -127,14 +134,18 @@ def _clone(number: int, *, may_fork: bool) -> list[bytes]:
     return [_instruction(_EQUAL, number, 0, len(flags)), *flags]
 
 
-def _decide(number: int, rule: _Rule) -> list[bytes]:
-    listed, other = (_PERMIT, _REFUSE) if rule.allowed else (_REFUSE, _PERMIT)
-    checks = [
-        _instruction(_LOAD, _ARGUMENTS + 8 * rule.argument),
-        *_answer(rule.values, listed),
-        other,
-    ]
-    return [_instruction(_EQUAL, number, 0, len(checks)), *checks]
+def _decide(number: int, *rules: _Rule) -> list[bytes]:
+    checks = [part for rule in rules for part in _check(rule)]
+    return [_instruction(_EQUAL, number, 0, len(checks) + 1), *checks, _PERMIT]
+
+
+def _check(rule: _Rule) -> list[bytes]:
+    """Refuse, or go on behind this check."""
+    load, count = _instruction(_LOAD, _ARGUMENTS + 8 * rule.argument), len(rule.values)
+    if not rule.allowed:
+        return [load, *_answer(rule.values, _REFUSE)]
+    onwards = [_instruction(_EQUAL, value, count - place) for place, value in enumerate(rule.values)]
+    return [load, *onwards, _REFUSE]
 
 
 def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Network = Literal["none", "own_namespace"]
+Network = Literal["none", "own_namespace", "shared"]
 Mode = Literal["auto", "require"]
 """`auto` takes the layers that the kernel grants, `require` insists on all of them."""
 
@@ -28,8 +28,9 @@ class Walls:
     """The walls of one process; what is not named here is refused.
 
     It stands in `directory`, reads what lies below `readable` and `writable`, and makes, changes and removes
-    files below `writable`. `network`: `none` refuses every socket; `own_namespace` gives sockets and a loopback
-    device that no other process shares, and fails where the kernel grants no network namespace. `may_fork`
+    files below `writable`. `network`: `none` refuses every socket; `own_namespace` gives TCP sockets and a loopback
+    device that no other process shares, and fails where the kernel grants no network namespace; `shared` gives TCP
+    sockets of the machine's network, for connections to `connect_ports` alone where Landlock knows TCP. `may_fork`
     also lets it run programs that lie below `readable`.
     """
 
@@ -38,6 +39,7 @@ class Walls:
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
     network: Network = "none"
+    connect_ports: tuple[int, ...] = ()
     may_fork: bool = False
 
 

@@ -24,11 +24,12 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sentinel_worker.errors import Fatal, Transient
+from sentinel_worker.finishing import to_the_end
 from sentinel_worker.media.children import Child, ChildProcess, lost
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.protocol import fork_request
@@ -46,7 +47,6 @@ _BOOT: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
     "from sentinel_worker.media.zygote_main import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
-_Result = TypeVar("_Result")
 
 
 class Zygote:
@@ -102,7 +102,7 @@ class Zygote:
 
     async def stop(self) -> None:
         """End the zygote and every child; harmless when it was not started."""
-        await _to_the_end(self._stop())
+        await to_the_end(self._stop())
 
     @contextlib.asynccontextmanager
     async def open(self, path: Path, directory: Path, limits: MediaLimits) -> AsyncIterator[Child]:
@@ -119,7 +119,7 @@ class Zygote:
             child = await self._fork(process, path, directory, limits)
             yield child
         finally:
-            await _to_the_end(self._put_down(process))
+            await to_the_end(self._put_down(process))
 
     async def _fork(self, process: ChildProcess, path: Path, directory: Path, limits: MediaLimits) -> Child:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -194,7 +194,7 @@ class Zygote:
         except TimeoutError:
             event = {"event": "failed", "detail": f"no answer within {START_SECONDS:g} s"}
         except BaseException:
-            await _to_the_end(self._end())
+            await to_the_end(self._end())
             raise
         if event is None or event["event"] != "ready":
             detail = "it ended at once" if event is None else str(event.get("detail", "")).strip()
@@ -218,7 +218,7 @@ class Zygote:
                 if process is not None:
                     process.note(event)
             self.restarts += 1
-            await _to_the_end(self._end())
+            await to_the_end(self._end())
             await self._restart()
 
     async def _restart(self) -> None:
@@ -258,19 +258,3 @@ class Zygote:
 
 class _StartError(Exception):
     """The zygote could not import what it needs, or ended before it said so."""
-
-
-async def _to_the_end(work: Awaitable[_Result]) -> _Result:
-    """Finish `work` even when this task is cancelled meanwhile; the cancellation is raised afterwards."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            if task.cancelled():
-                raise
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return task.result()

@@ -200,3 +200,9 @@ def test_a_list_with_a_mistake_is_refused(monkeypatch: pytest.MonkeyPatch, name:
         load(monkeypatch, GOOD | {f"SENTINEL_URL_{name}": value})
     (line,) = caught.value.message.splitlines()
     assert line.startswith(f"SENTINEL_URL_{name}: ")
+
+
+@pytest.mark.parametrize("value", ["generic", "youtube,Generic", "all", "default", "youtube,", ".*", "youtube:(x)"])
+def test_sites_are_named_one_by_one(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    with pytest.raises(Fatal, match="SENTINEL_SOCIAL_EXTRACTORS: "):
+        load(monkeypatch, GOOD | {"SENTINEL_SOCIAL_EXTRACTORS": value})
