@@ -22,6 +22,7 @@ from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # ex
 
 from sentinel_worker.errors import Permanent
 from sentinel_worker.media.boxes import ends_early, has_index
+from sentinel_worker.media.demuxer import check_demuxer
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.frames import VideoFrames
 from sentinel_worker.media.opened import FrameReader, OpenedMedia, OpenedSound, SoundTrack
@@ -58,6 +59,7 @@ class OpenedVideo(OpenedMedia):
 
 def open_tracks(path: Path, container: str, size: int, limits: MediaLimits) -> OpenedMedia:
     """Read the header, check it, then scan every packet: an upload's header may promise anything."""
+    check_demuxer(path, container)
     header = _read_header(path, container)
     if len(header.streams) > limits.max_streams:
         raise too_large(
@@ -153,8 +155,10 @@ def _check_film(decoder: VideoDecoder, facts: ProbedFacts, limits: MediaLimits) 
         raise too_long("video", duration, limits)
     if frames > limits.max_frames:
         raise too_many_frames(frames, limits)
-    if frames > 1:
-        check_rate(rate, limits)
+    if frames == 1:
+        # One frame follows no other; its rate is made of how long it says it stays.
+        rate = min(rate, limits.max_frames_per_second)
+    check_rate(rate, limits)
     return replace(facts, duration_seconds=duration, frames_per_second=rate, frame_count=frames), begin
 
 
