@@ -80,7 +80,7 @@ class _InputFormat(ctypes.Structure):
 @cache
 def load_library() -> ctypes.CDLL:
     """The libavformat that torchcodec uses; raises `OSError` where it has loaded none by that name."""
-    major = get_ffmpeg_library_versions()["libavformat"][0]
+    major = get_ffmpeg_library_versions()["libavformat"][0]  # type: ignore[no-untyped-call]
     library = ctypes.CDLL(f"libavformat.so.{major}", mode=os.RTLD_NOLOAD)
     library.avio_open.argtypes = (ctypes.POINTER(ctypes.c_void_p), ctypes.c_char_p, ctypes.c_int)
     library.avio_closep.argtypes = (ctypes.POINTER(ctypes.c_void_p),)

@@ -21,20 +21,23 @@ from torchcodec._core.ops import _get_key_frame_indices, create_from_file, scan_
 from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 
 from sentinel_worker.errors import Permanent
-from sentinel_worker.media.boxes import ends_early, has_index
-from sentinel_worker.media.demuxer import check_demuxer
+from sentinel_worker.media.boxes import check_promises, ends_early, has_index
+from sentinel_worker.media.demuxer import DEMUXERS, check_demuxer
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.frames import VideoFrames
 from sentinel_worker.media.opened import FrameReader, OpenedMedia, OpenedSound, SoundTrack
 from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts
 from sentinel_worker.media.refusals import (
+    check_frames,
     check_picture_size,
     check_rate,
     out_of_memory,
     too_large,
     too_long,
-    too_many_frames,
 )
+
+ANIMATIONS: Final = frozenset({"gif", "apng"})
+"""Containers that FFmpeg plays from their start; one that does not move is a picture."""
 
 _COVER_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "webp"})
 _MAX_SECONDS: Final = 1e8
@@ -60,6 +63,8 @@ class OpenedVideo(OpenedMedia):
 def open_tracks(path: Path, container: str, size: int, limits: MediaLimits) -> OpenedMedia:
     """Read the header, check it, then scan every packet: an upload's header may promise anything."""
     check_demuxer(path, container)
+    if DEMUXERS[container] == "mov":
+        check_promises(path, limits)
     header = _read_header(path, container)
     if len(header.streams) > limits.max_streams:
         raise too_large(
@@ -82,7 +87,7 @@ def _read_header(path: Path, container: str) -> ContainerMetadata:
     except RuntimeError as error:
         if out_of_memory(error):
             raise
-        if container in ("mp4", "mov", "m4v", "m4a", "3gp") and not has_index(path):
+        if DEMUXERS[container] == "mov" and not has_index(path):
             raise Permanent(
                 "media_truncated", "The file ends before its index: the upload or the recording was cut off."
             ) from error
@@ -153,8 +158,9 @@ def _check_film(decoder: VideoDecoder, facts: ProbedFacts, limits: MediaLimits) 
     duration = max(span, counted) if abs(counted - span) <= _MAX_LOST_FRAMES / rate else span
     if duration > limits.max_duration_seconds:
         raise too_long("video", duration, limits)
-    if frames > limits.max_frames:
-        raise too_many_frames(frames, limits)
+    if facts.container in ANIMATIONS:
+        check_frames("animation", frames, limits.max_animation_frames)
+    check_frames("video", frames, limits.max_frames)
     if frames == 1:
         # One frame follows no other; its rate is made of how long it says it stays.
         rate = min(rate, limits.max_frames_per_second)

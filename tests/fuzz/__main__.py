@@ -27,9 +27,9 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory() as made, tempfile.TemporaryDirectory() as folder:
         corpus = make_corpus(Path(made))
-        print(f"--seed {asked.seed}, {len(corpus)} files to mutate", flush=True)
+        _say(f"--seed {asked.seed}, {len(corpus)} files to mutate")
         if not watched:
-            print("/tmp is shared with others here: only the folder of the run is watched", flush=True)
+            _say("/tmp is shared with others here: only the folder of the run is watched")
         numbers = range(asked.files) if asked.only is None else range(asked.only, asked.only + 1)
         if asked.keep:
             asked.keep.write_bytes(mutated(corpus, asked.seed, numbers[0])[1])
@@ -44,10 +44,16 @@ def main() -> int:
                 watched=watched,
                 at_once=asked.at_once,
                 limit_seconds=limit,
+                say=_say,
             )
         )
-    print("\n".join(campaign.lines()))
+    _say("\n".join(campaign.lines()))
     return 1 if campaign.faults else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _arguments() -> argparse.Namespace:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -63,6 +63,7 @@ async def run(
     watched: Sequence[Path] = (),
     at_once: int = 2,
     limit_seconds: float = float("inf"),
+    say: Callable[[str], object] = lambda line: None,
 ) -> Campaign:
     """Send the files of these numbers through children, private folders in `folder`, until they or the time end."""
     campaign, begun, pending = Campaign(seed), time.monotonic(), iter(numbers)
@@ -73,10 +74,8 @@ async def run(
         while time.monotonic() - begun < limit_seconds and (batch := list(islice(pending, BATCH))):
             await _send(campaign, corpus, folder, batch, zygote, at_once)
             campaign.faults += surroundings.changes()
-            print(
-                f"{campaign.outcomes.total()} files in {time.monotonic() - begun:.0f} s, {surroundings.memory()}",
-                flush=True,
-            )
+            seconds = time.monotonic() - begun
+            say(f"{campaign.outcomes.total()} files in {seconds:.0f} s, {surroundings.memory()}")
         campaign.faults += surroundings.growth()
     finally:
         await zygote.stop()

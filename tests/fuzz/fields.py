@@ -13,7 +13,23 @@ _ISO_SKIPPED = {b"meta": 4, b"stsd": 8, b"avc1": 78, b"hvc1": 78, b"mp4a": 28}
 _RIFF_LISTS = (b"RIFF", b"LIST")
 _EBML_MASTERS = frozenset(
     bytes.fromhex(name)
-    for name in "1a45dfa3 18538067 1549a966 1654ae6b ae e0 e1 1f43b675 a0 1c53bb6b bb b7 114d9b74 4dbb 1254c367".split()
+    for name in [
+        "1a45dfa3",
+        "18538067",
+        "1549a966",
+        "1654ae6b",
+        "ae",
+        "e0",
+        "e1",
+        "1f43b675",
+        "a0",
+        "1c53bb6b",
+        "bb",
+        "b7",
+        "114d9b74",
+        "4dbb",
+        "1254c367",
+    ]
 )
 _MAX_DEPTH = 12
 

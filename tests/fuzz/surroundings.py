@@ -21,18 +21,18 @@ class Surroundings:
         self._pid = zygote.pid
         self._places = [folder, *watched]
         self._files = self._seen()
-        self._descriptors = len(os.listdir("/proc/self/fd"))
+        self._descriptors = _descriptors()
         self._sizes: list[tuple[int, int]] = []
 
     def changes(self) -> list[str]:
-        """Files that appeared or changed, processes and descriptors that stayed, a zygote that died; measures memory."""
+        """Files that appeared, processes and descriptors that stayed, a zygote that died; memory is measured."""
         gc.collect()
         self._sizes.append((_pss_bytes(os.getpid()), _pss_bytes(self._zygote.pid or self._pid)))
         found = [f"a file outside the private folders: {name}" for name in sorted(self._seen() - self._files)]
         if self._zygote.restarts or self._zygote.pid != self._pid:
             found.append(f"the zygote died: {self._zygote.last_failure}")
         found += [f"process {pid} stayed" for pid in _session(self._pid) if pid != self._pid]
-        if len(os.listdir("/proc/self/fd")) > self._descriptors:
+        if _descriptors() > self._descriptors:
             found.append("descriptors of the worker stayed open")
         return found
 
@@ -55,12 +55,15 @@ class Surroundings:
 
     def _seen(self) -> set[tuple[str, int, int]]:
         found = set()
-        for place in self._places:
-            for parent, _, names in os.walk(place):
-                for name in names:
-                    status = os.lstat(os.path.join(parent, name))
-                    found.add((f"{parent}/{name}", status.st_mtime_ns, status.st_size))
+        for path in (path for place in self._places for path in place.rglob("*")):
+            status = path.lstat()
+            # The time of a folder changes with what comes and goes in it.
+            found.add((str(path), 0, 0) if path.is_dir() else (str(path), status.st_mtime_ns, status.st_size))
         return found
+
+
+def _descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def _session(leader: int) -> Iterator[int]:
