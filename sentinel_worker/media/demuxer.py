@@ -17,28 +17,29 @@ from torchcodec._core.ops import get_ffmpeg_library_versions
 
 from sentinel_worker.errors import Permanent
 
-DEMUXERS: Final[dict[str, str]] = {
-    "mp4": "mov",
-    "mov": "mov",
-    "m4v": "mov",
-    "m4a": "mov",
-    "3gp": "mov",
-    "matroska": "matroska",
-    "webm": "matroska",
-    "avi": "avi",
-    "mpeg-ts": "mpegts",
-    "mpeg-ps": "mpeg",
-    "flv": "flv",
-    "asf": "asf",
-    "ogg": "ogg",
-    "gif": "gif",
-    "apng": "apng",
-    "wav": "wav",
-    "flac": "flac",
-    "mp3": "mp3",
-    "aac": "aac",
+DEMUXERS: Final[dict[str, tuple[str, ...]]] = {
+    "mp4": ("mov",),
+    "mov": ("mov",),
+    "m4v": ("mov",),
+    "m4a": ("mov",),
+    "3gp": ("mov",),
+    "matroska": ("matroska",),
+    "webm": ("matroska",),
+    "avi": ("avi",),
+    "mpeg-ts": ("mpegts",),
+    "mpeg-ps": ("mpeg",),
+    "flv": ("flv",),
+    "asf": ("asf",),
+    "ogg": ("ogg",),
+    "gif": ("gif",),
+    # An animation that promises no frame is a picture.
+    "apng": ("apng", "png_pipe"),
+    "wav": ("wav",),
+    "flac": ("flac",),
+    "mp3": ("mp3",),
+    "aac": ("aac",),
 }
-"""The demuxer of each container that FFmpeg plays, by the first of its names; the others are pictures."""
+"""The demuxers that may open a container, each by its first name; containers that are not here are pictures."""
 
 _READ: Final = 1
 
@@ -49,7 +50,7 @@ def check_demuxer(path: Path, container: str) -> None:
     Raises `Permanent('media_not_supported')`. One that no demuxer takes passes: opening it fails, and says how.
     """
     found = probed_demuxer(path)
-    if found is not None and found != DEMUXERS[container]:
+    if found is not None and found not in DEMUXERS[container]:
         raise Permanent(
             "media_not_supported",
             f"The file is not media that can be analyzed: it starts like {container} and reads like {found}.",

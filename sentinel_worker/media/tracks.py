@@ -63,7 +63,7 @@ class OpenedVideo(OpenedMedia):
 def open_tracks(path: Path, container: str, size: int, limits: MediaLimits) -> OpenedMedia:
     """Read the header, check it, then scan every packet: an upload's header may promise anything."""
     check_demuxer(path, container)
-    if DEMUXERS[container] == "mov":
+    if "mov" in DEMUXERS[container]:
         check_promises(path, limits)
     header = _read_header(path, container)
     if len(header.streams) > limits.max_streams:
@@ -84,10 +84,10 @@ def open_tracks(path: Path, container: str, size: int, limits: MediaLimits) -> O
 def _read_header(path: Path, container: str) -> ContainerMetadata:
     try:
         return get_container_metadata_from_header(path)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # torchcodec writes a rate of infinity as JSON that it cannot read
         if out_of_memory(error):
             raise
-        if DEMUXERS[container] == "mov" and not has_index(path):
+        if "mov" in DEMUXERS[container] and not has_index(path):
             raise Permanent(
                 "media_truncated", "The file ends before its index: the upload or the recording was cut off."
             ) from error
@@ -122,7 +122,7 @@ def _film_header(header: ContainerMetadata, container: str, size: int, limits: M
 
 def _open_video(path: Path, header: ContainerMetadata, facts: ProbedFacts, limits: MediaLimits) -> OpenedVideo:
     decoder = _scan_video(path)
-    scanned = get_container_metadata(decoder._decoder)
+    scanned = _scanned(decoder._decoder)
     known, begin = _check_film(decoder, facts, limits)
     known = _with_sound(known, scanned, limits)
     known = replace(
@@ -142,6 +142,13 @@ def _scan_video(path: Path) -> VideoDecoder:
         if "codec not found" in str(error).lower():
             raise Permanent("media_not_supported", "The video's codec is not supported.") from error
         raise Permanent("media_unreadable", "The video track is damaged and cannot be read.") from error
+
+
+def _scanned(decoder: Tensor) -> ContainerMetadata:
+    try:
+        return get_container_metadata(decoder)
+    except ValueError as error:
+        raise Permanent("media_unreadable", "The file's time stamps are damaged.") from error
 
 
 def _check_film(decoder: VideoDecoder, facts: ProbedFacts, limits: MediaLimits) -> tuple[ProbedFacts, float]:
@@ -196,7 +203,7 @@ def _open_sound(path: Path, header: ContainerMetadata, container: str, size: int
         if out_of_memory(error):
             raise
         raise Permanent("media_unreadable", "The sound track is damaged and cannot be read.") from error
-    scanned = get_container_metadata(decoder)
+    scanned = _scanned(decoder)
     silent = ProbedFacts(
         kind="audio", container=container, duration_seconds=0.0, size_bytes=size, has_video=False, has_audio=True
     )
