@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-faults test-models check reports bench train clean
+.PHONY: demo test test-faults test-models fuzz check reports bench train clean
 
 demo: $(VENV)/.installed ffmpeg  ## start everything, analyze six real clips, print the verdicts, stop everything
 	@$(BIN)/python -m examples.demo
@@ -16,6 +16,12 @@ test-faults: $(VENV)/.installed ffmpeg  ## Supabase, its database and workers br
 
 test-models: $(VENV)/.installed ffmpeg  ## checkpoints of full size with random weights: minutes, 3 GB of memory
 	$(BIN)/pytest -s tests/models/check_full_size.py
+
+# `make fuzz FUZZ='--seed 6 --only 12'` sends one file again; `python -m tests.fuzz --help` lists the rest.
+FUZZ ?= --files 10000
+
+fuzz: $(VENV)/.installed ffmpeg  ## mutated media through the decoding children: 20 minutes for 10,000 files
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 check: $(VENV)/.installed  ## format, linters, types, import floors
 	$(BIN)/ruff format --check .

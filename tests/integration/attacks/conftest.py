@@ -84,7 +84,7 @@ def neighbour(tmp_path: Path, film: Callable[..., bytes]) -> Path:
 
 @pytest.fixture
 def attack(tmp_path: Path, zygote: Zygote, target: Target, neighbour: Path) -> Iterator[Attack]:
-    """Send an upload through a child as the worker does. No child may reach the target, the neighbour, or outlive it."""
+    """Send an upload through a child as the worker does; none may reach the target or the neighbour, or stay."""
     folder = tmp_path / "request-a"
     folder.mkdir(mode=0o700)
 
