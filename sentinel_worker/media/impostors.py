@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 from typing import Final
 
+# Looked up here, once: a confined child can load no codec.
+_UTF_8, _UTF_16 = codecs.lookup("utf-8-sig"), codecs.lookup("utf-16")
 _TEXT_BYTES: Final = 64
 _SPACES: Final = "\t\n\v\f\r"
 
@@ -57,7 +59,7 @@ def describe(head: bytes) -> str:
             return name
     if head[257:262] == b"ustar":
         return "an archive"
-    text = head.decode(_encoding(head), "ignore").lstrip().lower()
+    text = _codec(head).decode(head, "ignore")[0].lstrip().lower()
     for start, name in _REFUSED_TEXT:
         if text.startswith(start):
             return name
@@ -73,7 +75,7 @@ def starts_as_text(head: bytes) -> bool:
     A container has a byte that no text has (a zero in a length, an invalid character) within these bytes; and a text
     that holds one is well-formed to no parser of manifests.
     """
-    decoder = codecs.getincrementaldecoder(_encoding(head))()  # a character may be cut in two at the end
+    decoder = _codec(head).incrementaldecoder()  # a character may be cut in two at the end
     try:
         text = decoder.decode(head[:_TEXT_BYTES])
     except UnicodeDecodeError:
@@ -81,5 +83,5 @@ def starts_as_text(head: bytes) -> bool:
     return bool(text) and not any(character < " " and character not in _SPACES for character in text)
 
 
-def _encoding(head: bytes) -> str:
-    return "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+def _codec(head: bytes) -> codecs.CodecInfo:
+    return _UTF_16 if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else _UTF_8
