@@ -113,10 +113,10 @@ def refusal(status: int, body: bytes, headers: httpx.Headers) -> CodedError:
     return Permanent("call_refused", f"Supabase refused a call of this worker ({shown}).")
 
 
-def retry_after_seconds(headers: httpx.Headers) -> float | None:
-    """The server's own wish in seconds, where it names one; never more than `RETRY_AFTER_CAP_SECONDS`."""
+def retry_after_seconds(headers: httpx.Headers, cap: float = RETRY_AFTER_CAP_SECONDS) -> float | None:
+    """The server's own wish in seconds, where it names one; never more than `cap`."""
     value = headers.get("retry-after", "").strip()
-    return min(float(value), RETRY_AFTER_CAP_SECONDS) if value.isascii() and value.isdigit() else None
+    return min(float(value), cap) if value.isascii() and value.isdigit() else None
 
 
 def at_start(error: Transient) -> CodedError:

@@ -18,11 +18,14 @@ from sentinel_worker.health import Health
 from sentinel_worker.lease import Leases
 from sentinel_worker.media import sandbox
 from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.media.walls import Layers
 from sentinel_worker.outcomes import Outcomes
 from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
 from sentinel_worker.removals import Removals
 from sentinel_worker.settings import Settings
+from sentinel_worker.sources.social.fetcher import Social
+from sentinel_worker.sources.url import UrlRules
 from sentinel_worker.wakeup import Wakeup
 from sentinel_worker.workdir import work_directory
 from sentinel_worker.worker import Worker
@@ -49,8 +52,16 @@ async def serve(settings: Settings) -> None:
         work = stack.enter_context(work_directory(settings.work_dir))
         limits = media_limits(settings)
         examiner = await stack.enter_async_context(
-            open_examiner(specs, work, device=settings.device, limits=limits, batch_windows=settings.batch_windows)
+            open_examiner(
+                specs,
+                work,
+                device=settings.device,
+                limits=limits,
+                batch_windows=settings.batch_windows,
+                sandbox=settings.sandbox,
+            )
         )
+        _log_layers(examiner.zygote.layers)
         for scorer in examiner.roster.scorers.values():
             log.info(logs.DETECTOR_LOADED, **scorer.describe())
         await check_polarities(examiner)
@@ -59,6 +70,8 @@ async def serve(settings: Settings) -> None:
         stack.push_async_callback(api.close, client)
         http = await stack.enter_async_context(api.storage_http(settings, circuit := Circuit()))
 
+        url_rules = UrlRules.from_settings(settings)
+        social = await asyncio.to_thread(Social.from_settings, settings, url_rules.egress)
         claims, wake, health = Claims(client, worker_id, circuit), asyncio.Event(), Health()
         progress = Progress(claims)
         worker = Worker(
@@ -72,7 +85,9 @@ async def serve(settings: Settings) -> None:
             ),
             outcomes=Outcomes(claims),
             progress=progress,
-            pipeline=Pipeline(settings, http, examiner.zygote, examiner.roster, limits, progress, work),
+            pipeline=Pipeline(
+                settings, http, url_rules, social, examiner.zygote, examiner.roster, limits, progress, work
+            ),
             removals=Removals(claims, http),
             wakeup=_wakeup(settings, wake, circuit) if settings.realtime else None,
             wake=wake,
@@ -80,6 +95,12 @@ async def serve(settings: Settings) -> None:
         )
         worker.drain_on_signals()
         await worker.run()
+
+
+def _log_layers(layers: Layers) -> None:
+    """What holds a decoding child, and what this kernel did not grant."""
+    level = log.warning if set(layers.missing) & set(sandbox.REQUIRED) else log.info
+    level(logs.SANDBOX_LAYERS, in_force=layers.in_force, missing=dict(layers.missing))
 
 
 def media_limits(settings: Settings) -> MediaLimits:

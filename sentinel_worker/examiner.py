@@ -17,6 +17,7 @@ from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.errors import Fatal, Permanent
 from sentinel_worker.media.children import Child
 from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.media.walls import Mode
 from sentinel_worker.media.zygote import Zygote
 from sentinel_worker.request import MediaKind
 from sentinel_worker.roster import Roster, open_roster
@@ -87,7 +88,8 @@ class Examiner:
         limit = self._limits.max_bytes
         if isinstance(source, Path):
             return await local.copy(source, directory=directory, limit_bytes=limit, on_progress=on_progress)
-        return await url.fetch(source, directory=directory, limit_bytes=limit, on_progress=on_progress)
+        rules = url.UrlRules.of_operator()
+        return await url.fetch(source, rules=rules, directory=directory, limit_bytes=limit, on_progress=on_progress)
 
 
 async def _keep(child: Child, analysis: Analysis, folder: Path) -> dict[str, Path]:
@@ -104,9 +106,10 @@ async def open_examiner(
     device: Device = "auto",
     limits: MediaLimits = DEFAULT_LIMITS,
     batch_windows: int = 8,
+    sandbox: Mode = "auto",
 ) -> AsyncIterator[Examiner]:
     """Start the zygote and load the detectors, at the same time; it takes seconds. Private folders lie in `work`."""
-    zygote = Zygote()
+    zygote = Zygote(sandbox=sandbox)
     starting = asyncio.create_task(zygote.start())
     try:
         async with open_roster(specs, device=device, batch_windows=batch_windows) as roster:

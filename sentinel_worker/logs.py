@@ -38,6 +38,9 @@ LEASE_LOST: Final = "request.lease_lost"
 CRASHED: Final = "request.crashed"
 NOT_DERIVED: Final = "request.not_derived"
 
+SOCIAL_FETCHED: Final = "social.fetched"
+SOCIAL_FAILED: Final = "social.failed"
+
 OUTCOMES: Final[Mapping[str, str]] = {
     "succeeded": ANSWERED,
     "failed": REFUSED,
@@ -53,6 +56,7 @@ HEARTBEAT_WITHHELD: Final = "lease.heartbeat_withheld"
 REMOVED: Final = "storage.removed"
 REMOVAL_FAILED: Final = "storage.removal_failed"
 
+SANDBOX_LAYERS: Final = "sandbox.layers"
 DETECTOR_LOADED: Final = "detector.loaded"
 
 # Local variables are left out of tracebacks: those of an HTTP client hold keys.

@@ -1,7 +1,7 @@
 """One request from its claim to its outcome: fetch, probe, choose, examine, derive."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,9 @@ from sentinel_worker.progress import Progress
 from sentinel_worker.request import Claim, Finish, Stage
 from sentinel_worker.roster import Roster
 from sentinel_worker.settings import Settings
-from sentinel_worker.sources import storage
+from sentinel_worker.sources import storage, url
 from sentinel_worker.sources.fetched import Fetched
+from sentinel_worker.sources.social.fetcher import Social
 from sentinel_worker.timings import Timings
 from sentinel_worker.workdir import private_directory
 
@@ -43,6 +44,9 @@ class Pipeline:
 
     settings: Settings
     http: httpx.AsyncClient
+    """For Storage alone: it carries the key."""
+    url_rules: url.UrlRules
+    social: Social | None
     zygote: Zygote
     roster: Roster
     limits: MediaLimits
@@ -56,8 +60,8 @@ class Pipeline:
     async def analyze(self, lease: Lease) -> Finish:
         """Answer one claim. Raises this package's errors; writes nothing but derived files of this fence."""
         claim, settings, timings = lease.claim, self.settings, Timings()
-        if claim.storage_path is None:
-            raise Permanent("source_not_supported", "This worker does not fetch URLs yet: upload the file instead.")
+        if claim.source_url is not None and not settings.url_sources:
+            raise Permanent("source_not_supported", "This worker fetches no URLs: upload the file instead.")
         self.roster.offer(claim.media_kind, claim.detector)
         async with private_directory(self.work_directory) as directory:
             async with self._fetching, self._stage(lease, "fetching", settings.fetch_deadline_seconds, timings):
@@ -98,14 +102,32 @@ class Pipeline:
         self.progress.report(claim, stage, start + (end - start) * fraction)
 
     async def _fetch(self, claim: Claim, directory: Path) -> Fetched:
-        assert claim.storage_path is not None
+        def report(fraction: float) -> None:
+            self._report(claim, "fetching", fraction)
+
+        limit = self.settings.media_max_bytes
+        if claim.source_url is not None:
+            return await self._fetch_url(claim.source_url, directory, limit, report)
+        assert claim.storage_path is not None  # the database's one_source
         return await storage.fetch(
             self.http,
             user_id=claim.user_id,
             storage_path=claim.storage_path,
             directory=directory,
-            limit_bytes=self.settings.media_max_bytes,
-            on_progress=lambda fraction: self._report(claim, "fetching", fraction),
+            limit_bytes=limit,
+            on_progress=report,
+        )
+
+    async def _fetch_url(
+        self, source_url: str, directory: Path, limit_bytes: int, report: Callable[[float], None]
+    ) -> Fetched:
+        """A post of a social site by yt-dlp, anything else as a file."""
+        if self.social is not None and self.social.suits(source_url):
+            return await self.social.fetch(source_url, directory=directory, limit_bytes=limit_bytes, on_progress=report)
+        if "direct" not in self.settings.url_sources:
+            raise Permanent("source_not_supported", "This worker fetches posts of social sites, and no other URLs.")
+        return await url.fetch(
+            source_url, rules=self.url_rules, directory=directory, limit_bytes=limit_bytes, on_progress=report
         )
 
     async def _derive(self, lease: Lease, child: Child, analysis: Analysis) -> dict[str, str]:

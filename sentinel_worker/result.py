@@ -36,10 +36,11 @@ def document(
         "audio": _audio(analysis),
         "media": {name: value for name, value in facts.items() if name not in _NOT_EVIDENCE}
         | {"sha256": fetched.sha256, "size_bytes": fetched.size_bytes}
+        | ({"source_url": fetched.source_url, "etag": fetched.etag} if fetched.source_url else {})
         | {"unreadable_frames": analysis.unreadable_frames},
         "derived": dict(derived),
         "timings": dict(seconds),
-        "notice": " ".join(notice for notice in _notices(analysis)) or None,
+        "notice": " ".join(_notices(analysis, fetched)) or None,
     }
 
 
@@ -105,6 +106,7 @@ def _audio(analysis: Analysis) -> dict[str, Any] | None:
     return _answer(judgement) | {"detector": _detector(analysis.sound), "timeline": timeline}
 
 
-def _notices(analysis: Analysis) -> list[str]:
+def _notices(analysis: Analysis, fetched: Fetched) -> list[str]:
     tracks = (track for track in (analysis.pictures, analysis.sound) if track is not None)
-    return list(dict.fromkeys(track.scorer.spec.notice for track in tracks if track.scorer.spec.notice))
+    said = [fetched.notice, *(track.scorer.spec.notice for track in tracks)]
+    return list(dict.fromkeys(notice for notice in said if notice))

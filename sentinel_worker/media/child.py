@@ -19,13 +19,14 @@ from sentinel_worker.errors import CodedError, Fatal, Permanent
 from sentinel_worker.media import demuxer, pictures, protocol, sandbox
 from sentinel_worker.media.centerface import SIDE_MULTIPLE, face_model
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow, decode_clips, resize_frame
-from sentinel_worker.media.derive import write_thumbnails
+from sentinel_worker.media.derive import thumbnails
 from sentinel_worker.media.face_clips import decode_faces
 from sentinel_worker.media.facts import Clip, ClipGeometry, MediaLimits
 from sentinel_worker.media.opened import OpenedMedia
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.refusals import out_of_memory
 from sentinel_worker.media.sounds import decode_sounds
+from sentinel_worker.media.walls import Limits, Mode, Walls
 
 _WARM_UP_GEOMETRY = ClipGeometry(1, 1.0, "squash", 4, 4, 4, 4)
 _MAX_DETAIL = 4000
@@ -45,27 +46,29 @@ def run(
     path: Path,
     directory: Path,
     limits: MediaLimits,
-    *,
-    allow_network: bool,
+    mode: Mode,
 ) -> None:
     """Confine this process, then answer questions about the file at `path`."""
-    session = _Session(connection, path, directory, limits)
+    session = _Session(connection, path, limits)
     try:
-        layers = sandbox.apply(limits, directory, allow_network=allow_network)
-        sandbox.die_with_parent(parent)
+        layers = sandbox.apply(_walls(directory, limits), mode=mode, parent=parent)
     except (OSError, ValueError, sandbox.SandboxError) as error:
         session.fail(Fatal("sandbox_unavailable", f"A decoding child cannot be confined: {error}."))
         return
-    session.say({"answer": "confined", "layers": layers})
+    session.say({"answer": "confined", "layers": layers.in_force, "missing": layers.missing})
     while (question := protocol.receive(connection)) is not None:
         session.answer(question)
 
 
+def _walls(directory: Path, limits: MediaLimits) -> Walls:
+    """It reads its own folder and writes nothing: what it makes goes through the socket."""
+    return Walls(directory, Limits(limits.max_memory_bytes, limits.max_cpu_seconds), readable=(directory,))
+
+
 class _Session:
-    def __init__(self, connection: socket.socket, path: Path, directory: Path, limits: MediaLimits) -> None:
+    def __init__(self, connection: socket.socket, path: Path, limits: MediaLimits) -> None:
         self._connection = connection
         self._path = path
-        self._directory = directory
         self._limits = limits
         self._media: OpenedMedia | None = None
 
@@ -97,9 +100,9 @@ class _Session:
         elif ask == "sounds":
             self._send(decode_sounds(media, *protocol.read_sounds_question(question)))
         elif ask == "derive":
-            names = question["names"]
-            write_thumbnails(media, self._directory, question["at_seconds"], names)
-            self.say({"answer": "derived", "names": names})
+            for jpeg in thumbnails(media, question["at_seconds"]):
+                self.say({"answer": "picture"}, len(jpeg))
+                self._connection.sendall(jpeg)
         else:
             raise protocol.ProtocolError(f"an unknown question {ask!r}")
 

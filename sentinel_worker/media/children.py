@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
-import stat
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +13,14 @@ from typing import Any, Final
 from sentinel_worker.errors import CodedError, Permanent, Transient
 from sentinel_worker.media import protocol
 from sentinel_worker.media.answers import ExpectedClips, check_values
+from sentinel_worker.media.derived import keep_picture, picture_bytes
 from sentinel_worker.media.facts import Clip, ClipGeometry, FaceSearch, MediaLimits, Skipped, SoundGeometry
 from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
+from sentinel_worker.media.walls import Layers
 from sentinel_worker.media.windows import Window
 
-_MAX_DERIVED_BYTES: Final = 16 * 1024**2
 _REAP_SECONDS: Final = 2.0
+_WITH_PAYLOAD: Final = ("clip", "picture")
 _SLOWEST: Final = 1e-6
 _CRASHES: Final = frozenset(
     {
@@ -95,7 +95,7 @@ class Child:
         self._directory = directory
         self._limits = limits
         self._busy = False
-        self.layers: tuple[str, ...] = ()
+        self.layers = Layers((), {})
         self.unreadable_frames = 0
 
     @property
@@ -104,11 +104,10 @@ class Child:
         return self._process.forked.result()
 
     async def greet(self, limit_seconds: float) -> None:
-        """Wait until the child says that it is confined; `layers` names the walls in force."""
+        """Wait until the child says that it is confined; `layers` names the walls."""
         clock = _Clock(limit_seconds)
         with self._call():
-            answer = await self._answer("confined", clock)
-            self.layers = tuple(str(layer) for layer in answer["layers"])
+            self.layers = protocol.read_layers(await self._answer("confined", clock))
 
     async def probe(self) -> ProbedFacts:
         """What the file is; raises `Permanent` when it cannot or may not be analyzed."""
@@ -150,15 +149,19 @@ class Child:
             self.unreadable_frames += int(answer["unreadable_frames"])
 
     async def derive(self, *, at_seconds: Sequence[float], names: Sequence[str]) -> list[Path]:
-        """Write a small JPEG of the frame at each of `at_seconds` (from the first frame) into the directory.
+        """A small JPEG of the frame at each of `at_seconds` (from the first frame), kept in the directory.
 
-        `names` match `protocol.DERIVED_NAME`; returns the files in that order.
+        `names` match `protocol.DERIVED_NAME`; returns the files in that order. Raises `Transient('disk_full')`.
         """
         clock = _Clock(self._limits.max_wall_seconds)
         with self._call():
-            await self._ask({"ask": "derive", "at_seconds": list(at_seconds), "names": list(names)}, clock)
-            await self._answer("derived", clock)
-            return [await asyncio.to_thread(_own_file, self._directory / name) for name in names]
+            await self._ask({"ask": "derive", "at_seconds": list(at_seconds)}, clock)
+            files = []
+            for _, name in zip(at_seconds, names, strict=True):
+                jpeg = bytearray(picture_bytes(await self._answer("picture", clock)))
+                await self._fill(memoryview(jpeg), clock)
+                files.append(await asyncio.to_thread(keep_picture, jpeg, self._directory, name))
+            return files
 
     @contextmanager
     def _call(self) -> Iterator[None]:
@@ -192,7 +195,7 @@ class Child:
         if answer.get("answer") == "error":
             read = protocol.read_error if wanted == "confined" else protocol.read_error_of_media
             raise read(answer) from _told(answer)
-        if answer.get("answer") not in (wanted, *others) or (payload_bytes and wanted != "clip"):
+        if answer.get("answer") not in (wanted, *others) or (payload_bytes and wanted not in _WITH_PAYLOAD):
             raise ProtocolError(f"an answer {answer.get('answer')!r} instead of {wanted!r}")
         answer["payload_bytes"] = payload_bytes
         return answer
@@ -254,12 +257,3 @@ class ChildError(Exception):
 def _told(answer: Mapping[str, Any]) -> ChildError | None:
     detail = answer.get("detail")
     return ChildError(detail) if isinstance(detail, str) else None
-
-
-def _own_file(path: Path) -> Path:
-    """Refuse what a hijacked child could have left in place of its file: a link, a device, a giant."""
-    status = path.lstat()
-    plain = stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid()
-    if not plain or status.st_size > _MAX_DERIVED_BYTES:
-        raise ProtocolError("a derived file that is not one")
-    return path

@@ -7,8 +7,8 @@ uint32 header length | uint32 payload length | header (JSON, UTF-8) | payload (a
 ```
 
 The worker asks `probe`, `clips`, `sounds` or `derive`; the child answers with `facts`, (`clip` or `skipped`) …
-`end`, `derived`, or `error`. A clip is uint8 pictures [T, 3, H, W] or float32 sound [S], its header says which.
-The worker does not trust a child: every answer is checked against what was asked.
+`end`, a `picture` (JPEG) for each moment, or `error`. A clip is uint8 pictures [T, 3, H, W] or float32 sound [S],
+its header says which. The worker does not trust a child: every answer is checked against what was asked.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
 from sentinel_worker.media.facts import ClipGeometry, FaceSearch, MediaFacts, MediaLimits, SoundGeometry
+from sentinel_worker.media.walls import Layers, Mode
 from sentinel_worker.media.windows import Window
 
 LENGTHS: Final = struct.Struct("!II")
@@ -147,7 +148,7 @@ def _windows(message: Mapping[str, Any]) -> list[Window]:
     return [Window(*span) for span in message["windows"]]
 
 
-def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits, *, allow_network: bool) -> bytes:
+def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits, mode: Mode) -> bytes:
     """What the zygote is told when it must fork a child; the child's socket travels with it."""
     return json.dumps(
         {
@@ -155,7 +156,7 @@ def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits, 
             "path": str(path),
             "directory": str(directory),
             "limits": asdict(limits),
-            "allow_network": allow_network,
+            "mode": mode,
         }
     ).encode()
 
@@ -192,6 +193,11 @@ def read_error_of_media(message: Mapping[str, Any]) -> CodedError:
     if isinstance(error, Fatal):
         return Transient("decoder_failed", "The decoder failed on this file for a reason of its own.")
     return error
+
+
+def read_layers(message: Mapping[str, Any]) -> Layers:
+    """The layers of a `confined` answer, which comes before the child has seen media."""
+    return Layers(tuple(message["layers"]), dict(message["missing"]))
 
 
 def read_facts(message: Mapping[str, Any]) -> ProbedFacts:

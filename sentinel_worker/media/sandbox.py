@@ -1,7 +1,8 @@
-"""The walls around a decoding child, put up after the fork and before the first byte of media is read.
+"""The walls around a process that touches what strangers sent, put up before it reads the first byte.
 
-Every wall is a layer with a name. Network is the one that must not fail: either the child has its own
-empty network namespace, or a system call filter refuses sockets; `apply` raises where neither holds.
+Every wall is a layer with a name (docs/architecture.md). Network is the one that must not fail: either the process
+has its own empty network namespace, or a system call filter refuses sockets; `apply` raises where neither holds,
+unless the operator has chosen a shared network.
 """
 
 from __future__ import annotations
@@ -10,43 +11,88 @@ import ctypes
 import os
 import resource
 import signal
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Final
 
-from sentinel_worker.media.facts import MediaLimits
-from sentinel_worker.media.seccomp import install_filter
+from sentinel_worker.media import landlock, namespaces, seccomp
+from sentinel_worker.media.walls import Layers, Limits, Mode, Walls
 
-NETWORK_LAYERS: Final = frozenset({"network_namespace", "seccomp"})
+_WITHOUT_NAMESPACES: Final = (
+    "commonly blocked by Docker's default seccomp profile, by systemd's RestrictNamespaces=, or by the sysctls "
+    "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns"
+)
+REQUIRED: Final = {
+    "resource_limits": "",
+    "user_namespace": _WITHOUT_NAMESPACES,
+    "network_namespace": _WITHOUT_NAMESPACES,
+    "no_new_privileges": "",
+    "landlock": "needs Linux 5.13 with landlock among its security modules (lsm=)",
+    "seccomp": "needs a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64",
+}
+"""The layers that `require` insists on, in the order in which they are put up, and what commonly blocks them."""
 
-_MAX_FILE_BYTES: Final = 64 * 1024**2
-_MAX_OPEN_FILES: Final = 64
+LAYERS: Final = (*REQUIRED, "landlock_tcp", "landlock_scopes")
+"""Every layer. The last two repeat, with newer kernels, what namespaces and seccomp refuse."""
+
+_PROCESSES: Final = 64
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
-_CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
-_CAPABILITY_VERSION_3: Final = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class SandboxError(Exception):
-    """The kernel grants no way to keep the child off the network."""
+    """The kernel grants too few layers."""
 
 
-def apply(limits: MediaLimits, directory: Path, *, allow_network: bool = False) -> list[str]:
-    """Confine this process to `directory` and `limits`; returns the names of the layers in force.
+def apply(walls: Walls, *, mode: Mode = "auto", parent: int | None = None) -> Layers:
+    """Confine this process for ever; says which layers hold.
 
-    Call it once, in a single-threaded process, after the last file descriptor was opened. Raises
-    `SandboxError` when no network layer holds, unless `allow_network`.
+    Call it once, in a single-threaded process, after the last file descriptor was opened. With `parent`, its parent's
+    process id, it ends when that ends. Raises `SandboxError` when nothing keeps it off the network as `walls` ask,
+    or, with `require`, when any of `REQUIRED` is missing; `OSError` for a path that is not there.
     """
     os.umask(0o077)
-    os.chdir(directory)
-    layers = [_limit_resources(limits), *_enter_namespaces()]
+    os.chdir(walls.directory)
+    _limit_resources(walls.limits)
+    in_force = ["resource_limits"]
+    shared = walls.network == "shared"
+    entered, missing = namespaces.enter_sharing_network(_libc) if shared else namespaces.enter(_libc)
+    in_force += entered
+    if "user_namespace" in entered:
+        _limit_processes()
+    if walls.network == "own_namespace" and "network_namespace" in entered:
+        namespaces.raise_loopback()
+    namespaces.drop_capabilities(_libc)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    layers.append("no_new_privileges")
-    if install_filter(_libc):
-        layers.append("seccomp")
-    if not allow_network and NETWORK_LAYERS.isdisjoint(layers):
-        raise SandboxError("neither a network namespace nor a system call filter is permitted here")
+    in_force.append("no_new_privileges")
+    try:
+        in_force += _landlock_layers(landlock.restrict(_libc, walls), missing)
+    except landlock.LandlockError as error:
+        missing |= dict.fromkeys(("landlock", "landlock_tcp", "landlock_scopes"), str(error))
+    if parent is not None:
+        die_with_parent(parent)
+    refused = seccomp.install_filter(_libc, walls)
+    if refused is None:
+        in_force.append("seccomp")
+    else:
+        missing["seccomp"] = refused
+    layers = Layers(tuple(in_force), missing)
+    _check(walls, layers, mode)
     return layers
+
+
+def why(absent: Iterable[str], layers: Layers) -> str:
+    """Layers that are missing, with what the kernel said and what commonly blocks them; those with one reason together.
+
+    ```
+    user_namespace, network_namespace (Operation not permitted; commonly blocked by …); landlock (…)
+    ```
+    """
+    reasons: dict[str, list[str]] = {}
+    for name in absent:
+        hint = REQUIRED.get(name)
+        reasons.setdefault(f"{layers.missing[name]}; {hint}" if hint else layers.missing[name], []).append(name)
+    return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
 
 
 def hide_memory() -> None:
@@ -57,53 +103,56 @@ def hide_memory() -> None:
 def die_with_parent(parent: int) -> None:
     """Ask the kernel to kill this process when `parent` ends; leave at once if it already has.
 
-    The request is dropped by a change of credentials, so it comes after every other layer.
+    The request is dropped by a change of credentials, so it comes after the namespaces.
     """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
 
 
-def _limit_resources(limits: MediaLimits) -> str:
-    """RLIMIT_NPROC is left out: it counts all processes of the user; the system call filter forbids forks."""
+def _landlock_layers(abi: int, missing: dict[str, str]) -> list[str]:
+    held = ["landlock"]
+    for layer, since in (("landlock_tcp", landlock.TCP_ABI), ("landlock_scopes", landlock.SCOPES_ABI)):
+        if abi >= since:
+            held.append(layer)
+        else:
+            missing[layer] = f"this kernel has version {abi} of Landlock, and version {since} is needed"
+    return held
+
+
+def _check(walls: Walls, layers: Layers, mode: Mode) -> None:
+    absent = [name for name in REQUIRED if name not in layers.in_force]
+    if mode == "require" and absent:
+        raise SandboxError(f"SENTINEL_SANDBOX=require asks for every layer, and missing are {why(absent, layers)}")
+    if "network_namespace" in layers.in_force or walls.network == "shared":
+        return
+    if walls.network == "own_namespace":
+        raise SandboxError(f"a network namespace of its own is not permitted here ({_WITHOUT_NAMESPACES})")
+    if "seccomp" not in layers.in_force:
+        raise SandboxError("neither a network namespace nor a system call filter is permitted here")
+
+
+def _limit_resources(limits: Limits) -> None:
     for name, soft, hard in (
-        (resource.RLIMIT_AS, limits.max_memory_bytes, limits.max_memory_bytes),
-        (resource.RLIMIT_CPU, limits.max_cpu_seconds, limits.max_cpu_seconds + 1),
-        (resource.RLIMIT_FSIZE, _MAX_FILE_BYTES, _MAX_FILE_BYTES),
-        (resource.RLIMIT_NOFILE, _MAX_OPEN_FILES, _MAX_OPEN_FILES),
+        (resource.RLIMIT_AS, limits.memory_bytes, limits.memory_bytes),
+        (resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 1),
+        (resource.RLIMIT_FSIZE, limits.file_bytes, limits.file_bytes),
+        (resource.RLIMIT_NOFILE, limits.open_files, limits.open_files),
         (resource.RLIMIT_CORE, 0, 0),
     ):
-        ceiling = resource.getrlimit(name)[1]
-        if ceiling == resource.RLIM_INFINITY:
-            ceiling = hard
-        resource.setrlimit(name, (min(soft, ceiling), min(hard, ceiling)))
-    return "resource_limits"
+        _limit(name, soft, hard)
 
 
-def _enter_namespaces() -> list[str]:
-    """A user namespace also hides the worker's environment: another's `/proc/<pid>/environ` is refused."""
-    user, group = os.geteuid(), os.getegid()
-    if _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC) == 0:
-        _map_identity(user, group)
-        _drop_capabilities()
-        return ["user_namespace", "network_namespace"]
-    if _libc.unshare(_CLONE_NEWNET) == 0:
-        return ["network_namespace"]
-    return []
+def _limit_processes() -> None:
+    """Only in a user namespace: elsewhere all processes of the user are counted. Root is not bound."""
+    _limit(resource.RLIMIT_NPROC, _PROCESSES, _PROCESSES)
 
 
-def _map_identity(user: int, group: int) -> None:
-    Path("/proc/self/setgroups").write_text("deny", "ascii")
-    Path("/proc/self/uid_map").write_text(f"{user} {user} 1", "ascii")
-    Path("/proc/self/gid_map").write_text(f"{group} {group} 1", "ascii")
-
-
-def _drop_capabilities() -> None:
-    """The first process of a user namespace holds every capability in it; give them back."""
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    nothing = (ctypes.c_uint32 * 6)()
-    if _libc.capset(header, nothing) != 0:
-        raise OSError(ctypes.get_errno(), "capset")
+def _limit(name: int, soft: int, hard: int) -> None:
+    ceiling = resource.getrlimit(name)[1]
+    if ceiling == resource.RLIM_INFINITY:
+        ceiling = hard
+    resource.setrlimit(name, (min(soft, ceiling), min(hard, ceiling)))
 
 
 def _prctl(option: int, value: int) -> None:

@@ -24,19 +24,22 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sentinel_worker.errors import Fatal, Transient
+from sentinel_worker.finishing import to_the_end
 from sentinel_worker.media.children import Child, ChildProcess, lost
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.protocol import fork_request
+from sentinel_worker.media.walls import Layers, Mode
 
 START_SECONDS: Final = 60.0
 FORK_SECONDS: Final = 15.0
 STOP_SECONDS: Final = 5.0
 
+_ANYWHERE: Final = Path("/")
 _PACKET_BYTES: Final = 64 * 1024
 _RESTART_PAUSES: Final = (0.0, 0.5, 2.0, 8.0, 30.0)
 # -I keeps the environment and the current folder out; the worker's own search path is passed on instead.
@@ -44,24 +47,24 @@ _BOOT: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
     "from sentinel_worker.media.zygote_main import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
-_Result = TypeVar("_Result")
 
 
 class Zygote:
     """A running zygote, started again whenever it dies.
 
-    `allow_network`: let children run where the kernel grants neither a network namespace nor a system call
-    filter. `restarts` counts deaths since `start`; `last_failure` is the newest reason, for the health page.
+    `sandbox`: which layers its children need (`sandbox.apply`); `layers` are those of a child forked at the start.
+    `restarts` counts deaths since `start`; `last_failure` is the newest reason, for the health page.
     """
 
-    def __init__(self, *, allow_network: bool = False) -> None:
-        self._allow_network = allow_network
+    def __init__(self, *, sandbox: Mode = "auto") -> None:
+        self._mode = sandbox
         self._numbers = itertools.count(1)
         self._children: dict[int, ChildProcess] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._ready = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self.layers = Layers((), {})
         self.restarts = 0
         self.last_failure: str | None = None
 
@@ -76,17 +79,30 @@ class Zygote:
         return self._ready.is_set()
 
     async def start(self) -> None:
-        """Start the zygote and wait until it can fork; raises `Fatal('decoder_unavailable')` if it cannot."""
+        """Start the zygote, fork a child and wait until it is confined.
+
+        Raises `Fatal('decoder_unavailable')` if it cannot fork and `Fatal('sandbox_unavailable')` if too few layers
+        hold.
+        """
         assert self._keeper is None, "started twice"
         try:
             await self._launch()
         except _StartError as error:
             raise Fatal("decoder_unavailable", f"The decoder cannot be started: {error}") from None
         self._keeper = asyncio.create_task(self._keep(), name="zygote")
+        try:
+            async with self.open(_ANYWHERE / "nothing", _ANYWHERE, MediaLimits()) as child:
+                self.layers = child.layers
+        except Transient as error:
+            await self.stop()
+            raise Fatal("decoder_unavailable", f"The decoder cannot fork a child: {error.message}") from None
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """End the zygote and every child; harmless when it was not started."""
-        await _to_the_end(self._stop())
+        await to_the_end(self._stop())
 
     @contextlib.asynccontextmanager
     async def open(self, path: Path, directory: Path, limits: MediaLimits) -> AsyncIterator[Child]:
@@ -103,7 +119,7 @@ class Zygote:
             child = await self._fork(process, path, directory, limits)
             yield child
         finally:
-            await _to_the_end(self._put_down(process))
+            await to_the_end(self._put_down(process))
 
     async def _fork(self, process: ChildProcess, path: Path, directory: Path, limits: MediaLimits) -> Child:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -114,7 +130,7 @@ class Zygote:
                 async with asyncio.timeout(FORK_SECONDS):
                     await self._ready.wait()
                     self._children[process.number] = process
-                    request = fork_request(process.number, path, directory, limits, allow_network=self._allow_network)
+                    request = fork_request(process.number, path, directory, limits, self._mode)
                     self._say(request, theirs.fileno())
                     await process.forked
             except TimeoutError:
@@ -178,7 +194,7 @@ class Zygote:
         except TimeoutError:
             event = {"event": "failed", "detail": f"no answer within {START_SECONDS:g} s"}
         except BaseException:
-            await _to_the_end(self._end())
+            await to_the_end(self._end())
             raise
         if event is None or event["event"] != "ready":
             detail = "it ended at once" if event is None else str(event.get("detail", "")).strip()
@@ -202,7 +218,7 @@ class Zygote:
                 if process is not None:
                     process.note(event)
             self.restarts += 1
-            await _to_the_end(self._end())
+            await to_the_end(self._end())
             await self._restart()
 
     async def _restart(self) -> None:
@@ -242,19 +258,3 @@ class Zygote:
 
 class _StartError(Exception):
     """The zygote could not import what it needs, or ended before it said so."""
-
-
-async def _to_the_end(work: Awaitable[_Result]) -> _Result:
-    """Finish `work` even when this task is cancelled meanwhile; the cancellation is raised afterwards."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            if task.cancelled():
-                raise
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return task.result()

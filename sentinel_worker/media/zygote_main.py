@@ -144,7 +144,7 @@ def _become_child(order: dict[str, Any], session_fd: int, zygote: int) -> NoRetu
             Path(order["path"]),
             Path(order["directory"]),
             MediaLimits(**order["limits"]),
-            allow_network=order["allow_network"],
+            order["mode"],
         )
         code = 0
     finally:

@@ -17,3 +17,7 @@ class Fetched:
     sha256: str
     etag: str | None = None
     content_type: str | None = None
+    notice: str | None = None
+    """A sentence for the evidence: what of the source is not in the file."""
+    source_url: str | None = None
+    """The URL that was asked for, without what may be a secret in it; None for files from elsewhere."""

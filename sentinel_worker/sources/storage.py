@@ -10,9 +10,7 @@ import asyncio
 import os
 import random
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -23,6 +21,7 @@ import httpx
 from sentinel_worker.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources.answers import refusal, wants_retry
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
+from sentinel_worker.sources.pace import PATIENT, Pace, pulse
 from sentinel_worker.sources.sink import Sink
 
 BUCKET: Final = "media"
@@ -37,15 +36,6 @@ _PATH: Final = re.compile(r"[A-Za-z0-9_/!.*'() &$@=;:+,-]{1,1024}")
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How patient a transfer is: at least `floor_bytes` every `stall_seconds`, `pause_seconds` × 2ⁿ between tries."""
-
-    stall_seconds: float = 30.0
-    floor_bytes: int = 256 * 1024
-    pause_seconds: float = 0.5
-
-
 async def fetch(
     client: httpx.AsyncClient,
     *,
@@ -54,7 +44,7 @@ async def fetch(
     directory: Path,
     limit_bytes: int,
     on_progress: Callable[[float], None] = lambda _: None,
-    pace: Pace = Pace(),
+    pace: Pace = PATIENT,
 ) -> Fetched:
     """Stream the object `storage_path` of bucket `media` into a file of a fixed name in `directory`.
 
@@ -77,7 +67,7 @@ async def upload(
     path: str,
     file: Path,
     content_type: str = "image/jpeg",
-    pace: Pace = Pace(),
+    pace: Pace = PATIENT,
 ) -> None:
     """Store the small file at `file` as `bucket/path`, over an older one of that name.
 
@@ -151,7 +141,7 @@ class _Download:
         headers = {"accept-encoding": "identity"}
         if self._sink.size_bytes:
             headers["range"] = f"bytes={self._sink.size_bytes}-"
-        async with self._pulse() as beat, self._client.stream("GET", self._url, headers=headers) as response:
+        async with pulse(self._pace) as beat, self._client.stream("GET", self._url, headers=headers) as response:
             if not await self._accept(response):
                 return False
             block = bytearray()
@@ -209,21 +199,6 @@ class _Download:
     async def _start_over(self) -> None:
         await self._sink.clear()
         self.etag = self._total_bytes = None
-
-    @asynccontextmanager
-    async def _pulse(self) -> AsyncIterator[Callable[[int], None]]:
-        """Raise TimeoutError unless `floor_bytes` arrive every `stall_seconds`: a drip is a stall too."""
-        loop, received = asyncio.get_running_loop(), 0
-
-        def beat(count: int) -> None:
-            nonlocal received
-            received += count
-            if received >= self._pace.floor_bytes:
-                received = 0
-                clock.reschedule(loop.time() + self._pace.stall_seconds)
-
-        async with asyncio.timeout(self._pace.stall_seconds) as clock:
-            yield beat
 
     def _too_large(self) -> Permanent:
         return Permanent(

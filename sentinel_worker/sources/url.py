@@ -1,85 +1,137 @@
-"""A file behind an http(s) address that the operator typed, streamed into a private folder.
+"""A file behind a URL, streamed into a private folder under limits of bytes, time and speed.
 
-Only for `analyze`: it connects to whatever the name resolves to. Addresses that users put into rows need the
-checks of docs/architecture.md, "Not there yet", and are not fetched.
+Every URL on the way, the first and each redirect, is read strictly, its addresses are checked, and the connection
+goes to those. Proxies and cookies of the environment play no part.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
+import httpcore
 import httpx
 
 from sentinel_worker import __version__
-from sentinel_worker.errors import Permanent, Transient
-from sentinel_worker.sources.fetched import FILE_NAME, Fetched
-from sentinel_worker.sources.sink import Sink
+from sentinel_worker.errors import Permanent
+from sentinel_worker.settings import Settings
+from sentinel_worker.sources.dialled import connection, url_of
+from sentinel_worker.sources.egress import Egress
+from sentinel_worker.sources.egress_policy import EgressPolicy, Target, shown_host
+from sentinel_worker.sources.fetched import Fetched
+from sentinel_worker.sources.pace import PATIENT, Pace
+from sentinel_worker.sources.receiving import Receiving
+from sentinel_worker.sources.url_answers import network_errors, stalled, unusable
 
-MAX_REDIRECTS: Final = 5
-STALL_SECONDS: Final = 30.0
-LIMIT_SECONDS: Final = 1800.0
-_BLOCK_BYTES: Final = 1024**2
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_ABSOLUTE: Final = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class UrlRules:
+    """Where to, and with how much patience. `tls` verifies certificates."""
+
+    egress: Egress
+    max_redirects: int = 5
+    pace: Pace = PATIENT
+    answer_seconds: float = 30.0
+    """For the look-up, the connection and the head of one answer."""
+    limit_seconds: float = 1800.0
+    """For everything."""
+    tls: ssl.SSLContext = field(default_factory=httpx.create_ssl_context, repr=False)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """For URLs of users."""
+        floor_bytes = round(settings.url_min_bytes_per_second * PATIENT.stall_seconds)
+        return cls(
+            Egress(EgressPolicy.from_settings(settings)),
+            max_redirects=settings.url_max_redirects,
+            pace=replace(PATIENT, floor_bytes=floor_bytes),
+            limit_seconds=settings.fetch_deadline_seconds,
+        )
+
+    @classmethod
+    def of_operator(cls) -> Self:
+        """For URLs that the operator typed: to anywhere, over http too."""
+        anywhere = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+        policy = EgressPolicy(frozenset({"http", "https"}), ports=range(1, 2**16), allowed_networks=anywhere)
+        return cls(Egress(policy))
 
 
 async def fetch(
-    url: str, *, directory: Path, limit_bytes: int, on_progress: Callable[[float], None] = lambda _: None
+    url: str,
+    *,
+    rules: UrlRules,
+    directory: Path,
+    limit_bytes: int,
+    on_progress: Callable[[float], None] = lambda _: None,
 ) -> Fetched:
     """Stream what `url` answers; `on_progress` gets fractions from 0 to 1 where the server says a length.
 
-    Raises Permanent with `url_refused` or `media_too_large`, Transient with `url_unreachable` or `disk_full`.
+    Raises `Permanent` with `url_refused`, `url_host_unknown`, `url_not_found`, `url_forbidden`, `url_untrusted`,
+    `url_unusable` or `media_too_large`, and `Transient` with `url_unreachable`, `url_unavailable`, `url_stalled` or
+    `disk_full`.
     """
+    target = first = rules.egress.policy.check_url(url)
     try:
-        async with asyncio.timeout(LIMIT_SECONDS), _client() as client, client.stream("GET", url) as response:
-            if not response.is_success:
-                raise Permanent("url_refused", f"The server of {shown(url)} answers {response.status_code}.")
-            return await _receive(response, directory, limit_bytes, on_progress)
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise Permanent("url_refused", f"{shown(url)} is not an http(s) address.") from error
-    except httpx.TooManyRedirects as error:
-        raise Permanent("url_refused", f"{shown(url)} redirects more than {MAX_REDIRECTS} times.") from error
-    except httpx.DecodingError as error:
-        raise Permanent("url_refused", f"The server of {shown(url)} sends what its encoding does not allow.") from error
-    except (httpx.TransportError, TimeoutError) as error:
-        raise Transient("url_unreachable", f"{shown(url)} cannot be fetched now.") from error
+        async with asyncio.timeout(rules.limit_seconds):
+            for _ in range(rules.max_redirects + 1):
+                async with _asked(target, rules) as response:
+                    if response.status not in _REDIRECTS:
+                        receiving = Receiving(target.host, response, limit_bytes, on_progress, rules.pace)
+                        return replace(await receiving.into(directory), source_url=first.shown)
+                    target = _onwards(target, response, rules.egress.policy)
+    except TimeoutError as error:
+        raise stalled(target.host) from error
+    raise unusable(first.host, f"redirects more than {rules.max_redirects} times")
 
 
-async def _receive(
-    response: httpx.Response, directory: Path, limit_bytes: int, on_progress: Callable[[float], None]
-) -> Fetched:
-    promised = int(response.headers.get("content-length") or 0)
-    if promised > limit_bytes:
-        raise _too_large(limit_bytes)
-    async with Sink.create(directory / FILE_NAME) as sink:
-        async for block in response.aiter_bytes(_BLOCK_BYTES):
-            if sink.size_bytes + len(block) > limit_bytes:
-                raise _too_large(limit_bytes)
-            await sink.write(block)
-            if promised:
-                on_progress(min(1.0, sink.size_bytes / promised))
-        return Fetched(
-            sink.path,
-            sink.size_bytes,
-            sink.sha256,
-            response.headers.get("etag"),
-            response.headers.get("content-type"),
-        )
-
-
-def _too_large(limit_bytes: int) -> Permanent:
-    return Permanent("media_too_large", f"The file is larger than the {limit_bytes} bytes that are allowed.")
-
-
-def _client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        follow_redirects=True,
-        max_redirects=MAX_REDIRECTS,
-        timeout=STALL_SECONDS,
+@asynccontextmanager
+async def _asked(target: Target, rules: UrlRules) -> AsyncIterator[httpcore.Response]:
+    """The answer of `target`, its body not read yet."""
+    headers = [
+        ("host", target.authority),
+        ("user-agent", f"sentinel-worker/{__version__}"),
+        ("accept", "*/*"),
         # Media is compressed already, and what is unpacked here could be a thousand times what was sent.
-        headers={"user-agent": f"sentinel-worker/{__version__}", "accept-encoding": "identity"},
-    )
+        ("accept-encoding", "identity"),
+        ("connection", "close"),
+    ]
+    async with AsyncExitStack() as stack:
+        with network_errors(target.host):
+            async with asyncio.timeout(rules.answer_seconds):
+                addresses = await rules.egress.resolve(target)
+                opened = await stack.enter_async_context(connection(target, addresses, rules.tls))
+                asking = opened.stream("GET", url_of(target), headers=headers)
+                response = await stack.enter_async_context(asking)
+        yield response
+
+
+def _onwards(target: Target, response: httpcore.Response, policy: EgressPolicy) -> Target:
+    """Where a redirect leads; raises Permanent where it must not."""
+    location = httpx.Headers(response.headers).get("location", "")
+    if not location:
+        raise unusable(target.host, "redirects to nowhere")
+    if not _ABSOLUTE.match(location):
+        try:
+            location = str(httpx.URL(f"{target.scheme}://{target.authority}{target.resource.decode()}").join(location))
+        except httpx.InvalidURL as error:
+            raise unusable(target.host, "redirects to what is no URL") from error
+    following = policy.check_url(location)
+    if (target.scheme, following.scheme) == ("https", "http"):
+        raise Permanent(
+            "url_refused",
+            f"The server of {shown_host(target.host)} redirects from https to http; only https may follow.",
+        )
+    return following
 
 
 def shown(url: str) -> str:

@@ -1,11 +1,14 @@
 """Settings: every mistake at once, no secret shown."""
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 
 import pytest
 
 from sentinel_worker import settings
 from sentinel_worker.errors import Fatal
+from sentinel_worker.sources.egress_policy import EgressPolicy
+from sentinel_worker.sources.url import UrlRules
 
 GOOD = {"SUPABASE_URL": "http://127.0.0.1:54321/", "SUPABASE_SECRET_KEY": "sb_secret_x"}
 
@@ -68,3 +71,54 @@ def test_a_mistake_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
         load(monkeypatch, GOOD | {"SUPABASE_SECRET_KEY": "sb_secret_hidden", "SENTINEL_SLOTS": "0"})
     assert "hidden" not in str(caught.value)
     assert "sb_secret_x" not in repr(load(monkeypatch, GOOD))
+
+
+def test_lists_of_urls_are_read_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load(monkeypatch, GOOD)
+    assert EgressPolicy.from_settings(loaded) == EgressPolicy()
+    lists = {
+        "SENTINEL_URL_SCHEMES": "http, https",
+        "SENTINEL_URL_ALLOWED_HOSTS": "Media.example,.cdn.example",
+        "SENTINEL_URL_DENIED_HOSTS": "192.0.2.1",
+        "SENTINEL_URL_ALLOWED_NETWORKS": "10.1.0.0/16, ::1",
+        "SENTINEL_URL_MIN_BYTES_PER_SECOND": "1000",
+        "SENTINEL_URL_SOURCES": "none",
+    }
+    loaded = load(monkeypatch, GOOD | lists)
+    policy = EgressPolicy.from_settings(loaded)
+    assert (policy.schemes, policy.ports) == ({"http", "https"}, {80, 443})
+    assert policy.allowed_hosts == ("media.example", ".cdn.example")
+    assert policy.denied_hosts == ("192.0.2.1",)
+    assert policy.allowed_networks == (ip_network("10.1.0.0/16"), ip_network("::1"))
+    assert UrlRules.from_settings(loaded).pace.floor_bytes == 30_000
+    assert loaded.url_sources == ()
+    assert EgressPolicy.from_settings(load(monkeypatch, GOOD | {"SENTINEL_URL_PORTS": "8443"})).ports == {8443}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SCHEMES", "https,ftp"),
+        ("SCHEMES", "https,"),
+        ("SOURCES", "direct,none"),
+        ("PORTS", "443,0"),
+        ("PORTS", "65536"),
+        ("PORTS", "https"),
+        ("ALLOWED_HOSTS", "https://example.org"),
+        ("ALLOWED_HOSTS", "*.example.org"),
+        ("DENIED_HOSTS", "example.org."),
+        ("ALLOWED_NETWORKS", "10.0.0.1/8"),
+        ("DENIED_NETWORKS", "example.org"),
+    ],
+)
+def test_a_list_with_a_mistake_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    with pytest.raises(Fatal) as caught:
+        load(monkeypatch, GOOD | {f"SENTINEL_URL_{name}": value})
+    (line,) = caught.value.message.splitlines()
+    assert line.startswith(f"SENTINEL_URL_{name}: ")
+
+
+@pytest.mark.parametrize("value", ["generic", "youtube,Generic", "all", "default", "youtube,", ".*", "youtube:(x)"])
+def test_sites_are_named_one_by_one(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    with pytest.raises(Fatal, match="SENTINEL_SOCIAL_EXTRACTORS: "):
+        load(monkeypatch, GOOD | {"SENTINEL_SOCIAL_EXTRACTORS": value})

@@ -52,8 +52,8 @@ async def test_truncated_at_every_tenth(zygote: Zygote, corpus: dict[str, bytes]
         assert not outcome.crashed
         outcomes.append(outcome.name)
     assert outcomes[0] == "refused media_empty"
-    for name in outcomes[1:]:
-        assert name.startswith("analyzed") or name.split()[-1] in EXPECTED_REFUSALS
+    for found in outcomes[1:]:
+        assert found.startswith("analyzed") or found.split()[-1] in EXPECTED_REFUSALS
 
 
 async def test_a_film_that_is_also_an_archive(attack: Attack, film: Film) -> None:

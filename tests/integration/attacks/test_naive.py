@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -90,20 +91,43 @@ def test_an_external_track_is_followed_when_ffmpeg_is_told_to(upload: Path, neig
             assert readings.seen() == opened
 
 
+@asynccontextmanager
+async def credulous(monkeypatch: pytest.MonkeyPatch, media: str) -> AsyncIterator[Zygote]:
+    """A zygote whose children hand their file to the decoder unseen, behind all the walls."""
+    monkeypatch.setattr(zygotes, "_BOOT", CREDULOUS.format(media=media) + zygotes._BOOT)
+    running = Zygote()
+    await running.start()
+    try:
+        yield running
+    finally:
+        await running.stop()
+
+
+async def reaches_the_decoder(zygote: Zygote, upload: Path) -> None:
+    """The decoder fails on the upload, because it is kept from what it wants."""
+    async with zygote.open(upload, upload.parent, MediaLimits()) as child:
+        with pytest.raises(Transient, match="decoder_failed") as failed:
+            await child.probe()
+    assert "torchcodec" in str(failed.value.__cause__)
+
+
 async def test_a_child_without_a_sniffer_makes_no_request(
     upload: Path, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zygotes, "_BOOT", CREDULOUS.format(media="self._path.read_bytes()") + zygotes._BOOT)
-    credulous = Zygote()
-    await credulous.start()
-    try:
+    async with credulous(monkeypatch, "self._path.read_bytes()") as zygote:
         for comment in COMMENTS:
             upload.write_bytes(elsewhere.dash(f"{target.url}/a.mp4", comment))
-            async with credulous.open(upload, upload.parent, MediaLimits()) as child:
-                with pytest.raises(Transient, match="decoder_failed") as failed:
-                    await child.probe()
-            # The decoder itself was reached, and was kept from asking.
-            assert "SingleStreamDecoder" in str(failed.value.__cause__)
+            await reaches_the_decoder(zygote, upload)
             assert target.requests() == []
-    finally:
-        await credulous.stop()
+
+
+async def test_a_child_without_a_sniffer_opens_no_neighbour(
+    upload: Path, neighbour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with credulous(monkeypatch, "str(self._path)") as zygote:
+        if "landlock" not in zygote.layers.in_force:
+            pytest.skip("this kernel has no Landlock")
+        with readings_of(neighbour) as readings:
+            upload.write_bytes(elsewhere.dash(f"file://{neighbour}"))
+            await reaches_the_decoder(zygote, upload)
+            assert not readings.seen()

@@ -83,7 +83,9 @@ async def start_worker(stack: Stack, tmp_path: Path) -> AsyncIterator[StartWorke
     async with AsyncExitStack() as running:
         count = 0
 
-        async def start(*, via: FaultProxy | None = None, wait: bool = True, **settings: str) -> Worker:
+        async def start(
+            *, via: FaultProxy | None = None, wait: bool = True, module: str = "sentinel_worker", **settings: str
+        ) -> Worker:
             nonlocal count
             count += 1
             log = tmp_path / f"worker-{count}.log"
@@ -91,7 +93,8 @@ async def start_worker(stack: Stack, tmp_path: Path) -> AsyncIterator[StartWorke
             if via is not None:
                 environment["SUPABASE_URL"] = via.url
             log.touch()
-            worker = Worker(await running.enter_async_context(WorkerProcess(environment, log=log)), log)
+            process = WorkerProcess(environment, log=log, module=module)
+            worker = Worker(await running.enter_async_context(process), log)
             if wait:
                 await until(lambda: registered(stack, f"worker-{count}"), what=f"worker-{count} is registered", log=log)
             return worker

@@ -37,7 +37,7 @@ async def test_media_that_is_none_fails_once_with_a_sentence(
     }
     asked = {code: await user.ask(source, media_kind="video") for code, source in sources.items()}
     asked["object_not_found"] = await user.insert(f"{user.id}/{uuid.uuid4()}.mp4")
-    asked["source_not_supported"] = await user.insert(None, source_url="https://example.com/film.mp4")
+    asked["url_refused"] = await user.insert(None, source_url="https://127.0.0.1/film.mp4")
     found = {}
     for code, request_id in asked.items():
         row = await user.answer(request_id)

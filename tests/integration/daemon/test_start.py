@@ -21,6 +21,7 @@ async def test_wrong_settings_are_all_named_and_exit_2(stack: Stack, start_worke
     ("settings", "said"),
     [
         ({"SUPABASE_SECRET_KEY": "sb_secret_wrong"}, "access_refused"),
+        ({"SENTINEL_SOCIAL_EXTRACTORS": "youtube,youtobe"}, "no extractor named youtobe"),
         ({"SENTINEL_DETECTOR": "demo,no-such"}, "no detector 'no-such'"),
         ({"SENTINEL_DETECTOR": "video-large", "HF_HOME": "/nonexistent"}, "models pull video-large"),
     ],

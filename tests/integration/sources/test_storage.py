@@ -15,7 +15,8 @@ import pytest
 
 from sentinel_worker.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources.fetched import Fetched
-from sentinel_worker.sources.storage import MAX_TRIES, Pace, fetch, upload
+from sentinel_worker.sources.pace import Pace
+from sentinel_worker.sources.storage import MAX_TRIES, fetch, upload
 from tests.integration.sources.unruly import Behave, Exchange, Unruly, unruly_server
 
 USER = UUID("5f0c6f0a-2f0b-4f5e-9c7e-0a1b2c3d4e5f")

@@ -1,6 +1,7 @@
 """A small HTTP server that serves one object and can cut, lie, stall and change its mind."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -47,11 +48,14 @@ class Unruly:
     """The running server: what it was asked, and how it behaves next (the last one stays)."""
 
     url: str = ""
+    port: int = 0
     asked: list[Exchange] = field(default_factory=list)
     behave: list[Behave] = field(default_factory=list)
+    connections: int = 0
     open: set[asyncio.Task[None]] = field(default_factory=set)
 
     def on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         self.open.add(task := asyncio.create_task(self._converse(reader, writer)))
         task.add_done_callback(self.open.discard)
 
@@ -72,12 +76,12 @@ class Unruly:
 
 
 @asynccontextmanager
-async def unruly_server() -> AsyncIterator[Unruly]:
-    """Serve on a free port of 127.0.0.1."""
+async def unruly_server(host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[Unruly]:
+    """Serve on a free port of a loopback address."""
     unruly = Unruly()
-    server = await asyncio.start_server(unruly.on_connection, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    unruly.url = f"http://127.0.0.1:{port}"
+    server = await asyncio.start_server(unruly.on_connection, host, 0, ssl=tls)
+    unruly.port = server.sockets[0].getsockname()[1]
+    unruly.url = f"{'https' if tls else 'http'}://{host}:{unruly.port}"
     async with server:
         yield unruly
         for task in unruly.open:

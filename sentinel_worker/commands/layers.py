@@ -1,0 +1,29 @@
+"""Which layers of confinement this machine grants to decoding children, tried by a real one."""
+
+from rich.console import Console
+
+from sentinel_worker.commands.printing import plain
+from sentinel_worker.media import sandbox
+from sentinel_worker.media.walls import Layers, Mode
+from sentinel_worker.media.zygote import Zygote
+
+console = Console(highlight=False, emoji=False, soft_wrap=True)
+
+
+async def print_layers(mode: Mode) -> bool:
+    """Print the layers in force and those missing; True when `require` would be content.
+
+    Raises Fatal('sandbox_unavailable') where the daemon would not start.
+    """
+    zygote = Zygote(sandbox=mode)
+    await zygote.start()
+    await zygote.stop()
+    return _print(zygote.layers)
+
+
+def _print(layers: Layers) -> bool:
+    console.print(f"[green]ok[/green] decoding children are held by {', '.join(layers.in_force)}")
+    for name in layers.missing:
+        kind = "[red]missing[/red]" if name in sandbox.REQUIRED else "[yellow]missing, others do its work[/yellow]"
+        console.print(f"{kind} {plain(sandbox.why([name], layers))}")
+    return not set(layers.missing) & set(sandbox.REQUIRED)

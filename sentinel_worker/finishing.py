@@ -1,0 +1,23 @@
+"""Work that has to be done whatever happens to the task that asked for it."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+_Result = TypeVar("_Result")
+
+
+async def to_the_end(work: Awaitable[_Result]) -> _Result:
+    """Finish `work` even when this task is cancelled meanwhile; the cancellation is raised afterwards."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            if task.cancelled():
+                raise
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return task.result()

@@ -1,0 +1,51 @@
+"""What a confined process may do, and which layers were found to hold it to that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Network = Literal["none", "own_namespace", "shared"]
+Mode = Literal["auto", "require"]
+"""`auto` takes the layers that the kernel grants, `require` insists on all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the kernel lets the process use: bytes of address space, CPU seconds, bytes of one file that it
+    writes (0: it writes none), open descriptors."""
+
+    memory_bytes: int
+    cpu_seconds: int
+    file_bytes: int = 0
+    open_files: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """The walls of one process; what is not named here is refused.
+
+    It stands in `directory`, reads what lies below `readable` and `writable`, and makes, changes and removes
+    files below `writable`. `network`: `none` refuses every socket; `own_namespace` gives TCP sockets and a loopback
+    device that no other process shares, and fails where the kernel grants no network namespace; `shared` gives TCP
+    sockets of the machine's network, for connections to `connect_ports` alone where Landlock knows TCP. `may_fork`
+    also lets it run programs that lie below `readable`.
+    """
+
+    directory: Path
+    limits: Limits
+    readable: tuple[Path, ...] = ()
+    writable: tuple[Path, ...] = ()
+    network: Network = "none"
+    connect_ports: tuple[int, ...] = ()
+    may_fork: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The layers in force, by name, and for each one missing what the kernel said."""
+
+    in_force: tuple[str, ...]
+    missing: Mapping[str, str]

@@ -1,0 +1,220 @@
+"""A post of a social site, fetched into a request's private folder."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import socket
+import stat
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from sentinel_worker import logs
+from sentinel_worker.errors import CodedError, Permanent
+from sentinel_worker.finishing import to_the_end
+from sentinel_worker.media.walls import Mode
+from sentinel_worker.settings import Settings
+from sentinel_worker.sources.egress import Egress
+from sentinel_worker.sources.fetched import FILE_NAME, Fetched
+from sentinel_worker.sources.forward_proxy import ForwardProxy, ProxyLimits
+from sentinel_worker.sources.social import catalogue
+from sentinel_worker.sources.social.order import FOLDER, Order
+from sentinel_worker.sources.social.process import BOOT, SocialProcess, started
+from sentinel_worker.sources.social.refusals import refusal, refused
+
+PAGES_BYTES: Final = 64 * 1024**2
+"""What a post's pages, manifests and retries may cost beside its media."""
+WITHOUT_SOUND: Final = (
+    "The site offers pictures and sound of this post only apart, or with very small pictures: "
+    "the pictures were analyzed without the sound."
+)
+LOOK_EVERY_SECONDS: Final = 1.0
+_BLOCK_BYTES: Final = 1024**2
+_OF_PROXY: Final = frozenset({"social_failed", "social_unreachable", "social_blocked", "social_no_video"})
+"""What yt-dlp makes of a connection that the proxy refused."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Social:
+    """Fetches posts of `sites` (names of yt-dlp's extractors) through a proxy that asks `egress`.
+
+    `limit_seconds` is the longest video. `without_namespace` lets the process share the machine's network where it
+    can have none of its own. `boot` is its program; tests bring one with an extractor of their own.
+    """
+
+    egress: Egress
+    sites: tuple[str, ...]
+    extractors: Sequence[catalogue.Extractor]
+    limit_seconds: float
+    stall_seconds: float = 30.0
+    without_namespace: bool = False
+    sandbox: Mode = "auto"
+    boot: str = BOOT
+
+    @classmethod
+    def from_settings(cls, settings: Settings, egress: Egress) -> Social | None:
+        """What the operator set; None where no posts are fetched. Raises `Fatal('bad_settings')`."""
+        if "social" not in settings.url_sources:
+            return None
+        return cls(
+            egress,
+            settings.social_extractors,
+            catalogue.find_extractors(settings.social_extractors),
+            limit_seconds=settings.media_max_seconds,
+            without_namespace=settings.social_without_namespace,
+            sandbox=settings.sandbox,
+        )
+
+    def suits(self, url: str) -> bool:
+        """Whether `url` is one of a site's posts (or lists); any other URL is fetched directly."""
+        return catalogue.suits(url, self.extractors)
+
+    async def fetch(
+        self,
+        url: str,
+        *,
+        directory: Path,
+        limit_bytes: int,
+        on_progress: Callable[[float], None] = lambda _: None,
+    ) -> Fetched:
+        """Fetch the post at `url` into `directory`; `on_progress` gets fractions from 0 to 1.
+
+        Raises the errors of `refusals`, what the policy refuses (`url_refused`), and `Transient` with
+        `social_stalled` or `url_unreachable`.
+        """
+        shown = self.egress.policy.check_url(url).shown
+        folder = directory / FOLDER
+        folder.mkdir(mode=0o700)
+        try:
+            facts = await self._run(url, folder, limit_bytes, on_progress)
+            fetched = await to_the_end(asyncio.to_thread(_take, folder / FILE_NAME, directory / FILE_NAME, limit_bytes))
+        finally:
+            await to_the_end(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+        log.info(
+            logs.SOCIAL_FETCHED,
+            extractor=facts.get("extractor"),
+            height=facts.get("height"),
+            size_bytes=fetched.size_bytes,
+        )
+        notice = WITHOUT_SOUND if facts.get("sound_left_out") is True else None
+        return replace(fetched, source_url=shown, notice=notice)
+
+    async def _run(
+        self, url: str, folder: Path, limit_bytes: int, on_progress: Callable[[float], None]
+    ) -> Mapping[str, Any]:
+        """Run the process to its end; what it says of the file."""
+        try:
+            return await self._confined(url, folder, limit_bytes, on_progress, shared=False)
+        except Permanent as error:
+            if error.code != "social_not_confined" or not self.without_namespace:
+                raise
+        return await self._confined(url, folder, limit_bytes, on_progress, shared=True)
+
+    async def _confined(
+        self, url: str, folder: Path, limit_bytes: int, on_progress: Callable[[float], None], *, shared: bool
+    ) -> Mapping[str, Any]:
+        proxy = ForwardProxy(self.egress, ProxyLimits(limit_bytes + PAGES_BYTES, stall_seconds=self.stall_seconds))
+        async with AsyncExitStack() as stack:
+            own = stack.enter_context(socket.create_server(("127.0.0.1", 0))) if shared else None
+            order = Order(
+                url,
+                self.sites,
+                limit_bytes,
+                self.limit_seconds,
+                proxy.password,
+                self.stall_seconds,
+                proxy_port=own.getsockname()[1] if own is not None else None,
+                sandbox=self.sandbox,
+            )
+            process = await stack.enter_async_context(started(order, folder, boot=self.boot))
+            listener = own or stack.enter_context(await process.listener())
+            await stack.enter_async_context(proxy.serve(listener))
+            full = asyncio.ensure_future(_filled(folder, 2 * limit_bytes + PAGES_BYTES))
+            stack.callback(full.cancel)
+            return await _unless([proxy.failure, full], _outcome(process, proxy, on_progress))
+
+
+async def _outcome(
+    process: SocialProcess, proxy: ForwardProxy, on_progress: Callable[[float], None]
+) -> Mapping[str, Any]:
+    async for news in process.news():
+        match news.get("event"):
+            case "progress":
+                on_progress(_fraction(news))
+            case "done":
+                return news
+            case "failed":
+                raise refused(news, instead=proxy.refusal if news.get("code") in _OF_PROXY else None)
+    raise refused({"code": "social_failed", "detail": "the process ended without an answer"})
+
+
+async def _unless(
+    failures: Sequence[asyncio.Future[CodedError]], work: Coroutine[Any, Any, Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """What `work` answers, unless one of `failures` comes first: limits are not the process's to explain."""
+    task = asyncio.ensure_future(work)
+    try:
+        waits: list[asyncio.Future[Any]] = [task, *failures]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for failure in failures:
+            if failure.done():
+                raise failure.result()
+        return await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _filled(folder: Path, limit_bytes: int) -> CodedError:
+    """Wait until `folder` holds more than `limit_bytes`: the kernel limits one file, not how many there are."""
+    while True:
+        if await asyncio.to_thread(_size_bytes, folder) > limit_bytes:
+            return refusal("media_too_large")
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+
+def _size_bytes(folder: Path) -> int:
+    total = 0
+    for entry in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += entry.lstat().st_blocks * 512
+    return total
+
+
+def _fraction(news: Mapping[str, Any]) -> float:
+    """How much is done, as far as a process that may lie says so; 0 where the size is unknown."""
+    done, total = news.get("done"), news.get("total")
+    if not isinstance(done, int | float) or not isinstance(total, int | float) or not 0 <= done <= total:
+        return 0.0
+    return done / total if total else 0.0
+
+
+def _take(made: Path, path: Path, limit_bytes: int) -> Fetched:
+    """Move what the process made to its place and hash it; the process is dead, so nothing changes any more.
+
+    Raises `Permanent('media_too_large')`, and `Transient('social_failed')` where it made no plain file.
+    """
+    try:
+        descriptor = os.open(made, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        raise refusal("social_failed") from None
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise refusal("social_failed")
+        if status.st_size > limit_bytes:
+            raise refusal("media_too_large")
+        digest = hashlib.sha256()
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+        made.rename(path)
+    return Fetched(path, status.st_size, digest.hexdigest())

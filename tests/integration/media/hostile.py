@@ -1,0 +1,43 @@
+"""Children that an upload has taken over, for tests: they run the Python that a test gives them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from sentinel_worker.media import zygote
+from sentinel_worker.media.children import Child, _Clock
+from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.media.zygote import Zygote
+
+BOOT = zygote._BOOT.replace("sentinel_worker.media.zygote_main", "tests.integration.media.hostile_main")
+DONE = "done"
+
+
+@contextmanager
+def booted_hostile() -> Iterator[None]:
+    """Zygotes that are started in this block are hostile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zygote, "_BOOT", BOOT)
+        yield
+
+
+@asynccontextmanager
+async def hijacked(
+    running: Zygote, folder: Path, *, without: Collection[str] = (), limits: MediaLimits | None = None
+) -> AsyncIterator[Child]:
+    """A hostile child in `folder`, with all layers but those."""
+    name = f"media without {','.join(without)}" if without else "media"
+    async with running.open(folder / name, folder, limits or MediaLimits()) as opened:
+        yield opened
+
+
+async def run_in(opened: Child, source: str) -> str:
+    """What became of `source` in that child: `done`, an errno's name, or what it left in `outcome`."""
+    clock = _Clock(opened._limits.max_wall_seconds)
+    with opened._call():
+        await opened._ask({"ask": "run", "source": source}, clock)
+        return str((await opened._answer("ran", clock))["outcome"])

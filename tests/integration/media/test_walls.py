@@ -1,0 +1,248 @@
+"""Each layer bites: a hijacked child tries, with all layers, with each one alone, and with those that bite left out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from sentinel_worker.errors import CodedError, Permanent, Transient
+from sentinel_worker.media import sandbox
+from sentinel_worker.media.children import Child
+from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.media.system_calls import REFUSED
+from sentinel_worker.media.zygote import Zygote
+from tests.integration.media.hostile import DONE, booted_hostile, hijacked, run_in
+from tests.integration.media.test_zygote import alive, processes
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SWITCHED = ("resource_limits", "user_namespace", "network_namespace", "landlock", "seccomp")
+VICTIM = """
+import ctypes, os, time
+from sentinel_worker.media import namespaces
+namespaces.drop_capabilities(ctypes.CDLL(None, use_errno=True))
+print("ready", flush=True)
+while True:
+    time.sleep(60)
+"""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a child tries, in Python, the layers each of which refuses it alone, and what becomes of it without them."""
+
+    source: str
+    refused_by: tuple[str, ...]
+    otherwise: str = DONE
+
+
+ATTEMPTS = {
+    "connect by TCP": Attempt(
+        "socket.create_connection(('127.0.0.1', {tcp}), 5)", ("network_namespace", "landlock", "seccomp")
+    ),
+    "listen on TCP": Attempt("socket.create_server(('127.0.0.1', 0))", ("landlock", "seccomp")),
+    "send by UDP": Attempt(
+        "socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', {udp}))", ("network_namespace", "seccomp")
+    ),
+    "connect to a Unix socket in the file system": Attempt(
+        "socket.socket(socket.AF_UNIX).connect({unix!r})", ("seccomp",)
+    ),
+    "connect to an abstract Unix socket": Attempt(
+        "socket.socket(socket.AF_UNIX).connect(chr(0) + {abstract!r})", ("network_namespace", "landlock", "seccomp")
+    ),
+    "read /etc/passwd": Attempt("open('/etc/passwd').read()", ("landlock",)),
+    "read another request's media": Attempt("open({neighbour!r}).read()", ("landlock",)),
+    "list another request's folder": Attempt("os.listdir(os.path.dirname({neighbour!r}))", ("landlock",)),
+    "read another process's environment": Attempt(
+        "open('/proc/{victim}/environ').read()", ("user_namespace", "landlock")
+    ),
+    "fork": Attempt("os.fork() or os._exit(0)", ("seccomp",)),
+    "run a program": Attempt("os.execv('/bin/true', ['true'])", ("landlock", "seccomp"), "decoder_lost"),
+    "signal the worker": Attempt("os.kill({victim}, 0)", ("landlock", "seccomp")),
+    "signal the worker through a descriptor": Attempt(
+        # The signal itself comes when the descriptor is ready.
+        "fcntl.fcntl(3, fcntl.F_SETOWN, {victim}); fcntl.fcntl(3, fcntl.F_SETSIG, 9)",
+        ("seccomp",),
+    ),
+    "lower the limits of the worker": Attempt(
+        "resource.prlimit({victim}, resource.RLIMIT_NOFILE, (100, 100))", ("seccomp",)
+    ),
+    "10 GB of memory": Attempt(
+        "mmap.mmap(-1, 10 * 1024**3, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)",
+        ("resource_limits",),
+    ),
+    "a file with something in it": Attempt("open('big', 'wb').write(bytes(1024**2))", ("resource_limits", "landlock")),
+    "an empty file": Attempt("open('empty', 'wb')", ("landlock",)),
+    "a folder": Attempt("os.mkdir('folder')", ("landlock", "seccomp")),
+    "a link": Attempt("os.symlink('/etc/passwd', 'link')", ("landlock", "seccomp")),
+    "remove the media": Attempt("os.remove({own!r})", ("landlock", "seccomp")),
+    "memory that can be run": Attempt("os.memfd_create('program')", ("seccomp",)),
+    "a new namespace": Attempt("outcome = system_call({unshare}, 0x10000000)", ("seccomp",)),
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def hostile_zygote() -> AsyncIterator[Zygote]:
+    running = Zygote()
+    with booted_hostile():
+        await running.start()
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+def victim() -> Iterator[int]:
+    """A process of the same user that stands for the worker; without capabilities, so that root shows the same."""
+    with subprocess.Popen([sys.executable, "-c", VICTIM], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        yield process.pid
+        process.kill()
+
+
+@pytest.fixture
+def targets(tmp_path: Path, victim: int) -> Iterator[dict[str, object]]:
+    """What a child must not reach, all of it there and willing."""
+    neighbour = tmp_path / "another request" / "media"
+    neighbour.parent.mkdir()
+    neighbour.write_bytes(b"another user's")
+    with contextlib.ExitStack() as stack:
+        tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        udp = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+        udp.bind(("127.0.0.1", 0))
+        unix, abstract = (stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
+        name = f"sentinel-test-{os.getpid()}"
+        unix.bind(str(tmp_path / "listener"))
+        abstract.bind("\0" + name)
+        unix.listen()
+        abstract.listen()
+        yield {
+            "tcp": tcp.getsockname()[1],
+            "udp": udp.getsockname()[1],
+            "unix": str(tmp_path / "listener"),
+            "abstract": name,
+            "neighbour": str(neighbour),
+            "victim": victim,
+            "unshare": REFUSED["unshare"][platform.machine() == "aarch64"],
+        }
+
+
+def folder_for(tmp_path: Path) -> tuple[Path, Path]:
+    """A request's private folder and its media."""
+    folder = tmp_path / "request"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    media = folder / "media"
+    media.write_bytes(b"media")
+    return folder, media
+
+
+@pytest.mark.parametrize("name", ATTEMPTS)
+async def test_a_hijacked_child(hostile_zygote: Zygote, tmp_path: Path, targets: dict[str, object], name: str) -> None:
+    attempt = ATTEMPTS[name]
+    missing = set(sandbox.LAYERS) - set(hostile_zygote.layers.in_force)
+    if missing & {*attempt.refused_by, "landlock_tcp", "landlock_scopes"}:
+        pytest.skip(f"this kernel lacks {', '.join(sorted(missing))}")
+    outcomes = {}
+    alone = [(layer, [other for other in SWITCHED if other != layer]) for layer in attempt.refused_by]
+    for held, without in (("all", []), *alone, ("none that bites", [*attempt.refused_by])):
+        folder, media = folder_for(tmp_path)
+        async with hijacked(hostile_zygote, folder, without=without) as child:
+            assert not (set(without) - {"resource_limits"}) & set(child.layers.in_force)
+            outcomes[held] = await _outcome(child, attempt.source.format(own=str(media), **targets))
+        if held != "none that bites":
+            assert [path.name for path in folder.iterdir() if path.stat().st_size] == ["media"]
+    print(f"{name:45} {outcomes}")  # noqa: T201 the table of docs/threat-model.md
+    last = outcomes.pop("none that bites")
+    assert not {DONE, attempt.otherwise} & set(outcomes.values()), outcomes
+    assert last == attempt.otherwise
+    assert hostile_zygote.pid is not None
+    assert processes(hostile_zygote.pid) == set()
+
+
+async def _outcome(child: Child, source: str) -> str:
+    try:
+        return await run_in(child, source)
+    except Transient as error:
+        return error.code
+
+
+async def test_a_loop_without_end_costs_its_cpu_limit(hostile_zygote: Zygote, tmp_path: Path) -> None:
+    """Also when the child does not listen to the first signal."""
+    folder, _ = folder_for(tmp_path)
+    limits = MediaLimits(max_cpu_seconds=1)
+    for source, error, code in (
+        ("while True: pass", Permanent, "media_too_large"),
+        ("signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass", Transient, "decoder_lost"),
+    ):
+        await _expect(hostile_zygote, folder, limits, source, error, code)
+
+
+async def test_a_loop_without_end_and_without_that_limit_costs_the_wall_clock(
+    hostile_zygote: Zygote, tmp_path: Path
+) -> None:
+    folder, _ = folder_for(tmp_path)
+    limits = MediaLimits(max_wall_seconds=0.5)
+    await _expect(
+        hostile_zygote, folder, limits, "while True: pass", Transient, "decoder_timeout", without=["resource_limits"]
+    )
+
+
+async def _expect(
+    running: Zygote,
+    folder: Path,
+    limits: MediaLimits,
+    source: str,
+    error: type[CodedError],
+    code: str,
+    without: list[str] | None = None,
+) -> None:
+    async with hijacked(running, folder, without=without or [], limits=limits) as child:
+        with pytest.raises(error) as ended:
+            await run_in(child, source)
+    assert ended.value.code == code
+    assert not alive(child.pid)
+
+
+async def test_writing_100_gb_writes_nothing(hostile_zygote: Zygote, tmp_path: Path) -> None:
+    """Not into new files, not into the media, not through a descriptor that another process could have left open."""
+    folder, media = folder_for(tmp_path)
+    source = "\n".join(
+        [
+            "refused = []",
+            "for number in range(100):",
+            "    for path in (f'part {{number}}', {media!r}):",
+            "        try:",
+            "            with open(path, 'ab') as file:",
+            "                file.write(bytes(1024**3))",
+            "        except OSError as error:",
+            "            refused.append(errno.errorcode[error.errno])",
+            "outcome = sorted(set(refused)), len(refused)",
+        ]
+    ).format(media=str(media))
+    async with hijacked(hostile_zygote, folder) as child:
+        assert await run_in(child, source) == "(['EACCES'], 200)"
+    async with hijacked(hostile_zygote, folder, without=["landlock"]) as child:
+        assert await run_in(child, source) == "(['EFBIG'], 200)"
+    assert sum(path.stat().st_size for path in folder.iterdir()) == len(b"media")
+
+
+async def test_a_child_that_kills_the_zygote_or_itself(hostile_zygote: Zygote, tmp_path: Path) -> None:
+    folder, _ = folder_for(tmp_path)
+    async with hijacked(hostile_zygote, folder) as child, hijacked(hostile_zygote, folder) as other:
+        assert await run_in(child, f"os.kill({hostile_zygote.pid}, {signal.SIGKILL})") == "EPERM"
+        assert await run_in(child, f"os.kill({other.pid}, {signal.SIGKILL})") == "EPERM"
+        with pytest.raises(Permanent, match="crashed"):
+            await run_in(child, "os.abort()")
+        assert await run_in(other, "pass") == DONE
+    assert hostile_zygote.restarts == 0

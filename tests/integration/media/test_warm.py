@@ -1,0 +1,139 @@
+"""A confined child can open nothing but its folder, so whatever a format needs was loaded before the fork."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytest_asyncio
+from PIL import Image, ImageCms, PngImagePlugin
+
+from sentinel_worker.errors import Permanent
+from sentinel_worker.local.samples import film_path
+from sentinel_worker.media import pictures
+from sentinel_worker.media.facts import FaceSearch, MediaLimits, SoundGeometry
+from sentinel_worker.media.windows import Window
+from sentinel_worker.media.zygote import Zygote
+from tests.integration.media.films import ffmpeg, geometry
+from tests.integration.media.hostile import booted_hostile, run_in
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+_SIZE = (64, 48)
+Save = Callable[[Path], None]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def watched() -> AsyncIterator[Zygote]:
+    """A zygote whose children say which modules they wanted to import."""
+    running = Zygote()
+    with booted_hostile():
+        await running.start()
+    yield running
+    await running.stop()
+
+
+def _picture(mode: str) -> Image.Image:
+    rows, columns = np.mgrid[0 : _SIZE[1], 0 : _SIZE[0]]
+    colours = np.stack([columns * 4, rows * 5, 255 - columns * 2], axis=2).astype(np.uint8)
+    return Image.fromarray(colours).convert(mode)
+
+
+def _saved(form: str, mode: str = "RGB", **options: Any) -> Save:
+    return lambda path: _picture(mode).save(path, form, **options)
+
+
+def _moving(form: str) -> Save:
+    return lambda path: _picture("RGB").save(
+        path, form, save_all=True, append_images=[_picture("L").convert("RGB")], duration=200
+    )
+
+
+def _cut(form: str, size: int) -> Save:
+    def save(path: Path) -> None:
+        _saved(form)(path)
+        path.write_bytes(path.read_bytes()[:size])
+
+    return save
+
+
+def _turned(form: str) -> Save:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return _saved(form, exif=exif.tobytes())
+
+
+def _texts() -> PngImagePlugin.PngInfo:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", '<x:xmpmeta xmlns:x="adobe:ns:meta/"/>', zip=True)
+    return texts
+
+
+PICTURES: dict[str, Save] = {
+    **{form.lower(): _saved(form) for form in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF")},
+    **{f"{form.lower()}, moving": _moving(form) for form in ("PNG", "GIF", "WEBP", "AVIF", "MPO", "HEIF")},
+    **{f"{form.lower()}, turned": _turned(form) for form in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "HEIF")},
+    **{
+        f"tiff, {how}": _saved("TIFF", compression=how)
+        for how in ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits")
+    },
+    "tiff, fax": _saved("TIFF", "1", compression="group4"),
+    "tiff, 32 bit": _saved("TIFF", "F"),
+    "png, 16 bit": _saved("PNG", "I;16"),
+    "png, palette": _saved("PNG", "P", transparency=3),
+    "png, transparent": _saved("PNG", "RGBA", pnginfo=_texts()),
+    "jpeg, cmyk": _saved("JPEG", "CMYK"),
+    "jpeg, progressive": _saved("JPEG", progressive=True),
+    "jpeg, profile": _saved("JPEG", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()),
+    "bmp, palette": _saved("BMP", "P"),
+    "jpeg, damaged": _cut("JPEG", 400),
+    "webp, damaged": _cut("WEBP", 200),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+async def test_a_picture_loads_nothing(watched: Zygote, tmp_path: Path, name: str) -> None:
+    pictures.register_plugins()
+    path = tmp_path / "media"
+    await asyncio.to_thread(PICTURES[name], path)
+    await _nothing_is_loaded(watched, path, damaged=name.endswith("damaged"))
+
+
+@pytest.mark.parametrize("name", ["film", "film, cut", "song"])
+async def test_a_film_or_a_song_loads_nothing(watched: Zygote, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "media"
+    tone = ("-f", "lavfi", "-i", "sine=d=2")
+    if name == "song":
+        ffmpeg(*tone, "-f", "mp3", path)
+    else:
+        ffmpeg("-i", film_path("carphone_pristine.mp4"), *tone, "-c:v", "copy", "-t", "2", "-f", "mp4", path)
+    if name == "film, cut":
+        path.write_bytes(path.read_bytes()[:-20_000])
+    await _nothing_is_loaded(watched, path, damaged=name == "film, cut")
+
+
+async def _nothing_is_loaded(watched: Zygote, path: Path, *, damaged: bool) -> None:
+    async with watched.open(path, path.parent, MediaLimits()) as child:
+        try:
+            facts = await child.probe()
+            if facts.has_video or facts.kind == "image":
+                windows = [Window(0.0, 0.3)]
+                _ = [clip async for clip in child.clips(windows, geometry(2, 0.1))]
+                _ = [clip async for clip in child.clips(windows, geometry(2, 0.1), FaceSearch())]
+                await child.derive(at_seconds=[0.0], names=["first.jpg"])
+            if facts.has_audio:
+                _ = [clip async for clip in child.sounds([Window(0.0, 0.3)], SoundGeometry(samples=4000))]
+        except Permanent:
+            assert damaged
+        assert await run_in(child, "outcome = sought") == "[]"
+
+
+async def test_an_import_is_noticed_and_refused(watched: Zygote, tmp_path: Path) -> None:
+    (tmp_path / "media").write_bytes(b"media")
+    async with watched.open(tmp_path / "media", tmp_path, MediaLimits()) as child:
+        assert await run_in(child, "import this") == "EACCES"
+        assert await run_in(child, "outcome = sought") == "['this']"

@@ -1,0 +1,138 @@
+"""A site that exists in tests alone: its extractor, and the program of a child that knows it.
+
+What a post does is written in its page: `/api/<id>` answers JSON that the extractor obeys.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from yt_dlp import globals as yt_dlp_globals
+from yt_dlp.extractor import gen_extractor_classes
+from yt_dlp.extractor.common import InfoExtractor
+from yt_dlp.utils import ExtractorError, UserNotLive
+
+from sentinel_worker.sources.social import child
+
+SITE = "imitation"
+HOST = "imitation.test"
+BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
+    "from tests.integration.sources.social.imitation import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+)
+
+
+class ImitationIE(InfoExtractor):  # type: ignore[misc]
+    """Obeys its page."""
+
+    _VALID_URL = r"https?://imitation\.test(?::\d+)?/post/(?P<id>\w+)"
+    IE_NAME = SITE
+
+    def _real_extract(self, url: str) -> Any:
+        post = self._match_id(url)
+        base = url.partition("/post/")[0]
+        page = self._download_json(f"{base}/api/{post}", post)
+        do = page.pop("do", "video")
+        return getattr(self, f"_do_{do}")(base, post, page)
+
+    def _do_video(self, base: str, post: str, page: dict[str, Any]) -> dict[str, Any]:
+        return {"id": post, "title": post, **page}
+
+    def _do_fail(self, base: str, post: str, page: dict[str, Any]) -> None:
+        raise ExtractorError(page["sentence"], expected=True)
+
+    def _do_login(self, base: str, post: str, page: dict[str, Any]) -> None:
+        self.raise_login_required()
+
+    def _do_elsewhere(self, base: str, post: str, page: dict[str, Any]) -> None:
+        self.raise_geo_restricted(countries=["FR"])
+
+    def _do_not_live(self, base: str, post: str, page: dict[str, Any]) -> None:
+        raise UserNotLive(video_id=post)
+
+    def _do_script(self, base: str, post: str, page: dict[str, Any]) -> None:
+        """As yt-dlp's extractor of YouTube does without deno."""
+        self.report_warning(
+            "No supported JavaScript runtime could be found. Only deno is enabled by default; to use another runtime "
+            "add  --js-runtimes RUNTIME[:PATH]  to your command/config."
+        )
+        self.raise_no_formats("No video formats found!", expected=True)
+
+    def _do_list(self, base: str, post: str, page: dict[str, Any]) -> Any:
+        return self.playlist_result([self.url_result(f"{base}/post/{name}") for name in page["posts"]], post)
+
+    def _do_another(self, base: str, post: str, page: dict[str, Any]) -> Any:
+        return self.url_result(page["url"], ie=page.get("ie"))
+
+    def _do_crash(self, base: str, post: str, page: dict[str, Any]) -> None:
+        os._exit(3)
+
+    def _do_fill(self, base: str, post: str, page: dict[str, Any]) -> None:
+        for number in itertools.count():
+            folder = Path(f"folder-{number % 7}")
+            folder.mkdir(exist_ok=True)
+            (folder / str(number)).write_bytes(bytes(page["bytes_each"]))
+
+    def _do_misbehave(self, base: str, post: str, page: dict[str, Any]) -> Any:
+        """Tries what a taken-over process would, and tells the site what came of it."""
+        found = {name: attempt(work) for name, work in _tries(page).items()}
+        self._download_webpage(f"{base}/report", post, data=json.dumps(found).encode())
+        raise ExtractorError("reported", expected=True)
+
+
+def _tries(page: dict[str, Any]) -> dict[str, Callable[[], object]]:
+    victim = ("127.0.0.1", page["port"])
+    return {
+        "tcp": lambda: socket.create_connection(victim, 2),
+        "tcp6": lambda: socket.create_connection(("::1", page["port"]), 2),
+        "udp": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", victim),
+        "unix": lambda: socket.socket(socket.AF_UNIX).connect(page["unix"]),
+        "netlink": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0),
+        "packet": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0),
+        "name": lambda: socket.getaddrinfo("localhost.test", 80),
+        "exec": lambda: subprocess.run(["/bin/true"], check=False),
+        "fork": os.fork,
+        "read": lambda: Path(page["secret"]).read_text(),
+        "write": lambda: Path(page["beside"]).write_text("x"),
+        "environment": lambda: Path(f"/proc/{os.getppid()}/environ").read_bytes(),
+        "kill": lambda: os.kill(os.getppid(), 0),
+        "big": lambda: Path("big").write_bytes(bytes(page["limit_bytes"] + 1)),
+        "memory": lambda: bytearray(2 * 1024**3),
+        "thread": lambda: threading.Thread(target=int).start(),
+        "own environment": lambda: os.environ["PATH"],
+        "arguments": lambda: next(one for one in Path("/proc/self/cmdline").read_text().split("\0") if "post" in one),
+    }
+
+
+def attempt(work: Callable[[], object]) -> str:
+    """What came of it, in a word."""
+    try:
+        work()
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, type(error).__name__)
+    except Exception as error:  # noqa: BLE001 whatever it is, its name is the answer
+        return type(error).__name__
+    return "done"
+
+
+def register() -> None:
+    """Make yt-dlp know the site, in this process."""
+    gen_extractor_classes()
+    known = yt_dlp_globals.extractors.value
+    if "ImitationIE" not in known:
+        yt_dlp_globals.extractors.value = {"ImitationIE": ImitationIE, **known}
+
+
+def main(connection_fd: int, parent: int) -> None:
+    """The child's program."""
+    register()
+    child.main(connection_fd, parent)
