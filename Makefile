@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-faults test-models fuzz check reports bench train clean
+.PHONY: demo test test-faults test-models fuzz check reports bench train lock audit sbom clean
 
 demo: $(VENV)/.installed ffmpeg  ## start everything, analyze six real clips, print the verdicts, stop everything
 	@$(BIN)/python -m examples.demo
@@ -50,6 +50,15 @@ train: $(VENV)/.installed ffmpeg  ## make the demo checkpoint again, in .sentine
 	$(BIN)/python -m examples.demo_checkpoint.train .sentinel/train/second --start-from .sentinel/train/first \
 		--steps 4000 --learning-rate 1.2e-3 --seed 1 --cache .sentinel/train/cache
 	$(BIN)/python -m examples.demo_checkpoint.evaluate --folder .sentinel/train/second
+
+lock: $(VENV)/.installed  ## requirements*.lock from pyproject.toml, with hashes; what is locked stays where it still fits
+	$(BIN)/python -m deploy.lock
+
+audit: $(VENV)/.installed  ## look for known vulnerabilities in what is locked; says so where it cannot be asked
+	$(BIN)/python -m deploy.audit
+
+sbom: $(VENV)/.installed  ## write dist/sbom.cdx.json: every part of the image, as CycloneDX
+	$(BIN)/python -m deploy.sbom dist/sbom.cdx.json
 
 .PHONY: ffmpeg chromium
 ffmpeg:

@@ -61,6 +61,19 @@ def run() -> None:
         raise typer.Exit(EXIT_TEMPORARY) from None
 
 
+@app.command()
+def check() -> None:
+    """Try what confines decoders on this machine; print the layers that hold and what the others need."""
+    from sentinel_worker.commands.layers import print_layers
+
+    try:
+        settings = settings_module.load()
+        confined = asyncio.run(print_layers(settings.sandbox))
+    except CodedError as error:
+        fail(error)
+    raise typer.Exit(0 if confined else 1)
+
+
 @app.command(name="migrate")
 def migrate_command(
     db_url: Annotated[

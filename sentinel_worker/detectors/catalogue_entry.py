@@ -38,6 +38,7 @@ class Entry(BaseModel):
     repository: str | None = Field(None, pattern=r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
     revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$")
     folder: str | None = None
+    weights_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     licence: str | None = None
     commercial_use: bool | None = None
     notice: str | None = None

@@ -31,7 +31,7 @@ _PICTURE_FIELDS = ("faces", "resize_mode")
 _VIDEO_FIELDS = ("frames", "step_frames", "step_seconds")
 _SOUND_FIELDS = ("window_seconds", "sample_rate")
 _FITTED = ("real_below", "fake_from", "temperature")
-_COPIED = ("title", "licence", "commercial_use", "notice", "revision", "resize_mode", "sample_rate")
+_COPIED = ("title", "licence", "commercial_use", "notice", "revision", "weights_sha256", "resize_mode", "sample_rate")
 
 
 @dataclass

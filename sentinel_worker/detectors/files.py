@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from huggingface_hub import try_to_load_from_cache
 
@@ -16,6 +17,10 @@ from sentinel_worker.errors import Fatal
 
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+PICKLED: Final = re.compile(r".*\.(?:bin|pt|pth|ckpt|h5|msgpack|pkl|pickle)")
+"""Names of weights in formats that can run code when they are read."""
+
+_SHARD_NAME: Final = re.compile(r"[\w.-]+\.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,41 @@ def _check_sizes(spec: DetectorSpec, folder: Path, pull: lock.Pull) -> None:
             raise invalid(spec, f"its {name} has {size} bytes, but {file.size} were pulled; pull it again")
 
 
+def check_contents(located: Located, spec: DetectorSpec) -> None:
+    """Hash what was pulled, and the weights that the operator's file pins; takes seconds for a gigabyte.
+
+    Raises Fatal: 'weights_not_safetensors', 'checkpoint_invalid' (a file that is not what was pulled or pinned).
+    """
+    _check_format(located, spec)
+    pulled = located.pull.files if located.pull is not None else {}
+    for name, file in pulled.items():
+        if file_sha256(located.folder / name) != file.sha256:
+            raise invalid(spec, f"its {name} is not what was pulled, by its SHA-256; pull it again")
+    if located.pull is not None and spec.remote_code:
+        foreign = sorted(path.name for path in located.folder.glob("*.py") if path.name not in pulled)
+        if foreign:
+            raise invalid(spec, f"{', '.join(foreign)} lies beside it and was not pulled; remove it")
+    if spec.weights_sha256 is not None and spec.weights_sha256 != located.weights_sha256():
+        raise invalid(spec, "its weights are not those that weights_sha256 in the detectors file names")
+
+
+def _check_format(located: Located, spec: DetectorSpec) -> None:
+    try:
+        weights = located.weights()
+    except (OSError, ValueError) as error:
+        raise invalid(spec, f"its {WEIGHTS_INDEX} does not list safetensors files beside it") from error
+    if all(path.exists() for path in weights):
+        return
+    pickled = sorted(path.name for path in located.folder.iterdir() if PICKLED.fullmatch(path.name))
+    if pickled:
+        raise Fatal(
+            "weights_not_safetensors",
+            f"The checkpoint of detector '{spec.key}' has {', '.join(pickled)} and no {WEIGHTS}; other formats can "
+            "run code when they are read, and are not loaded. Store the weights with save_pretrained of transformers.",
+        )
+    raise missing(spec, next(path.name for path in weights if not path.exists()))
+
+
 def read_json(located: Located, name: str, spec: DetectorSpec) -> dict[str, Any]:
     """A JSON object of the checkpoint; raises Fatal('checkpoint_missing' or 'checkpoint_invalid')."""
     try:
@@ -97,11 +137,17 @@ def read_json(located: Located, name: str, spec: DetectorSpec) -> dict[str, Any]
 
 
 def shards(index: Path) -> list[str]:
-    """The names of the files that an index lists, sorted; raises ValueError where it is none."""
+    """The names of the files that an index lists, sorted; raises ValueError where it is none.
+
+    A name in another format is refused, because the library would read that file as a pickle.
+    """
     try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        if all(map(_SHARD_NAME.fullmatch, names)):
+            return names
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("not an index of weights") from error
+    raise ValueError("not an index of safetensors")
 
 
 def file_sha256(path: Path) -> str:

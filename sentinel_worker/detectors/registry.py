@@ -41,7 +41,8 @@ class DetectorSpec:
     frames of videos. A clip has `window_policy.frames` frames, or samples at `sample_rate` hertz.
 
     Weights come from `folder` where it is set, else from `repository` at `revision` (40 hex digits; None: the
-    one that `models pull` recorded) in the local cache. `fake_indices` overrides the checkpoint's label names,
+    one that `models pull` recorded) in the local cache; others than those of `weights_sha256` (as
+    `Located.weights_sha256` counts it) are refused. `fake_indices` overrides the checkpoint's label names,
     for the reason in `fake_indices_source`. `resize_mode` overrides its preprocessor_config.json. Without
     `faces` whole frames are scored. `remote_code`: the operator lets code of the checkpoint run. `notice` goes
     into every result; without `commercial_use` the licence has to be accepted when the weights are pulled.
@@ -62,6 +63,7 @@ class DetectorSpec:
     repository: str | None = None
     revision: str | None = None
     folder: Path | None = None
+    weights_sha256: str | None = None
     sample_rate: int = SAMPLE_RATE
     fake_indices: tuple[int, ...] | None = None
     fake_indices_source: str | None = None

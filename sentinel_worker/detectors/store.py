@@ -15,6 +15,7 @@ from huggingface_hub.hf_api import RepoSibling
 from sentinel_worker.detectors import lock
 from sentinel_worker.detectors.files import (
     CONFIG,
+    PICKLED,
     PREPROCESSOR,
     WEIGHTS,
     WEIGHTS_INDEX,
@@ -27,7 +28,6 @@ from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.errors import Fatal
 
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
-_PICKLED = re.compile(r".*\.(?:bin|pt|pth|ckpt|h5|msgpack)")
 
 Say = Callable[[str], None]
 
@@ -130,7 +130,7 @@ def _wanted(files: Mapping[str, RepoSibling], spec: DetectorSpec) -> dict[str, R
     elif WEIGHTS_INDEX in files and shards:
         names += [WEIGHTS_INDEX, *shards]
     else:
-        pickled = ", ".join(sorted(name for name in files if _PICKLED.fullmatch(name))) or "no weights at all"
+        pickled = ", ".join(sorted(name for name in files if PICKLED.fullmatch(name))) or "no weights at all"
         raise Fatal(
             "weights_not_safetensors",
             f"The repository {spec.repository} has no safetensors weights ({pickled}); "

@@ -13,7 +13,17 @@ from safetensors import SafetensorError
 from transformers.utils import logging as library_logging
 
 from sentinel_worker.detectors.architecture import check_pictures, parse_config
-from sentinel_worker.detectors.files import CONFIG, PREPROCESSOR, WEIGHTS, Located, invalid, locate, missing, read_json
+from sentinel_worker.detectors.files import (
+    CONFIG,
+    PREPROCESSOR,
+    WEIGHTS,
+    Located,
+    check_contents,
+    invalid,
+    locate,
+    missing,
+    read_json,
+)
 from sentinel_worker.detectors.labels import LabelMap, map_labels
 from sentinel_worker.detectors.preprocess import Preprocessing
 from sentinel_worker.detectors.registry import DetectorSpec, Task
@@ -53,11 +63,12 @@ class Checkpoint:
 def load_checkpoint(spec: DetectorSpec) -> Checkpoint:
     """Load and check the classifier in `spec.folder`, or in the local cache of the hub.
 
-    Raises Fatal: 'checkpoint_unpinned', 'checkpoint_missing', 'checkpoint_invalid' (other architecture,
-    frames or size, missing or unexpected weights), 'remote_code_refused', 'label_polarity_unknown',
-    'preprocessing_unsupported', 'calibration_mismatch'.
+    Raises Fatal: 'checkpoint_unpinned', 'checkpoint_missing', 'checkpoint_invalid' (not what was pulled, other
+    architecture, frames or size, missing or unexpected weights), 'weights_not_safetensors', 'remote_code_refused',
+    'label_polarity_unknown', 'preprocessing_unsupported', 'calibration_mismatch'.
     """
     located = locate(spec)
+    check_contents(located, spec)
     content = read_json(located, CONFIG, spec)
     own_code = "auto_map" in content
     if own_code and not spec.remote_code:

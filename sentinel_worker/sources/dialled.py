@@ -6,7 +6,8 @@ The host's name is still what the certificate must be for, and what the Host hea
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 import httpcore
@@ -24,6 +25,7 @@ class _CheckedAddresses(httpcore.AsyncNetworkBackend):
     def __init__(self, addresses: Sequence[Address]) -> None:
         self._addresses = addresses[:MAX_ADDRESSES]
         self._network = httpcore.AnyIOBackend()
+        self._opened: httpcore.AsyncNetworkStream | None = None
 
     async def connect_tcp(
         self,
@@ -36,17 +38,32 @@ class _CheckedAddresses(httpcore.AsyncNetworkBackend):
         failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
         for address in self._addresses:
             try:
-                return await self._network.connect_tcp(str(address), port, timeout=CONNECT_SECONDS)
+                self._opened = await self._network.connect_tcp(str(address), port, timeout=CONNECT_SECONDS)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
+            else:
+                return self._opened
         raise failure or httpcore.ConnectError("no address")
 
+    async def close(self) -> None:
+        """httpcore forgets a connection whose TLS handshake was cancelled, and the event loop keeps it open."""
+        if self._opened is not None:
+            await self._opened.aclose()
 
-def connection(target: Target, addresses: Sequence[Address], tls: ssl.SSLContext) -> httpcore.AsyncHTTPConnection:
+
+@asynccontextmanager
+async def connection(
+    target: Target, addresses: Sequence[Address], tls: ssl.SSLContext
+) -> AsyncIterator[httpcore.AsyncHTTPConnection]:
     """Opens at its first request, HTTP/1.1 alone. `addresses` are what `Egress.resolve` answered for `target`."""
-    return httpcore.AsyncHTTPConnection(
-        origin=url_of(target).origin, ssl_context=tls, network_backend=_CheckedAddresses(addresses)
-    )
+    network = _CheckedAddresses(addresses)
+    try:
+        async with httpcore.AsyncHTTPConnection(
+            origin=url_of(target).origin, ssl_context=tls, network_backend=network
+        ) as opened:
+            yield opened
+    finally:
+        await network.close()
 
 
 def url_of(target: Target) -> httpcore.URL:

@@ -1,17 +1,17 @@
 """Full jitter: within bounds, spread over all of them, for any number of failures."""
 
+import random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel_worker.backoff import full_jitter_seconds
 
 
-def at_the_top(_low: float, high: float) -> float:
-    return high
-
-
-def test_the_bound_doubles_up_to_the_cap() -> None:
-    bounds = [full_jitter_seconds(n, first=0.5, cap=60, uniform=at_the_top) for n in range(10)]
+def test_the_bound_doubles_up_to_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "uniform", lambda _low, high: high)
+    bounds = [full_jitter_seconds(n, first=0.5, cap=60) for n in range(10)]
     assert bounds == [0.5, 0.5, 1, 2, 4, 8, 16, 32, 60, 60]
 
 

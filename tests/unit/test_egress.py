@@ -1,5 +1,6 @@
 """Where users may send a worker: addresses, URLs, and names that resolve to something else."""
 
+import asyncio
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -221,6 +222,16 @@ async def test_a_name_that_does_not_resolve(
     with pytest.raises(error) as caught:
         await Egress(DEFAULT, Names(answer)).resolve(TARGET)
     assert caught.value.code == code
+
+
+async def test_a_name_whose_servers_never_answer() -> None:
+    async def silence(host: str, port: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return [PUBLIC]
+
+    with pytest.raises(Transient) as caught:
+        await asyncio.wait_for(Egress(DEFAULT, silence, resolve_seconds=0.05).resolve(TARGET), 5)
+    assert caught.value.code == "url_unreachable"
 
 
 async def test_the_system_s_own_look_up_is_checked() -> None:

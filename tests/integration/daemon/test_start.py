@@ -3,7 +3,9 @@
 import pytest
 
 from sentinel_worker.local.stack import Stack
-from tests.integration.daemon.conftest import StartWorker
+from sentinel_worker.media.sandbox import LAYERS
+from sentinel_worker.media.zygote import Zygote
+from tests.integration.daemon.conftest import StartWorker, Worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -32,3 +34,14 @@ async def test_what_the_operator_must_mend_exits_2(
     worker = await start_worker(wait=False, **settings)
     assert await worker.process.wait() == 2
     assert said in worker.log.read_text()
+
+
+async def test_the_layers_in_force_are_said_at_the_start(steady_worker: Worker) -> None:
+    """Those of a real child: what a zygote of the tests finds here is what the daemon said."""
+    zygote = Zygote()
+    await zygote.start()
+    await zygote.stop()
+    (said,) = [event for event in steady_worker.events() if event["event"] == "sandbox.layers"]
+    assert tuple(said["in_force"]) == zygote.layers.in_force
+    assert said["missing"] == dict(zygote.layers.missing)
+    assert {*said["in_force"], *said["missing"]} == set(LAYERS)

@@ -33,29 +33,24 @@ class Fault:
 
 FAULTS: Final = {
     "the fence is not checked": Fault(
-        "sentinel.finish_one",
-        (
-            ("r.status <> 'running' or r.fence <> p_fence", "r.status <> 'running'"),
-            (
-                "l.request_id = p_id and l.fence = p_fence and l.worker = p_worker for update",
-                "l.request_id = p_id for update",
-            ),
-        ),
+        "sentinel.conclude",
+        ((" and q.fence = i.fence", ""), (" and l.fence = i.fence", ""), (" and l.worker = p_worker", "")),
     ),
     "the lease is locked before the request": Fault(
-        "sentinel.finish_one",
+        "sentinel.conclude",
         (
-            ("q.id = p_id for no key update skip locked", "q.id = p_id for no key update"),
+            ("order by q.id for no key update skip locked", "order by q.id for no key update"),
             (
-                "  select q.* into r",
-                "  perform from sentinel.leases l where l.request_id = p_id for update; select q.* into r",
+                "array(select i.id from unnest(p_endings) i);",
+                "array(select l.request_id from unnest(p_endings) i join sentinel.leases l on l.request_id = i.id"
+                " for update of l);",
             ),
         ),
     ),
     "a refund is forgotten": Fault(
-        "sentinel.conclude", (("v_outcome in ('snoozed', 'released')", "v_outcome = 'snoozed'"),)
+        "sentinel.conclude", (("e.outcome in ('snoozed', 'released')", "e.outcome = 'snoozed'"),)
     ),
-    "a repeated finish is lost": Fault("sentinel.finish_one", (("and a.worker = p_worker", "and false"),)),
+    "a repeated finish is lost": Fault("sentinel.explain", (("and a.worker = p_worker", "and false"),)),
     "a wish to cancel is ignored": Fault(
         "sentinel.status_after", (("outcome = 'cancelled' or r.cancel_requested", "outcome = 'cancelled'"),)
     ),

@@ -47,6 +47,7 @@ def test_built_in_detectors_are_changed_field_by_field(tmp_path: Path) -> None:
         fake_from = 0.7
         [detectors.video-base]
         revision = "{COMMIT}"
+        weights_sha256 = "{"a" * 64}"
         faces = {{ margin = 0.5, max_faces = 2 }}
         fake_indices = [1]
         """,
@@ -58,6 +59,7 @@ def test_built_in_detectors_are_changed_field_by_field(tmp_path: Path) -> None:
     assert large.fake_indices == (0,)
     assert base.faces == FaceSearch(margin=0.5, max_faces=2)
     assert (base.revision, base.fake_indices) == (COMMIT, (1,))
+    assert (base.weights_sha256, large.weights_sha256) == ("a" * 64, None)
     assert base.fake_indices_source == "the operator's detectors file"
     assert specs["image-vit"] == DETECTORS["image-vit"]
 

@@ -163,6 +163,10 @@ def test_damage_is_named_by_verify_refused_at_load_and_mended_by_pull(
     different = run("verify", "image-vit")
     assert different.returncode == 1
     assert "model.safetensors has another SHA-256" in different.stdout
+    assert (
+        "its model.safetensors is not what was pulled, by its SHA-256"
+        in run(program=LOAD.format(key="image-vit")).stderr
+    )
     weights.write_bytes(turned[:-8])
     assert "model.safetensors has" in run("verify", "image-vit").stdout
     assert (
@@ -353,6 +357,13 @@ def test_a_checkpoints_own_code_runs_only_where_it_is_allowed(hub: Hub, run: Run
     assert run("pull", "audio-arena", "--accept-licence", SENTINEL_DETECTORS=str(path)).returncode == 0
     loaded = run(str(path), program=LOAD_OWN)
     assert loaded.stdout.split() == ["[0]", "5.0"], loaded.stderr
+    [own] = (tmp_path / "home" / "hub").rglob("snapshots/*/modeling_own.py")
+    planted = own.with_name("planted.py")
+    planted.write_text("")
+    assert "planted.py lies beside it and was not pulled" in run(str(path), program=LOAD_OWN).stderr
+    planted.unlink()
+    own.resolve().write_bytes(own.read_bytes().replace(b"Linear(1, 2)", b"Linear(2, 1)"))
+    assert "its modeling_own.py is not what was pulled" in run(str(path), program=LOAD_OWN).stderr
 
 
 def test_the_record_can_be_read_by_the_workers_account(

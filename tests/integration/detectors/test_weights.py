@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -128,13 +129,60 @@ def test_damaged_weights_are_refused(make_checkpoint: MakeCheckpoint) -> None:
     assert "damaged" in refused.message
 
 
-def test_pickled_weights_are_not_loaded(make_checkpoint: MakeCheckpoint) -> None:
-    spec = make_checkpoint()
-    torch.save(load_file(weights_of(spec)), weights_of(spec).with_name("pytorch_model.bin"))
+class Trap:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.trace,)
+
+
+def test_pickled_weights_are_not_loaded(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
+    spec, trace = make_checkpoint(), tmp_path / "ran"
     weights_of(spec).unlink()
+    torch.save(Trap(trace), weights_of(spec).with_name("pytorch_model.bin"))
     refused = refusal(spec)
-    assert refused.code == "checkpoint_missing"
-    assert "model.safetensors" in refused.message
+    assert refused.code == "weights_not_safetensors"
+    assert "has pytorch_model.bin and no model.safetensors; other formats can run code" in refused.message
+    assert not trace.exists()
+
+
+def test_a_pickle_under_the_name_of_safetensors_is_not_loaded(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
+    spec, trace = make_checkpoint(), tmp_path / "ran"
+    torch.save(Trap(trace), weights_of(spec))
+    assert "model.safetensors is damaged" in refusal(spec).message
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("name", ["pytorch_model-00001-of-00001.bin", "../model.safetensors", "/model.safetensors", 7])
+def test_an_index_that_names_anything_but_safetensors_beside_it_is_refused(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, name: str | int
+) -> None:
+    spec, trace = make_checkpoint(), tmp_path / "ran"
+    assert spec.folder is not None
+    index = {"metadata": {"total_size": 1}, "weight_map": dict.fromkeys(load_file(weights_of(spec)), name)}
+    weights_of(spec).unlink()
+    (spec.folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    torch.save(Trap(trace), spec.folder / "pytorch_model-00001-of-00001.bin")
+    refused = refusal(spec)
+    assert refused.code == "checkpoint_invalid"
+    assert "does not list safetensors files beside it" in refused.message
+    assert not trace.exists()
+
+
+def test_weights_in_a_folder_can_be_pinned(make_checkpoint: MakeCheckpoint) -> None:
+    spec = make_checkpoint()
+    pinned = replace(spec, weights_sha256=hashlib.sha256(weights_of(spec).read_bytes()).hexdigest())
+    load_checkpoint(pinned)
+    stored = load_file(weights_of(spec))
+    stored["classifier.bias"] += 1
+    save_file(stored, weights_of(spec), metadata={"format": "pt"})
+    refused = refusal(pinned)
+    assert refused.code == "checkpoint_invalid"
+    assert "not those that weights_sha256 in the detectors file names" in refused.message
+    load_checkpoint(spec)
 
 
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "model.safetensors"])

@@ -17,6 +17,8 @@ import resource  # noqa: F401
 import signal  # noqa: F401
 import socket
 import sys
+import threading  # noqa: F401
+import time  # noqa: F401
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any

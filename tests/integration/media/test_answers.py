@@ -1,12 +1,14 @@
 """The worker takes from a child only what it asked for."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from sentinel_worker.media.answers import ExpectedClips, check_values
+from sentinel_worker.media.derived import MAX_PICTURE_BYTES, keep_picture, picture_bytes
 from sentinel_worker.media.facts import Clip, ClipGeometry, Face, FaceSearch, Skipped, SoundGeometry
 from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts, ProtocolError, read_facts
 from sentinel_worker.media.windows import Window
@@ -14,6 +16,7 @@ from sentinel_worker.media.windows import Window
 WINDOWS = [Window(0.0, 1.0), Window(1.0, 2.0)]
 PICTURES = ClipGeometry(2, 0.1, "squash", 4, 4, 4, 4)
 SOUND = SoundGeometry(samples=8)
+JPEG = b"\xff\xd8\xff\xe0 and so on"
 FACE = [0.1, 0.2, 0.3, 0.4, 0.9]
 FACTS = asdict(
     ProbedFacts(
@@ -138,3 +141,34 @@ def test_facts() -> None:
 def test_facts_that_make_no_sense(change: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
         read_facts({"facts": FACTS | change})
+
+
+@pytest.mark.parametrize("size", [0, 3, MAX_PICTURE_BYTES + 1])
+def test_pictures_for_people_have_a_sensible_size(size: int) -> None:
+    assert picture_bytes({"answer": "picture", "payload_bytes": MAX_PICTURE_BYTES}) == MAX_PICTURE_BYTES
+    with pytest.raises(ProtocolError):
+        picture_bytes({"answer": "picture", "payload_bytes": size})
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [(b"<svg onload=...>", "first.jpg"), (JPEG, "../first.jpg"), (JPEG, "first.html"), (JPEG, "/first.jpg")],
+)
+def test_only_a_picture_is_kept_and_only_in_its_folder(tmp_path: Path, sent: bytes, name: str) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    with pytest.raises(ProtocolError):
+        keep_picture(bytearray(sent), folder, name)
+    assert [*folder.iterdir(), *tmp_path.iterdir()] == [folder]
+
+
+def test_a_link_in_the_place_of_a_picture_is_not_followed(tmp_path: Path) -> None:
+    """Where the kernel has no Landlock a child can make one."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"kept")
+    (tmp_path / "first.jpg").symlink_to(elsewhere)
+    path = keep_picture(bytearray(JPEG), tmp_path, "first.jpg")
+    assert elsewhere.read_bytes() == b"kept"
+    assert not path.is_symlink()
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (JPEG, 0o600)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["elsewhere", "first.jpg"]

@@ -78,27 +78,46 @@ def test_require_says_what_is_missing(ramp: Make, refused: str, said: list[str])
     assert str(found["message"]).endswith(").")
 
 
-def test_the_daemon_does_not_start_without_a_required_layer(tmp_path: Path) -> None:
+def command(name: str, mode: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`sentinel-worker` without namespaces and Landlock, and without Supabase: nobody listens there."""
     settings = {
-        # Nobody listens there, and nobody is asked: the layers come first.
         "SUPABASE_URL": "http://127.0.0.1:1",
         "SUPABASE_SECRET_KEY": "sb_secret_x",
         "SENTINEL_DETECTOR": "demo",
         "SENTINEL_DEVICE": "cpu",
-        "SENTINEL_SANDBOX": "require",
-        "SENTINEL_WORK_DIR": str(tmp_path),
+        "SENTINEL_SANDBOX": mode,
+        "SENTINEL_WORK_DIR": str(folder),
     }
-    command = [sys.executable, "-m", "tests.integration.media.poor_kernel", "namespaces,landlock"]
-    ran = subprocess.run(
-        [*command, sys.executable, "-m", "sentinel_worker", "run"],
+    poor = [sys.executable, "-m", "tests.integration.media.poor_kernel", "namespaces,landlock"]
+    return subprocess.run(
+        [*poor, sys.executable, "-m", "sentinel_worker", name],
         env=os.environ | settings,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_the_daemon_does_not_start_without_a_required_layer(tmp_path: Path) -> None:
+    """Nobody is asked before the layers stand."""
+    ran = command("run", "require", tmp_path)
     last = json.loads(ran.stderr.splitlines()[-1])
     assert (ran.returncode, last["event"], last["error_code"]) == (2, "worker.broken", "sandbox_unavailable")
     for layer in ("user_namespace", "network_namespace", "landlock"):
         assert layer in last["error"]
     assert last["error"].endswith(").")
     assert not list(tmp_path.iterdir())
+
+
+def test_check_prints_the_layers(tmp_path: Path) -> None:
+    """With exit code 1, for not all is well, and 2 where the daemon would not start."""
+    ran = command("check", "auto", tmp_path)
+    said = ran.stdout.splitlines()
+    assert said[0].startswith("ok decoding children are held by resource_limits, no_new_privileges, seccomp")
+    for line, layer in zip(said[1:], ("user_namespace", "network_namespace", "landlock"), strict=False):
+        assert line.startswith(f"missing {layer} (")
+    assert said[-1].startswith("missing, others do its work landlock_scopes (")
+    assert ran.returncode == 1
+    ran = command("check", "require", tmp_path)
+    assert (ran.stdout, ran.returncode) == ("", 2)
+    assert "SENTINEL_SANDBOX=require" in ran.stderr

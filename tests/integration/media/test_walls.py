@@ -237,6 +237,20 @@ async def test_writing_100_gb_writes_nothing(hostile_zygote: Zygote, tmp_path: P
     assert sum(path.stat().st_size for path in folder.iterdir()) == len(b"media")
 
 
+async def test_what_a_decoder_needs_is_left_to_it(hostile_zygote: Zygote, tmp_path: Path) -> None:
+    folder, _ = folder_for(tmp_path)
+    source = """
+thread = threading.Thread(target=time.sleep, args=(0.01,), name="worker of a codec")
+thread.start()
+thread.join(5)
+with open("media", "rb") as file:
+    mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+outcome = bytes(mapped), os.listdir(), len(os.urandom(8)), len(os.sched_getaffinity(0)) > 0, thread.is_alive()
+"""
+    async with hijacked(hostile_zygote, folder) as child:
+        assert await run_in(child, source) == "(b'media', ['media'], 8, True, False)"
+
+
 async def test_a_child_that_kills_the_zygote_or_itself(hostile_zygote: Zygote, tmp_path: Path) -> None:
     folder, _ = folder_for(tmp_path)
     async with hijacked(hostile_zygote, folder) as child, hijacked(hostile_zygote, folder) as other:

@@ -1,4 +1,4 @@
-"""What tests of hostile URLs share: when each is over, the attacker's target has seen no connection."""
+"""What tests of hostile URLs share: when each is over, the target has seen no connection, and nothing is left open."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def no_second_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
 async def scene(tmp_path: Path, no_second_look_up: None) -> AsyncIterator[Scene]:
     private = tmp_path / "private"
     private.mkdir()
+    before = descriptors()
     names = Names({"attacker.example": [[HERE]]})
     async with unruly_server(HERE) as attacker, unruly_server(THERE) as target:
         for server in (attacker, target):
@@ -45,3 +46,9 @@ async def scene(tmp_path: Path, no_second_look_up: None) -> AsyncIterator[Scene]
         )
         yield Scene(attacker, target, names, url.UrlRules(Egress(policy, names), tls=TLS), private)
         assert target.connections == 0
+    assert descriptors() <= before
+
+
+def descriptors() -> set[str]:
+    """What this process has open."""
+    return {path.name for path in Path("/proc/self/fd").iterdir()}

@@ -7,6 +7,7 @@ import functools
 import gzip
 import socket
 from contextlib import suppress
+from dataclasses import replace
 from time import monotonic
 
 import pytest
@@ -108,6 +109,15 @@ async def test_a_slow_loris(scene: Scene, slow: str) -> None:
         scene.attacker.behave = [functools.partial(pour, head=head, chunk=chunk, pause_seconds=0.02)]
     began = monotonic()
     refused = await scene.refusal(pace=QUICK, answer_seconds=0.5)
+    assert (type(refused), refused.code) == (Transient, "url_stalled")
+    assert monotonic() - began < 5
+
+
+async def test_a_body_that_keeps_the_pace_for_ever(scene: Scene) -> None:
+    """Fast enough for the floor, too slow ever to reach the limit of bytes: then the limit of time ends it."""
+    scene.attacker.behave = [functools.partial(pour, head=b"\r\n", chunk=b"x" * 10, pause_seconds=0.01)]
+    began = monotonic()
+    refused = await scene.refusal(pace=replace(QUICK, floor_bytes=1), limit_seconds=0.5)
     assert (type(refused), refused.code) == (Transient, "url_stalled")
     assert monotonic() - began < 5
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 import trustme
 
-from sentinel_worker.errors import Permanent
+from sentinel_worker.errors import Permanent, Transient
 from sentinel_worker.sources import url
 from sentinel_worker.sources.egress import Egress
 from tests.integration.sources.scene import CONTENT, HERE, Scene
@@ -88,3 +88,11 @@ async def test_https_does_not_lead_to_http(scene: Scene, authority: Authority) -
     assert (type(refused), refused.code) == (Permanent, "url_refused")
     assert "https to http" in refused.message
     assert scene.attacker.connections == 0
+
+
+async def test_a_handshake_that_never_ends(scene: Scene) -> None:
+    """A server that takes connections and says nothing; that none stays open, the scene looks at."""
+    policy = replace(scene.rules.egress.policy, ports=frozenset({scene.attacker.port}))
+    egress = Egress(policy, scene.names)
+    refused = await scene.refusal(f"https://attacker.example:{scene.attacker.port}/", egress=egress, answer_seconds=0.3)
+    assert (type(refused), refused.code) == (Transient, "url_stalled")

@@ -12,6 +12,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,16 @@ class ImitationIE(InfoExtractor):  # type: ignore[misc]
     def _do_another(self, base: str, post: str, page: dict[str, Any]) -> Any:
         return self.url_result(page["url"], ie=page.get("ie"))
 
+    def _do_another_by_hand(self, base: str, post: str, page: dict[str, Any]) -> Any:
+        """As some extractors look up others, which makes yt-dlp allow them."""
+        self._downloader.get_info_extractor("Generic")
+        return self.url_result(page["url"], ie="Generic")
+
     def _do_crash(self, base: str, post: str, page: dict[str, Any]) -> None:
         os._exit(3)
+
+    def _do_sleep(self, base: str, post: str, page: dict[str, Any]) -> None:
+        time.sleep(3600)
 
     def _do_fill(self, base: str, post: str, page: dict[str, Any]) -> None:
         for number in itertools.count():

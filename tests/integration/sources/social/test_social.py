@@ -241,6 +241,12 @@ async def test_a_post_cannot_name_another_extractor(site: Site, private: Path, e
     assert site.asked == ["GET /api/x"]
 
 
+async def test_a_post_cannot_smuggle_generic_in(site: Site, private: Path) -> None:
+    url = site.post("x", do="another_by_hand", url=site.film(CONTENT))
+    assert (await refused(site, url, private)).code == "social_not_supported"
+    assert site.asked == ["GET /api/x"]
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://imitation.test/film.mp4", "rtmp://imitation.test/film"])
 async def test_media_comes_over_http_alone(site: Site, private: Path, url: str) -> None:
     error = await refused(site, site.post("x", url=url), private)
@@ -267,7 +273,7 @@ async def test_a_process_that_dies_fails_its_request(site: Site, private: Path) 
     assert (type(error), error.code) == (Transient, "social_failed")
 
 
-@pytest.mark.parametrize("when", ["extracting", "downloading"])
+@pytest.mark.parametrize("when", ["extracting", "downloading", "asleep"])
 async def test_an_end_during_the_work_leaves_nothing(site: Site, private: Path, when: str) -> None:
     """The lease is lost, or the owner cancels."""
     reached = asyncio.Event()
@@ -275,6 +281,8 @@ async def test_an_end_during_the_work_leaves_nothing(site: Site, private: Path, 
     async def hang(exchange: Exchange) -> None:
         if when == "downloading":
             exchange.writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 3000000\r\n\r\n" + bytes(1_000_000))
+        if when == "asleep":
+            await exchange.answer("200 OK", b'{"do": "sleep"}')
         reached.set()
         await exchange.writer.drain()
         await asyncio.Event().wait()
