@@ -44,6 +44,8 @@ bench: $(VENV)/.installed ffmpeg  ## print this machine's figures
 	$(BIN)/python -m bench.realtime
 	$(BIN)/python -m bench.memory
 	$(BIN)/python -m bench.long_video
+	$(BIN)/python -m bench.queue
+	$(BIN)/python -m bench.soak
 
 train: $(VENV)/.installed ffmpeg  ## make the demo checkpoint again, in .sentinel/train (an hour; needs Debian's opencv-doc)
 	$(BIN)/python -m examples.demo_checkpoint.train .sentinel/train/first --steps 3000 --cache .sentinel/train/cache
