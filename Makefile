@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-faults test-leaks test-models check reports bench train lock audit sbom clean
+.PHONY: demo test test-faults test-leaks test-models fuzz check reports bench train lock audit sbom clean
 
 demo: $(VENV)/.installed ffmpeg  ## start everything, analyze six real clips, print the verdicts, stop everything
 	@$(BIN)/python -m examples.demo
@@ -22,6 +22,12 @@ test-leaks: $(VENV)/.installed ffmpeg chromium  ## the whole suite again, then a
 
 test-models: $(VENV)/.installed ffmpeg  ## checkpoints of full size with random weights: minutes, 3 GB of memory
 	$(BIN)/pytest -s tests/models/check_full_size.py
+
+# `make fuzz FUZZ='--seed 6 --only 12'` sends one file again; `python -m tests.fuzz --help` lists the rest.
+FUZZ ?= --files 10000
+
+fuzz: $(VENV)/.installed ffmpeg  ## mutated media through the decoding children: 20 minutes for 10,000 files
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 check: $(VENV)/.installed  ## format, linters, types, import floors
 	$(BIN)/ruff format --check .
@@ -46,6 +52,7 @@ bench: $(VENV)/.installed ffmpeg  ## print this machine's figures
 	$(BIN)/python -m bench.long_video
 	$(BIN)/python -m bench.queue
 	$(BIN)/python -m bench.soak
+	$(BIN)/python -m bench.idle
 
 train: $(VENV)/.installed ffmpeg  ## make the demo checkpoint again, in .sentinel/train (an hour; needs Debian's opencv-doc)
 	$(BIN)/python -m examples.demo_checkpoint.train .sentinel/train/first --steps 3000 --cache .sentinel/train/cache

@@ -1,12 +1,20 @@
-"""The outermost structure of ISO media and RIFF files: whether the file is as long as it says."""
+"""The structure of ISO media and RIFF files: whether the file is as long as it says, and what its tables promise."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
+from sentinel_worker.errors import Permanent
+from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.media.refusals import check_frames
+
+_INSIDE: Final = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"})
+_MAX_BOXES: Final = 100_000
+_MAX_DEPTH: Final = 8
 # Written by programs that could not go back to the start of their output.
 _UNKNOWN_LENGTH: Final = 0xFFFFFFFF
 
@@ -29,20 +37,59 @@ def ends_early(path: Path) -> bool:
     return head[4:] == b"ftyp" and any(not whole for _, whole in _boxes(path))
 
 
+def check_promises(path: Path, limits: MediaLimits) -> None:
+    """Refuse an ISO file whose tables promise more than is allowed: FFmpeg makes an entry of 24 bytes for each sample.
+
+    A table of equal samples takes 20 bytes for any number of them. Raises `Permanent('media_too_long')` for too many
+    frames and `Permanent('media_unreadable')` for more samples of sound than the file has bytes.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        pictures = False
+        for kind, start, _ in islice(_walk(file, 0, size), _MAX_BOXES):
+            if kind in (b"trak", b"moof"):
+                pictures = False
+            elif kind == b"hdlr":
+                file.seek(start + 8)
+                pictures |= file.read(4) == b"vide"
+            elif kind in (b"stsz", b"stz2", b"trun"):
+                file.seek(start + (4 if kind == b"trun" else 8))
+                _check_samples(int.from_bytes(file.read(4), "big"), size, limits, pictures=pictures)
+
+
+def _check_samples(samples: int, size: int, limits: MediaLimits, *, pictures: bool) -> None:
+    if pictures:
+        check_frames("video", samples, limits.max_frames)
+    if samples > size:
+        raise Permanent("media_unreadable", f"The file promises {samples} samples in {size} bytes; it is damaged.")
+
+
 def _boxes(path: Path) -> Iterator[tuple[bytes, bool]]:
     """The kind of each top-level box, and whether all of it is there."""
     with path.open("rb") as file:
-        end = os.fstat(file.fileno()).st_size
-        position = 0
-        while position + 8 <= end:
-            file.seek(position)
-            box = file.read(16)
-            length, kind = int.from_bytes(box[:4], "big"), box[4:8]
-            if length == 1:
-                length = int.from_bytes(box[8:16], "big")
-            elif length == 0:
-                length = end - position
-            yield kind, position + length <= end
-            if length < len(box[:8]):
-                return
-            position += length
+        size = os.fstat(file.fileno()).st_size
+        for kind, _, end in islice(_level(file, 0, size), _MAX_BOXES):
+            yield kind, end <= size
+
+
+def _walk(file: BinaryIO, start: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, int, int]]:
+    """Every box and those in it: its kind, and where its body starts and ends."""
+    for kind, body, stop in _level(file, start, end):
+        yield kind, body, stop
+        if kind in _INSIDE and depth < _MAX_DEPTH:
+            yield from _walk(file, body, min(stop, end), depth + 1)
+
+
+def _level(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    while start + 8 <= end:
+        file.seek(start)
+        box = file.read(16)
+        length, kind, header = int.from_bytes(box[:4], "big"), box[4:8], 8
+        if length == 1:
+            length, header = int.from_bytes(box[8:16], "big"), 16
+        elif length == 0:
+            length = end - start
+        yield kind, start + header, start + length
+        if length < header:
+            return
+        start += length

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from sentinel_worker.errors import CodedError, Fatal, Permanent
-from sentinel_worker.media import pictures, protocol, sandbox
+from sentinel_worker.media import demuxer, pictures, protocol, sandbox
 from sentinel_worker.media.centerface import SIDE_MULTIPLE, face_model
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow, decode_clips, resize_frame
 from sentinel_worker.media.derive import thumbnails
@@ -35,6 +35,7 @@ _MAX_DETAIL = 4000
 def warm_up() -> None:
     """Touch what every child needs, so that the zygote pays for it once."""
     pictures.register_plugins()
+    demuxer.load_library()
     face_model().find(np.zeros((3, SIDE_MULTIPLE, SIDE_MULTIPLE), dtype=np.uint8), 0.5)
     resize_frame(torch.zeros(3, 8, 8, dtype=torch.uint8), _WARM_UP_GEOMETRY)
 

@@ -45,11 +45,18 @@ class MediaFacts:
 @dataclass(frozen=True, slots=True)
 class MediaLimits:
     """What one request may cost. The child refuses a file beyond these before it decodes it, and the
-    kernel ends a child that uses more seconds or memory."""
+    kernel ends a child that uses more seconds or memory.
+
+    A detector resizes the shorter side to a fixed length, so `max_side_ratio` bounds what the longer one becomes.
+    Pictures are read whole and animations decoded from the start, hence limits of their own.
+    """
 
     max_bytes: int = 2 * 1024**3
     max_duration_seconds: float = 3 * 3600.0
     max_pixels: int = 8192 * 8192
+    max_side_ratio: float = 50.0
+    max_picture_bytes: int = 512 * 1024**2
+    max_animation_frames: int = 20_000
     max_frames_per_second: float = 240.0
     max_frames: int = 3 * 3600 * 120
     max_streams: int = 32

@@ -91,9 +91,12 @@ class VideoFrames:
     def _walk_from_start(self, seconds: float) -> Shown | None:
         """No seek reaches the first key frame of such a file; a decoder that never seeks does."""
         if self._from_start is None:
-            self._from_start = VideoDecoder(
-                str(self._path), seek_mode="approximate", num_ffmpeg_threads=1, device="cpu"
-            )
+            try:
+                self._from_start = VideoDecoder(
+                    str(self._path), seek_mode="approximate", num_ffmpeg_threads=1, device="cpu"
+                )
+            except ValueError:  # without a scan it wants a length from the header, and damaged files may have none
+                return None
         return self._walk(self._from_start, self._next(self._from_start), seconds)
 
     def _walk(self, decoder: VideoDecoder, shown: Shown, seconds: float) -> Shown | None:

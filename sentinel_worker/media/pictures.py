@@ -27,12 +27,12 @@ from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.opened import OpenedMedia, Shown
 from sentinel_worker.media.protocol import ProbedFacts
 from sentinel_worker.media.refusals import (
+    check_frames,
     check_picture_size,
     check_rate,
     out_of_memory,
     too_large,
     too_long,
-    too_many_frames,
 )
 
 try:
@@ -123,8 +123,7 @@ def _open(file: BinaryIO, container: str) -> Image.Image:
 
 def _open_animation(path: Path, image: Image.Image, container: str, size: int, limits: MediaLimits) -> OpenedAnimation:
     count: int = image.n_frames  # type: ignore[attr-defined]  # checked by the caller
-    if count > limits.max_frames:
-        raise too_many_frames(count, limits)
+    check_frames("animation", count, limits.max_animation_frames)
     starts: list[float] = []
     milliseconds = 0.0
     for number in range(count):

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
 
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.opened import OpenedMedia
 from sentinel_worker.media.pictures import PICTURE_FORMATS, open_pictures
 from sentinel_worker.media.refusals import too_large
 from sentinel_worker.media.sniff import SNIFF_BYTES, sniff, tag_length
-from sentinel_worker.media.tracks import open_tracks
-
-# FFmpeg plays these; one that does not move is a picture, whose transparency and orientation count.
-_MAYBE_STILL: Final = frozenset({"gif", "apng"})
+from sentinel_worker.media.tracks import ANIMATIONS, open_tracks
 
 
 def open_media(path: Path, limits: MediaLimits) -> OpenedMedia:
@@ -32,10 +28,14 @@ def open_media(path: Path, limits: MediaLimits) -> OpenedMedia:
     container, size = _sniff_file(path)
     if size > limits.max_bytes:
         raise too_large(f"The file has {size} bytes; at most {limits.max_bytes} are allowed.", limits.max_bytes)
-    if container in PICTURE_FORMATS and container not in _MAYBE_STILL:
+    if container in PICTURE_FORMATS and size > limits.max_picture_bytes:
+        allowed = limits.max_picture_bytes
+        raise too_large(f"The picture has {size} bytes; at most {allowed} are allowed for one.", allowed)
+    if container in PICTURE_FORMATS and container not in ANIMATIONS:
         return open_pictures(path, container, size, limits)
     opened = open_tracks(path, container, size, limits)
-    if container in _MAYBE_STILL and opened.facts.frame_count == 1:
+    # Transparency and orientation of a picture count.
+    if container in ANIMATIONS and opened.facts.frame_count == 1:
         return open_pictures(path, container, size, limits)
     return opened
 

@@ -35,23 +35,30 @@ def too_long(what: str, seconds: float, limits: MediaLimits) -> Permanent:
     )
 
 
-def too_many_frames(frames: int, limits: MediaLimits) -> Permanent:
-    """More pictures than are allowed."""
-    return Permanent(
-        "media_too_long",
-        f"The video has {frames} frames; at most {limits.max_frames} are allowed.",
-        params={"limit": limits.max_frames},
-    )
+def check_frames(what: str, frames: int, limit: int) -> None:
+    """Refuse `what` ("video", "animation") with more than `limit` frames."""
+    if frames > limit:
+        raise Permanent(
+            "media_too_long",
+            f"The {what} has {frames} frames; at most {limit} are allowed.",
+            params={"limit": limit},
+        )
 
 
 def check_picture_size(width: int, height: int, limits: MediaLimits) -> None:
-    """Refuse pictures that say no size, or too large a one."""
+    """Refuse pictures that say no size, too large a one, or one that is nearly a line."""
     if width <= 0 or height <= 0:
         raise Permanent("media_unreadable", "The file says no picture size; it is damaged.")
     if width * height > limits.max_pixels:
         raise too_large(
             f"The pictures are {width} x {height} pixels; at most {limits.max_pixels} pixels are allowed.",
             limits.max_pixels,
+        )
+    if max(width, height) > limits.max_side_ratio * min(width, height):
+        raise too_large(
+            f"The pictures are {width} x {height} pixels; "
+            f"one side may be at most {limits.max_side_ratio:g} times as long as the other.",
+            limits.max_side_ratio,
         )
 
 

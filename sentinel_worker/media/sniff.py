@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from sentinel_worker.errors import Permanent
+from sentinel_worker.media.impostors import describe, starts_as_text
 
 SNIFF_BYTES: Final = 4096
 """How many first bytes `sniff` wants; a shorter file is given whole."""
@@ -53,38 +54,6 @@ _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (_ASF, "asf"),
 )
 _RIFF: Final = {b"AVI ": "avi", b"WAVE": "wav", b"WEBP": "webp"}
-_REFUSED_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
-    (b"PK\x03\x04", "an archive"),
-    (b"PK\x05\x06", "an archive"),
-    (b"Rar!\x1a\x07", "an archive"),
-    (b"7z\xbc\xaf\x27\x1c", "an archive"),
-    (b"\x1f\x8b", "an archive"),
-    (b"BZh", "an archive"),
-    (b"\xfd7zXZ\x00", "an archive"),
-    (b"\x28\xb5\x2f\xfd", "an archive"),
-    (b"\x7fELF", "a program"),
-    (b"MZ", "a program"),
-    (b"#!", "a script"),
-    (b"\xcf\xfa\xed\xfe", "a program"),
-    (b"\xca\xfe\xba\xbe", "a program"),
-    (b"%PDF-", "a PDF document"),
-)
-_REFUSED_TEXT: Final[tuple[tuple[str, str], ...]] = (
-    ("#extm3u", "an HLS playlist"),
-    ("#extinf", "a playlist"),
-    ("[playlist]", "a playlist"),
-    ("ffconcat", "a concat script"),
-    ("v=0", "an SDP description"),
-    ("rtsptext", "a stream description"),
-    ("<!doctype html", "a web page"),
-    ("<html", "a web page"),
-    ("<svg", "an SVG drawing"),
-    ("<mpd", "a DASH manifest"),
-    ("<smoothstreamingmedia", "a streaming manifest"),
-    ("<smil", "a playlist"),
-    ("<asx", "a playlist"),
-    ("{", "a JSON text"),
-)
 
 
 def sniff(head: bytes, after_tag: bytes = b"") -> str:
@@ -96,6 +65,8 @@ def sniff(head: bytes, after_tag: bytes = b"") -> str:
     """
     if not head:
         raise Permanent("media_empty", "The file is empty.")
+    if starts_as_text(head):
+        raise _refusal(head)
     if tag_length(head):
         return _behind_tag(after_tag)
     for announced in (_magic, _iso, _ebml, _bitmap, _transport, _audio_frame):
@@ -173,32 +144,9 @@ def _audio_frame(head: bytes) -> str | None:
 
 
 def _refusal(head: bytes) -> Permanent:
-    found = _describe(head)
+    found = describe(head)
     return Permanent(
         "media_not_supported",
         f"The file is not media that can be analyzed: it looks like {found}.",
         params={"found": found},
     )
-
-
-def _describe(head: bytes) -> str:
-    for magic, name in _REFUSED_MAGIC:
-        if head.startswith(magic):
-            return name
-    if head[257:262] == b"ustar":
-        return "an archive"
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().decode("utf-8", "ignore").lower()
-    for start, name in _REFUSED_TEXT:
-        if text.startswith(start):
-            return name
-    if text.startswith("<"):
-        marks = (name for mark, name in _REFUSED_TEXT if mark.startswith("<") and mark in text)
-        return next(marks, "an XML text")
-    return "a text" if _is_text(head) else "an unknown format"
-
-
-def _is_text(head: bytes) -> bool:
-    # A character may be cut in two at the end of the head.
-    readable = head.decode("utf-8", "ignore").encode()
-    controls = any(byte < 0x20 and byte not in b"\t\n\r\f" for byte in head)
-    return len(head) - len(readable) < 4 and bool(readable) and not controls

@@ -7,6 +7,7 @@ by their starts; what lies between two of them is decoded and dropped frame by f
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +32,7 @@ def decode_sounds(
     """
     if media.sound is None:
         raise ProtocolError("a file without sound was asked for sound")
-    decoder = AudioDecoder(
-        str(media.path), stream_index=media.sound.stream, sample_rate=geometry.sample_rate, num_channels=1
-    )
+    decoder = _open(media.path, media.sound.stream, geometry.sample_rate)
     usable = False
     for index in sorted(range(len(windows)), key=lambda index: windows[index].start_seconds):
         start_seconds = media.sound.begin_seconds + windows[index].start_seconds
@@ -46,7 +45,20 @@ def decode_sounds(
         else:
             yield DecodedClip(index, Clip(windows[index], np.resize(samples, geometry.samples)), 0)
     if windows and not usable:
-        raise Permanent("media_unreadable", "The file's sound is damaged and cannot be decoded.")
+        raise _damaged()
+
+
+def _open(path: Path, stream: int, sample_rate: int) -> AudioDecoder:
+    try:
+        return AudioDecoder(str(path), stream_index=stream, sample_rate=sample_rate, num_channels=1)
+    except (RuntimeError, ValueError) as error:
+        if out_of_memory(error):
+            raise
+        raise _damaged() from error
+
+
+def _damaged() -> Permanent:
+    return Permanent("media_unreadable", "The file's sound is damaged and cannot be decoded.")
 
 
 def _samples(decoder: AudioDecoder, start_seconds: float, geometry: SoundGeometry) -> npt.NDArray[np.float32] | None:

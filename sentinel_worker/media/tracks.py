@@ -21,19 +21,23 @@ from torchcodec._core.ops import _get_key_frame_indices, create_from_file, scan_
 from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 
 from sentinel_worker.errors import Permanent
-from sentinel_worker.media.boxes import ends_early, has_index
+from sentinel_worker.media.boxes import check_promises, ends_early, has_index
+from sentinel_worker.media.demuxer import DEMUXERS, check_demuxer
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.frames import VideoFrames
 from sentinel_worker.media.opened import FrameReader, OpenedMedia, OpenedSound, SoundTrack
 from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts
 from sentinel_worker.media.refusals import (
+    check_frames,
     check_picture_size,
     check_rate,
     out_of_memory,
     too_large,
     too_long,
-    too_many_frames,
 )
+
+ANIMATIONS: Final = frozenset({"gif", "apng"})
+"""Containers that FFmpeg plays from their start; one that does not move is a picture."""
 
 _COVER_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "webp"})
 _MAX_SECONDS: Final = 1e8
@@ -58,6 +62,9 @@ class OpenedVideo(OpenedMedia):
 
 def open_tracks(path: Path, container: str, size: int, limits: MediaLimits) -> OpenedMedia:
     """Read the header, check it, then scan every packet: an upload's header may promise anything."""
+    check_demuxer(path, container)
+    if "mov" in DEMUXERS[container]:
+        check_promises(path, limits)
     header = _read_header(path, container)
     if len(header.streams) > limits.max_streams:
         raise too_large(
@@ -77,10 +84,10 @@ def open_tracks(path: Path, container: str, size: int, limits: MediaLimits) -> O
 def _read_header(path: Path, container: str) -> ContainerMetadata:
     try:
         return get_container_metadata_from_header(path)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # torchcodec writes a rate of infinity as JSON that it cannot read
         if out_of_memory(error):
             raise
-        if container in ("mp4", "mov", "m4v", "m4a", "3gp") and not has_index(path):
+        if "mov" in DEMUXERS[container] and not has_index(path):
             raise Permanent(
                 "media_truncated", "The file ends before its index: the upload or the recording was cut off."
             ) from error
@@ -115,7 +122,7 @@ def _film_header(header: ContainerMetadata, container: str, size: int, limits: M
 
 def _open_video(path: Path, header: ContainerMetadata, facts: ProbedFacts, limits: MediaLimits) -> OpenedVideo:
     decoder = _scan_video(path)
-    scanned = get_container_metadata(decoder._decoder)
+    scanned = _scanned(decoder._decoder)
     known, begin = _check_film(decoder, facts, limits)
     known = _with_sound(known, scanned, limits)
     known = replace(
@@ -137,6 +144,13 @@ def _scan_video(path: Path) -> VideoDecoder:
         raise Permanent("media_unreadable", "The video track is damaged and cannot be read.") from error
 
 
+def _scanned(decoder: Tensor) -> ContainerMetadata:
+    try:
+        return get_container_metadata(decoder)
+    except ValueError as error:
+        raise Permanent("media_unreadable", "The file's time stamps are damaged.") from error
+
+
 def _check_film(decoder: VideoDecoder, facts: ProbedFacts, limits: MediaLimits) -> tuple[ProbedFacts, float]:
     found = decoder.metadata
     frames, begin, end = found.num_frames or 0, found.begin_stream_seconds, found.end_stream_seconds
@@ -151,10 +165,13 @@ def _check_film(decoder: VideoDecoder, facts: ProbedFacts, limits: MediaLimits) 
     duration = max(span, counted) if abs(counted - span) <= _MAX_LOST_FRAMES / rate else span
     if duration > limits.max_duration_seconds:
         raise too_long("video", duration, limits)
-    if frames > limits.max_frames:
-        raise too_many_frames(frames, limits)
-    if frames > 1:
-        check_rate(rate, limits)
+    if facts.container in ANIMATIONS:
+        check_frames("animation", frames, limits.max_animation_frames)
+    check_frames("video", frames, limits.max_frames)
+    if frames == 1:
+        # One frame follows no other; its rate is made of how long it says it stays.
+        rate = min(rate, limits.max_frames_per_second)
+    check_rate(rate, limits)
     return replace(facts, duration_seconds=duration, frames_per_second=rate, frame_count=frames), begin
 
 
@@ -186,7 +203,7 @@ def _open_sound(path: Path, header: ContainerMetadata, container: str, size: int
         if out_of_memory(error):
             raise
         raise Permanent("media_unreadable", "The sound track is damaged and cannot be read.") from error
-    scanned = get_container_metadata(decoder)
+    scanned = _scanned(decoder)
     silent = ProbedFacts(
         kind="audio", container=container, duration_seconds=0.0, size_bytes=size, has_video=False, has_audio=True
     )

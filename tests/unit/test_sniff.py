@@ -80,6 +80,12 @@ def test_names_other_forms_of_the_same_containers() -> None:
         (b"%PDF-1.7\n", "a PDF document"),
         (b'{"url": "x"}', "a JSON text"),
         (b"hello there\n", "a text"),
+        (b"<!--free--><MPD>", "a DASH manifest"),
+        (b"<!--wide--><CompositionPlaylist>", "an IMF package"),
+        (" #EXTM3U".encode("utf-16"), "an HLS playlist"),
+        (b"[Reference]\nRef1=http://127.0.0.1/\n", "a playlist"),
+        (b"LZIP\x01", "an archive"),
+        (b"MSCF\x00\x00", "an archive"),
         (bytes(64), "an unknown format"),
         (b"BM and then a text", "a text"),
         (b"\xff\xff\xff\xff", "an unknown format"),
@@ -109,6 +115,26 @@ def test_looks_behind_an_id3_tag() -> None:
         sniff(head, b"#EXTM3U\n")
     with pytest.raises(Permanent, match="unknown"):
         sniff(head)
+
+
+TEXTS = ["#EXTM3U", "ffconcat version 1.0", "<MPD>", "<svg>", "<?xml version='1.0'?>", "v=0", "[playlist]", "{}"]
+BEFORE = st.text(" \t\r\n", max_size=8)
+SPEAKING = st.characters(exclude_categories=["Cc", "Cs"])
+
+
+@given(st.sampled_from(TEXTS), BEFORE, st.text(SPEAKING), st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
+def test_a_text_is_no_media_whatever_surrounds_it(text: str, before: str, after: str, encoding: str) -> None:
+    with pytest.raises(Permanent) as refused:
+        sniff((before + text + after).encode(encoding)[:SNIFF_BYTES])
+    assert refused.value.params["found"] != "an unknown format"
+
+
+@given(st.text(SPEAKING, min_size=1, max_size=200))
+def test_no_text_is_media(text: str) -> None:
+    """Not one that has the name of a QuickTime box on the right place, nor the sync bytes of a transport stream."""
+    for written in (text, f"<!--free{text}", "G" * 1000 + text, f"BM{text}", f"OggS{text}", f"GIF89a{text}"):
+        with pytest.raises(Permanent):
+            sniff(written.encode()[:SNIFF_BYTES])
 
 
 @given(st.binary(min_size=1, max_size=SNIFF_BYTES), st.binary(max_size=64))

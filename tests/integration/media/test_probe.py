@@ -99,6 +99,7 @@ def test_a_damaged_header(ramp: Make, media: Path) -> None:
         ({"max_bytes": 100}, "media_too_large"),
         ({"max_frames_per_second": 10.0}, "media_too_large"),
         ({"max_streams": 0}, "media_too_large"),
+        ({"max_side_ratio": 1.2}, "media_too_large"),
     ],
 )
 def test_limits(ramp: Make, limit: dict[str, float], code: str) -> None:

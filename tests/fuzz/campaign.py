@@ -1,0 +1,103 @@
+"""Mutated files through the whole child path, one fork of the zygote each, and what must hold meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.media.zygote import Zygote
+from sentinel_worker.workdir import private_directory
+from tests.fuzz.examined import Outcome, examine
+from tests.fuzz.mutations import mutated
+from tests.fuzz.surroundings import Surroundings
+
+# Less than in production, so that what is slow or large stands out.
+LIMITS = replace(
+    MediaLimits(), max_cpu_seconds=20, max_wall_seconds=60.0, max_memory_bytes=2 * 1024**3, max_pixels=2048**2
+)
+BATCH = 500
+_SLOW_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Campaign:
+    """What a run found: how often each outcome came, and what must not be (`faults`)."""
+
+    seed: int
+    outcomes: Counter[str] = field(default_factory=Counter)
+    notable: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def note(self, number: int, what: str, outcome: Outcome, seconds: float) -> None:
+        """Count one file; crashes and slow ones are named, so that `--only` can look at them again."""
+        self.outcomes[outcome.name] += 1
+        line = f"--seed {self.seed} --only {number}: {outcome.name} after {seconds:.1f} s; {what}"
+        if outcome.fault:
+            self.faults.append(f"{line}\n{outcome.fault}")
+        elif outcome.crashed or seconds > _SLOW_SECONDS:
+            self.notable.append(line)
+
+    def lines(self) -> list[str]:
+        """The report."""
+        counted = [f"{count:7}  {name}" for name, count in self.outcomes.most_common()]
+        return [
+            *counted,
+            f"{self.outcomes.total():7}  files",
+            *self.notable,
+            *(f"FAULT {fault}" for fault in self.faults),
+        ]
+
+
+async def run(
+    corpus: Mapping[str, bytes],
+    folder: Path,
+    numbers: Iterable[int],
+    *,
+    seed: int,
+    watched: Sequence[Path] = (),
+    at_once: int = 2,
+    limit_seconds: float = float("inf"),
+    say: Callable[[str], object] = lambda line: None,
+) -> Campaign:
+    """Send the files of these numbers through children, private folders in `folder`, until they or the time end."""
+    campaign, begun, pending = Campaign(seed), time.monotonic(), iter(numbers)
+    zygote = Zygote()
+    await zygote.start()
+    try:
+        surroundings = Surroundings(zygote, folder, watched)
+        while time.monotonic() - begun < limit_seconds and (batch := list(islice(pending, BATCH))):
+            await _send(campaign, corpus, folder, batch, zygote, at_once)
+            campaign.faults += surroundings.changes()
+            seconds = time.monotonic() - begun
+            say(f"{campaign.outcomes.total()} files in {seconds:.0f} s, {surroundings.memory()}")
+        campaign.faults += surroundings.growth()
+    finally:
+        await zygote.stop()
+    campaign.faults += surroundings.left_over()
+    return campaign
+
+
+async def _send(
+    campaign: Campaign, corpus: Mapping[str, bytes], folder: Path, batch: Sequence[int], zygote: Zygote, at_once: int
+) -> None:
+    pending = iter(batch)
+
+    async def one_after_the_other() -> None:
+        for number in pending:
+            what, content = mutated(corpus, campaign.seed, number)
+            begun = time.monotonic()
+            async with private_directory(folder) as directory:
+                path = directory / "media"
+                path.write_bytes(content)
+                outcome = await examine(zygote, path, LIMITS)
+            campaign.note(number, what, outcome, time.monotonic() - begun)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(at_once):
+            group.create_task(one_after_the_other())

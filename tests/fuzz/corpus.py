@@ -1,0 +1,118 @@
+"""Small real media of every container and codec that can be made here: what is mutated."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from sentinel_worker.media import pictures
+from tests.integration.formats.matrix import FORMATS
+
+# The same bytes each time: no random serial numbers, no name of the encoder.
+_BIT_EXACT = ("-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact", "-threads", "1")
+_FILM = ("-f", "lavfi", "-i", "testsrc=s=128x96:r=25:d=0.4")
+_TONE = ("-f", "lavfi", "-i", "sine=f=440:r=16000:d=0.4")
+_H264 = ("-c:v", "libx264", "-pix_fmt", "yuv420p")
+
+_SOUNDS: Mapping[str, tuple[str, ...]] = {
+    "wav": ("-f", "wav"),
+    "wav 24 bit": ("-c:a", "pcm_s24le", "-f", "wav"),
+    "wav rf64": ("-rf64", "always", "-f", "wav"),
+    "flac": ("-f", "flac"),
+    "mp3": ("-metadata", "title=tone", "-f", "mp3"),
+    "aac": ("-c:a", "aac", "-f", "adts"),
+    "m4a": ("-c:a", "aac", "-f", "ipod"),
+    "m4a alac": ("-c:a", "alac", "-f", "ipod"),
+    "opus": ("-c:a", "libopus", "-f", "ogg"),
+    "vorbis": ("-c:a", "libvorbis", "-f", "ogg"),
+    "ogg flac": ("-c:a", "flac", "-f", "ogg"),
+    "mka": ("-c:a", "ac3", "-f", "matroska"),
+    "wma": ("-c:a", "wmav2", "-f", "asf"),
+}
+_FILMS_WITH_SOUND: Mapping[str, tuple[str, ...]] = {
+    "mp4 with sound": (*_H264, "-c:a", "aac", "-f", "mp4"),
+    "mp4 in fragments": (*_H264, "-c:a", "aac", "-movflags", "frag_keyframe+empty_moov", "-f", "mp4"),
+    "mov with sound": ("-c:v", "mjpeg", "-c:a", "pcm_s16le", "-f", "mov"),
+    "webm with sound": ("-c:v", "libvpx", "-c:a", "libopus", "-f", "webm"),
+    "mkv with sound": (*_H264, "-c:a", "libvorbis", "-f", "matroska"),
+    "avi with sound": ("-c:v", "mpeg4", "-c:a", "mp3", "-f", "avi"),
+    "flv with sound": ("-c:v", "flv1", "-c:a", "mp3", "-ar", "22050", "-f", "flv"),
+    "wmv with sound": ("-c:v", "wmv2", "-c:a", "wmav2", "-f", "asf"),
+    "mpg with sound": ("-c:v", "mpeg1video", "-c:a", "mp2", "-f", "mpeg"),
+    "ts with sound": (*_H264, "-c:a", "aac", "-f", "mpegts"),
+    "ogv with sound": ("-c:v", "libtheora", "-c:a", "libvorbis", "-f", "ogg"),
+}
+_PICTURES: Mapping[str, tuple[str, Mapping[str, object]]] = {
+    "jpeg": ("JPEG", {}),
+    "jpeg, progressive": ("JPEG", {"progressive": True}),
+    "png": ("PNG", {}),
+    "bmp": ("BMP", {}),
+    "tiff": ("TIFF", {}),
+    "tiff lzw": ("TIFF", {"compression": "tiff_lzw"}),
+    "tiff jpeg": ("TIFF", {"compression": "jpeg"}),
+    "tiff deflate": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+    "webp": ("WEBP", {}),
+    "webp, lossless": ("WEBP", {"lossless": True}),
+    "avif": ("AVIF", {}),
+    "heic": ("HEIF", {}),
+    "gif still": ("GIF", {}),
+}
+_ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
+
+
+def make_corpus(folder: Path) -> dict[str, bytes]:
+    """The files by name, made in `folder`; takes about ten seconds."""
+    return _films(folder) | _sounds(folder) | _pictures()
+
+
+def _films(folder: Path) -> dict[str, bytes]:
+    film = folder / "film.mkv"
+    _encode(*_FILM, "-c:v", "ffv1", "-f", "matroska", film)
+    found = {}
+    for name, wanted in FORMATS.items():
+        if name == "rotated":
+            continue
+        path = folder / f"made.{wanted.suffix}"
+        _encode("-i", film, *wanted.options, "-t", "0.4", path)
+        found[name] = path.read_bytes()
+    for name, options in _FILMS_WITH_SOUND.items():
+        path = folder / "made"
+        _encode(*_FILM, *_TONE, *options, path)
+        found[name] = path.read_bytes()
+    return found
+
+
+def _sounds(folder: Path) -> dict[str, bytes]:
+    found = {}
+    for name, options in _SOUNDS.items():
+        path = folder / "made"
+        _encode(*_TONE, *options, path)
+        found[name] = path.read_bytes()
+    return found
+
+
+def _pictures() -> dict[str, bytes]:
+    pictures.register_plugins()
+    frames = [Image.effect_mandelbrot((64, 48), (-2, -1, 1, 1), quality).convert("RGB") for quality in (20, 40, 60)]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = {}
+    for name, (kind, options) in _PICTURES.items():
+        file = io.BytesIO()
+        frames[0].save(file, kind, exif=exif, **options)
+        found[name] = file.getvalue()
+    for kind in _ANIMATIONS:
+        file = io.BytesIO()
+        frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=100)
+        found[f"{kind.lower()}, animated by Pillow"] = file.getvalue()
+    return found
+
+
+def _encode(*arguments: str | Path) -> None:
+    *options, path = map(str, arguments)
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-y", *options, *_BIT_EXACT, path]
+    subprocess.run(command, check=True)

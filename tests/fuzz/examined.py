@@ -1,0 +1,94 @@
+"""One file through one child: every question that the worker asks, whatever the answers."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sentinel_worker.errors import CodedError, Permanent, Transient
+from sentinel_worker.media.children import Child, ChildError
+from sentinel_worker.media.facts import ClipGeometry, FaceSearch, MediaLimits, SoundGeometry
+from sentinel_worker.media.protocol import ProbedFacts
+from sentinel_worker.media.windows import Window
+from sentinel_worker.media.zygote import Zygote
+
+_GEOMETRY = ClipGeometry(4, 0.05, "shortest_edge", 32, 32, 32, 32)
+_SOUND = SoundGeometry(samples=4000)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`name` is counted. `fault` says what must never happen: a traceback of a child, a child lost without a
+    reason, a worker that cannot go on."""
+
+    name: str
+    fault: str = ""
+    crashed: bool = False
+
+
+async def examine(zygote: Zygote, path: Path, limits: MediaLimits) -> Outcome:
+    """Probe, clips, faces, sounds and a thumbnail; the first error names the outcome."""
+    try:
+        async with zygote.open(path, path.parent, limits) as child:
+            try:
+                facts = await child.probe()
+            except CodedError as error:
+                return _outcome("refused", error, child)
+            failed = [await _asked(child, question) for question in _questions(facts)]
+            return next((outcome for outcome in failed if outcome), Outcome(f"analyzed as {facts.kind}"))
+    except CodedError as error:
+        return Outcome(error.code, fault=str(error))
+
+
+Question = Callable[[Child], Awaitable[object]]
+
+
+def _questions(facts: ProbedFacts) -> list[Question]:
+    start = max(0.0, facts.duration_seconds - 0.2)
+    windows = [Window(0.0, 0.2), Window(start, start + 0.2)]
+    asked: list[Question] = []
+    if facts.kind != "audio":
+        asked += [
+            lambda child: _all(child, windows, None),
+            lambda child: _all(child, windows[:1], FaceSearch(samples=2)),
+        ]
+        asked.append(lambda child: child.derive(at_seconds=[0.0, start], names=["first.jpg", "worst.jpg"]))
+    if facts.has_audio:
+        asked.append(lambda child: _heard(child, windows))
+    return asked
+
+
+async def _all(child: Child, windows: list[Window], faces: FaceSearch | None) -> None:
+    async for _ in child.clips(windows, _GEOMETRY, faces):
+        pass
+
+
+async def _heard(child: Child, windows: list[Window]) -> None:
+    async for _ in child.sounds(windows, _SOUND):
+        pass
+
+
+async def _asked(child: Child, question: Question) -> Outcome | None:
+    try:
+        await question(child)
+    except CodedError as error:
+        return _outcome("probed, then", error, child)
+    return None
+
+
+def _outcome(when: str, error: CodedError, child: Child) -> Outcome:
+    exited = child._process.exited
+    code = exited.result() if exited.done() else None
+    if code is not None and code < 0:
+        how = signal.Signals(-code).name
+        # The kernel's own SIGKILL means memory of the machine, not of the child.
+        fault = str(error) if how == "SIGKILL" else ""
+        return Outcome(f"{when} ended by {how}: {error.code}", fault, crashed=True)
+    if isinstance(error.__cause__, ChildError):
+        return Outcome("unexpected", fault=str(error.__cause__))
+    if isinstance(error, Permanent) or error.code == "decoder_timeout":
+        return Outcome(f"{when} {error.code}")
+    assert isinstance(error, Transient)
+    return Outcome("unexpected", fault=f"{error}; {error.__cause__!r}")

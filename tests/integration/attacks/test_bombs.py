@@ -1,0 +1,162 @@
+"""Small uploads that would become large, and tables that lie: refused at once, in one sentence that says why."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.media.zygote import Zygote
+from tests.integration.attacks import bombs
+from tests.integration.attacks.conftest import Attack, examined
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Film = Callable[..., bytes]
+
+MP4 = ("-pix_fmt", "yuv420p", "-f", "mp4")
+MJPEG = ("-c:v", "mjpeg", "-f", "mp4")
+FRAGMENTS = ("-c:v", "mjpeg", "-movflags", "frag_keyframe+empty_moov+default_base_moof", "-f", "mp4")
+QUICK_SECONDS = 15.0
+
+PICTURES: dict[str, tuple[Callable[[], bytes], str, str]] = {
+    "png 50,000 x 50,000": (bombs.square_png, "media_too_large", "at most 67108864 pixels are allowed"),
+    "png of one line": (
+        lambda: bombs.png(1, 30_000),
+        "media_too_large",
+        "1 x 30000 pixels; one side may be at most 50",
+    ),
+    "jpeg of one line": (
+        lambda: bombs.picture("JPEG", 30_000, 1),
+        "media_too_large",
+        "30000 x 1 pixels; one side may be at most 50",
+    ),
+    "packed colour profile": (lambda: bombs.bloated_png(b"iCCP"), "media_unreadable", "damaged"),
+    "packed text": (lambda: bombs.bloated_png(b"zTXt"), "media_unreadable", "damaged"),
+    "gif with 100,000 frames": (
+        lambda: bombs.gif(100_000),
+        "media_too_long",
+        "100000 frames; at most 20000 are allowed",
+    ),
+    "webp with 25,000 frames": (
+        lambda: bombs.webp(25_000),
+        "media_too_long",
+        "25000 frames; at most 20000 are allowed",
+    ),
+    "gif 65,535 x 65,535": (lambda: bombs.gif(3, 65_535, 65_535), "media_unreadable", "damaged"),
+    "zip bomb": (bombs.zip_bomb, "media_not_supported", "it looks like an archive"),
+    "gzip bomb": (bombs.gzip_bomb, "media_not_supported", "it looks like an archive"),
+}
+FILMS: dict[str, tuple[Callable[[bytes], bytes], tuple[str, ...], str, str]] = {
+    "a billion frames": (bombs.many_frames, MJPEG, "media_too_long", "1000000000 frames; at most 1296000 are allowed"),
+    "a billion in a fragment": (bombs.many_in_a_fragment, FRAGMENTS, "media_unreadable", "promises 1000000000 samples"),
+    "10,240 frames a second": (
+        lambda film: bombs.with_lengths(film, 1),
+        MJPEG,
+        "media_too_large",
+        "10240 frames a second; at most 240 may be",
+    ),
+    "frames without a length": (lambda film: bombs.with_lengths(film, 0), MJPEG, "media_unreadable", "damaged"),
+    "a negative length": (bombs.negative, MP4, "media_too_long", "at most 10800 are allowed"),
+    "edits before the start": (lambda film: bombs.with_edits(film, 100_000), MP4, "media_unreadable", "damaged"),
+    "40 tracks": (
+        lambda film: bombs.many_tracks(film, 40),
+        MP4,
+        "media_too_large",
+        "40 streams; at most 32 are allowed",
+    ),
+    "5,000 tracks": (lambda film: bombs.many_tracks(film, 5000), MP4, "media_too_large", "more memory than is allowed"),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+async def test_pictures(attack: Attack, name: str) -> None:
+    make, code, words = PICTURES[name]
+    content = make()
+    begun = time.monotonic()
+    refused = (await attack(content)).refusal
+    assert refused[0] == code
+    assert words in refused[1]
+    assert time.monotonic() - begun < QUICK_SECONDS
+
+
+@pytest.mark.parametrize("name", FILMS)
+async def test_films(attack: Attack, film: Film, name: str) -> None:
+    lie, options, code, words = FILMS[name]
+    content = lie(film(*options))
+    begun = time.monotonic()
+    refused = (await attack(content)).refusal
+    assert refused[0] == code
+    assert words in refused[1]
+    assert time.monotonic() - begun < QUICK_SECONDS
+
+
+@pytest.mark.parametrize("scale", [0, 1, 10**9, 0xFFFFFFFF])
+async def test_odd_time_scales(attack: Attack, film: Film, scale: int) -> None:
+    result = await attack(bombs.with_scale(film(*MP4), scale))
+    if result.error is None:
+        assert result.facts is not None
+        assert result.facts.frames_per_second <= MediaLimits().max_frames_per_second
+    else:
+        assert result.refusal[0] in ("media_unreadable", "media_too_large", "no_frames")
+
+
+async def test_boxes_in_boxes(attack: Attack) -> None:
+    assert (await attack(bombs.nested(20_000))).refusal[0] == "media_unreadable"
+
+
+async def test_a_million_empty_boxes(attack: Attack) -> None:
+    begun = time.monotonic()
+    assert (await attack(bombs.crumbs(1 << 20))).refusal[0] == "media_truncated"
+    assert time.monotonic() - begun < 2 * QUICK_SECONDS
+
+
+async def test_only_the_first_page_is_read(attack: Attack) -> None:
+    result = await attack(bombs.pages(1000))
+    assert result.facts is not None
+    assert (result.facts.kind, result.facts.frame_count) == ("image", 1)
+
+
+async def test_an_animation_that_promises_more_is_what_is_there(attack: Attack) -> None:
+    for promised in (0, bombs.BILLION):
+        result = await attack(bombs.apng(promised))
+        assert result.facts is not None
+        assert (result.facts.kind, result.facts.frame_count) == ("image", 1)
+
+
+async def test_a_line_of_film(attack: Attack, film: Film) -> None:
+    refused = (await attack(film("-c:v", "ffv1", "-pix_fmt", "bgr0", "-f", "matroska", size="4x2000"))).refusal
+    assert refused[0] == "media_too_large"
+    assert "4 x 2000 pixels; one side may be at most 50 times as long as the other" in refused[1]
+
+
+@pytest.mark.parametrize("head", [b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x18ftypmp42"])
+async def test_three_gigabytes_of_nothing(zygote: Zygote, tmp_path: Path, head: bytes) -> None:
+    path = tmp_path / "media"
+    path.write_bytes(head)
+    os.truncate(path, 3 * 1024**3)
+    begun = time.monotonic()
+    code, sentence = (await examined(zygote, path, MediaLimits())).refusal
+    assert (code, sentence) == (
+        "media_too_large",
+        f"The file has {3 * 1024**3} bytes; at most {2 * 1024**3} are allowed.",
+    )
+    assert time.monotonic() - begun < QUICK_SECONDS
+
+
+async def test_a_picture_of_a_gigabyte(zygote: Zygote, tmp_path: Path) -> None:
+    path = tmp_path / "media"
+    path.write_bytes(bombs.webp(2))
+    os.truncate(path, 1024**3)
+    code, sentence = (await examined(zygote, path, MediaLimits())).refusal
+    assert code == "media_too_large"
+    assert f"at most {512 * 1024**2} are allowed for one" in sentence
+
+
+async def test_a_tag_of_256_megabytes(attack: Attack) -> None:
+    code, _ = (await attack(b"ID3\x04\x00\x00\x7f\x7f\x7f\x7f" + b"#EXTM3U\n" * 100)).refusal
+    assert code == "media_not_supported"

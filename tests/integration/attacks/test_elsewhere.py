@@ -1,0 +1,113 @@
+"""Uploads that would send a decoder elsewhere: the target sees no request, the neighbour's file is not opened."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.attacks import elsewhere
+from tests.integration.attacks.conftest import Attack
+from tests.integration.attacks.target import Target
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Film = Callable[..., bytes]
+
+
+@pytest.fixture(params=["a URL", "a file", "a relative path"])
+def place(request: pytest.FixtureRequest, target: Target, neighbour: Path) -> str:
+    """Where the upload points."""
+    places = {
+        "a URL": f"{target.url}/a.mp4",
+        "a file": f"file://{neighbour}",
+        "a relative path": "../request-b/media.mp4",
+    }
+    return places[request.param]
+
+
+@pytest.mark.parametrize("prefix", ["", '<?xml version="1.0"?>\n', " \n", "\ufeff", "<!--free-->", "<!--wide-->"])
+async def test_dash(attack: Attack, place: str, prefix: str) -> None:
+    code, sentence = (await attack(elsewhere.dash(place, prefix))).refusal
+    assert code == "media_not_supported"
+    assert sentence.endswith("it looks like a DASH manifest.")
+
+
+async def test_dash_that_looks_like_a_transport_stream(attack: Attack, place: str) -> None:
+    packets = "<!--G" + ("x" * 191 + "G") * 5 + "-->"
+    code, sentence = (await attack(elsewhere.dash(place, packets))).refusal
+    assert code == "media_not_supported"
+    assert sentence.endswith("it looks like a DASH manifest.")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(("text", "found"), [("HLS", "an HLS playlist"), ("FFCONCAT", "a concat script")])
+async def test_playlists(attack: Attack, place: str, text: str, found: str, encoding: str) -> None:
+    script = getattr(elsewhere, text).format(place=place)
+    code, sentence = (await attack(script.encode(encoding))).refusal
+    assert (code, sentence) == (
+        "media_not_supported",
+        f"The file is not media that can be analyzed: it looks like {found}.",
+    )
+
+
+async def test_a_playlist_behind_a_tag(attack: Attack, place: str) -> None:
+    code, sentence = (await attack(elsewhere.behind_a_tag(elsewhere.HLS.format(place=place)))).refusal
+    assert code == "media_not_supported"
+    assert "an HLS playlist" in sentence
+
+
+async def test_svg(attack: Attack, place: str) -> None:
+    assert (await attack(elsewhere.svg(place))).refusal[1].endswith("it looks like an SVG drawing.")
+
+
+async def test_xml_bomb(attack: Attack) -> None:
+    assert (await attack(elsewhere.XML_BOMB.encode())).refusal[1].endswith("it looks like an SVG drawing.")
+
+
+async def test_a_text_in_utf_16_is_no_mp3(attack: Attack) -> None:
+    """`ff fe 20` is a valid frame header of MPEG audio, and the start of a text."""
+    code, sentence = (await attack(codecs.BOM_UTF16_LE + " #EXTM3U".encode("utf-16-le"))).refusal
+    assert (code, sentence.endswith("an HLS playlist.")) == ("media_not_supported", True)
+
+
+@pytest.mark.parametrize("prefix", ["", "FLV\x01\n", "G\x01" + "G" * 1200 + "\n"])
+async def test_sdp(attack: Attack, target: Target, prefix: str) -> None:
+    code, sentence = (await attack(elsewhere.sdp(target.port, prefix))).refusal
+    assert code == "media_not_supported"
+    assert sentence.endswith(("an SDP description.", "reads like sdp."))
+
+
+async def test_media_in_another_file(attack: Attack, film: Film, neighbour: Path) -> None:
+    content = elsewhere.external_media(film("-c:v", "mjpeg", "-f", "mp4"), str(neighbour))
+    result = await attack(content)
+    assert result.facts is None or result.facts.width == 64
+
+
+async def test_a_reference_movie(attack: Attack, place: str) -> None:
+    assert (await attack(elsewhere.reference_movie(place))).refusal[0] in ("media_unreadable", "no_tracks")
+
+
+async def test_linked_segments(attack: Attack, film: Film, place: str) -> None:
+    content = film("-pix_fmt", "yuv420p", "-f", "matroska", "-live", "1")
+    result = await attack(elsewhere.linked_segments(content, place))
+    assert result.facts is not None
+    assert (result.facts.width, result.facts.frame_count) == (64, 10)
+
+
+async def test_an_attachment(attack: Attack, film: Film, tmp_path: Path, place: str) -> None:
+    playlist = tmp_path / "font.ttf"
+    playlist.write_text(elsewhere.HLS.format(place=place), "utf-8")
+    attached = ("-attach", str(playlist), "-metadata:s:t", "mimetype=application/vnd.apple.mpegurl")
+    result = await attack(film("-pix_fmt", "yuv420p", *attached, "-f", "matroska"))
+    assert result.facts is not None
+    assert result.facts.frame_count == 10
+
+
+async def test_subtitles_that_are_a_playlist(attack: Attack, film: Film, place: str) -> None:
+    content = elsewhere.avi_with_subtitles(film("-c:v", "mjpeg", "-f", "avi"), elsewhere.HLS.format(place=place))
+    result = await attack(content)
+    assert result.facts is not None
+    assert (result.facts.container, result.facts.width) == ("avi", 64)

@@ -1,0 +1,61 @@
+"""docs/threat-model.md has a row for each attack that must be tried, and each row names tests that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+PAGE = (TESTS.parent / "docs" / "threat-model.md").read_text(encoding="utf-8")
+ROWS = {
+    cells[0]: cells[2]
+    for cells in (
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in PAGE.partition("## Attacks tried")[2].splitlines()
+        if line.startswith("| ")
+    )
+    if cells[0] not in ("attack", "---")
+}
+ATTACKS = (
+    "DASH manifest in bytes",
+    "ffconcat neighbour",
+    "HLS",
+    "SVG",
+    "XML bomb",
+    "zip bomb",
+    "PNG 50,000×50,000",
+    "GIF with 100,000 frames",
+    "MP4 that claims 10⁹ frames",
+    "1 px × 30,000 px",
+    "truncated at every 10 %",
+    "endless HTTP body",
+    "slow-loris body",
+    "redirect to 169.254.169.254",
+    "redirect to [::ffff:127.0.0.1]",
+    "a name that rebinds",
+    "decimal and octal IPs",
+    "credentials in the URL",
+    "gzip bomb as a file",
+    "gzip bomb over HTTP",
+    "Content-Length lies",
+    "connects",
+    "opens a file outside",
+    "fork bomb",
+    "10 GB allocation",
+    "endless loop",
+    "write 100 GB",
+)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_every_attack_has_a_row(attack: str) -> None:
+    assert [row for row in ROWS if attack in row]
+
+
+@pytest.mark.parametrize("attack", ROWS)
+def test_every_row_names_tests_that_exist(attack: str) -> None:
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", ROWS[attack])
+    assert named
+    for path, test in named:
+        source = (TESTS / path).read_text(encoding="utf-8")
+        assert re.search(rf"^(async )?def {test}\(", source, re.MULTILINE), f"{path} has no {test}"
