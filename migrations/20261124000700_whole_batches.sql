@@ -1,4 +1,4 @@
--- A claim and a finish work on their whole batch: one statement where there was one for each row (docs/adr/0011).
+-- A claim and a finish work on their whole batch: one statement where there was one for each row (docs/adr/0019).
 
 -- Bodies that are parsed when they are created need no search_path of their own, and so can be inlined.
 create or replace function sentinel.to_uuid(value jsonb) returns uuid
