@@ -49,11 +49,12 @@ class Measured:
         return sorted(self.claim_ms)[len(self.claim_ms) // 2]
 
 
-def measure(system: System, clients: int, batch: int, seconds: float) -> Measured:
-    """Let clients claim and finish for a while."""
+def measure(system: System, clients: int, batch: int, seconds: float, *, vacuum: bool = True) -> Measured:
+    """Let clients claim and finish for a while, or until nothing waits."""
     with system.connect() as connection:
         system.enqueue(connection)
-        connection.execute("vacuum analyze")  # of what the enqueueing removed
+        if vacuum:
+            connection.execute("vacuum analyze")  # of what the enqueueing removed
     found, lock, start = Measured(), threading.Lock(), threading.Barrier(clients + 1)
 
     def work() -> None:
