@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-faults test-models fuzz check reports bench train lock audit sbom clean
+.PHONY: demo test test-faults test-leaks test-models fuzz check reports bench train lock audit sbom clean
 
 demo: $(VENV)/.installed ffmpeg  ## start everything, analyze six real clips, print the verdicts, stop everything
 	@$(BIN)/python -m examples.demo
@@ -13,6 +13,12 @@ test: $(VENV)/.installed ffmpeg chromium  ## the whole test suite but for the sl
 
 test-faults: $(VENV)/.installed ffmpeg  ## Supabase, its database and workers break in every way (docs/reliability.md)
 	$(BIN)/pytest --numprocesses 3 --dist worksteal tests/faults
+
+test-leaks: $(VENV)/.installed ffmpeg chromium  ## the whole suite again, then a search for secrets in all that it wrote
+	rm -rf .sentinel/leaks && mkdir -p .sentinel/leaks
+	-$(BIN)/pytest -rA --numprocesses 3 --dist loadfile --ignore tests/faults --basetemp .sentinel/leaks/run \
+		>.sentinel/leaks/output.log 2>&1
+	$(BIN)/python -m tests.leaks .sentinel/leaks
 
 test-models: $(VENV)/.installed ffmpeg  ## checkpoints of full size with random weights: minutes, 3 GB of memory
 	$(BIN)/pytest -s tests/models/check_full_size.py
@@ -46,6 +52,7 @@ bench: $(VENV)/.installed ffmpeg  ## print this machine's figures
 	$(BIN)/python -m bench.long_video
 	$(BIN)/python -m bench.queue
 	$(BIN)/python -m bench.soak
+	$(BIN)/python -m bench.idle
 
 train: $(VENV)/.installed ffmpeg  ## make the demo checkpoint again, in .sentinel/train (an hour; needs Debian's opencv-doc)
 	$(BIN)/python -m examples.demo_checkpoint.train .sentinel/train/first --steps 3000 --cache .sentinel/train/cache

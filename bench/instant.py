@@ -16,17 +16,20 @@ from typing import Any, Final, cast
 
 import structlog
 
-from sentinel_worker import api, logs
+from sentinel_worker import api, daemon, logs
 from sentinel_worker import settings as settings_module
 from sentinel_worker.breaker import Circuit
 from sentinel_worker.claims import Claims
 from sentinel_worker.health import Health
+from sentinel_worker.keys import Keys
 from sentinel_worker.lease import Lease, Leases
 from sentinel_worker.outcomes import Outcomes
 from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
 from sentinel_worker.removals import Removals
 from sentinel_worker.request import Finish
+from sentinel_worker.rights import Rights
+from sentinel_worker.rotation import Rotation
 from sentinel_worker.settings import Settings
 from sentinel_worker.wakeup import Wakeup
 from sentinel_worker.wakeup_socket import HintName, Pace
@@ -58,6 +61,8 @@ class InstantWorker:
     wakeup: Wakeup | None
     circuit: Circuit
     health: Health
+    keys: Keys
+    rotation: Rotation
 
     @property
     def states(self) -> Mapping[HintName, bool]:
@@ -82,17 +87,19 @@ async def instant_worker(
 ) -> AsyncIterator[InstantWorker]:
     """A worker put together as in daemon.py; `worker.run` is the caller's to await."""
     async with AsyncExitStack() as stack:
-        client, heartbeat_client = api.connect(settings), api.connect_sync(settings)
+        keys = Keys(settings)
+        client, heartbeat_client = api.connect(settings, keys), api.connect_sync(settings, keys)
         stack.callback(api.close_sync, heartbeat_client)
         stack.push_async_callback(api.close, client)
         circuit = circuit or Circuit()
-        http = await stack.enter_async_context(api.storage_http(settings, circuit))
+        http = await stack.enter_async_context(api.storage_http(settings, keys, circuit))
         worker_id = uuid.uuid4()
         claims, wake, health = claims_type(client, worker_id, circuit), wake or asyncio.Event(), Health()
+        rights = Rights(claims)
         wakeup = Wakeup(
             url=settings.supabase_url,
-            api_key=settings.api_key,
-            token=settings.token,
+            api_key=lambda: keys.current.api_key,
+            token=lambda: keys.current.token,
             event=wake,
             pace=pace,
             circuit=circuit,
@@ -102,6 +109,7 @@ async def instant_worker(
             worker_id,
             lease_seconds=settings.lease_seconds,
             heartbeat_seconds=settings.heartbeat_seconds,
+            refused=rights.doubt,
         )
         worker = Worker(
             settings,
@@ -110,12 +118,15 @@ async def instant_worker(
             outcomes=Outcomes(claims),
             progress=Progress(claims),
             pipeline=cast(Pipeline, Instant(seconds)),
-            removals=Removals(claims, http),
+            removals=Removals(claims, http, rights),
+            rights=rights,
             wakeup=wakeup if settings.realtime else None,
             wake=wake,
             health=health,
         )
-        yield InstantWorker(worker, wakeup if settings.realtime else None, circuit, health)
+        heard = wakeup if settings.realtime else None
+        rotation = daemon.rotation_of(settings, keys, worker, heard)
+        yield InstantWorker(worker, heard, circuit, health, keys, rotation)
 
 
 async def main() -> None:
@@ -124,7 +135,7 @@ async def main() -> None:
     structlog.get_logger().info(logs.STARTING, detector="instant")
     async with instant_worker(settings, seconds=float(os.environ.get("INSTANT_SECONDS", "0"))) as running:
         running.worker.drain_on_signals()
-        await running.worker.run()
+        await running.worker.run(running.rotation.run)
 
 
 if __name__ == "__main__":

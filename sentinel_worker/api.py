@@ -6,9 +6,11 @@ a client library can hide the status: supabase-py's `APIError` carries neither s
 
 import json
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from uuid import UUID
 
 import httpx
 from supabase import AsyncClient, AsyncClientOptions, Client
@@ -16,6 +18,8 @@ from supabase.lib.client_options import SyncClientOptions
 
 from sentinel_worker.breaker import AWAY, Circuit
 from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
+from sentinel_worker.keys import Key, KeyedClient, KeyedSyncClient, Keys
+from sentinel_worker.refusals import refused_right
 from sentinel_worker.settings import Settings
 
 REFUSED_RETRY_SECONDS = 30.0
@@ -30,22 +34,56 @@ _REFUSED_CODE = re.compile(r"PGRST30[0-3]|42501|28...|0P000")
 _MISSING_CODE = re.compile(r"PGRST20[245]|42883|42P01")
 
 
-def connect(settings: Settings) -> AsyncClient:
+class _CheckedClient(KeyedClient):
+    async def send(self, request: httpx.Request, **options: object) -> httpx.Response:
+        """Raise what a response at or above 400 means."""
+        response = await super().send(request, **options)
+        if response.status_code >= httpx.codes.BAD_REQUEST:
+            with suppress(httpx.RequestError):  # a body that cannot be read says no more than its status
+                await response.aread()
+            raise refusal(response.status_code, _body(response), response.headers, self.keys.current)
+        return response
+
+
+class _CheckedSyncClient(KeyedSyncClient):
+    def send(self, request: httpx.Request, **options: object) -> httpx.Response:
+        """Raise what a response at or above 400 means."""
+        response = super().send(request, **options)
+        if response.status_code >= httpx.codes.BAD_REQUEST:
+            with suppress(httpx.RequestError):
+                response.read()
+            raise refusal(response.status_code, _body(response), response.headers, self.keys.current)
+        return response
+
+
+def connect(settings: Settings, keys: Keys) -> AsyncClient:
     """The client of the event loop; end it with `close`."""
-    http = httpx.AsyncClient(
+    http = _CheckedClient(
+        keys,
         timeout=settings.http_timeout_seconds,
         limits=httpx.Limits(max_connections=16, max_keepalive_connections=8),
-        event_hooks={"response": [_check]},
     )
-    options = AsyncClientOptions(headers=_headers(settings), httpx_client=http, postgrest_client_retry=False)
-    return AsyncClient(settings.supabase_url, settings.api_key, options)
+    options = AsyncClientOptions(headers=keys.current.headers, httpx_client=http, postgrest_client_retry=False)
+    return AsyncClient(settings.supabase_url, keys.current.api_key, options)
 
 
-def connect_sync(settings: Settings) -> Client:
+def connect_sync(settings: Settings, keys: Keys) -> Client:
     """A client for one thread of its own; end it with `close_sync`."""
-    http = httpx.Client(timeout=settings.http_timeout_seconds, event_hooks={"response": [_check_sync]})
-    options = SyncClientOptions(headers=_headers(settings), httpx_client=http, postgrest_client_retry=False)
-    return Client(settings.supabase_url, settings.api_key, options)
+    http = _CheckedSyncClient(keys, timeout=settings.http_timeout_seconds)
+    options = SyncClientOptions(headers=keys.current.headers, httpx_client=http, postgrest_client_retry=False)
+    return Client(settings.supabase_url, keys.current.api_key, options)
+
+
+async def try_key(settings: Settings, key: Key) -> None:
+    """Make one call with `key` that changes nothing. Raises `Transient` or `Permanent` unless it is accepted."""
+    async with httpx.AsyncClient(
+        base_url=settings.supabase_url, headers=key.headers, timeout=settings.http_timeout_seconds
+    ) as http:
+        with network_errors():
+            call = {"args": {"worker": str(UUID(int=0)), "progress": []}}
+            response = await http.post("/rest/v1/rpc/sentinel_progress", json=call)
+    if not response.is_success:
+        raise refusal(response.status_code, response.content, response.headers, key)
 
 
 async def close(client: AsyncClient) -> None:
@@ -60,7 +98,7 @@ def close_sync(client: Client) -> None:
         client.options.httpx_client.close()
 
 
-def storage_http(settings: Settings, circuit: Circuit) -> httpx.AsyncClient:
+def storage_http(settings: Settings, keys: Keys, circuit: Circuit) -> KeyedClient:
     """A bare client for Storage, which streams; `base_url` is the project, statuses are the caller's to read.
 
     While `circuit` is open its requests raise httpx.ConnectError at once.
@@ -70,9 +108,9 @@ def storage_http(settings: Settings, circuit: Circuit) -> httpx.AsyncClient:
         if circuit.open:
             raise httpx.ConnectError(AWAY, request=request)
 
-    return httpx.AsyncClient(
+    return KeyedClient(
+        keys,
         base_url=settings.supabase_url,
-        headers={"apikey": settings.api_key, "Authorization": f"Bearer {settings.token or settings.api_key}"},
         timeout=settings.http_timeout_seconds,
         event_hooks={"request": [refuse_while_away]},
     )
@@ -86,11 +124,24 @@ def network_errors() -> Iterator[None]:
     except httpx.TimeoutException as error:
         raise Transient("supabase_timed_out", "Supabase did not answer in time.") from error
     except httpx.RequestError as error:
-        raise Transient("supabase_unreachable", f"Supabase could not be reached ({type(error).__name__}).") from error
+        raise Transient("supabase_unreachable", f"Supabase could not be reached ({_reason(error)}).") from error
 
 
-def refusal(status: int, body: bytes, headers: httpx.Headers) -> CodedError:
-    """What a response with `status` >= 400 means; `body` may be PostgREST's JSON, a gateway's, or HTML."""
+def _reason(error: httpx.RequestError) -> str:
+    """The kind of the failure; of a certificate what is wrong with it, which no waiting will mend."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return type(error).__name__
+    return f"its certificate is not trusted: {cause.verify_message}; SSL_CERT_FILE names the file of a private CA"
+
+
+def refusal(status: int, body: bytes, headers: httpx.Headers, key: Key | None = None) -> CodedError:
+    """What a response with `status` >= 400 means; `body` may be PostgREST's JSON, a gateway's, or HTML.
+
+    `key` is the one that was sent: with it a refusal names what is missing.
+    """
     code, text = _code_and_text(body)
     retry_after = retry_after_seconds(headers)
     shown = f"HTTP {status}{f', {code}' if code else ''}{f': {text}' if text else ''}"
@@ -101,9 +152,10 @@ def refusal(status: int, body: bytes, headers: httpx.Headers) -> CodedError:
             retry_after_seconds=retry_after or REFUSED_RETRY_SECONDS,
         )
     if _REFUSED_CODE.fullmatch(code) or (status in _REFUSED_STATUS and not _TRANSIENT_CODE.fullmatch(code)):
+        missing = refused_right(code, text, key) or "Supabase refused this worker's key or role"
         return Transient(
             "access_refused",
-            f"Supabase refused this worker's key or role ({shown}).",
+            f"{missing} ({shown}).",
             retry_after_seconds=retry_after or REFUSED_RETRY_SECONDS,
         )
     if status in _TRANSIENT_STATUS or _TRANSIENT_CODE.fullmatch(code):
@@ -126,29 +178,11 @@ def at_start(error: Transient) -> CodedError:
     return error
 
 
-async def _check(response: httpx.Response) -> None:
-    if response.status_code >= httpx.codes.BAD_REQUEST:
-        with suppress(httpx.RequestError):  # a body that cannot be read says no more than its status
-            await response.aread()
-        raise refusal(response.status_code, _body(response), response.headers)
-
-
-def _check_sync(response: httpx.Response) -> None:
-    if response.status_code >= httpx.codes.BAD_REQUEST:
-        with suppress(httpx.RequestError):
-            response.read()
-        raise refusal(response.status_code, _body(response), response.headers)
-
-
 def _body(response: httpx.Response) -> bytes:
     try:
         return response.content
     except httpx.ResponseNotRead:
         return b""
-
-
-def _headers(settings: Settings) -> dict[str, str]:
-    return {"Authorization": f"Bearer {settings.token or settings.api_key}"}
 
 
 def _code_and_text(body: bytes) -> tuple[str, str]:

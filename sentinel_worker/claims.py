@@ -4,7 +4,7 @@ A call that timed out may have been carried out: each function is idempotent, so
 `Transient` is to ask again. Only one claim may be in flight per worker.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -40,11 +40,28 @@ class Answer:
     due_in_seconds: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class MissingRight:
+    """A right that this worker's role lacks. Without one that is `needed` it cannot answer requests.
+
+    `remedy` is the SQL that grants it, for the project's owner.
+    """
+
+    name: str
+    needed: bool
+    sentence: str
+    remedy: str
+
+
 class Claims:
-    """Calls of one worker, identified by a uuid that is new at each process start; `circuit` is fed by them."""
+    """Calls of one worker, identified by a uuid that is new at each process start; `circuit` is fed by them.
+
+    `refused` is called when one is refused for want of a right.
+    """
 
     def __init__(self, client: AsyncClient, worker: UUID, circuit: Circuit | None = None) -> None:
         self.circuit = circuit or Circuit()
+        self.refused: Callable[[], None] = lambda: None
         self._client = client
         self._worker = str(worker)
 
@@ -85,9 +102,19 @@ class Claims:
         rows = await self._call("sentinel_deletions", {"limit": limit})
         return [(row["bucket_id"], row["name"]) for row in rows]
 
+    async def missing_rights(self) -> list[MissingRight]:
+        """What the database does not let this worker's role do, and should."""
+        rows = await self._call("sentinel_rights", {})
+        return [MissingRight(**row) for row in rows]
+
     async def _call(self, function: str, args: dict[str, Any]) -> list[dict[str, Any]]:
-        with self.circuit.call(), network_errors():
-            answer = await self._client.rpc(function, {"args": {"worker": self._worker, **args}}).execute()
+        try:
+            with self.circuit.call(), network_errors():
+                answer = await self._client.rpc(function, {"args": {"worker": self._worker, **args}}).execute()
+        except Transient as error:
+            if error.code == "access_refused":
+                self.refused()
+            raise
         return _rows(function, answer.data)
 
 

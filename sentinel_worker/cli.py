@@ -1,13 +1,16 @@
 """The command line. Exit codes: 0 done, 1 done and not all is well, 2 bad configuration, 75 a temporary failure."""
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import structlog
 import typer
 
-from sentinel_worker import __version__, logs, migrate
+from sentinel_worker import __version__, logs, masking, migrate
 from sentinel_worker import settings as settings_module
 from sentinel_worker.commands import models
 from sentinel_worker.commands.failing import EXIT_CONFIGURATION, EXIT_TEMPORARY, fail
@@ -38,8 +41,13 @@ def root(
 @app.command()
 def run() -> None:
     """Claim and answer requests until SIGTERM. Settings come from the environment (docs/settings.md)."""
+    from sentinel_worker.media import sandbox
+
+    sandbox.hide_memory()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something that can read keys again
     try:
         settings = settings_module.load()
+        settings_module.forget_environment()
         detectors = catalogue.read_detectors(settings.detectors)
         for key in settings.detector_keys:
             registry.find_detector(key, detectors)
@@ -63,15 +71,17 @@ def run() -> None:
 
 @app.command()
 def check() -> None:
-    """Try what confines decoders on this machine; print the layers that hold and what the others need."""
+    """Ask this machine what confines decoders, and Supabase for the worker's rights; print what is missing."""
+    from sentinel_worker.commands import check as command  # imports supabase
     from sentinel_worker.commands.layers import print_layers
 
     try:
         settings = settings_module.load()
         confined = asyncio.run(print_layers(settings.sandbox))
+        everything = asyncio.run(command.check(settings))
     except CodedError as error:
         fail(error)
-    raise typer.Exit(0 if confined else 1)
+    raise typer.Exit(0 if confined and everything else 1)
 
 
 @app.command(name="migrate")
@@ -82,6 +92,7 @@ def migrate_command(
     ],
 ) -> None:
     """Apply the migrations that the database lacks. The Supabase CLI shares the same ledger."""
+    masking.register(urlsplit(db_url).password)
     try:
         applied = migrate.apply(db_url)
     except SentinelError as error:
@@ -192,4 +203,6 @@ def dev(
 
 def main() -> None:
     """Entry point of the command `sentinel-worker`."""
+    logs.leave_no_secrets()
+    masking.register(os.environ.get("HF_TOKEN"))
     app()

@@ -15,6 +15,7 @@ from sentinel_worker.detectors.catalogue import read_detectors
 from sentinel_worker.detectors.registry import find_detector
 from sentinel_worker.examiner import check_polarities, open_examiner
 from sentinel_worker.health import Health
+from sentinel_worker.keys import Keys
 from sentinel_worker.lease import Leases
 from sentinel_worker.media import sandbox
 from sentinel_worker.media.facts import MediaLimits
@@ -23,6 +24,8 @@ from sentinel_worker.outcomes import Outcomes
 from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
 from sentinel_worker.removals import Removals
+from sentinel_worker.rights import Rights
+from sentinel_worker.rotation import Rotation
 from sentinel_worker.settings import Settings
 from sentinel_worker.sources.social.fetcher import Social
 from sentinel_worker.sources.url import UrlRules
@@ -45,7 +48,6 @@ async def serve(settings: Settings) -> None:
         detector=settings.detector,
     )
     end_on_signals()
-    sandbox.hide_memory()
     async with AsyncExitStack() as stack:
         detectors = read_detectors(settings.detectors)
         specs = [find_detector(key, detectors) for key in settings.detector_keys]
@@ -65,15 +67,17 @@ async def serve(settings: Settings) -> None:
         for scorer in examiner.roster.scorers.values():
             log.info(logs.DETECTOR_LOADED, **scorer.describe())
         await check_polarities(examiner)
-        client, heartbeat_client = api.connect(settings), api.connect_sync(settings)
+        keys = Keys(settings)
+        client, heartbeat_client = api.connect(settings, keys), api.connect_sync(settings, keys)
         stack.callback(api.close_sync, heartbeat_client)
         stack.push_async_callback(api.close, client)
-        http = await stack.enter_async_context(api.storage_http(settings, circuit := Circuit()))
+        http = await stack.enter_async_context(api.storage_http(settings, keys, circuit := Circuit()))
 
         url_rules = UrlRules.from_settings(settings)
         social = await asyncio.to_thread(Social.from_settings, settings, url_rules.egress)
         claims, wake, health = Claims(client, worker_id, circuit), asyncio.Event(), Health()
-        progress = Progress(claims)
+        progress, rights = Progress(claims), Rights(claims)
+        wakeup = _wakeup(settings, keys, wake, circuit) if settings.realtime else None
         worker = Worker(
             settings,
             claims=claims,
@@ -82,19 +86,23 @@ async def serve(settings: Settings) -> None:
                 worker_id,
                 lease_seconds=settings.lease_seconds,
                 heartbeat_seconds=settings.heartbeat_seconds,
+                refused=rights.doubt,
             ),
             outcomes=Outcomes(claims),
             progress=progress,
             pipeline=Pipeline(
-                settings, http, url_rules, social, examiner.zygote, examiner.roster, limits, progress, work
+                settings, http, url_rules, social, examiner.zygote, examiner.roster, limits, progress, work, rights
             ),
-            removals=Removals(claims, http),
-            wakeup=_wakeup(settings, wake, circuit) if settings.realtime else None,
+            removals=Removals(claims, http, rights),
+            rights=rights,
+            wakeup=wakeup,
             wake=wake,
             health=health,
         )
+        rotation = rotation_of(settings, keys, worker, wakeup)
         worker.drain_on_signals()
-        await worker.run()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, rotation.nudge)
+        await worker.run(rotation.run)
 
 
 def _log_layers(layers: Layers) -> None:
@@ -116,11 +124,33 @@ def end_on_signals() -> None:
     """Until the worker takes the signals over to drain, they end the start: there is nothing to hand back yet."""
     task = asyncio.current_task()
     assert task is not None
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, task.cancel)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # the keys have just been read
 
 
-def _wakeup(settings: Settings, wake: asyncio.Event, circuit: Circuit) -> Wakeup:
+def _wakeup(settings: Settings, keys: Keys, wake: asyncio.Event, circuit: Circuit) -> Wakeup:
     return Wakeup(
-        url=settings.supabase_url, api_key=settings.api_key, token=settings.token, event=wake, circuit=circuit
+        url=settings.supabase_url,
+        api_key=lambda: keys.current.api_key,
+        token=lambda: keys.current.token,
+        event=wake,
+        circuit=circuit,
+    )
+
+
+def rotation_of(settings: Settings, keys: Keys, worker: Worker, wakeup: Wakeup | None) -> Rotation:
+    """What brings a changed key into use everywhere."""
+
+    def changed() -> None:
+        worker.key_changed()
+        if wakeup is not None:
+            wakeup.renew()
+
+    return Rotation(
+        keys,
+        try_key=lambda key: api.try_key(settings, key),
+        changed=changed,
+        look_seconds=settings.sweep_seconds,
     )

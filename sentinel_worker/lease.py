@@ -8,7 +8,7 @@ answer, or a request is past its stage's deadline, another worker shall have the
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from uuid import UUID
 
@@ -111,9 +111,18 @@ class Lease:
 
 
 class Leases:
-    """Every lease of this worker, and its heartbeat."""
+    """Every lease of this worker, and its heartbeat. `refused` is called in the event loop when that is refused."""
 
-    def __init__(self, client: Client, worker: UUID, *, lease_seconds: float, heartbeat_seconds: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        worker: UUID,
+        *,
+        lease_seconds: float,
+        heartbeat_seconds: float,
+        refused: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._refused = refused
         self._client = client
         self._worker = worker
         self._lease_seconds = lease_seconds
@@ -170,6 +179,8 @@ class Leases:
                 failures += 1
                 due = boottime() + min(self._heartbeat_seconds, 0.5 * 2 ** min(failures, 10))
                 log.warning(logs.HEARTBEAT_FAILED, error_code=error.code, error=error.message, failures=failures)
+                if error.code == "access_refused":
+                    self._hand_back_in_time()
             except Exception:
                 # Without this thread every lease would run out, so it outlives its own faults.
                 log.exception(logs.HEARTBEAT_FAILED)
@@ -195,6 +206,16 @@ class Leases:
             lease.expires_at = called_at + self._lease_seconds
             if answer == "cancel":
                 self._end(lease, Cancelled())
+
+    def _hand_back_in_time(self) -> None:
+        """A heartbeat that is refused is no crash: what it cannot save is released, which refunds the attempt."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._refused)
+        with self._changed:
+            held = list(self._held.values())
+        for lease in held:
+            if lease.expires_at - boottime() < 1.5 * self._heartbeat_seconds:
+                self._end(lease, Released())
 
     def _moving(self) -> list[Lease]:
         now = boottime()

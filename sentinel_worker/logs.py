@@ -6,10 +6,16 @@ are bound to the context of its task, so every line about it carries them.
 
 import logging
 import sys
+import threading
+import traceback
+import warnings
 from collections.abc import Mapping
-from typing import Final, Literal
+from types import TracebackType
+from typing import Any, Final, Literal
 
 import structlog
+
+from sentinel_worker import masking
 
 STARTING: Final = "worker.starting"
 READY: Final = "worker.ready"
@@ -18,6 +24,7 @@ DRAINING: Final = "worker.draining"
 DRAIN_EXPIRED: Final = "worker.drain_expired"
 STOPPED: Final = "worker.stopped"
 BROKEN: Final = "worker.broken"
+UNHANDLED: Final = "worker.unhandled"
 CALL_FAILED: Final = "worker.call_failed"
 SWEEP_MISSED: Final = "worker.sweep_missed"
 
@@ -56,7 +63,17 @@ HEARTBEAT_WITHHELD: Final = "lease.heartbeat_withheld"
 REMOVED: Final = "storage.removed"
 REMOVAL_FAILED: Final = "storage.removal_failed"
 
+KEY_CHANGED: Final = "key.changed"
+KEY_REFUSED: Final = "key.refused"
+KEY_UNREADABLE: Final = "key.unreadable"
+KEY_READ_AGAIN: Final = "key.read_again"
+KEY_EXPOSED: Final = "key.exposed"
+
+RIGHT_MISSING: Final = "right.missing"
+RIGHTS_UNKNOWN: Final = "right.unknown"
+
 SANDBOX_LAYERS: Final = "sandbox.layers"
+
 DETECTOR_LOADED: Final = "detector.loaded"
 
 # Local variables are left out of tracebacks: those of an HTTP client hold keys.
@@ -64,7 +81,10 @@ _FRAMES = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
 def configure(level: Literal["debug", "info", "warning", "error"], log_format: Literal["json", "console"]) -> None:
-    """Send structlog's and the libraries' logs to standard error; the libraries' only from warning up."""
+    """Send structlog's and the libraries' logs to standard error; the libraries' only from warning up.
+
+    Nothing is written that `masking` takes for a secret; see `leave_no_secrets` for what does not come this way.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -78,6 +98,7 @@ def configure(level: Literal["debug", "info", "warning", "error"], log_format: L
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         ]
     )
+    last.append(_without_secrets)
     numeric = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, *last],
@@ -99,3 +120,59 @@ def configure(level: Literal["debug", "info", "warning", "error"], log_format: L
     root = logging.getLogger()
     root.handlers[:] = [stream]
     root.setLevel(max(numeric, logging.WARNING))
+
+
+def leave_no_secrets() -> None:
+    """Mask what passes by `configure`'s handler: what nobody caught, and libraries with handlers of their own.
+
+    asyncio's own complaints go through `logging`.
+    """
+    logging.setLogRecordFactory(_masked_record)
+    warnings.showwarning = _write_warning
+    sys.excepthook = _write_unhandled
+    threading.excepthook = lambda met: _write_unhandled(met.exc_type, met.exc_value, met.exc_traceback)
+    sys.unraisablehook = lambda met: _write_unhandled(met.exc_type, met.exc_value, met.exc_traceback, met.err_msg)
+
+
+def _masked_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    record = logging.LogRecord(*args, **kwargs)
+    record.msg, record.args = masking.mask(record.getMessage()), None
+    if record.exc_info and record.exc_info[0] is not None:
+        record.exc_text = masking.mask("".join(traceback.format_exception(*record.exc_info))).rstrip("\n")
+    return record
+
+
+def _write_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    """As `logging.captureWarnings`, which says nothing where no handler is configured."""
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    if structlog.is_configured():
+        logging.getLogger("py.warnings").warning("%s", text.rstrip("\n"))
+    else:
+        sys.stderr.write(masking.mask(text))
+
+
+def _write_unhandled(
+    kind: type[BaseException],
+    error: BaseException | None,
+    trace: TracebackType | None,
+    where: str | None = None,
+) -> None:
+    if issubclass(kind, SystemExit):
+        return
+    if structlog.is_configured():
+        structlog.get_logger().error(UNHANDLED, where=where, exc_info=(kind, error or kind(), trace))
+    else:
+        sys.stderr.write(masking.mask("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _without_secrets(_logger: Any, _method: str, line: str | bytes | Mapping[str, Any]) -> str:
+    """The last step works on the finished line, so that no field, traceback or library can slip through."""
+    assert isinstance(line, str)
+    return masking.mask(line)

@@ -18,6 +18,7 @@ from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.zygote import Zygote
 from sentinel_worker.progress import Progress
 from sentinel_worker.request import Claim, Finish, Stage
+from sentinel_worker.rights import Rights
 from sentinel_worker.roster import Roster
 from sentinel_worker.settings import Settings
 from sentinel_worker.sources import storage, url
@@ -52,6 +53,7 @@ class Pipeline:
     limits: MediaLimits
     progress: Progress
     work_directory: Path
+    rights: Rights
 
     def __post_init__(self) -> None:
         self._fetching = asyncio.Semaphore(self.settings.fetch_concurrency)
@@ -109,14 +111,20 @@ class Pipeline:
         if claim.source_url is not None:
             return await self._fetch_url(claim.source_url, directory, limit, report)
         assert claim.storage_path is not None  # the database's one_source
-        return await storage.fetch(
-            self.http,
-            user_id=claim.user_id,
-            storage_path=claim.storage_path,
-            directory=directory,
-            limit_bytes=limit,
-            on_progress=report,
-        )
+        with self.rights.doubted_after("access_refused"):
+            try:
+                return await storage.fetch(
+                    self.http,
+                    user_id=claim.user_id,
+                    storage_path=claim.storage_path,
+                    directory=directory,
+                    limit_bytes=limit,
+                    on_progress=report,
+                )
+            except Permanent as error:
+                if error.code == "object_not_found":  # also what Storage says of a file that this role may not see
+                    await self.rights.check_again()
+                raise
 
     async def _fetch_url(
         self, source_url: str, directory: Path, limit_bytes: int, report: Callable[[float], None]
@@ -138,7 +146,8 @@ class Pipeline:
             lease.check()
             path = f"{folder}/{file.name}"
             try:
-                await storage.upload(self.http, bucket="derived", path=path, file=file)
+                with self.rights.doubted_after("access_refused"):
+                    await storage.upload(self.http, bucket="derived", path=path, file=file)
                 stored[name] = path
             except Permanent as error:
                 log.warning(logs.NOT_DERIVED, name=name, error_code=error.code, error=error.message)

@@ -9,6 +9,7 @@ import structlog
 from sentinel_worker import logs
 from sentinel_worker.claims import Claims
 from sentinel_worker.errors import CodedError
+from sentinel_worker.rights import Rights
 from sentinel_worker.sources.remove import remove
 
 OBJECTS_A_CALL = 100
@@ -22,8 +23,9 @@ class Removals:
     Nothing is acknowledged: the outbox itself looks whether an object is gone, and names it again where it is not.
     """
 
-    def __init__(self, claims: Claims, http: httpx.AsyncClient) -> None:
+    def __init__(self, claims: Claims, http: httpx.AsyncClient, rights: Rights) -> None:
         self._claims = claims
+        self._rights = rights
         self._http = http
         self._due = asyncio.Event()
 
@@ -51,4 +53,6 @@ class Removals:
             removed = await remove(self._http, bucket, names)
             write = log.info if removed == len(names) else log.warning
             write(logs.REMOVED, bucket=bucket, removed=removed, left=len(names) - removed)
+            if removed < len(names):  # row security hides what may not be removed, as if it were not there
+                self._rights.doubt()
         return sum(map(len, named.values()))

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal, Self
 from uuid import UUID
 
+from sentinel_worker.masking import mask, masked
+
 MediaKind = Literal["video", "image", "audio", "auto"]
 Outcome = Literal["succeeded", "failed", "retry", "snoozed", "released", "cancelled"]
 Stage = Literal["fetching", "probing", "analyzing", "deriving", "finishing"]
@@ -86,15 +88,15 @@ class Finish:
     delay_seconds: float | None = None
 
     def as_json(self, claim: Claim) -> dict[str, Any]:
-        """The element of `sentinel_finish`'s `outcomes` for `claim`, without what JSON or jsonb refuses."""
+        """The element of `sentinel_finish`'s `outcomes` for `claim`, without secrets and what JSON or jsonb refuses."""
         entry = claim.key | {
             "outcome": self.outcome,
             "stage": self.stage,
             "result": self.result,
             "error_code": self.error_code,
-            "error_message": self.error_message,
-            "error_params": dict(self.error_params),
-            "error_detail": dict(self.error_detail),
+            "error_message": None if self.error_message is None else mask(self.error_message),
+            "error_params": masked(self.error_params),
+            "error_detail": masked(self.error_detail),
             "delay_seconds": self.delay_seconds,
         }
         return {name: _storable(value) for name, value in entry.items()}

@@ -1,17 +1,23 @@
 """Settings of the daemon, all from the environment; every mistake is named at once."""
 
+import ipaddress
+import os
 import socket
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sentinel_worker import masking, secret_files
 from sentinel_worker.comma_lists import Hosts, Networks, Ports, Schemes, Sites, UrlSources
 from sentinel_worker.errors import Fatal
 from sentinel_worker.media.walls import Mode
 
 GIBIBYTE = 1024**3
+SECRETS: Final = ("secret_key", "service_role_key", "publishable_key", "worker_jwt")
+"""The fields that hold a secret; each has a field `<name>_file` beside it."""
 SITES = (
     "9gag",
     "bilibili",
@@ -49,7 +55,20 @@ class Settings(BaseSettings):
         env_prefix="SENTINEL_", env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
+    allow_plain_http: bool = Field(
+        False, description="Let `SUPABASE_URL` be `http://` for a host that is not this machine."
+    )
     supabase_url: str = Field(validation_alias="SUPABASE_URL", description="Base URL of the Supabase project.")
+    secret_key_file: Path | None = Field(
+        None, validation_alias="SUPABASE_SECRET_KEY_FILE", description="File that holds the secret key."
+    )
+    service_role_key_file: Path | None = Field(
+        None, validation_alias="SUPABASE_SERVICE_ROLE_KEY_FILE", description="File that holds the service_role JWT."
+    )
+    publishable_key_file: Path | None = Field(
+        None, validation_alias="SUPABASE_PUBLISHABLE_KEY_FILE", description="File that holds the publishable key."
+    )
+    worker_jwt_file: Path | None = Field(None, description="File that holds the worker JWT.")
     secret_key: SecretStr | None = Field(
         None, validation_alias="SUPABASE_SECRET_KEY", description="Secret key (`sb_secret_…`)."
     )
@@ -98,6 +117,11 @@ class Settings(BaseSettings):
     probe_deadline_seconds: float = Field(120, gt=0, description="Limit of the stage `probing`.")
     analyze_deadline_seconds: float = Field(900, gt=0, description="Limit of the stage `analyzing`.")
     derive_deadline_seconds: float = Field(120, gt=0, description="Limit of the stage `deriving`.")
+    sandbox: Mode = Field(
+        "auto",
+        description="`auto`: decoding children get every layer of confinement that the kernel grants, and no network "
+        "in any case; `require`: the daemon does not start where a layer is missing.",
+    )
     url_sources: UrlSources = Field(
         ("direct", "social"),
         description="Which `source_url`s are fetched: `direct` to files, `social` to posts, or `none`.",
@@ -122,11 +146,6 @@ class Settings(BaseSettings):
     social_without_namespace: bool = Field(
         False, description="Fetch posts even where the program that does it cannot have a network of its own."
     )
-    sandbox: Mode = Field(
-        "auto",
-        description="`auto`: decoding children get every layer of confinement that the kernel grants, and no network "
-        "in any case; `require`: the daemon does not start where a layer is missing.",
-    )
     work_dir: Path | None = Field(
         None, description="Where private request folders are made; the system's temporary folder by default."
     )
@@ -136,10 +155,38 @@ class Settings(BaseSettings):
 
     @field_validator("supabase_url")
     @classmethod
-    def _http_url(cls, value: str) -> str:
+    def _http_url(cls, value: str, info: ValidationInfo) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
+        url = urlsplit(value)
+        if url.username is not None or url.password is not None or url.query:
+            raise ValueError("must be a bare address, without a user, a password or a query: it is logged")
+        if url.scheme == "http" and not _is_loopback(url.hostname or "") and not info.data.get("allow_plain_http"):
+            raise ValueError(
+                "http:// would send the key unencrypted to another machine: use https://, "
+                "or set SENTINEL_ALLOW_PLAIN_HTTP=true where the network between is trusted"
+            )
         return value.rstrip("/")
+
+    @field_validator(*(f"{name}_file" for name in SECRETS))
+    @classmethod
+    def _one_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        assert info.field_name is not None
+        name = variable(info.field_name.removesuffix("_file"))
+        credential = secret_files.credential(name)
+        if value is not None and credential is not None:
+            raise ValueError(f"is set, and there is a systemd credential {name} too: keep one of them")
+        return value or credential
+
+    @field_validator(*SECRETS)
+    @classmethod
+    def _from_its_file(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        path = info.data.get(f"{info.field_name}_file")
+        if path is None:
+            return value
+        if value is not None:
+            raise ValueError(f"is set, and there is a file for it too ({path}): keep one of them")
+        return SecretStr(secret_files.read(path))
 
     @field_validator("detector")
     @classmethod
@@ -189,33 +236,51 @@ class Settings(BaseSettings):
         return tuple(self.detector.split(","))
 
     @property
-    def api_key(self) -> str:
-        """The key sent as `apikey`."""
-        key = self.secret_key or self.service_role_key or self.publishable_key
-        assert key is not None
-        return key.get_secret_value()
-
-    @property
-    def token(self) -> str | None:
-        """The JWT sent as `Authorization`, where it is not the key itself."""
-        if self.secret_key or self.service_role_key or self.worker_jwt is None:
-            return None
-        return self.worker_jwt.get_secret_value()
+    def secret_paths(self) -> dict[str, Path]:
+        """The files that secrets were read from, by field: those that can change while the worker runs."""
+        paths = {name: getattr(self, f"{name}_file") for name in SECRETS}
+        return {name: path for name, path in paths.items() if path is not None}
 
 
 def load() -> Settings:
-    """Read the environment; raises `Fatal('bad_settings')` with one line for each mistake."""
+    """Read the environment and the files of secrets; raises `Fatal('bad_settings')` with one line for each mistake.
+
+    The secrets are masked wherever this process writes from here on.
+    """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         lines = [_line(item["loc"], item["msg"]) for item in error.errors(include_url=False, include_input=False)]
         raise Fatal("bad_settings", "\n".join(lines)) from None
+    for name in SECRETS:
+        if (value := getattr(settings, name)) is not None:
+            masking.register(value.get_secret_value())
+    return settings
+
+
+def forget_environment() -> None:
+    """Take the secrets out of this process's environment: nothing that it starts or prints can find them there.
+
+    What the kernel shows of the first environment stays, for this user and root; see `media.sandbox.hide_memory`.
+    """
+    for name in SECRETS:
+        os.environ.pop(variable(name), None)
+    os.environ.pop("SENTINEL_DB_URL", None)
 
 
 def variable(field: str) -> str:
     """The environment variable that sets `field`."""
     alias = Settings.model_fields[field].validation_alias
     return alias if isinstance(alias, str) else f"SENTINEL_{field.upper()}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _line(location: tuple[int | str, ...], message: str) -> str:

@@ -10,6 +10,7 @@ follows is the sweep.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import Final
 
@@ -33,7 +34,7 @@ class Wakeup:
     """Sets `event` when there may be work. `run()` lasts until it is cancelled and never fails for Realtime.
 
     `url` is the project's base URL, `api_key` its secret, publishable or legacy key. `token` is a JWT to act
-    with instead of the key's role, or a callable that returns a current one. `on_state(hint, ready)` is
+    with instead of the key's role. Both may be callables that return a current one. `on_state(hint, ready)` is
     called when a hint becomes READY or is lost. While `circuit` is open no socket is opened.
     """
 
@@ -41,7 +42,7 @@ class Wakeup:
         self,
         *,
         url: str,
-        api_key: str,
+        api_key: str | Callable[[], str],
         token: Token = None,
         event: asyncio.Event,
         on_state: OnState = lambda _hint, _ready: None,
@@ -70,6 +71,11 @@ class Wakeup:
     def states(self) -> Mapping[HintName, bool]:
         """Which hints are READY."""
         return {name: hint.ready for name, hint in self.hints.items()}
+
+    def renew(self) -> None:
+        """The key is another one: connect anew at once, with that."""
+        for hint in self.hints.values():
+            hint.renew()
 
     def missed(self, queued_seconds: float) -> None:
         """A sweep found a row that had been queued for so long: a hint that was silent about it is dead.
@@ -102,6 +108,7 @@ class Hint:
         self._circuit = circuit
         self._ready_at: float | None = None
         self._current: Generation | None = None
+        self._renewed = asyncio.Event()
 
     @property
     def ready(self) -> bool:
@@ -126,7 +133,16 @@ class Hint:
                 lived_seconds=round(lived_seconds, 1),
                 retry_seconds=round(pause, 1),
             )
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._renewed.wait()
+            self._renewed.clear()
+
+    def renew(self) -> None:
+        """End the generation, and the pause between two."""
+        self._renewed.set()
+        if self._current is not None:
+            self._current.end("the key changed")
 
     def suspect(self, queued_at: float) -> None:
         """End the generation unless a hint came, or comes at once, after `queued_at` (monotonic)."""

@@ -56,8 +56,12 @@ class Access:
     """Where to connect and as whom; see Wakeup."""
 
     url: str
-    api_key: str
+    api_key: str | Callable[[], str]
     token: Token
+
+    def current_api_key(self) -> str:
+        """The key to connect with."""
+        return self.api_key() if callable(self.api_key) else self.api_key
 
     def current_token(self) -> str | None:
         """The JWT to join with, or None to act with the key."""
@@ -84,7 +88,7 @@ class Generation:
         self._pace = pace
         self._on_hint = on_hint
         self._on_gap = on_gap
-        self._client = AsyncRealtimeClient(access.url, access.api_key, auto_reconnect=False, max_retries=1)
+        self._client = AsyncRealtimeClient(access.url, access.current_api_key(), auto_reconnect=False, max_retries=1)
         self._channel: AsyncRealtimeChannel | None = None
         self._token: str | None = None
         self._ended: asyncio.Future[str] = loop.create_future()

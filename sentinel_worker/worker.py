@@ -3,7 +3,8 @@
 import asyncio
 import random
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from time import monotonic
 
 import structlog
@@ -31,6 +32,7 @@ from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
 from sentinel_worker.removals import Removals
 from sentinel_worker.request import Claim, Finish
+from sentinel_worker.rights import Rights
 from sentinel_worker.settings import Settings
 from sentinel_worker.wakeup import Wakeup
 
@@ -63,6 +65,7 @@ class Worker:
         progress: Progress,
         pipeline: Pipeline,
         removals: Removals,
+        rights: Rights,
         wakeup: Wakeup | None,
         wake: asyncio.Event,
         health: Health,
@@ -74,6 +77,7 @@ class Worker:
         self._progress = progress
         self._pipeline = pipeline
         self._removals = removals
+        self._rights = rights
         self._wakeup = wakeup
         self._wake = wake
         self._health = health
@@ -88,20 +92,22 @@ class Worker:
         self._broken_by: Fatal | None = None
         self._draining = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._key_changed = asyncio.Event()
 
-    async def run(self) -> None:
-        """Work until `drain` is called and the running requests have ended.
+    async def run(self, *beside: Callable[[], Coroutine[object, object, None]]) -> None:
+        """Work until `drain` is called and the running requests have ended; `beside` runs for as long.
 
         Raises `Fatal` for a bad start, and `Transient('worker_broken')` when a request met something that this
         process cannot go on with; its requests were released then.
         """
         try:
+            await self._rights.check()
             await self._sweep()
         except Transient as error:
             met = at_start(error)
             if isinstance(met, Fatal):
                 raise met from error
-        background = [self._outcomes.run(), self._progress.run(), self._removals.run()]
+        background = [self._outcomes.run(), self._progress.run(), self._removals.run(), *(run() for run in beside)]
         if self._wakeup is not None:
             background.append(self._wakeup.run())
         self._leases.start()
@@ -125,6 +131,11 @@ class Worker:
         self._draining.set()
         self._wake.set()
 
+    def key_changed(self) -> None:
+        """What was refused before may be accepted now."""
+        self._key_changed.set()
+        self._wake.set()
+
     def drain_on_signals(self) -> None:
         """SIGTERM and SIGINT drain; a second one hurries."""
         loop = asyncio.get_running_loop()
@@ -137,6 +148,7 @@ class Worker:
         while not self._draining.is_set():
             self._wake.clear()  # before the claim: a wake-up that comes during it is not lost
             try:
+                await self._rights.check()
                 if monotonic() >= self._sweep_at:
                     await self._sweep()
                 claimed = await self._claim(group)
@@ -222,7 +234,13 @@ class Worker:
         drawn = full_jitter_seconds(self._failures, first=RETRY_FIRST_SECONDS, cap=RETRY_CAP_SECONDS)
         pause = max(drawn, wished or 0)
         log.warning(logs.CALL_FAILED, error_code=error.code, error=error.message, retry_seconds=round(pause, 1))
-        await self._unless_draining(asyncio.sleep(pause))
+        await self._unless_draining(self._until_key_changes(pause))
+
+    async def _until_key_changes(self, limit_seconds: float) -> None:
+        self._key_changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_seconds):
+                await self._key_changed.wait()
 
     async def _unless_draining(self, wait: Coroutine[object, object, None]) -> None:
         waits = [asyncio.ensure_future(wait), asyncio.ensure_future(self._draining.wait())]

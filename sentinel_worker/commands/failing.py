@@ -7,6 +7,7 @@ from rich.console import Console
 
 from sentinel_worker.commands.printing import plain
 from sentinel_worker.errors import CodedError, Fatal, SentinelError
+from sentinel_worker.masking import mask
 
 EXIT_CONFIGURATION = 2
 EXIT_TEMPORARY = 75
@@ -16,6 +17,6 @@ errors = Console(stderr=True, highlight=False, emoji=False)
 
 def fail(error: SentinelError) -> NoReturn:
     """Say what went wrong and leave: 2 for what has to be mended, 75 for what may pass."""
-    for line in (error.message if isinstance(error, CodedError) else str(error)).splitlines():
+    for line in mask(error.message if isinstance(error, CodedError) else str(error)).splitlines():
         errors.print(f"[red]error[/red] {plain(line)}", soft_wrap=True)
     raise typer.Exit(EXIT_CONFIGURATION if isinstance(error, Fatal) else EXIT_TEMPORARY)

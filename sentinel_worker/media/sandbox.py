@@ -96,8 +96,12 @@ def why(absent: Iterable[str], layers: Layers) -> str:
 
 
 def hide_memory() -> None:
-    """Close this process's memory and environment to others of its user, so that a child cannot read a key there."""
+    """Close this process's memory and environment to others of its user, so that a child cannot read a key there.
+
+    Nor does a crash write them into a core dump.
+    """
     _prctl(_PR_SET_DUMPABLE, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def die_with_parent(parent: int) -> None:

@@ -9,14 +9,26 @@ import httpx
 
 from sentinel_worker.api import REFUSED_RETRY_SECONDS, retry_after_seconds
 from sentinel_worker.errors import CodedError, Permanent, Transient
+from sentinel_worker.keys import Key, KeyedClient
+from sentinel_worker.refusals import refused_right
 
 _SERVER_ERROR: Final = 500
 _LATER: Final = frozenset({408, 425, 429})
 _REFUSED: Final = frozenset({401, 402, 403})
+_ROW_SECURITY: Final = "row-level security policy"
 
 
-def refusal(status: int, body: bytes, headers: httpx.Headers) -> CodedError:
-    """The error that an answer other than 2xx stands for.
+def key_of(client: httpx.AsyncClient) -> Key | None:
+    """The key that `client` sends, where it is one that knows."""
+    return client.keys.current if isinstance(client, KeyedClient) else None
+
+
+def refusal(
+    status: int, body: bytes, headers: httpx.Headers, key: Key | None = None, *, policy: str = ""
+) -> CodedError:
+    """The error that an answer other than 2xx stands for; with the `key` that was sent it names what is missing.
+
+    `policy` is the one on storage.objects that allows what was asked for.
 
     A key that is rejected or expired is Transient: it may be one that is being rotated, and no fault of the
     request. On the `/authenticated/` route it is told apart from a missing object.
@@ -29,9 +41,13 @@ def refusal(status: int, body: bytes, headers: httpx.Headers) -> CodedError:
     if true_status == httpx.codes.NOT_FOUND and answer:
         return _missing(code)
     if true_status in _REFUSED:
+        said = str(answer.get("message") or "")[:200]
+        missing = refused_right("", said, key) or "Storage refused this worker's key or role"
+        if policy and _ROW_SECURITY in said:
+            missing = f'The policy "{policy}" on storage.objects is missing: sentinel-worker check prints what to run'
         return Transient(
             "access_refused",
-            f"Storage refused this worker's key or role ({shown}).",
+            f"{missing} ({shown}).",
             retry_after_seconds=retry_after or REFUSED_RETRY_SECONDS,
         )
     told_to_wait = true_status >= _SERVER_ERROR or true_status in _LATER

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import httpx
 
 from sentinel_worker.errors import Transient
-from sentinel_worker.sources.answers import refusal
+from sentinel_worker.sources.answers import key_of, refusal
 
 
 async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -> int:
@@ -24,7 +24,7 @@ async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -
         message = f"Storage could not be reached ({type(failure).__name__})."
         raise Transient("storage_unreachable", message) from failure
     if not response.is_success:
-        raise refusal(response.status_code, response.content, response.headers)
+        raise refusal(response.status_code, response.content, response.headers, key_of(client))
     try:
         removed = response.json()
     except ValueError as error:

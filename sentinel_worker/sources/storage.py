@@ -19,12 +19,13 @@ from uuid import UUID
 import httpx
 
 from sentinel_worker.errors import CodedError, Permanent, Transient
-from sentinel_worker.sources.answers import refusal, wants_retry
+from sentinel_worker.sources.answers import key_of, refusal, wants_retry
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
 from sentinel_worker.sources.pace import PATIENT, Pace, pulse
 from sentinel_worker.sources.sink import Sink
 
 BUCKET: Final = "media"
+UPLOAD_POLICY: Final = "sentinel: worker adds derived"
 MAX_TRIES: Final = 5
 """Tries in a row that brought less than `Pace.floor_bytes`."""
 MAX_CONNECTIONS_A_FETCH: Final = 50
@@ -84,7 +85,9 @@ async def upload(
                 response = await client.post(url, content=content, headers=headers)
             if response.is_success:
                 return
-            error = refusal(response.status_code, response.content, response.headers)
+            error = refusal(
+                response.status_code, response.content, response.headers, key_of(client), policy=UPLOAD_POLICY
+            )
         except httpx.TransportError as failure:
             error = _unreachable(failure)
         except TimeoutError:
@@ -169,7 +172,7 @@ class _Download:
             if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and self._sink.size_bytes:
                 await self._start_over()
                 return False
-            raise refusal(status, await _short_body(response), response.headers)
+            raise refusal(status, await _short_body(response), response.headers, key_of(self._client))
         if response.headers.get("content-encoding", "identity") != "identity":
             raise Transient("storage_unavailable", "Storage sent the file in a form that was not asked for.")
         if status == httpx.codes.PARTIAL_CONTENT:

@@ -96,6 +96,7 @@ FUNCTIONS: dict[str, Cells] = {
     "public.sentinel_heartbeat(jsonb)":        _WORKERS,
     "public.sentinel_maintain(jsonb)":         _WORKERS,
     "public.sentinel_progress(jsonb)":         _WORKERS,
+    "public.sentinel_rights(jsonb)":           _WORKERS,
     "sentinel.admit()":                        _CLOSED,
     "sentinel.backoff_seconds(integer, double precision)": _CLOSED,
     "sentinel.by_priority(text[], integer, integer)": _CLOSED,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.rights import allowed
 from tests.rights.matrix import Cells, Matrix, listed
+from tests.rights.missing import TAKEN
 from tests.rights.world import CALLERS
 
 PATH = Path(__file__).parents[2] / "docs" / "rights.md"
@@ -33,6 +34,16 @@ Realtime sends the primary keys of deleted rows to everybody who may read the ta
 _TOPIC_TEXT = """\
 Public topics belong to the platform and carry nothing of ours: what is sent on the public topic `sentinel:wake` is not
 heard on the private one."""
+_TAKEN_TEXT = """\
+## A right of a worker is missing
+
+`sentinel-worker check` prints it, and so does the worker: at its start, and in the log when a call is refused later
+(`right.missing`, or the error of the call). Where the last column says so the worker does not start, and one that runs
+claims nothing until the right is there: no request loses an attempt. Without the others the job goes on.
+
+| taken away | printed | needed |
+| --- | --- | --- |
+"""
 _CALLERS = tuple(who.name for who in CALLERS)
 
 
@@ -52,6 +63,7 @@ def render(matrix: Matrix) -> str:
         _section("Buckets", allowed.BUCKET_LETTERS, callers, _rows(found, "buckets")),
         _section("Changes that Realtime delivers", _only("IUD"), callers, _rows(found, "changes"), _CHANGE_TEXT),
         _section("Topics", allowed.TOPIC_LETTERS, callers, _rows(found, "topics"), _TOPIC_TEXT),
+        _TAKEN_TEXT + "".join(f"| {one.right} | {one.sentence} | {'yes' if one.needed else 'no'} |\n" for one in TAKEN),
     ]
     return "\n".join(parts)
 

@@ -15,6 +15,7 @@ from sentinel_worker import api
 from sentinel_worker import settings as worker_settings
 from sentinel_worker.breaker import Breaker, Circuit
 from sentinel_worker.errors import CodedError, Permanent, Transient
+from sentinel_worker.keys import Keys
 
 THRESHOLD, FIRST, PROBE = 3, 1.0, 60.0
 CHANCE = 0.5
@@ -180,8 +181,8 @@ async def test_storage_is_not_asked_while_supabase_is_away(monkeypatch: pytest.M
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         monkeypatch.setenv("SUPABASE_SECRET_KEY", "sb_secret_x")
-        circuit = Circuit()
-        async with api.storage_http(worker_settings.load(), circuit) as http:
+        circuit, loaded = Circuit(), worker_settings.load()
+        async with api.storage_http(loaded, Keys(loaded), circuit) as http:
             lose(circuit)
             with pytest.raises(httpx.ConnectError):
                 await http.get("/storage/v1/object/x")

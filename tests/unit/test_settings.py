@@ -1,12 +1,15 @@
 """Settings: every mistake at once, no secret shown."""
 
+import os
 from collections.abc import Mapping
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
 from sentinel_worker import settings
 from sentinel_worker.errors import Fatal
+from sentinel_worker.keys import Keys
 from sentinel_worker.sources.egress_policy import EgressPolicy
 from sentinel_worker.sources.url import UrlRules
 
@@ -16,15 +19,21 @@ GOOD = {"SUPABASE_URL": "http://127.0.0.1:54321/", "SUPABASE_SECRET_KEY": "sb_se
 def load(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> settings.Settings:
     for field in settings.Settings.model_fields:
         monkeypatch.delenv(settings.variable(field), raising=False)
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return settings.load()
 
 
+def key_of(loaded: settings.Settings) -> tuple[str, str | None]:
+    key = Keys(loaded).current
+    return key.api_key, key.token
+
+
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load(monkeypatch, GOOD)
     assert loaded.supabase_url == "http://127.0.0.1:54321"
-    assert (loaded.api_key, loaded.token) == ("sb_secret_x", None)
+    assert key_of(loaded) == ("sb_secret_x", None)
     assert loaded.detector_keys == ("video-large", "image-vit", "audio-xlsr")
     assert (loaded.lease_seconds, loaded.heartbeat_seconds, loaded.slots) == (60, 20, 8)
 
@@ -36,7 +45,7 @@ def test_a_publishable_key_needs_a_worker_jwt(monkeypatch: pytest.MonkeyPatch) -
         "SENTINEL_WORKER_JWT": "jwt",
     }
     loaded = load(monkeypatch, both)
-    assert (loaded.api_key, loaded.token) == ("sb_p", "jwt")
+    assert key_of(loaded) == ("sb_p", "jwt")
     with pytest.raises(Fatal, match="SUPABASE_SECRET_KEY"):
         load(monkeypatch, {name: value for name, value in both.items() if name != "SENTINEL_WORKER_JWT"})
 
@@ -71,6 +80,78 @@ def test_a_mistake_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
         load(monkeypatch, GOOD | {"SUPABASE_SECRET_KEY": "sb_secret_hidden", "SENTINEL_SLOTS": "0"})
     assert "hidden" not in str(caught.value)
     assert "sb_secret_x" not in repr(load(monkeypatch, GOOD))
+
+
+def secret_file(path: Path, text: str = "sb_secret_from_a_file\n") -> str:
+    path.write_text(text)
+    path.chmod(0o600)
+    return str(path)
+
+
+URL = {"SUPABASE_URL": "https://x.example"}
+
+
+def test_a_key_comes_from_a_file_or_from_a_credential(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    loaded = load(monkeypatch, URL | {"SUPABASE_SECRET_KEY_FILE": secret_file(tmp_path / "key")})
+    assert key_of(loaded) == ("sb_secret_from_a_file", None)
+    assert loaded.secret_paths == {"secret_key": tmp_path / "key"}
+    assert "sb_secret_from" not in repr(loaded)
+
+    secret_file(tmp_path / "SUPABASE_PUBLISHABLE_KEY", "sb_publishable_x")
+    secret_file(tmp_path / "SENTINEL_WORKER_JWT", "a.b.c")
+    loaded = load(monkeypatch, URL | {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert key_of(loaded) == ("sb_publishable_x", "a.b.c")
+    assert loaded.secret_paths["worker_jwt"] == tmp_path / "SENTINEL_WORKER_JWT"
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"SUPABASE_SECRET_KEY": "x", "SUPABASE_SECRET_KEY_FILE": "KEY"}, "SUPABASE_SECRET_KEY: is set, and there is"),
+        ({"SENTINEL_WORKER_JWT": "x", "CREDENTIALS_DIRECTORY": "."}, "SENTINEL_WORKER_JWT: is set, and there is"),
+        ({"SENTINEL_WORKER_JWT_FILE": "KEY", "CREDENTIALS_DIRECTORY": "."}, "SENTINEL_WORKER_JWT_FILE: is set, and"),
+        ({"SUPABASE_SECRET_KEY_FILE": "missing"}, "cannot be read: No such file or directory"),
+        ({"SUPABASE_SECRET_KEY_FILE": "empty"}, "is empty"),
+        ({"SUPABASE_SECRET_KEY_FILE": "two"}, "holds more than one line with a key"),
+        ({"SUPABASE_SECRET_KEY_FILE": "."}, "cannot be read: Is a directory"),
+    ],
+)
+def test_a_key_that_is_given_twice_or_not_at_all_is_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in {"KEY": "file-secret-1", "SENTINEL_WORKER_JWT": "a.b.c", "empty": "\n", "two": "a\nb"}.items():
+        secret_file(tmp_path / name, text)
+    with pytest.raises(Fatal, match=said) as caught:
+        load(monkeypatch, URL | environment)
+    assert "file-secret" not in caught.value.message
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.1", "http://kong:8000", "http://supabase.example"])
+def test_plain_http_leaves_this_machine_only_when_it_is_allowed(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    with pytest.raises(Fatal, match="SUPABASE_URL: http:// would send the key unencrypted"):
+        load(monkeypatch, GOOD | {"SUPABASE_URL": url})
+    assert load(monkeypatch, GOOD | {"SUPABASE_URL": url, "SENTINEL_ALLOW_PLAIN_HTTP": "true"}).supabase_url == url
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:54321", "http://127.0.0.2", "http://[::1]:54321", "https://x.example"]
+)
+def test_what_needs_no_leave(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    assert load(monkeypatch, GOOD | {"SUPABASE_URL": url}).supabase_url == url
+
+
+@pytest.mark.parametrize("url", ["https://user:hidden-pw@x.example", "https://x.example?token=hidden-pw"])
+def test_an_address_with_a_secret_is_refused_without_it(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    with pytest.raises(Fatal, match="SUPABASE_URL: must be a bare address") as caught:
+        load(monkeypatch, GOOD | {"SUPABASE_URL": url})
+    assert "hidden" not in caught.value.message
+
+
+def test_the_environment_forgets_the_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    load(monkeypatch, GOOD | {"SENTINEL_WORKER_JWT": "a.b.c", "SENTINEL_DB_URL": "postgresql://u:p@h/d"})
+    settings.forget_environment()
+    assert not {"SUPABASE_SECRET_KEY", "SENTINEL_WORKER_JWT", "SENTINEL_DB_URL"} & set(os.environ)
 
 
 def test_lists_of_urls_are_read_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from sentinel_worker import api, settings
 from sentinel_worker.claims import Claims
+from sentinel_worker.keys import Keys
 from sentinel_worker.outcomes import Outcomes
 from sentinel_worker.request import Finish
 from tests.claims import a_claim
@@ -46,7 +47,8 @@ async def outcomes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Outcomes]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     monkeypatch.setenv("SUPABASE_SECRET_KEY", "sb_secret_x")
-    client = api.connect(settings.load())
+    loaded = settings.load()
+    client = api.connect(loaded, Keys(loaded))
     try:
         running = Outcomes(Claims(client, uuid.uuid4()))
         task = asyncio.create_task(running.run())

@@ -4,7 +4,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,13 +137,20 @@ class User:
         return await row_when(self.stack, request_id, lambda row: row["status"] in FINAL, limit_seconds)
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def user(stack: Stack) -> AsyncIterator[User]:
+@asynccontextmanager
+async def signed_in(stack: Stack) -> AsyncIterator[User]:
+    """A new user, who is nobody yet."""
     async with httpx.AsyncClient() as http:
         client = await acreate_client(stack.url, stack.publishable_key, AsyncClientOptions(httpx_client=http))
         signed = await client.auth.sign_in_anonymously()
         assert signed.user is not None
         yield User(client, signed.user.id, stack)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def user(stack: Stack) -> AsyncIterator[User]:
+    async with signed_in(stack) as new:
+        yield new
 
 
 @pytest.fixture

@@ -21,6 +21,9 @@ from tests.integration.database.sessions import Sessions
 
 EXAMPLES: Final = 400
 STEPS: Final = 40
+LEASES_FIRST: Final = (
+    "array(select request_id from sentinel.leases join unnest(p_endings) using (fence) for update of leases);"
+)
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,7 @@ FAULTS: Final = {
             ("order by q.id for no key update skip locked", "order by q.id for no key update"),
             (
                 "array(select i.id from unnest(p_endings) i);",
-                "array(select l.request_id from unnest(p_endings) i join sentinel.leases l on l.request_id = i.id"
-                " for update of l);",
+                LEASES_FIRST,
             ),
         ),
     ),

@@ -1,0 +1,55 @@
+"""What a worker that has nothing to do asks and says: `sentinel-worker run` with the demo detector, at its defaults.
+
+    python -m bench.idle [--seconds 600]
+
+HTTP requests are counted in a proxy between it and the gateway. Ends with 1 where there were 40 or more in ten minutes,
+or the log has a line above info.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from sentinel_worker.local.dev import WorkerProcess, worker_environment
+from sentinel_worker.local.stack import Stack
+from tests.integration.daemon.proxy import FaultProxy
+
+REQUESTS_IN_TEN_MINUTES = 40
+SETTLE_SECONDS = 10
+QUIET = ("debug", "info")
+
+
+async def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=600)
+    seconds = parser.parse_args().seconds
+    with tempfile.TemporaryDirectory(prefix="idle-") as name:
+        log = Path(name) / "worker.log"
+        async with (
+            Stack(Path(name) / "supabase", port=0) as stack,
+            FaultProxy(stack.port).running() as proxy,
+            WorkerProcess(worker_environment(stack, {"SUPABASE_URL": proxy.url}), log=log) as worker,
+        ):
+            await worker.ready()
+            await asyncio.sleep(SETTLE_SECONDS)
+            proxy.requests.clear()
+            said = len(log.read_text().splitlines())
+            await asyncio.sleep(seconds)
+            requests, lines = list(proxy.requests), log.read_text().splitlines()[said:]
+    loud = [line for line in lines if json.loads(line)["level"] not in QUIET]
+    most = REQUESTS_IN_TEN_MINUTES * seconds / 600
+    print(
+        f"{seconds:g} s: {len(requests)} HTTP requests (below {most:g}), {len(lines)} log lines, {len(loud)} above info"
+    )
+    for request, count in Counter(request.split()[1].split("?")[0] for request in requests).most_common():
+        print(f"  {count:3d} {request}")
+    print("\n".join(loud))
+    return 0 if len(requests) < most and not loud else 1
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

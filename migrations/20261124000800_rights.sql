@@ -1,0 +1,86 @@
+-- What a worker's role lacks to do the whole job, each with a sentence for people and the statement that grants it.
+-- It runs as the caller and reads only catalogues, so it tells nobody more than they may see anyway.
+
+create function public.sentinel_rights(args jsonb default '{}')
+  returns table (name text, needed boolean, sentence text, remedy text)
+language sql stable security invoker set search_path = '' set jit = off as $$
+  with me as (
+    select r.rolname::text as role, r.rolbypassrls as sees_all from pg_catalog.pg_roles r where r.rolname = current_user
+  ),
+  relations (relation, namespace, oid, schema_oid) as (
+    select c.relname::text, n.nspname::text, c.oid, n.oid
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where (n.nspname, c.relname) in
+       (('public', 'analysis_requests'), ('storage', 'objects'), ('realtime', 'messages'))
+  ),
+  functions as (
+    select 'execute ' || w.name, w.needed,
+           format('The role %s may not call %s', me.role, w.name),
+           format('grant execute on function public.%I(jsonb) to %I', w.name, me.role)
+      from me
+     cross join (values
+       ('sentinel_claim', true), ('sentinel_heartbeat', true), ('sentinel_finish', true), ('sentinel_maintain', true),
+       ('sentinel_progress', false), ('sentinel_deletions', false)) w (name, needed)
+      join pg_catalog.pg_proc p on p.proname = w.name and p.pronamespace = 'public'::regnamespace
+     where not has_function_privilege(me.role, p.oid, 'execute')
+  ),
+  grants as (
+    select w.privilege || ' ' || t.namespace || '.' || t.relation, w.needed,
+           format('The role %s may not %s %s.%s, so it %s', me.role, w.privilege, t.namespace, t.relation, w.loss),
+           case when t.namespace = 'public'
+                then format('grant %s on %I.%I to %I', w.privilege, t.namespace, t.relation, me.role)
+                -- Hosted projects let nobody grant on these tables; anon has the rights that a member inherits.
+                else format('grant anon to %I', me.role) end
+      from me
+     cross join (values
+       ('storage', 'select', true,  'cannot fetch media'),
+       ('storage', 'insert', true,  'cannot store pictures'),
+       ('storage', 'update', true,  'cannot store pictures'),
+       ('storage', 'delete', false, 'cannot remove the files of deleted requests'),
+       ('realtime', 'select', false, 'hears no broadcast wake-ups'),
+       ('public', 'select', false, 'hears of no row changes')) w (namespace, privilege, needed, loss)
+      join relations t on t.namespace = w.namespace
+     where not (has_schema_privilege(me.role, t.schema_oid, 'usage') and has_table_privilege(me.role, t.oid, w.privilege))
+  ),
+  policies as (
+    select 'policy ' || w.name, w.needed,
+           format('The policy "%s" on %s.%s is missing, so the role %s %s',
+                  w.name, t.namespace, t.relation, me.role, w.loss),
+           format('create policy "%s" on %I.%I %s', w.name, t.namespace, t.relation, w.definition)
+      from me
+     cross join (values
+       ('storage', 'sentinel: worker reads', true, 'cannot fetch media',
+        $p$for select to sentinel_worker using (bucket_id in ('media', 'derived'))$p$),
+       ('storage', 'sentinel: worker adds derived', true, 'cannot store pictures',
+        $p$for insert to sentinel_worker with check (bucket_id = 'derived')$p$),
+       ('storage', 'sentinel: worker replaces derived', true, 'cannot store pictures',
+        $p$for update to sentinel_worker using (bucket_id = 'derived') with check (bucket_id = 'derived')$p$),
+       ('storage', 'sentinel: worker removes what was deleted', false, 'cannot remove the files of deleted requests',
+        $p$for delete to sentinel_worker using (bucket_id in ('media', 'derived') $p$
+          || $p$and sentinel.may_remove(bucket_id, name, version))$p$),
+       ('realtime', 'sentinel: worker hears wake-ups', false, 'hears no broadcast wake-ups',
+        $p$for select to sentinel_worker using (realtime.topic() = 'sentinel:wake' and extension = 'broadcast')$p$),
+       ('public', 'worker: read', false, 'hears of no row changes',
+        $p$for select to sentinel_worker using (true)$p$)) w (namespace, name, needed, loss, definition)
+      join relations t on t.namespace = w.namespace
+     where not me.sees_all and not exists (
+       select from pg_catalog.pg_policy p where p.polrelid = t.oid and p.polname = w.name)
+  ),
+  memberships as (
+    select 'member sentinel_worker', false,
+           'Realtime may not become sentinel_worker, which ends the row changes of every client of the project',
+           'grant sentinel_worker to service_role'
+      from me
+     where me.role = 'sentinel_worker' and exists (
+       select from pg_catalog.pg_roles r
+        where r.rolname = 'service_role' and not pg_has_role(r.oid, 'sentinel_worker', 'member'))
+  ),
+  missing (name, needed, sentence, remedy) as (
+    table functions union all table grants union all table policies union all table memberships
+  )
+  select m.name, m.needed, m.sentence || ': run ' || m.remedy, m.remedy from missing m order by not m.needed, m.name
+$$;
+comment on function public.sentinel_rights is 'The rights that the calling worker''s role lacks, and what grants them.';
+
+revoke all on function public.sentinel_rights(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.sentinel_rights(jsonb) to service_role, sentinel_worker;

@@ -1,0 +1,39 @@
+"""`check`: whether Supabase can be reached, accepts the key, and grants every right that the job needs."""
+
+import uuid
+
+from rich.console import Console
+
+from sentinel_worker import api
+from sentinel_worker.claims import Claims
+from sentinel_worker.commands.printing import plain
+from sentinel_worker.errors import Fatal, Transient
+from sentinel_worker.keys import Keys
+from sentinel_worker.masking import mask
+from sentinel_worker.settings import Settings
+
+console = Console(highlight=False, emoji=False, soft_wrap=True)
+
+
+async def check(settings: Settings) -> bool:
+    """Print what is missing; True when nothing is.
+
+    Raises Fatal where the worker could not start: `access_refused` or `schema_missing`, and Transient while Supabase
+    cannot be asked.
+    """
+    keys = Keys(settings)
+    client = api.connect(settings, keys)
+    try:
+        missing = await Claims(client, uuid.uuid4()).missing_rights()
+    except Transient as error:
+        raise api.at_start(error) from error
+    finally:
+        await api.close(client)
+    for right in missing:
+        kind = "[red]missing[/red]" if right.needed else "[yellow]missing, the job goes on without it[/yellow]"
+        console.print(f"{kind} {plain(mask(right.sentence))}")
+    if needed := [right for right in missing if right.needed]:
+        raise Fatal("access_refused", f"{len(needed)} of the rights that every request needs are missing.")
+    if not missing:
+        console.print(f"[green]ok[/green] {settings.supabase_url} grants {keys.current.role} every right of a worker")
+    return not missing

@@ -1,0 +1,130 @@
+"""As whom the worker calls Supabase: the one place that holds the current key, which may change while it runs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import httpx
+
+from sentinel_worker import masking, secret_files
+from sentinel_worker.settings import SECRETS, Settings, variable
+from sentinel_worker.wakeup_token import jwt_claims
+
+_REFUSED = frozenset({400, 401, 403})
+"""Storage wraps its refusals of tokens into 400."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Key:
+    """What is sent as `apikey`, and the JWT beside it where that is not the key itself."""
+
+    api_key: str
+    token: str | None = None
+    api_key_name: str = variable("secret_key")
+    token_name: str = variable("worker_jwt")
+
+    @classmethod
+    def of(cls, secrets: Mapping[str, str]) -> Self:
+        """The strongest of what is there, by the names of `settings.SECRETS`."""
+        for name in ("secret_key", "service_role_key"):
+            if name in secrets:
+                return cls(secrets[name], None, variable(name), variable(name))
+        return cls(secrets["publishable_key"], secrets["worker_jwt"], variable("publishable_key"))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every HTTP request carries."""
+        return {"apikey": self.api_key, "Authorization": f"Bearer {self.token or self.api_key}"}
+
+    @property
+    def role(self) -> str | None:
+        """As which role the database sees it, as far as the key itself tells; a JWT without that claim is anon's."""
+        if self.token is None and self.api_key.startswith("sb_"):
+            return "service_role" if self.api_key.startswith("sb_secret_") else "anon"
+        role = jwt_claims(self.token or self.api_key).get("role")
+        return role if isinstance(role, str) else None
+
+
+class Keys:
+    """`current` may be read from any thread. `refused` is called, from any thread, when the current key was refused."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.paths = settings.secret_paths
+        values = {name: getattr(settings, name) for name in SECRETS}
+        self._secrets = {name: value.get_secret_value() for name, value in values.items() if value is not None}
+        self.current = Key.of(self._secrets)
+        self.refused: Callable[[], None] = lambda: None
+
+    def read(self) -> dict[str, str]:
+        """The secrets of those files whose content is not what is in use. Raises ValueError with a sentence."""
+        changed = {}
+        for name, path in self.paths.items():
+            try:
+                value = secret_files.read(path)
+            except ValueError as error:
+                raise ValueError(f"{variable(name)}: {error}") from None
+            masking.register(value)
+            if value != self._secrets[name]:
+                changed[name] = value
+        return changed
+
+    def with_changes(self, changed: Mapping[str, str]) -> Key:
+        """The key that `changed` would make, not yet in use."""
+        return Key.of({**self._secrets, **changed})
+
+    def use(self, changed: Mapping[str, str]) -> None:
+        """From now on every request carries it; those under way end as they began."""
+        self._secrets |= changed
+        self.current = Key.of(self._secrets)
+
+
+class KeyedClient(httpx.AsyncClient):
+    """Signs each request with the current key, and once more when the key changed while the request was under way."""
+
+    def __init__(self, keys: Keys, **options: object) -> None:
+        super().__init__(**options)  # type: ignore[arg-type]
+        self.keys = keys
+
+    async def send(self, request: httpx.Request, **options: object) -> httpx.Response:
+        """Send it; the body has to be one that can be sent twice."""
+        used = _sign(request, self.keys)
+        response = await super().send(request, **options)  # type: ignore[arg-type]
+        if _may_pass_with_another(response, used, self.keys):
+            await response.aclose()
+            _sign(request, self.keys)
+            response = await super().send(request, **options)  # type: ignore[arg-type]
+        return response
+
+
+class KeyedSyncClient(httpx.Client):
+    """The same for one thread of its own."""
+
+    def __init__(self, keys: Keys, **options: object) -> None:
+        super().__init__(**options)  # type: ignore[arg-type]
+        self.keys = keys
+
+    def send(self, request: httpx.Request, **options: object) -> httpx.Response:
+        """Send it; the body has to be one that can be sent twice."""
+        used = _sign(request, self.keys)
+        response = super().send(request, **options)  # type: ignore[arg-type]
+        if _may_pass_with_another(response, used, self.keys):
+            response.close()
+            _sign(request, self.keys)
+            response = super().send(request, **options)  # type: ignore[arg-type]
+        return response
+
+
+def _sign(request: httpx.Request, keys: Keys) -> Key:
+    key = keys.current
+    request.headers.update(key.headers)
+    return key
+
+
+def _may_pass_with_another(response: httpx.Response, used: Key, keys: Keys) -> bool:
+    if response.status_code not in _REFUSED:
+        return False
+    if keys.current is not used:
+        return True
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        keys.refused()
+    return False

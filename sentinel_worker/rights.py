@@ -1,0 +1,69 @@
+"""Whether the database lets this worker do its whole job: asked at the start, and whenever a refusal raises doubt.
+
+Without a right that the job needs no request is claimed, so that none loses an attempt for it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from sentinel_worker import logs
+from sentinel_worker.api import REFUSED_RETRY_SECONDS
+from sentinel_worker.claims import Claims, MissingRight
+from sentinel_worker.errors import CodedError, Transient
+
+log = structlog.get_logger()
+
+
+class Rights:
+    """Names each missing right once, with what to run, until it is there again."""
+
+    def __init__(self, claims: Claims) -> None:
+        self._claims = claims
+        claims.refused = self.doubt
+        self._doubted = True
+        self._told: set[str] = set()
+
+    def doubt(self) -> None:
+        """Ask again before the next claim: something was refused, or hidden."""
+        self._doubted = True
+
+    @contextmanager
+    def doubted_after(self, *codes: str) -> Iterator[None]:
+        """Doubt when what is done inside ends with one of these error codes."""
+        try:
+            yield
+        except CodedError as error:
+            if error.code in codes:
+                self.doubt()
+            raise
+
+    async def check(self) -> None:
+        """Raise `Transient('access_refused')` while a needed right is missing; costs a call only after a doubt."""
+        if self._doubted:
+            await self.check_again()
+
+    async def check_again(self) -> None:
+        """The same, and ask in any case."""
+        try:
+            missing = await self._claims.missing_rights()
+        except Transient as error:
+            if error.code != "schema_missing":
+                raise
+            # A database of an earlier version; each refusal still says what it lacks.
+            log.warning(logs.RIGHTS_UNKNOWN, error=error.message)
+            self._doubted = False
+            return
+        self._tell(missing)
+        needed = [right.sentence for right in missing if right.needed]
+        self._doubted = bool(needed)
+        if needed:
+            raise Transient("access_refused", "\n".join(needed), retry_after_seconds=REFUSED_RETRY_SECONDS)
+
+    def _tell(self, missing: list[MissingRight]) -> None:
+        for right in missing:
+            if right.name not in self._told:
+                write = log.error if right.needed else log.warning
+                write(logs.RIGHT_MISSING, right=right.name, error=right.sentence, run=right.remedy)
+        self._told = {right.name for right in missing}

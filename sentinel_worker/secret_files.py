@@ -1,0 +1,38 @@
+"""Secrets that lie in files: one that `<NAME>_FILE` names, or a systemd credential called `<NAME>`."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+MAX_BYTES: Final = 16 * 1024
+
+
+def credential(name: str) -> Path | None:
+    """The file of the systemd credential `name` (LoadCredential=), where the service manager gave one."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(folder, name) if folder else None
+    return path if path is not None and path.exists() else None
+
+
+def read(path: Path) -> str:
+    """The one line in the file at `path`. Raises ValueError with a sentence that does not quote it."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        text = content.decode("ascii").strip()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} holds something else than a key") from None
+    if not text:
+        raise ValueError(f"{path} is empty")
+    if len(content) > MAX_BYTES or len(text.split()) > 1:
+        raise ValueError(f"{path} holds more than one line with a key")
+    return text
+
+
+def is_exposed(path: Path) -> bool:
+    """Whether every user of this machine may read the file."""
+    return bool(path.stat().st_mode & stat.S_IROTH)

@@ -1,0 +1,105 @@
+"""A key that changes while a request is under way: the request is sent once more, with the new one."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from uuid import UUID
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from sentinel_worker import api
+from sentinel_worker.breaker import Circuit
+from sentinel_worker.claims import Claims, heartbeat
+from sentinel_worker.errors import Transient
+from sentinel_worker.keys import Keys
+from sentinel_worker.settings import Settings
+
+OLD, NEW = "sb_secret_of_yesterday", "sb_secret_of_today"
+NOBODY = UUID(int=0)
+
+Call = Callable[["Server"], Awaitable[None]]
+
+
+class Server:
+    """Takes the new key alone. At the first old one it meets the rotation happens, where `rotates`."""
+
+    def __init__(self) -> None:
+        self.settings: Settings
+        self.keys: Keys
+        self.rotates = True
+        self.seen: list[str] = []
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if length := re.search(rb"content-length: (\d+)", head, re.IGNORECASE):
+            await reader.readexactly(int(length[1]))
+        sent = re.findall(r"^(?:apikey|authorization): (?:Bearer )?(\S+)", head.decode(), re.IGNORECASE | re.MULTILINE)
+        assert len(set(sent)) == 1
+        self.seen.append(sent[0])
+        refused = sent[0] != NEW
+        if refused and self.rotates:
+            self.keys.use({"secret_key": NEW})
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\n" if refused else b"HTTP/1.1 200 OK\r\n")
+        writer.write(b"content-length: 2\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n[]")
+        writer.close()
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[Server]:
+    serving = Server()
+    async with await asyncio.start_server(serving.answer, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        values = {"SUPABASE_URL": f"http://127.0.0.1:{port}", "SUPABASE_SECRET_KEY": OLD}
+        serving.settings = Settings.model_validate(values)
+        serving.keys = Keys(serving.settings)
+        yield serving
+
+
+async def by_claims(server: Server) -> None:
+    client = api.connect(server.settings, server.keys)
+    try:
+        assert await Claims(client, NOBODY).missing_rights() == []
+    finally:
+        await api.close(client)
+
+
+async def by_heartbeat(server: Server) -> None:
+    client = api.connect_sync(server.settings, server.keys)
+    try:
+        assert await asyncio.to_thread(heartbeat, client, NOBODY, [], 60) == {}
+    finally:
+        api.close_sync(client)
+
+
+async def by_storage(server: Server) -> None:
+    async with api.storage_http(server.settings, server.keys, Circuit()) as http:
+        async with http.stream("GET", "/storage/v1/object/x") as response:
+            assert (response.status_code, await response.aread()) == (httpx.codes.OK, b"[]")
+        assert (await http.post("/storage/v1/object/x", content=b"picture")).is_success
+
+
+@pytest.mark.parametrize("call", [by_claims, by_heartbeat, by_storage])
+async def test_a_request_that_met_the_rotation_is_sent_again(server: Server, call: Call) -> None:
+    await call(server)
+    assert server.seen[:2] == [OLD, NEW]
+    assert set(server.seen[1:]) == {NEW}
+
+
+@pytest.mark.parametrize("call", [by_claims, by_heartbeat])
+async def test_a_key_that_is_refused_without_another_is_told(server: Server, call: Call) -> None:
+    server.rotates = False
+    told: list[bool] = []
+    server.keys.refused = lambda: told.append(True)
+    with pytest.raises(Transient) as caught:
+        await call(server)
+    assert caught.value.code == "access_refused"
+    assert told == [True]
+    assert server.seen == [OLD]
+
+
+def test_a_key_shows_nothing_of_itself() -> None:
+    settings = Settings.model_validate({"SUPABASE_URL": "https://x.example", "SUPABASE_SECRET_KEY": OLD})
+    keys = Keys(settings)
+    assert OLD not in f"{keys!r} {keys.current!r} {vars(keys)['current']} {settings!r} {settings.model_dump()}"

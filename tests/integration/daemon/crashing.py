@@ -1,0 +1,42 @@
+"""A worker that crashes in ways of its own: `python -m tests.integration.daemon.crashing run`.
+
+Every request meets a bug whose message and local variables hold the key, a thread and a task die of one, and at
+last the process itself does.
+"""
+
+import asyncio
+import threading
+from typing import NoReturn
+
+from sentinel_worker import cli
+from sentinel_worker.keys import Keys
+from sentinel_worker.lease import Lease
+from sentinel_worker.pipeline import Pipeline
+from sentinel_worker.removals import Removals
+
+
+def fail_with(keys: Keys) -> NoReturn:
+    headers = keys.current.headers
+    raise RuntimeError(f"a bug with {headers} and {keys.current.api_key}")
+
+
+ENOUGH = asyncio.Event()
+
+
+async def crash(self: Pipeline, lease: Lease) -> NoReturn:
+    keys: Keys = self.http.keys  # type: ignore[attr-defined]
+    threading.Thread(target=fail_with, args=(keys,)).start()
+    asyncio.get_running_loop().call_soon(fail_with, keys)
+    asyncio.get_running_loop().call_later(2, ENOUGH.set)
+    fail_with(keys)
+
+
+async def die(self: Removals) -> NoReturn:
+    await ENOUGH.wait()
+    fail_with(self._http.keys)  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    Pipeline.analyze = crash  # type: ignore[method-assign]
+    Removals.run = die  # type: ignore[method-assign]
+    cli.main()

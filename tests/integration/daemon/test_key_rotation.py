@@ -1,0 +1,213 @@
+"""Keys in files change while a worker runs: it goes on, and a wrong one is named and not used."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import structlog
+
+from bench.instant import InstantWorker, instant_worker
+from sentinel_worker.local.stack import Stack
+from sentinel_worker.settings import Settings
+from sentinel_worker.wakeup_socket import Pace
+from tests.integration.daemon.conftest import StartWorker, User, row_when, sql, until
+from tests.integration.daemon.proxy import FaultProxy
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+PACE = Pace(check=0.05, backoff_first=0.05, backoff_cap=0.2, ready=5.0, close=1.0)
+DOWNLOAD = "GET /storage/v1/object/authenticated/media/"
+
+
+@pytest.fixture
+def stack(steady_stack: Stack) -> Stack:
+    return steady_stack
+
+
+def token(stack: Stack, seconds: float = 3600, **claims: Any) -> str:
+    now = int(time.time())
+    return stack.keys.sign({"role": "sentinel_worker", "exp": now + int(seconds), "n": time.monotonic_ns(), **claims})
+
+
+def write(path: Path, secret: str) -> Path:
+    """As those who rotate keys should: aside, then renamed."""
+    aside = path.with_suffix(".new")
+    aside.touch(0o600)
+    aside.write_text(f"{secret}\n")
+    return aside.rename(path)
+
+
+@pytest.fixture
+def lines() -> Iterator[list[dict[str, Any]]]:
+    with structlog.testing.capture_logs() as said:
+        yield said  # type: ignore[misc]
+
+
+def events(lines: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [line for line in lines if line["event"] == name]
+
+
+@asynccontextmanager
+async def running(stack: Stack, jwt_file: Path, *, looks: bool = True, **changes: Any) -> AsyncIterator[InstantWorker]:
+    """A worker with that file; `looks` is whether it looks into it without being asked to."""
+    values = {
+        "SUPABASE_URL": stack.url, "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key, "worker_jwt_file": jwt_file,
+        "worker_name": "rotating", "sweep_seconds": 0.5, "sweep_degraded_seconds": 0.5, "heartbeat_seconds": 0.5,
+        "lease_seconds": 30, **changes,
+    }  # fmt: skip
+    async with instant_worker(Settings.model_validate(values), seconds=0.1, pace=PACE) as worker:
+        if not looks:
+            worker.rotation._look_seconds = 3600.0
+        task = asyncio.create_task(worker.worker.run(worker.rotation.run))
+        try:
+            await until(lambda: worker.ready, what=lambda: f"it is ready: {worker.health.reason}", limit_seconds=30)
+            yield worker
+        finally:
+            worker.worker.drain()
+            await asyncio.wait_for(task, 30)
+
+
+@pytest.fixture
+def insert(stack: Stack) -> Callable[[], str]:
+    def row() -> str:
+        owner = str(sql(stack, "insert into auth.users (id) values (gen_random_uuid()) returning id")[0]["id"])
+        query = (
+            "insert into analysis_requests (user_id, storage_path, media_kind) values (%s, %s, 'video')"
+            " returning id::text"
+        )
+        return str(sql(stack, query, owner, f"{owner}/x.mp4")[0]["id"])
+
+    return row
+
+
+async def succeeded(stack: Stack, request: str) -> None:
+    row = await row_when(stack, request, lambda row: row["status"] == "succeeded")
+    assert row["attempt"] == 1
+
+
+async def test_a_new_token_in_the_file_is_used_everywhere(
+    stack: Stack, tmp_path: Path, insert: Callable[[], str], lines: list[dict[str, Any]]
+) -> None:
+    path = write(tmp_path / "jwt", token(stack))
+    async with running(stack, path) as worker:
+        await succeeded(stack, insert())
+        assert worker.wakeup is not None
+        before = {name: hint.generation for name, hint in worker.wakeup.hints.items()}
+        write(path, fresh := token(stack))
+        await until(lambda: bool(events(lines, "key.changed")), what="the new token is in use")
+        assert worker.keys.current.token == fresh
+        hints = worker.wakeup.hints
+        await until(lambda: all(h.generation > before[n] and h.ready for n, h in hints.items()), what="it joined again")
+        await succeeded(stack, insert())
+    assert {line["reason"] for line in events(lines, "realtime.lost")} == {"the key changed"}
+    assert not events(lines, "worker.call_failed")
+    assert fresh not in repr(lines)
+
+
+async def test_a_wrong_token_is_named_and_the_old_one_goes_on(
+    stack: Stack, tmp_path: Path, insert: Callable[[], str], lines: list[dict[str, Any]]
+) -> None:
+    path = write(tmp_path / "jwt", good := token(stack))
+    async with running(stack, path) as worker:
+        write(path, token(stack, role="authenticated"))
+        await until(lambda: bool(events(lines, "key.refused")), what="the wrong one is named")
+        await succeeded(stack, insert())
+        assert worker.keys.current.token == good
+        path.unlink()
+        await until(lambda: bool(events(lines, "key.unreadable")), what="a file that is gone is named")
+        await succeeded(stack, insert())
+        write(path, last := token(stack))
+        await until(lambda: worker.keys.current.token == last, what="a good one is taken")
+        await asyncio.sleep(1.2)  # two looks more
+    (refused,), (unreadable,) = events(lines, "key.refused"), events(lines, "key.unreadable")
+    assert refused["error"].startswith("SENTINEL_WORKER_JWT: SENTINEL_WORKER_JWT has the role authenticated")
+    assert unreadable["error"] == f"SENTINEL_WORKER_JWT: {path} cannot be read: No such file or directory"
+    assert len(events(lines, "key.changed")) == 1
+
+
+async def test_a_refused_token_is_replaced_without_a_wait(
+    stack: Stack, tmp_path: Path, insert: Callable[[], str], lines: list[dict[str, Any]]
+) -> None:
+    """The file changes while nobody looks, and the old token expires: the refusal makes the worker look."""
+    path = write(tmp_path / "jwt", token(stack, seconds=-20))  # PostgREST takes it for 30 s more
+    async with running(stack, path, looks=False, realtime=False) as worker:
+        write(path, fresh := token(stack))
+        request = insert()
+        await until(lambda: worker.keys.current.token == fresh, what="the refusal made it look", limit_seconds=40)
+        await succeeded(stack, request)
+        await succeeded(stack, insert())
+    assert not events(lines, "request.lease_lost")
+
+
+async def test_sighup_takes_the_new_key_while_a_request_runs(
+    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "jwt", token(stack))
+    worker = await start_worker(
+        via=proxy, SUPABASE_SECRET_KEY="", SUPABASE_PUBLISHABLE_KEY=stack.publishable_key,
+        SENTINEL_WORKER_JWT_FILE=str(path), SENTINEL_SWEEP_SECONDS="60", SENTINEL_LEASE_SECONDS="30",
+    )  # fmt: skip
+    proxy.hold = DOWNLOAD
+    request = await user.ask(clips["bikes.mp4"])
+    await proxy.held.wait()
+    write(path, token(stack))
+    worker.process.signal(signal.SIGHUP)
+    await until(lambda: "key.changed" in worker.said(), what="it is in use", log=worker.log)
+    proxy.release.set()
+    row = await user.answer(request)
+    assert (row["status"], row["attempt"]) == ("succeeded", 1)
+    worker.process.signal(signal.SIGHUP)
+    await until(lambda: "key.read_again" in worker.said(), what="nothing is new", log=worker.log)
+    assert "key.exposed" not in worker.said()
+    path.chmod(0o644)
+    write(path, token(stack))
+    path.chmod(0o644)
+    worker.process.signal(signal.SIGHUP)
+    await until(lambda: "key.exposed" in worker.said(), what="others may read it", log=worker.log)
+    environment = Path(f"/proc/{worker.pid}/environ").read_bytes() if os.geteuid() == 0 else b""
+    assert stack.secret_key.encode() not in environment
+
+
+@pytest.fixture
+def admin(stack: Stack) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(stack.dsn, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize("function", ["sentinel_heartbeat", "sentinel_finish", "sentinel_claim"])
+async def test_no_attempt_is_lost_while_a_right_is_missing(
+    stack: Stack,
+    tmp_path: Path,
+    insert: Callable[[], str],
+    lines: list[dict[str, Any]],
+    admin: psycopg.Connection,
+    function: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sentinel_worker.rights.REFUSED_RETRY_SECONDS", 0.3)
+    monkeypatch.setattr("sentinel_worker.api.REFUSED_RETRY_SECONDS", 0.3)
+    path = write(tmp_path / "jwt", token(stack))
+    sentence = f"run grant execute on function public.{function}(jsonb) to sentinel_worker"
+    async with running(stack, path, lease_seconds=2, heartbeat_seconds=0.5) as worker:
+        worker.worker._pipeline.seconds = 4.0  # type: ignore[attr-defined]
+        request = insert()
+        await row_when(stack, request, lambda row: row["status"] == "running")
+        admin.execute(f"revoke execute on function public.{function}(jsonb) from sentinel_worker".encode())
+        try:
+            if function == "sentinel_claim":
+                insert()
+            await until(
+                lambda: any(sentence in line["error"] for line in events(lines, "right.missing")), what="it is named"
+            )
+            await asyncio.sleep(3)
+        finally:
+            admin.execute(f"grant execute on function public.{function}(jsonb) to sentinel_worker".encode())
+        worker.worker._pipeline.seconds = 0.0  # type: ignore[attr-defined]
+        await succeeded(stack, request)
+    assert len([line for line in events(lines, "right.missing") if sentence in line["error"]]) == 1

@@ -1,0 +1,67 @@
+"""Looks for secrets in everything that a run has written: `python -m tests.leaks FOLDER_OR_FILE…`.
+
+The secrets are those of every local Supabase whose folder lies below the given ones (`keys.json`); their own folders,
+where they keep keys on purpose, are left out. A JWT is looked for by its signature, which nothing else has in common
+with it. Ends with 1 where something was found, or where there were no keys to look for.
+
+    pytest --basetemp .sentinel/run … >.sentinel/run.log 2>&1; python -m tests.leaks .sentinel/run .sentinel/run.log
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+KEYS: Final = "keys.json"
+SECRET: Final = ("jwt_secret", "service_key", "secret_key")
+"""The others are made to be public."""
+_BLOCK_BYTES: Final = 1024**2
+
+
+def needles(keys: Iterable[Path]) -> list[bytes]:
+    """What to look for: each value, and of each JWT its last part."""
+    values = {json.loads(path.read_text())[name] for path in keys for name in SECRET}
+    return sorted({value.rpartition(".")[2].encode() for value in values})
+
+
+def files_of(paths: Iterable[Path]) -> Iterator[Path]:
+    """All plain files at or below `paths`, but for what local Supabases keep."""
+    for path in paths:
+        if path.is_symlink():
+            continue
+        if path.is_file():
+            yield path
+        elif path.is_dir() and not (path / KEYS).is_file():
+            yield from files_of(path.iterdir())
+
+
+def found(paths: Iterable[Path], wanted: Iterable[bytes]) -> Iterator[tuple[Path, bytes]]:
+    """Each file in which one of `wanted` stands, and which."""
+    wanted = list(wanted)
+    overlap = max(map(len, wanted), default=0)
+    for path in files_of(paths):
+        seen, tail = set(), b""
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                window = tail + block
+                seen |= {needle for needle in wanted if needle in window}
+                tail = window[-overlap:]
+        yield from ((path, needle) for needle in sorted(seen))
+
+
+def main(arguments: list[str]) -> int:
+    """Print what was looked for and where it was found."""
+    paths = [Path(argument) for argument in arguments]
+    keys = {file for path in paths if path.is_dir() for file in path.rglob(KEYS)}
+    wanted = needles(keys)
+    hits = list(found(paths, wanted))
+    count = sum(1 for _ in files_of(paths))
+    for path, needle in hits:
+        sys.stdout.write(f"{path}: {needle[:4].decode(errors='replace')}…\n")
+    sys.stdout.write(f"{len(wanted)} secrets of {len(keys)} local Supabases in {count} files: {len(hits)} hits\n")
+    return 1 if hits or not wanted else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
