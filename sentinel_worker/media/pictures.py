@@ -123,7 +123,7 @@ def _open(file: BinaryIO, container: str) -> Image.Image:
 
 def _open_animation(path: Path, image: Image.Image, container: str, size: int, limits: MediaLimits) -> OpenedAnimation:
     count: int = image.n_frames  # type: ignore[attr-defined]  # checked by the caller
-    check_frames("animation", count, limits.max_animation_frames)
+    check_frames("animation", count, min(limits.max_animation_frames, limits.max_frames))
     starts: list[float] = []
     milliseconds = 0.0
     for number in range(count):

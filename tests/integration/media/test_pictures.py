@@ -207,6 +207,7 @@ def test_frames_that_ask_for_no_time_get_a_tenth_of_a_second(media: Path) -> Non
     ("limit", "code"),
     [
         ({"max_frames": 9}, "media_too_long"),
+        ({"max_animation_frames": 9}, "media_too_long"),
         ({"max_duration_seconds": 0.9}, "media_too_long"),
         ({"max_frames_per_second": 9.0}, "media_too_large"),
     ],
