@@ -110,14 +110,14 @@ def test_the_daemon_does_not_start_without_a_required_layer(tmp_path: Path) -> N
 
 
 def test_check_prints_the_layers(tmp_path: Path) -> None:
-    """With exit code 1, for not all is well, and 2 where the daemon would not start."""
+    """Before Supabase is asked, which is not there (75); and 2 where the daemon would not start."""
     ran = command("check", "auto", tmp_path)
     said = ran.stdout.splitlines()
     assert said[0].startswith("ok decoding children are held by resource_limits, no_new_privileges, seccomp")
     for line, layer in zip(said[1:], ("user_namespace", "network_namespace", "landlock"), strict=False):
         assert line.startswith(f"missing {layer} (")
     assert said[-1].startswith("missing, others do its work landlock_scopes (")
-    assert ran.returncode == 1
+    assert ran.returncode == 75
     ran = command("check", "require", tmp_path)
     assert (ran.stdout, ran.returncode) == ("", 2)
     assert "SENTINEL_SANDBOX=require" in ran.stderr
