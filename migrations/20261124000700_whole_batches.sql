@@ -1,20 +1,8 @@
 -- A claim and a finish work on their whole batch: one statement where there was one for each row (docs/adr/0019).
-
--- Bodies that are parsed when they are created need no search_path of their own, and so can be inlined.
-create or replace function sentinel.to_uuid(value jsonb) returns uuid
-language sql immutable return
-  case when jsonb_typeof(value) = 'string'
-         and value #>> '{}' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-       then (value #>> '{}')::uuid end;
-
-create or replace function sentinel.to_number(value jsonb, low double precision, high double precision)
-returns double precision language sql immutable return
-  case when jsonb_typeof(value) = 'number'
-       then greatest(low::numeric, least(high::numeric, (value #>> '{}')::numeric))::double precision end;
-
-create or replace function sentinel.to_text(value jsonb, length integer) returns text
-language sql immutable return
-  case when jsonb_typeof(value) = 'string' then left(value #>> '{}', length) end;
+--
+-- What they called before stays for calls that are under way while this is applied: by_turns, by_priority, serve and
+-- room with fewer arguments, lock_best, next_user, take, reoffer, claimed_row, conclude, finish_one, store_result. The
+-- next release drops them.
 
 -- Who is next: up to p_count users behind p_after (null: from the first) with something queued, up to p_upto.
 create function sentinel.next_users(p_lanes text[], p_after uuid, p_upto uuid, p_count integer) returns uuid[]
@@ -148,7 +136,9 @@ end $$;
 -- Of users who share what cannot be shared equally, which is the last that gives one more: the next claim begins
 -- behind it.
 create function sentinel.last_with_more(p_count integer, p_users integer) returns integer
-language sql immutable return case when p_count % p_users = 0 then p_users else p_count % p_users end;
+language sql immutable set search_path = '' as $$
+  select case when p_count % p_users = 0 then p_users else p_count % p_users end
+$$;
 
 -- Round the users, one request each; when all were asked, what is missing comes from those who had some.
 create function sentinel.by_turns(
@@ -218,8 +208,7 @@ begin
 end $$;
 
 -- Leases of this worker that it does not list: the answer that carried them was lost.
-drop function sentinel.reoffer(uuid, uuid[], integer, timestamptz);
-create function sentinel.reoffer(p_worker uuid, p_held uuid[], p_limit integer, p_until timestamptz) returns uuid[]
+create function sentinel.offer_again(p_worker uuid, p_held uuid[], p_limit integer, p_until timestamptz) returns uuid[]
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
   v_ids uuid[];
@@ -238,8 +227,7 @@ begin
 end $$;
 
 -- Queued requests of these lanes, chosen by turns, taken by this worker.
-drop function sentinel.take(uuid, text[], integer, timestamptz);
-create function sentinel.take(p_worker uuid, p_lanes text[], p_limit integer, p_until timestamptz) returns uuid[]
+create function sentinel.take_turns(p_worker uuid, p_lanes text[], p_limit integer, p_until timestamptz) returns uuid[]
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
   v_ids uuid[] := sentinel.choose(p_worker, p_lanes, p_limit);
@@ -282,11 +270,11 @@ declare
   v_ids uuid[];
 begin
   perform set_config('sentinel.moving', 'on', true);
-  v_again := sentinel.reoffer(v_worker, v_held, v_limit, v_until);
-  v_ids := v_again || sentinel.take(v_worker, v_lanes, v_limit - cardinality(v_again), v_until);
+  v_again := sentinel.offer_again(v_worker, v_held, v_limit, v_until);
+  v_ids := v_again || sentinel.take_turns(v_worker, v_lanes, v_limit - cardinality(v_again), v_until);
   if v_limit > 0 and cardinality(v_ids) = 0 then
     perform sentinel.sweep();
-    v_ids := sentinel.take(v_worker, v_lanes, v_limit, v_until);
+    v_ids := sentinel.take_turns(v_worker, v_lanes, v_limit, v_until);
   end if;
   perform set_config('sentinel.moving', '', true);
   return query
@@ -296,22 +284,12 @@ begin
          extract(epoch from clock_timestamp() - r.run_at)::double precision, r.id = any (v_again)
     from public.analysis_requests r where r.id = any (v_ids) order by array_position(v_ids, r.id);
 end $$;
-
-drop function sentinel.claimed_row(public.analysis_requests, timestamptz, boolean);
-drop type sentinel.claimed;
-drop function sentinel.by_turns(text[], integer, uuid, uuid[]);
-drop function sentinel.by_priority(text[], integer);
-drop function sentinel.serve(uuid[], text[], integer, smallint, uuid[]);
-drop function sentinel.lock_best(uuid, text[], integer, smallint, uuid[]);
-drop function sentinel.room(uuid, uuid[]);
-drop function sentinel.next_user(text[], uuid);
-
 -- What a worker says of one attempt's end, and what it is answered.
 create type sentinel.ending as (id uuid, fence uuid, outcome text, entry jsonb);
 create type sentinel.ended as (id uuid, fence uuid, answer text, due_in_seconds double precision);
 
 -- Carry out the endings whose request and lease can be locked, request first; what is left out is for explain().
-create function sentinel.conclude(p_worker uuid, p_endings sentinel.ending[]) returns sentinel.ended[]
+create function sentinel.end_attempts(p_worker uuid, p_endings sentinel.ending[]) returns sentinel.ended[]
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
   v_asked uuid[] := array(select i.id from unnest(p_endings) i);
@@ -449,12 +427,12 @@ declare
 begin
   perform set_config('sentinel.moving', 'on', true);
   begin
-    v_ended := sentinel.conclude(v_worker, v_valid);
+    v_ended := sentinel.end_attempts(v_worker, v_valid);
   exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
     -- One that cannot be stored must not stop the others.
     foreach v_ending in array v_valid loop
       begin
-        v_ended := v_ended || sentinel.conclude(v_worker, array[v_ending]);
+        v_ended := v_ended || sentinel.end_attempts(v_worker, array[v_ending]);
       exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
         raise log 'sentinel_finish refused the outcome of %: % %', v_ending.id, sqlstate, sqlerrm;
         v_ended := v_ended || (v_ending.id, v_ending.fence, 'invalid', null)::sentinel.ended;
@@ -472,15 +450,11 @@ begin
    order by 1;
 end $$;
 
-drop function sentinel.finish_one(uuid, uuid, uuid, jsonb);
-drop function sentinel.conclude(public.analysis_requests, sentinel.leases, jsonb);
-drop function sentinel.store_result(public.analysis_requests, uuid, uuid, jsonb);
-
 revoke all on function
   sentinel.next_users(text[], uuid, uuid, integer), sentinel.room(uuid, integer, uuid[]),
   sentinel.serve(uuid[], text[], integer, smallint, integer, uuid[]), sentinel.by_priority(text[], integer, integer),
   sentinel.by_turns(text[], integer, integer, uuid, uuid[]), sentinel.last_with_more(integer, integer),
-  sentinel.conclude(uuid, sentinel.ending[]),
-  sentinel.explain(uuid, uuid, uuid, boolean), sentinel.reoffer(uuid, uuid[], integer, timestamptz),
-  sentinel.take(uuid, text[], integer, timestamptz)
+  sentinel.end_attempts(uuid, sentinel.ending[]),
+  sentinel.explain(uuid, uuid, uuid, boolean), sentinel.offer_again(uuid, uuid[], integer, timestamptz),
+  sentinel.take_turns(uuid, text[], integer, timestamptz)
   from public, anon, authenticated, service_role;

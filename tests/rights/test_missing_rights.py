@@ -105,7 +105,9 @@ async def test_the_command_says_it_and_its_exit_code_too(stack: Stack) -> None:
             cwd=ROOT, env=given, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         printed = (await process.communicate())[0].decode()
-        return process.returncode, printed
+        layers, rest = printed.split("\n", 1)
+        assert layers.startswith("ok decoding children are held by ")
+        return process.returncode, rest
 
     named = {taken.right: taken for taken in TAKEN}
     assert (await run())[0] == 0

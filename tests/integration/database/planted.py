@@ -36,11 +36,11 @@ class Fault:
 
 FAULTS: Final = {
     "the fence is not checked": Fault(
-        "sentinel.conclude",
+        "sentinel.end_attempts",
         ((" and q.fence = i.fence", ""), (" and l.fence = i.fence", ""), (" and l.worker = p_worker", "")),
     ),
     "the lease is locked before the request": Fault(
-        "sentinel.conclude",
+        "sentinel.end_attempts",
         (
             ("order by q.id for no key update skip locked", "order by q.id for no key update"),
             (
@@ -50,7 +50,7 @@ FAULTS: Final = {
         ),
     ),
     "a refund is forgotten": Fault(
-        "sentinel.conclude", (("e.outcome in ('snoozed', 'released')", "e.outcome = 'snoozed'"),)
+        "sentinel.end_attempts", (("e.outcome in ('snoozed', 'released')", "e.outcome = 'snoozed'"),)
     ),
     "a repeated finish is lost": Fault("sentinel.explain", (("and a.worker = p_worker", "and false"),)),
     "a wish to cancel is ignored": Fault(

@@ -79,7 +79,7 @@ def test_lines_for_machines_a_report_and_what_failed(
     secret = address.replace("http://", "HTTP://user:secret@")
     sources: list[tuple[str | Path, str | None]] = [
         (clip, None),
-        (f"{secret}/{clip.name}?token=secret", None),
+        (f"{address.replace('http', 'HTTP', 1)}/{clip.name}?token=secret", None),
         (hostile, None),
         (f"{secret}/gone.mp4?token=secret", "url_refused"),
         ("http://127.0.0.1:9/film.mp4", "url_unreachable"),
