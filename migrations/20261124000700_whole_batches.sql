@@ -317,7 +317,7 @@ begin
     select q as request, i.outcome, i.entry, f.claimed_at,
            sentinel.to_number(i.entry -> 'delay_seconds', 0, 86400) as delay,
            sentinel.to_text(i.entry -> 'error_code', 64) as code
-      from freed f join unnest(p_endings) i on i.id = f.request_id
+      from freed f join unnest(p_endings) i on i.id = f.request_id and i.fence = f.fence
       join public.analysis_requests q on q.id = f.request_id),
   answered as materialized (
     select t.*, sentinel.status_after(t.outcome, t.request, t.delay) as answer from told t),
@@ -421,7 +421,8 @@ declare
                  then e ->> 'outcome' end, e)::sentinel.ending
       from sentinel.elements(args, 'outcomes') e);
   v_valid sentinel.ending[] := array(
-    select distinct on (i.id) i from unnest(v_endings) i where i.outcome is not null and i.id is not null order by i.id);
+    select distinct on (i.id, i.fence) i from unnest(v_endings) i
+     where i.outcome is not null and i.id is not null order by i.id, i.fence);
   v_ending sentinel.ending;
   v_ended sentinel.ended[] := '{}';
 begin
