@@ -172,7 +172,6 @@ begin
     v_missing := p_limit - cardinality(chosen);
   end loop;
   while not v_more and cardinality(chosen) < p_limit and cardinality(v_givers) > 0 loop
-    v_givers := v_givers[: p_limit - cardinality(chosen)];
     select * into s from sentinel.serve(v_givers, p_lanes, p_limit, (-100)::smallint, p_most, chosen);
     last_user := v_givers[sentinel.last_with_more(p_limit - cardinality(chosen), cardinality(v_givers))];
     chosen := s.chosen;
