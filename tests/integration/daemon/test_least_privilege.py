@@ -39,10 +39,12 @@ def knows_no_other_key(stack: Stack, worker: Worker) -> bool:
     return not any(key.encode() in environment for key in (stack.secret_key, stack.service_key, stack.jwt_secret))
 
 
+HISTORY = "select error from sentinel.attempts where request_id = %s"
+
+
 def said_to_operators(stack: Stack, worker: Worker, request: str, sentence: str) -> None:
     """The log and the history say what to mend, which the row does not."""
-    (detail,) = (row["detail"] for row in sql(stack, HISTORY, request))
-    assert detail["remedy"].startswith(sentence)
+    assert sql(stack, HISTORY, request)[0]["error"]["remedy"].startswith(sentence)
     assert any(line["event"] == "request.retried" and line["error"].startswith(sentence) for line in worker.events())
 
 
@@ -104,7 +106,9 @@ async def test_a_picture_that_the_role_may_not_store_costs_no_attempt(
     row = await row_when(stack, request, lambda row: row["status"] == "scheduled")
     assert (row["attempt"], row["error_code"]) == (0, "access_refused")
     assert row["error_message"] == REFUSED_MESSAGE
-    said_to_operators(stack, worker, request, 'The policy "sentinel: worker adds derived" on storage.objects is missing')
+    said_to_operators(
+        stack, worker, request, 'The policy "sentinel: worker adds derived" on storage.objects is missing'
+    )
     await until(lambda: "right.missing" in worker.said(), what="it says what to run", log=worker.log)
 
 
