@@ -257,7 +257,7 @@ async def test_a_client_that_stops_reading_costs_no_descriptor() -> None:
             for one in held:
                 one.sendall(head.encode())
             assert (await client.proxy.failure).code == "social_stalled"
-        await asyncio.gather(*filter(None, pouring))
+        await asyncio.wait_for(asyncio.gather(*filter(None, pouring)), 20)
         assert descriptors() == before + len(held)
         for one in held:
             one.close()
