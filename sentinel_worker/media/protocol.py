@@ -42,6 +42,19 @@ _CLASSES: Final[dict[str, type[CodedError]]] = {
     "transient": Transient,
     "fatal": Fatal,
 }
+VERDICTS_ON_MEDIA: Final = frozenset(
+    {
+        "media_empty",
+        "media_not_supported",
+        "media_too_large",
+        "media_too_long",
+        "media_truncated",
+        "media_unreadable",
+        "no_frames",
+        "no_tracks",
+    }
+)
+"""All that a child may say of its file: other codes could put the request off for ever, at no attempt's cost."""
 _KINDS: Final = ("video", "image", "audio")
 _JSON_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "Kind": (str,),
@@ -188,9 +201,9 @@ def _flat(params: Any) -> dict[str, Any] | None:
 
 
 def read_error_of_media(message: Mapping[str, Any]) -> CodedError:
-    """The same from a child that has seen media, and so may lie: it cannot declare the worker unusable."""
+    """The same from a child that has seen media, and so may lie: it judges its file, and neither worker nor server."""
     error = read_error(message)
-    if isinstance(error, Fatal):
+    if not isinstance(error, Permanent) or error.code not in VERDICTS_ON_MEDIA:
         return Transient("decoder_failed", "The decoder failed on this file for a reason of its own.")
     return error
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
@@ -24,13 +25,48 @@ LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
 """All addresses of a name; raises socket.gaierror."""
 
 _UNKNOWN: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
-# Threads of their own: names whose servers never answer would take the event loop's, which write files.
-_THREADS: Final = ThreadPoolExecutor(max_workers=8, thread_name_prefix="look-up")
 
 
-async def system_look_up(host: str, port: int) -> Sequence[str]:
-    """Ask the system, in a thread."""
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, _look_up, host, port)
+def _look_up(host: str, port: int) -> list[str]:
+    answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    return [str(answer[4][0]) for answer in answers]
+
+
+class SystemLookUp:
+    """Asks the system, in a thread for each name, at most `in_flight` of them; more raise OSError at once.
+
+    A name whose servers never answer keeps its thread long after nobody waits for it. The event loop's own threads,
+    which write files, are not for that, and neither is a pool: the interpreter waits for those when it exits.
+    """
+
+    def __init__(self, ask: Callable[[str, int], Sequence[str]] = _look_up, *, in_flight: int = 32) -> None:
+        self._ask = ask
+        self._free = threading.BoundedSemaphore(in_flight)
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        if not self._free.acquire(blocking=False):
+            raise BlockingIOError("too many names are looked up at once")
+        answer: Future[Sequence[str]] = Future()
+        answer.set_running_or_notify_cancel()  # nobody who gives up waiting can cancel it
+        try:
+            threading.Thread(target=self._settle, args=(answer, host, port), name="look-up", daemon=True).start()
+        except RuntimeError as error:
+            self._free.release()
+            raise BlockingIOError("the machine has no room for another thread") from error
+        return await asyncio.wrap_future(answer)
+
+    def _settle(self, answer: Future[Sequence[str]], host: str, port: int) -> None:
+        try:
+            found = self._ask(host, port)
+        except BaseException as error:  # noqa: BLE001 it is raised where the answer is waited for
+            self._free.release()
+            answer.set_exception(error)
+        else:
+            self._free.release()
+            answer.set_result(found)
+
+
+system_look_up: Final = SystemLookUp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +100,6 @@ class Egress:
             raise _unknown(target.host)
         checked = (self.policy.check_address(ip_address(address), target.host) for address in found)
         return tuple(dict.fromkeys(checked))
-
-
-def _look_up(host: str, port: int) -> list[str]:
-    answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    return [str(answer[4][0]) for answer in answers]
 
 
 def _unresolved(host: str, error: socket.gaierror) -> Permanent | Transient:

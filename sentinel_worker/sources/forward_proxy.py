@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Coroutine
@@ -25,6 +26,7 @@ from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.egress_policy import Target
 
 _BLOCK_BYTES: Final = 64 * 1024
+_PORT: Final = re.compile("[0-9]{1,5}")
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST"})
 # Of one connection, not of the message; the last two are for proxies, and ours is the last.
 _HOP_HEADERS: Final = frozenset(
@@ -48,6 +50,8 @@ class ProxyLimits:
     connect_seconds: float = 15.0
     stall_seconds: float = 30.0
     floor_bytes: int = 4 * 1024
+    close_seconds: float = 5.0
+    """How long a client that does not read is waited for at the end of a connection."""
 
 
 class ForwardProxy:
@@ -94,17 +98,19 @@ class ForwardProxy:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await _Conversation(self, self._egress, self._limits, reader, writer).run()
-        except _Refused as refused:
-            if refused.why is not None:
-                self.refusal = refused.why
-            with suppress(OSError):
+            try:
+                await _Conversation(self, self._egress, self._limits, reader, writer).run()
+            except _Refused as refused:
+                if refused.why is not None:
+                    self.refusal = refused.why
                 writer.write(_answer(refused.status))
-                await writer.drain()
+            async with asyncio.timeout(self._limits.close_seconds):
+                writer.close()
+                await writer.wait_closed()
         except (OSError, TimeoutError, _LimitPassed):
             return
         finally:
-            writer.close()
+            writer.transport.abort()  # a closed one is kept until its peer has read everything: for ever
 
     async def _watch_pace(self) -> None:
         stall, floor = self._limits.stall_seconds, self._limits.floor_bytes
@@ -172,7 +178,7 @@ class _Conversation:
                 await self._forward(request)
             else:
                 raise _Refused(HTTPStatus.METHOD_NOT_ALLOWED)
-        except h11.RemoteProtocolError:
+        except h11.ProtocolError:
             raise _Refused(HTTPStatus.BAD_REQUEST) from None
 
     async def _next(self) -> h11.Request | h11.Data | h11.EndOfMessage:
@@ -185,7 +191,7 @@ class _Conversation:
 
     async def _tunnel(self, authority: bytes) -> None:
         host, colon, port = authority.decode("ascii").rpartition(":")
-        if not colon or not port.isdigit():
+        if not colon or not _PORT.fullmatch(port):
             raise _Refused(HTTPStatus.BAD_REQUEST)
         reader, writer = await self._dial(self._checked(host.removeprefix("[").removesuffix("]"), int(port)))
         try:
@@ -196,7 +202,7 @@ class _Conversation:
             writer.write(early)
             await _first_of(self._carry_up(writer), self._carry_down(reader))
         finally:
-            writer.close()
+            writer.transport.abort()
 
     async def _forward(self, request: h11.Request) -> None:
         try:
@@ -221,7 +227,7 @@ class _Conversation:
             writer.write(onward.send(event) or b"")
             await _first_of(self._reader.read(1), self._carry_down(reader))
         finally:
-            writer.close()
+            writer.transport.abort()
 
     def _checked(self, host: str, port: int) -> Target:
         try:

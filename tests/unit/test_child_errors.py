@@ -1,8 +1,15 @@
 """What a child says about its file is taken with care: it has seen media, and may be somebody else's by now."""
 
+import re
+from pathlib import Path
 from typing import Any
 
-from sentinel_worker.media.protocol import read_error
+import pytest
+
+from sentinel_worker import media
+from sentinel_worker.aftermath import NOT_ITS_FAULT
+from sentinel_worker.errors import Permanent, Transient
+from sentinel_worker.media.protocol import VERDICTS_ON_MEDIA, read_error, read_error_of_media
 
 
 def test_params_are_a_few_short_plain_values() -> None:
@@ -15,3 +22,18 @@ def test_params_are_a_few_short_plain_values() -> None:
     assert len(error.params["found"]) == 500
     assert {"nested", "list"}.isdisjoint(error.params)
     assert len(error.params) <= 16
+
+
+@pytest.mark.parametrize("kind", ["permanent", "transient", "fatal"])
+@pytest.mark.parametrize("code", sorted({*NOT_ITS_FAULT, "detector_unavailable", "media_unreadable", "never_heard_of"}))
+def test_a_child_judges_its_file_and_nothing_else(kind: str, code: str) -> None:
+    """Neither the worker nor a server: the request would be put off for ever, at no attempt's cost."""
+    error = read_error_of_media({"class": kind, "code": code, "message": "Because."})
+    honest = (kind, code) == ("permanent", "media_unreadable")
+    assert (type(error), error.code) == ((Permanent, code) if honest else (Transient, "decoder_failed"))
+
+
+def test_every_verdict_of_a_child_may_be_said() -> None:
+    folder = Path(media.__file__).parent
+    source = "".join(file.read_text() for file in folder.glob("*.py") if file.name != "protocol.py")
+    assert set(re.findall(r'Permanent\(\s*"([a-z_]+)"', source)) == VERDICTS_ON_MEDIA

@@ -2,6 +2,9 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 
 from sentinel_worker.errors import Permanent, Transient
 from sentinel_worker.sources.addresses import forbidden_address
-from sentinel_worker.sources.egress import Egress
+from sentinel_worker.sources.egress import Egress, SystemLookUp
 from sentinel_worker.sources.egress_policy import EgressPolicy, Target
 
 PUBLIC = "93.184.216.34"
@@ -232,6 +235,38 @@ async def test_a_name_whose_servers_never_answer() -> None:
     with pytest.raises(Transient) as caught:
         await asyncio.wait_for(Egress(DEFAULT, silence, resolve_seconds=0.05).resolve(TARGET), 5)
     assert caught.value.code == "url_unreachable"
+
+
+async def test_look_ups_that_nobody_waits_for_any_more_are_bounded() -> None:
+    """Their threads go on in the C library, which cannot be interrupted."""
+    answered = threading.Event()
+
+    def silence(host: str, port: int) -> Sequence[str]:
+        assert answered.wait(60)
+        return [PUBLIC]
+
+    egress = Egress(DEFAULT, SystemLookUp(silence, in_flight=2), resolve_seconds=0.05)
+    before = threading.active_count()
+    for _ in range(4):
+        with pytest.raises(Transient, match="url_unreachable"):
+            await egress.resolve(TARGET)
+    assert threading.active_count() == before + 2
+    threads = [thread for thread in threading.enumerate() if thread.name == "look-up"]
+    answered.set()
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
+    assert await Egress(DEFAULT, egress.look_up).resolve(TARGET) == (ip_address(PUBLIC),)
+
+
+def test_a_look_up_does_not_keep_a_worker_from_its_end() -> None:
+    program = (
+        "import asyncio, threading; from sentinel_worker.sources.egress import SystemLookUp; "
+        "ask = SystemLookUp(lambda host, port: threading.Event().wait()); "
+        "waited = lambda: asyncio.wait_for(ask('example.org', 443), 0.1)\n"
+        "try: asyncio.run(waited())\nexcept TimeoutError: print('given up')"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert (ended.stdout, ended.stderr) == ("given up\n", "")
 
 
 async def test_the_system_s_own_look_up_is_checked() -> None:

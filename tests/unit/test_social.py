@@ -105,6 +105,19 @@ def test_no_url_of_a_row_takes_long_to_judge(extractors: list[Extractor], url: s
     assert time.thread_time() - began < 0.05
 
 
+@pytest.mark.parametrize("filler", ["a/", "?a=&", "%2F", "1", "-", "video/"])
+def test_no_address_of_any_site_takes_long_to_judge(extractors: list[Extractor], filler: str) -> None:
+    """Each default extractor's own examples, made as long as a row holds."""
+    examples = {next(iter(extractor.get_testcases()), {}).get("url", "") for extractor in extractors}
+    assert len(examples) > 50
+    for example in examples:
+        for start in (example, example.rpartition("/")[0] + "/"):
+            url = (start + filler * 2048)[:2048]
+            began = time.thread_time()
+            suits(url, extractors)
+            assert time.thread_time() - began < 0.1, url
+
+
 SENTENCES = {
     # As yt-dlp's extractors (2026.10.26) and the sites say them.
     "This video is private": "social_private",

@@ -9,7 +9,7 @@ import shutil
 import socket
 import stat
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,7 @@ from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
 from sentinel_worker.sources.forward_proxy import ForwardProxy, ProxyLimits
 from sentinel_worker.sources.social import catalogue
+from sentinel_worker.sources.social.folder import clear, is_overfull
 from sentinel_worker.sources.social.order import FOLDER, Order
 from sentinel_worker.sources.social.process import BOOT, SocialProcess, started
 from sentinel_worker.sources.social.refusals import refusal, refused
@@ -35,6 +36,8 @@ WITHOUT_SOUND: Final = (
     "The site offers pictures and sound of this post only apart, or with very small pictures: "
     "the pictures were analyzed without the sound."
 )
+FULL_BELOW_BYTES: Final = 64 * 1024**2
+"""A disk with more room than this is not full, whatever the process says."""
 LOOK_EVERY_SECONDS: Final = 1.0
 _BLOCK_BYTES: Final = 1024**2
 _OF_PROXY: Final = frozenset({"social_failed", "social_unreachable", "social_blocked", "social_no_video"})
@@ -98,7 +101,7 @@ class Social:
             facts = await self._run(url, folder, limit_bytes, on_progress)
             fetched = await to_the_end(asyncio.to_thread(_take, folder / FILE_NAME, directory / FILE_NAME, limit_bytes))
         finally:
-            await to_the_end(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+            await to_the_end(asyncio.to_thread(clear, folder))
         log.info(
             logs.SOCIAL_FETCHED,
             extractor=facts.get("extractor"),
@@ -140,11 +143,11 @@ class Social:
             await stack.enter_async_context(proxy.serve(listener))
             full = asyncio.ensure_future(_filled(folder, 2 * limit_bytes + PAGES_BYTES))
             stack.callback(full.cancel)
-            return await _unless([proxy.failure, full], _outcome(process, proxy, on_progress))
+            return await _unless([proxy.failure, full], _outcome(process, proxy, folder, on_progress))
 
 
 async def _outcome(
-    process: SocialProcess, proxy: ForwardProxy, on_progress: Callable[[float], None]
+    process: SocialProcess, proxy: ForwardProxy, folder: Path, on_progress: Callable[[float], None]
 ) -> Mapping[str, Any]:
     async for news in process.news():
         match news.get("event"):
@@ -153,8 +156,18 @@ async def _outcome(
             case "done":
                 return news
             case "failed":
-                raise refused(news, instead=proxy.refusal if news.get("code") in _OF_PROXY else None)
+                raise refused(news, instead=_better_known(news.get("code"), proxy, folder))
     raise refused({"code": "social_failed", "detail": "the process ended without an answer"})
+
+
+def _better_known(code: object, proxy: ForwardProxy, folder: Path) -> CodedError | None:
+    """What the worker knows itself about what the process says."""
+    if code in _OF_PROXY:
+        return proxy.refusal
+    # A full disk costs no attempt: a process that lies could be tried for ever.
+    if code == "disk_full" and shutil.disk_usage(folder).free > FULL_BELOW_BYTES:
+        return refusal("social_failed")
+    return None
 
 
 async def _unless(
@@ -175,19 +188,11 @@ async def _unless(
 
 
 async def _filled(folder: Path, limit_bytes: int) -> CodedError:
-    """Wait until `folder` holds more than `limit_bytes`: the kernel limits one file, not how many there are."""
+    """Wait until `folder` holds too much: the kernel limits one file, not how many there are."""
     while True:
-        if await asyncio.to_thread(_size_bytes, folder) > limit_bytes:
+        if await asyncio.to_thread(is_overfull, folder, limit_bytes):
             return refusal("media_too_large")
         await asyncio.sleep(LOOK_EVERY_SECONDS)
-
-
-def _size_bytes(folder: Path) -> int:
-    total = 0
-    for entry in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            total += entry.lstat().st_blocks * 512
-    return total
 
 
 def _fraction(news: Mapping[str, Any]) -> float:

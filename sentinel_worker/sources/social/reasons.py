@@ -31,7 +31,6 @@ _STATUSES: Final = {
     HTTPStatus.TOO_MANY_REQUESTS: "social_blocked",
     HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS: "social_unavailable_here",
 }
-# The first that matches decides, so what contains another's words stands before it.
 _SENTENCES: Final = {
     # The first that matches decides, so what contains another's words stands before it.
     "social_not_supported": r"no suitable extractor",

@@ -91,6 +91,23 @@ class ImitationIE(InfoExtractor):  # type: ignore[misc]
             folder.mkdir(exist_ok=True)
             (folder / str(number)).write_bytes(bytes(page["bytes_each"]))
 
+    def _do_fill_with_nothing(self, base: str, post: str, page: dict[str, Any]) -> None:
+        for number in itertools.count():
+            Path(str(number)).touch()
+
+    def _do_go_deep(self, base: str, post: str, page: dict[str, Any]) -> None:
+        """A chain of folders, the last of them shut."""
+        for _ in range(page["levels"]):
+            Path("d").mkdir()
+            os.chdir("d")
+        Path("shut").mkdir()
+        Path("shut/file").touch()
+        Path("shut").chmod(0)
+        time.sleep(3600)
+
+    def _do_claim_a_full_disk(self, base: str, post: str, page: dict[str, Any]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     def _do_misbehave(self, base: str, post: str, page: dict[str, Any]) -> Any:
         """Tries what a taken-over process would, and tells the site what came of it."""
         found = {name: attempt(work) for name, work in _tries(page).items()}

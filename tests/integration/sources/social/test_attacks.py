@@ -10,6 +10,7 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -202,6 +203,21 @@ async def test_a_process_that_fills_the_disk_is_ended(
     monkeypatch.setattr("sentinel_worker.sources.social.fetcher.PAGES_BYTES", 1_000_000)
     error = await refused(site, site.post("x", do="fill", bytes_each=100_000), private, limit_bytes=1_000_000)
     assert error.code == "media_too_large"
+
+
+@pytest.mark.parametrize("page", [{"do": "fill_with_nothing"}, {"do": "go_deep", "levels": 5000}])
+async def test_what_takes_no_space_is_ended_too(site: Site, private: Path, page: dict[str, Any]) -> None:
+    assert (await refused(site, site.post("x", **page), private)).code == "media_too_large"
+
+
+async def test_a_full_disk_is_seen_by_the_worker_itself(
+    site: Site, private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It costs no attempt, so a process that lies of one could be tried for ever."""
+    url = site.post("x", do="claim_a_full_disk")
+    assert (await refused(site, url, private)).code == "social_failed"
+    monkeypatch.setattr("sentinel_worker.sources.social.fetcher.FULL_BELOW_BYTES", 2**63)
+    assert (await refused(site, url, private)).code == "disk_full"
 
 
 async def test_without_a_namespace_no_post_is_fetched(site: Site, private: Path) -> None:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -129,6 +130,8 @@ async def test_nobody_else_uses_the_proxy(site: Site, line: str, status: int) ->
         ("CONNECT imitation.test:22 HTTP/1.1", 403),
         ("CONNECT imitation.test HTTP/1.1", 400),
         ("CONNECT imitation.test:{port}x HTTP/1.1", 400),
+        ("CONNECT imitation.test:" + "4" * 5000 + " HTTP/1.1", 400),
+        ("GET http://imitation.test:" + "4" * 5000 + "/ HTTP/1.1", 403),
         ("CONNECT imitation.test:\u0664\u0664\u0663 HTTP/1.1", 400),
         ("PUT {base}/film.mp4 HTTP/1.1", 405),
         ("nonsense", 400),
@@ -204,3 +207,57 @@ async def test_the_end_of_the_server_is_the_end_of_the_tunnel() -> None:
             reader, writer = await tunnel(client, port)
             assert await reader.read() == b"bye"
             writer.close()
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_a_server_that_stops_reading_costs_no_descriptor() -> None:
+    """asyncio keeps a closed connection until its peer has taken everything."""
+    before = descriptors()
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as deaf:  # connected by the kernel, never accepted
+        port = deaf.getsockname()[1]
+        async with proxied(port, limits=ProxyLimits(10**6, up_bytes=10**9, stall_seconds=1)) as client:
+            writers = []
+            for _ in range(4):
+                _, writer = await tunnel(client, port)
+                writer.write(bytes(20_000_000))
+                writers.append(writer)
+            assert (await client.proxy.failure).code == "social_stalled"
+        for writer in writers:
+            writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
+    assert descriptors() == before
+
+
+async def test_a_client_that_stops_reading_costs_no_descriptor() -> None:
+    pouring: list[asyncio.Task[None] | None] = []
+
+    async def pour(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pouring.append(asyncio.current_task())
+        with suppress(OSError):
+            while True:
+                writer.write(bytes(100_000))
+                await writer.drain()
+        writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    async with await asyncio.start_server(pour, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        before = descriptors()
+        async with proxied(port, limits=ProxyLimits(10**9, stall_seconds=1)) as client:
+            head = (
+                f"CONNECT imitation.test:{port} HTTP/1.1\r\nhost: x\r\n"
+                f"proxy-authorization: Basic {client.password}\r\n\r\n"
+            )
+            held = [socket.create_connection(("127.0.0.1", client.port)) for _ in range(4)]
+            for one in held:
+                one.sendall(head.encode())
+            assert (await client.proxy.failure).code == "social_stalled"
+        await asyncio.wait_for(asyncio.gather(*filter(None, pouring)), 20)
+        assert descriptors() == before + len(held)
+        for one in held:
+            one.close()
