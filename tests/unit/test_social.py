@@ -20,6 +20,9 @@ from sentinel_worker.sources.social.formats import choose
 from sentinel_worker.sources.social.reasons import Refused, detail, reason
 from sentinel_worker.sources.social.refusals import refusal
 
+TOO_LONG = 0.5
+"""Seconds of computing: a pattern that backtracks takes minutes, the slowest good one a few milliseconds."""
+
 
 @pytest.fixture(scope="module")
 def extractors() -> list[Extractor]:
@@ -102,20 +105,20 @@ def test_no_url_of_a_row_takes_long_to_judge(extractors: list[Extractor], url: s
     suits(url, extractors)
     began = time.thread_time()
     suits(url[:2048], extractors)
-    assert time.thread_time() - began < 0.05
+    assert time.thread_time() - began < TOO_LONG
 
 
 @pytest.mark.parametrize("filler", ["a/", "?a=&", "%2F", "1", "-", "video/"])
 def test_no_address_of_any_site_takes_long_to_judge(extractors: list[Extractor], filler: str) -> None:
     """Each default extractor's own examples, made as long as a row holds."""
-    examples = {next(iter(extractor.get_testcases()), {}).get("url", "") for extractor in extractors}
+    examples = {next((case["url"] for case in extractor.get_testcases()), "") for extractor in extractors}
     assert len(examples) > 50
     for example in examples:
         for start in (example, example.rpartition("/")[0] + "/"):
             url = (start + filler * 2048)[:2048]
             began = time.thread_time()
             suits(url, extractors)
-            assert time.thread_time() - began < 0.1, url
+            assert time.thread_time() - began < TOO_LONG, url
 
 
 SENTENCES = {
