@@ -37,7 +37,7 @@ RUN apt-get update \
     && useradd --system --no-create-home --home-dir /tmp --shell /usr/sbin/nologin --uid 10001 --user-group sentinel \
     && install --directory --owner sentinel --group sentinel --mode 0700 /models /work
 COPY --from=build /opt/venv /opt/venv
-# deno, which yt-dlp needs for YouTube, is in /opt/venv/bin too. Nothing but /tmp and /work is written while serving.
+# Nothing but /tmp and /work is written while serving.
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/tmp \
     HF_HOME=/models \

@@ -14,10 +14,12 @@ test: $(VENV)/.installed ffmpeg chromium  ## the whole test suite but for the sl
 test-faults: $(VENV)/.installed ffmpeg  ## Supabase, its database and workers break in every way (docs/reliability.md)
 	$(BIN)/pytest --numprocesses 3 --dist worksteal tests/faults
 
-test-leaks: $(VENV)/.installed ffmpeg chromium  ## the whole suite again, then a search for secrets in all that it wrote
+test-leaks: $(VENV)/.installed ffmpeg chromium  ## the whole suite and the faults again, then a search for secrets in all that it wrote
 	rm -rf .sentinel/leaks && mkdir -p .sentinel/leaks
 	-$(BIN)/pytest -rA --numprocesses 3 --dist loadfile --ignore tests/faults --basetemp .sentinel/leaks/run \
 		>.sentinel/leaks/output.log 2>&1
+	-$(BIN)/pytest -rA --numprocesses 3 --dist worksteal tests/faults --basetemp .sentinel/leaks/faults \
+		>.sentinel/leaks/faults.log 2>&1
 	$(BIN)/python -m tests.leaks .sentinel/leaks
 
 test-models: $(VENV)/.installed ffmpeg  ## checkpoints of full size with random weights: minutes, 3 GB of memory

@@ -22,8 +22,6 @@ from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).parents[1]
 DAEMON, CUDA, BUILD = (ROOT / f"requirements{part}.lock" for part in ("", "-cuda", "-build"))
-EXTRAS: Final = ("youtube",)
-"""Extras that the lock holds beside what the daemon cannot do without."""
 
 TARGETS: Final = tuple(
     {
@@ -72,8 +70,7 @@ def read(path: Path) -> list[Entry]:
 def write(options: Sequence[str] = ()) -> None:
     """Resolve and write all three files; what is locked keeps its version where it still fits, unless `--upgrade`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    extras = [word for extra in EXTRAS for word in ("--extra", extra)]
-    resolved = _resolve(["pyproject.toml", *extras, *options], (DAEMON, CUDA))
+    resolved = _resolve(["pyproject.toml", *options], (DAEMON, CUDA))
     _save(DAEMON, [block for block in resolved if not _CUDA_NAMES.match(block)])
     _save(CUDA, [block for block in resolved if _CUDA_NAMES.match(block)])
     _save(BUILD, _resolve(["-", *options], (BUILD,), "\n".join(project["build-system"]["requires"])))

@@ -172,7 +172,6 @@ begin
     v_missing := p_limit - cardinality(chosen);
   end loop;
   while not v_more and cardinality(chosen) < p_limit and cardinality(v_givers) > 0 loop
-    v_givers := v_givers[: p_limit - cardinality(chosen)];
     select * into s from sentinel.serve(v_givers, p_lanes, p_limit, (-100)::smallint, p_most, chosen);
     last_user := v_givers[sentinel.last_with_more(p_limit - cardinality(chosen), cardinality(v_givers))];
     chosen := s.chosen;
@@ -317,7 +316,7 @@ begin
     select q as request, i.outcome, i.entry, f.claimed_at,
            sentinel.to_number(i.entry -> 'delay_seconds', 0, 86400) as delay,
            sentinel.to_text(i.entry -> 'error_code', 64) as code
-      from freed f join unnest(p_endings) i on i.id = f.request_id
+      from freed f join unnest(p_endings) i on i.id = f.request_id and i.fence = f.fence
       join public.analysis_requests q on q.id = f.request_id),
   answered as materialized (
     select t.*, sentinel.status_after(t.outcome, t.request, t.delay) as answer from told t),
@@ -421,7 +420,8 @@ declare
                  then e ->> 'outcome' end, e)::sentinel.ending
       from sentinel.elements(args, 'outcomes') e);
   v_valid sentinel.ending[] := array(
-    select distinct on (i.id) i from unnest(v_endings) i where i.outcome is not null and i.id is not null order by i.id);
+    select distinct on (i.id, i.fence) i from unnest(v_endings) i
+     where i.outcome is not null and i.id is not null order by i.id, i.fence);
   v_ending sentinel.ending;
   v_ended sentinel.ended[] := '{}';
 begin

@@ -8,6 +8,8 @@ NOT_ITS_FAULT = frozenset(
 )
 """Errors that would meet every request alike: an outage must not use up attempts."""
 SNOOZE_SECONDS = 30.0
+REFUSED_MESSAGE = "The worker may not read or store files just now; the request is tried again."
+"""What the request's owner reads of `access_refused`: the names of roles and the SQL to run are for operators."""
 ELSEWHERE_SECONDS = 60.0
 ELSEWHERE_AGE_SECONDS = 15 * 60.0
 """How long a request of kind `auto` waits for another worker, once its file is not for this one's detectors."""
@@ -17,6 +19,7 @@ SNOOZE_AGE_SECONDS = 24 * 3600.0
 
 def finish_for(error: SentinelError, claim: Claim, stage: Stage) -> Finish:
     """What `error` means for the request."""
+    refused = isinstance(error, CodedError) and error.code == "access_refused"
     delay_seconds = error.retry_after_seconds if isinstance(error, Transient) else None
     match error:
         case Cancelled():
@@ -38,11 +41,12 @@ def finish_for(error: SentinelError, claim: Claim, stage: Stage) -> Finish:
         outcome,
         stage=stage,
         error_code=error.code,
-        error_message=error.message,
+        error_message=REFUSED_MESSAGE if refused else error.message,
         error_params=error.params,
         error_detail={
             "class": type(error).__name__.lower(),
             "cause": repr(error.__cause__) if error.__cause__ else None,
+            **({"remedy": error.message} if refused else {}),
         },
         delay_seconds=delay_seconds,
     )

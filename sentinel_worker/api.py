@@ -80,8 +80,9 @@ async def try_key(settings: Settings, key: Key) -> None:
         base_url=settings.supabase_url, headers=key.headers, timeout=settings.http_timeout_seconds
     ) as http:
         with network_errors():
-            call = {"args": {"worker": str(UUID(int=0)), "progress": []}}
-            response = await http.post("/rest/v1/rpc/sentinel_progress", json=call)
+            # A heartbeat, because no worker can do without the right to it.
+            call = {"args": {"worker": str(UUID(int=0)), "lease_seconds": settings.lease_seconds, "leases": []}}
+            response = await http.post("/rest/v1/rpc/sentinel_heartbeat", json=call)
     if not response.is_success:
         raise refusal(response.status_code, response.content, response.headers, key)
 

@@ -56,12 +56,12 @@ class MissingRight:
 class Claims:
     """Calls of one worker, identified by a uuid that is new at each process start; `circuit` is fed by them.
 
-    `refused` is called when one is refused for want of a right.
+    `refused` is called with the function's name when one is refused for want of a right.
     """
 
     def __init__(self, client: AsyncClient, worker: UUID, circuit: Circuit | None = None) -> None:
         self.circuit = circuit or Circuit()
-        self.refused: Callable[[], None] = lambda: None
+        self.refused: Callable[[str], None] = lambda _function: None
         self._client = client
         self._worker = str(worker)
 
@@ -113,7 +113,7 @@ class Claims:
                 answer = await self._client.rpc(function, {"args": {"worker": self._worker, **args}}).execute()
         except Transient as error:
             if error.code == "access_refused":
-                self.refused()
+                self.refused(function)
             raise
         return _rows(function, answer.data)
 

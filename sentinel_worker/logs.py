@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Literal
 
@@ -136,10 +136,25 @@ def leave_no_secrets() -> None:
 
 def _masked_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
     record = logging.LogRecord(*args, **kwargs)
-    record.msg, record.args = masking.mask(record.getMessage()), None
+    record.msg, record.args = masking.mask(_message(record)), None
     if record.exc_info and record.exc_info[0] is not None:
         record.exc_text = masking.mask("".join(traceback.format_exception(*record.exc_info))).rstrip("\n")
     return record
+
+
+def _message(record: logging.LogRecord) -> str:
+    """What is logged; wrong arguments must not fail the library that gave them, as they do not without us."""
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - arguments may raise anything when they are shown
+        return f"{_shown(record.msg, str)} {_shown(record.args, repr)}"
+
+
+def _shown(value: object, show: Callable[[object], str]) -> str:
+    try:
+        return show(value)
+    except Exception:  # noqa: BLE001 - as above
+        return f"({type(value).__name__} that cannot be shown)"
 
 
 def _write_warning(

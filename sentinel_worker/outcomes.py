@@ -61,7 +61,11 @@ class Outcomes:
 
     async def _write_batch(self) -> bool:
         """Write some of what waits; True when a row was locked by somebody and has to wait."""
-        batch = [(claim, finish) for claim, (finish, _) in list(self._pending.items())[:BATCH]]
+        # One of each request: the answers name no fence, and an older claim's must not be taken for a newer one's.
+        first_of_each: dict[UUID, tuple[Claim, Finish]] = {}
+        for claim, (finish, _) in self._pending.items():
+            first_of_each.setdefault(claim.id, (claim, finish))
+        batch = list(first_of_each.values())[:BATCH]
         answers = await self._ask(batch) if batch else {}
         for claim, _ in batch:
             answer = answers.get(claim.id, BUSY)

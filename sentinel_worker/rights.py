@@ -21,13 +21,18 @@ class Rights:
 
     def __init__(self, claims: Claims) -> None:
         self._claims = claims
-        claims.refused = self.doubt
+        claims.refused = self._call_refused
         self._doubted = True
         self._told: set[str] = set()
+        self._spared: set[str] = set()
 
     def doubt(self) -> None:
         """Ask again before the next claim: something was refused, or hidden."""
         self._doubted = True
+
+    def _call_refused(self, function: str) -> None:
+        if f"execute {function}" not in self._spared:
+            self.doubt()
 
     @contextmanager
     def doubted_after(self, *codes: str) -> Iterator[None]:
@@ -67,3 +72,4 @@ class Rights:
                 write = log.error if right.needed else log.warning
                 write(logs.RIGHT_MISSING, right=right.name, error=right.sentence, run=right.remedy)
         self._told = {right.name for right in missing}
+        self._spared = {right.name for right in missing if not right.needed}

@@ -144,7 +144,9 @@ class Settings(BaseSettings):
         SITES, description="Sites whose posts are fetched, by the names of yt-dlp's extractors; never `generic`."
     )
     social_without_namespace: bool = Field(
-        False, description="Fetch posts even where the program that does it cannot have a network of its own."
+        False,
+        description="Fetch posts even where the program that does it cannot have a network of its own; "
+        "it needs Landlock all the same.",
     )
     work_dir: Path | None = Field(
         None, description="Where private request folders are made; the system's temporary folder by default."

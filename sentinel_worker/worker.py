@@ -312,7 +312,7 @@ class Worker:
             outcome=finish.outcome,
             status=answer.status,
             error_code=finish.error_code,
-            error=finish.error_message,
+            error=finish.error_detail.get("remedy", finish.error_message),
             verdict=(finish.result or {}).get("verdict"),
         )
 

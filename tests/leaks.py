@@ -2,21 +2,26 @@
 
 The secrets are those of every local Supabase whose folder lies below the given ones (`keys.json`); their own folders,
 where they keep keys on purpose, are left out. A JWT is looked for by its signature, which nothing else has in common
-with it. Ends with 1 where something was found, or where there were no keys to look for.
+with it. In logs (`*.log`) every JWT is looked at that one of them has signed, so those of workers and users too; that
+of `anon` is made to be public. Ends with 1 where something was found, or where there were no keys to look for.
 
     pytest --basetemp .sentinel/run … >.sentinel/run.log 2>&1; python -m tests.leaks .sentinel/run .sentinel/run.log
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+import jwt
+
 KEYS: Final = "keys.json"
 SECRET: Final = ("jwt_secret", "service_key", "secret_key")
 """The others are made to be public."""
 _BLOCK_BYTES: Final = 1024**2
+_JWT: Final = re.compile(rb"eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 def needles(keys: Iterable[Path]) -> list[bytes]:
@@ -50,12 +55,35 @@ def found(paths: Iterable[Path], wanted: Iterable[bytes]) -> Iterator[tuple[Path
         yield from ((path, needle) for needle in sorted(seen))
 
 
+def signed(paths: Iterable[Path], keys: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
+    """Each log in which a JWT stands that a local Supabase signed, for whomever but anon, and the JWT."""
+    secrets = [json.loads(path.read_text())["jwt_secret"] for path in keys]
+    for path in files_of(paths):
+        if path.suffix == ".log":
+            for token in sorted(set(_JWT.findall(path.read_bytes()))):
+                if any(_is_of(token, secret) for secret in secrets):
+                    yield path, token
+
+
+def _is_of(token: bytes, secret: str) -> bool:
+    try:
+        claims = jwt.decode(
+            token,
+            secret,
+            algorithms=["HS256"],
+            options={"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False},
+        )
+    except jwt.InvalidTokenError:
+        return False
+    return claims.get("role") != "anon"
+
+
 def main(arguments: list[str]) -> int:
     """Print what was looked for and where it was found."""
     paths = [Path(argument) for argument in arguments]
     keys = {file for path in paths if path.is_dir() for file in path.rglob(KEYS)}
     wanted = needles(keys)
-    hits = list(found(paths, wanted))
+    hits = [*found(paths, wanted), *signed(paths, keys)]
     count = sum(1 for _ in files_of(paths))
     for path, needle in hits:
         sys.stdout.write(f"{path}: {needle[:4].decode(errors='replace')}…\n")

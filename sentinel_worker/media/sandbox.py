@@ -2,7 +2,8 @@
 
 Every wall is a layer with a name (docs/architecture.md). Network is the one that must not fail: either the process
 has its own empty network namespace, or a system call filter refuses sockets; `apply` raises where neither holds,
-unless the operator has chosen a shared network.
+unless the operator has chosen a shared network. A process that has a network needs Landlock besides: what it may
+read it could send.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def apply(walls: Walls, *, mode: Mode = "auto", parent: int | None = None) -> La
 
     Call it once, in a single-threaded process, after the last file descriptor was opened. With `parent`, its parent's
     process id, it ends when that ends. Raises `SandboxError` when nothing keeps it off the network as `walls` ask,
-    or, with `require`, when any of `REQUIRED` is missing; `OSError` for a path that is not there.
+    when it has a network and no Landlock, or, with `require`, when any of `REQUIRED` is missing; `OSError` for a path
+    that is not there.
     """
     os.umask(0o077)
     os.chdir(walls.directory)
@@ -128,6 +130,10 @@ def _check(walls: Walls, layers: Layers, mode: Mode) -> None:
     absent = [name for name in REQUIRED if name not in layers.in_force]
     if mode == "require" and absent:
         raise SandboxError(f"SENTINEL_SANDBOX=require asks for every layer, and missing are {why(absent, layers)}")
+    if walls.network != "none" and "landlock" not in layers.in_force:
+        raise SandboxError(
+            f"a process with a network may not read every file, and missing is {why(['landlock'], layers)}"
+        )
     if "network_namespace" in layers.in_force or walls.network == "shared":
         return
     if walls.network == "own_namespace":

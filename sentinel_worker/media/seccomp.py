@@ -114,7 +114,8 @@ def _rules(walls: Walls, *, decoder: bool) -> dict[str, tuple[_Rule, ...]]:
     if walls.network != "none":
         # TCP alone: neither Unix sockets of others, nor datagrams, nor the kernel's own protocols.
         rules["socket"] = (_Rule(0, (_AF_INET, _AF_INET6)), _Rule(1, _STREAMS))
-        rules["socketpair"] = (_Rule(0, (_AF_UNIX,)),)
+        # A pair of datagram sockets would send to any Unix socket that has a path.
+        rules["socketpair"] = (_Rule(0, (_AF_UNIX,)), _Rule(1, _STREAMS))
     return rules | {name: (rule,) for name, rule in (_DECODER_RULES if decoder else _PROGRAM_RULES).items()}
 
 

@@ -142,6 +142,27 @@ REFUSED: Final[dict[str, Numbers]] = {
     "move_mount": (429, 429),
     "open_tree": (428, 428),
     "mount_setattr": (442, 442),
+    "chmod": (90, -1),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, -1),
+    "fchown": (93, 55),
+    "lchown": (94, -1),
+    "fchownat": (260, 54),
+    "utime": (132, -1),
+    "utimes": (235, -1),
+    "futimesat": (261, -1),
+    "utimensat": (280, 88),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
     "mknod": (133, -1),
     "mknodat": (259, 33),
     "open_by_handle_at": (304, 265),
@@ -173,7 +194,10 @@ REFUSED: Final[dict[str, Numbers]] = {
     "ioperm": (173, -1),
     "modify_ldt": (154, -1),
 }
-"""What no confined process may do: to others, to the machine, or by a part of the kernel that is often broken."""
+"""What no confined process may do: to others, to the machine, or by a part of the kernel that is often broken.
+
+Rights, owners, times and attributes are among them: Landlock leaves those of every file to the user that owns it.
+"""
 
 SOCKETS: Final[dict[str, Numbers]] = {
     "socket": (41, 198),

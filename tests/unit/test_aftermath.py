@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sentinel_worker.aftermath import ELSEWHERE_SECONDS, SNOOZE_SECONDS, finish_for
+from sentinel_worker.aftermath import ELSEWHERE_SECONDS, REFUSED_MESSAGE, SNOOZE_SECONDS, finish_for
 from sentinel_worker.errors import Cancelled, Fatal, LeaseLost, Permanent, Released, SentinelError, Transient
 from tests.claims import a_claim
 
@@ -27,7 +27,16 @@ def test_outcomes(error: SentinelError, outcome: str, delay_seconds: float | Non
     finish = finish_for(error, a_claim(), "fetching")
     assert (finish.outcome, finish.delay_seconds, finish.stage) == (outcome, delay_seconds, "fetching")
     if isinstance(error, Permanent | Transient | Fatal):
-        assert (finish.error_code, finish.error_message) == (error.code, error.message)
+        message = REFUSED_MESSAGE if error.code == "access_refused" else error.message
+        assert (finish.error_code, finish.error_message) == (error.code, message)
+
+
+def test_what_an_operator_has_to_run_is_not_for_the_owner_of_the_request() -> None:
+    sentence = "The role sentinel_worker may not select storage.objects: run grant anon to sentinel_worker (HTTP 403)."
+    finish = finish_for(Transient("access_refused", sentence), a_claim(), "fetching")
+    assert finish.error_message == REFUSED_MESSAGE
+    assert finish.error_detail["remedy"] == sentence
+    assert "remedy" not in finish_for(Transient("decoder_lost", "It died."), a_claim(), "probing").error_detail
 
 
 def test_nothing_is_snoozed_for_ever() -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import jwt
 import pytest
 
 from tests import leaks
@@ -36,6 +37,27 @@ def test_a_leak_is_found(run: Path, value: str, capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().out
     assert "1 hits" in said
     assert value not in said
+
+
+@pytest.mark.parametrize(
+    ("secret", "role", "hits"),
+    [
+        (KEYS["jwt_secret"], "sentinel_worker", 1),
+        (KEYS["jwt_secret"], "authenticated", 1),
+        (KEYS["jwt_secret"], "anon", 0),
+        ("of some other project", "authenticated", 0),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::jwt.InsecureKeyLengthWarning")
+def test_a_jwt_made_later_is_found_in_a_log(
+    run: Path, secret: str, role: str, hits: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = jwt.encode({"role": role, "aud": "authenticated", "exp": 1}, secret, algorithm="HS256")
+    (run / "worker.log").write_text(f'{{"error": "Bearer {token}"}}')
+    assert leaks.main([str(run)]) == hits
+    said = capsys.readouterr().out
+    assert f"{hits} hits" in said
+    assert token not in said
 
 
 def test_no_keys_are_no_success(tmp_path: Path) -> None:

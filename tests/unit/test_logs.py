@@ -63,6 +63,7 @@ def fails():
 
 for name in ("httpx", "realtime", "websockets", "transformers", "supabase", "asyncio"):
     logging.getLogger(name).warning("a line of %s with %s", name, key)
+logging.getLogger("httpx").warning("wrong arguments %d", key)
 logging.getLogger("httpx").error({"headers": {"apikey": key}})
 warnings.warn("warned of " + key)
 thread = threading.Thread(target=fails)
@@ -90,7 +91,7 @@ def test_what_nobody_caught_and_what_libraries_say_holds_no_secret(log_format: s
     assert ran.returncode == 1
     assert CANARY not in ran.stdout + ran.stderr
     said = ["thread ***", "collected ***", "uncaught ***", "caused by ***", "by its own handler ***", "forgotten ***"]
-    said.append("warned of ***")
+    said += ["warned of ***", "wrong arguments %d ('***',)"]
     said += [f"a line of {name} with ***" for name in ("httpx", "websockets", "transformers", "supabase")]
     assert not [words for words in said if words not in ran.stderr], ran.stderr
     if log_format == "json":

@@ -15,7 +15,7 @@ HEADERS = {
 TABLES = {name: getattr(system_calls, name) for name in ("DECODING", "REFUSED", "SOCKETS", "PROGRAMS", "BY_ARGUMENT")}
 DEFINED = re.compile(r"^#define __NR(?:3264)?_(\w+)\s+(\w+)", re.MULTILINE)
 # The headers are Debian 12's or later; these came with a later kernel, or are switched on by the architecture.
-MAY_BE_UNKNOWN = {"memfd_secret"}
+MAY_BE_UNKNOWN = {"memfd_secret", "fchmodat2", "setxattrat", "removexattrat", "file_setattr"}
 
 
 def numbers_in(header: str) -> dict[str, int]:

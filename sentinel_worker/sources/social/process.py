@@ -38,7 +38,7 @@ class SocialProcess:
     async def listener(self) -> socket.socket:
         """The socket that the process listens on, for the worker's proxy to accept on.
 
-        Raises what the process failed with: `Permanent('social_not_confined')` where it has no namespace.
+        Raises what the process failed with: `Permanent('social_not_confined')` where its walls do not hold.
         """
         await _readable(self._connection)
         packet, descriptors, _, _ = socket.recv_fds(self._connection, PACKET_BYTES, 1)

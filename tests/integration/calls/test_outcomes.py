@@ -5,6 +5,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from sentinel_worker.request import Finish
 from tests.claims import a_claim
 
 POISON = "poison"
+ASKED: list[list[dict[str, Any]]] = []
+"""The outcomes of each call."""
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -25,6 +28,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
         body = await reader.readexactly(length)
         entries = json.loads(body)["args"]["outcomes"]
+        ASKED.append(entries)
         refused = POISON.encode() in body
         rows = [{"id": entry["id"], "answer": "failed", "due_in_seconds": None} for entry in entries]
         said = json.dumps({"code": "22P05", "message": "unsupported"} if refused else rows).encode()
@@ -66,6 +70,16 @@ async def test_a_refused_outcome_blocks_no_other(monkeypatch: pytest.MonkeyPatch
     async with outcomes(monkeypatch) as running:
         answers = await asyncio.gather(*(running.write(a_claim(), finish) for finish in finishes))
     assert [answer.status for answer in answers] == ["failed", "invalid", "failed"]
+
+
+async def test_two_claims_of_one_request_are_not_asked_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answers name the request alone: each claim's own answer must reach it."""
+    older = a_claim()
+    newer = replace(older, fence=uuid.uuid4())
+    async with outcomes(monkeypatch) as running:
+        answers = await asyncio.gather(*(running.write(claim, Finish("failed")) for claim in (older, newer)))
+    assert [answer.status for answer in answers] == ["failed", "failed"]
+    assert [len(entries) for entries in ASKED[-2:]] == [1, 1]
 
 
 def test_what_json_cannot_hold_is_taken_out() -> None:

@@ -53,7 +53,8 @@ class FaultProxy:
         """Cut every connection with a RST."""
         for writer in self._open:
             linger = struct.pack("ii", 1, 0)
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            with suppress(OSError):  # one that is closing already may have no socket any more
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
 
     @asynccontextmanager

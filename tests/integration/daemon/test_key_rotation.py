@@ -8,15 +8,22 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 import structlog
 
 from bench.instant import InstantWorker, instant_worker
+from sentinel_worker import api
+from sentinel_worker.claims import Claims, MissingRight
+from sentinel_worker.errors import Transient
+from sentinel_worker.keys import Keys
 from sentinel_worker.local.stack import Stack
+from sentinel_worker.rights import Rights
 from sentinel_worker.settings import Settings
 from sentinel_worker.wakeup_socket import Pace
+from tests.claims import a_claim
 from tests.integration.daemon.conftest import StartWorker, User, row_when, sql, until
 from tests.integration.daemon.proxy import FaultProxy
 
@@ -178,6 +185,64 @@ async def test_sighup_takes_the_new_key_while_a_request_runs(
 def admin(stack: Stack) -> Iterator[psycopg.Connection]:
     with psycopg.connect(stack.dsn, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def no_progress(admin: psycopg.Connection) -> Iterator[None]:
+    """The right that a worker can do without is taken away."""
+    admin.execute("revoke execute on function public.sentinel_progress(jsonb) from sentinel_worker")
+    yield
+    admin.execute("grant execute on function public.sentinel_progress(jsonb) to sentinel_worker")
+
+
+@pytest.mark.usefixtures("no_progress")
+async def test_a_right_that_it_can_do_without_hinders_no_rotation(
+    stack: Stack, tmp_path: Path, insert: Callable[[], str], lines: list[dict[str, Any]]
+) -> None:
+    path = write(tmp_path / "jwt", token(stack))
+    async with running(stack, path) as worker:
+        write(path, fresh := token(stack))
+        await until(lambda: worker.keys.current.token == fresh, what="the new token is in use")
+        await succeeded(stack, insert())
+    assert not events(lines, "key.refused")
+
+
+class Counting(Claims):
+    """Counts how often it was asked what is missing."""
+
+    asked = 0
+
+    async def missing_rights(self) -> list[MissingRight]:
+        self.asked += 1
+        return await super().missing_rights()
+
+
+@pytest.mark.usefixtures("no_progress")
+async def test_an_optional_right_that_was_told_raises_no_doubt(stack: Stack) -> None:
+    values = {"SUPABASE_URL": stack.url, "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key, "worker_jwt": token(stack)}
+    settings = Settings.model_validate(values)
+    client = api.connect(settings, Keys(settings))
+    claims = Counting(client, uuid4())
+    rights = Rights(claims)
+    try:
+        for _ in range(2):
+            await rights.check()
+            with pytest.raises(Transient, match="access_refused"):
+                await claims.progress({a_claim(): ("probing", 5)})
+        await rights.check()
+        assert claims.asked == 1
+        claims.refused("sentinel_claim")
+        await rights.check()
+        assert claims.asked == 2
+    finally:
+        await api.close(client)
+
+
+async def test_sighup_during_the_start_ends_nothing(stack: Stack, start_worker: StartWorker) -> None:
+    worker = await start_worker(wait=False)
+    await until(lambda: "worker.starting" in worker.said(), what="it starts", log=worker.log)
+    worker.process.signal(signal.SIGHUP)
+    await until(lambda: "worker.ready" in worker.said(), what="it is ready all the same", log=worker.log)
 
 
 @pytest.mark.parametrize("function", ["sentinel_heartbeat", "sentinel_finish", "sentinel_claim"])

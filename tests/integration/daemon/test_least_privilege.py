@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from sentinel_worker.aftermath import REFUSED_MESSAGE
 from sentinel_worker.local.stack import Stack
 from tests.integration.daemon.conftest import StartWorker, User, Worker, row_when, sql, until
 
@@ -36,6 +37,15 @@ def stored(stack: Stack, user: User) -> set[str]:
 def knows_no_other_key(stack: Stack, worker: Worker) -> bool:
     environment = Path(f"/proc/{worker.pid}/environ").read_bytes()
     return not any(key.encode() in environment for key in (stack.secret_key, stack.service_key, stack.jwt_secret))
+
+
+HISTORY = "select error from sentinel.attempts where request_id = %s"
+
+
+def said_to_operators(stack: Stack, worker: Worker, request: str, sentence: str) -> None:
+    """The log and the history say what to mend, which the row does not."""
+    assert sql(stack, HISTORY, request)[0]["error"]["remedy"].startswith(sentence)
+    assert any(line["event"] == "request.retried" and line["error"].startswith(sentence) for line in worker.events())
 
 
 async def test_the_whole_job_with_a_publishable_key(
@@ -74,7 +84,8 @@ async def test_a_file_that_the_role_may_not_see_costs_no_attempt(
     request = await user.ask(clips["bikes.mp4"])
     row = await row_when(stack, request, lambda row: row["status"] == "scheduled")
     assert (row["attempt"], row["error_code"]) == (0, "access_refused")
-    assert row["error_message"].startswith('The policy "sentinel: worker reads" on storage.objects is missing')
+    assert row["error_message"] == REFUSED_MESSAGE
+    said_to_operators(stack, worker, request, 'The policy "sentinel: worker reads" on storage.objects is missing')
     missing = [event for event in worker.events() if event["event"] == "right.missing"]
     assert [event["run"] for event in missing] == [READS]
     other = await user.ask(clips["bikes.mp4"])
@@ -94,7 +105,10 @@ async def test_a_picture_that_the_role_may_not_store_costs_no_attempt(
     request = await user.ask(clips["bikes.mp4"])
     row = await row_when(stack, request, lambda row: row["status"] == "scheduled")
     assert (row["attempt"], row["error_code"]) == (0, "access_refused")
-    assert row["error_message"].startswith('The policy "sentinel: worker adds derived" on storage.objects is missing')
+    assert row["error_message"] == REFUSED_MESSAGE
+    said_to_operators(
+        stack, worker, request, 'The policy "sentinel: worker adds derived" on storage.objects is missing'
+    )
     await until(lambda: "right.missing" in worker.said(), what="it says what to run", log=worker.log)
 
 

@@ -77,6 +77,14 @@ def test_what_others_do_not_need_goes_to_who_has_more(queue: Queue) -> None:
     assert sum(claim["user_id"] == other.user for claim in claims) == 2
 
 
+@pytest.mark.parametrize("counts", [(1, 2), (2, 1), (1, 1, 5), (5, 1, 1), (1, 3, 1, 3)])
+def test_a_claim_that_has_room_for_all_takes_all(queue: Queue, counts: tuple[int, ...]) -> None:
+    for _ in range(8):  # the round begins at a random user
+        for count in counts:
+            queue.another_worker().insert(count=count)
+        assert len(claim_more(queue.another_worker(), sum(counts))) == sum(counts)
+
+
 def test_a_users_own_requests_go_by_priority_and_time_across_lanes(queue: Queue) -> None:
     wanted = [
         queue.insert(priority=priority, media_kind=kind)[0]

@@ -207,6 +207,16 @@ def test_the_same_claim_twice_in_one_batch_is_answered_twice_and_done_once(queue
     assert len(queue.sql("select 1 from public.analysis_results")) == 1
 
 
+def test_an_old_and_the_current_fence_in_one_batch_are_each_answered_for_themselves(queue: Queue) -> None:
+    claim = queue.start()
+    for old in [uuid4() for _ in range(4)]:  # whichever sorts first
+        fences = [old, claim["fence"]]
+        entries = [{"id": claim["id"], "fence": fence, "outcome": "released"} for fence in fences]
+        rows = queue.call("sentinel_finish", outcomes=entries)
+        assert sorted(row["answer"] for row in rows) == ["lost", "queued"]
+        (claim,) = queue.claim()
+
+
 def test_a_locked_request_is_busy_and_can_be_finished_afterwards(queue: Queue) -> None:
     claim = queue.start()
     with queue.connect() as blocker, blocker.transaction():

@@ -87,6 +87,8 @@ ATTEMPTS = {
     "a folder": Attempt("os.mkdir('folder')", ("landlock", "seccomp")),
     "a link": Attempt("os.symlink('/etc/passwd', 'link')", ("landlock", "seccomp")),
     "remove the media": Attempt("os.remove({own!r})", ("landlock", "seccomp")),
+    "close the folder around it": Attempt("os.chmod('..', 0o500)", ("seccomp",)),
+    "change the times of its media": Attempt("os.utime({own!r}, (1, 1))", ("seccomp",)),
     "memory that can be run": Attempt("os.memfd_create('program')", ("seccomp",)),
     "a new namespace": Attempt("outcome = system_call({unshare}, 0x10000000)", ("seccomp",)),
 }

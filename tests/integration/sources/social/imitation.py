@@ -100,9 +100,7 @@ class ImitationIE(InfoExtractor):  # type: ignore[misc]
         for _ in range(page["levels"]):
             Path("d").mkdir()
             os.chdir("d")
-        Path("shut").mkdir()
-        Path("shut/file").touch()
-        Path("shut").chmod(0)
+        Path("shut").mkdir(mode=0)
         time.sleep(3600)
 
     def _do_claim_a_full_disk(self, base: str, post: str, page: dict[str, Any]) -> None:
@@ -122,6 +120,7 @@ def _tries(page: dict[str, Any]) -> dict[str, Callable[[], object]]:
         "tcp6": lambda: socket.create_connection(("::1", page["port"]), 2),
         "udp": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", victim),
         "unix": lambda: socket.socket(socket.AF_UNIX).connect(page["unix"]),
+        "datagram by a pair": lambda: _datagrams().sendto(b"x", page["log"]),
         "netlink": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0),
         "packet": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0),
         "name": lambda: socket.getaddrinfo("localhost.test", 80),
@@ -129,6 +128,9 @@ def _tries(page: dict[str, Any]) -> dict[str, Callable[[], object]]:
         "fork": os.fork,
         "read": lambda: Path(page["secret"]).read_text(),
         "write": lambda: Path(page["beside"]).write_text("x"),
+        "chmod": lambda: os.chmod("..", 0o500),  # noqa: PTH101 the bare call
+        "utime": lambda: os.utime("..", (1, 1)),
+        "setxattr": lambda: os.setxattr("..", "user.x", b"x"),
         "environment": lambda: Path(f"/proc/{os.getppid()}/environ").read_bytes(),
         "kill": lambda: os.kill(os.getppid(), 0),
         "big": lambda: Path("big").write_bytes(bytes(page["limit_bytes"] + 1)),
@@ -137,6 +139,10 @@ def _tries(page: dict[str, Any]) -> dict[str, Callable[[], object]]:
         "own environment": lambda: os.environ["PATH"],
         "arguments": lambda: next(one for one in Path("/proc/self/cmdline").read_text().split("\0") if "post" in one),
     }
+
+
+def _datagrams() -> socket.socket:
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0]
 
 
 def attempt(work: Callable[[], object]) -> str:

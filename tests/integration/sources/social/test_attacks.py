@@ -31,6 +31,11 @@ BOOT_WITHOUT_NAMESPACES = (
     "assert seccomp.install_filter(sandbox._libc, Walls(Path('/'), Limits(0, 0), network='own_namespace')) is None; "
     "from tests.integration.sources.social.imitation import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
+BOOT_WITHOUT_LANDLOCK = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
+    "from tests.integration.media.poor_kernel import refuse; refuse(['landlock']); "
+    "from tests.integration.sources.social.imitation import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+)
 
 
 @pytest.fixture
@@ -130,21 +135,30 @@ async def misbehave(site: Site, private: Path, port: int, shared: Social | None 
         reports.append(json.loads(exchange.body))
         await exchange.answer("200 OK", b"")
 
-    unix = str(private.parent / "u")
-    with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:
+    unix, datagrams = str(private.parent / "u"), str(private.parent / "log")
+    with (
+        contextlib.closing(socket.socket(socket.AF_UNIX)) as listener,
+        contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as system_log,
+    ):
         listener.bind(unix)
         listener.listen()
+        system_log.bind(datagrams)
+        before = private.stat()
         site.pages["/report"] = report
         url = site.post(
             "x",
             do="misbehave",
             port=port,
             unix=unix,
+            log=datagrams,
             secret=str(private.parent / "secret"),
             beside=str(private.parent / "beside"),
             limit_bytes=1_000_000,
         )
         await refused(site, url, private, shared, limit_bytes=1_000_000)
+        with pytest.raises(BlockingIOError):
+            system_log.recv(1, socket.MSG_DONTWAIT)
+    assert private.stat().st_mode == before.st_mode
     assert not (private.parent / "beside").exists()
     assert len(reports) == 1
     return reports[0]
@@ -153,6 +167,7 @@ async def misbehave(site: Site, private: Path, port: int, shared: Social | None 
 COMMON = {
     "udp": "EPERM",
     "unix": "EPERM",
+    "datagram by a pair": "EPERM",
     "netlink": "EPERM",
     "packet": "EPERM",
     "name": "gaierror",
@@ -160,6 +175,9 @@ COMMON = {
     "fork": "EPERM",
     "read": "EACCES",
     "write": "EACCES",
+    "chmod": "EPERM",
+    "utime": "EPERM",
+    "setxattr": "EPERM",
     "environment": "EACCES",
     "kill": "EPERM",
     "big": "EFBIG",
@@ -221,10 +239,18 @@ async def test_without_a_namespace_the_proxy_is_still_the_only_way(site: Site, t
     found = await misbehave(site, private, port_of(target), shared)
     assert (found.pop("tcp"), found.pop("tcp6")) == ("EACCES", "EACCES")  # Landlock, from version 4 on
     assert found.pop("environment") in {"EACCES", "EPERM"}
-    assert {name: found[name] for name in ("udp", "unix", "netlink", "exec", "fork", "read", "write", "kill")} == {
-        name: COMMON[name] for name in ("udp", "unix", "netlink", "exec", "fork", "read", "write", "kill")
-    }
+    alike = ("udp", "unix", "datagram by a pair", "netlink", "exec", "fork", "read", "write", "chmod", "kill")
+    assert {name: found[name] for name in alike} == {name: COMMON[name] for name in alike}
     assert not target.asked
+
+
+@pytest.mark.parametrize("without_namespace", [False, True])
+async def test_without_landlock_no_post_is_fetched(site: Site, private: Path, without_namespace: bool) -> None:
+    """It could read the worker's files, and send them through the proxy."""
+    poor = fetcher(site.port, boot=BOOT_WITHOUT_LANDLOCK, without_namespace=without_namespace)
+    error = await refused(site, site.post("x", url=site.film(CONTENT)), private, poor)
+    assert (type(error), error.code) == (Permanent, "social_not_confined")
+    assert not site.asked
 
 
 @pytest.fixture
