@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from sentinel_worker.clearing import clear
+
 PREFIX = "sentinel-worker-"
 YOUNG_SECONDS = 60.0
 """A folder this young may belong to a worker that has not locked it yet."""
@@ -54,7 +56,7 @@ def _remove_if_abandoned(folder: Path) -> None:
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
+        clear(folder)
     except BlockingIOError:
         return
     finally:

@@ -40,3 +40,19 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     os.utime(link, (0, 0), follow_symlinks=False)
     with work_directory(tmp_path):
         assert (target / "file").exists()
+
+
+def test_a_chain_of_folders_without_an_end_is_removed_too(tmp_path: Path) -> None:
+    """Left by a worker that was killed: deeper than a path, a stack or the descriptors of a process reach."""
+    abandoned = tmp_path / f"{PREFIX}abandoned"
+    abandoned.mkdir()
+    deepest = os.open(abandoned, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("x", dir_fd=deepest)
+        deeper = os.open("x", os.O_RDONLY, dir_fd=deepest)
+        os.close(deepest)
+        deepest = deeper
+    os.close(deepest)
+    age(abandoned)
+    with work_directory(tmp_path) as own:
+        assert set(tmp_path.iterdir()) == {own}

@@ -17,6 +17,7 @@ from typing import Any, Final
 import structlog
 
 from sentinel_worker import logs
+from sentinel_worker.clearing import clear
 from sentinel_worker.errors import CodedError, Permanent
 from sentinel_worker.finishing import to_the_end
 from sentinel_worker.media.walls import Mode
@@ -25,7 +26,7 @@ from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
 from sentinel_worker.sources.forward_proxy import ForwardProxy, ProxyLimits
 from sentinel_worker.sources.social import catalogue
-from sentinel_worker.sources.social.folder import clear, is_overfull
+from sentinel_worker.sources.social.folder import is_overfull
 from sentinel_worker.sources.social.order import FOLDER, Order
 from sentinel_worker.sources.social.process import BOOT, SocialProcess, started
 from sentinel_worker.sources.social.refusals import refusal, refused

@@ -100,9 +100,7 @@ class ImitationIE(InfoExtractor):  # type: ignore[misc]
         for _ in range(page["levels"]):
             Path("d").mkdir()
             os.chdir("d")
-        Path("shut").mkdir()
-        Path("shut/file").touch()
-        Path("shut").chmod(0)
+        Path("shut").mkdir(mode=0)
         time.sleep(3600)
 
     def _do_claim_a_full_disk(self, base: str, post: str, page: dict[str, Any]) -> None:
