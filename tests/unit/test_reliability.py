@@ -1,19 +1,10 @@
 """docs/reliability.md has a row for each scenario, and each row names tests that exist."""
 
-import re
-from pathlib import Path
-
 import pytest
 
-TESTS = Path(__file__).parents[1]
-PAGE = (TESTS.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
-ROWS = {
-    cells[0]: cells[2]
-    for cells in (
-        [cell.strip() for cell in line.strip("|").split(" | ")] for line in PAGE.splitlines() if line.startswith("| ")
-    )
-    if len(cells) == 3 and cells[0] not in ("scenario", "---")
-}
+from tests.pages import assert_names_tests, rows
+
+ROWS = rows("reliability.md", "scenario")
 SCENARIOS = (
     "TCP reset while idle",
     "half-open TCP",
@@ -56,8 +47,4 @@ def test_every_scenario_has_a_row() -> None:
 
 @pytest.mark.parametrize("scenario", ROWS)
 def test_every_row_names_tests_that_exist(scenario: str) -> None:
-    named = re.findall(r"`([\w/]+\.py)::(\w+)`", ROWS[scenario])
-    assert named
-    for path, test in named:
-        source = (TESTS / path).read_text(encoding="utf-8")
-        assert re.search(rf"^(async )?def {test}\(", source, re.MULTILINE), f"{path} has no {test}"
+    assert_names_tests(ROWS[scenario])

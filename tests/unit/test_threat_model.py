@@ -1,21 +1,10 @@
 """docs/threat-model.md has a row for each attack that must be tried, and each row names tests that exist."""
 
-import re
-from pathlib import Path
-
 import pytest
 
-TESTS = Path(__file__).parents[1]
-PAGE = (TESTS.parent / "docs" / "threat-model.md").read_text(encoding="utf-8")
-ROWS = {
-    cells[0]: cells[2]
-    for cells in (
-        [cell.strip() for cell in line.strip("|").split(" | ")]
-        for line in PAGE.partition("## Attacks tried")[2].splitlines()
-        if line.startswith("| ")
-    )
-    if cells[0] not in ("attack", "---")
-}
+from tests.pages import assert_names_tests, rows
+
+ROWS = rows("threat-model.md", "attack", below="## Attacks tried")
 ATTACKS = (
     "DASH manifest in bytes",
     "ffconcat neighbour",
@@ -57,8 +46,4 @@ def test_every_attack_has_a_row(attack: str) -> None:
 
 @pytest.mark.parametrize("attack", ROWS)
 def test_every_row_names_tests_that_exist(attack: str) -> None:
-    named = re.findall(r"`([\w/]+\.py)::(\w+)`", ROWS[attack])
-    assert named
-    for path, test in named:
-        source = (TESTS / path).read_text(encoding="utf-8")
-        assert re.search(rf"^(async )?def {test}\(", source, re.MULTILINE), f"{path} has no {test}"
+    assert_names_tests(ROWS[attack])
