@@ -20,14 +20,13 @@ import asyncio
 import contextlib
 import itertools
 import json
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
+from sentinel_worker import isolated
 from sentinel_worker.errors import Fatal, Transient
 from sentinel_worker.finishing import to_the_end
 from sentinel_worker.media.children import Child, ChildProcess, lost
@@ -42,11 +41,7 @@ STOP_SECONDS: Final = 5.0
 _ANYWHERE: Final = Path("/")
 _PACKET_BYTES: Final = 64 * 1024
 _RESTART_PAUSES: Final = (0.0, 0.5, 2.0, 8.0, 30.0)
-# -I keeps the environment and the current folder out; the worker's own search path is passed on instead.
-_BOOT: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
-    "from sentinel_worker.media.zygote_main import main; main(int(sys.argv[1]), int(sys.argv[2]))"
-)
+_BOOT: Final = isolated.program("sentinel_worker.media.zygote_main")
 
 
 class Zygote:
@@ -166,28 +161,8 @@ class Zygote:
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         control.setblocking(False)
         self._control = control
-        search_path = json.dumps([entry for entry in sys.path if Path(entry).is_absolute()])
         with theirs:
-            self._process = subprocess.Popen(  # noqa: ASYNC220 vfork and exec, a millisecond
-                [
-                    sys.executable,
-                    "-I",
-                    "-X",
-                    "utf8",
-                    "-c",
-                    _BOOT,
-                    str(theirs.fileno()),
-                    str(os.getpid()),
-                    search_path,
-                ],
-                env={},
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                close_fds=True,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
+            self._process = isolated.start(_BOOT, theirs, _ANYWHERE)
         try:
             async with asyncio.timeout(START_SECONDS):
                 event = await self._hear()

@@ -8,21 +8,17 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from sentinel_worker import isolated
 from sentinel_worker.finishing import to_the_end
 from sentinel_worker.sources.social.order import PACKET_BYTES, Order
 from sentinel_worker.sources.social.refusals import refusal, refused
 
-# -I keeps the environment and the current folder out; the worker's own search path is passed on instead.
-BOOT: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
-    "from sentinel_worker.sources.social.child import main; main(int(sys.argv[1]), int(sys.argv[2]))"
-)
+BOOT: Final = isolated.program("sentinel_worker.sources.social.child")
 START_SECONDS: Final = 60.0
 MAX_NEWS_A_SECOND: Final = 20
 """A process that was taken over must not keep the worker's event loop busy."""
@@ -69,17 +65,7 @@ async def started(order: Order, folder: Path, *, boot: str = BOOT) -> AsyncItera
     ours.setblocking(False)
     with ours:
         with theirs:
-            process = subprocess.Popen(  # noqa: ASYNC220 vfork and exec, a millisecond
-                [sys.executable, "-I", "-X", "utf8", "-c", boot, *_arguments(theirs)],
-                env={},
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                close_fds=True,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
+            process = isolated.start(boot, theirs, folder, stderr=subprocess.DEVNULL)
         try:
             ours.send(order.packed())
             yield SocialProcess(process, ours)
@@ -87,11 +73,6 @@ async def started(order: Order, folder: Path, *, boot: str = BOOT) -> AsyncItera
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await to_the_end(asyncio.to_thread(process.wait))
-
-
-def _arguments(connection: socket.socket) -> list[str]:
-    search_path = json.dumps([entry for entry in sys.path if Path(entry).is_absolute()])
-    return [str(connection.fileno()), str(os.getpid()), search_path]
 
 
 async def _readable(connection: socket.socket) -> None:

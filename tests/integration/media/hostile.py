@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from sentinel_worker import isolated
 from sentinel_worker.media import zygote
 from sentinel_worker.media.children import Child, _Clock
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.zygote import Zygote
 
-BOOT = zygote._BOOT.replace("sentinel_worker.media.zygote_main", "tests.integration.media.hostile_main")
+BOOT = isolated.program("tests.integration.media.hostile_main")
 DONE = "done"
 
 

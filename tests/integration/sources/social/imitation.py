@@ -22,14 +22,12 @@ from yt_dlp.extractor import gen_extractor_classes
 from yt_dlp.extractor.common import InfoExtractor
 from yt_dlp.utils import ExtractorError, UserNotLive
 
+from sentinel_worker import isolated
 from sentinel_worker.sources.social import child
 
 SITE = "imitation"
 HOST = "imitation.test"
-BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
-    "from tests.integration.sources.social.imitation import main; main(int(sys.argv[1]), int(sys.argv[2]))"
-)
+BOOT = isolated.program(__name__)
 
 
 class ImitationIE(InfoExtractor):  # type: ignore[misc]

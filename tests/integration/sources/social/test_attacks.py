@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sentinel_worker import isolated
 from sentinel_worker.errors import Permanent, Transient
 from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.social.fetcher import Social
@@ -21,20 +22,18 @@ from tests.integration.sources.social.site import Site, fetcher, social
 from tests.integration.sources.social.test_social import CONTENT, fetch, refused
 from tests.integration.sources.unruly import Exchange, Unruly, unruly_server
 
+IMITATION = "tests.integration.sources.social.imitation"
 # As a container's system call filter does.
-BOOT_WITHOUT_NAMESPACES = (
-    "import ctypes, json, sys; sys.path[:] = json.loads(sys.argv[3]); "
-    "from pathlib import Path; "
+BOOT_WITHOUT_NAMESPACES = isolated.program(
+    IMITATION,
+    "import ctypes; from pathlib import Path; "
     "from sentinel_worker.media import sandbox, seccomp; "
     "from sentinel_worker.media.walls import Limits, Walls; "
     "sandbox._prctl(38, 1); "
-    "assert seccomp.install_filter(sandbox._libc, Walls(Path('/'), Limits(0, 0), network='own_namespace')) is None; "
-    "from tests.integration.sources.social.imitation import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+    "assert seccomp.install_filter(sandbox._libc, Walls(Path('/'), Limits(0, 0), network='own_namespace')) is None; ",
 )
-BOOT_WITHOUT_LANDLOCK = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
-    "from tests.integration.media.poor_kernel import refuse; refuse(['landlock']); "
-    "from tests.integration.sources.social.imitation import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+BOOT_WITHOUT_LANDLOCK = isolated.program(
+    IMITATION, "from tests.integration.media.poor_kernel import refuse; refuse(['landlock']); "
 )
 
 
