@@ -10,30 +10,19 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import structlog
 
-from sentinel_worker import api, daemon, logs
+from sentinel_worker import daemon, logs
 from sentinel_worker import settings as settings_module
-from sentinel_worker.breaker import Circuit
-from sentinel_worker.claims import Claims
-from sentinel_worker.health import Health
-from sentinel_worker.keys import Keys
-from sentinel_worker.lease import Lease, Leases
-from sentinel_worker.outcomes import Outcomes
+from sentinel_worker.lease import Lease
 from sentinel_worker.pipeline import Pipeline
-from sentinel_worker.progress import Progress
-from sentinel_worker.removals import Removals
 from sentinel_worker.request import Finish
-from sentinel_worker.rights import Rights
-from sentinel_worker.rotation import Rotation
 from sentinel_worker.settings import Settings
-from sentinel_worker.wakeup import Wakeup
-from sentinel_worker.wakeup_socket import HintName, Pace
-from sentinel_worker.worker import Worker
+from sentinel_worker.wakeup_socket import HintName
 
 RESULT: Final[Mapping[str, Any]] = {"verdict": "real", "fake_probability": 0.1, "threshold": 0.5}
 
@@ -53,16 +42,9 @@ class Instant:
         return Finish("succeeded", stage="finishing", result=RESULT)
 
 
-@dataclass
-class InstantWorker:
+@dataclass(frozen=True)
+class InstantWorker(daemon.Parts):
     """The worker and what one may want to look at."""
-
-    worker: Worker
-    wakeup: Wakeup | None
-    circuit: Circuit
-    health: Health
-    keys: Keys
-    rotation: Rotation
 
     @property
     def states(self) -> Mapping[HintName, bool]:
@@ -76,57 +58,11 @@ class InstantWorker:
 
 
 @asynccontextmanager
-async def instant_worker(
-    settings: Settings,
-    *,
-    seconds: float = 0.0,
-    circuit: Circuit | None = None,
-    pace: Pace | None = None,
-    wake: asyncio.Event | None = None,
-    claims_type: type[Claims] = Claims,
-) -> AsyncIterator[InstantWorker]:
-    """A worker put together as in daemon.py; `worker.run` is the caller's to await."""
-    async with AsyncExitStack() as stack:
-        keys = Keys(settings)
-        client, heartbeat_client = api.connect(settings, keys), api.connect_sync(settings, keys)
-        stack.callback(api.close_sync, heartbeat_client)
-        stack.push_async_callback(api.close, client)
-        circuit = circuit or Circuit()
-        http = await stack.enter_async_context(api.storage_http(settings, keys, circuit))
-        worker_id = uuid.uuid4()
-        claims, wake, health = claims_type(client, worker_id, circuit), wake or asyncio.Event(), Health()
-        rights = Rights(claims)
-        wakeup = Wakeup(
-            url=settings.supabase_url,
-            api_key=lambda: keys.current.api_key,
-            token=lambda: keys.current.token,
-            event=wake,
-            pace=pace,
-            circuit=circuit,
-        )
-        leases = Leases(
-            heartbeat_client,
-            worker_id,
-            lease_seconds=settings.lease_seconds,
-            heartbeat_seconds=settings.heartbeat_seconds,
-            refused=rights.doubt,
-        )
-        worker = Worker(
-            settings,
-            claims=claims,
-            leases=leases,
-            outcomes=Outcomes(claims),
-            progress=Progress(claims),
-            pipeline=cast(Pipeline, Instant(seconds)),
-            removals=Removals(claims, http, rights),
-            rights=rights,
-            wakeup=wakeup if settings.realtime else None,
-            wake=wake,
-            health=health,
-        )
-        heard = wakeup if settings.realtime else None
-        rotation = daemon.rotation_of(settings, keys, worker, heard)
-        yield InstantWorker(worker, heard, circuit, health, keys, rotation)
+async def instant_worker(settings: Settings, *, seconds: float = 0.0, **parts: Any) -> AsyncIterator[InstantWorker]:
+    """The daemon's worker around an instant pipeline; `parts` are those of `daemon.open_worker`."""
+    pipeline = cast(Pipeline, Instant(seconds))
+    async with daemon.open_worker(settings, uuid.uuid4(), lambda *_: pipeline, **parts) as opened:
+        yield InstantWorker(**vars(opened))
 
 
 async def main() -> None:

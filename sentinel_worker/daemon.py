@@ -4,8 +4,11 @@ import asyncio
 import os
 import signal
 import uuid
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
+import httpx
 import structlog
 
 from sentinel_worker import __version__, api, logs
@@ -30,6 +33,7 @@ from sentinel_worker.settings import Settings
 from sentinel_worker.sources.social.fetcher import Social
 from sentinel_worker.sources.url import UrlRules
 from sentinel_worker.wakeup import Wakeup
+from sentinel_worker.wakeup_socket import Pace
 from sentinel_worker.workdir import work_directory
 from sentinel_worker.worker import Worker
 
@@ -67,17 +71,56 @@ async def serve(settings: Settings) -> None:
         for scorer in examiner.roster.scorers.values():
             log.info(logs.DETECTOR_LOADED, **scorer.describe())
         await check_polarities(examiner)
-        keys = Keys(settings)
+        url_rules = UrlRules.from_settings(settings)
+        social = await asyncio.to_thread(Social.from_settings, settings, url_rules.egress)
+
+        def pipeline_of(http: httpx.AsyncClient, progress: Progress, rights: Rights) -> Pipeline:
+            return Pipeline(
+                settings, http, url_rules, social, examiner.zygote, examiner.roster, limits, progress, work, rights
+            )
+
+        parts = await stack.enter_async_context(open_worker(settings, worker_id, pipeline_of))
+        parts.worker.drain_on_signals()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, parts.rotation.nudge)
+        await parts.worker.run(parts.rotation.run)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A worker, and what may be looked at or nudged from outside."""
+
+    worker: Worker
+    wakeup: Wakeup | None
+    circuit: Circuit
+    health: Health
+    keys: Keys
+    rotation: Rotation
+
+
+@asynccontextmanager
+async def open_worker(
+    settings: Settings,
+    worker_id: uuid.UUID,
+    pipeline_of: Callable[[httpx.AsyncClient, Progress, Rights], Pipeline],
+    *,
+    claims_type: type[Claims] = Claims,
+    circuit: Circuit | None = None,
+    wake: asyncio.Event | None = None,
+    pace: Pace | None = None,
+) -> AsyncIterator[Parts]:
+    """All that a worker has toward Supabase, around the pipeline that answers; `worker.run` is the caller's to await.
+
+    `pipeline_of` gets Storage's client.
+    """
+    async with AsyncExitStack() as stack:
+        keys, circuit, wake, health = Keys(settings), circuit or Circuit(), wake or asyncio.Event(), Health()
         client, heartbeat_client = api.connect(settings, keys), api.connect_sync(settings, keys)
         stack.callback(api.close_sync, heartbeat_client)
         stack.push_async_callback(api.close, client)
-        http = await stack.enter_async_context(api.storage_http(settings, keys, circuit := Circuit()))
-
-        url_rules = UrlRules.from_settings(settings)
-        social = await asyncio.to_thread(Social.from_settings, settings, url_rules.egress)
-        claims, wake, health = Claims(client, worker_id, circuit), asyncio.Event(), Health()
+        http = await stack.enter_async_context(api.storage_http(settings, keys, circuit))
+        claims = claims_type(client, worker_id, circuit)
         progress, rights = Progress(claims), Rights(claims)
-        wakeup = _wakeup(settings, keys, wake, circuit) if settings.realtime else None
+        wakeup = _wakeup(settings, keys, wake, circuit, pace) if settings.realtime else None
         worker = Worker(
             settings,
             claims=claims,
@@ -90,19 +133,14 @@ async def serve(settings: Settings) -> None:
             ),
             outcomes=Outcomes(claims),
             progress=progress,
-            pipeline=Pipeline(
-                settings, http, url_rules, social, examiner.zygote, examiner.roster, limits, progress, work, rights
-            ),
+            pipeline=pipeline_of(http, progress, rights),
             removals=Removals(claims, http, rights),
             rights=rights,
             wakeup=wakeup,
             wake=wake,
             health=health,
         )
-        rotation = rotation_of(settings, keys, worker, wakeup)
-        worker.drain_on_signals()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, rotation.nudge)
-        await worker.run(rotation.run)
+        yield Parts(worker, wakeup, circuit, health, keys, _rotation(settings, keys, worker, wakeup))
 
 
 def _log_layers(layers: Layers) -> None:
@@ -130,17 +168,18 @@ def end_on_signals() -> None:
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # the keys have just been read
 
 
-def _wakeup(settings: Settings, keys: Keys, wake: asyncio.Event, circuit: Circuit) -> Wakeup:
+def _wakeup(settings: Settings, keys: Keys, wake: asyncio.Event, circuit: Circuit, pace: Pace | None) -> Wakeup:
     return Wakeup(
         url=settings.supabase_url,
         api_key=lambda: keys.current.api_key,
         token=lambda: keys.current.token,
         event=wake,
+        pace=pace,
         circuit=circuit,
     )
 
 
-def rotation_of(settings: Settings, keys: Keys, worker: Worker, wakeup: Wakeup | None) -> Rotation:
+def _rotation(settings: Settings, keys: Keys, worker: Worker, wakeup: Wakeup | None) -> Rotation:
     """What brings a changed key into use everywhere."""
 
     def changed() -> None:

