@@ -65,6 +65,7 @@ class FaultProxy:
             yield self
         finally:
             server.close()
+            await asyncio.sleep(0)  # what was accepted a moment ago begins, and can be ended
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -77,15 +78,20 @@ class FaultProxy:
         self.accepted += 1
         self._open.add(writer)
         task.add_done_callback(lambda _: self._open.discard(writer))
+        with suppress(asyncio.CancelledError):  # the end of the test, which asyncio would log
+            try:
+                await self._serve(reader, writer)
+            finally:
+                writer.close()
+                with suppress(ConnectionError):
+                    await writer.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
             return
-        with suppress(asyncio.CancelledError):  # the end of the test, which asyncio would log
-            await _Connection(self, reader, writer, upstream_reader, upstream_writer).run()
+        await _Connection(self, reader, writer, upstream_reader, upstream_writer).run()
 
     async def pause(self, request: str, part: str | None) -> None:
         """Hold here if the first line is one to hold, until `release`."""
@@ -124,10 +130,10 @@ class _Connection:
                 await self._pass_answers()
         finally:
             asks.cancel()
-            for writer in (self._writer, self._upstream_writer):
-                writer.close()
-                with suppress(ConnectionError):
-                    await writer.wait_closed()
+            self._writer.close()
+            self._upstream_writer.close()
+            with suppress(ConnectionError):
+                await self._upstream_writer.wait_closed()
 
     async def _pass_requests(self) -> None:
         with suppress(ConnectionError):
