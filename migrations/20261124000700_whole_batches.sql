@@ -35,6 +35,7 @@ begin
 end $$;
 
 -- How many more of a user's requests may run. Another claim that is deciding the same just now leaves none to this one.
+-- Bounds and an order, so that the index of all that a user has open, which holds everything that waits, will not do.
 create function sentinel.room(p_user uuid, p_most integer, p_chosen uuid[]) returns integer
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 begin
@@ -43,7 +44,8 @@ begin
   end if;
   return greatest(0, p_most
     - (select count(*) from (select from public.analysis_requests r
-                              where r.status = 'running' and r.user_id = p_user limit p_most) running)
+                              where r.status = 'running' and r.user_id >= p_user and r.user_id <= p_user
+                              order by r.user_id, r.id limit p_most) running)
     - (select count(*) from public.analysis_requests r where r.id = any (p_chosen) and r.user_id = p_user));
 end $$;
 
@@ -97,7 +99,11 @@ begin
   givers := coalesce(givers, '{}');
 end $$;
 
--- The best priorities above 0 over all users, those of one priority in turn.
+-- The best priorities above 0 over all users, those of one priority in turn. Compared as rows, in an order that this index
+-- alone has: by equality the planner may take any other, and then reads all that a lane, or a user, has waiting.
+create index analysis_requests_ahead on public.analysis_requests (lane, (-priority), user_id, run_at, id)
+  where status = 'queued' and priority > 0;
+
 create function sentinel.by_priority(p_lanes text[], p_limit integer, p_most integer) returns uuid[]
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
@@ -109,20 +115,27 @@ begin
     v_level := (
       select h.priority from unnest(p_lanes) as k (lane)
        cross join lateral (
-         select r.priority from public.analysis_requests r
-          where r.status = 'queued' and r.priority > 0 and r.lane = k.lane and r.priority < v_level
-          order by r.priority desc limit 1) h
-       order by h.priority desc limit 1);
+         select r.lane, r.priority from public.analysis_requests r
+          where r.status = 'queued' and r.priority > 0 and (r.lane, -r.priority) > (k.lane, -v_level)
+          order by r.lane, -r.priority limit 1) h
+       where h.lane = k.lane order by h.priority desc limit 1);
     exit when v_level is null;
     with recursive waiting (lane, user_id, n) as (
-      select k.lane, (select r.user_id from public.analysis_requests r
-                       where r.status = 'queued' and r.priority > 0 and r.lane = k.lane and r.priority = v_level
-                       order by r.user_id limit 1), 1
+      select k.lane, (
+        select h.user_id from (
+          select r.lane, r.priority, r.user_id from public.analysis_requests r
+           where r.status = 'queued' and r.priority > 0 and (r.lane, -r.priority) >= (k.lane, -v_level)
+           order by r.lane, -r.priority, r.user_id limit 1) h
+         where h.lane = k.lane and h.priority = v_level), 1
         from unnest(p_lanes) as k (lane)
       union all
-      select w.lane, (select r.user_id from public.analysis_requests r
-                       where r.status = 'queued' and r.priority > 0 and r.lane = w.lane and r.priority = v_level
-                         and r.user_id > w.user_id order by r.user_id limit 1), w.n + 1
+      select w.lane, (
+        select h.user_id from (
+          select r.lane, r.priority, r.user_id from public.analysis_requests r
+           where r.status = 'queued' and r.priority > 0
+             and (r.lane, -r.priority, r.user_id) > (w.lane, -v_level, w.user_id)
+           order by r.lane, -r.priority, r.user_id limit 1) h
+         where h.lane = w.lane and h.priority = v_level), w.n + 1
         from waiting w where w.user_id is not null and w.n < 100)
     select array_agg(distinct w.user_id) into v_users from waiting w where w.user_id is not null;
     while cardinality(v_chosen) < p_limit and cardinality(v_users) > 0 loop

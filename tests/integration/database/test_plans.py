@@ -149,7 +149,7 @@ def assert_by_index(plans: list[str]) -> None:
     in_vain = [plan for plan in plans if any(int(rows) > IN_VAIN for rows in REMOVED.findall(plan))]
     assert not in_vain, in_vain[0]
     used = {name for plan in plans for name in re.findall(r"using (analysis_requests_\w+)", plan)}
-    assert {"analysis_requests_turns", "analysis_requests_urgent", "analysis_requests_due"} <= used
+    assert {"analysis_requests_turns", "analysis_requests_ahead", "analysis_requests_due"} <= used
 
 
 def test_a_heartbeat_stays_on_its_page(disposable: Queue) -> None:
