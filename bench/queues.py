@@ -27,6 +27,8 @@ class System(ABC):
 
     name: str
     largest_batch = 100
+    waits: str
+    """A query for how many have not ended."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
@@ -34,6 +36,12 @@ class System(ABC):
     def connect(self) -> Connection:
         """A client's connection; values are $1, $2 …"""
         return psycopg.connect(self.dsn, autocommit=True, cursor_factory=psycopg.RawCursor)
+
+    def waiting(self, connection: Connection) -> int:
+        """How many have not ended."""
+        row = connection.execute(self.waits.encode()).fetchone()
+        assert row is not None
+        return int(row[0])
 
     @abstractmethod
     def fill(self, connection: Connection, finished: int) -> None:
@@ -56,6 +64,7 @@ class Sentinel(System):
     """This project."""
 
     name = "sentinel"
+    waits = "select count(*) from public.analysis_requests where status in ('queued', 'running')"
 
     def fill(self, connection: Connection, finished: int) -> None:
         connection.execute("insert into auth.users (id) select gen_random_uuid() from generate_series(1, $1)", (USERS,))
@@ -128,6 +137,7 @@ class Procrastinate(System):
 
     name = "procrastinate"
     largest_batch = 1
+    waits = "select count(*) from procrastinate_jobs where status in ('todo', 'doing')"
 
     def __init__(self, dsn: str, sql: dict[str, str]) -> None:
         super().__init__(dsn)
@@ -164,6 +174,7 @@ class Pgqueuer(System):
     """As its queue manager does it."""
 
     name = "pgqueuer"
+    waits = "select count(*) from pgqueuer"
 
     def __init__(self, dsn: str, sql: dict[str, str]) -> None:
         super().__init__(dsn)
@@ -200,6 +211,7 @@ class Pgmq(System):
     """Supabase Queues, from a file of its SQL; what is done is kept in its archive."""
 
     name = "pgmq"
+    waits = "select count(*) from pgmq.q_bench"
 
     def __init__(self, dsn: str, file: Path) -> None:
         super().__init__(dsn)
