@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self
 from uuid import UUID
 
@@ -13,6 +13,9 @@ MediaKind = Literal["video", "image", "audio", "auto"]
 Outcome = Literal["succeeded", "failed", "retry", "snoozed", "released", "cancelled"]
 Stage = Literal["fetching", "probing", "analyzing", "deriving", "finishing"]
 
+SAME_TIME = timedelta(seconds=0.5)
+"""`run_at` is reckoned from two answers of the database's clock, taken one after the other."""
+
 STAGES: tuple[Stage, ...] = ("fetching", "probing", "analyzing", "deriving", "finishing")
 
 
@@ -21,7 +24,8 @@ class Claim:
     """One request that this worker holds under `fence` until its lease ends.
 
     By the database's clock: `lease_seconds` is what was left of the lease when the claim was answered,
-    `queued_seconds` is how long the row could have been claimed before.
+    `queued_seconds` is how long the row could have been claimed before. `was_scheduled` says that this began
+    after the insert: a time of the user's own, or a retry.
     """
 
     id: UUID
@@ -39,11 +43,15 @@ class Claim:
     created_at: datetime
     lease_seconds: float
     queued_seconds: float
+    was_scheduled: bool
     reoffered: bool
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """Read a row of `sentinel_claim`; columns added by a newer database are ignored."""
+        created_at = datetime.fromisoformat(row["created_at"])
+        lease_seconds, queued_seconds = float(row["lease_seconds"]), float(row["queued_seconds"])
+        run_at = datetime.fromisoformat(row["lease_until"]) - timedelta(seconds=lease_seconds + queued_seconds)
         return cls(
             id=UUID(row["id"]),
             fence=UUID(row["fence"]),
@@ -57,9 +65,10 @@ class Claim:
             max_attempts=row["max_attempts"],
             crashes=row["crashes"],
             cancel_requested=row["cancel_requested"],
-            created_at=datetime.fromisoformat(row["created_at"]),
-            lease_seconds=float(row["lease_seconds"]),
-            queued_seconds=float(row["queued_seconds"]),
+            created_at=created_at,
+            lease_seconds=lease_seconds,
+            queued_seconds=queued_seconds,
+            was_scheduled=run_at - created_at > SAME_TIME,
             reoffered=row["reoffered"],
         )
 

@@ -68,6 +68,11 @@ class Wakeup:
         return any(hint.ready for hint in self.hints.values())
 
     @property
+    def last_hint_at(self) -> float | None:
+        """When the latest hint came, on the monotonic clock."""
+        return max((hint.last_hint_at for hint in self.hints.values() if hint.last_hint_at is not None), default=None)
+
+    @property
     def states(self) -> Mapping[HintName, bool]:
         """Which hints are READY."""
         return {name: hint.ready for name, hint in self.hints.items()}

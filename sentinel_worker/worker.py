@@ -1,7 +1,6 @@
 """The run loop: wake-up or sweep, claim as many requests as there are free slots, work, answer."""
 
 import asyncio
-import random
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -31,18 +30,14 @@ from sentinel_worker.outcomes import Outcomes
 from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
 from sentinel_worker.removals import Removals
-from sentinel_worker.request import Claim, Finish
+from sentinel_worker.request import Finish
 from sentinel_worker.rights import Rights
 from sentinel_worker.settings import Settings
+from sentinel_worker.sweeps import Sweeps
 from sentinel_worker.wakeup import Wakeup
 
 RETRY_FIRST_SECONDS, RETRY_CAP_SECONDS = 0.5, 60.0
 DECODER_RETRY_SECONDS = 1.0
-MIN_SWEEP_SECONDS = 0.25
-MAINTAIN_EVERY_SWEEPS, REMOVE_EVERY_SWEEPS = 2, 8
-"""An idle worker is quiet: a claim that finds nothing promotes and expires what is due by itself."""
-MISSED_AFTER_SECONDS = 3.0
-"""Realtime's own delay stays below this; a row older than it that no hint announced was missed."""
 REALTIME_START_SECONDS = 15.0
 """Realtime takes a moment to be ready; only later is its absence worth a warning."""
 REFUSED_RESULT = "The analysis was done, but the database refused its result."
@@ -82,12 +77,9 @@ class Worker:
         self._wake = wake
         self._health = health
         self._lanes = pipeline.lanes
+        self._sweeps = Sweeps(settings, claims=claims, removals=removals, wakeup=wakeup, lanes=pipeline.lanes)
         self._failures = 0
         self._started_at = monotonic()
-        self._sweep_at = 0.0
-        self._sweeps = 0
-        self._nothing_due = False
-        self._idle_since: float | None = None
         self._running: dict[asyncio.Task[None], Lease] = {}
         self._broken_by: Fatal | None = None
         self._draining = asyncio.Event()
@@ -102,7 +94,7 @@ class Worker:
         """
         try:
             await self._rights.check()
-            await self._sweep()
+            await self._sweeps.sweep()
         except Transient as error:
             met = at_start(error)
             if isinstance(met, Fatal):
@@ -146,11 +138,13 @@ class Worker:
 
     async def _claim_until_drained(self, group: asyncio.TaskGroup) -> None:
         while not self._draining.is_set():
-            self._wake.clear()  # before the claim: a wake-up that comes during it is not lost
+            # Before the calls: what comes during them is not lost.
+            self._wake.clear()
+            self._key_changed.clear()
             try:
                 await self._rights.check()
-                if monotonic() >= self._sweep_at:
-                    await self._sweep()
+                if self._sweeps.due:
+                    await self._sweeps.sweep()
                 claimed = await self._claim(group)
             except CodedError as error:
                 await self._wait_out(error)
@@ -158,13 +152,13 @@ class Worker:
             self._failures = 0
             self._show_condition()
             if not claimed:
-                await self._wait_for_work()
+                await self._sweeps.wait(self._wake)
 
     async def _claim(self, group: asyncio.TaskGroup) -> int:
         """Fill the free slots; returns how many requests came."""
         free = self._settings.slots - len(self._running)
         if not self._pipeline.can_decode:
-            self._sweep_at = min(self._sweep_at, monotonic() + DECODER_RETRY_SECONDS)
+            self._sweeps.within(DECODER_RETRY_SECONDS)
             return 0
         if free == 0:
             return 0
@@ -177,50 +171,14 @@ class Worker:
             task = group.create_task(self._work(lease), name=f"request-{claim.id}")
             self._running[task] = lease
             task.add_done_callback(self._slot_freed)
-        self._judge_wakeup(claims)
+        self._sweeps.judge_wakeup(claims)
+        if not claims:
+            self._sweeps.found_nothing()
         return len(claims)
 
     def _slot_freed(self, task: asyncio.Task[None]) -> None:
         del self._running[task]
         self._wake.set()
-
-    async def _wait_for_work(self) -> None:
-        """Until a wake-up, a free slot, the drain, or the time of the next sweep."""
-        self._idle_since = monotonic()
-        try:
-            async with asyncio.timeout(max(0.0, self._sweep_at - monotonic())):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-        self._idle_since = None
-
-    async def _sweep(self) -> None:
-        """Set the time of the next sweep; register, promote and expire where the claim that follows is not enough."""
-        listening = self._wakeup is not None and self._wakeup.healthy
-        pause = self._settings.sweep_seconds if listening else self._settings.sweep_degraded_seconds
-        pause *= random.uniform(0.9, 1.1)  # noqa: S311 - spreads the load of many workers, no secret
-        if not self._nothing_due or self._sweeps % MAINTAIN_EVERY_SWEEPS == 0:
-            sweep = await self._claims.maintain(
-                name=self._settings.worker_name, lanes=self._lanes, slots=self._settings.slots
-            )
-            self._nothing_due = sweep.next_due_seconds is None
-            if sweep.next_due_seconds is not None:
-                pause = min(pause, max(MIN_SWEEP_SECONDS, sweep.next_due_seconds))
-        if self._sweeps % REMOVE_EVERY_SWEEPS == 0:
-            self._removals.nudge()
-        self._sweeps += 1
-        self._sweep_at = monotonic() + pause
-
-    def _judge_wakeup(self, claims: list[Claim]) -> None:
-        """A row that lay queued while this worker was idle and listening was never announced."""
-        idle_since, self._idle_since = self._idle_since, None
-        if self._wakeup is None or idle_since is None:
-            return
-        idle_seconds = monotonic() - idle_since
-        missed = [claim for claim in claims if MISSED_AFTER_SECONDS < claim.queued_seconds < idle_seconds]
-        if missed:
-            log.warning(logs.SWEEP_MISSED, requests=len(missed))
-            self._wakeup.missed(min(claim.queued_seconds for claim in missed))
 
     async def _wait_out(self, error: CodedError) -> None:
         """After a failed call: wait with backoff, but not longer than until the drain."""
@@ -237,7 +195,6 @@ class Worker:
         await self._unless_draining(self._until_key_changes(pause))
 
     async def _until_key_changes(self, limit_seconds: float) -> None:
-        self._key_changed.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(limit_seconds):
                 await self._key_changed.wait()
@@ -274,7 +231,7 @@ class Worker:
                     answer = await self._outcomes.write(claim, finish)
                 self._log_answer(finish, answer)
                 if answer.due_in_seconds is not None:
-                    self._sweep_at = min(self._sweep_at, monotonic() + answer.due_in_seconds)
+                    self._sweeps.within(answer.due_in_seconds)
                     self._wake.set()  # the wait for the next sweep begins anew
             except LeaseLost:
                 log.warning(logs.LEASE_LOST, stage=lease.stage)

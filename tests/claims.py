@@ -23,5 +23,6 @@ def a_claim(lease_seconds: float = 60) -> Claim:
         created_at=datetime.now(UTC),
         lease_seconds=lease_seconds,
         queued_seconds=0,
+        was_scheduled=False,
         reoffered=False,
     )

@@ -25,7 +25,7 @@ PROBE_SECONDS = 0.6
 """One minute of an outage, a hundred times faster."""
 
 Lines = list[dict[str, Any]]
-Insert = Callable[[int], list[str]]
+Insert = Callable[..., list[str]]
 RunInstant = Callable[..., AbstractAsyncContextManager[InstantWorker]]
 
 
@@ -93,16 +93,17 @@ def run_instant(stack: Stack) -> RunInstant:
 
 @pytest.fixture
 def insert(stack: Stack) -> Insert:
-    """Queue so many requests of one user, in one statement; returns their ids."""
+    """Queue so many requests of one user, in one statement; returns their ids. `in_seconds` is until their run_at."""
 
-    def rows(count: int) -> list[str]:
+    def rows(count: int, in_seconds: float = 0.0) -> list[str]:
         owner = str(uuid.uuid4())
         sql(stack, "insert into auth.users (id) values (%s) returning id", owner)
         query = (
-            "insert into analysis_requests (user_id, storage_path, media_kind)"
-            " select %s, %s || '/' || n || '.mp4', 'video' from generate_series(1, %s) n returning id::text"
+            "insert into analysis_requests (user_id, storage_path, media_kind, run_at)"
+            " select %s, %s || '/' || n || '.mp4', 'video', now() + make_interval(secs => %s)"
+            " from generate_series(1, %s) n returning id::text"
         )
-        return [row["id"] for row in sql(stack, query, owner, owner, count)]
+        return [row["id"] for row in sql(stack, query, owner, owner, in_seconds, count)]
 
     return rows
 

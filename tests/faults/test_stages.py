@@ -30,6 +30,9 @@ HELD_ANSWERS = {
     "deriving": "POST /storage/v1/object/derived/",
 }
 HELD_REQUEST = "POST /rest/v1/rpc/sentinel_finish"
+SEEN_SECONDS = 90
+LOOK_SECONDS = 0.001
+"""Short beside the probing; a loop without a pause would take the processor from the worker it waits for."""
 STEP_SECONDS = 0.02
 """How long a frozen child is let go on before it is looked at again."""
 SHOWN_SECONDS = 1.3
@@ -45,13 +48,13 @@ def children(process: int) -> list[int]:
     return found
 
 
-async def frozen_child(worker: Worker) -> int:
-    """Stop the decoding child as soon as it is there."""
+async def frozen_child(zygotes: list[int]) -> int:
+    """Stop the decoding child as soon as it is there: probing is over in a moment, so nothing else is looked at."""
     found: list[int] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SEEN_SECONDS):
         while not found:
-            found = [child for zygote in children(worker.pid) for child in children(zygote)]
-            await asyncio.sleep(0)
+            await asyncio.sleep(LOOK_SECONDS)
+            found = [child for zygote in zygotes for child in children(zygote)]
     os.kill(found[0], signal.SIGSTOP)
     return found[0]
 
@@ -66,12 +69,12 @@ async def in_stage(
     proxy.hold_request = HELD_REQUEST if stage == "finishing" else None
     request_id = await user.ask(film)
     if stage not in ("probing", "analyzing"):
-        await asyncio.wait_for(proxy.held.wait(), 30)
+        await asyncio.wait_for(proxy.held.wait(), SEEN_SECONDS)
         yield request_id
         proxy.release.set()
         return
     for _ in range(5):
-        child = await frozen_child(worker)
+        child = await frozen_child(children(worker.pid))
         if await stepped_to(stage, stack, request_id, child):
             break
         await user.answer(request_id)  # it was over before it was seen: another one

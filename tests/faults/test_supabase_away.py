@@ -169,6 +169,22 @@ async def test_a_key_that_is_refused_for_a_while(
     assert {line["error_code"] for line in said(lines, "worker.call_failed")} == {"access_refused"}
 
 
+async def test_a_key_that_changes_while_the_old_one_is_being_refused(
+    stack: Stack, run_instant: RunInstant, insert: Insert, proxy: FaultProxy, lines: Lines
+) -> None:
+    """The refusal asks for a minute of patience, but was for the old key: the new one is tried at once."""
+    async with run_instant(via=proxy) as running:
+        proxy.hold = "sentinel_claim"
+        refusal = HttpFault(service="rest", path="sentinel_claim", status=401, retry_after_seconds=60, times=1)
+        await stack.misbehave(Faults(http=(refusal,)))
+        ids = insert(3)
+        await asyncio.wait_for(proxy.held.wait(), 10)
+        running.worker.key_changed()
+        proxy.release.set()
+        await answered_once(stack, ids, limit_seconds=20)
+    assert said(lines, "worker.call_failed")[0]["error_code"] == "access_refused"
+
+
 @pytest.mark.parametrize("function", ["sentinel_claim", "sentinel_finish", "sentinel_heartbeat", "sentinel_maintain"])
 async def test_a_migration_during_work(
     stack: Stack,
@@ -187,8 +203,12 @@ async def test_a_migration_during_work(
         await answered_once(stack, ids)
 
 
-async def test_an_idle_worker_is_quiet(stack: Stack, run_instant: RunInstant, proxy: FaultProxy, lines: Lines) -> None:
+@pytest.mark.parametrize("scheduled", [0, 1], ids=["nothing waits", "one is scheduled for later"])
+async def test_an_idle_worker_is_quiet(
+    stack: Stack, run_instant: RunInstant, insert: Insert, proxy: FaultProxy, lines: Lines, scheduled: int
+) -> None:
     """Ten minutes at the default sweep of 30 s, a hundred times faster: fewer than 40 requests, no line above info."""
+    insert(scheduled, in_seconds=3600)
     async with run_instant(via=proxy, sweep_seconds=0.3):
         proxy.requests.clear()
         lines.clear()
