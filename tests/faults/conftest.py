@@ -45,10 +45,11 @@ def lines() -> Iterator[Lines]:
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")
 async def behaves(stack: Stack) -> AsyncIterator[None]:
-    """No fault outlives its test, and no request."""
+    """No fault outlives its test, and no request or worker: the next one may bear the same name."""
     yield
     await stack.behave()
     execute(stack, "delete from analysis_requests")
+    execute(stack, "delete from sentinel.workers")
 
 
 def execute(stack: Stack, statement: str) -> None:

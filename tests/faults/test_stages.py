@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -31,10 +32,8 @@ HELD_ANSWERS = {
 }
 HELD_REQUEST = "POST /rest/v1/rpc/sentinel_finish"
 SEEN_SECONDS = 90
-LOOK_SECONDS = 0.001
-"""Short beside the probing; a loop without a pause would take the processor from the worker it waits for."""
-STEP_SECONDS = 0.02
-"""How long a frozen child is let go on before it is looked at again."""
+STEP_SECONDS = 0.01
+"""How long a frozen child may work before its request is looked at again."""
 SHOWN_SECONDS = 1.3
 """By then a change of stage is in the row: progress is written once a second."""
 
@@ -48,15 +47,44 @@ def children(process: int) -> list[int]:
     return found
 
 
-async def frozen_child(zygotes: list[int]) -> int:
-    """Stop the decoding child as soon as it is there: probing is over in a moment, so nothing else is looked at."""
-    found: list[int] = []
-    async with asyncio.timeout(SEEN_SECONDS):
-        while not found:
-            await asyncio.sleep(LOOK_SECONDS)
-            found = [child for zygote in zygotes for child in children(zygote)]
-    os.kill(found[0], signal.SIGSTOP)
-    return found[0]
+def frozen_child(zygotes: list[int]) -> int:
+    """Stop the decoding child as soon as it is there; without a pause, since probing is over in a moment."""
+    give_up_at = monotonic() + 10
+    while monotonic() < give_up_at:
+        for child in [child for zygote in zygotes for child in children(zygote)]:
+            os.kill(child, signal.SIGSTOP)
+            return child
+    pytest.fail("the zygote forked no child")
+
+
+async def frozen_at_its_start(stack: Stack, worker: Worker, user: User, film: Path) -> tuple[str, int]:
+    """A new request and its child; the zygote waits until the file is being fetched, so that nobody comes too late."""
+    zygotes = children(worker.pid)
+    for zygote in zygotes:
+        os.kill(zygote, signal.SIGSTOP)
+    try:
+        request_id = await user.ask(film)
+        await row_when(stack, request_id, lambda row: row["stage"] == "fetching")
+    finally:
+        for zygote in zygotes:
+            os.kill(zygote, signal.SIGCONT)
+    return request_id, frozen_child(zygotes)
+
+
+def worked_seconds(process: int) -> float:
+    """How long its main thread has had a processor."""
+    return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
+
+
+async def go_on(child: int) -> None:
+    """Let it work for some milliseconds, however busy this machine is; or wait, if it does, a little longer."""
+    until_seconds = worked_seconds(child) + STEP_SECONDS
+    os.kill(child, signal.SIGCONT)
+    for _ in range(50):
+        await asyncio.sleep(STEP_SECONDS / 4)
+        if worked_seconds(child) >= until_seconds:
+            break
+    os.kill(child, signal.SIGSTOP)
 
 
 @asynccontextmanager
@@ -67,18 +95,17 @@ async def in_stage(
     proxy.again()
     proxy.hold = HELD_ANSWERS.get(stage)
     proxy.hold_request = HELD_REQUEST if stage == "finishing" else None
-    request_id = await user.ask(film)
     if stage not in ("probing", "analyzing"):
+        request_id = await user.ask(film)
         await asyncio.wait_for(proxy.held.wait(), SEEN_SECONDS)
         yield request_id
         proxy.release.set()
         return
     for _ in range(5):
-        child = await frozen_child(children(worker.pid))
+        request_id, child = await frozen_at_its_start(stack, worker, user, film)
         if await stepped_to(stage, stack, request_id, child):
             break
-        await user.answer(request_id)  # it was over before it was seen: another one
-        request_id = await user.ask(film)
+        await user.answer(request_id)  # a step was too long, and it is over
     else:
         pytest.fail(f"no request was seen {stage}")
     try:
@@ -91,15 +118,13 @@ async def in_stage(
 async def stepped_to(stage: Stage, stack: Stack, request_id: str, child: int) -> bool:
     """Let the frozen child go on, step by step, until its request shows `stage`; False when it got past it."""
     for _ in range(20):
-        await asyncio.sleep(SHOWN_SECONDS)
         if sql(stack, "select stage from analysis_requests where id = %s", request_id) == [{"stage": stage}]:
             return True
         try:
-            os.kill(child, signal.SIGCONT)
-            await asyncio.sleep(STEP_SECONDS)
-            os.kill(child, signal.SIGSTOP)
-        except ProcessLookupError:
+            await go_on(child)
+        except (ProcessLookupError, FileNotFoundError):
             return False
+        await asyncio.sleep(SHOWN_SECONDS)
     with suppress(ProcessLookupError):
         os.kill(child, signal.SIGCONT)
     return False

@@ -21,6 +21,8 @@ from sentinel_worker.local.stack import Stack
 from tests.integration.daemon.proxy import FaultProxy
 
 LIMIT_SECONDS = 60
+START_SECONDS = 150
+"""It imports torch and loads a checkpoint; beside other tests that may take long."""
 QUICK = {
     "SENTINEL_LEASE_SECONDS": "3",
     "SENTINEL_HEARTBEAT_SECONDS": "1",
@@ -96,7 +98,12 @@ async def start_worker(stack: Stack, tmp_path: Path) -> AsyncIterator[StartWorke
             process = WorkerProcess(environment, log=log, module=module)
             worker = Worker(await running.enter_async_context(process), log)
             if wait:
-                await until(lambda: registered(stack, f"worker-{count}"), what=f"worker-{count} is registered", log=log)
+                await until(
+                    lambda: registered(stack, f"worker-{count}"),
+                    what=f"worker-{count} is registered",
+                    limit_seconds=START_SECONDS,
+                    log=log,
+                )
             return worker
 
         yield start
