@@ -119,7 +119,7 @@ class Claims:
 
 
 def heartbeat(client: Client, worker: UUID, claims: Iterable[Claim], lease_seconds: float) -> dict[UUID, str]:
-    """Extend leases from a thread of its own; answers `ok`, `cancel` or `lost` for each request."""
+    """Extend leases from a thread of its own; answers `ok`, `cancel`, `busy` (not extended) or `lost` for each."""
     args = {"worker": str(worker), "lease_seconds": lease_seconds, "leases": [claim.key for claim in claims]}
     with network_errors():
         answer = client.rpc("sentinel_heartbeat", {"args": args}).execute()

@@ -200,11 +200,12 @@ class Leases:
         answers = heartbeat(self._client, self._worker, [lease.claim for lease in leases.values()], self._lease_seconds)
         for request_id, answer in answers.items():
             lease = leases[request_id]
+            # What is `busy` was not extended, and keeps its time until the next heartbeat asks again.
+            if answer in ("ok", "cancel"):
+                lease.expires_at = called_at + self._lease_seconds
             if answer == "lost":
                 self._end(lease, LeaseLost())
-                continue
-            lease.expires_at = called_at + self._lease_seconds
-            if answer == "cancel":
+            elif answer == "cancel":
                 self._end(lease, Cancelled())
 
     def _hand_back_in_time(self) -> None:

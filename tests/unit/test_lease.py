@@ -1,11 +1,17 @@
 """What ends guarded work, and how."""
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
 
+import httpx
 import pytest
+from supabase import Client, ClientOptions
 
 from sentinel_worker.errors import Cancelled, LeaseLost, Released, Transient
-from sentinel_worker.lease import Lease, boottime
+from sentinel_worker.lease import Lease, Leases, boottime
 from tests.claims import a_claim
 
 
@@ -64,3 +70,61 @@ async def test_a_stage_that_takes_too_long_is_worth_a_retry() -> None:
             await asyncio.Event().wait()
     assert caught.value.code == "stage_timed_out"
     assert lease.stage_deadline is None
+
+
+class Heartbeats:
+    """A client whose heartbeats all get one answer, and two of them to wait for."""
+
+    def __init__(self, answer: str) -> None:
+        self._answer = answer
+        self._loop = asyncio.get_running_loop()
+        self._calls = 0
+        self.first_was_read = asyncio.Event()
+        """Set when the second one begins."""
+
+    def client(self) -> Client:
+        http = httpx.Client(transport=httpx.MockTransport(self._reply))
+        return Client("http://supabase.test", "key", ClientOptions(httpx_client=http))
+
+    def _reply(self, request: httpx.Request) -> httpx.Response:
+        self._calls += 1
+        if self._calls == 2:
+            self._loop.call_soon_threadsafe(self.first_was_read.set)
+        leases = json.loads(request.content)["args"]["leases"]
+        return httpx.Response(200, json=[{"id": lease["id"], "answer": self._answer} for lease in leases])
+
+
+@asynccontextmanager
+async def heard(answer: str, lease_seconds: float = 60) -> AsyncIterator[tuple[Lease, float]]:
+    """A lease that one heartbeat was answered `answer` for, or several, and when it ran out before."""
+    heartbeats = Heartbeats(answer)
+    leases = Leases(heartbeats.client(), uuid4(), lease_seconds=60, heartbeat_seconds=0.01)
+    lease = leases.add(a_claim(lease_seconds), boottime())
+    before = lease.expires_at
+    leases.start()
+    try:
+        await heartbeats.first_was_read.wait()
+        yield lease, before
+    finally:
+        await leases.stop()
+        leases.remove(lease)
+
+
+async def test_a_heartbeat_extends_what_it_was_told_it_extended() -> None:
+    async with heard("ok", lease_seconds=10) as (lease, before):
+        assert lease.expires_at > before + 49
+        lease.check()
+
+
+@pytest.mark.parametrize("answer", ["busy", "a word of a later schema"])
+async def test_a_lease_that_was_not_extended_keeps_its_time_and_is_asked_for_again(answer: str) -> None:
+    async with heard(answer, lease_seconds=10) as (lease, before):
+        assert lease.expires_at == before
+        lease.check()
+
+
+@pytest.mark.parametrize(("answer", "error"), [("lost", LeaseLost), ("cancel", Cancelled)])
+async def test_a_heartbeat_ends_what_is_not_to_go_on(answer: str, error: type[LeaseLost | Cancelled]) -> None:
+    async with heard(answer) as (lease, _):
+        with pytest.raises(error):
+            lease.check()

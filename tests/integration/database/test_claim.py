@@ -1,7 +1,7 @@
 """Claim, heartbeat and progress: who gets what, and what a lost answer costs."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -86,6 +86,28 @@ def test_a_heartbeat_extends_only_this_workers_current_leases(queue: Queue) -> N
     assert until > datetime.now(UTC) + timedelta(seconds=50)
 
 
+def test_a_heartbeat_answers_busy_for_a_lease_that_it_could_not_extend(queue: Queue) -> None:
+    queue.insert(count=3)
+    held, wanted_back, free = queue.claim(limit=3)
+    queue.sql("update public.analysis_requests set cancel_requested = true where id = %s", wanted_back["id"])
+    before = leases_until(queue)
+    with queue.connect() as blocker, blocker.transaction():
+        blocker.execute("select 1 from sentinel.leases where request_id <> %s for update", (free["id"],))
+        assert queue.heartbeat(held, wanted_back, free) == ["busy", "busy", "ok"]
+    after = leases_until(queue)
+    assert {key for key in before if before[key] != after[key]} == {free["id"]}
+    assert queue.heartbeat(held, wanted_back, free) == ["ok", "cancel", "ok"]
+    assert min(leases_until(queue).values()) > max(before.values())
+
+
+def test_a_heartbeat_during_a_requeue_is_busy_and_then_lost(queue: Queue) -> None:
+    claim = queue.start()
+    with queue.connect() as admin, admin.transaction():
+        admin.execute("update public.analysis_requests set status = 'queued' where id = %s", (claim["id"],))
+        assert queue.heartbeat(claim) == ["busy"]
+    assert queue.heartbeat(claim) == ["lost"]
+
+
 def test_a_heartbeat_tells_of_deleted_rows_and_users(queue: Queue) -> None:
     deleted, orphan = queue.start(), queue.another_worker()
     claim = orphan.start()
@@ -113,6 +135,10 @@ def test_progress_answers_busy_instead_of_waiting(queue: Queue) -> None:
     with queue.connect() as blocker, blocker.transaction():
         blocker.execute("select 1 from public.analysis_requests for update")
         assert queue.progress(claim, "probing", 5) == "busy"
+
+
+def leases_until(queue: Queue) -> dict[UUID, datetime]:
+    return {row["request_id"]: row["lease_until"] for row in queue.sql("select * from sentinel.leases")}
 
 
 def claim_key(claim: dict[str, object]) -> dict[str, str]:

@@ -225,5 +225,6 @@ def test_a_locked_request_is_busy_and_can_be_finished_afterwards(queue: Queue) -
     with queue.connect() as blocker, blocker.transaction():
         blocker.execute("select 1 from sentinel.leases for update")
         assert queue.succeed(claim)["answer"] == "busy"
-        assert queue.heartbeat(claim) == ["ok"]
+        assert queue.heartbeat(claim) == ["busy"]
+    assert queue.heartbeat(claim) == ["ok"]
     assert queue.succeed(claim)["answer"] == "succeeded"
