@@ -74,7 +74,7 @@ COLUMNS: dict[str, dict[str, Cells]] = {
     },
     "sentinel.leases": {"request_id fence worker attempt claimed_at lease_until": _CLOSED_COLUMN},
     "sentinel.settings": {"name value note": _CLOSED_COLUMN},
-    "sentinel.turns": {"worker after_user odd seen_at": _CLOSED_COLUMN},
+    "sentinel.turns": {"worker after_user odd seen_at ahead_after": _CLOSED_COLUMN},
     "sentinel.unserved_lanes": {"lane since": _CLOSED_COLUMN},
     "sentinel.usage": {
         "id": ("", "", "", "", "", "S"),  # made by the database
@@ -101,6 +101,8 @@ FUNCTIONS: dict[str, Cells] = {
     "sentinel.backoff_seconds(integer, double precision)": _CLOSED,
     "sentinel.by_priority(text[], integer)": _CLOSED,
     "sentinel.by_priority(text[], integer, integer)": _CLOSED,
+    "sentinel.by_priority(text[], integer, integer, uuid, uuid[])": _CLOSED,
+    "sentinel.by_turns(text[], integer, integer, uuid, smallint, uuid[])": _CLOSED,
     "sentinel.by_turns(text[], integer, integer, uuid, uuid[])": _CLOSED,
     "sentinel.by_turns(text[], integer, uuid, uuid[])": _CLOSED,
     "sentinel.choose(uuid, text[], integer)": _CLOSED,
@@ -122,6 +124,7 @@ FUNCTIONS: dict[str, Cells] = {
     "sentinel.move()":                         _CLOSED,
     "sentinel.next_due_seconds()":             _CLOSED,
     "sentinel.next_user(text[], uuid)": _CLOSED,
+    "sentinel.next_users(text[], smallint, uuid, uuid, integer)": _CLOSED,
     "sentinel.next_users(text[], uuid, uuid, integer)": _CLOSED,
     "sentinel.objects_of(sentinel.deletions, integer)": _CLOSED,
     "sentinel.offer_again(uuid, uuid[], integer, timestamp with time zone)": _CLOSED,

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import LiteralString
 from uuid import UUID
@@ -16,6 +17,10 @@ TABLES: tuple[LiteralString, ...] = ("analysis_requests", "plain")
 INSERT: LiteralString = """
 insert into public.{} (user_id, storage_path)
 select %(user)s::uuid, %(user)s || '/a.mp4' from generate_series(1, %(count)s)
+"""
+INSERT_FOR: LiteralString = """
+insert into public.analysis_requests (user_id, storage_path, priority)
+select u, u || '/a.mp4', %s from unnest(%s::uuid[]) u cross join generate_series(1, %s)
 """
 PLAIN = """
 create table public.plain
@@ -56,6 +61,46 @@ def test_a_priority_goes_before_all_who_wait_and_the_rest_goes_by_turns(queue: Q
     claims = claim_more(queue, 8)
     assert [claim["id"] for claim in claims[:2]] == [most, urgent]
     assert len({claim["user_id"] for claim in claims[2:]}) == 6
+
+
+@pytest.mark.parametrize("batch", [2, 8])
+def test_users_of_one_priority_take_turns_however_many_others_are_between_them(queue: Queue, batch: int) -> None:
+    users = new_users(queue, 360)
+    wait(queue, users, each=1)
+    ahead = users[:100] + users[200:220]
+    wait(queue, ahead, each=1, priority=5)
+    by_priority: Counter[UUID] = Counter()
+    while by_priority.total() < 3 * len(ahead):
+        claims = claim_more(queue, batch)
+        by_priority.update(claim["user_id"] for claim in claims[: batch // 2])
+        release(queue, claims)
+    assert [by_priority[user] for user in ahead] == [3] * len(ahead)
+
+
+def test_each_priority_has_its_own_turn(queue: Queue) -> None:
+    """A few requests of a higher one do not put those below it back to where they began."""
+    users = new_users(queue, 12)
+    wait(queue, users, each=30, priority=5)
+    third: Counter[UUID] = Counter()
+    for _ in range(24):
+        wait(queue, users[4:6], each=1, priority=9)
+        claims = claim_more(queue, 6)
+        assert [claim["priority"] for claim in claims[:3]] == [9, 9, 5]
+        third[claims[2]["user_id"]] += 1
+    assert third == dict.fromkeys(users, 2)
+
+
+def test_a_hundred_users_at_their_limit_hide_nobody_of_their_priority(limited: Queue) -> None:
+    limit_running(limited, 1)
+    users = new_users(limited, 150)
+    wait(limited, users[:110], each=2, priority=5)
+    while claim_more(limited, 100):
+        pass
+    wait(limited, users[111:], each=1)
+    assert len(claim_more(limited, 4)) == 4
+    wait(limited, users[110:111], each=1, priority=5)
+    first = [claim_more(limited, 2)[0]["user_id"] for _ in range(2)]
+    assert users[110] in first, "a claim looks at 100 users of a priority, and the next one goes on behind them"
 
 
 def test_all_users_get_the_same_while_all_wait(queue: Queue) -> None:
@@ -181,6 +226,26 @@ def claim_more(queue: Queue, limit: int) -> list[Row]:
     """Claim on top of what this worker holds."""
     held = queue.sql("select request_id from sentinel.leases where worker = %s", queue.worker)
     return queue.claim(limit=limit, held=[row["request_id"] for row in held])
+
+
+def new_users(queue: Queue, count: int) -> list[UUID]:
+    """Users in the order of their ids."""
+    rows = queue.sql(
+        "insert into auth.users (id) select gen_random_uuid() from generate_series(1, %s) returning id", count
+    )
+    return sorted(row["id"] for row in rows)
+
+
+def wait(queue: Queue, users: list[UUID], *, each: int, priority: int = 0) -> None:
+    """Let each of these users have some requests more."""
+    queue.sql(INSERT_FOR, priority, users, each)
+
+
+def release(queue: Queue, claims: list[Row]) -> None:
+    """Hand claims back to where they were in the queue."""
+    keys = [{"id": claim["id"], "fence": claim["fence"]} for claim in claims]
+    answers = queue.call("sentinel_finish", outcomes=[key | {"outcome": "released"} for key in keys])
+    assert {row["answer"] for row in answers} == {"queued"}
 
 
 def limit_running(queue: Queue, limit: int) -> None:

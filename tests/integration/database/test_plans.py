@@ -27,6 +27,10 @@ select u.id, u.id || '/a.mp4', 'succeeded', gen_random_uuid(), 'real', 1, t.at, 
  cross join lateral (select now() - make_interval(secs => n) as at) t
  cross join lateral (select (array(select id from auth.users order by id))[1 + n %% 50] as id) u
 """
+WAITING_OF_ALL = """
+insert into public.analysis_requests (user_id, storage_path, priority)
+select id, id || '/a.mp4', p from auth.users cross join unnest(array[0, 0, 3, 3]) p
+"""
 WHOLE = re.compile(
     r"Seq Scan on analysis_requests"
     r"|Scan using analysis_requests_(pkey|user|finished|path|batch)\b[^\n]*\n(?!\s*Index Cond)"
@@ -140,6 +144,7 @@ def fill(connection: psycopg.Connection[Any], queue: Queue) -> None:
     connection.execute("set session_replication_role = origin")
     queue.insert(count=WAITING)
     queue.insert(count=50, priority=3)
+    connection.execute(WAITING_OF_ALL)
 
 
 def assert_by_index(plans: list[str]) -> None:
