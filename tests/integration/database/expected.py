@@ -1,5 +1,6 @@
 """What each statement may do to a request, written down a second time: the state machine's tests compare."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
@@ -51,6 +52,11 @@ def after_finish(row: Row, outcome: str, delay: float) -> str:
     if outcome == "failed" or (outcome == "retry" and row["attempt"] >= row["max_attempts"]):
         return "failed"
     return "scheduled" if outcome == "retry" or delay else "queued"
+
+
+def running(rows: Rows) -> Counter[UUID]:
+    """How many requests of each user run."""
+    return Counter(row["user_id"] for row in rows.values() if row["status"] == "running")
 
 
 def check_finished(before: Row, after: Row, outcome: str, answer: str) -> None:

@@ -53,6 +53,14 @@ FAULTS: Final = {
         "sentinel.end_attempts", (("e.outcome in ('snoozed', 'released')", "e.outcome = 'snoozed'"),)
     ),
     "a repeated finish is lost": Fault("sentinel.explain", (("and a.worker = p_worker", "and false"),)),
+    "a heartbeat moves the lease of another fence": Fault(
+        "public.sentinel_heartbeat",
+        (("on l.request_id = i.id and l.fence = i.fence\n     where", "on l.request_id = i.id\n     where"),),
+    ),
+    "a heartbeat says of a locked lease that it was extended": Fault(
+        "public.sentinel_heartbeat", (("then 'busy'", "then 'ok'"),)
+    ),
+    "the limit on what runs is ignored": Fault("sentinel.choose", (("= 'max_running_requests'", "= 'no limit'"),)),
     "a wish to cancel is ignored": Fault(
         "sentinel.status_after", (("outcome = 'cancelled' or r.cancel_requested", "outcome = 'cancelled'"),)
     ),

@@ -20,6 +20,9 @@ truncate auth.users, public.analysis_requests, sentinel.workers, sentinel.unserv
          sentinel.deletions, sentinel.turns, realtime.messages cascade
 """
 SETTINGS: Final = "update sentinel.settings set value = 'null' where name = 'max_retries_per_hour'"
+LIMIT: Final = """
+update sentinel.settings set value = coalesce(to_jsonb(%s::int), 'null') where name = 'max_running_requests'
+"""
 REQUESTS: Final = "select * from public.analysis_requests"
 
 
@@ -34,7 +37,7 @@ class Session:
     worker: UUID = field(default_factory=uuid4)
     is_open: bool = False
     answers: dict[str, str] = field(default_factory=dict)
-    """Of a worker's finishes in the open transaction, by fence."""
+    """Of a worker's finishes in the open transaction, by worker, request and fence."""
 
     def __repr__(self) -> str:
         return self.name
@@ -67,6 +70,10 @@ class Session:
     def requests(self) -> dict[UUID, Row]:
         """Every request that this session sees now."""
         return {row["id"]: row for row in self.connection.execute(REQUESTS.encode()).fetchall()}
+
+    def leases(self) -> dict[UUID, Row]:
+        """Every lease that this worker's or admin's session sees now, by its request."""
+        return {row["request_id"]: row for row in self.rows("select * from sentinel.leases")}
 
 
 class Sessions:
@@ -109,6 +116,10 @@ class Sessions:
         session.worker = uuid4()
         if session.role == "worker":
             self.clock.rows("insert into sentinel.turns (worker, after_user) values (%s, %s)", session.worker, USERS[0])
+
+    def limit_running(self, most: int | None) -> None:
+        """How many requests of a user may run at once; None: any number."""
+        self.clock.rows(LIMIT, most)
 
     def make_due(self) -> None:
         """Let waiting times pass, but for requests that somebody has locked."""

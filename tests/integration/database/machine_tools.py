@@ -1,0 +1,91 @@
+"""What the rules of the state machine share: who knows what, transactions, and what may fail."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar, Final, Literal
+from uuid import UUID
+
+import psycopg
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule
+
+from tests.integration.database.sessions import Session, Sessions, lease_of
+
+REQUESTS: Final[Bundle[UUID]] = Bundle("requests")
+CLAIMS: Final["Bundle[Claim]"] = Bundle("claims")
+EITHER: Final = st.integers(0, 1)
+"""Of two users, or of two workers."""
+Key = tuple[UUID, UUID]
+"""Request and fence."""
+Claim = tuple[UUID, UUID, UUID]
+"""Request, fence, and the worker who was told."""
+
+
+class Tools(RuleBasedStateMachine):
+    """The state beside the database's own; `world` is set by whoever runs it."""
+
+    world: ClassVar[Sessions]
+    seen: ClassVar[dict[str, int]] = {}
+    """How often something of interest happened, over all examples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world.reset()
+        self.answers: dict[str, str] = {}
+        self.memory: dict[UUID, dict[UUID, UUID]] = {}
+        """What each worker knows to hold, with its fence."""
+        self.most: int | None = None
+        """How many requests of a user may run at once."""
+        self.inserted = 0
+        self.owners: dict[UUID, UUID] = {}
+
+    @rule(which=st.integers(0, 4))
+    def begin(self, which: int) -> None:
+        session = self.world.all[which]
+        if not session.is_open:
+            session.begin()
+
+    @rule(which=st.integers(0, 4), how=st.sampled_from(["commit", "commit", "rollback"]))
+    def end(self, which: int, how: Literal["commit", "rollback"]) -> None:
+        session = self.world.all[which]
+        if session.is_open:
+            session.end(how)
+            if how == "commit":
+                self.answers |= session.answers
+            session.answers.clear()
+
+    def new_ids(self, count: int, user: UUID) -> list[UUID]:
+        """The same in each run, because claims of one moment go by id."""
+        self.inserted += count
+        ids = [UUID(int=self.inserted - number) for number in range(count)]
+        self.owners |= dict.fromkeys(ids, user)
+        return ids
+
+    def holds(self, session: Session, request: UUID, fence: UUID) -> bool:
+        lease = lease_of(session, request)
+        return lease is not None and (lease["fence"], lease["worker"]) == (fence, session.worker)
+
+    def remember(self, session: Session, request: UUID, fence: UUID, answer: str) -> None:
+        (session.answers if session.is_open else self.answers)[f"{session.worker} {request} {fence}"] = answer
+
+    def count(self, what: str) -> None:
+        self.seen[what] = self.seen.get(what, 0) + 1
+
+    @contextmanager
+    def may_fail(self, session: Session, *more: type[psycopg.Error]) -> Iterator[None]:
+        """A lock that another session holds, or an error that is an answer: the open transaction is over."""
+        try:
+            yield
+        except more as error:
+            self.count(type(error).__name__)
+        except psycopg.errors.LockNotAvailable:
+            self.count("blocked")
+            if not self.world.open_besides(session):
+                raise
+
+    @contextmanager
+    def never_waits(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise AssertionError(f"a worker's call was refused or had to wait: {error}") from error
