@@ -6,7 +6,6 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
@@ -47,14 +46,15 @@ def children(process: int) -> list[int]:
     return found
 
 
-def frozen_child(zygotes: list[int]) -> int:
+async def frozen_child(zygotes: list[int]) -> int:
     """Stop the decoding child as soon as it is there; without a pause, since probing is over in a moment."""
-    give_up_at = monotonic() + 10
-    while monotonic() < give_up_at:
-        for child in [child for zygote in zygotes for child in children(zygote)]:
-            os.kill(child, signal.SIGSTOP)
-            return child
-    pytest.fail("the zygote forked no child")
+    found: list[int] = []
+    async with asyncio.timeout(SEEN_SECONDS):
+        while not found:
+            await asyncio.sleep(0)  # the proxy lives in this loop
+            found = [child for zygote in zygotes for child in children(zygote)]
+    os.kill(found[0], signal.SIGSTOP)
+    return found[0]
 
 
 async def frozen_at_its_start(stack: Stack, worker: Worker, user: User, film: Path) -> tuple[str, int]:
@@ -68,7 +68,7 @@ async def frozen_at_its_start(stack: Stack, worker: Worker, user: User, film: Pa
     finally:
         for zygote in zygotes:
             os.kill(zygote, signal.SIGCONT)
-    return request_id, frozen_child(zygotes)
+    return request_id, await frozen_child(zygotes)
 
 
 def worked_seconds(process: int) -> float:
