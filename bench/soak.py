@@ -7,8 +7,9 @@ By default each worker is `bench.instant`, which answers after 0.1 s and looks a
 outcomes, wake-ups and processes are the real ones. Every few seconds one of these is done, at random: SIGKILL to a
 worker, which is started again; SIGSTOP past its lease, then SIGCONT; every connection of a worker cut with a RST; a
 worker's connections half open for a second; the next answers to claims and finishes lost after they were committed.
-With `--real` workers run the demo detector on short clips. A request is lost when it is not final in the end, and
-duplicated when it has more than one result that was ever current.
+With `--real` workers run the demo detector on short clips, and kills are the only fault. A request is lost when it was
+inserted and is not final in the end, whether its row is there or not, and duplicated when it has more than one result
+that was ever current. Exits with 1 when any was lost, duplicated or failed.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,10 +54,11 @@ USERS = 5
 # Killed workers are not the request's fault here, and must not end it as poison.
 LIMITS = "update sentinel.settings set value = '1000' where name = 'max_crashes'"
 INSERT = "insert into analysis_requests (user_id, storage_path, media_kind) values (%s, %s, 'video')"
+ANY_FAULT = ("kill", "kill", "kill", "freeze", "cut", "silence", "lose")
+KILLS = ("kill",)
 TOTALS = """
-select count(*) as inserted, count(*) filter (where status = 'succeeded') as succeeded,
+select count(*) filter (where status = 'succeeded') as succeeded,
        count(*) filter (where status = 'failed') as failed, count(*) filter (where status = 'cancelled') as cancelled,
-       count(*) filter (where status not in ('succeeded', 'failed', 'cancelled')) as lost,
        (select count(*) from (select from analysis_results group by request_id having count(*) > 1) d) as duplicated,
        (select count(*) from sentinel.attempts where outcome = 'lease_expired') as expired
   from analysis_requests
@@ -64,6 +66,28 @@ select count(*) as inserted, count(*) filter (where status = 'succeeded') as suc
 WAITS = """
 select extract(epoch from finished_at - created_at)::float8 as s from analysis_requests where status = 'succeeded'
 """
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What became of the `inserted` requests; all but `inserted` is counted in the database."""
+
+    inserted: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    duplicated: int
+    expired: int
+
+    @property
+    def lost(self) -> int:
+        """Inserted, and not final."""
+        return self.inserted - self.succeeded - self.failed - self.cancelled
+
+    @property
+    def well(self) -> bool:
+        """Whether every request was answered, once."""
+        return not (self.lost or self.failed or self.duplicated)
 
 
 @dataclass
@@ -126,8 +150,15 @@ async def victims(stack: Stack, count: int, folder: Path, module: str) -> AsyncI
         yield all_of_them
 
 
-async def torment(stack: Stack, workers: list[Victim], every: float, done: Counter[str], enough: asyncio.Event) -> None:
-    """One fault every `every` seconds, until it is `enough`; what takes longer goes on beside the next."""
+async def torment(
+    stack: Stack,
+    workers: list[Victim],
+    faults: Sequence[str],
+    every: float,
+    done: Counter[str],
+    enough: asyncio.Event,
+) -> None:
+    """One of `faults` every `every` seconds, until it is `enough`; what takes longer goes on beside the next."""
     async with asyncio.TaskGroup() as group:
         busy: set[int] = set()
 
@@ -143,7 +174,7 @@ async def torment(stack: Stack, workers: list[Victim], every: float, done: Count
             with suppress(TimeoutError):
                 await asyncio.wait_for(enough.wait(), every)
                 break
-            fault = random.choice(["kill", "kill", "kill", "freeze", "cut", "silence", "lose"])
+            fault = random.choice(faults)
             free = [victim for victim in workers if victim.number not in busy]
             if fault == "lose":
                 done[fault] += 1
@@ -154,8 +185,8 @@ async def torment(stack: Stack, workers: list[Victim], every: float, done: Count
                 group.create_task(one(random.choice(free), fault))
 
 
-async def insert_evenly(stack: Stack, per_second: float, seconds: float) -> None:
-    """Single rows of some users, as frontends insert them."""
+async def insert_evenly(stack: Stack, per_second: float, seconds: float) -> int:
+    """Single rows of some users, as frontends insert them; returns how many."""
     async with await psycopg.AsyncConnection.connect(stack.superuser_dsn, autocommit=True) as database:
         users = [str(uuid.uuid4()) for _ in range(USERS)]
         for user in users:
@@ -167,10 +198,11 @@ async def insert_evenly(stack: Stack, per_second: float, seconds: float) -> None
                 await database.execute(INSERT, [user, f"{user}/{uuid.uuid4()}.mp4"])
                 count += 1
             await asyncio.sleep(0.05)
+    return count
 
 
-async def upload_and_insert(stack: Stack, clips: list[Path], count: int) -> None:
-    """Real films of one user; each request has a file of its own name."""
+async def upload_and_insert(stack: Stack, clips: list[Path], count: int) -> int:
+    """Real films of one user; each request has a file of its own name. Returns how many."""
     client = await acreate_client(stack.url, stack.publishable_key)
     signed = await client.auth.sign_in_anonymously()
     assert signed.user is not None
@@ -179,14 +211,15 @@ async def upload_and_insert(stack: Stack, clips: list[Path], count: int) -> None
         await client.storage.from_("media").upload(path, clips[number % len(clips)], {"content-type": "video/mp4"})
         await client.table("analysis_requests").insert({"storage_path": path, "media_kind": "video"}).execute()
     await client.auth.close()
+    return count
 
 
-async def settled(stack: Stack, limit_seconds: float) -> dict[str, Any]:
+async def settled(stack: Stack, inserted: int, limit_seconds: float) -> Totals:
     """The totals, once all is final or nothing more can be hoped for."""
     deadline = time.monotonic() + limit_seconds
     while True:
-        totals = (await query(stack, TOTALS))[0]
-        if totals["lost"] == 0 or time.monotonic() > deadline:
+        totals = Totals(inserted, **(await query(stack, TOTALS))[0])
+        if totals.lost == 0 or time.monotonic() > deadline:
             return totals
         await asyncio.sleep(0.5)
 
@@ -196,12 +229,12 @@ async def query(stack: Stack, text: str) -> list[dict[str, Any]]:
         return await (await database.execute(text.encode())).fetchall()
 
 
-def report(totals: dict[str, Any], waits: list[float], done: Counter[str]) -> None:
+def report(totals: Totals, waits: list[float], done: Counter[str]) -> None:
     """Print what became of everything."""
     names = ("inserted", "succeeded", "failed", "cancelled", "duplicated", "lost")
-    print(", ".join(f"{name} {totals[name]}" for name in names))
+    print(", ".join(f"{name} {getattr(totals, name)}" for name in names))
     faults = ", ".join(f"{name} {count}" for name, count in sorted(done.items()))
-    print(f"leases that ran out {totals['expired']}; faults: {faults}")
+    print(f"leases that ran out {totals.expired}; faults: {faults}")
     if len(waits) > 1:
         cuts = statistics.quantiles(waits, n=100, method="inclusive")
         shown = ", ".join(f"p{n} {cuts[n - 1]:.3f} s" for n in (50, 95, 99))
@@ -231,19 +264,20 @@ async def main() -> int:
                 while database.execute("select from sentinel.workers").rowcount < len(workers):
                     await asyncio.sleep(0.1)
             enough = asyncio.Event()
-            tormenting = asyncio.create_task(torment(stack, workers, every, done, enough))
+            faults = KILLS if chosen.real else ANY_FAULT
+            tormenting = asyncio.create_task(torment(stack, workers, faults, every, done, enough))
             if chosen.real:
                 clips = [path for path, _ in samples.make(folder / "clips")]
-                await upload_and_insert(stack, clips, chosen.requests)
-                await settled(stack, 60 + 15 * chosen.requests)
+                inserted = await upload_and_insert(stack, clips, chosen.requests)
+                await settled(stack, inserted, 60 + 15 * chosen.requests)
             else:
-                await insert_evenly(stack, chosen.per_second, chosen.seconds)
+                inserted = await insert_evenly(stack, chosen.per_second, chosen.seconds)
             enough.set()
             await tormenting
             await stack.behave()
-            totals = await settled(stack, SETTLE_SECONDS)
+            totals = await settled(stack, inserted, SETTLE_SECONDS)
             report(totals, [row["s"] for row in await query(stack, WAITS)], done)
-    return 1 if totals["lost"] or totals["duplicated"] else 0
+    return 0 if totals.well else 1
 
 
 if __name__ == "__main__":
