@@ -6,23 +6,23 @@ Each system's own SQL, its own schema in a database of its own, one PostgreSQL w
 then finishes it: two transactions. The peers keep finished jobs as they do by default: procrastinate in its table,
 pgqueuer in its log, pgmq in its archive. procrastinate claims one at a time, whatever the batch. What differs is not
 hidden: here a finish writes a result and a line of history, and checks a fence; the requests are those of twenty users.
+procrastinate and pgqueuer are installed from PyPI into the folder `--peers` where they are missing; a peer that cannot
+be had is left out, and that is printed.
 """
 
 import argparse
 import asyncio
-import json
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-import venv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from bench.queues import Gateway, Pgmq, Pgqueuer, Procrastinate, Sentinel, System
+from bench.peers import open_peers
+from bench.queues import Gateway, Pgmq, Sentinel, System
 from sentinel_worker.local.stack import Stack
 
 CLIENTS, BATCHES = (1, 4, 16), (1, 16)
@@ -85,29 +85,14 @@ def measure(system: System, clients: int, batch: int, seconds: float, *, vacuum:
     return found
 
 
-def peers_sql(folder: Path) -> dict[str, dict[str, str]]:
-    """The peers' statements, from an environment of their own, which is made where it is missing."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
-        packages = ["procrastinate==3.10.0", "pgqueuer==1.6.0"]
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
-    # -P: this folder has a module `queue`, as the standard library does.
-    script = Path(__file__).with_name("peer_sql.py")
-    found: dict[str, dict[str, str]] = json.loads(subprocess.check_output([python, "-P", script]))
-    return found
-
-
 def systems(stack: Stack, chosen: argparse.Namespace) -> list[System]:
     """Each in a database of its own; the two ways into this project's share one."""
-    sql = peers_sql(chosen.peers)
     own = [Sentinel(stack.superuser_dsn), Gateway(stack.superuser_dsn, stack.url, stack.secret_key)]
-    peers: list[System] = [
-        Procrastinate(stack.postgres.create_database("procrastinate"), sql["procrastinate"]),
-        Pgqueuer(stack.postgres.create_database("pgqueuer"), sql["pgqueuer"]),
-    ]
+    peers = open_peers(stack, chosen.peers)
     if chosen.pgmq:
         peers.append(Pgmq(stack.postgres.create_database("pgmq"), chosen.pgmq))
+    else:
+        print("no pgmq: --pgmq names a file of its SQL")
     return [*own, *peers]
 
 

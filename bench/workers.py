@@ -5,85 +5,142 @@
 This project's is the daemon around an instant detector, with heartbeats, progress, rights and breaker, over HTTP to the
 local Supabase's gateway. procrastinate's and pgqueuer's are their workers as documented, connected to PostgreSQL
 itself. All on one PostgreSQL with fsync on; a worker counts from the first request that it ended, and ended ones are
-counted in the database.
+counted in the database. A queue that runs empty ends the measurement at the last look that found something waiting, and
+its figure says so. The peers are installed as `bench.queue` says; where they cannot be, this project's worker is alone.
 """
 
 import argparse
 import asyncio
-import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.queue import peers_sql
-from bench.queues import Pgqueuer, Procrastinate, Sentinel, System
+from bench import peers
+from bench.queues import Connection, Sentinel, System
 from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from sentinel_worker.local.stack import Stack
 
 SLOTS: Final = (1, 4, 16)
-LOOK_EVERY_SECONDS: Final = 0.05
+LOOKS: Final = 10
+START_LOOK_SECONDS: Final = 0.05
 START_SECONDS: Final = 60
+
+
+@dataclass(frozen=True)
+class Look:
+    """How many waited or ran at a moment."""
+
+    at: float
+    left: int
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Ended a second between the first and the last of some looks; a look that found nothing left does not count.
+
+    Raises ValueError when fewer than two looks are left then.
+    """
+
+    looks: Sequence[Look]
+
+    def __post_init__(self) -> None:
+        if len(self._usable) < 2:
+            raise ValueError("the queue ran empty before there was anything to measure: choose fewer --seconds")
+
+    @property
+    def _usable(self) -> Sequence[Look]:
+        return [look for look in self.looks if look.left]
+
+    @property
+    def emptied(self) -> bool:
+        """Whether the queue ran empty."""
+        return len(self._usable) < len(self.looks)
+
+    @property
+    def seconds(self) -> float:
+        """How long was measured."""
+        return self._usable[-1].at - self._usable[0].at
+
+    @property
+    def per_second(self) -> float:
+        """Ended a second."""
+        return (self._usable[0].left - self._usable[-1].left) / self.seconds
+
+    def __str__(self) -> str:
+        return f"{self.per_second:.0f}" + (f" (empty after {self.seconds:.1f} s)" if self.emptied else "")
 
 
 def own(stack: Stack, slots: int, folder: Path) -> AbstractAsyncContextManager[object]:
     """`bench.instant`, which is the daemon but for the detector."""
     names = {"SENTINEL_SLOTS": str(slots), "SENTINEL_LOG_LEVEL": "warning"}
-    return WorkerProcess(worker_environment(stack, names), log=folder / "worker.log", module="bench.instant")
+    return WorkerProcess(worker_environment(stack, names), log=folder / "sentinel.log", module="bench.instant")
 
 
 @asynccontextmanager
-async def peer(system: System, slots: int, python: Path) -> AsyncIterator[None]:
+async def peer(system: System, slots: int, python: Path, folder: Path) -> AsyncIterator[None]:
     """A peer's worker in a process of its environment."""
     script = Path(__file__).with_name("peer_worker.py")
-    process = await asyncio.create_subprocess_exec(
-        *(python, "-P", script, system.name, system.dsn, str(slots)), stderr=subprocess.DEVNULL
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        await process.wait()
+    with (folder / f"{system.name}.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(python, "-P", script, system.name, system.dsn, str(slots)), stdout=log, stderr=log
+        )
+        try:
+            yield
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
 
 
-async def rate(system: System, worker: AbstractAsyncContextManager[object], seconds: float) -> float:
-    """Ended a second, from the first that was ended."""
+async def measure(system: System, worker: AbstractAsyncContextManager[object], seconds: float, folder: Path) -> Rate:
+    """From the first that was ended."""
     with system.connect() as connection:
         await asyncio.to_thread(system.enqueue, connection)
         connection.execute("vacuum analyze")
         before = system.waiting(connection)
-        async with worker, asyncio.timeout(START_SECONDS + seconds):
-            while (first := system.waiting(connection)) == before:
-                await asyncio.sleep(LOOK_EVERY_SECONDS)
-            begin = time.monotonic()
-            await asyncio.sleep(seconds)
-            last = system.waiting(connection)
-            return (first - last) / (time.monotonic() - begin)
+        async with worker:
+            try:
+                async with asyncio.timeout(START_SECONDS):
+                    while (first := look(system, connection)).left == before:
+                        await asyncio.sleep(START_LOOK_SECONDS)
+            except TimeoutError:
+                said = (folder / f"{system.name}.log").read_text()[-2000:]
+                raise SystemExit(f"{system.name} ended nothing within {START_SECONDS} s; it said:\n{said}") from None
+            looks = [first]
+            while looks[-1].left and looks[-1].at < first.at + seconds:
+                await asyncio.sleep(seconds / LOOKS)
+                looks.append(look(system, connection))
+    return Rate(looks)
+
+
+def look(system: System, connection: Connection) -> Look:
+    """The time is taken before the count begins, as the rows are seen that are there then."""
+    return Look(time.monotonic(), system.waiting(connection))
 
 
 async def compare(stack: Stack, chosen: argparse.Namespace, folder: Path) -> None:
     """A row for each number of slots."""
-    sql = await asyncio.to_thread(peers_sql, chosen.peers)
-    python = chosen.peers / "bin" / "python"
+    others = await asyncio.to_thread(peers.open_peers, stack, chosen.peers)
+    python = peers.python(chosen.peers)
     sentinel = Sentinel(stack.superuser_dsn)
-    peers: list[System] = [
-        Procrastinate(stack.postgres.create_database("procrastinate"), sql["procrastinate"]),
-        Pgqueuer(stack.postgres.create_database("pgqueuer"), sql["pgqueuer"]),
-    ]
-    for system in (sentinel, *peers):
+    for system in (sentinel, *others):
         with system.connect() as connection:
             await asyncio.to_thread(system.fill, connection, chosen.finished)
-    names = [system.name for system in peers]
+    names = [system.name for system in others]
     print(f"\n{chosen.finished:,} finished rows at the start; requests ended a second by one worker process\n")
-    print(f"| slots | sentinel | {' | '.join(names)} | {' | '.join('÷ ' + name for name in names)} |")
+    print(f"| {' | '.join(['slots', 'sentinel', *names, *('÷ ' + name for name in names)])} |")
     print("| --- " * (2 + 2 * len(names)) + "|")
     for slots in SLOTS:
-        ours = await rate(sentinel, own(stack, slots, folder), chosen.seconds)
-        theirs = [await rate(system, peer(system, slots, python), chosen.seconds) for system in peers]
-        cells = [f"{one:.0f}" for one in (ours, *theirs)] + [f"{ours / one:.2f}" for one in theirs]
-        print(f"| {slots} | {' | '.join(cells)} |", flush=True)
+        ours = await measure(sentinel, own(stack, slots, folder), chosen.seconds, folder)
+        theirs = [
+            await measure(system, peer(system, slots, python, folder), chosen.seconds, folder) for system in others
+        ]
+        ratios = [f"{ours.per_second / one.per_second:.2f}" for one in theirs]
+        print(f"| {' | '.join([str(slots), *map(str, (ours, *theirs)), *ratios])} |", flush=True)
 
 
 async def main() -> None:

@@ -1,0 +1,50 @@
+"""procrastinate and pgqueuer from PyPI, in a virtual environment of their own, and their own SQL."""
+
+import json
+import subprocess
+import venv
+from pathlib import Path
+from typing import Final
+
+from bench.queues import Pgqueuer, Procrastinate, System
+from sentinel_worker.local.stack import Stack
+
+PACKAGES: Final = ("procrastinate==3.10.0", "pgqueuer==1.6.0")
+SCRIPT: Final = Path(__file__).with_name("peer_sql.py")
+# -P in what is run there: this folder has a module `queue`, as the standard library does.
+
+
+def python(folder: Path) -> Path:
+    """The interpreter of the environment."""
+    return folder / "bin" / "python"
+
+
+def open_peers(stack: Stack, folder: Path) -> list[System]:
+    """Each in a database of its own. None where they cannot be had, which is printed.
+
+    The environment is made in `folder` where it is missing or was not finished.
+    """
+    try:
+        sql = _sql(folder)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"no peers: {' and '.join(PACKAGES)} cannot be installed in {folder} ({error})")
+        return []
+    return [
+        Procrastinate(stack.postgres.create_database("procrastinate"), sql["procrastinate"]),
+        Pgqueuer(stack.postgres.create_database("pgqueuer"), sql["pgqueuer"]),
+    ]
+
+
+def _sql(folder: Path) -> dict[str, dict[str, str]]:
+    if not _has_packages(folder):
+        venv.create(folder, with_pip=True)
+        subprocess.run([python(folder), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+    found: dict[str, dict[str, str]] = json.loads(subprocess.check_output([python(folder), "-P", SCRIPT]))
+    return found
+
+
+def _has_packages(folder: Path) -> bool:
+    if not python(folder).exists():
+        return False
+    imports = "import pgqueuer, procrastinate"
+    return subprocess.run([python(folder), "-P", "-c", imports], check=False, stderr=subprocess.DEVNULL).returncode == 0

@@ -1,0 +1,46 @@
+"""What benches conclude from what they counted."""
+
+import pytest
+
+from bench.latency import report
+from bench.soak import Totals
+from bench.workers import Look, Rate
+
+ANSWERED = Totals(inserted=10, succeeded=9, failed=0, cancelled=1, duplicated=0, expired=3)
+
+
+def test_a_soak_is_well_when_everything_was_answered_once() -> None:
+    assert (ANSWERED.lost, ANSWERED.well) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "totals",
+    [
+        Totals(inserted=11, succeeded=9, failed=0, cancelled=1, duplicated=0, expired=0),  # also of a row that is gone
+        Totals(inserted=10, succeeded=9, failed=1, cancelled=0, duplicated=0, expired=0),
+        Totals(inserted=10, succeeded=10, failed=0, cancelled=0, duplicated=1, expired=0),
+    ],
+    ids=["lost", "failed", "duplicated"],
+)
+def test_a_soak_fails_for_a_lost_failed_or_duplicated_request(totals: Totals) -> None:
+    assert not totals.well
+
+
+@pytest.mark.parametrize(("limit", "within"), [(None, True), (11, True), (10, False)])
+def test_a_percentile_over_its_limit_is_told(limit: float | None, within: bool) -> None:
+    assert report("a wait", [1.0] * 10 + [10.0] * 10, limit) is within
+
+
+def test_a_rate_is_what_was_ended_between_the_first_and_the_last_look() -> None:
+    rate = Rate([Look(1.0, 900), Look(2.0, 600), Look(3.0, 500)])
+    assert (rate.per_second, rate.seconds, str(rate)) == (200, 2, "200")
+
+
+def test_a_queue_that_ran_empty_ends_the_measurement_before_that() -> None:
+    rate = Rate([Look(1.0, 900), Look(3.0, 100), Look(5.0, 0)])
+    assert (rate.per_second, rate.seconds, str(rate)) == (400, 2, "400 (empty after 2.0 s)")
+
+
+def test_nothing_is_said_of_a_queue_that_was_emptied_at_once() -> None:
+    with pytest.raises(ValueError, match="ran empty"):
+        Rate([Look(1.0, 900), Look(2.0, 0)])
