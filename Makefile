@@ -46,6 +46,7 @@ reports: $(VENV)/.installed ffmpeg chromium  ## print what is promised, and whet
 	done; \
 	test -z "$$red" || { echo "red:$$red"; exit 1; }
 
+# The queue is compared with what PyPI has of its peers; where that cannot be reached, they are left out, and it says so.
 bench: $(VENV)/.installed ffmpeg  ## print this machine's figures
 	$(BIN)/python -m bench.start
 	$(BIN)/python -m bench.latency
@@ -53,6 +54,8 @@ bench: $(VENV)/.installed ffmpeg  ## print this machine's figures
 	$(BIN)/python -m bench.memory
 	$(BIN)/python -m bench.long_video
 	$(BIN)/python -m bench.queue
+	$(BIN)/python -m bench.workers
+	$(BIN)/python -m bench.bloat --cycles 180000
 	$(BIN)/python -m bench.soak
 	$(BIN)/python -m bench.idle
 
