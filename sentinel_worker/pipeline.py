@@ -1,8 +1,8 @@
 """One request from its claim to its outcome: fetch, probe, choose, examine, derive."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import structlog
 
 from sentinel_worker import logs, result
 from sentinel_worker.analysis import Analysis, derive, examine
-from sentinel_worker.errors import Permanent
+from sentinel_worker.errors import Permanent, Transient
 from sentinel_worker.lease import Lease
 from sentinel_worker.media.children import Child
 from sentinel_worker.media.facts import MediaLimits
@@ -37,6 +37,17 @@ SPANS: Mapping[Stage, tuple[float, float]] = {
 """Which part of the whole request's progress, in percent, each stage covers."""
 
 log = structlog.get_logger()
+
+
+@contextmanager
+def memory_errors_translated() -> Iterator[None]:
+    """An allocation that the machine refuses, alone or in a group, is no fault of the worker or the file."""
+    try:
+        yield
+    except (MemoryError, ExceptionGroup) as error:
+        if isinstance(error, ExceptionGroup) and error.subgroup(MemoryError) is None:
+            raise
+        raise Transient("out_of_memory", "The machine has too little free memory for this file.") from error
 
 
 @dataclass
@@ -95,7 +106,7 @@ class Pipeline:
     async def _stage(self, lease: Lease, stage: Stage, limit_seconds: float, timings: Timings) -> AsyncIterator[None]:
         self._report(lease.claim, stage, 0.0)
         async with lease.enter(stage, limit_seconds):
-            with timings.measure(stage):
+            with timings.measure(stage), memory_errors_translated():
                 yield
 
     def _report(self, claim: Claim, stage: Stage, fraction: float) -> None:

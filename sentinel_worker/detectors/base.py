@@ -13,6 +13,7 @@ from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.detectors.weights import Checkpoint, load_checkpoint
 from sentinel_worker.errors import Fatal, Transient
 from sentinel_worker.media.facts import ClipGeometry, SoundGeometry
+from sentinel_worker.media.refusals import out_of_memory
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -37,20 +38,22 @@ class LoadedDetector(ABC):
     def load(cls, spec: DetectorSpec, device: Device = "auto", *, cpu_bfloat16: bool = False) -> Self:
         """Load `spec` onto `device` and score one black or quiet clip, so that a broken set-up fails at the start.
 
-        Takes seconds. Raises Fatal as `load_checkpoint` does, and 'no_gpu', 'gpu_out_of_memory', 'gpu_failed'.
+        Takes seconds. Raises Fatal as `load_checkpoint` does, and 'no_gpu', 'gpu_out_of_memory', 'out_of_memory',
+        'gpu_failed'.
         """
         chosen = _device(device)
         half = chosen.type == "cuda" or cpu_bfloat16
-        checkpoint = load_checkpoint(spec)
         try:
+            checkpoint = load_checkpoint(spec)
             detector = cls(spec, checkpoint, chosen, torch.bfloat16 if half else torch.float32)
             odds = detector.score(torch.from_numpy(np.zeros((1, *detector.clip_shape), cls.clip_dtype)))
         except torch.AcceleratorError as error:
             raise _broken() from error
-        except (torch.OutOfMemoryError, Transient) as error:
-            raise Fatal(
-                "gpu_out_of_memory", f"The GPU has too little free memory for detector '{spec.key}'."
-            ) from error
+        except (MemoryError, RuntimeError, Transient) as error:
+            short = error if isinstance(error, Transient) else _short_of_memory(error)
+            if short is None:
+                raise
+            raise Fatal(short.code, f"Detector '{spec.key}' does not fit: {short.message}") from error
         if not odds.isfinite().all():
             raise Fatal("checkpoint_invalid", f"Detector '{spec.key}' gives no usable number for an empty clip.")
         return detector
@@ -72,8 +75,8 @@ class LoadedDetector(ABC):
         """Log-odds of P(fake), float32 [N] on the CPU, for clips `clip_dtype` [N, *clip_shape] on the CPU.
 
         A batch that does not fit the device's memory is halved, and later batches stay that small. Raises
-        Transient('gpu_out_of_memory') when a single clip does not fit, Fatal('gpu_failed') when the device
-        is unusable, ValueError for other shapes.
+        Transient('gpu_out_of_memory') when a single clip does not fit, or 'out_of_memory' when the machine's
+        memory is meant, Fatal('gpu_failed') when the device is unusable, ValueError for other shapes.
         """
         found = (str(clips.dtype).removeprefix("torch."), tuple(clips.shape[1:]))
         wanted = (str(self.clip_dtype), self.clip_shape)
@@ -85,12 +88,15 @@ class LoadedDetector(ABC):
             part = clips[start : start + self._largest_batch]
             try:
                 scored.append(self._forward(part))
-            except torch.OutOfMemoryError as error:
-                if len(part) == 1:
-                    raise Transient("gpu_out_of_memory", "The GPU has too little free memory for one clip.") from error
-                self._largest_batch = len(part) // 2
             except torch.AcceleratorError as error:
                 raise _broken() from error
+            except (MemoryError, RuntimeError) as error:
+                short = _short_of_memory(error)
+                if short is None:
+                    raise
+                if len(part) == 1:
+                    raise short from error
+                self._largest_batch = len(part) // 2
             else:
                 start += len(part)
         return torch.cat(scored) if scored else torch.empty(0)
@@ -124,6 +130,15 @@ class LoadedDetector(ABC):
         real = logits[:, labels.real_indices].logsumexp(1)
         odds: torch.Tensor = (fake - real).cpu()
         return odds
+
+
+def _short_of_memory(error: Exception) -> Transient | None:
+    """What `error` means when it says that an allocation was refused."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return Transient("gpu_out_of_memory", "The GPU has too little free memory for one clip.")
+    if out_of_memory(error):
+        return Transient("out_of_memory", "The machine has too little free memory for one clip.")
+    return None
 
 
 def _broken() -> Fatal:

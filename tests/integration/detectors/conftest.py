@@ -25,6 +25,7 @@ from sentinel_worker.media.windows import FrameStep, WindowPolicy
 from sentinel_worker.verdict import VerdictRule
 
 FRAMES, EDGE = 4, 16
+HUNGRY_EDGE = 224
 
 PREPROCESSOR: dict[str, Any] = {
     "image_processor_type": "VideoMAEImageProcessor",
@@ -127,6 +128,14 @@ def tiny_model(task: Task, labels: dict[int, str]) -> PreTrainedModel:
             vocab_size=8,
         )
     )
+
+
+def hungry_model(labels: dict[int, str], megabytes: int) -> PreTrainedModel:
+    """A ViT of few weights that takes so many megabytes at once for a picture of HUNGRY_EDGE."""
+    tokens = (HUNGRY_EDGE // 4) ** 2 + 1
+    shape = _SHAPE | {"image_size": HUNGRY_EDGE, "patch_size": 4, "intermediate_size": megabytes * 2**20 // 4 // tokens}
+    named: dict[str, Any] = {"id2label": labels, "label2id": {name: index for index, name in labels.items()}}
+    return ViTForImageClassification(ViTConfig(**shape, **named))
 
 
 def random_clips(count: int, seed: int = 3) -> torch.Tensor:

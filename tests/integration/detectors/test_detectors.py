@@ -22,12 +22,15 @@ from sentinel_worker.media.facts import ClipGeometry, SoundGeometry
 from tests.integration.detectors.conftest import (
     EXTRACTOR,
     FRAMES,
+    HUNGRY_EDGE,
     PREPROCESSOR,
     SAMPLES,
     MakeCheckpoint,
+    hungry_model,
     random_clips,
     random_sounds,
 )
+from tests.memory import memory_left
 
 
 def test_log_odds_are_those_of_the_softmax(make_checkpoint: MakeCheckpoint) -> None:
@@ -206,6 +209,33 @@ def test_one_clip_that_does_not_fit_is_worth_another_attempt(make_checkpoint: Ma
     with pytest.raises(Transient) as refused:
         detector.score(random_clips(3))
     assert refused.value.code == "gpu_out_of_memory"
+
+
+def hungry(make_checkpoint: MakeCheckpoint, megabytes: int) -> LoadedDetector:
+    """Takes so many megabytes at once for each clip, and as much again beside it."""
+    size = {"image_processor_type": "ViTImageProcessor", "size": {"height": HUNGRY_EDGE, "width": HUNGRY_EDGE}}
+    model = hungry_model({0: "real", 1: "fake"}, megabytes)
+    return load_detector(make_checkpoint("image", model=model, preprocessor=size), "cpu")
+
+
+def large_pictures(count: int) -> torch.Tensor:
+    return torch.randint(0, 256, (count, 1, 3, HUNGRY_EDGE, HUNGRY_EDGE), dtype=torch.uint8)
+
+
+def test_a_batch_that_the_machine_has_no_memory_for_is_halved(make_checkpoint: MakeCheckpoint) -> None:
+    detector, clips = hungry(make_checkpoint, 64), large_pictures(4)
+    expected = detector.score(clips)
+    with memory_left(200 << 20):
+        assert torch.allclose(detector.score(clips), expected, atol=1e-4)
+    assert detector._largest_batch < len(clips)
+
+
+def test_one_clip_that_the_machine_has_no_memory_for_is_worth_another_attempt(make_checkpoint: MakeCheckpoint) -> None:
+    detector, clips = hungry(make_checkpoint, 64), large_pictures(2)
+    with memory_left(32 << 20), pytest.raises(Transient) as refused:
+        detector.score(clips)
+    assert refused.value.code == "out_of_memory"
+    assert detector.score(clips).isfinite().all()
 
 
 class Broken(nn.Module):

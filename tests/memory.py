@@ -1,0 +1,100 @@
+"""Processes that run out of memory: by their own limit, or by that of a control group, where the kernel kills."""
+
+import asyncio
+import re
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+ROOM_BYTES = 16 << 20
+BALLAST = """
+import re, sys
+from pathlib import Path
+counter, processes = map(Path, sys.argv[1:])
+processes.write_text("0")
+held = []
+for _ in range(128):
+    held.append(b"x" * (1 << 20))
+    if not re.search("^oom_kill 0$", counter.read_text(), re.MULTILINE):
+        sys.exit(0)
+sys.exit("nothing was killed")
+"""
+"""Takes memory, page by page, until something is killed; itself it stays smaller than a worker."""
+
+
+@contextmanager
+def memory_left(free_bytes: int, pid: int = 0) -> Iterator[None]:
+    """Refuse a process (0: this one) allocations beyond `free_bytes` more than it has."""
+    status = Path(f"/proc/{pid or 'self'}/status").read_text("ascii")
+    [kilobytes] = re.findall(r"^VmData:\s+(\d+) kB$", status, re.MULTILINE)
+    hard = resource.prlimit(pid, resource.RLIMIT_DATA)[1]
+    before = resource.prlimit(pid, resource.RLIMIT_DATA, (int(kilobytes) * 1024 + free_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_DATA, before)
+
+
+class MemoryGroup:
+    """A control group of version 1 or 2, without a limit yet; raises `OSError` where none may be made."""
+
+    def __init__(self) -> None:
+        parent = _own_group_of_version_1()
+        self._first_version = parent is not None
+        self.folder = (parent or CONTROL_GROUPS) / f"sentinel-test-{uuid4().hex}"
+        self.folder.mkdir()
+        try:
+            self._write("memory.swappiness" if self._first_version else "memory.swap.max", "0")
+        except OSError:
+            self.folder.rmdir()
+            raise
+
+    @property
+    def kills(self) -> int:
+        """How many processes the kernel has killed for want of memory."""
+        return int(re.findall(r"^oom_kill (\d+)$", self._counter.read_text(), re.MULTILINE)[0])
+
+    def add(self, pid: int) -> None:
+        """Move a process in; what it and its later children take from now on counts."""
+        self._write("cgroup.procs", str(pid))
+
+    async def run_out(self) -> None:
+        """Take what is left of the memory until the kernel has killed something, then give it back."""
+        used = int((self.folder / ("memory.usage_in_bytes" if self._first_version else "memory.current")).read_text())
+        self._limit(str(used + ROOM_BYTES))
+        ballast = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", "-c", BALLAST, str(self._counter), str(self.folder / "cgroup.procs")),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await ballast.communicate()
+        self._limit("-1" if self._first_version else "max")
+        assert ballast.returncode == 0, said.decode()
+
+    async def remove(self) -> None:
+        """Once its processes have ended."""
+        async with asyncio.timeout(30):
+            while (self.folder / "cgroup.procs").read_text():
+                await asyncio.sleep(0.05)
+        self.folder.rmdir()
+
+    @property
+    def _counter(self) -> Path:
+        return self.folder / ("memory.oom_control" if self._first_version else "memory.events")
+
+    def _limit(self, value: str) -> None:
+        self._write("memory.limit_in_bytes" if self._first_version else "memory.max", value)
+
+    def _write(self, name: str, value: str) -> None:
+        (self.folder / name).write_text(value)
+
+
+def _own_group_of_version_1() -> Path | None:
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            return CONTROL_GROUPS / "memory" / path.lstrip("/")
+    return None
