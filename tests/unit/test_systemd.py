@@ -41,6 +41,10 @@ def test_systemd_waits_for_the_drain() -> None:
     assert int(stop) >= Settings.model_fields["drain_seconds"].default + 40
 
 
+def test_a_child_that_the_kernel_ends_for_want_of_memory_does_not_end_the_service() -> None:
+    assert values("OOMPolicy") == ["continue"]
+
+
 def test_what_confines_the_children_is_let_through() -> None:
     assert values("RestrictNamespaces") == ["user net ipc"]
     added = {name for line in values("SystemCallFilter") for name in line.split()}

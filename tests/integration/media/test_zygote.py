@@ -179,6 +179,15 @@ async def test_a_child_that_dies_is_an_error_of_its_request(
         assert (await other.probe()).has_video
 
 
+async def test_a_child_is_the_first_that_the_kernel_ends_for_want_of_memory(
+    zygote: Zygote, request_folder: Path
+) -> None:
+    async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
+        offered = [Path(f"/proc/{pid}/oom_score_adj").read_text("ascii").strip() for pid in (child.pid, zygote.pid)]
+    assert offered[0] == "1000"
+    assert offered[1] == Path("/proc/self/oom_score_adj").read_text("ascii").strip()
+
+
 async def test_a_child_that_dies_between_clips(zygote: Zygote, request_folder: Path) -> None:
     async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
         # Far more than the socket holds: the child is blocked in the middle of a clip.
