@@ -17,6 +17,7 @@ from tests.claims import a_claim
         (Transient("decoder_lost", "The decoder died."), "retry", None),
         (Transient("decoder_lost", "The decoder died.", retry_after_seconds=7), "retry", 7),
         (Transient("storage_unreachable", "Storage is away."), "snoozed", SNOOZE_SECONDS),
+        (Transient("disk_full", "The disk is full."), "snoozed", SNOOZE_SECONDS),
         (Transient("access_refused", "No.", retry_after_seconds=60), "snoozed", 60),
         (Fatal("gpu_failed", "The GPU failed."), "retry", None),
         (Cancelled(), "cancelled", None),
