@@ -1,6 +1,7 @@
 """What an error means for the request: the one place where that is decided."""
 
 from sentinel_worker.errors import Cancelled, CodedError, Fatal, Permanent, Released, SentinelError, Transient
+from sentinel_worker.masking import mask
 from sentinel_worker.request import Claim, Finish, Outcome, Stage
 
 NOT_ITS_FAULT = frozenset(
@@ -15,6 +16,9 @@ ELSEWHERE_AGE_SECONDS = 15 * 60.0
 """How long a request of kind `auto` waits for another worker, once its file is not for this one's detectors."""
 SNOOZE_AGE_SECONDS = 24 * 3600.0
 """Older requests are retried instead, which ends: nothing is snoozed for ever."""
+
+CAUSE_CHARACTERS = 4500
+"""Of what stands behind an error: a decoding child's traceback, or a library's words, which quote strangers at length."""
 
 
 def finish_for(error: SentinelError, claim: Claim, stage: Stage) -> Finish:
@@ -45,7 +49,7 @@ def finish_for(error: SentinelError, claim: Claim, stage: Stage) -> Finish:
         error_params=error.params,
         error_detail={
             "class": type(error).__name__.lower(),
-            "cause": repr(error.__cause__) if error.__cause__ else None,
+            "cause": mask(repr(error.__cause__), CAUSE_CHARACTERS) if error.__cause__ else None,
             **({"remedy": error.message} if refused else {}),
         },
         delay_seconds=delay_seconds,

@@ -76,6 +76,9 @@ SANDBOX_LAYERS: Final = "sandbox.layers"
 
 DETECTOR_LOADED: Final = "detector.loaded"
 
+LONGEST_TEXT: Final = 8 * 1024
+"""Characters of one text in a line of JSON, which would be none any more if `masking` had to cut it."""
+
 # Local variables are left out of tracebacks: those of an HTTP client hold keys.
 _FRAMES = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
@@ -92,7 +95,7 @@ def configure(level: Literal["debug", "info", "warning", "error"], log_format: L
         structlog.processors.StackInfoRenderer(),
     ]
     last: list[structlog.typing.Processor] = (
-        [structlog.processors.ExceptionRenderer(_FRAMES), structlog.processors.JSONRenderer()]
+        [structlog.processors.ExceptionRenderer(_FRAMES), _shortened, structlog.processors.JSONRenderer()]
         if log_format == "json"
         else [
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
@@ -185,6 +188,22 @@ def _write_unhandled(
         structlog.get_logger().error(UNHANDLED, where=where, exc_info=(kind, error or kind(), trace))
     else:
         sys.stderr.write(masking.mask("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _shortened(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {name: _short(value) for name, value in event.items()}
+
+
+def _short(value: Any) -> Any:
+    match value:
+        case str() if len(value) > LONGEST_TEXT:
+            return masking.mask(value, LONGEST_TEXT)
+        case Mapping():
+            return {name: _short(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_short(item) for item in value]
+        case _:
+            return value
 
 
 def _without_secrets(_logger: Any, _method: str, line: str | bytes | Mapping[str, Any]) -> str:

@@ -1,29 +1,41 @@
 """Removes secrets from text that is about to be written: the net beneath code that writes none.
 
-Two meshes. Values that this process was given (`register`) go wherever they stand, also URL-quoted. What only looks
-like a secret goes by its form: JWTs, `sb_secret_…` keys, the password in a URL, the values of `token=`, `signature=`,
-`Authorization:`, cookies and their like.
+Two meshes. Values that this process was given (`register`) go wherever they stand, also URL-quoted and in base64. What
+only looks like a secret goes by its form: JWTs, `sb_secret_…` keys, the password in a URL, the values of `token=`,
+`signature=`, `Authorization:`, cookies and their like.
+
+The text may be a stranger's, and no other thread runs while `re` works: each form takes time in proportion to the text,
+and no more than `LONGEST` characters of it are looked at.
 """
 
 import re
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
 MASK: Final = "***"
 MIN_LENGTH: Final = 8
 """Shorter values are no secrets, and would take half of the text with them."""
+LONGEST: Final = 64 * 1024
+"""Characters: what is longer is cut there."""
+_BEYOND: Final = 4096
+"""How much is read beyond a cut, which may go through a secret; no secret is longer."""
 
 _QUOTE: Final = r"\\*[\"']"  # JSON inside JSON escapes its quotes
 _REST: Final = r"[^\s\"'\\&,;<>{}()]+"
 _HEADERS: Final = "(?:proxy-)?authorization|(?:set-)?cookie|(?:x-)?api-?key"
-_PARAMETERS: Final = "token|signature|sig|api_?key|access_key|secret|password|passwd|pwd|credential"
+_PARAMETERS: Final = (
+    "token|signature|sig|api_?key|access_key|secret|password|passwd|pwd|credential|jwt|hmac|hdn(?:ea|tl|ts)"
+    "|authorization"
+)
+_IN_QUERIES: Final = "auth|key|oh|policy|sid"
 _FORMS: Final = (
     # A JWT, or what a limit on length has left of one.
     re.compile(r"()\beyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){0,2}"),
     re.compile(r"()\bsb_(?:secret|publishable)_[A-Za-z0-9_-]+"),
-    # The user and the password of a URL.
-    re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/\"'\\<>@]+(?=@)", re.IGNORECASE),
+    # The user and the password of a URL. Its scheme is not looked for: that would be tried again at each of its letters.
+    re.compile(r"(://)[^\s/\"'\\<>@]++(?=@)"),
     # Headers, as lines and in dicts or pairs: all of the value, to its end.
     re.compile(
         rf"(\b(?:{_HEADERS})(?:\s*:\s*|{_QUOTE}\s*[:,]\s*b?{_QUOTE}))[^\"'\\\r\n\s][^\"'\\\r\n]*",
@@ -35,7 +47,10 @@ _FORMS: Final = (
         rf"((?<![a-z])(?:{_PARAMETERS})(?:\s*=\s*|%3D|{_QUOTE}\s*[:,]\s*b?{_QUOTE})){_REST}",
         re.IGNORECASE,
     ),
+    # Names that are too common elsewhere; `~` stands between the parts of some signatures.
+    re.compile(rf"((?:[?&;~]|%3F|%26|%7E)(?:{_IN_QUERIES})(?:=|%3D)){_REST}", re.IGNORECASE),
 )
+_JWT: Final = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.([A-Za-z0-9_-]+)")
 
 _known: dict[str, None] = {}
 _values: re.Pattern[str] | None = None
@@ -46,13 +61,43 @@ def register(*values: str | None) -> None:
     global _values  # noqa: PLW0603 - one net for the whole process
     for value in values:
         if value is not None and len(value) >= MIN_LENGTH:
-            _known.update(dict.fromkeys((value, quote(value, safe=""), quote_plus(value))))
+            _known.update(dict.fromkeys(_written(value)))
     if _known:
         _values = re.compile("|".join(re.escape(value) for value in sorted(_known, key=len, reverse=True)))
 
 
-def mask(text: str) -> str:
-    """`text` without secrets."""
+def _written(value: str) -> Iterator[str]:
+    """The forms of a secret. A JWT's last part is one alone: the others say who it is for, and only it proves that."""
+    yield from (value, quote(value, safe=""), quote_plus(value), *within_base64(value.encode()))
+    token = _JWT.fullmatch(value)
+    if token is not None and len(token[1]) >= MIN_LENGTH:
+        yield token[1]
+
+
+def within_base64(value: bytes) -> Iterator[str]:
+    """What stands in the base64 of any text with `value` in it: three bytes are four characters, so there are three
+    beginnings, and characters that depend on the neighbours too are left out."""
+    for before in range(3):
+        encoded = b64encode(bytes(before) + value).decode()
+        own = encoded[-(-before * 8 // 6) : (before + len(value)) * 8 // 6]
+        yield own
+        yield own.translate({ord("+"): "-", ord("/"): "_"})
+
+
+def mask(text: str, limit: int = LONGEST) -> str:
+    """`text` without secrets, and without what goes beyond `limit` characters.
+
+    The cut comes after the masking: half of a secret is known by nothing.
+    """
+    piece = _without_secrets(text[: limit + _BEYOND])
+    if len(text) > limit + _BEYOND:
+        piece = piece[: max(0, len(piece) - _BEYOND)]  # here is what that slice may have halved
+    elif len(piece) <= limit:
+        return piece
+    return f"{piece[:limit]}… (of {len(text)} characters)"
+
+
+def _without_secrets(text: str) -> str:
     if _values is not None:
         text = _values.sub(MASK, text)
     for form in _FORMS:

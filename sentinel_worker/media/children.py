@@ -22,6 +22,8 @@ from sentinel_worker.media.windows import Window
 _REAP_SECONDS: Final = 2.0
 _WITH_PAYLOAD: Final = ("clip", "picture")
 _SLOWEST: Final = 1e-6
+_MAX_DETAIL: Final = 4000
+"""As much as an honest child tells; a header has room for a megabyte."""
 _CRASHES: Final = frozenset(
     {
         signal.SIGSEGV,
@@ -256,4 +258,4 @@ class ChildError(Exception):
 
 def _told(answer: Mapping[str, Any]) -> ChildError | None:
     detail = answer.get("detail")
-    return ChildError(detail) if isinstance(detail, str) else None
+    return ChildError(detail[-_MAX_DETAIL:]) if isinstance(detail, str) else None

@@ -1,11 +1,20 @@
 """What each kind of error means for its request."""
 
 import dataclasses
+import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sentinel_worker.aftermath import ELSEWHERE_SECONDS, REFUSED_MESSAGE, SNOOZE_SECONDS, finish_for
+from sentinel_worker import masking
+from sentinel_worker.aftermath import (
+    CAUSE_CHARACTERS,
+    ELSEWHERE_SECONDS,
+    REFUSED_MESSAGE,
+    SNOOZE_SECONDS,
+    finish_for,
+)
 from sentinel_worker.errors import Cancelled, Fatal, LeaseLost, Permanent, Released, SentinelError, Transient
 from tests.claims import a_claim
 
@@ -38,6 +47,29 @@ def test_what_an_operator_has_to_run_is_not_for_the_owner_of_the_request() -> No
     assert finish.error_message == REFUSED_MESSAGE
     assert finish.error_detail["remedy"] == sentence
     assert "remedy" not in finish_for(Transient("decoder_lost", "It died."), a_claim(), "probing").error_detail
+
+
+@pytest.mark.parametrize("filler", ["a.", "a", "://", "token ", "\\", "\0", "\u2603"])
+def test_a_strangers_text_behind_an_error_is_cut_before_it_costs_time(filler: str) -> None:
+    """A library quotes what a server sent it, up to 100 kilobytes; the event loop waits while it is masked."""
+    error = Transient("url_unreachable", "The server cannot be reached now.")
+    error.__cause__ = ValueError(filler * 100_000)
+    began = time.thread_time()
+    entry = finish_for(error, a_claim(), "fetching").as_json(a_claim())
+    assert time.thread_time() - began < 0.5
+    cause = entry["error_detail"]["cause"]
+    assert cause.startswith("ValueError(")
+    assert len(cause) < CAUSE_CHARACTERS + 50
+    assert len(json.dumps(entry)) < 65_536
+
+
+def test_a_secret_behind_an_error_is_gone_wherever_the_cut_goes() -> None:
+    secret = "CANARY-0123456789-of-aftermath"
+    masking.register(secret)
+    for place in range(CAUSE_CHARACTERS - 60, CAUSE_CHARACTERS + 5):
+        error = Transient("url_unreachable", "The server cannot be reached now.")
+        error.__cause__ = ValueError("x " * (place // 2) + "y" * (place % 2) + secret + " x" * 5000)
+        assert "CANAR" not in str(finish_for(error, a_claim(), "fetching").error_detail)
 
 
 def test_nothing_is_snoozed_for_ever() -> None:

@@ -9,6 +9,7 @@ import pytest
 from sentinel_worker import media
 from sentinel_worker.aftermath import NOT_ITS_FAULT
 from sentinel_worker.errors import Permanent, Transient
+from sentinel_worker.media.children import _told
 from sentinel_worker.media.protocol import VERDICTS_ON_MEDIA, read_error, read_error_of_media
 
 
@@ -31,6 +32,14 @@ def test_a_child_judges_its_file_and_nothing_else(kind: str, code: str) -> None:
     error = read_error_of_media({"class": kind, "code": code, "message": "Because."})
     honest = (kind, code) == ("permanent", "media_unreadable")
     assert (type(error), error.code) == ((Permanent, code) if honest else (Transient, "decoder_failed"))
+
+
+def test_what_a_child_tells_beside_is_cut() -> None:
+    """Its header may be a megabyte; the end of a traceback is what says most."""
+    told = _told({"detail": "x" * 10**6 + "the end"})
+    assert len(str(told)) == 4000
+    assert str(told).endswith("the end")
+    assert _told({"detail": ["x"]}) is None
 
 
 def test_every_verdict_of_a_child_may_be_said() -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 import structlog
 
-from sentinel_worker import logs
+from sentinel_worker import logs, masking
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
@@ -33,6 +33,28 @@ def test_a_traceback_shows_no_local_variables(
     assert "TOPSECRET" not in written
     if log_format == "json":
         assert json.loads(written.splitlines()[0])["event"] == logs.CRASHED
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_what_a_stranger_sent_makes_no_endless_line(
+    capsys: pytest.CaptureFixture[str], log_format: Literal["json", "console"]
+) -> None:
+    structlog.reset_defaults()
+    try:
+        logs.configure("info", log_format)
+        log = structlog.get_logger()
+        try:
+            raise ValueError("a." * 100_000)
+        except ValueError:
+            log.exception(logs.CRASHED, stage="probing", said={"it": ["b." * 100_000]})
+    finally:
+        structlog.reset_defaults()
+    written = capsys.readouterr().err
+    assert len(written) < masking.LONGEST + 100
+    if log_format == "json":
+        line = json.loads(written)
+        assert line["exception"][0]["exc_value"].endswith("… (of 200000 characters)")
+        assert line["said"]["it"][0].endswith("… (of 200000 characters)")
 
 
 CANARY = "CANARYcanary0123456789"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import re
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from sentinel_worker.errors import Fatal, Transient
 from sentinel_worker.settings import SITES
 from sentinel_worker.sources.social import reasons
 from sentinel_worker.sources.social.catalogue import Extractor, find_extractors, suits
+from sentinel_worker.sources.social.fetcher import _fraction, _noted
 from sentinel_worker.sources.social.formats import choose
 from sentinel_worker.sources.social.reasons import Refused, detail, reason
 from sentinel_worker.sources.social.refusals import refusal
@@ -234,3 +236,45 @@ SOUND: dict[str, Any] = {"vcodec": "none", "acodec": "aac"}
 def test_the_best_format_that_needs_no_ffmpeg(formats: list[dict[str, Any]], chosen: str | None) -> None:
     found = [one["format_id"] for one in choose({"formats": formats})]
     assert found == ([chosen] if chosen else [])
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "fraction"),
+    [
+        (1, 4, 0.25),
+        (2**40, 2**41, 0.5),
+        (0.5, 1.0, 0.5),
+        (0, 0, 0),
+        (4, 1, 0),
+        (-1, 4, 0),
+        (1, None, 0),
+        (True, True, 0),
+        ("1", "4", 0),
+        (math.inf, math.inf, 0),
+        (1, math.inf, 0),
+        (1, math.nan, 0),
+        (math.nan, 1, 0),
+        (10**400, math.inf, 0),
+        (10**400, 10**401, 0),
+        (1, 10**400, 0),
+    ],
+)
+def test_how_much_is_done_is_a_fraction_whatever_a_process_says(done: object, total: object, fraction: float) -> None:
+    assert _fraction({"done": done, "total": total}) == fraction
+
+
+@pytest.mark.parametrize(
+    ("extractor", "height", "noted"),
+    [
+        ("youtube", 720, ("youtube", 720)),
+        ("a." * 32_000, 10**400, ("a." * 40, None)),
+        (["x"], True, ("['x']", None)),
+        ("x", -1, ("x", None)),
+        ("x", "1", ("x", None)),
+        (None, None, (None, None)),
+    ],
+)
+def test_what_a_process_says_of_its_post_is_short_in_the_log(
+    extractor: object, height: object, noted: tuple[object, object]
+) -> None:
+    assert tuple(_noted({"extractor": extractor, "height": height}).values()) == noted

@@ -41,6 +41,9 @@ FULL_BELOW_BYTES: Final = 64 * 1024**2
 """A disk with more room than this is not full, whatever the process says."""
 LOOK_EVERY_SECONDS: Final = 1.0
 _BLOCK_BYTES: Final = 1024**2
+_MAX_COUNT: Final = 2**53
+_MAX_HEIGHT: Final = 2**16
+_MAX_NAME: Final = 80
 _OF_PROXY: Final = frozenset({"social_failed", "social_unreachable", "social_blocked", "social_no_video"})
 """What yt-dlp makes of a connection that the proxy refused."""
 
@@ -103,12 +106,7 @@ class Social:
             fetched = await to_the_end(asyncio.to_thread(_take, folder / FILE_NAME, directory / FILE_NAME, limit_bytes))
         finally:
             await to_the_end(asyncio.to_thread(clear, folder))
-        log.info(
-            logs.SOCIAL_FETCHED,
-            extractor=facts.get("extractor"),
-            height=facts.get("height"),
-            size_bytes=fetched.size_bytes,
-        )
+        log.info(logs.SOCIAL_FETCHED, **_noted(facts), size_bytes=fetched.size_bytes)
         notice = WITHOUT_SOUND if facts.get("sound_left_out") is True else None
         return replace(fetched, source_url=shown, notice=notice)
 
@@ -157,11 +155,11 @@ async def _outcome(
             case "done":
                 return news
             case "failed":
-                raise refused(news, instead=_better_known(news.get("code"), proxy, folder))
+                raise refused(news, instead=_better_known(str(news.get("code")), proxy, folder))
     raise refused({"code": "social_failed", "detail": "the process ended without an answer"})
 
 
-def _better_known(code: object, proxy: ForwardProxy, folder: Path) -> CodedError | None:
+def _better_known(code: str, proxy: ForwardProxy, folder: Path) -> CodedError | None:
     """What the worker knows itself about what the process says."""
     if code in _OF_PROXY:
         return proxy.refusal
@@ -198,10 +196,24 @@ async def _filled(folder: Path, limit_bytes: int) -> CodedError:
 
 def _fraction(news: Mapping[str, Any]) -> float:
     """How much is done, as far as a process that may lie says so; 0 where the size is unknown."""
-    done, total = news.get("done"), news.get("total")
-    if not isinstance(done, int | float) or not isinstance(total, int | float) or not 0 <= done <= total:
-        return 0.0
-    return done / total if total else 0.0
+    done, total = _count(news.get("done")), _count(news.get("total"))
+    return done / total if done is not None and total and done <= total else 0.0
+
+
+def _count(value: object) -> float | None:
+    """A number of bytes; JSON as Python reads it has infinities, and integers that are larger than any float."""
+    plain = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MAX_COUNT
+    return float(value) if plain else None
+
+
+def _noted(facts: Mapping[str, Any]) -> dict[str, str | int | None]:
+    """What the log says of a post, from a process that may send 64 kilobytes instead of a name."""
+    extractor, height = facts.get("extractor"), facts.get("height")
+    plain = isinstance(height, int) and not isinstance(height, bool) and 0 < height <= _MAX_HEIGHT
+    return {
+        "extractor": None if extractor is None else str(extractor)[:_MAX_NAME],
+        "height": height if plain else None,
+    }
 
 
 def _take(made: Path, path: Path, limit_bytes: int) -> Fetched:
