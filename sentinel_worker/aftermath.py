@@ -18,7 +18,7 @@ SNOOZE_AGE_SECONDS = 24 * 3600.0
 """Older requests are retried instead, which ends: nothing is snoozed for ever."""
 
 CAUSE_CHARACTERS = 4500
-"""Of what stands behind an error: a decoding child's traceback, or a library's words, which quote strangers at length."""
+"""Of what stands behind an error: a decoding child's traceback, or a library's words, quoting strangers."""
 
 
 def finish_for(error: SentinelError, claim: Claim, stage: Stage) -> Finish:

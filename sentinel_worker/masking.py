@@ -34,7 +34,7 @@ _FORMS: Final = (
     # A JWT, or what a limit on length has left of one.
     re.compile(r"()\beyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){0,2}"),
     re.compile(r"()\bsb_(?:secret|publishable)_[A-Za-z0-9_-]+"),
-    # The user and the password of a URL. Its scheme is not looked for: that would be tried again at each of its letters.
+    # The user and the password of a URL. Its scheme is not looked for: that would begin again at each of its letters.
     re.compile(r"(://)[^\s/\"'\\<>@]++(?=@)"),
     # Headers, as lines and in dicts or pairs: all of the value, to its end.
     re.compile(

@@ -2,7 +2,8 @@
 
 It accepts on a socket that was made in that process's network namespace. Every target is checked as a
 `source_url` is, looked up once, and connected to by the checked address. CONNECT carries TLS from end to end;
-plain http is taken in the absolute form, one request a connection.
+plain http is taken in the absolute form, one request a connection, its body behind a length: h11 makes an object of each
+chunk, and chunks of one byte would keep the event loop busy.
 """
 
 from __future__ import annotations
@@ -172,6 +173,8 @@ class _Conversation:
             headers = dict(request.headers)
             if not self._proxy.authentic(headers.get(b"proxy-authorization", b"")):
                 raise _Refused(HTTPStatus.PROXY_AUTHENTICATION_REQUIRED)
+            if b"transfer-encoding" in headers:
+                raise _Refused(HTTPStatus.LENGTH_REQUIRED)
             if request.method == b"CONNECT":
                 await self._tunnel(request.target)
             elif request.method in _METHODS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,14 @@ from sentinel_worker.sources.url_answers import interrupted, refusal, stalled, u
 
 _BLOCK_BYTES: Final = 1024**2
 _MAX_ETAG_CHARACTERS: Final = 256
+_PARTS_A_TURN: Final = 64
+"""h11 and httpcore compute some 0.1 ms for a part, however small: a byte in a chunk of its own."""
+_SMALL_PART_BYTES: Final = 512
+_SMALL_PAUSE_SECONDS: Final = 0.05
+"""After a turn's parts, where they were small: one such server costs a tenth of the event loop's time."""
+_PARTS_TO_JUDGE: Final = 4096
+_LEAST_PART_BYTES: Final = 64
+"""On average, once there were `_PARTS_TO_JUDGE`: no server of files sends it in smaller pieces."""
 
 
 class Receiving:
@@ -63,8 +72,9 @@ class Receiving:
 
     async def _read(self, sink: Sink, beat: Callable[[int], None]) -> None:
         """What came is counted, not what was promised: a longer body than promised is no HTTP, a shorter one is cut."""
-        block = bytearray()
+        block, parts = bytearray(), _Parts(self._host)
         async for part in self._response.aiter_stream():
+            await parts.took(len(part))
             beat(len(part))
             block += part
             if sink.size_bytes + len(block) > self._limit_bytes:
@@ -85,3 +95,25 @@ class Receiving:
             f"The file is larger than the {self._limit_bytes} bytes that are allowed.",
             params={"limit": self._limit_bytes},
         )
+
+
+class _Parts:
+    """Gives the event loop its turns: parts that are there already come without one, and each costs it time."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._count = 0
+        self._size_bytes = 0
+        self._before_bytes = 0
+
+    async def took(self, size_bytes: int) -> None:
+        """Note a part; raises `Permanent('url_unusable')` where they are too small."""
+        self._count += 1
+        self._size_bytes += size_bytes
+        if self._count % _PARTS_A_TURN:
+            return
+        if self._count >= _PARTS_TO_JUDGE and self._size_bytes < _LEAST_PART_BYTES * self._count:
+            raise unusable(self._host, "sends the file in pieces of a few bytes")
+        small = self._size_bytes - self._before_bytes < _SMALL_PART_BYTES * _PARTS_A_TURN
+        self._before_bytes = self._size_bytes
+        await asyncio.sleep(_SMALL_PAUSE_SECONDS if small else 0)

@@ -22,9 +22,9 @@ import httpx
 from sentinel_worker import __version__
 from sentinel_worker.errors import Permanent
 from sentinel_worker.settings import Settings
-from sentinel_worker.sources.dialled import connection, url_of
+from sentinel_worker.sources.dialled import answer
 from sentinel_worker.sources.egress import Egress
-from sentinel_worker.sources.egress_policy import EgressPolicy, Target, shown_host
+from sentinel_worker.sources.egress_policy import MAX_URL_CHARACTERS, EgressPolicy, Target, shown_host
 from sentinel_worker.sources.fetched import Fetched
 from sentinel_worker.sources.pace import PATIENT, Pace
 from sentinel_worker.sources.receiving import Receiving
@@ -109,9 +109,7 @@ async def _asked(target: Target, rules: UrlRules) -> AsyncIterator[httpcore.Resp
         with network_errors(target.host):
             async with asyncio.timeout(rules.answer_seconds):
                 addresses = await rules.egress.resolve(target)
-                opened = await stack.enter_async_context(connection(target, addresses, rules.tls))
-                asking = opened.stream("GET", url_of(target), headers=headers)
-                response = await stack.enter_async_context(asking)
+                response = await stack.enter_async_context(answer(target, addresses, rules.tls, headers))
         yield response
 
 
@@ -120,6 +118,8 @@ def _onwards(target: Target, response: httpcore.Response, policy: EgressPolicy) 
     location = httpx.Headers(response.headers).get("location", "")
     if not location:
         raise unusable(target.host, "redirects to nowhere")
+    if len(location) > MAX_URL_CHARACTERS:
+        raise unusable(target.host, f"redirects to an address of more than {MAX_URL_CHARACTERS} characters")
     if not _ABSOLUTE.match(location):
         try:
             location = str(httpx.URL(f"{target.scheme}://{target.authority}{target.resource.decode()}").join(location))

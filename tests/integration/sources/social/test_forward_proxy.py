@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -134,6 +135,7 @@ async def test_nobody_else_uses_the_proxy(site: Site, line: str, status: int) ->
         ("GET http://imitation.test:" + "4" * 5000 + "/ HTTP/1.1", 403),
         ("CONNECT imitation.test:\u0664\u0664\u0663 HTTP/1.1", 400),
         ("PUT {base}/film.mp4 HTTP/1.1", 405),
+        ("POST {base}/film.mp4 HTTP/1.1\r\ntransfer-encoding: chunked", 411),
         ("nonsense", 400),
     ],
 )
@@ -141,6 +143,28 @@ async def test_what_is_refused_goes_nowhere(site: Site, line: str, status: int) 
     async with proxied(site.port) as client:
         answer = await client.say(line.format(base=site.base, port=site.port), "host: x")
     assert answer.startswith(f"HTTP/1.1 {status}".encode()), answer
+    assert not site.server.connections
+
+
+async def test_a_body_in_chunks_of_one_byte_leaves_the_loop_its_turns(site: Site) -> None:
+    """h11 makes an object of each of them, at a thousand times what they cost a process that was taken over."""
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - before)
+
+    site.film(b"content")
+    async with proxied(site.port) as client:
+        watching = asyncio.create_task(watch())
+        head = (f"POST {site.base}/film.mp4 HTTP/1.1", "host: x", "transfer-encoding: chunked")
+        with suppress(ConnectionError):
+            await client.say(*head, body=b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n")
+        watching.cancel()
+    assert longest < 0.5
     assert not site.server.connections
 
 
