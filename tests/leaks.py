@@ -2,8 +2,9 @@
 
 The secrets are those of every local Supabase whose folder lies below the given ones (`keys.json`); their own folders,
 where they keep keys on purpose, are left out. A JWT is looked for by its signature, which nothing else has in common
-with it. In logs (`*.log`) every JWT is looked at that one of them has signed, so those of workers and users too; that
-of `anon` is made to be public. Ends with 1 where something was found, or where there were no keys to look for.
+with it; all of them are looked for in base64 too. In texts every JWT is looked at that one of them signed, so those of
+workers and users too; that of `anon` is made to be public, and a file with nothing but a JWT in it is a worker's key.
+Ends with 1 where something was found, or where there were no keys to look for.
 
     pytest --basetemp .sentinel/run … >.sentinel/run.log 2>&1; python -m tests.leaks .sentinel/run .sentinel/run.log
 """
@@ -17,17 +18,20 @@ from typing import Final
 
 import jwt
 
+from sentinel_worker.masking import within_base64
+
 KEYS: Final = "keys.json"
 SECRET: Final = ("jwt_secret", "service_key", "secret_key")
 """The others are made to be public."""
 _BLOCK_BYTES: Final = 1024**2
-_JWT: Final = re.compile(rb"eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_MAX_TEXT_BYTES: Final = 64 * 1024**2
+_JWT: Final = re.compile(rb"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 def needles(keys: Iterable[Path]) -> list[bytes]:
-    """What to look for: each value, and of each JWT its last part."""
-    values = {json.loads(path.read_text())[name] for path in keys for name in SECRET}
-    return sorted({value.rpartition(".")[2].encode() for value in values})
+    """What to look for: each value, and of each JWT its last part; as it is, and as it stands in base64."""
+    values = {json.loads(path.read_text())[name].rpartition(".")[2] for path in keys for name in SECRET}
+    return sorted({form.encode() for value in values for form in (value, *within_base64(value.encode()))})
 
 
 def files_of(paths: Iterable[Path]) -> Iterator[Path]:
@@ -56,13 +60,21 @@ def found(paths: Iterable[Path], wanted: Iterable[bytes]) -> Iterator[tuple[Path
 
 
 def signed(paths: Iterable[Path], keys: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
-    """Each log in which a JWT stands that a local Supabase signed, for whomever but anon, and the JWT."""
+    """Each text in which a JWT stands that a local Supabase signed, for whomever but anon, and the JWT."""
     secrets = [json.loads(path.read_text())["jwt_secret"] for path in keys]
     for path in files_of(paths):
-        if path.suffix == ".log":
-            for token in sorted(set(_JWT.findall(path.read_bytes()))):
-                if any(_is_of(token, secret) for secret in secrets):
-                    yield path, token
+        text = _text(path)
+        for token in sorted(set(_JWT.findall(text))):
+            alone = token == text.strip() and path.suffix != ".log"
+            if not alone and any(_is_of(token, secret) for secret in secrets):
+                yield path, token
+
+
+def _text(path: Path) -> bytes:
+    """The content of a text, nothing of media and databases: those have zeros at their beginnings."""
+    with path.open("rb") as file:
+        start = file.read(1024)
+        return b"" if b"\0" in start else start + file.read(_MAX_TEXT_BYTES)
 
 
 def _is_of(token: bytes, secret: str) -> bool:
@@ -87,7 +99,9 @@ def main(arguments: list[str]) -> int:
     count = sum(1 for _ in files_of(paths))
     for path, needle in hits:
         sys.stdout.write(f"{path}: {needle[:4].decode(errors='replace')}…\n")
-    sys.stdout.write(f"{len(wanted)} secrets of {len(keys)} local Supabases in {count} files: {len(hits)} hits\n")
+    sys.stdout.write(
+        f"{len(wanted)} forms of secrets of {len(keys)} local Supabases in {count} files: {len(hits)} hits\n"
+    )
     return 1 if hits or not wanted else 0
 
 

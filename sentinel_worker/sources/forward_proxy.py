@@ -2,8 +2,8 @@
 
 It accepts on a socket that was made in that process's network namespace. Every target is checked as a
 `source_url` is, looked up once, and connected to by the checked address. CONNECT carries TLS from end to end;
-plain http is taken in the absolute form, one request a connection, its body behind a length: h11 makes an object of each
-chunk, and chunks of one byte would keep the event loop busy.
+plain http is taken in the absolute form, one request a connection, without chunks: h11 makes an object of each, and
+those of one byte would keep the event loop busy.
 """
 
 from __future__ import annotations

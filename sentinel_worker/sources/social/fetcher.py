@@ -202,8 +202,9 @@ def _fraction(news: Mapping[str, Any]) -> float:
 
 def _count(value: object) -> float | None:
     """A number of bytes; JSON as Python reads it has infinities, and integers that are larger than any float."""
-    plain = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MAX_COUNT
-    return float(value) if plain else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < _MAX_COUNT:
+        return None
+    return float(value)
 
 
 def _noted(facts: Mapping[str, Any]) -> dict[str, str | int | None]:

@@ -1,6 +1,6 @@
 """Answers that cost the worker's event loop more than their sender: small pieces, floods of heads, texts to quote.
 
-What is measured is the computing of the loop's own thread between two of its turns, which a busy machine does not change.
+What is measured is how long the loop's own thread computes between two of its turns, which a busy machine leaves alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from statistics import median
 import pytest
 
 from sentinel_worker.aftermath import CAUSE_CHARACTERS, finish_for
-from sentinel_worker.errors import Permanent
+from sentinel_worker.errors import CodedError, Permanent
 from sentinel_worker.sources import receiving
 from tests.claims import a_claim
 from tests.integration.sources.scene import CONTENT, Scene
@@ -74,7 +74,7 @@ async def test_a_flood_of_small_pieces_leaves_the_loop_its_turns(scene: Scene, w
     assert len(seen) > 10
 
 
-async def refusal_in(scene: Scene, name: str) -> Exception:
+async def refusal_in(scene: Scene, name: str) -> CodedError:
     """A fetch into a folder of its own."""
     folder = scene.private / name
     folder.mkdir()
