@@ -25,10 +25,8 @@ _BEYOND: Final = 4096
 _QUOTE: Final = r"\\*[\"']"  # JSON inside JSON escapes its quotes
 _REST: Final = r"[^\s\"'\\&,;<>{}()]+"
 _HEADERS: Final = "(?:proxy-)?authorization|(?:set-)?cookie|(?:x-)?api-?key"
-_PARAMETERS: Final = (
-    "token|signature|sig|api_?key|access_key|secret|password|passwd|pwd|credential|jwt|hmac|hdn(?:ea|tl|ts)"
-    "|authorization"
-)
+_PARAMETERS: Final = "token|signature|sig|api_?key|access_key|secret|password|passwd|pwd|credential"
+_BEFORE_EQUALS: Final = "authorization|hdn(?:ea|tl|ts)|hmac|jwt"
 _IN_QUERIES: Final = "auth|key|oh|policy|sid"
 _FORMS: Final = (
     # A JWT, or what a limit on length has left of one.
@@ -47,6 +45,8 @@ _FORMS: Final = (
         rf"((?<![a-z])(?:{_PARAMETERS})(?:\s*=\s*|%3D|{_QUOTE}\s*[:,]\s*b?{_QUOTE})){_REST}",
         re.IGNORECASE,
     ),
+    # Names that end other words of a log, as in `"names": "SENTINEL_WORKER_JWT", "event"`.
+    re.compile(rf"((?<![a-z])(?:{_BEFORE_EQUALS})(?:\s*=\s*|%3D)){_REST}", re.IGNORECASE),
     # Names that are too common elsewhere; `~` stands between the parts of some signatures.
     re.compile(rf"((?:[?&;~]|%3F|%26|%7E)(?:{_IN_QUERIES})(?:=|%3D)){_REST}", re.IGNORECASE),
 )

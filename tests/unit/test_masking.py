@@ -169,6 +169,7 @@ def test_what_is_cut_says_how_long_it_was() -> None:
         '{"url": "http://127.0.0.1:54321", "detector": "demo", "pid": 12}',
         "storage.objects of media/0b6f/x.mp4?download=1",
         '{"event": "key.changed", "key": "of a worker", "policy": "owners", "auth": "none"}',
+        '{"names": "SENTINEL_WORKER_JWT", "event": "key.changed"}',
         "new row violates row-level security policy; key = value",
     ],
 )
