@@ -75,7 +75,7 @@ def checks(file: Path, function: ast.AST, seen: frozenset[tuple[Path, str]]) -> 
 @cache
 def imported(file: Path) -> dict[str, Path]:
     """From which module of the tests each name comes."""
-    found = {}
+    found: dict[str, Path] = {}
     for node in ast.walk(module(file)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests."):
             source = TESTS.parent / Path(*(node.module or "").split(".")).with_suffix(".py")

@@ -26,7 +26,7 @@ from sentinel_worker.sources.url import UrlRules
 from tests.claims import a_claim
 
 IN_FLIGHT = OF_ONE_CLIENT + 2
-SETTINGS = Settings(SUPABASE_URL="https://project.example", SUPABASE_SECRET_KEY="sb_secret_x")  # type: ignore[call-arg, arg-type]
+SETTINGS = Settings(SUPABASE_URL="https://project.example", SUPABASE_SECRET_KEY="sb_secret_x")
 
 
 @contextmanager
@@ -53,7 +53,8 @@ def look_ups() -> list[threading.Thread]:
 def pipeline(egress: Egress, work: Path, social: Social | None = None) -> Pipeline:
     """One that can fetch URLs and nothing else."""
     ignoring: Any = SimpleNamespace(offer=lambda *_: None, report=lambda *_: None)
-    return Pipeline(SETTINGS, ignoring, UrlRules(egress), social, *[ignoring] * 4, work, ignoring)
+    others = dict.fromkeys(("http", "zygote", "roster", "limits", "progress", "rights"), ignoring)
+    return Pipeline(settings=SETTINGS, url_rules=UrlRules(egress), social=social, work_directory=work, **others)
 
 
 def lease_of(url: str) -> Lease:
