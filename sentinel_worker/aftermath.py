@@ -15,7 +15,9 @@ ELSEWHERE_SECONDS = 60.0
 ELSEWHERE_AGE_SECONDS = 15 * 60.0
 """How long a request of kind `auto` waits for another worker, once its file is not for this one's detectors."""
 SNOOZE_AGE_SECONDS = 24 * 3600.0
-"""Older requests are retried instead, which ends: nothing is snoozed for ever."""
+"""Older requests are retried instead, which ends: no outage is waited for for ever."""
+BUSY = "worker_busy"
+"""Others hold what this request needs, and it has its turn when they have had theirs, however long they do."""
 
 CAUSE_CHARACTERS = 4500
 """Of what stands behind an error: a decoding child's traceback, or a library's words, quoting strangers."""
@@ -23,14 +25,16 @@ CAUSE_CHARACTERS = 4500
 
 def finish_for(error: SentinelError, claim: Claim, stage: Stage) -> Finish:
     """What `error` means for the request."""
-    refused = isinstance(error, CodedError) and error.code == "access_refused"
+    code = error.code if isinstance(error, CodedError) else ""
+    refused = code == "access_refused"
+    not_its_fault = code == BUSY or (code in NOT_ITS_FAULT and claim.age_seconds < SNOOZE_AGE_SECONDS)
     delay_seconds = error.retry_after_seconds if isinstance(error, Transient) else None
     match error:
         case Cancelled():
             return Finish("cancelled", stage=stage)
         case Released():
             return Finish("released", stage=stage)
-        case Transient() if error.code in NOT_ITS_FAULT and claim.age_seconds < SNOOZE_AGE_SECONDS:
+        case Transient() if not_its_fault:
             outcome: Outcome = "snoozed"
             delay_seconds = delay_seconds or SNOOZE_SECONDS
         case Permanent() if _may_be_served_elsewhere(error, claim):

@@ -95,6 +95,7 @@ def migrate_command(
     masking.register(urlsplit(db_url).password)
     try:
         applied = migrate.apply(db_url)
+        unset = migrate.unset_quotas(db_url)
     except SentinelError as error:
         fail(error)
     for migration in applied:
@@ -103,6 +104,8 @@ def migrate_command(
             typer.echo(f"  {notice}")
     if not applied:
         typer.echo("nothing to apply: the database is up to date")
+    if unset:
+        typer.echo(f"quotas of users that are off: {', '.join(unset)}; docs/threat-model.md says what to set")
 
 
 ChosenDevice = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(envvar="SENTINEL_DEVICE", help="Where to score.")]

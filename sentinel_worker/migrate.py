@@ -95,6 +95,12 @@ def apply(
     return applied
 
 
+def unset_quotas(db_url: str) -> list[str]:
+    """The names of the limits of users that are switched off in a migrated database."""
+    with _connect(db_url) as connection:
+        return [name for (name,) in connection.execute(_sql("unset_quotas.sql"))]
+
+
 def _apply_patiently(connection: psycopg.Connection, migration: Migration, lock_limit_seconds: float) -> Applied | None:
     """Give way to the locks of others, and try again, until the limit has passed."""
     deadline = time.monotonic() + lock_limit_seconds

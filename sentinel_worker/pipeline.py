@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -21,6 +21,7 @@ from sentinel_worker.request import Claim, Finish, Stage
 from sentinel_worker.rights import Rights
 from sentinel_worker.roster import Roster
 from sentinel_worker.settings import Settings
+from sentinel_worker.shares import Shares
 from sentinel_worker.sources import storage, url
 from sentinel_worker.sources.fetched import Fetched
 from sentinel_worker.sources.social.fetcher import Social
@@ -67,7 +68,8 @@ class Pipeline:
     rights: Rights
 
     def __post_init__(self) -> None:
-        self._fetching = asyncio.Semaphore(self.settings.fetch_concurrency)
+        self._uploads = asyncio.Semaphore(self.settings.fetch_concurrency)
+        self._urls = Shares(self.settings.url_places)
         self._decoding = asyncio.Semaphore(self.settings.decode_concurrency)
 
     async def analyze(self, lease: Lease) -> Finish:
@@ -77,7 +79,9 @@ class Pipeline:
             raise Permanent("source_not_supported", "This worker fetches no URLs: upload the file instead.")
         self.roster.offer(claim.media_kind, claim.detector)
         async with private_directory(self.work_directory) as directory:
-            async with self._fetching, self._stage(lease, "fetching", settings.fetch_deadline_seconds, timings):
+            # Apart, so that servers of strangers, however slow, never hold up what lies in Storage.
+            place = self._uploads if claim.source_url is None else self._urls.place(claim.user_id)
+            async with place, self._stage(lease, "fetching", settings.fetch_deadline_seconds, timings):
                 fetched = await self._fetch(claim, directory)
             async with self._decoding, self.zygote.open(fetched.path, directory, self.limits) as child:
                 async with self._stage(lease, "probing", settings.probe_deadline_seconds, timings):
@@ -142,7 +146,8 @@ class Pipeline:
     ) -> Fetched:
         """A post of a social site by yt-dlp, anything else as a file."""
         if self.social is not None and self.social.suits(source_url):
-            return await self.social.fetch(source_url, directory=directory, limit_bytes=limit_bytes, on_progress=report)
+            social = replace(self.social, egress=self.social.egress.of_one_client())
+            return await social.fetch(source_url, directory=directory, limit_bytes=limit_bytes, on_progress=report)
         if "direct" not in self.settings.url_sources:
             raise Permanent("source_not_supported", "This worker fetches posts of social sites, and no other URLs.")
         return await url.fetch(

@@ -92,7 +92,14 @@ class Settings(BaseSettings):
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where detectors run.")
     slots: int = Field(8, ge=1, le=64, description="Requests worked on at the same time.")
-    fetch_concurrency: int = Field(4, ge=1, le=64, description="Downloads at the same time.")
+    fetch_concurrency: int = Field(4, ge=1, le=64, description="Downloads from Storage at the same time.")
+    url_concurrency: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="Downloads of URLs and posts at the same time, at most half of them one user's; "
+        "one slot stays free of them.",
+    )
     decode_concurrency: int = Field(2, ge=1, le=64, description="Decoding children at the same time.")
     batch_windows: int = Field(8, ge=1, le=256, description="Windows scored in one batch at most.")
 
@@ -231,6 +238,11 @@ class Settings(BaseSettings):
                 "so that one lost heartbeat loses no work"
             )
         return value
+
+    @property
+    def url_places(self) -> int:
+        """How many slots URLs may hold: never the last one, so that uploads go on beside servers that drip."""
+        return max(1, min(self.url_concurrency, self.slots - 1))
 
     @property
     def detector_keys(self) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ await zygote.stop()
 ```
 
 A child that dies is an error of its request alone. A zygote that dies is started again; the requests that
-had children get `Transient('decoder_lost')`.
+had children get `Transient('decoder_lost')`. Children have the addresses of their zygote, so that one learns from
+another where code lies: after many of them another zygote takes over, at a moment when it has none.
 """
 
 from __future__ import annotations
@@ -21,42 +22,43 @@ import contextlib
 import itertools
 import json
 import socket
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from sentinel_worker import isolated
 from sentinel_worker.errors import Fatal, Transient
 from sentinel_worker.finishing import to_the_end
 from sentinel_worker.media.children import Child, ChildProcess, lost
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.protocol import fork_request
+from sentinel_worker.media.running_zygote import STOP_SECONDS, RunningZygote, StartError, launch
 from sentinel_worker.media.walls import Layers, Mode
 
-START_SECONDS: Final = 60.0
 FORK_SECONDS: Final = 15.0
-STOP_SECONDS: Final = 5.0
+RENEW_AFTER: Final = 1000
 
 _ANYWHERE: Final = Path("/")
-_PACKET_BYTES: Final = 64 * 1024
 _RESTART_PAUSES: Final = (0.0, 0.5, 2.0, 8.0, 30.0)
-_BOOT: Final = isolated.program("sentinel_worker.media.zygote_main")
 
 
 class Zygote:
     """A running zygote, started again whenever it dies.
 
     `sandbox`: which layers its children need (`sandbox.apply`); `layers` are those of a child forked at the start.
-    `restarts` counts deaths since `start`; `last_failure` is the newest reason, for the health page.
+    `restarts` counts deaths since `start`; `last_failure` is the newest reason, for the health page. After
+    `renew_after` forks another one is started beside it and takes over as soon as there is no child.
     """
 
-    def __init__(self, *, sandbox: Mode = "auto") -> None:
+    def __init__(self, *, sandbox: Mode = "auto", renew_after: int = RENEW_AFTER) -> None:
         self._mode = sandbox
+        self._renew_after = renew_after
+        self._forks = 0
         self._numbers = itertools.count(1)
         self._children: dict[int, ChildProcess] = {}
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._running: RunningZygote | None = None
+        self._next: RunningZygote | None = None
+        self._former: RunningZygote | None = None
+        self._renewal: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self.layers = Layers((), {})
@@ -66,7 +68,7 @@ class Zygote:
     @property
     def pid(self) -> int | None:
         """The process id of the running zygote."""
-        return self._process.pid if self._process is not None else None
+        return self._running.process.pid if self._running is not None else None
 
     @property
     def running(self) -> bool:
@@ -81,8 +83,8 @@ class Zygote:
         """
         assert self._keeper is None, "started twice"
         try:
-            await self._launch()
-        except _StartError as error:
+            self._begin(await launch())
+        except StartError as error:
             raise Fatal("decoder_unavailable", f"The decoder cannot be started: {error}") from None
         self._keeper = asyncio.create_task(self._keep(), name="zygote")
         try:
@@ -127,6 +129,7 @@ class Zygote:
                     self._children[process.number] = process
                     request = fork_request(process.number, path, directory, limits, self._mode)
                     self._say(request, theirs.fileno())
+                    self._forks += 1
                     await process.forked
             except TimeoutError:
                 raise Transient("decoder_lost", "The decoder did not start in time.") from None
@@ -144,92 +147,92 @@ class Zygote:
                 self._say(json.dumps({"kill": process.number}).encode())
             # A zygote that does not answer is ended by its keeper; its children die with it.
             await asyncio.wait([process.exited], timeout=STOP_SECONDS)
-            if not process.exited.done() and self._process is not None:
-                self._process.kill()
+            if not process.exited.done() and self._running is not None:
+                self._running.process.kill()
         self._children.pop(process.number, None)
+        self._renew_when_idle()
 
     def _say(self, message: bytes, descriptor: int | None = None) -> None:
         """Send one packet. A full socket means a zygote that no longer reads: the same as a dead one."""
-        if self._control is None:
+        if self._running is None:
             raise lost()
         try:
-            socket.send_fds(self._control, [message], [] if descriptor is None else [descriptor])
+            socket.send_fds(self._running.control, [message], [] if descriptor is None else [descriptor])
         except OSError:
             raise lost() from None
 
-    async def _launch(self) -> None:
-        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        control.setblocking(False)
-        self._control = control
-        with theirs:
-            self._process = isolated.start(_BOOT, theirs, _ANYWHERE)
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                event = await self._hear()
-        except TimeoutError:
-            event = {"event": "failed", "detail": f"no answer within {START_SECONDS:g} s"}
-        except BaseException:
-            await to_the_end(self._end())
-            raise
-        if event is None or event["event"] != "ready":
-            detail = "it ended at once" if event is None else str(event.get("detail", "")).strip()
-            await self._end()
-            raise _StartError(detail)
+    def _begin(self, running: RunningZygote) -> None:
+        self._running, self._forks = running, 0
         self._ready.set()
-
-    async def _hear(self) -> dict[str, Any] | None:
-        """The zygote's next event; None when it is gone."""
-        assert self._control is not None
-        try:
-            packet = await asyncio.get_running_loop().sock_recv(self._control, _PACKET_BYTES)
-        except OSError:
-            return None
-        return json.loads(packet) if packet else None
 
     async def _keep(self) -> None:
         while True:
-            while (event := await self._hear()) is not None:
+            running = self._running
+            assert running is not None
+            event = await running.hear()
+            if event is not None:
                 process = self._children.get(event["number"])
                 if process is not None:
                     process.note(event)
-            self.restarts += 1
-            await to_the_end(self._end())
-            await self._restart()
+            elif running is not self._running:  # another one has taken over
+                await to_the_end(running.end())
+                self._former = None
+            else:
+                self.restarts += 1
+                await to_the_end(self._end())
+                await self._restart()
 
     async def _restart(self) -> None:
         for pause in itertools.chain(_RESTART_PAUSES, itertools.repeat(_RESTART_PAUSES[-1])):
             await asyncio.sleep(pause)
             try:
-                await self._launch()
-            except (_StartError, OSError) as error:
+                following, self._next = self._next, None
+                self._begin(following or await launch())
+            except (StartError, OSError) as error:
                 self.last_failure = str(error)
             else:
                 return
 
+    def _renew_when_idle(self) -> None:
+        if self._children or self._forks < self._renew_after or not self._ready.is_set():
+            return
+        if self._next is None:
+            self._renewal = self._renewal or asyncio.create_task(self._prepare(), name="next zygote")
+            return
+        assert self._running is not None
+        self._former, following, self._next = self._running, self._next, None
+        self._begin(following)
+        with contextlib.suppress(OSError):
+            self._former.control.shutdown(socket.SHUT_RDWR)  # the keeper hears that, and reaps it
+
+    async def _prepare(self) -> None:
+        """Start the one that takes over. Where that fails the old one goes on, and it is tried again as much later."""
+        try:
+            self._next = await launch()
+        except (StartError, OSError) as error:
+            self.last_failure, self._forks = str(error), 0
+        finally:
+            self._renewal = None
+        self._renew_when_idle()
+
     async def _stop(self) -> None:
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.cancel()
-            await asyncio.wait([keeper])
+        ending = [task for task in (self._keeper, self._renewal) if task is not None]
+        self._keeper = self._renewal = None
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
+        for beside in (self._former, self._next):
+            if beside is not None:
+                await beside.end()
+        self._former = self._next = None
         await self._end()
 
     async def _end(self) -> None:
-        """Close the control socket, which ends the zygote and its children, and reap the zygote."""
+        """End the zygote and its children."""
         self._ready.clear()
-        control, self._control = self._control, None
-        process, self._process = self._process, None
-        if control is not None:
-            control.close()
-        if process is not None:
-            try:
-                await asyncio.to_thread(process.wait, STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                await asyncio.to_thread(process.wait)
-            self.last_failure = f"the zygote ended with status {process.returncode}"
+        running, self._running = self._running, None
+        if running is not None:
+            self.last_failure = f"the zygote ended with status {await running.end()}"
         for child in self._children.values():
             child.lose()
-
-
-class _StartError(Exception):
-    """The zygote could not import what it needs, or ended before it said so."""

@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Final
 
@@ -21,8 +21,10 @@ from sentinel_worker.sources.addresses import Address
 from sentinel_worker.sources.egress_policy import EgressPolicy, Target, shown_host
 
 RESOLVE_SECONDS: Final = 10.0
+AGAIN_SECONDS: Final = 30.0
+OF_ONE_CLIENT: Final = 8
 LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
-"""All addresses of a name; raises socket.gaierror."""
+"""All addresses of a name; raises socket.gaierror, and BlockingIOError where all look-ups are taken."""
 
 _UNKNOWN: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
@@ -33,13 +35,13 @@ def _look_up(host: str, port: int) -> list[str]:
 
 
 class SystemLookUp:
-    """Asks the system, in a thread for each name, at most `in_flight` of them; more raise OSError at once.
+    """Asks the system, in a thread for each name, at most `in_flight` of them; more raise BlockingIOError at once.
 
     A name whose servers never answer keeps its thread long after nobody waits for it. The event loop's own threads,
     which write files, are not for that, and neither is a pool: the interpreter waits for those when it exits.
     """
 
-    def __init__(self, ask: Callable[[str, int], Sequence[str]] = _look_up, *, in_flight: int = 32) -> None:
+    def __init__(self, ask: Callable[[str, int], Sequence[str]] = _look_up, *, in_flight: int = 64) -> None:
         self._ask = ask
         self._free = threading.BoundedSemaphore(in_flight)
 
@@ -69,6 +71,32 @@ class SystemLookUp:
 system_look_up: Final = SystemLookUp()
 
 
+class OneClient:
+    """At most `in_flight` look-ups of one client, whoever else asks too; more raise OSError at once.
+
+    One counts until it ends, not until nobody waits for it: names that never answer are what a client would take
+    them all with.
+    """
+
+    def __init__(self, look_up: LookUp, *, in_flight: int = OF_ONE_CLIENT) -> None:
+        self._look_up = look_up
+        self._in_flight = in_flight
+        self._asked: set[asyncio.Future[Sequence[str]]] = set()
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        if len(self._asked) >= self._in_flight:
+            raise OSError("too many names are looked up for this client")
+        asked = asyncio.ensure_future(self._look_up(host, port))
+        self._asked.add(asked)
+        asked.add_done_callback(self._end)
+        return await asyncio.shield(asked)
+
+    def _end(self, asked: asyncio.Future[Sequence[str]]) -> None:
+        self._asked.discard(asked)
+        if not asked.cancelled():
+            asked.exception()  # seen, in case nobody waits any more
+
+
 @dataclass(frozen=True, slots=True)
 class Egress:
     """A policy with the way to look names up; tests bring a look-up of their own."""
@@ -77,12 +105,16 @@ class Egress:
     look_up: LookUp = system_look_up
     resolve_seconds: float = RESOLVE_SECONDS
 
+    def of_one_client(self) -> Egress:
+        """The same for a client that may not obey: it gets a few look-ups at a time, so that others find some."""
+        return replace(self, look_up=OneClient(self.look_up))
+
     async def resolve(self, target: Target) -> tuple[Address, ...]:
         """The checked addresses of `target`, at least one, in the order in which to try them; asks once.
 
         One forbidden address among many refuses them all: an honest name has none, and the answer is a mixture only
-        where somebody tries what gets through. Raises `Permanent` with `url_refused` or `url_host_unknown` and
-        `Transient('url_unreachable')`.
+        where somebody tries what gets through. Raises `Permanent` with `url_refused` or `url_host_unknown`, and
+        `Transient` with `url_unreachable`, or `worker_busy` where others have taken all look-ups.
         """
         literal = target.address
         if literal is not None:
@@ -92,6 +124,10 @@ class Egress:
                 found = await self.look_up(target.host, target.port)
         except socket.gaierror as error:
             raise _unresolved(target.host, error) from error
+        except BlockingIOError as error:
+            raise Transient(
+                "worker_busy", "Too many names are being looked up just now.", retry_after_seconds=AGAIN_SECONDS
+            ) from error
         except (TimeoutError, OSError) as error:
             raise Transient(
                 "url_unreachable", f"The name {shown_host(target.host)} cannot be looked up now."

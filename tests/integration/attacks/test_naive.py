@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sentinel_worker.errors import Transient
-from sentinel_worker.media import zygote as zygotes
+from sentinel_worker.media import running_zygote
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.attacks import elsewhere
@@ -94,7 +94,7 @@ def test_an_external_track_is_followed_when_ffmpeg_is_told_to(upload: Path, neig
 @asynccontextmanager
 async def credulous(monkeypatch: pytest.MonkeyPatch, media: str) -> AsyncIterator[Zygote]:
     """A zygote whose children hand their file to the decoder unseen, behind all the walls."""
-    monkeypatch.setattr(zygotes, "_BOOT", CREDULOUS.format(media=media) + zygotes._BOOT)
+    monkeypatch.setattr(running_zygote, "_BOOT", CREDULOUS.format(media=media) + running_zygote._BOOT)
     running = Zygote()
     await running.start()
     try:

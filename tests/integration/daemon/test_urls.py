@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 import trustme
 
 from sentinel_worker.local.stack import Stack
-from tests.integration.daemon.conftest import StartWorker, User, Worker, history, row_when, sql
+from tests.integration.daemon.conftest import StartWorker, User, Worker, history, row_when, signed_in, sql, until
 from tests.integration.sources.unruly import Exchange, Unruly, unruly_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -132,6 +133,49 @@ async def serve_slowly(exchange: Exchange, film: bytes, until: asyncio.Event) ->
         if start > 8_000_000:
             with suppress(TimeoutError):
                 await asyncio.wait_for(until.wait(), 1.0)
+
+
+async def test_servers_that_drip_hold_back_neither_uploads_nor_the_urls_of_others(
+    stack: Stack, start_worker: StartWorker, user: User, web: Web, clips: dict[str, Path]
+) -> None:
+    over = asyncio.Event()
+    film = clips["carphone_pristine.mp4"].read_bytes()
+    web.films.behave = [functools.partial(serve_or_drip, film=film, over=over)]
+    worker = await start_worker(**web.settings, SENTINEL_SLOTS="5")
+    # As many as a claim takes, and more: they would have every slot and every download.
+    dripping = [await user.insert(None, source_url=web.url(f"drip/{number}.mp4")) for number in range(8)]
+    await until(lambda: len(fetching(stack, dripping)) >= 2, what="two drip")
+    async with signed_in(stack) as other:
+        upload = await other.ask(clips["carphone_pristine.mp4"])
+        by_url = await other.insert(None, source_url=web.url("film.mp4"))
+        assert (await other.answer(upload))["verdict"] == "real"
+        assert (await other.answer(by_url))["verdict"] == "real"
+    drips = {exchange.target.split("?")[0] for exchange in web.films.asked if "/drip/" in exchange.target}
+    assert len(drips) == len(fetching(stack, dripping)) == 2
+    refunded = sql(
+        stack, "select distinct outcome from sentinel.attempts where request_id = any (%s::uuid[])", dripping
+    )
+    assert refunded == [{"outcome": "snoozed"}]
+    assert all(row["attempt"] <= 1 for row in sql(stack, "select attempt from analysis_requests"))
+    over.set()
+    nothing_leaked(worker)
+
+
+def fetching(stack: Stack, asked: list[str]) -> list[dict[str, Any]]:
+    return sql(stack, "select from analysis_requests where id = any (%s::uuid[]) and stage = 'fetching'", asked)
+
+
+async def serve_or_drip(exchange: Exchange, film: bytes, over: asyncio.Event) -> None:
+    """Fast, or a little faster than is too slow."""
+    if "/drip/" not in exchange.target:
+        await exchange.serve(film)
+        return
+    await exchange.answer("200 OK", bytes(100_000_000), cut=0)
+    while not over.is_set():
+        exchange.writer.write(bytes(13_000))
+        await exchange.writer.drain()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), 1.0)
 
 
 async def test_servers_that_are_away_are_no_outage_of_supabase(

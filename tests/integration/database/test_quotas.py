@@ -1,12 +1,15 @@
 """What a user may have open, ask for, store and run again."""
 
 import json
+from pathlib import Path
 from threading import Barrier, Thread
 from uuid import UUID
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
+from sentinel_worker import cli
 from tests.integration.database.queue_client import Queue
 
 INSERT = "insert into public.analysis_requests (storage_path) select %s from generate_series(1, %s) returning id"
@@ -103,6 +106,16 @@ def test_retries(limited: Queue) -> None:
         retry(limited, second)
     limited.sql("update public.analysis_requests set status = 'queued'")
     assert limited.row(second)["status"] == "queued", "an administrator requeues as often as they like"
+
+
+def test_migrate_says_what_is_off_until_what_the_docs_recommend_is_set(limited: Queue) -> None:
+    said = CliRunner().invoke(cli.app, ["migrate", "--db-url", limited.dsn]).output
+    off = "max_open_requests, max_requests_per_hour, max_running_requests, max_stored_bytes"
+    assert said.splitlines()[-1] == f"quotas of users that are off: {off}; docs/threat-model.md says what to set"
+    page = (Path(__file__).parents[3] / "docs" / "threat-model.md").read_text(encoding="utf-8")
+    limited.sql(page.partition("```sql\n")[2].partition("```")[0])
+    assert json.loads(refusal(limited, 21).message_detail or "") == {"quota": "open_requests", "limit": 20, "used": 0}
+    assert "off" not in CliRunner().invoke(cli.app, ["migrate", "--db-url", limited.dsn]).output
 
 
 def test_a_user_sees_limits_and_use(limited: Queue) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sentinel_worker import isolated
-from sentinel_worker.media import zygote
+from sentinel_worker.media import running_zygote
 from sentinel_worker.media.children import Child, _Clock
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.zygote import Zygote
@@ -22,7 +22,7 @@ DONE = "done"
 def booted_hostile() -> Iterator[None]:
     """Zygotes that are started in this block are hostile."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zygote, "_BOOT", BOOT)
+        patch.setattr(running_zygote, "_BOOT", BOOT)
         yield
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import select
 import signal
 import sys
 import time
@@ -227,6 +228,67 @@ async def test_a_lost_zygote_is_started_again(request_folder: Path) -> None:
     assert not alive(last)
     with pytest.raises(Transient):
         mortal._say(b"{}")
+
+
+async def test_after_many_children_another_zygote_takes_over_unnoticed(request_folder: Path) -> None:
+    zygote = Zygote(renew_after=3)
+    await zygote.start()
+    try:
+        media, first = request_folder / "media", zygote.pid
+        assert first is not None
+        watched = os.pidfd_open(first)
+        async with zygote.open(media, request_folder, LIMITS) as child:
+            before = addresses(child.pid)
+            async with zygote.open(media, request_folder, LIMITS):
+                pass
+            async with zygote.open(media, request_folder, LIMITS) as other:  # one too many, and not idle
+                assert addresses(other.pid) == before
+            assert (await child.probe()).has_video
+        async with asyncio.timeout(60):
+            while zygote.pid == first:  # children meanwhile, too
+                async with zygote.open(media, request_folder, LIMITS) as child:
+                    assert zygote.running
+                    assert (await child.probe()).has_video
+        async with zygote.open(media, request_folder, LIMITS) as child:
+            assert addresses(child.pid).isdisjoint(before)
+            assert (await child.probe()).has_video
+        assert zygote.restarts == 0
+        assert await asyncio.to_thread(select.select, [watched], [], [], 10) == ([watched], [], [])
+        os.close(watched)
+    finally:
+        last = zygote.pid
+        await zygote.stop()
+    assert last is not None
+    assert not alive(last)
+
+
+async def test_a_zygote_that_is_stopped_while_another_one_starts_leaves_none() -> None:
+    before = processes(os.getpid())
+    zygote = Zygote(renew_after=1)
+    await zygote.start()  # a child is forked at the start, and is the last one
+    assert zygote._renewal is not None
+    await asyncio.sleep(0)  # the other one is begun
+    assert len(processes(os.getpid()) - before) == 2
+    await zygote.stop()
+    assert processes(os.getpid()) == before
+
+
+async def test_a_zygote_that_is_stopped_in_the_moment_of_taking_over_leaves_none() -> None:
+    before = processes(os.getpid())
+    zygote = Zygote(renew_after=1)
+    await zygote.start()
+    assert zygote._renewal is not None
+    first = zygote.pid
+    await zygote._renewal
+    assert zygote.pid != first
+    await zygote.stop()
+    assert processes(os.getpid()) == before
+
+
+def addresses(pid: int) -> set[str]:
+    """Where the code of libraries begins in a process."""
+    maps = Path(f"/proc/{pid}/maps").read_text("utf-8").splitlines()
+    return {line.split("-")[0] for line in maps if "r-xp" in line and ".so" in line}
 
 
 async def test_a_service_that_is_told_to_stop_still_decodes(zygote: Zygote, request_folder: Path) -> None:
