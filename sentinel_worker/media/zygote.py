@@ -184,7 +184,11 @@ class Zygote:
             packet = await asyncio.get_running_loop().sock_recv(self._control, _PACKET_BYTES)
         except OSError:
             return None
-        return json.loads(packet) if packet else None
+        try:
+            event = json.loads(packet)
+        except (ValueError, RecursionError):
+            return None  # whatever it is by now, it is no zygote
+        return event if isinstance(event, dict) and "event" in event else None
 
     async def _keep(self) -> None:
         while True:

@@ -41,6 +41,8 @@ FULL_BELOW_BYTES: Final = 64 * 1024**2
 """A disk with more room than this is not full, whatever the process says."""
 LOOK_EVERY_SECONDS: Final = 1.0
 _BLOCK_BYTES: Final = 1024**2
+_MOST_BYTES: Final = 2**53
+_MAX_SAID: Final = 100
 _OF_PROXY: Final = frozenset({"social_failed", "social_unreachable", "social_blocked", "social_no_video"})
 """What yt-dlp makes of a connection that the proxy refused."""
 
@@ -105,8 +107,8 @@ class Social:
             await to_the_end(asyncio.to_thread(clear, folder))
         log.info(
             logs.SOCIAL_FETCHED,
-            extractor=facts.get("extractor"),
-            height=facts.get("height"),
+            extractor=_said(facts.get("extractor")),
+            height=_said(facts.get("height")),
             size_bytes=fetched.size_bytes,
         )
         notice = WITHOUT_SOUND if facts.get("sound_left_out") is True else None
@@ -199,9 +201,16 @@ async def _filled(folder: Path, limit_bytes: int) -> CodedError:
 def _fraction(news: Mapping[str, Any]) -> float:
     """How much is done, as far as a process that may lie says so; 0 where the size is unknown."""
     done, total = news.get("done"), news.get("total")
-    if not isinstance(done, int | float) or not isinstance(total, int | float) or not 0 <= done <= total:
+    if not isinstance(done, int | float) or not isinstance(total, int | float) or not 0 <= done <= total <= _MOST_BYTES:
         return 0.0
     return done / total if total else 0.0
+
+
+def _said(value: object) -> str | int | None:
+    """A short text or a sensible number, for the log: a line that cannot be written is a fault of the worker."""
+    if isinstance(value, str):
+        return value[:_MAX_SAID]
+    return value if type(value) is int and 0 <= value <= _MOST_BYTES else None
 
 
 def _take(made: Path, path: Path, limit_bytes: int) -> Fetched:
