@@ -14,7 +14,7 @@ from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, Unav
 
 from sentinel_worker.errors import Fatal, Transient
 from sentinel_worker.settings import SITES
-from sentinel_worker.sources.social import reasons
+from sentinel_worker.sources.social import fetcher, reasons
 from sentinel_worker.sources.social.catalogue import Extractor, find_extractors, suits
 from sentinel_worker.sources.social.formats import choose
 from sentinel_worker.sources.social.reasons import Refused, detail, reason
@@ -234,3 +234,27 @@ SOUND: dict[str, Any] = {"vcodec": "none", "acodec": "aac"}
 def test_the_best_format_that_needs_no_ffmpeg(formats: list[dict[str, Any]], chosen: str | None) -> None:
     found = [one["format_id"] for one in choose({"formats": formats})]
     assert found == ([chosen] if chosen else [])
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "fraction"),
+    [
+        (1, 4, 0.25),
+        (0, 0, 0.0),
+        (0.5, 10**400, 0.0),
+        (10**400, 10**400, 0.0),
+        (10**400, float("inf"), 0.0),
+        (float("inf"), float("inf"), 0.0),
+        (float("nan"), 1, 0.0),
+        (2, 1, 0.0),
+        ("1", 2, 0.0),
+    ],
+    ids=range(9),
+)
+def test_progress_of_a_process_that_may_lie(done: Any, total: Any, fraction: float) -> None:
+    assert fetcher._fraction({"done": done, "total": total}) == fraction
+
+
+def test_what_a_process_says_of_its_post_fits_a_line_of_the_log() -> None:
+    said = [fetcher._said(value) for value in ("youtube", 720, "a." * 30_000, 10**400, -1, True, [720], {}, None, 1.5)]
+    assert said == ["youtube", 720, "a." * 50, None, None, None, None, None, None, None]

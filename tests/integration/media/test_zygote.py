@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -386,3 +387,17 @@ async def test_latency(zygote: Zygote, request_folder: Path, capsys: pytest.Capt
             clips.append(time.perf_counter() - begun)
     with capsys.disabled():
         print(f"\nfork {1000 * np.median(forks):.1f} ms, clip of 16 x 224 x 224 {1000 * np.median(clips):.1f} ms")  # noqa: T201
+
+
+@pytest.mark.parametrize("packet", [b"{", b"[1]", b"1" * 4400, b"[" * 60_000, b"{}", b"\xff"], ids=range(6))
+async def test_what_is_no_event_is_the_zygotes_end(packet: bytes) -> None:
+    """It is then put down and started again."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    zygote = Zygote()
+    with ours, theirs:
+        zygote._control = ours
+        theirs.send(packet)
+        assert await zygote._hear() is None
+        theirs.send(b'{"event": "ready"}')
+        assert await zygote._hear() == {"event": "ready"}
