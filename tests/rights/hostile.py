@@ -154,7 +154,7 @@ OPTIONS: dict[str, Any] = {
     "a string": "x",
     "a hostile key": {"__proto__": {"a": 1}, "constructor": "x", "'; drop table x; --": "<b>"},
     "a long key": {"k" * 9000: 1},
-    "big numbers": {"n": 10**300, "small": 5e-324, "largest": 1.7976931348623157e308, "exact": 9007199254740993},
+    "big numbers": {"n": 10**300, "small": 5e-324, "exact": 9007199254740993},
     "digits in a string": {"n": "9" * 4301},
     "a number beyond JavaScript's": {"n": 10**309},
     "the same below zero, inside": {"n": [{"n": -(10**309)}]},
