@@ -256,5 +256,6 @@ def test_progress_of_a_process_that_may_lie(done: Any, total: Any, fraction: flo
 
 
 def test_what_a_process_says_of_its_post_fits_a_line_of_the_log() -> None:
-    said = [fetcher._said(value) for value in ("youtube", 720, "a." * 30_000, 10**400, -1, True, [720], {}, None, 1.5)]
+    values: list[object] = ["youtube", 720, "a." * 30_000, 10**400, -1, True, [720], {}, None, 1.5]
+    said = [fetcher._said(value) for value in values]
     assert said == ["youtube", 720, "a." * 50, None, None, None, None, None, None, None]
