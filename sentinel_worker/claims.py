@@ -4,18 +4,24 @@ A call that timed out may have been carried out: each function is idempotent, so
 `Transient` is to ask again. Only one claim may be in flight per worker.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from postgrest.exceptions import APIError
 from supabase import AsyncClient, Client
 
 from sentinel_worker import __version__
 from sentinel_worker.api import network_errors
 from sentinel_worker.breaker import Circuit
-from sentinel_worker.errors import Transient
+from sentinel_worker.errors import Permanent, Transient
 from sentinel_worker.request import Claim, Finish, Stage
+
+_UNREADABLE = (ValueError, RecursionError, KeyError, IndexError, TypeError, OverflowError, AttributeError, APIError)
+"""JSON that Python refuses (whole numbers of thousands of digits, hundreds of levels), and rows of another shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,8 @@ class Claims:
                 "held": [str(request_id) for request_id in held],
             },
         )
-        return [Claim.from_row(row) for row in rows]
+        with _readable("sentinel_claim"):
+            return [Claim.from_row(row) for row in rows]
 
     async def progress(self, changes: Mapping[Claim, tuple[Stage, int]]) -> None:
         """Show stage and percentage of running requests; a row that is no longer ours stays as it is."""
@@ -86,47 +93,75 @@ class Claims:
         await self._call("sentinel_progress", {"progress": entries})
 
     async def finish(self, outcomes: Sequence[tuple[Claim, Finish]]) -> dict[UUID, Answer]:
-        """Write outcomes; a repeated one is answered as it was the first time."""
-        entries = [finish.as_json(claim) for claim, finish in outcomes]
+        """Write outcomes; a repeated one is answered as it was the first time.
+
+        Raises `Permanent('call_refused')`, too, where one of them cannot be written.
+        """
+        entries = [_entry(claim, finish) for claim, finish in outcomes]
         rows = await self._call("sentinel_finish", {"outcomes": entries})
-        return {UUID(row["id"]): Answer(row["answer"], row["due_in_seconds"]) for row in rows}
+        with _readable("sentinel_finish"):
+            return {UUID(row["id"]): Answer(row["answer"], row["due_in_seconds"]) for row in rows}
 
     async def maintain(self, *, name: str, lanes: Sequence[str], slots: int) -> Sweep:
         """Register this worker, promote and expire rows."""
         args = {"name": name, "version": __version__, "lanes": list(lanes), "slots": slots}
-        row = (await self._call("sentinel_maintain", args))[0]
-        return Sweep(*(row[name] for name in Sweep.__dataclass_fields__))
+        rows = await self._call("sentinel_maintain", args)
+        with _readable("sentinel_maintain"):
+            return Sweep(*(rows[0][name] for name in Sweep.__dataclass_fields__))
 
     async def deletions(self, *, limit: int) -> list[tuple[str, str]]:
         """Bucket and name of objects to remove; those that stay are named again later."""
         rows = await self._call("sentinel_deletions", {"limit": limit})
-        return [(row["bucket_id"], row["name"]) for row in rows]
+        with _readable("sentinel_deletions"):
+            return [(row["bucket_id"], row["name"]) for row in rows]
 
     async def missing_rights(self) -> list[MissingRight]:
         """What the database does not let this worker's role do, and should."""
         rows = await self._call("sentinel_rights", {})
-        return [MissingRight(**row) for row in rows]
+        with _readable("sentinel_rights"):
+            return [MissingRight(**row) for row in rows]
 
     async def _call(self, function: str, args: dict[str, Any]) -> list[dict[str, Any]]:
+        data: Any = None
         try:
-            with self.circuit.call(), network_errors():
-                answer = await self._client.rpc(function, {"args": {"worker": self._worker, **args}}).execute()
+            # Supabase is there, whatever it answered: an answer that cannot be read opens no breaker.
+            with self.circuit.call(), network_errors(), suppress(*_UNREADABLE):
+                data = (await self._client.rpc(function, {"args": {"worker": self._worker, **args}}).execute()).data
         except Transient as error:
             if error.code == "access_refused":
                 self.refused(function)
             raise
-        return _rows(function, answer.data)
+        return _rows(function, data)
 
 
 def heartbeat(client: Client, worker: UUID, claims: Iterable[Claim], lease_seconds: float) -> dict[UUID, str]:
     """Extend leases from a thread of its own; answers `ok`, `cancel`, `busy` (not extended) or `lost` for each."""
     args = {"worker": str(worker), "lease_seconds": lease_seconds, "leases": [claim.key for claim in claims]}
-    with network_errors():
+    with network_errors(), _readable("sentinel_heartbeat"):
         answer = client.rpc("sentinel_heartbeat", {"args": args}).execute()
-    return {UUID(row["id"]): row["answer"] for row in _rows("sentinel_heartbeat", answer.data)}
+        return {UUID(row["id"]): row["answer"] for row in _rows("sentinel_heartbeat", answer.data)}
 
 
 def _rows(function: str, data: Any) -> list[dict[str, Any]]:
     if isinstance(data, list) and all(isinstance(row, dict) for row in data):
         return data
     raise Transient("supabase_unavailable", f"{function} was answered with something that is not rows.")
+
+
+@contextmanager
+def _readable(function: str) -> Iterator[None]:
+    """Translate what Python raises over an answer that it cannot read, or that is not what was asked for."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        said = f"{function} was answered with something that cannot be read ({type(error).__name__})."
+        raise Transient("supabase_unavailable", said) from error
+
+
+def _entry(claim: Claim, finish: Finish) -> dict[str, Any]:
+    try:
+        entry = finish.as_json(claim)
+        json.dumps(entry, ensure_ascii=False, allow_nan=False).encode()  # as httpx does it, where it is too late
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Permanent("call_refused", f"An outcome cannot be written as JSON ({type(error).__name__}).") from error
+    return entry

@@ -11,6 +11,7 @@ from sentinel_worker.backoff import full_jitter_seconds
 from sentinel_worker.claims import Answer, Claims
 from sentinel_worker.errors import CodedError, Permanent, Transient
 from sentinel_worker.request import Claim, Finish
+from sentinel_worker.supervisor import Supervisor
 
 BATCH = 16
 BUSY_RETRY_SECONDS = 0.1
@@ -27,6 +28,7 @@ class Outcomes:
         self._claims = claims
         self._pending: dict[Claim, tuple[Finish, asyncio.Future[Answer]]] = {}
         self._added = asyncio.Event()
+        self._failures = 0
 
     async def write(self, claim: Claim, finish: Finish) -> Answer:
         """Report `finish` and wait for the database's answer, for as long as that takes."""
@@ -38,26 +40,28 @@ class Outcomes:
         finally:
             self._pending.pop(claim, None)
 
-    async def run(self) -> None:
+    async def run(self, supervisor: Supervisor) -> None:
         """Write until cancelled."""
-        failures, circuit = 0, self._claims.circuit
-        while True:
-            await self._added.wait()
-            await circuit.turn()
-            try:
-                busy = await self._write_batch()
-            except CodedError as error:
-                wished = error.retry_after_seconds if isinstance(error, Transient) else None
-                write = log.debug if circuit.open else log.warning
-                write(logs.CALL_FAILED, call="finish", error_code=error.code, error=error.message)
-                failures += 1
-                pause = full_jitter_seconds(failures, first=RETRY_FIRST_SECONDS, cap=RETRY_CAP_SECONDS)
-                if not circuit.open:
-                    await asyncio.sleep(max(pause, wished or 0))
-            else:
-                failures = 0
-                if busy:
-                    await asyncio.sleep(BUSY_RETRY_SECONDS)
+        await supervisor.repeat("outcomes", self._write_next)
+
+    async def _write_next(self) -> None:
+        circuit = self._claims.circuit
+        await self._added.wait()
+        await circuit.turn()
+        try:
+            busy = await self._write_batch()
+        except CodedError as error:
+            wished = error.retry_after_seconds if isinstance(error, Transient) else None
+            write = log.debug if circuit.open else log.warning
+            write(logs.CALL_FAILED, call="finish", error_code=error.code, error=error.message)
+            self._failures += 1
+            pause = full_jitter_seconds(self._failures, first=RETRY_FIRST_SECONDS, cap=RETRY_CAP_SECONDS)
+            if not circuit.open:
+                await asyncio.sleep(max(pause, wished or 0))
+        else:
+            self._failures = 0
+            if busy:
+                await asyncio.sleep(BUSY_RETRY_SECONDS)
 
     async def _write_batch(self) -> bool:
         """Write some of what waits; True when a row was locked by somebody and has to wait."""

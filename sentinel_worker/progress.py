@@ -10,6 +10,7 @@ from sentinel_worker import logs
 from sentinel_worker.claims import Claims
 from sentinel_worker.errors import CodedError
 from sentinel_worker.request import Claim, Stage
+from sentinel_worker.supervisor import Supervisor
 
 CALL_EVERY_SECONDS = 1.0
 POINTS = 5
@@ -53,15 +54,17 @@ class Progress:
         self._shown.pop(claim, None)
         self._pending.pop(claim, None)
 
-    async def run(self) -> None:
+    async def run(self, supervisor: Supervisor) -> None:
         """Write until cancelled. A failed write is dropped: the next one says more."""
-        while True:
-            await self._due.wait()
-            self._due.clear()
-            changes, self._pending = self._pending, {}
-            if changes:
-                try:
-                    await self._claims.progress(changes)
-                except CodedError as error:
-                    log.debug(logs.CALL_FAILED, call="progress", error_code=error.code, error=error.message)
-                await asyncio.sleep(CALL_EVERY_SECONDS)
+        await supervisor.repeat("progress", self._write_next)
+
+    async def _write_next(self) -> None:
+        await self._due.wait()
+        self._due.clear()
+        changes, self._pending = self._pending, {}
+        if changes:
+            try:
+                await self._claims.progress(changes)
+            except CodedError as error:
+                log.debug(logs.CALL_FAILED, call="progress", error_code=error.code, error=error.message)
+            await asyncio.sleep(CALL_EVERY_SECONDS)

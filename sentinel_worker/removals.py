@@ -11,6 +11,7 @@ from sentinel_worker.claims import Claims
 from sentinel_worker.errors import CodedError
 from sentinel_worker.rights import Rights
 from sentinel_worker.sources.remove import remove
+from sentinel_worker.supervisor import Supervisor
 
 OBJECTS_A_CALL = 100
 
@@ -33,16 +34,18 @@ class Removals:
         """Look into the outbox soon."""
         self._due.set()
 
-    async def run(self) -> None:
+    async def run(self, supervisor: Supervisor) -> None:
         """Work until cancelled. What fails is left to a later sweep, of this worker or another."""
-        while True:
-            await self._due.wait()
-            self._due.clear()
-            try:
-                while await self.once():
-                    pass
-            except CodedError as error:
-                log.warning(logs.REMOVAL_FAILED, error_code=error.code, error=error.message)
+        await supervisor.repeat("removals", self._remove_when_due)
+
+    async def _remove_when_due(self) -> None:
+        await self._due.wait()
+        self._due.clear()
+        try:
+            while await self.once():
+                pass
+        except CodedError as error:
+            log.warning(logs.REMOVAL_FAILED, error_code=error.code, error=error.message)
 
     async def once(self) -> int:
         """Remove the next objects; returns how many were named."""

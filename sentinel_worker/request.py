@@ -16,6 +16,9 @@ Stage = Literal["fetching", "probing", "analyzing", "deriving", "finishing"]
 SAME_TIME = timedelta(seconds=0.5)
 """`run_at` is reckoned from two answers of the database's clock, taken one after the other."""
 
+LARGEST_INTEGER = 2**53 - 1
+"""Every reader of JSON keeps it exactly; Python itself refuses to write one of thousands of digits."""
+
 STAGES: tuple[Stage, ...] = ("fetching", "probing", "analyzing", "deriving", "finishing")
 
 
@@ -35,7 +38,6 @@ class Claim:
     storage_path: str | None
     source_url: str | None
     detector: str | None
-    options: Mapping[str, Any] = field(hash=False)
     attempt: int
     max_attempts: int
     crashes: int
@@ -60,7 +62,6 @@ class Claim:
             storage_path=row["storage_path"],
             source_url=row["source_url"],
             detector=row["detector"],
-            options=row["options"],
             attempt=row["attempt"],
             max_attempts=row["max_attempts"],
             crashes=row["crashes"],
@@ -116,6 +117,8 @@ def _storable(value: Any) -> Any:
         case str():  # jsonb holds no NUL, UTF-8 no lone surrogate
             return value.replace("\0", "").encode(errors="replace").decode()
         case float() if not math.isfinite(value):
+            return None
+        case int() if abs(value) > LARGEST_INTEGER:
             return None
         case Mapping():
             return {_storable(name): _storable(item) for name, item in value.items()}

@@ -11,6 +11,7 @@ from sentinel_worker.breaker import OUTAGES
 from sentinel_worker.errors import CodedError
 from sentinel_worker.keys import Key, Keys
 from sentinel_worker.settings import variable
+from sentinel_worker.supervisor import Supervisor
 
 log = structlog.get_logger()
 
@@ -43,18 +44,20 @@ class Rotation:
         self._signalled = True
         self._asked.set()
 
-    async def run(self) -> None:
+    async def run(self, supervisor: Supervisor) -> None:
         """Look until cancelled."""
         self._warn_of_exposed_files()
         self._loop = asyncio.get_running_loop()
         self._keys.refused = self._key_refused
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._look_seconds if self._keys.paths else None):
-                    await self._asked.wait()
-            self._asked.clear()
-            signalled, self._signalled = self._signalled, False
-            await self._look(aloud=signalled)
+        await supervisor.repeat("keys", self._look_when_asked)
+
+    async def _look_when_asked(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._look_seconds if self._keys.paths else None):
+                await self._asked.wait()
+        self._asked.clear()
+        signalled, self._signalled = self._signalled, False
+        await self._look(aloud=signalled)
 
     def _key_refused(self) -> None:
         """From any thread: the key in use may have been replaced a moment ago."""

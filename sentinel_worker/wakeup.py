@@ -19,6 +19,7 @@ import structlog
 from sentinel_worker import logs
 from sentinel_worker.backoff import full_jitter_seconds
 from sentinel_worker.breaker import Circuit
+from sentinel_worker.supervisor import Supervisor
 from sentinel_worker.wakeup_socket import Access, Generation, HintName, Pace
 from sentinel_worker.wakeup_token import Token
 
@@ -56,11 +57,11 @@ class Wakeup:
             name: Hint(name, access, event, on_state, pace or Pace(), circuit) for name in names
         }
 
-    async def run(self) -> None:
+    async def run(self, supervisor: Supervisor) -> None:
         """Supervise both hints until cancelled."""
         async with asyncio.TaskGroup() as group:
             for name, hint in self.hints.items():
-                group.create_task(hint.run(), name=f"wakeup-{name}")
+                group.create_task(hint.run(supervisor), name=f"wakeup-{name}")
 
     @property
     def healthy(self) -> bool:
@@ -114,34 +115,36 @@ class Hint:
         self._ready_at: float | None = None
         self._current: Generation | None = None
         self._renewed = asyncio.Event()
+        self._failures, self._told = 0, ""
 
     @property
     def ready(self) -> bool:
         """Whether hints flow, as far as anybody can tell."""
         return self._ready_at is not None
 
-    async def run(self) -> None:
+    async def run(self, supervisor: Supervisor) -> None:
         """One generation after the other, for ever."""
-        failures, told = 0, ""
-        while True:
-            await self._circuit.closed()
-            reason, lived_seconds = await self._live()
-            failures = 1 if lived_seconds >= self._pace.health else failures + 1
-            pause = self._pause_seconds(reason, failures)
-            # Realtime may be away for hours while all else works: each reason is news once.
-            write = log.warning if lived_seconds or reason != told else log.debug
-            told = reason
-            write(
-                logs.REALTIME_LOST if lived_seconds else logs.REALTIME_FAILED,
-                hint=self.name,
-                reason=reason,
-                lived_seconds=round(lived_seconds, 1),
-                retry_seconds=round(pause, 1),
-            )
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._renewed.wait()
-            self._renewed.clear()
+        await supervisor.repeat(f"wakeup-{self.name}", self._live_once)
+
+    async def _live_once(self) -> None:
+        await self._circuit.closed()
+        reason, lived_seconds = await self._live()
+        self._failures = 1 if lived_seconds >= self._pace.health else self._failures + 1
+        pause = self._pause_seconds(reason, self._failures)
+        # Realtime may be away for hours while all else works: each reason is news once.
+        write = log.warning if lived_seconds or reason != self._told else log.debug
+        self._told = reason
+        write(
+            logs.REALTIME_LOST if lived_seconds else logs.REALTIME_FAILED,
+            hint=self.name,
+            reason=reason,
+            lived_seconds=round(lived_seconds, 1),
+            retry_seconds=round(pause, 1),
+        )
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._renewed.wait()
+        self._renewed.clear()
 
     def renew(self) -> None:
         """End the generation, and the pause between two."""

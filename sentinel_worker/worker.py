@@ -3,7 +3,6 @@
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from time import monotonic
 
 import structlog
@@ -33,6 +32,7 @@ from sentinel_worker.removals import Removals
 from sentinel_worker.request import Finish
 from sentinel_worker.rights import Rights
 from sentinel_worker.settings import Settings
+from sentinel_worker.supervisor import Supervisor, at_most, unless
 from sentinel_worker.sweeps import Sweeps
 from sentinel_worker.wakeup import Wakeup
 
@@ -41,6 +41,7 @@ DECODER_RETRY_SECONDS = 1.0
 REALTIME_START_SECONDS = 15.0
 """Realtime takes a moment to be ready; only later is its absence worth a warning."""
 REFUSED_RESULT = "The analysis was done, but the database refused its result."
+FAULT = "The analysis failed because of a fault in the worker."
 RELEASE_SECONDS = 10.0
 """How long the drain waits for released requests to be handed back."""
 
@@ -85,12 +86,13 @@ class Worker:
         self._draining = asyncio.Event()
         self._hurry = asyncio.Event()
         self._key_changed = asyncio.Event()
+        self._supervisor = Supervisor(self._break)
 
-    async def run(self, *beside: Callable[[], Coroutine[object, object, None]]) -> None:
+    async def run(self, *beside: Callable[[Supervisor], Coroutine[object, object, None]]) -> None:
         """Work until `drain` is called and the running requests have ended; `beside` runs for as long.
 
-        Raises `Fatal` for a bad start, and `Transient('worker_broken')` when a request met something that this
-        process cannot go on with; its requests were released then.
+        Raises `Fatal` for a bad start, and `Transient('worker_broken')` when a request or a loop met something that
+        this process cannot go on with; its requests were released then.
         """
         try:
             await self._rights.check()
@@ -99,14 +101,14 @@ class Worker:
             met = at_start(error)
             if isinstance(met, Fatal):
                 raise met from error
-        background = [self._outcomes.run(), self._progress.run(), self._removals.run(), *(run() for run in beside)]
+        background = [self._outcomes.run, self._progress.run, self._removals.run, *beside]
         if self._wakeup is not None:
-            background.append(self._wakeup.run())
+            background.append(self._wakeup.run)
         self._leases.start()
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(coroutine) for coroutine in background]
-                await self._claim_until_drained(group)
+                tasks = [group.create_task(run(self._supervisor)) for run in background]
+                await self._supervisor.repeat("claims", lambda: self._claim_when_woken(group), until=self._draining)
                 await self._drain()
                 for task in tasks:
                     task.cancel()
@@ -136,23 +138,22 @@ class Worker:
 
     # The claim loop
 
-    async def _claim_until_drained(self, group: asyncio.TaskGroup) -> None:
-        while not self._draining.is_set():
-            # Before the calls: what comes during them is not lost.
-            self._wake.clear()
-            self._key_changed.clear()
-            try:
-                await self._rights.check()
-                if self._sweeps.due:
-                    await self._sweeps.sweep()
-                claimed = await self._claim(group)
-            except CodedError as error:
-                await self._wait_out(error)
-                continue
-            self._failures = 0
-            self._show_condition()
-            if not claimed:
-                await self._sweeps.wait(self._wake)
+    async def _claim_when_woken(self, group: asyncio.TaskGroup) -> None:
+        # Before the calls: what comes during them is not lost.
+        self._wake.clear()
+        self._key_changed.clear()
+        try:
+            await self._rights.check()
+            if self._sweeps.due:
+                await self._sweeps.sweep()
+            claimed = await self._claim(group)
+        except CodedError as error:
+            await self._wait_out(error)
+            return
+        self._failures = 0
+        self._show_condition()
+        if not claimed:
+            await self._sweeps.wait(self._wake)
 
     async def _claim(self, group: asyncio.TaskGroup) -> int:
         """Fill the free slots; returns how many requests came."""
@@ -185,27 +186,14 @@ class Worker:
         self._failures += 1
         if self._claims.circuit.open:  # it has logged that, and knows when to ask again
             self._health.become("degraded", AWAY)
-            await self._unless_draining(self._claims.circuit.turn())
+            await unless(self._draining, self._claims.circuit.turn())
             return
         self._health.become("broken" if isinstance(error, Permanent) else "degraded", error.message)
         wished = error.retry_after_seconds if isinstance(error, Transient) else None
         drawn = full_jitter_seconds(self._failures, first=RETRY_FIRST_SECONDS, cap=RETRY_CAP_SECONDS)
         pause = max(drawn, wished or 0)
         log.warning(logs.CALL_FAILED, error_code=error.code, error=error.message, retry_seconds=round(pause, 1))
-        await self._unless_draining(self._until_key_changes(pause))
-
-    async def _until_key_changes(self, limit_seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit_seconds):
-                await self._key_changed.wait()
-
-    async def _unless_draining(self, wait: Coroutine[object, object, None]) -> None:
-        waits = [asyncio.ensure_future(wait), asyncio.ensure_future(self._draining.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waits:
-                one.cancel()
+        await unless(self._draining, at_most(pause, self._key_changed))
 
     def _show_condition(self) -> None:
         if not self._pipeline.can_decode:
@@ -235,12 +223,25 @@ class Worker:
                     self._wake.set()  # the wait for the next sweep begins anew
             except LeaseLost:
                 log.warning(logs.LEASE_LOST, stage=lease.stage)
+            except Exception:
+                # Unanswered, and so offered again; the other requests go on.
+                log.exception(logs.CRASHED, stage=lease.stage)
             finally:
                 self._progress.forget(claim)
                 self._leases.remove(lease)
 
     async def _outcome(self, lease: Lease) -> Finish:
-        """Answer the request, or say what its error means; the one place where that is decided."""
+        """Answer the request, or say what its error means; a bug here must not take the other requests down."""
+        try:
+            return await self._judged(lease)
+        except LeaseLost:
+            raise
+        except Exception:
+            log.exception(logs.CRASHED, stage=lease.stage)
+            return finish_for(Transient("internal_error", FAULT), lease.claim, lease.stage)
+
+    async def _judged(self, lease: Lease) -> Finish:
+        """The one place where it is decided what an error means."""
         try:
             with lease.guard():
                 if lease.claim.cancel_requested:
@@ -249,18 +250,10 @@ class Worker:
         except LeaseLost:
             raise
         except Fatal as error:
-            log.error(logs.BROKEN, error_code=error.code, error=error.message)
-            self._broken_by = error
-            self._draining.set()
-            self._wake.set()
+            self._break(error)
             return finish_for(error, lease.claim, lease.stage)
         except SentinelError as error:
             return finish_for(error, lease.claim, lease.stage)
-        except Exception:
-            # The boundary of one request: a bug here must not take the other requests down.
-            log.exception(logs.CRASHED, stage=lease.stage)
-            fault = Transient("internal_error", "The analysis failed because of a fault in the worker.")
-            return finish_for(fault, lease.claim, lease.stage)
 
     def _log_answer(self, finish: Finish, answer: Answer) -> None:
         event = logs.OUTCOMES.get(answer.status, logs.LEASE_LOST)
@@ -274,6 +267,12 @@ class Worker:
         )
 
     # The end
+
+    def _break(self, error: Fatal) -> None:
+        log.error(logs.BROKEN, error_code=error.code, error=error.message)
+        self._broken_by = error
+        self._draining.set()
+        self._wake.set()
 
     async def _drain(self) -> None:
         self._health.become("draining")

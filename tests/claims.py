@@ -15,7 +15,6 @@ def a_claim(lease_seconds: float = 60) -> Claim:
         storage_path="u/x.mp4",
         source_url=None,
         detector=None,
-        options={},
         attempt=1,
         max_attempts=5,
         crashes=0,

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from sentinel_worker.media.facts import Clip, ClipGeometry, Face, FaceSearch, Skipped, SkipReason, SoundGeometry
-from sentinel_worker.media.protocol import ProtocolError
+from sentinel_worker.media.facts import (
+    Clip,
+    ClipGeometry,
+    Face,
+    FaceSearch,
+    MediaLimits,
+    Skipped,
+    SkipReason,
+    SoundGeometry,
+)
+from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
 from sentinel_worker.media.windows import Window
+
+_SLOWEST: Final = 1e-6
 
 
 class ExpectedClips:
@@ -71,6 +82,14 @@ class ExpectedClips:
         face = None if self._max_faces is None else _face(answer["face"])
         return Clip(self._windows[index], values, face)
 
+    def unreadable_frames(self, answer: Mapping[str, Any]) -> int:
+        """How many frames of the clips were replaced, as the `end` says: at most those that were asked for."""
+        count = answer["unreadable_frames"]
+        most = len(self._windows) * (self._shape[0] if self._dtype == np.uint8 else 0)
+        if type(count) is not int or not 0 <= count <= most:
+            raise ProtocolError("more damaged frames than were asked for")
+        return count
+
     def _skipped(self, answer: Mapping[str, Any]) -> Skipped:
         if answer["reason"] != self._skip_reason or answer["payload_bytes"]:
             raise ProtocolError("a window that cannot be skipped")
@@ -83,6 +102,22 @@ class ExpectedClips:
         if index not in self._left:
             raise ProtocolError("a window that was not asked for, or answered already")
         self._left.remove(index)
+
+
+def beyond_limits(facts: ProbedFacts, limits: MediaLimits) -> str | None:
+    """Which of the facts a child that tells the truth would have refused; lengths and rates are estimates."""
+    if max(facts.duration_seconds, facts.audio_seconds) > 2 * limits.max_duration_seconds:
+        return "length"
+    slowest = _SLOWEST if facts.kind == "video" else 0.0
+    if not slowest <= facts.frames_per_second <= 2 * limits.max_frames_per_second:
+        return "frame rate"
+    if facts.width * facts.height > limits.max_pixels:
+        return "picture size"
+    if facts.size_bytes > limits.max_bytes:
+        return "file size"
+    if facts.frame_count > limits.max_frames:
+        return "number of frames"
+    return None
 
 
 def check_values(clip: Clip) -> None:

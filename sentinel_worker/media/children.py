@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sentinel_worker.errors import CodedError, Permanent, Transient
 from sentinel_worker.media import protocol
-from sentinel_worker.media.answers import ExpectedClips, check_values
+from sentinel_worker.media.answers import ExpectedClips, beyond_limits, check_values
 from sentinel_worker.media.derived import keep_picture, picture_bytes
 from sentinel_worker.media.facts import Clip, ClipGeometry, FaceSearch, MediaLimits, Skipped, SoundGeometry
 from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
@@ -21,7 +21,6 @@ from sentinel_worker.media.windows import Window
 
 _REAP_SECONDS: Final = 2.0
 _WITH_PAYLOAD: Final = ("clip", "picture")
-_SLOWEST: Final = 1e-6
 _MAX_DETAIL: Final = 4000
 """As much as an honest child tells; a header has room for a megabyte."""
 _CRASHES: Final = frozenset(
@@ -117,10 +116,8 @@ class Child:
         with self._call():
             await self._ask({"ask": "probe"}, clock)
             facts = protocol.read_facts(await self._answer("facts", clock))
-        if max(facts.duration_seconds, facts.audio_seconds) > 2 * self._limits.max_duration_seconds:
-            raise Transient("decoder_failed", "The decoder gave a length that it should have refused.")
-        if facts.kind == "video" and not _SLOWEST <= facts.frames_per_second <= 2 * self._limits.max_frames_per_second:
-            raise Transient("decoder_failed", "The decoder gave a frame rate that it should have refused.")
+        if (what := beyond_limits(facts, self._limits)) is not None:
+            raise Transient("decoder_failed", f"The decoder gave a {what} that it should have refused.")
         return facts
 
     def clips(
@@ -148,7 +145,7 @@ class Child:
                     await self._fill(taken.values.data.cast("B"), clock)
                     check_values(taken)
                 yield taken
-            self.unreadable_frames += int(answer["unreadable_frames"])
+            self.unreadable_frames += expected.unreadable_frames(answer)
 
     async def derive(self, *, at_seconds: Sequence[float], names: Sequence[str]) -> list[Path]:
         """A small JPEG of the frame at each of `at_seconds` (from the first frame), kept in the directory.

@@ -14,12 +14,11 @@ its header says which. The worker does not trust a child: every answer is checke
 from __future__ import annotations
 
 import json
-import math
 import re
 import socket
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +36,8 @@ _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MAX_SENTENCE: Final = 500
 _MAX_PARAMS: Final = 16
 _MAX_NAME: Final = 64
+_LARGEST: Final = 2**53 - 1
+"""More than any length, size or count of a file; JSON keeps it exactly, and a float holds it."""
 _CLASSES: Final[dict[str, type[CodedError]]] = {
     "permanent": Permanent,
     "transient": Transient,
@@ -195,9 +196,13 @@ def _flat(params: Any) -> dict[str, Any] | None:
     """A few numbers and short texts by name; whatever else a child sends, nested for instance, is dropped."""
     if not isinstance(params, dict):
         return None
-    plain = {name: value for name, value in params.items() if isinstance(value, str | int | float | None)}
+    plain = {name: value for name, value in params.items() if _is_plain(value)}
     few = list(plain.items())[:_MAX_PARAMS]
     return {name[:_MAX_NAME]: value[:_MAX_SENTENCE] if isinstance(value, str) else value for name, value in few}
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str) or (isinstance(value, int | float) and abs(value) <= _LARGEST)
 
 
 def read_error_of_media(message: Mapping[str, Any]) -> CodedError:
@@ -214,15 +219,14 @@ def read_layers(message: Mapping[str, Any]) -> Layers:
 
 
 def read_facts(message: Mapping[str, Any]) -> ProbedFacts:
-    """The facts of a `facts` answer; each value has the type of its field, numbers are finite and not negative."""
+    """The facts of a `facts` answer; each value has the type of its field, numbers are from 0 to `_LARGEST`."""
     values = message.get("facts")
     if not isinstance(values, dict):
         raise ProtocolError("facts that are not an object")
     for field in fields(ProbedFacts):
         if not _is_usable(values.get(field.name), _JSON_TYPES[str(field.type)]):
             raise ProtocolError(f"facts without a usable {field.name}")
-    facts = ProbedFacts(**{field.name: values[field.name] for field in fields(ProbedFacts)})
-    facts = replace(facts, keyframe_seconds=tuple(map(float, facts.keyframe_seconds)))
+    facts = ProbedFacts(**{field.name: _typed(values[field.name], str(field.type)) for field in fields(ProbedFacts)})
     if facts.kind not in _KINDS or (facts.kind == "video" and facts.frames_per_second <= 0):
         raise ProtocolError("facts that contradict each other")
     return facts
@@ -236,4 +240,11 @@ def _is_usable(value: Any, expected: tuple[type, ...]) -> bool:
         return numbers and len(value) <= MAX_KEYFRAMES and value == sorted(value)
     if isinstance(value, str):
         return len(value) <= _MAX_SENTENCE
-    return value is None or (isinstance(value, int | float) and 0 <= value < math.inf)
+    return value is None or (isinstance(value, int | float) and 0 <= value <= _LARGEST)
+
+
+def _typed(value: Any, wanted: str) -> Any:
+    """A number that JSON wrote without a point is a float all the same where one is wanted."""
+    if isinstance(value, list):
+        return tuple(map(float, value))
+    return float(value) if wanted == "float" else value

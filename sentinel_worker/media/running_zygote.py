@@ -37,7 +37,11 @@ class RunningZygote:
             packet = await asyncio.get_running_loop().sock_recv(self.control, _PACKET_BYTES)
         except OSError:
             return None
-        return json.loads(packet) if packet else None
+        try:
+            event = json.loads(packet)
+        except (ValueError, RecursionError):
+            return None  # whatever it is by now, it is no zygote
+        return event if isinstance(event, dict) and "event" in event else None
 
     async def end(self) -> int:
         """Close the control socket, which ends the zygote and its children, and reap the zygote; its status."""

@@ -27,6 +27,6 @@ async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -
         raise refusal(response.status_code, response.content, response.headers, key_of(client))
     try:
         removed = response.json()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # it names what users wrote about their files
         raise Transient("storage_unavailable", "Storage answered a removal with something else.") from error
     return len(removed) if isinstance(removed, list) else 0

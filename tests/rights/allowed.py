@@ -108,6 +108,7 @@ FUNCTIONS: dict[str, Cells] = {
     "sentinel.choose(uuid, text[], integer)": _CLOSED,
     "sentinel.claimed_row(public.analysis_requests, timestamp with time zone, boolean)": _CLOSED,
     "sentinel.conclude(public.analysis_requests, sentinel.leases, jsonb)": _CLOSED,
+    "sentinel.bound_options()":                _CLOSED,
     "sentinel.elements(jsonb, text)":          _CLOSED,
     "sentinel.end_attempts(uuid, sentinel.ending[])": _CLOSED,
     "sentinel.expire()":                       _CLOSED,

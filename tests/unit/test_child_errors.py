@@ -18,10 +18,11 @@ def test_params_are_a_few_short_plain_values() -> None:
     for _ in range(600):
         nested = {"deeper": nested}
     params = {"limit": 5, "found": "x" * 10_000, "nested": nested, "list": [1], **{f"n{i}": i for i in range(100)}}
+    params = {"huge": 10**4000, "none": float("nan"), "endless": float("inf"), **params}
     error = read_error({"class": "permanent", "code": "media_too_large", "message": "Too large.", "params": params})
     assert error.params["limit"] == 5
     assert len(error.params["found"]) == 500
-    assert {"nested", "list"}.isdisjoint(error.params)
+    assert {"nested", "list", "huge", "none", "endless"}.isdisjoint(error.params)
     assert len(error.params) <= 16
 
 

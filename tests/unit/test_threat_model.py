@@ -40,6 +40,9 @@ ATTACKS = (
     "10 GB allocation",
     "endless loop",
     "write 100 GB",
+    "a row whose JSON Python cannot read",
+    "a child that lies about numbers",
+    "an exception that nobody foresaw",
 )
 
 

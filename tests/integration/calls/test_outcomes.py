@@ -16,6 +16,7 @@ from sentinel_worker.keys import Keys
 from sentinel_worker.outcomes import Outcomes
 from sentinel_worker.request import Finish
 from tests.claims import a_claim
+from tests.supervised import supervisor
 
 POISON = "poison"
 ASKED: list[list[dict[str, Any]]] = []
@@ -55,7 +56,7 @@ async def outcomes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Outcomes]:
     client = api.connect(loaded, Keys(loaded))
     try:
         running = Outcomes(Claims(client, uuid.uuid4()))
-        task = asyncio.create_task(running.run())
+        task = asyncio.create_task(running.run(supervisor()))
         yield running
         task.cancel()
         await asyncio.wait([task])
@@ -83,7 +84,33 @@ async def test_two_claims_of_one_request_are_not_asked_in_one_call(monkeypatch: 
 
 
 def test_what_json_cannot_hold_is_taken_out() -> None:
-    finish = Finish("failed", error_message="a\0b\ud800", error_params={"x\0": float("nan"), "y": [float("inf"), 1.5]})
-    entry = finish.as_json(a_claim())
+    params = {"x\0": float("nan"), "y": [float("inf"), 1.5], "n": [10**5000, -(2**53), 2**53 - 1, True]}
+    entry = Finish("failed", error_message="a\0b\ud800", error_params=params).as_json(a_claim())
     assert entry["error_message"] == "ab?"
-    assert entry["error_params"] == {"x": None, "y": [None, 1.5]}
+    assert entry["error_params"] == {"x": None, "y": [None, 1.5], "n": [None, None, 2**53 - 1, True]}
+
+
+def nested(levels: int) -> dict[str, Any]:
+    inside: dict[str, Any] = {}
+    for _ in range(levels):
+        inside = {"x": inside}
+    return inside
+
+
+@pytest.mark.parametrize("result", [{"x": object()}, nested(100_000), {"x": {1, 2}}], ids=["object", "deep", "set"])
+async def test_an_outcome_that_cannot_be_written_is_invalid_and_blocks_no_other(
+    monkeypatch: pytest.MonkeyPatch, result: dict[str, Any]
+) -> None:
+    finishes = [Finish("succeeded"), Finish("succeeded", result=result), Finish("failed")]
+    async with outcomes(monkeypatch) as running, asyncio.timeout(20):
+        answers = await asyncio.gather(*(running.write(a_claim(), finish) for finish in finishes))
+    assert [answer.status for answer in answers] == ["failed", "invalid", "failed"]
+
+
+async def test_a_sum_of_a_childs_numbers_is_written_or_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python adds what JSON let through to what it cannot write any more."""
+    result = {"media": {"unreadable_frames": 2 * int("9" * 4300)}}
+    async with outcomes(monkeypatch) as running, asyncio.timeout(20):
+        answer = await running.write(a_claim(), Finish("succeeded", result=result))
+    assert answer.status == "failed"
+    assert ASKED[-1][0]["result"] == {"media": {"unreadable_frames": None}}

@@ -13,6 +13,7 @@ from sentinel_worker.keys import Keys
 from sentinel_worker.lease import Lease
 from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.removals import Removals
+from sentinel_worker.supervisor import Supervisor
 
 
 def fail_with(keys: Keys) -> NoReturn:
@@ -31,12 +32,12 @@ async def crash(self: Pipeline, lease: Lease) -> NoReturn:
     fail_with(keys)
 
 
-async def die(self: Removals) -> NoReturn:
+async def die(self: Removals, _supervisor: Supervisor) -> NoReturn:
     await ENOUGH.wait()
     fail_with(self._http.keys)  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":
     Pipeline.analyze = crash  # type: ignore[method-assign]
-    Removals.run = die  # type: ignore[method-assign]
+    Removals.run = die  # type: ignore[method-assign, assignment]
     cli.main()

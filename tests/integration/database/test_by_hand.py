@@ -181,6 +181,8 @@ def test_an_insert_cannot_bring_a_past_or_buy_a_place(queue: Queue) -> None:
         "progress = 101",
         "options = '[]'",
         "options = jsonb_build_object('x', repeat('y', 9000))",
+        "options = ('{\"x\": ' || repeat('9', 310) || '}')::jsonb",
+        "options = ('{\"x\": ' || repeat('[', 32) || repeat(']', 32) || '}')::jsonb",
         "source_url = 'https://example.org'",
         "storage_path = null",
         "detector = 'No Such'",

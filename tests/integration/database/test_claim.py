@@ -15,7 +15,7 @@ def test_a_claim_takes_the_best_first_and_marks_the_row_running(queue: Queue) ->
     claims = queue.claim(limit=2)
     assert [claim["id"] for claim in claims] == [urgent, plain]
     first = claims[0]
-    assert first["options"] == {"frames": 4}
+    assert first["options"] == {}, "no worker reads them"
     assert first["attempt"] == 1
     assert 59 < first["lease_seconds"] <= 60
     assert not first["reoffered"]
@@ -143,3 +143,20 @@ def leases_until(queue: Queue) -> dict[UUID, datetime]:
 
 def claim_key(claim: dict[str, object]) -> dict[str, str]:
     return {"id": str(claim["id"]), "fence": str(claim["fence"])}
+
+
+@pytest.mark.parametrize("options", ['{"n": ' + "9" * 4400 + "}", '{"n": ' + "[" * 4000 + "]" * 4000 + "}"])
+def test_options_of_before_they_were_bounded_are_in_nobodys_way(queue: Queue, options: str) -> None:
+    """A row that has them goes through every function and every change by hand, and no worker is shown them."""
+    queue.sql("alter table public.analysis_requests disable trigger analysis_requests_options")
+    (request,) = queue.insert(options=options)
+    queue.sql("alter table public.analysis_requests enable trigger analysis_requests_options")
+    claim = queue.claim()[0]
+    assert (claim["id"], claim["options"]) == (request, {})
+    assert queue.heartbeat(claim) == ["ok"]
+    assert queue.progress(claim, "analyzing", 50) == "ok"
+    assert queue.finish(claim, "retry", error_code="later", delay_seconds=0)["answer"] == "scheduled"
+    queue.sql("update public.analysis_requests set status = 'queued'")
+    assert queue.succeed(queue.claim()[0])["answer"] == "succeeded"
+    (same,) = queue.sql("select options = %s::jsonb as same from public.analysis_requests", options)
+    assert same["same"]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sentinel_worker.media.answers import ExpectedClips, check_values
+from sentinel_worker.media.answers import ExpectedClips, beyond_limits, check_values
 from sentinel_worker.media.derived import MAX_PICTURE_BYTES, keep_picture, picture_bytes
-from sentinel_worker.media.facts import Clip, ClipGeometry, Face, FaceSearch, Skipped, SoundGeometry
+from sentinel_worker.media.facts import Clip, ClipGeometry, Face, FaceSearch, MediaLimits, Skipped, SoundGeometry
 from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts, ProtocolError, read_facts
 from sentinel_worker.media.windows import Window
 
@@ -119,6 +119,35 @@ def test_sound_that_is_no_number(value: float) -> None:
 def test_facts() -> None:
     facts = read_facts({"facts": FACTS})
     assert (facts.kind, facts.keyframe_seconds) == ("video", (0.0, 1.0))
+    whole = read_facts({"facts": FACTS | {"duration_seconds": 2, "frames_per_second": 25}})
+    assert [type(value) for value in (whole.duration_seconds, whole.frames_per_second)] == [float, float]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({}, None),
+        ({"duration_seconds": 1e6}, "length"),
+        ({"audio_seconds": 1e6}, "length"),
+        ({"frames_per_second": 1e-7}, "frame rate"),
+        ({"kind": "image", "frames_per_second": 1e15}, "frame rate"),
+        ({"width": 2**31, "height": 2**31}, "picture size"),
+        ({"size_bytes": 2**50}, "file size"),
+        ({"frame_count": 2**50}, "number of frames"),
+    ],
+)
+def test_facts_beyond_the_limits(change: dict[str, Any], what: str | None) -> None:
+    assert beyond_limits(read_facts({"facts": FACTS | change}), MediaLimits()) == what
+
+
+@pytest.mark.parametrize("count", [-1, 5, pytest.param(10**4000, id="huge"), 1.0, True, "1", None])
+def test_a_count_of_damaged_frames_that_was_not_asked_for(count: object) -> None:
+    for most in (0, 4):
+        assert ExpectedClips.pictures(WINDOWS, PICTURES, None).unreadable_frames({"unreadable_frames": most}) == most
+    with pytest.raises(ProtocolError):
+        ExpectedClips.pictures(WINDOWS, PICTURES, None).unreadable_frames({"unreadable_frames": count})
+    with pytest.raises(ProtocolError):
+        ExpectedClips.sounds(WINDOWS, SOUND).unreadable_frames({"unreadable_frames": 1})
 
 
 @pytest.mark.parametrize(
@@ -136,6 +165,12 @@ def test_facts() -> None:
         {"keyframe_seconds": [0.0] * (MAX_KEYFRAMES + 1)},
         {"keyframe_seconds": None},
         {"container": "x" * 1000},
+        {"width": 10**4000},
+        {"width": 2**53},
+        {"duration_seconds": 10**400},
+        {"duration_seconds": 1e300},
+        {"frames_per_second": 10**400},
+        {"keyframe_seconds": [0, 10**400]},
     ],
 )
 def test_facts_that_make_no_sense(change: dict[str, Any]) -> None:

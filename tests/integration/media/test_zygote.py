@@ -5,6 +5,8 @@ import gc
 import os
 import select
 import signal
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
 from sentinel_worker.local.samples import film_path
 from sentinel_worker.media.children import Child
 from sentinel_worker.media.facts import Clip, FaceSearch, MediaLimits, Skipped, SoundGeometry
+from sentinel_worker.media.running_zygote import RunningZygote
 from sentinel_worker.media.windows import Window
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.films import Make, ffmpeg, frame_numbers, geometry
@@ -448,3 +451,16 @@ async def test_latency(zygote: Zygote, request_folder: Path, capsys: pytest.Capt
             clips.append(time.perf_counter() - begun)
     with capsys.disabled():
         print(f"\nfork {1000 * np.median(forks):.1f} ms, clip of 16 x 224 x 224 {1000 * np.median(clips):.1f} ms")  # noqa: T201
+
+
+@pytest.mark.parametrize("packet", [b"{", b"[1]", b"1" * 4400, b"[" * 60_000, b"{}", b"\xff"], ids=range(6))
+async def test_what_is_no_event_is_the_zygotes_end(packet: bytes) -> None:
+    """It is then put down and started again."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    with ours, theirs, subprocess.Popen(["true"]) as process:
+        running = RunningZygote(process, ours)
+        theirs.send(packet)
+        assert await running.hear() is None
+        theirs.send(b'{"event": "ready"}')
+        assert await running.hear() == {"event": "ready"}

@@ -19,6 +19,7 @@ from sentinel_worker.wakeup import Wakeup
 from sentinel_worker.wakeup_socket import HintName, Pace
 from sentinel_worker.wakeup_token import Token
 from tests.integration.realtime.conftest import Served
+from tests.supervised import supervisor
 
 QUICK = Pace(check=0.05, backoff_first=0.05, backoff_cap=0.1, silence=0.3, health=0.5, close=1.0)
 INSERT = "insert into public.analysis_requests (user_id, status) values (%s, 'queued')"
@@ -102,7 +103,7 @@ async def watching(
         pace=pace,
     )
     with heard_logs() as lines:
-        running = asyncio.create_task(wakeup.run())
+        running = asyncio.create_task(wakeup.run(supervisor()))
         try:
             yield Watched(wakeup, event, states, lines)
         finally:

@@ -1,0 +1,102 @@
+"""JSON that Python cannot read, over a real socket: the call failed, and Supabase is not away for it."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import pytest_asyncio
+
+from sentinel_worker import api, settings
+from sentinel_worker.breaker import Circuit
+from sentinel_worker.claims import Claims, heartbeat
+from sentinel_worker.errors import Transient
+from sentinel_worker.keys import Keys
+from sentinel_worker.request import Finish
+from sentinel_worker.settings import Settings
+from sentinel_worker.sources.remove import remove
+from tests.claims import a_claim
+
+ANSWERS = {
+    "digits": b'[{"id": ' + b"9" * 4400 + b"}]",
+    "levels": b'[{"id": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]",
+    "half": b'[{"id": ',
+    "no UTF-8": b'[{"id": "\xff"}]',
+    "no JSON": b"<html>",
+    "no rows": b'{"id": 1}',
+    "rows of something else": b'[{"bucket": 1}]',
+    "rows of other types": b'[{"id": 1, "created_at": [], "answer": {}, "due_in_seconds": {}}]',
+}
+
+
+@asynccontextmanager
+async def answering(body: bytes) -> AsyncIterator[int]:
+    """A server that gives every call the same answer; its port."""
+    served: list[asyncio.Task[None]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(asyncio.current_task())  # type: ignore[arg-type]
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while asked := await reader.readuntil(b"\r\n\r\n"):
+                lines = asked.lower().split(b"\r\n")
+                await reader.readexactly(next(int(line[15:]) for line in lines if line.startswith(b"content-length:")))
+                writer.write(head + body)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await asyncio.gather(*served)
+
+
+@pytest_asyncio.fixture(params=ANSWERS.values(), ids=ANSWERS.keys())
+async def loaded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Settings]:
+    async with answering(request.param) as port:
+        monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("SUPABASE_SECRET_KEY", "sb_secret_x")
+        yield settings.load()
+
+
+async def test_every_call_of_the_queue(loaded: Settings) -> None:
+    client, circuit = api.connect(loaded, Keys(loaded)), Circuit()
+    claims = Claims(client, uuid.uuid4(), circuit)
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: claims.claim(["video/default"], limit=1, lease_seconds=60, held=[]),
+        lambda: claims.finish([(a_claim(), Finish("failed"))]),
+        lambda: claims.maintain(name="x", lanes=[], slots=1),
+        lambda: claims.deletions(limit=1),
+        claims.missing_rights,
+    ]
+    try:
+        for call in calls:
+            with pytest.raises(Transient) as raised:
+                await call()
+            assert raised.value.code == "supabase_unavailable"
+    finally:
+        await api.close(client)
+    assert not circuit.open
+
+
+async def test_a_heartbeat(loaded: Settings) -> None:
+    client = api.connect_sync(loaded, Keys(loaded))
+    try:
+        with pytest.raises(Transient) as raised:
+            await asyncio.to_thread(heartbeat, client, uuid.uuid4(), [a_claim()], 60)
+    finally:
+        api.close_sync(client)
+    assert raised.value.code == "supabase_unavailable"
+
+
+async def test_a_removal(loaded: Settings, request: pytest.FixtureRequest) -> None:
+    """Storage answers with what users wrote about their files; what counts as JSON is counted."""
+    async with api.storage_http(loaded, Keys(loaded), Circuit()) as http:
+        if request.node.callspec.id.startswith(("rows", "no rows")):
+            assert await remove(http, "media", ["x"]) == (0 if "no rows" in request.node.callspec.id else 1)
+            return
+        with pytest.raises(Transient) as raised:
+            await remove(http, "media", ["x"])
+    assert raised.value.code == "storage_unavailable"

@@ -1,0 +1,153 @@
+"""Faults of the worker's own: what no part foresaw ends no worker, unless it recurs; then nothing is lost either."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, cast
+
+import httpx
+import pytest
+import pytest_asyncio
+import structlog
+
+from bench.instant import Instant
+from sentinel_worker import daemon, supervisor
+from sentinel_worker.claims import Claims
+from sentinel_worker.errors import Transient
+from sentinel_worker.lease import Lease
+from sentinel_worker.local.stack import Stack
+from sentinel_worker.pipeline import Pipeline
+from sentinel_worker.progress import Progress
+from sentinel_worker.request import Finish
+from sentinel_worker.rights import Rights
+from sentinel_worker.settings import Settings
+from tests.integration.daemon.conftest import User, history, row_when, sql, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CALLS = {
+    "sentinel_claim",
+    "sentinel_progress",
+    "sentinel_finish",
+    "sentinel_maintain",
+    "sentinel_deletions",
+    "sentinel_rights",
+}
+LOOPS = {"claims", "outcomes", "progress", "removals"}
+
+
+@pytest.fixture
+def stack(steady_stack: Stack) -> Stack:
+    """These tests break nothing in it."""
+    return steady_stack
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def alone(stack: Stack) -> AsyncIterator[None]:
+    """No other test's worker takes these requests: their detector is this file's."""
+    yield
+    sql(stack, "delete from analysis_requests where detector = 'own-faults' returning id")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "RETRY_FIRST_SECONDS", 0.01)
+
+
+@pytest.fixture
+def lines() -> Iterator[list[Any]]:
+    with structlog.testing.capture_logs() as said:
+        yield said
+
+
+class Reporting(Instant):
+    """An instant pipeline that shows progress, and doubts the worker's rights each time."""
+
+    def __init__(self, progress: Progress, rights: Rights, seconds: float = 0.0) -> None:
+        super().__init__(seconds, lanes=("video/own-faults",))
+        self.progress, self.rights = progress, rights
+
+    async def analyze(self, lease: Lease) -> Finish:
+        self.progress.report(lease.claim, "analyzing", 50)
+        self.rights.doubt()
+        return await super().analyze(lease)
+
+
+def quick_settings(stack: Stack) -> Settings:
+    quick = {
+        "lease_seconds": 6,
+        "heartbeat_seconds": 1,
+        "sweep_seconds": 0.2,
+        "sweep_degraded_seconds": 0.2,
+        "drain_seconds": 1,
+        "slots": 2,
+    }
+    return Settings.model_validate({"SUPABASE_URL": stack.url, "SUPABASE_SECRET_KEY": stack.secret_key, **quick})
+
+
+async def ask(user: User) -> str:
+    return await user.insert(f"{user.id}/x.mp4", media_kind="video", detector="own-faults")
+
+
+@pytest.mark.parametrize("error", [ValueError, RecursionError])
+async def test_a_fault_in_each_call_loses_nothing(
+    stack: Stack, user: User, lines: list[Any], error: type[Exception]
+) -> None:
+    """Each call is carried out once, and fails after that with what nobody foresaw."""
+    to_fail: set[str] = set()
+
+    class Faulty(Claims):
+        async def _call(self, function: str, args: dict[str, Any]) -> list[dict[str, Any]]:
+            rows = await super()._call(function, args)
+            if function in to_fail and (function != "sentinel_claim" or rows):
+                to_fail.remove(function)
+                raise error("a fault")
+            return rows
+
+    def pipeline(_http: httpx.AsyncClient, progress: Progress, rights: Rights) -> Pipeline:
+        return cast(Pipeline, Reporting(progress, rights))
+
+    async with daemon.open_worker(quick_settings(stack), uuid.uuid4(), pipeline, claims_type=Faulty) as parts:
+        running = asyncio.create_task(parts.worker.run(parts.rotation.run))
+        await until(lambda: parts.health.state == "ready", what="it is ready")
+        to_fail |= CALLS
+        asked = [await ask(user) for _ in range(3)]
+        rows = [await user.answer(request_id) for request_id in asked]
+        await until(lambda: not to_fail or running.done(), what=lambda: f"each call failed once but {to_fail}")
+        rows.append(await user.answer(await ask(user)))
+        assert not running.done()
+        parts.worker.drain()
+        await asyncio.wait_for(running, 30)
+    assert [(row["status"], row["attempt"], row["crashes"]) for row in rows] == [("succeeded", 1, 0)] * 4
+    faults = [line for line in lines if line["event"] == "worker.unhandled"]
+    assert {line["where"] for line in faults} == LOOPS
+    assert len(faults) == len(CALLS)
+
+
+async def test_a_fault_that_recurs_ends_the_worker_which_hands_back_what_it_holds(
+    stack: Stack, user: User, lines: list[Any]
+) -> None:
+    broken = False
+
+    class Faulty(Claims):
+        async def maintain(self, **_: Any) -> Any:
+            if broken:
+                raise ValueError("a fault")
+            return await super().maintain(**_)
+
+    def pipeline(_http: httpx.AsyncClient, progress: Progress, rights: Rights) -> Pipeline:
+        return cast(Pipeline, Reporting(progress, rights, seconds=60))
+
+    async with daemon.open_worker(quick_settings(stack), uuid.uuid4(), pipeline, claims_type=Faulty) as parts:
+        running = asyncio.create_task(parts.worker.run(parts.rotation.run))
+        request_id = await ask(user)
+        await row_when(stack, request_id, lambda row: row["status"] == "running")
+        broken = True
+        with pytest.raises(Transient, match="worker_broken"):
+            await asyncio.wait_for(running, 60)
+    row = await row_when(stack, request_id, lambda _: True)
+    assert (row["status"], row["attempt"], row["crashes"]) == ("queued", 0, 0)
+    assert history(stack, request_id) == [(1, "released", "queued")]
+    said = [(line["where"], line["in_a_row"]) for line in lines if line["event"] == "worker.unhandled"]
+    assert said == [("claims", number) for number in range(1, 6)]
+    assert [line["event"] for line in lines].count("worker.broken") == 1
