@@ -28,6 +28,7 @@ from tests.claims import a_claim
         (Transient("storage_unreachable", "Storage is away."), "snoozed", SNOOZE_SECONDS),
         (Transient("disk_full", "The disk is full."), "snoozed", SNOOZE_SECONDS),
         (Transient("access_refused", "No.", retry_after_seconds=60), "snoozed", 60),
+        (Transient("worker_busy", "Others first.", retry_after_seconds=5), "snoozed", 5),
         (Fatal("gpu_failed", "The GPU failed."), "retry", None),
         (Cancelled(), "cancelled", None),
         (Released(), "released", None),
@@ -72,9 +73,10 @@ def test_a_secret_behind_an_error_is_gone_wherever_the_cut_goes() -> None:
         assert "CANAR" not in str(finish_for(error, a_claim(), "fetching").error_detail)
 
 
-def test_nothing_is_snoozed_for_ever() -> None:
+def test_an_outage_is_not_waited_out_for_ever_but_others_are() -> None:
     old = dataclasses.replace(a_claim(), created_at=datetime.now(UTC) - timedelta(days=2))
     assert finish_for(Transient("storage_unreachable", "Storage is away."), old, "fetching").outcome == "retry"
+    assert finish_for(Transient("worker_busy", "Others first."), old, "fetching").outcome == "snoozed"
 
 
 def test_a_lost_lease_has_no_outcome() -> None:

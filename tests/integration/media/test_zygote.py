@@ -458,7 +458,7 @@ async def test_what_is_no_event_is_the_zygotes_end(packet: bytes) -> None:
     """It is then put down and started again."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
-    with ours, theirs, subprocess.Popen(["true"]) as process:
+    with ours, theirs, subprocess.Popen(["true"]) as process:  # noqa: ASYNC220 - it ends at once
         running = RunningZygote(process, ours)
         theirs.send(packet)
         assert await running.hear() is None
