@@ -6,22 +6,27 @@ A call that timed out may have been carried out: each function is idempotent, so
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import structlog
 from postgrest.exceptions import APIError
 from supabase import AsyncClient, Client
 
-from sentinel_worker import __version__
+from sentinel_worker import __version__, logs
 from sentinel_worker.api import network_errors
 from sentinel_worker.breaker import Circuit
 from sentinel_worker.errors import Permanent, Transient
 from sentinel_worker.request import Claim, Finish, Stage
 
-_UNREADABLE = (ValueError, RecursionError, KeyError, IndexError, TypeError, OverflowError, AttributeError, APIError)
-"""JSON that Python refuses (whole numbers of thousands of digits, hundreds of levels), and rows of another shape."""
+_NO_JSON = (ValueError, RecursionError, APIError)
+"""What supabase-py raises over what is none, or none to Python: numbers of thousands of digits, hundreds of levels."""
+_OTHER_SHAPE = (ValueError, KeyError, IndexError, TypeError, OverflowError, AttributeError)
+"""What reading a row raises that is not as this worker knows it."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +89,17 @@ class Claims:
                 "held": [str(request_id) for request_id in held],
             },
         )
-        with _readable("sentinel_claim"):
-            return [Claim.from_row(row) for row in rows]
+        claims, unreadable = [], None
+        for row in rows:
+            try:
+                with _readable("sentinel_claim"):
+                    claims.append(Claim.from_row(row))
+            except Transient as error:
+                unreadable = error
+                log.error(logs.CALL_FAILED, call="claim", error_code=error.code, error=error.message)
+        if unreadable is not None and not claims:
+            raise unreadable
+        return claims
 
     async def progress(self, changes: Mapping[Claim, tuple[Stage, int]]) -> None:
         """Show stage and percentage of running requests; a row that is no longer ours stays as it is."""
@@ -122,40 +136,52 @@ class Claims:
             return [MissingRight(**row) for row in rows]
 
     async def _call(self, function: str, args: dict[str, Any]) -> list[dict[str, Any]]:
-        data: Any = None
+        unreadable: Exception | None = None
         try:
-            # Supabase is there, whatever it answered: an answer that cannot be read opens no breaker.
-            with self.circuit.call(), network_errors(), suppress(*_UNREADABLE):
-                data = (await self._client.rpc(function, {"args": {"worker": self._worker, **args}}).execute()).data
+            with self.circuit.call(), network_errors():
+                try:
+                    answer = await self._client.rpc(function, {"args": {"worker": self._worker, **args}}).execute()
+                except _NO_JSON as error:  # kept from the circuit: Supabase is there, whatever it answered
+                    unreadable = error
         except Transient as error:
             if error.code == "access_refused":
                 self.refused(function)
             raise
-        return _rows(function, data)
+        if unreadable is not None:
+            raise _not_read(function, unreadable) from unreadable
+        return _rows(function, answer.data)
 
 
 def heartbeat(client: Client, worker: UUID, claims: Iterable[Claim], lease_seconds: float) -> dict[UUID, str]:
     """Extend leases from a thread of its own; answers `ok`, `cancel`, `busy` (not extended) or `lost` for each."""
     args = {"worker": str(worker), "lease_seconds": lease_seconds, "leases": [claim.key for claim in claims]}
-    with network_errors(), _readable("sentinel_heartbeat"):
-        answer = client.rpc("sentinel_heartbeat", {"args": args}).execute()
+    with network_errors():
+        try:
+            answer = client.rpc("sentinel_heartbeat", {"args": args}).execute()
+        except _NO_JSON as error:
+            raise _not_read("sentinel_heartbeat", error) from error
+    with _readable("sentinel_heartbeat"):
         return {UUID(row["id"]): row["answer"] for row in _rows("sentinel_heartbeat", answer.data)}
 
 
-def _rows(function: str, data: Any) -> list[dict[str, Any]]:
-    if isinstance(data, list) and all(isinstance(row, dict) for row in data):
-        return data
+def _rows(function: str, answer: Any) -> list[dict[str, Any]]:
+    if isinstance(answer, list) and all(isinstance(row, dict) for row in answer):
+        return answer
     raise Transient("supabase_unavailable", f"{function} was answered with something that is not rows.")
 
 
 @contextmanager
 def _readable(function: str) -> Iterator[None]:
-    """Translate what Python raises over an answer that it cannot read, or that is not what was asked for."""
+    """Translate what Python raises over rows that are not what was asked for."""
     try:
         yield
-    except _UNREADABLE as error:
-        said = f"{function} was answered with something that cannot be read ({type(error).__name__})."
-        raise Transient("supabase_unavailable", said) from error
+    except _OTHER_SHAPE as error:
+        raise _not_read(function, error) from error
+
+
+def _not_read(function: str, error: Exception) -> Transient:
+    said = f"{function} was answered with something that cannot be read ({type(error).__name__})."
+    return Transient("supabase_unavailable", said)
 
 
 def _entry(claim: Claim, finish: Finish) -> dict[str, Any]:

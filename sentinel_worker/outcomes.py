@@ -42,7 +42,7 @@ class Outcomes:
 
     async def run(self, supervisor: Supervisor) -> None:
         """Write until cancelled."""
-        await supervisor.repeat("outcomes", self._write_next)
+        await supervisor.repeat("outcomes", self._write_next, vital=True)
 
     async def _write_next(self) -> None:
         circuit = self._claims.circuit

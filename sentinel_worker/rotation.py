@@ -12,6 +12,7 @@ from sentinel_worker.errors import CodedError
 from sentinel_worker.keys import Key, Keys
 from sentinel_worker.settings import variable
 from sentinel_worker.supervisor import Supervisor
+from sentinel_worker.waits import at_most
 
 log = structlog.get_logger()
 
@@ -52,9 +53,7 @@ class Rotation:
         await supervisor.repeat("keys", self._look_when_asked)
 
     async def _look_when_asked(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._look_seconds if self._keys.paths else None):
-                await self._asked.wait()
+        await at_most(self._look_seconds if self._keys.paths else None, self._asked)
         self._asked.clear()
         signalled, self._signalled = self._signalled, False
         await self._look(aloud=signalled)

@@ -1,13 +1,15 @@
-"""Places that users hold one after the other, and never one user all of them.
+"""Places that users hold in turn, and one user at most half of them.
 
 What a stranger's server sends as slowly as it may holds its place for half an hour. So a user has at most half of
-the places, even while nobody else waits: whoever comes later finds one free. Those who wait are served round the
-users, in the order in which they came; a user's own come first in, first out.
+the places, even while nobody else waits: whoever comes later finds one free, where there are two. Of those who wait
+the one is served whose last place is longest ago; who gives up and comes back loses nothing by it. A user's own come
+first in, first out.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +19,8 @@ from sentinel_worker.errors import Transient
 
 PATIENCE_SECONDS = 15.0
 AGAIN_SECONDS = 5.0
+REMEMBERED_USERS = 1000
+"""Whose last turn is known; whoever is forgotten counts as one who never had any."""
 
 
 class Shares:
@@ -29,7 +33,9 @@ class Shares:
         self._patience_seconds = patience_seconds
         self._held: Counter[UUID] = Counter()
         self._waiting: dict[UUID, deque[asyncio.Future[None]]] = {}
-        """Whose turn is next comes first."""
+        self._turns = itertools.count(1)
+        self._last_turn: dict[UUID, int] = {}
+        """The oldest comes first."""
 
     @asynccontextmanager
     async def place(self, user: UUID) -> AsyncIterator[None]:
@@ -52,19 +58,26 @@ class Shares:
             self._leave(user, place)
 
     def _serve(self) -> None:
-        """Give what is free to those who wait; who is served goes to the end."""
+        """Give what is free to those who wait."""
         while self._free:
-            user = next((user for user in self._waiting if self._held[user] < self._of_one), None)
-            if user is None:
+            users = [user for user in self._waiting if self._held[user] < self._of_one]
+            if not users:
                 return
-            waiting = self._waiting.pop(user)
-            place = waiting.popleft()
-            if waiting:
-                self._waiting[user] = waiting
+            user = min(users, key=lambda user: self._last_turn.get(user, 0))
+            place = self._waiting[user].popleft()
+            if not self._waiting[user]:
+                del self._waiting[user]
             if not place.done():  # else it was given up, and leaves by itself
                 self._free -= 1
                 self._held[user] += 1
+                self._note_turn(user)
                 place.set_result(None)
+
+    def _note_turn(self, user: UUID) -> None:
+        self._last_turn.pop(user, None)
+        self._last_turn[user] = next(self._turns)
+        if len(self._last_turn) > REMEMBERED_USERS:
+            del self._last_turn[next(iter(self._last_turn))]
 
     def _leave(self, user: UUID, place: asyncio.Future[None]) -> None:
         if place.done() and not place.cancelled():

@@ -88,6 +88,8 @@ class Sweeps:
 
     async def wait(self, wake: asyncio.Event) -> None:
         """Until `wake` or the time of the next sweep."""
+        if self._wakeup is not None and not self._wakeup.healthy:  # since the time was set, perhaps
+            self.within(self._settings.sweep_degraded_seconds)
         self._idle_since = monotonic()
         try:
             async with asyncio.timeout(max(0.0, self._at - monotonic())):

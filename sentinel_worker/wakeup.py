@@ -10,7 +10,6 @@ follows is the sweep.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from time import monotonic
 from typing import Final
 
@@ -20,6 +19,7 @@ from sentinel_worker import logs
 from sentinel_worker.backoff import full_jitter_seconds
 from sentinel_worker.breaker import Circuit
 from sentinel_worker.supervisor import Supervisor
+from sentinel_worker.waits import at_most
 from sentinel_worker.wakeup_socket import Access, Generation, HintName, Pace
 from sentinel_worker.wakeup_token import Token
 
@@ -141,9 +141,7 @@ class Hint:
             lived_seconds=round(lived_seconds, 1),
             retry_seconds=round(pause, 1),
         )
-        with suppress(TimeoutError):
-            async with asyncio.timeout(pause):
-                await self._renewed.wait()
+        await at_most(pause, self._renewed)
         self._renewed.clear()
 
     def renew(self) -> None:

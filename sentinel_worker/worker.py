@@ -32,8 +32,9 @@ from sentinel_worker.removals import Removals
 from sentinel_worker.request import Finish
 from sentinel_worker.rights import Rights
 from sentinel_worker.settings import Settings
-from sentinel_worker.supervisor import Supervisor, at_most, unless
+from sentinel_worker.supervisor import Supervisor
 from sentinel_worker.sweeps import Sweeps
+from sentinel_worker.waits import at_most, unless
 from sentinel_worker.wakeup import Wakeup
 
 RETRY_FIRST_SECONDS, RETRY_CAP_SECONDS = 0.5, 60.0
@@ -108,7 +109,9 @@ class Worker:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(run(self._supervisor)) for run in background]
-                await self._supervisor.repeat("claims", lambda: self._claim_when_woken(group), until=self._draining)
+                await self._supervisor.repeat(
+                    "claims", lambda: self._claim_when_woken(group), vital=True, until=self._draining
+                )
                 await self._drain()
                 for task in tasks:
                     task.cancel()
@@ -157,7 +160,7 @@ class Worker:
 
     async def _claim(self, group: asyncio.TaskGroup) -> int:
         """Fill the free slots; returns how many requests came."""
-        free = self._settings.slots - len(self._running)
+        free = 0 if self._draining.is_set() else self._settings.slots - len(self._running)
         if not self._pipeline.can_decode:
             self._sweeps.within(DECODER_RETRY_SECONDS)
             return 0

@@ -72,8 +72,8 @@ class Zygote:
 
     @property
     def running(self) -> bool:
-        """Whether it can fork now; it is started again by itself when it died."""
-        return self._ready.is_set()
+        """Whether it can fork now; it is started again by itself when it died, unless its keeper has ended."""
+        return self._ready.is_set() and not (self._keeper is not None and self._keeper.done())
 
     async def start(self) -> None:
         """Start the zygote, fork a child and wait until it is confined.
@@ -171,7 +171,7 @@ class Zygote:
             assert running is not None
             event = await running.hear()
             if event is not None:
-                process = self._children.get(event["number"])
+                process = self._children.get(event.get("number", 0))
                 if process is not None:
                     process.note(event)
             elif running is not self._running:  # another one has taken over
@@ -196,6 +196,9 @@ class Zygote:
     def _renew_when_idle(self) -> None:
         if self._children or self._forks < self._renew_after or not self._ready.is_set():
             return
+        if self._next is not None and self._next.process.poll() is not None:  # it died while it waited
+            self._next.control.close()
+            self._next = None
         if self._next is None:
             self._renewal = self._renewal or asyncio.create_task(self._prepare(), name="next zygote")
             return

@@ -20,7 +20,7 @@ async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -
     """
     try:
         response = await client.request("DELETE", f"/storage/v1/object/{bucket}", json={"prefixes": list(names)})
-    except httpx.TransportError as failure:
+    except httpx.RequestError as failure:
         message = f"Storage could not be reached ({type(failure).__name__})."
         raise Transient("storage_unreachable", message) from failure
     if not response.is_success:

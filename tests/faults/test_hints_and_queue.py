@@ -68,6 +68,16 @@ async def test_a_scheduled_request_that_only_a_sweep_finds_blames_no_hint(
         assert not said(lines, "worker.sweep_missed")
 
 
+async def test_polling_begins_when_the_last_hint_is_lost_not_when_the_next_sweep_was_due(
+    stack: Stack, run_instant: RunInstant, insert: Insert
+) -> None:
+    async with run_instant(sweep_seconds=60, sweep_degraded_seconds=0.3) as running:
+        refused = RealtimeFaults(refuse_status=503, close_sockets_after_seconds=0.01)
+        await stack.misbehave(Faults(realtime=refused))
+        await until(lambda: not any(running.states.values()), what="both hints are lost")
+        await answered_once(stack, insert(1), limit_seconds=20)
+
+
 @pytest.mark.parametrize("call", ["sentinel_claim", "sentinel_finish"])
 async def test_an_answer_that_is_lost_again_and_again(
     stack: Stack, run_instant: RunInstant, insert: Insert, call: str

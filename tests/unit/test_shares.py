@@ -80,10 +80,35 @@ async def test_users_are_served_in_turn() -> None:
         await queue.ask(A, "a1", "a2", "a3")
         await queue.ask(B, "b1", "b2")
         await queue.ask(C, "c1")
-        for name in ("a1", "a2", "b1", "c1", "a3"):
+        for name in ("a1", "b1", "c1", "a2", "b2"):
             assert queue.served[-1] == name
             await queue.end(name)
-        assert queue.served == ["a1", "a2", "b1", "c1", "a3", "b2"]
+        assert queue.served == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+async def test_who_gives_up_and_comes_back_goes_before_those_who_always_wait() -> None:
+    async with queue_of(2) as queue:
+        await queue.ask(A, "a1", "a2", "a3")
+        await queue.ask(C, "c1", "c2", "c3")
+        await queue.ask(B, "b1")
+        queue.tasks["b1"].cancel()
+        await settled()
+        await queue.ask(B, "b2")
+        await queue.end("a1")
+        assert queue.served == ["a1", "c1", "b2"]
+        await queue.end("b2")
+        await queue.ask(B, "b3")
+        await queue.end("c1")
+        assert queue.served == ["a1", "c1", "b2", "a2", "c2"]
+
+
+async def test_turns_of_long_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sentinel_worker.shares.REMEMBERED_USERS", 2)
+    shares = Shares(1)
+    for user in (A, B, C):
+        async with shares.place(user):
+            pass
+    assert list(shares._last_turn) == [B, C]
 
 
 async def test_a_place_that_does_not_come_is_not_waited_for_long() -> None:

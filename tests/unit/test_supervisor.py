@@ -19,7 +19,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         yield said
 
 
-async def repeat(steps: list[Exception | None]) -> list[Fatal]:
+async def repeat(steps: list[Exception | None], *, vital: bool = True) -> list[Fatal]:
     """Let a loop meet these, in this order; what it was called broken with."""
     broken: list[Fatal] = []
     ended = asyncio.Event()
@@ -32,7 +32,7 @@ async def repeat(steps: list[Exception | None]) -> list[Fatal]:
             raise met
 
     async with asyncio.timeout(10):
-        await Supervisor(broken.append).repeat("claims", step, until=ended)
+        await Supervisor(broken.append).repeat("claims", step, vital=vital, until=ended)
     assert steps == []
     return broken
 
@@ -49,6 +49,10 @@ async def test_faults_that_recur_break_the_worker_once_and_the_loop_goes_on() ->
     steps: list[Exception | None] = [ValueError("secret words")] * (2 * MOST_IN_A_ROW)
     (broken,) = await repeat([*steps, None])
     assert broken.message == 'The worker\'s loop "claims" failed 5 times in a row (ValueError).'
+
+
+async def test_a_loop_that_the_worker_can_do_without_breaks_nothing() -> None:
+    assert await repeat([*[ValueError()] * (2 * MOST_IN_A_ROW), None], vital=False) == []
 
 
 async def test_a_loop_is_cancelled_in_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """JSON that Python cannot read, over a real socket: the call failed, and Supabase is not away for it."""
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -79,6 +80,26 @@ async def test_every_call_of_the_queue(loaded: Settings) -> None:
     finally:
         await api.close(client)
     assert not circuit.open
+
+
+async def test_one_row_that_cannot_be_read_keeps_no_other_from_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    readable = {
+        "id": str(uuid.uuid4()), "fence": str(uuid.uuid4()), "user_id": str(uuid.uuid4()), "media_kind": "video",
+        "storage_path": "a/b.mp4", "source_url": None, "detector": None, "attempt": 1, "max_attempts": 5, "crashes": 0,
+        "cancel_requested": False, "created_at": "2026-11-24T00:00:00+00:00", "reoffered": False,
+        "lease_until": "2026-11-24T00:01:00+00:00", "lease_seconds": 60.0, "queued_seconds": 0.0,
+    }  # fmt: skip
+    rows = [readable | {"created_at": "10001-01-01T00:00:00+00:00"}, readable]
+    async with answering(json.dumps(rows).encode()) as port:
+        monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("SUPABASE_SECRET_KEY", "sb_secret_x")
+        loaded = settings.load()
+        client = api.connect(loaded, Keys(loaded))
+        try:
+            claims = await Claims(client, uuid.uuid4()).claim(["video/default"], limit=2, lease_seconds=60, held=[])
+        finally:
+            await api.close(client)
+    assert [str(claim.id) for claim in claims] == [readable["id"]]
 
 
 async def test_a_heartbeat(loaded: Settings) -> None:

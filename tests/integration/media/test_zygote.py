@@ -265,6 +265,28 @@ async def test_after_many_children_another_zygote_takes_over_unnoticed(request_f
     assert not alive(last)
 
 
+async def test_a_zygote_that_died_while_it_waited_does_not_take_over(request_folder: Path) -> None:
+    zygote = Zygote(renew_after=1)
+    await zygote.start()
+    try:
+        media, first = request_folder / "media", zygote.pid
+        async with zygote.open(media, request_folder, LIMITS), asyncio.timeout(60):
+            while zygote._next is None:
+                await asyncio.sleep(0.01)
+            dead = zygote._next.process.pid
+            os.kill(dead, signal.SIGKILL)
+            await asyncio.to_thread(os.waitid, os.P_PID, dead, os.WEXITED | os.WNOWAIT)
+        assert zygote.pid == first
+        async with asyncio.timeout(60):
+            while zygote.pid == first:
+                async with zygote.open(media, request_folder, LIMITS) as child:
+                    assert (await child.probe()).has_video
+        assert zygote.pid != dead
+        assert zygote.restarts == 0
+    finally:
+        await zygote.stop()
+
+
 async def test_a_zygote_that_is_stopped_while_another_one_starts_leaves_none() -> None:
     before = processes(os.getpid())
     zygote = Zygote(renew_after=1)
