@@ -156,7 +156,7 @@ def _become_child(order: dict[str, Any], session_fd: int, zygote: int) -> NoRetu
 def _offer_to_the_oom_killer() -> None:
     """Where memory runs out the kernel ends this child before the worker, and so one request instead of all."""
     with contextlib.suppress(OSError):  # a container may hide or protect it; the order is then by size
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+        Path("/proc/self/oom_score_adj").write_bytes(b"1000")  # text would load a codec in every child
 
 
 def _tell(control: socket.socket, event: dict[str, Any]) -> None:
