@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -67,7 +68,7 @@ async def run(
 ) -> Campaign:
     """Send the files of these numbers through children, private folders in `folder`, until they or the time end."""
     campaign, begun, pending = Campaign(seed), time.monotonic(), iter(numbers)
-    zygote = Zygote()
+    zygote = Zygote(renew_after=sys.maxsize)  # another process, or another descriptor, is a fault then
     await zygote.start()
     try:
         surroundings = Surroundings(zygote, folder, watched)

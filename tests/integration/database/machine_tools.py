@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
 import psycopg
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule
 
+from tests.integration.database.queue_client import Row
 from tests.integration.database.sessions import Session, Sessions, lease_of
 
 REQUESTS: Final[Bundle[UUID]] = Bundle("requests")
@@ -53,6 +54,16 @@ class Tools(RuleBasedStateMachine):
             if how == "commit":
                 self.answers |= session.answers
             session.answers.clear()
+
+    def call(self, session: Session, function: str, **args: Any) -> list[Row]:
+        """A worker's call: the only one of its transaction, as PostgREST does it, though that may stay open.
+
+        In a transaction that wrote a lease before, PostgreSQL asks its foreign key again, and waits for the request.
+        """
+        if session.is_open and session.has_called:
+            self.end(which=self.world.all.index(session), how="commit")
+            session.begin()
+        return session.call(function, **args)
 
     def new_ids(self, count: int, user: UUID) -> list[UUID]:
         """The same in each run, because claims of one moment go by id."""

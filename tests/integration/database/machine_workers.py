@@ -46,8 +46,8 @@ class Workers(People):
         held = self.memory.setdefault(session.worker, {})
         before, leases = session.requests(), session.leases()
         with self.never_waits():
-            rows = session.call(
-                "sentinel_claim", lanes=LANES, limit=limit, lease_seconds=60, held=sorted(held, key=str)
+            rows = self.call(
+                session, "sentinel_claim", lanes=LANES, limit=limit, lease_seconds=60, held=sorted(held, key=str)
             )
         after = session.requests()
         self.count("claims" if rows else "empty claims")
@@ -104,8 +104,11 @@ class Workers(People):
         mine = {request: fence for request, fence in keys if self.holds(session, request, fence)}
         free = {row["request_id"] for row in session.rows(FREE, session.worker, list(mine))}
         with self.never_waits():
-            rows = session.call(
-                "sentinel_heartbeat", lease_seconds=60, leases=[{"id": key, "fence": fence} for key, fence in keys]
+            rows = self.call(
+                session,
+                "sentinel_heartbeat",
+                lease_seconds=60,
+                leases=[{"id": key, "fence": fence} for key, fence in keys],
             )
         answers = self.of_held(rows, {key: "lost" for key in keys if key[0] not in mine or mine[key[0]] != key[1]})
         for request in mine:
@@ -127,7 +130,7 @@ class Workers(People):
             {"id": request, "fence": fence, "stage": "probing", "progress": percent} for request, fence in keys.items()
         ]
         with self.never_waits():
-            rows = session.call("sentinel_progress", progress=entries)
+            rows = self.call(session, "sentinel_progress", progress=entries)
         answers = self.of_held(rows, {key: "lost" for key in keys.items() if key[0] not in mine})
         after, shown = session.requests(), tuple(request for request in mine if answers[request] == "ok")
         for request in mine - set(shown):
@@ -208,7 +211,7 @@ class Workers(People):
             (one.request, one.fence): self.said_before(session, one, before) for one in endings if one not in held
         }
         with self.never_waits():
-            rows = session.call("sentinel_finish", outcomes=[one.entry() for one in endings])
+            rows = self.call(session, "sentinel_finish", outcomes=[one.entry() for one in endings])
         answers, after = self.of_held(rows, refused), session.requests()
         self.count("finishes of several held" if len(held) > 1 else "finishes")
         for one in held:
@@ -239,7 +242,7 @@ class Workers(People):
         session = self.world.of("worker")[who]
         before = session.requests()
         with self.never_waits():
-            session.call("sentinel_maintain", name="w", version="0", lanes=LANES, slots=4)
+            self.call(session, "sentinel_maintain", name="w", version="0", lanes=LANES, slots=4)
         after = session.requests()
         expected.check_swept(before, after)
         if not self.world.open_besides(session):

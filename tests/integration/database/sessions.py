@@ -36,6 +36,8 @@ class Session:
     user: UUID | None = None
     worker: UUID = field(default_factory=uuid4)
     is_open: bool = False
+    has_called: bool = False
+    """Whether its open transaction holds a call of the queue."""
     answers: dict[str, str] = field(default_factory=dict)
     """Of a worker's finishes in the open transaction, by worker, request and fence."""
 
@@ -55,7 +57,7 @@ class Session:
     def begin(self) -> None:
         """Open a transaction."""
         self.connection.execute("begin")
-        self.is_open = True
+        self.is_open, self.has_called = True, False
 
     def end(self, how: Literal["commit", "rollback"]) -> None:
         """End the open transaction."""
@@ -64,6 +66,7 @@ class Session:
 
     def call(self, function: str, **args: Any) -> list[Row]:
         """Call a function of the queue as this worker."""
+        self.has_called = True
         text = json.dumps({"worker": self.worker} | args, default=str)
         return self.rows(f"select * from public.{function}(%s)", text)  # noqa: S608 - names come from the tests
 
