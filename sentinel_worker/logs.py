@@ -191,19 +191,12 @@ def _write_unhandled(
 
 
 def _shortened(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    return {name: _short(value) for name, value in event.items()}
+    shortened: structlog.typing.EventDict = masking.masked(event, _short)
+    return shortened
 
 
-def _short(value: Any) -> Any:
-    match value:
-        case str() if len(value) > LONGEST_TEXT:
-            return masking.mask(value, LONGEST_TEXT)
-        case Mapping():
-            return {name: _short(item) for name, item in value.items()}
-        case list() | tuple():
-            return [_short(item) for item in value]
-        case _:
-            return value
+def _short(text: str) -> str:
+    return masking.mask(text, LONGEST_TEXT) if len(text) > LONGEST_TEXT else text
 
 
 def _without_secrets(_logger: Any, _method: str, line: str | bytes | Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ and no more than `LONGEST` characters of it are looked at.
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
@@ -105,14 +105,14 @@ def _without_secrets(text: str) -> str:
     return text
 
 
-def masked(value: Any) -> Any:
-    """`value`, made of what JSON knows, with every text in it masked."""
+def masked(value: Any, change: Callable[[str], str] = mask) -> Any:
+    """`value`, made of what JSON knows, with every text in it masked, or changed as `change` does it."""
     match value:
         case str():
-            return mask(value)
+            return change(value)
         case Mapping():
-            return {name: masked(item) for name, item in value.items()}
+            return {name: masked(item, change) for name, item in value.items()}
         case list() | tuple():
-            return [masked(item) for item in value]
+            return [masked(item, change) for item in value]
         case _:
             return value
