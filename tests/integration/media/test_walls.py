@@ -23,7 +23,7 @@ from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.system_calls import REFUSED
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.hostile import DONE, booted_hostile, hijacked, run_in
-from tests.integration.media.test_zygote import alive, processes
+from tests.integration.media.processes import alive, processes
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

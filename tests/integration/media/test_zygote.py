@@ -1,16 +1,9 @@
 """Children live and die apart from the worker; only their own request notices."""
 
 import asyncio
-import gc
 import os
-import select
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,51 +15,15 @@ from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
 from sentinel_worker.local.samples import film_path
 from sentinel_worker.media.children import Child
 from sentinel_worker.media.facts import Clip, FaceSearch, MediaLimits, Skipped, SoundGeometry
-from sentinel_worker.media.running_zygote import RunningZygote
 from sentinel_worker.media.windows import Window
 from sentinel_worker.media.zygote import Zygote
-from tests.integration.media.films import Make, ffmpeg, frame_numbers, geometry
+from tests.integration.media.films import ffmpeg, frame_numbers, geometry
+from tests.integration.media.processes import alive, descriptors_open, processes
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("nothing_is_left_over")]
 
 LIMITS = MediaLimits()
 WINDOWS = [Window(0.0, 0.8), Window(0.8, 1.6)]
-
-
-@pytest.fixture
-def request_folder(tmp_path: Path, ramp: Make) -> Path:
-    """A private folder with the media file in it, as the pipeline makes one."""
-    folder = tmp_path / "request"
-    folder.mkdir(mode=0o700)
-    (folder / "media").write_bytes(ramp("stride.mp4").read_bytes())
-    return folder
-
-
-def processes(parent: int) -> set[int]:
-    """The children of a process."""
-    return {int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii").split()}
-
-
-def descriptors_open(pid: int | str = "self") -> int:
-    """How many file descriptors a process has."""
-    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs; a zombie does not."""
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text("utf-8")
-    except FileNotFoundError:
-        return False
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left_over(zygote: Zygote) -> Iterator[None]:
-    gc.collect()
-    before = descriptors_open()
-    yield
-    assert zygote.pid is None or processes(zygote.pid) == set()
-    assert descriptors_open() <= before
 
 
 async def test_a_request_from_probe_to_pictures(zygote: Zygote, request_folder: Path) -> None:
@@ -203,119 +160,6 @@ async def test_a_child_that_dies_between_clips(zygote: Zygote, request_folder: P
     assert lost.value.code == "decoder_lost"
 
 
-async def test_a_lost_zygote_is_started_again(request_folder: Path) -> None:
-    mortal = Zygote()
-    await mortal.start()
-    try:
-        first = mortal.pid
-        assert first is not None
-        async with AsyncExitStack() as stack:
-            media = request_folder / "media"
-            children = [await stack.enter_async_context(mortal.open(media, request_folder, LIMITS)) for _ in range(3)]
-            for child in children:
-                os.kill(child.pid, signal.SIGSTOP)
-            os.kill(first, signal.SIGKILL)
-            for child in children:
-                with pytest.raises(Transient) as lost:
-                    await child.probe()
-                assert lost.value.code == "decoder_lost"
-        async with mortal.open(media, request_folder, LIMITS) as child:
-            assert (await child.probe()).has_video
-        assert mortal.pid not in (None, first)
-        assert mortal.restarts == 1
-        assert not any(alive(child.pid) for child in children)
-    finally:
-        last = mortal.pid
-        await mortal.stop()
-    assert last is not None
-    assert not alive(last)
-    with pytest.raises(Transient):
-        mortal._say(b"{}")
-
-
-async def test_after_many_children_another_zygote_takes_over_unnoticed(request_folder: Path) -> None:
-    zygote = Zygote(renew_after=3)
-    await zygote.start()
-    try:
-        media, first = request_folder / "media", zygote.pid
-        assert first is not None
-        watched = os.pidfd_open(first)
-        async with zygote.open(media, request_folder, LIMITS) as child:
-            before = addresses(child.pid)
-            async with zygote.open(media, request_folder, LIMITS):
-                pass
-            async with zygote.open(media, request_folder, LIMITS) as other:  # one too many, and not idle
-                assert addresses(other.pid) == before
-            assert (await child.probe()).has_video
-        async with asyncio.timeout(60):
-            while zygote.pid == first:  # children meanwhile, too
-                async with zygote.open(media, request_folder, LIMITS) as child:
-                    assert zygote.running
-                    assert (await child.probe()).has_video
-        async with zygote.open(media, request_folder, LIMITS) as child:
-            assert addresses(child.pid).isdisjoint(before)
-            assert (await child.probe()).has_video
-        assert zygote.restarts == 0
-        assert await asyncio.to_thread(select.select, [watched], [], [], 10) == ([watched], [], [])
-        os.close(watched)
-    finally:
-        last = zygote.pid
-        await zygote.stop()
-    assert last is not None
-    assert not alive(last)
-
-
-async def test_a_zygote_that_died_while_it_waited_does_not_take_over(request_folder: Path) -> None:
-    zygote = Zygote(renew_after=1)
-    await zygote.start()
-    try:
-        media, first = request_folder / "media", zygote.pid
-        async with zygote.open(media, request_folder, LIMITS), asyncio.timeout(60):
-            while zygote._next is None:
-                await asyncio.sleep(0.01)
-            dead = zygote._next.process.pid
-            os.kill(dead, signal.SIGKILL)
-            await asyncio.to_thread(os.waitid, os.P_PID, dead, os.WEXITED | os.WNOWAIT)
-        assert zygote.pid == first
-        async with asyncio.timeout(60):
-            while zygote.pid == first:
-                async with zygote.open(media, request_folder, LIMITS) as child:
-                    assert (await child.probe()).has_video
-        assert zygote.pid != dead
-        assert zygote.restarts == 0
-    finally:
-        await zygote.stop()
-
-
-async def test_a_zygote_that_is_stopped_while_another_one_starts_leaves_none() -> None:
-    before = processes(os.getpid())
-    zygote = Zygote(renew_after=1)
-    await zygote.start()  # a child is forked at the start, and is the last one
-    assert zygote._renewal is not None
-    await asyncio.sleep(0)  # the other one is begun
-    assert len(processes(os.getpid()) - before) == 2
-    await zygote.stop()
-    assert processes(os.getpid()) == before
-
-
-async def test_a_zygote_that_is_stopped_in_the_moment_of_taking_over_leaves_none() -> None:
-    before = processes(os.getpid())
-    zygote = Zygote(renew_after=1)
-    await zygote.start()
-    assert zygote._renewal is not None
-    first = zygote.pid
-    await zygote._renewal
-    assert zygote.pid != first
-    await zygote.stop()
-    assert processes(os.getpid()) == before
-
-
-def addresses(pid: int) -> set[str]:
-    """Where the code of libraries begins in a process."""
-    maps = Path(f"/proc/{pid}/maps").read_text("utf-8").splitlines()
-    return {line.split("-")[0] for line in maps if "r-xp" in line and ".so" in line}
-
-
 async def test_a_service_that_is_told_to_stop_still_decodes(zygote: Zygote, request_folder: Path) -> None:
     async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
         assert zygote.pid is not None
@@ -323,37 +167,6 @@ async def test_a_service_that_is_told_to_stop_still_decodes(zygote: Zygote, requ
             os.kill(pid, signal.SIGTERM)
         assert (await child.probe()).has_video
     assert zygote.restarts == 0
-
-
-async def test_children_end_with_the_worker(request_folder: Path) -> None:
-    """A worker that is killed takes the zygote and its children along."""
-    script = (
-        "import asyncio, sys; from pathlib import Path\n"
-        "from sentinel_worker.media.zygote import Zygote\n"
-        "from sentinel_worker.media.facts import Clip, FaceSearch, MediaLimits, Skipped, SoundGeometry\n"
-        "async def main():\n"
-        "    zygote = Zygote(); await zygote.start()\n"
-        "    folder = Path(sys.argv[1])\n"
-        "    async with zygote.open(folder / 'media', folder, MediaLimits()) as child:\n"
-        "        print(zygote.pid, child.pid, flush=True); await asyncio.Event().wait()\n"
-        "asyncio.run(main())\n"
-    )
-    worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", script, str(request_folder), stdout=asyncio.subprocess.PIPE
-    )
-    assert worker.stdout is not None
-    pids = [int(pid) for pid in (await worker.stdout.readline()).split()]
-    watched = [os.pidfd_open(pid) for pid in pids]
-    worker.kill()
-    await worker.wait()
-    for descriptor in watched:
-        loop = asyncio.get_running_loop()
-        ended = loop.create_future()
-        loop.add_reader(descriptor, ended.cancel)
-        async with asyncio.timeout(10):
-            await asyncio.wait([ended])
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
 
 
 async def test_cancelling_a_request_ends_its_child(zygote: Zygote, request_folder: Path) -> None:
@@ -473,16 +286,3 @@ async def test_latency(zygote: Zygote, request_folder: Path, capsys: pytest.Capt
             clips.append(time.perf_counter() - begun)
     with capsys.disabled():
         print(f"\nfork {1000 * np.median(forks):.1f} ms, clip of 16 x 224 x 224 {1000 * np.median(clips):.1f} ms")  # noqa: T201
-
-
-@pytest.mark.parametrize("packet", [b"{", b"[1]", b"1" * 4400, b"[" * 60_000, b"{}", b"\xff"], ids=range(6))
-async def test_what_is_no_event_is_the_zygotes_end(packet: bytes) -> None:
-    """It is then put down and started again."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setblocking(False)
-    with ours, theirs, subprocess.Popen(["true"]) as process:  # noqa: ASYNC220 - it ends at once
-        running = RunningZygote(process, ours)
-        theirs.send(packet)
-        assert await running.hear() is None
-        theirs.send(b'{"event": "ready"}')
-        assert await running.hear() == {"event": "ready"}
