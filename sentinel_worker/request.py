@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self
 from uuid import UUID
 
+from sentinel_worker.exact import LARGEST
 from sentinel_worker.masking import mask, masked
 
 MediaKind = Literal["video", "image", "audio", "auto"]
@@ -15,9 +16,6 @@ Stage = Literal["fetching", "probing", "analyzing", "deriving", "finishing"]
 
 SAME_TIME = timedelta(seconds=0.5)
 """`run_at` is reckoned from two answers of the database's clock, taken one after the other."""
-
-LARGEST_INTEGER = 2**53 - 1
-"""Every reader of JSON keeps it exactly; Python itself refuses to write one of thousands of digits."""
 
 STAGES: tuple[Stage, ...] = ("fetching", "probing", "analyzing", "deriving", "finishing")
 
@@ -118,7 +116,7 @@ def _storable(value: Any) -> Any:
             return value.replace("\0", "").encode(errors="replace").decode()
         case float() if not math.isfinite(value):
             return None
-        case int() if abs(value) > LARGEST_INTEGER:
+        case int() if abs(value) > LARGEST:
             return None
         case Mapping():
             return {_storable(name): _storable(item) for name, item in value.items()}

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
+from sentinel_worker.exact import LARGEST
 from sentinel_worker.media.facts import ClipGeometry, FaceSearch, MediaFacts, MediaLimits, SoundGeometry
 from sentinel_worker.media.walls import Layers, Mode
 from sentinel_worker.media.windows import Window
@@ -36,8 +37,6 @@ _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MAX_SENTENCE: Final = 500
 _MAX_PARAMS: Final = 16
 _MAX_NAME: Final = 64
-_LARGEST: Final = 2**53 - 1
-"""More than any length, size or count of a file; JSON keeps it exactly, and a float holds it."""
 _CLASSES: Final[dict[str, type[CodedError]]] = {
     "permanent": Permanent,
     "transient": Transient,
@@ -202,7 +201,7 @@ def _flat(params: Any) -> dict[str, Any] | None:
 
 
 def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, str) or (isinstance(value, int | float) and abs(value) <= _LARGEST)
+    return value is None or isinstance(value, str) or (isinstance(value, int | float) and abs(value) <= LARGEST)
 
 
 def read_error_of_media(message: Mapping[str, Any]) -> CodedError:
@@ -219,7 +218,7 @@ def read_layers(message: Mapping[str, Any]) -> Layers:
 
 
 def read_facts(message: Mapping[str, Any]) -> ProbedFacts:
-    """The facts of a `facts` answer; each value has the type of its field, numbers are from 0 to `_LARGEST`."""
+    """The facts of a `facts` answer; each value has the type of its field, numbers are from 0 to `LARGEST`."""
     values = message.get("facts")
     if not isinstance(values, dict):
         raise ProtocolError("facts that are not an object")
@@ -240,7 +239,7 @@ def _is_usable(value: Any, expected: tuple[type, ...]) -> bool:
         return numbers and len(value) <= MAX_KEYFRAMES and value == sorted(value)
     if isinstance(value, str):
         return len(value) <= _MAX_SENTENCE
-    return value is None or (isinstance(value, int | float) and 0 <= value <= _LARGEST)
+    return value is None or (isinstance(value, int | float) and 0 <= value <= LARGEST)
 
 
 def _typed(value: Any, wanted: str) -> Any:

@@ -19,6 +19,7 @@ import structlog
 from sentinel_worker import logs
 from sentinel_worker.clearing import clear
 from sentinel_worker.errors import CodedError, Permanent
+from sentinel_worker.exact import LARGEST
 from sentinel_worker.finishing import to_the_end
 from sentinel_worker.media.walls import Mode
 from sentinel_worker.settings import Settings
@@ -41,7 +42,6 @@ FULL_BELOW_BYTES: Final = 64 * 1024**2
 """A disk with more room than this is not full, whatever the process says."""
 LOOK_EVERY_SECONDS: Final = 1.0
 _BLOCK_BYTES: Final = 1024**2
-_MAX_COUNT: Final = 2**53
 _MAX_HEIGHT: Final = 2**16
 _MAX_NAME: Final = 80
 _OF_PROXY: Final = frozenset({"social_failed", "social_unreachable", "social_blocked", "social_no_video"})
@@ -202,7 +202,7 @@ def _fraction(news: Mapping[str, Any]) -> float:
 
 def _count(value: object) -> float | None:
     """A number of bytes; JSON as Python reads it has infinities, and integers that are larger than any float."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < _MAX_COUNT:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= LARGEST:
         return None
     return float(value)
 
