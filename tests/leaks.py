@@ -4,7 +4,8 @@ The secrets are those of every local Supabase whose folder lies below the given 
 where they keep keys on purpose, are left out. A JWT is looked for by its signature, which nothing else has in common
 with it; all of them are looked for in base64 too. In texts every JWT is looked at that one of them signed, so those of
 workers and users too; that of `anon` is made to be public, and a file with nothing but a JWT in it is a worker's key.
-Ends with 1 where something was found, or where there were no keys to look for.
+The lines in which `sentinel-worker dev` shows its keys to the one who started it are left out too. Ends with 1 where
+something was found, or where there were no keys to look for.
 
     pytest --basetemp .sentinel/run … >.sentinel/run.log 2>&1; python -m tests.leaks .sentinel/run .sentinel/run.log
 """
@@ -25,6 +26,8 @@ SECRET: Final = ("jwt_secret", "service_key", "secret_key")
 """The others are made to be public."""
 _BLOCK_BYTES: Final = 1024**2
 _MAX_TEXT_BYTES: Final = 64 * 1024**2
+_SHOWN: Final = re.compile(rb"^ *(?:secret key|service_role key|JWT secret) {2}\S+$", re.MULTILINE)
+"""A line of what `sentinel-worker dev` prints at its start, with a key."""
 _JWT: Final = re.compile(rb"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
@@ -60,7 +63,7 @@ def found(paths: Iterable[Path], wanted: Iterable[bytes]) -> Iterator[tuple[Path
         seen, tail = set(), b""
         with path.open("rb") as file:
             while block := file.read(_BLOCK_BYTES):
-                window = tail + block
+                window = _SHOWN.sub(b"", tail + block)
                 like = b"\0".join(runs.findall(window))
                 seen |= {needle for needle in wanted if needle in like}
                 tail = window[-overlap:]
@@ -82,7 +85,7 @@ def _text(path: Path) -> bytes:
     """The content of a text, nothing of media and databases: those have zeros at their beginnings."""
     with path.open("rb") as file:
         start = file.read(1024)
-        return b"" if b"\0" in start else start + file.read(_MAX_TEXT_BYTES)
+        return b"" if b"\0" in start else _SHOWN.sub(b"", start + file.read(_MAX_TEXT_BYTES))
 
 
 def _is_of(token: bytes, secret: str) -> bool:

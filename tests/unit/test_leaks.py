@@ -20,11 +20,14 @@ KEYS = {
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    own = tmp_path / "test_x0" / "supabase"
+    """What a test run has left. To a search of the run that these tests belong to, its plants are a Supabase's own."""
+    (tmp_path / leaks.KEYS).write_text(json.dumps(KEYS))
+    run = tmp_path / "run"
+    own = run / "test_x0" / "supabase"
     own.mkdir(parents=True)
     (own / leaks.KEYS).write_text(json.dumps(KEYS))
-    (tmp_path / "worker.log").write_text("nothing")
-    return tmp_path
+    (run / "worker.log").write_text("nothing")
+    return run
 
 
 def test_a_clean_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,8 +35,9 @@ def test_a_clean_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.endswith(" of 1 local Supabases in 1 files: 0 hits\n")
 
 
-@pytest.mark.parametrize("value", ["CANARY-secret", "sb_secret_CANARY", "eyJh.eyJi.CANARY-signature"])
-def test_a_leak_is_found(run: Path, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", leaks.SECRET)
+def test_a_leak_is_found(run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    value = KEYS[name]
     (run / "dump").write_bytes(b"x" * (leaks._BLOCK_BYTES - 5) + value.encode() + b"y")
     assert leaks.main([str(run)]) == 1
     said = capsys.readouterr().out
@@ -41,11 +45,11 @@ def test_a_leak_is_found(run: Path, value: str, capsys: pytest.CaptureFixture[st
     assert value not in said
 
 
-@pytest.mark.parametrize("value", [KEYS["jwt_secret"], KEYS["secret_key"], KEYS["service_key"]])
+@pytest.mark.parametrize("name", leaks.SECRET)
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
 @pytest.mark.parametrize("before", [b"", b"u:", b"user:"])
-def test_a_leak_in_base64_is_found(run: Path, value: str, encode: Callable[[bytes], bytes], before: bytes) -> None:
-    (run / "dump").write_bytes(b"Basic " + encode(before + value.encode() + b":and more"))
+def test_a_leak_in_base64_is_found(run: Path, name: str, encode: Callable[[bytes], bytes], before: bytes) -> None:
+    (run / "dump").write_bytes(b"Basic " + encode(before + KEYS[name].encode() + b":and more"))
     assert leaks.main([str(run)]) == 1
 
 
@@ -57,6 +61,7 @@ def test_a_leak_in_base64_is_found(run: Path, value: str, encode: Callable[[byte
         (KEYS["jwt_secret"], "anon", 0),
         ("of some other project", "authenticated", 0),
     ],
+    ids=["worker", "user", "anon", "other-project"],
 )
 @pytest.mark.filterwarnings("ignore::jwt.InsecureKeyLengthWarning")
 @pytest.mark.parametrize("name", ["worker.log", "rows.json", "page.html", "stdout"])
@@ -77,6 +82,17 @@ def test_a_file_with_nothing_but_a_jwt_is_a_key(run: Path, name: str, hits: int)
     token = jwt.encode({"role": "sentinel_worker"}, KEYS["jwt_secret"], algorithm="HS256")
     (run / name).write_text(f"{token}\n")
     assert leaks.main([str(run)]) == hits
+
+
+@pytest.mark.filterwarnings("ignore::jwt.InsecureKeyLengthWarning")
+def test_what_dev_shows_on_purpose_is_no_leak_and_all_else_that_it_prints_is_searched(run: Path) -> None:
+    token = jwt.encode({"role": "service_role"}, KEYS["jwt_secret"], algorithm="HS256")
+    shown = f"Supabase is running\n       secret key  {KEYS['secret_key']}\n service_role key  {token}\n"
+    (run / "dev.log").write_text(shown)
+    assert leaks.main([str(run)]) == 0
+    for line in (f"error: secret key  {KEYS['secret_key']}", f"secret key  x {KEYS['secret_key']}", token):
+        (run / "dev.log").write_text(f"{shown}{line}\n")
+        assert leaks.main([str(run)]) == 1
 
 
 def test_no_keys_are_no_success(tmp_path: Path) -> None:

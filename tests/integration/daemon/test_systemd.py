@@ -93,7 +93,8 @@ async def booted(stack: Stack, folder: Path) -> AsyncIterator[Booted]:
         "NO_PROXY": "127.0.0.1",
         "PYTHONPATH": "/run/code:/run/site",
     }
-    (folder / "out" / "settings").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    settings_file = folder / "out" / "settings"
+    settings_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     allowed = [*NAMESPACES, "true"]
     if await (await asyncio.create_subprocess_exec(*allowed, stderr=subprocess.DEVNULL)).wait() != 0:
         pytest.skip("no namespaces for a systemd here")
@@ -112,6 +113,7 @@ async def booted(stack: Stack, folder: Path) -> AsyncIterator[Booted]:
         if process.returncode is None:
             process.kill()
         await process.wait()
+        settings_file.unlink()  # it holds a key, which a search for leaks in what the tests left would find
         left = [group for group in groups() if group not in before]
         still = "populated 1"
         await until(
