@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -23,14 +25,21 @@ class Dev:
         self.output = output
 
     @classmethod
-    async def start(cls, folder: Path, *options: str) -> "Dev":
+    @asynccontextmanager
+    async def running(cls, folder: Path, *options: str) -> AsyncIterator["Dev"]:
+        """Started, and all of its start printed; killed at the end where a test has not ended it."""
         output = folder.with_suffix(".log")
         command = [sys.executable, "-m", "sentinel_worker", "dev", "--port", "0", "--data", str(folder), *options]
         with output.open("wb") as file:
             process = await asyncio.create_subprocess_exec(*command, stdout=file, stderr=file, start_new_session=True)
-        dev = cls(process, output)
-        await until(lambda: "Ctrl-C stops it" in output.read_text(), what="it runs", log=output)
-        return dev
+        try:
+            last = re.compile(r"^ *JWT secret  \S+\n", re.MULTILINE)
+            await until(lambda: bool(last.search(output.read_text())), what="it runs", log=output)
+            yield cls(process, output)
+        finally:
+            if process.returncode is None:
+                process.kill()  # its children end with it
+                await process.wait()
 
     def said(self, name: str) -> str:
         found = re.search(rf"^ *{name}  (\S+)$", self.output.read_text(), re.MULTILINE)
@@ -53,29 +62,29 @@ def alive(processes: set[int]) -> set[int]:
 
 
 async def test_ctrl_c_stops_every_child_and_the_data_stays(tmp_path: Path) -> None:
-    dev = await Dev.start(tmp_path / "data")
-    await until(lambda: '"worker.ready"' in dev.output.read_text(), what="the worker is ready", log=dev.output)
-    key = dev.said("publishable key")
-    async with httpx.AsyncClient() as http:
-        answer = await http.get(f"{dev.said('API URL')}/rest/v1/analysis_requests", headers={"apikey": key})
-    assert answer.status_code in {200, 401}
-    family = dev.family()
-    assert len(family) >= 5
-    os.killpg(dev.process.pid, signal.SIGINT)  # what a terminal's Ctrl-C does
-    assert await dev.process.wait() == 0
-    assert not alive(family)
+    async with Dev.running(tmp_path / "data") as dev:
+        await until(lambda: '"worker.ready"' in dev.output.read_text(), what="the worker is ready", log=dev.output)
+        key = dev.said("publishable key")
+        async with httpx.AsyncClient() as http:
+            answer = await http.get(f"{dev.said('API URL')}/rest/v1/analysis_requests", headers={"apikey": key})
+        assert answer.status_code in {200, 401}
+        family = dev.family()
+        assert len(family) >= 5
+        os.killpg(dev.process.pid, signal.SIGINT)  # what a terminal's Ctrl-C does
+        assert await dev.process.wait() == 0
+        assert not alive(family)
 
-    again = await Dev.start(tmp_path / "data", "--no-worker")
-    assert again.said("publishable key") == key
-    family = again.family()
-    again.process.kill()
-    await again.process.wait()
-    await until(lambda: not alive(family), what="kill -9 takes the children along")
+    async with Dev.running(tmp_path / "data", "--no-worker") as again:
+        assert again.said("publishable key") == key
+        family = again.family()
+        again.process.kill()
+        await again.process.wait()
+        await until(lambda: not alive(family), what="kill -9 takes the children along")
 
-    fresh = await Dev.start(tmp_path / "data", "--no-worker", "--fresh")
-    assert fresh.said("publishable key") != key
-    fresh.process.terminate()
-    assert await fresh.process.wait() == 0
+    async with Dev.running(tmp_path / "data", "--no-worker", "--fresh") as fresh:
+        assert fresh.said("publishable key") != key
+        fresh.process.terminate()
+        assert await fresh.process.wait() == 0
 
 
 async def run_to_its_end(*options: str) -> tuple[int | None, str]:
@@ -90,18 +99,18 @@ async def run_to_its_end(*options: str) -> tuple[int | None, str]:
 
 
 async def test_a_second_one_is_told_who_was_first(tmp_path: Path) -> None:
-    first = await Dev.start(tmp_path / "data", "--no-worker")
-    url = first.said("API URL")
-    who = f"error Process {first.process.pid} keeps a local Supabase"
-    assert await run_to_its_end("--data", str(tmp_path / "data"), "--port", "0") == (
-        2,
-        f"{who} in {tmp_path}/data: use that one at {url}, choose another folder (--data), or stop it.\n",
-    )
-    assert await run_to_its_end("--data", str(tmp_path / "other"), "--port", url.rpartition(":")[2]) == (
-        2,
-        f"{who} at {url}: use that one, choose another port (--port), or stop it.\n",
-    )
-    async with httpx.AsyncClient(headers={"apikey": first.said("secret key")}) as http:
-        assert (await http.get(f"{url}/rest/v1/analysis_requests")).json() == []
-    first.process.terminate()
-    assert await first.process.wait() == 0
+    async with Dev.running(tmp_path / "data", "--no-worker") as first:
+        url = first.said("API URL")
+        who = f"error Process {first.process.pid} keeps a local Supabase"
+        assert await run_to_its_end("--data", str(tmp_path / "data"), "--port", "0") == (
+            2,
+            f"{who} in {tmp_path}/data: use that one at {url}, choose another folder (--data), or stop it.\n",
+        )
+        assert await run_to_its_end("--data", str(tmp_path / "other"), "--port", url.rpartition(":")[2]) == (
+            2,
+            f"{who} at {url}: use that one, choose another port (--port), or stop it.\n",
+        )
+        async with httpx.AsyncClient(headers={"apikey": first.said("secret key")}) as http:
+            assert (await http.get(f"{url}/rest/v1/analysis_requests")).json() == []
+        first.process.terminate()
+        assert await first.process.wait() == 0

@@ -137,3 +137,11 @@ async def test_an_import_is_noticed_and_refused(watched: Zygote, tmp_path: Path)
     async with watched.open(tmp_path / "media", tmp_path, MediaLimits()) as child:
         assert await run_in(child, "import this") == "EACCES"
         assert await run_in(child, "outcome = sought") == "['this']"
+
+
+async def test_the_compiler_of_torch_is_not_loaded(watched: Zygote, tmp_path: Path) -> None:
+    (tmp_path / "media").write_bytes(b"media")
+    async with watched.open(tmp_path / "media", tmp_path, MediaLimits()) as child:
+        assert await run_in(child, "outcome = 'torchcodec' in sys.modules, 'torch._dynamo' in sys.modules") == str(
+            (True, False)
+        )
