@@ -4,8 +4,8 @@ The secrets are those of every local Supabase whose folder lies below the given 
 where they keep keys on purpose, are left out. A JWT is looked for by its signature, which nothing else has in common
 with it; all of them are looked for in base64 too. In texts every JWT is looked at that one of them signed, so those of
 workers and users too; that of `anon` is made to be public, and a file with nothing but a JWT in it is a worker's key.
-The lines in which `sentinel-worker dev` shows its keys to the one who started it are left out too. Ends with 1 where
-something was found, or where there were no keys to look for.
+What `sentinel-worker dev` prints first, for the one who started it, is left out too. Ends with 1 where something was
+found, or where there were no keys to look for.
 
     pytest --basetemp .sentinel/run … >.sentinel/run.log 2>&1; python -m tests.leaks .sentinel/run .sentinel/run.log
 """
@@ -26,8 +26,8 @@ SECRET: Final = ("jwt_secret", "service_key", "secret_key")
 """The others are made to be public."""
 _BLOCK_BYTES: Final = 1024**2
 _MAX_TEXT_BYTES: Final = 64 * 1024**2
-_SHOWN: Final = re.compile(rb"^ *(?:secret key|service_role key|JWT secret) {2}\S+$", re.MULTILINE)
-"""A line of what `sentinel-worker dev` prints at its start, with a key."""
+_SHOWN: Final = re.compile(rb"\ALocal Supabase is running[^\n]*\n(?: *[\w ]+ {2}\S+\n){7}")
+"""The beginning of a file with what `sentinel-worker dev` prints: its addresses and keys."""
 _JWT: Final = re.compile(rb"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 

@@ -10,6 +10,7 @@ and `{"kill": n}`, and says `ready` or `failed` once, then `forked`, `exited` wi
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import selectors
@@ -18,7 +19,7 @@ import socket
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any, Final, NoReturn
 
 PACKET_BYTES: Final = 64 * 1024
@@ -67,13 +68,25 @@ def _warm_up(parent: int) -> None:
 def _without_compiler(torch: ModuleType) -> Iterator[None]:
     """Keep torchcodec from importing torch's compiler, only to say that its operators are not to be compiled.
 
-    Nothing here is, and the import is 40 % of the time that this process takes to start and 70 MB of its memory.
+    Nothing here is, and the import takes two fifths of this process's start, and 70 MB (`bench/RESULTS.md`).
     """
-    vars(torch)["_dynamo"] = SimpleNamespace(disallow_in_graph=lambda operator: operator)
+    vars(torch)["_dynamo"] = _NoCompiler("torch._dynamo")
     try:
         yield
     finally:
-        del vars(torch)["_dynamo"]  # whatever else asks for it gets the real one
+        if isinstance(vars(torch)["_dynamo"], _NoCompiler):
+            del vars(torch)["_dynamo"]  # whoever asks for it later gets the real one
+
+
+class _NoCompiler(ModuleType):
+    """The one function of torch's compiler that torchcodec calls; for any other the compiler itself is imported."""
+
+    @staticmethod
+    def disallow_in_graph(operator: object) -> object:
+        return operator
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 class _Zygote:

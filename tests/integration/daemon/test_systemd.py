@@ -93,11 +93,11 @@ async def booted(stack: Stack, folder: Path) -> AsyncIterator[Booted]:
         "NO_PROXY": "127.0.0.1",
         "PYTHONPATH": "/run/code:/run/site",
     }
-    settings_file = folder / "out" / "settings"
-    settings_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     allowed = [*NAMESPACES, "true"]
     if await (await asyncio.create_subprocess_exec(*allowed, stderr=subprocess.DEVNULL)).wait() != 0:
         pytest.skip("no namespaces for a systemd here")
+    settings_file = folder / "out" / "settings"
+    settings_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     before = groups()
     with (folder / "boot.log").open("wb") as said:
         process = await asyncio.create_subprocess_exec(

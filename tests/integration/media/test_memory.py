@@ -78,7 +78,7 @@ async def test_hours_of_sound_take_no_more_than_minutes(
         async with zygote.open(path, tmp_path, MediaLimits(max_duration_seconds=4 * 3600)) as child:
             begun = time.perf_counter()
             facts = await child.probe()
-            assert facts.audio_seconds == pytest.approx(expected, rel=0.005)
+            assert facts.audio_seconds == pytest.approx(expected, abs=10)  # each copy ends with part of a frame
             # The first and the last four seconds: all between them is decoded, and dropped.
             windows = [Window(0.0, 4.0), Window(facts.audio_seconds - 4, facts.audio_seconds)]
             answers = [answer async for answer in child.sounds(windows, SoundGeometry(samples=64_000))]
