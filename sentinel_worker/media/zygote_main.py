@@ -162,7 +162,6 @@ def _become_child(order: dict[str, Any], session_fd: int, zygote: int) -> NoRetu
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # The decoder library writes about hostile media to standard error; none of it may reach the log.
         os.dup2(0, 2)
-        _offer_to_the_oom_killer()
         os.dup2(session_fd, _SESSION_FD)
         os.closerange(_SESSION_FD + 1, 1 << 20)
 
@@ -180,12 +179,6 @@ def _become_child(order: dict[str, Any], session_fd: int, zygote: int) -> NoRetu
         code = 0
     finally:
         os._exit(code)
-
-
-def _offer_to_the_oom_killer() -> None:
-    """Where memory runs out the kernel ends this child before the worker, and so one request instead of all."""
-    with contextlib.suppress(OSError):  # a container may hide or protect it; the order is then by size
-        Path("/proc/self/oom_score_adj").write_bytes(b"1000")  # text would load a codec in every child
 
 
 def _tell(control: socket.socket, event: dict[str, Any]) -> None:

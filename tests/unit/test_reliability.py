@@ -31,7 +31,7 @@ SCENARIOS = (
     "finish committed, response lost",
     "a worker is killed",
     "the kernel kills a worker for want of memory",
-    "memory runs out while files are decoded",
+    "memory runs out while files are decoded or posts fetched",
     "an allocation is refused",
     "lease stolen while the worker hangs",
     "download cut",

@@ -34,6 +34,7 @@ folder = Path(sys.argv[1])
 """
 TRIES = """
 limits = Limits(3 * 1024**3, 600, 64 * 1024**2)
+offered = open("/proc/self/oom_score_adj", "rb")  # once the walls are up it cannot be opened
 layers = sandbox.apply(Walls(folder, limits, writable=(folder,))).in_force
 print(json.dumps({
     "layers": layers,
@@ -49,6 +50,7 @@ print(json.dumps({
     "64 files": attempt(lambda: [os.open(".", os.O_RDONLY) for _ in range(64)]),
     "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
     "folder": os.getcwd(),
+    "offered to the OOM killer": int(offered.read()),
 }))
 """
 
@@ -89,6 +91,7 @@ def test_nothing_gets_out(tmp_path: Path, listeners: list[str]) -> None:
     assert found["65 MiB file"] == "EFBIG"
     assert found["64 files"] == "EMFILE"
     assert (found["core"], found["folder"], found["thread"]) == (0, str(tmp_path), "done")
+    assert found["offered to the OOM killer"] == 1000
     assert (tmp_path / "big").stat().st_mode & 0o777 == 0o600
 
 
