@@ -82,9 +82,10 @@ ffmpeg:
 chromium:
 	-@sh deploy/debian.sh chromium
 
+# Python compiles a module when it is first imported: all of them would take a minute more than those that are.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-compile --editable '.[dev]'
 	@touch $@
 
 clean:
