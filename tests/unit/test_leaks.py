@@ -12,9 +12,9 @@ from tests import leaks
 
 KEYS = {
     "publishable_key": "sb_publishable_x",
-    "jwt_secret": "CANARY-secret",
-    "service_key": "eyJh.eyJi.CANARY-signature",
-    "secret_key": "sb_secret_CANARY",
+    "jwt_secret": "jwt-secret-of-test-leaks",
+    "service_key": "eyJh.eyJi.signature-of-test-leaks",
+    "secret_key": "sb_secret_of-test-leaks",
 }
 
 
