@@ -23,7 +23,7 @@ test-leaks: $(VENV)/.installed ffmpeg chromium  ## the whole suite and the fault
 	$(BIN)/python -m tests.leaks .sentinel/leaks
 
 test-models: $(VENV)/.installed ffmpeg  ## checkpoints of full size with random weights: minutes, 3 GB of memory
-	$(BIN)/pytest -s tests/models/check_full_size.py
+	$(BIN)/pytest -s tests/models/check_full_size.py $(MODELS)
 
 # `make fuzz FUZZ='--seed 6 --only 12'` sends one file again; `python -m tests.fuzz --help` lists the rest.
 FUZZ ?= --files 10000
