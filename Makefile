@@ -22,6 +22,7 @@ test-leaks: $(VENV)/.installed ffmpeg chromium  ## the whole suite and the fault
 		>.sentinel/leaks/faults.log 2>&1
 	$(BIN)/python -m tests.leaks .sentinel/leaks
 
+# `make test-models MODELS='-k large'` checks one of them.
 test-models: $(VENV)/.installed ffmpeg  ## checkpoints of full size with random weights: minutes, 3 GB of memory
 	$(BIN)/pytest -s tests/models/check_full_size.py $(MODELS)
 
