@@ -2,21 +2,26 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Where it is set, as in many images, each process would compile torch and transformers anew: 14 s of CPU.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-faults test-leaks test-models fuzz check reports bench train lock audit sbom clean
 
 demo: $(VENV)/.installed ffmpeg  ## start everything, analyze six real clips, print the verdicts, stop everything
 	@$(BIN)/python -m examples.demo
 
+# In the order of their folders the slow files come first and the unit tests last: no process is left with a long one.
+SUITE := --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/faults
+
 test: $(VENV)/.installed ffmpeg chromium  ## the whole test suite but for the slow faults
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --ignore tests/faults
+	$(BIN)/pytest $(SUITE)
 
 test-faults: $(VENV)/.installed ffmpeg  ## Supabase, its database and workers break in every way (docs/reliability.md)
 	$(BIN)/pytest --numprocesses 3 --dist worksteal tests/faults
 
 test-leaks: $(VENV)/.installed ffmpeg chromium  ## the whole suite and the faults again, then a search for secrets in all that it wrote
 	rm -rf .sentinel/leaks && mkdir -p .sentinel/leaks
-	-$(BIN)/pytest -rA --numprocesses 3 --dist loadfile --ignore tests/faults --basetemp .sentinel/leaks/run \
+	-$(BIN)/pytest -rA $(SUITE) --basetemp .sentinel/leaks/run \
 		>.sentinel/leaks/output.log 2>&1
 	-$(BIN)/pytest -rA --numprocesses 3 --dist worksteal tests/faults --basetemp .sentinel/leaks/faults \
 		>.sentinel/leaks/faults.log 2>&1

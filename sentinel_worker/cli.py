@@ -16,7 +16,7 @@ from sentinel_worker.commands import models
 from sentinel_worker.commands.failing import EXIT_CONFIGURATION, EXIT_TEMPORARY, fail
 from sentinel_worker.commands.models import DetectorsFile
 from sentinel_worker.commands.printing import needs_extra
-from sentinel_worker.detectors import catalogue, registry
+from sentinel_worker.detectors import registry
 from sentinel_worker.errors import CodedError, Fatal, SentinelError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -41,6 +41,7 @@ def root(
 @app.command()
 def run() -> None:
     """Claim and answer requests until SIGTERM. Settings come from the environment (docs/settings.md)."""
+    from sentinel_worker.commands.choosing import all_here  # imports huggingface_hub
     from sentinel_worker.media import sandbox
 
     sandbox.hide_memory()
@@ -48,9 +49,7 @@ def run() -> None:
     try:
         settings = settings_module.load()
         settings_module.forget_environment()
-        detectors = catalogue.read_detectors(settings.detectors)
-        for key in settings.detector_keys:
-            registry.find_detector(key, detectors)
+        all_here(settings.detector_keys, settings.detectors)
     except Fatal as error:
         fail(error)
     logs.configure(settings.log_level, settings.log_format)
@@ -127,14 +126,12 @@ def analyze(
     device: ChosenDevice = "auto",
 ) -> None:
     """Examine files here and now, without a database. Exit code 1 when a file got no answer."""
-    from sentinel_worker.commands import analyze as command  # imports transformers: seconds
-    from sentinel_worker.commands.opening import those_here
+    from sentinel_worker.commands.choosing import defaults_here, the_one  # imports huggingface_hub
 
     try:
-        known = catalogue.read_detectors(detectors_file)
-        specs = (
-            [registry.find_detector(detector, known)] if detector else those_here(registry.split_keys(defaults), known)
-        )
+        specs = [the_one(detector, detectors_file)] if detector else defaults_here(defaults, detectors_file)
+        from sentinel_worker.commands import analyze as command  # imports transformers: seconds
+
         running = command.analyze(sources, specs, key=detector, device=device, as_json=as_json, report=report)
         answered = asyncio.run(running)
     except CodedError as error:
@@ -156,8 +153,10 @@ def evaluate(
     device: ChosenDevice = "auto",
 ) -> None:
     """Measure and calibrate a detector on labelled files."""
+    from sentinel_worker.commands.choosing import the_one  # imports huggingface_hub
+
     try:
-        spec = registry.find_detector(detector, catalogue.read_detectors(detectors_file))
+        spec = the_one(detector, detectors_file)
         with needs_extra("reports"):
             from sentinel_worker.commands import evaluate as command  # imports transformers: seconds
         asyncio.run(command.evaluate(manifest, spec, device=device, out=out, seed=seed))
