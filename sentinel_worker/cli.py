@@ -41,7 +41,6 @@ def root(
 @app.command()
 def run() -> None:
     """Claim and answer requests until SIGTERM. Settings come from the environment (docs/settings.md)."""
-    from sentinel_worker.commands.choosing import all_here  # imports huggingface_hub
     from sentinel_worker.media import sandbox
 
     sandbox.hide_memory()
@@ -49,14 +48,16 @@ def run() -> None:
     try:
         settings = settings_module.load()
         settings_module.forget_environment()
-        all_here(settings.detector_keys, settings.detectors)
     except Fatal as error:
         fail(error)
     logs.configure(settings.log_level, settings.log_format)
-    from sentinel_worker import daemon
-
     try:
-        asyncio.run(daemon.serve(settings))
+        from sentinel_worker.commands.choosing import all_here  # imports huggingface_hub
+
+        specs = all_here(settings.detector_keys, settings.detectors)
+        from sentinel_worker import daemon  # imports torch and transformers: seconds
+
+        asyncio.run(daemon.serve(settings, specs))
     except asyncio.CancelledError:
         return  # a signal during the start
     except Fatal as error:
@@ -126,10 +127,14 @@ def analyze(
     device: ChosenDevice = "auto",
 ) -> None:
     """Examine files here and now, without a database. Exit code 1 when a file got no answer."""
-    from sentinel_worker.commands.choosing import defaults_here, the_one  # imports huggingface_hub
+    from sentinel_worker.commands.choosing import all_here, those_here  # imports huggingface_hub
 
     try:
-        specs = [the_one(detector, detectors_file)] if detector else defaults_here(defaults, detectors_file)
+        specs = (
+            all_here([detector], detectors_file)
+            if detector
+            else those_here(registry.split_keys(defaults), detectors_file)
+        )
         from sentinel_worker.commands import analyze as command  # imports transformers: seconds
 
         running = command.analyze(sources, specs, key=detector, device=device, as_json=as_json, report=report)
@@ -153,10 +158,10 @@ def evaluate(
     device: ChosenDevice = "auto",
 ) -> None:
     """Measure and calibrate a detector on labelled files."""
-    from sentinel_worker.commands.choosing import the_one  # imports huggingface_hub
+    from sentinel_worker.commands.choosing import all_here  # imports huggingface_hub
 
     try:
-        spec = the_one(detector, detectors_file)
+        (spec,) = all_here([detector], detectors_file)
         with needs_extra("reports"):
             from sentinel_worker.commands import evaluate as command  # imports transformers: seconds
         asyncio.run(command.evaluate(manifest, spec, device=device, out=out, seed=seed))

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,8 +14,7 @@ import structlog
 from sentinel_worker import __version__, api, logs
 from sentinel_worker.breaker import Circuit
 from sentinel_worker.claims import Claims
-from sentinel_worker.detectors.catalogue import read_detectors
-from sentinel_worker.detectors.registry import find_detector
+from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.examiner import check_polarities, open_examiner
 from sentinel_worker.health import Health
 from sentinel_worker.keys import Keys
@@ -40,8 +39,8 @@ from sentinel_worker.worker import Worker
 log = structlog.get_logger()
 
 
-async def serve(settings: Settings) -> None:
-    """Run one worker until it is drained. Raises `Fatal` where it cannot start."""
+async def serve(settings: Settings, specs: Sequence[DetectorSpec]) -> None:
+    """Run one worker with these detectors until it is drained. Raises `Fatal` where it cannot start."""
     worker_id = uuid.uuid4()
     structlog.contextvars.bind_contextvars(worker=str(worker_id))
     log.info(
@@ -53,8 +52,6 @@ async def serve(settings: Settings) -> None:
     )
     end_on_signals()
     async with AsyncExitStack() as stack:
-        detectors = read_detectors(settings.detectors)
-        specs = [find_detector(key, detectors) for key in settings.detector_keys]
         work = stack.enter_context(work_directory(settings.work_dir))
         limits = media_limits(settings)
         examiner = await stack.enter_async_context(

@@ -2,58 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
+from sentinel_worker.commands.printing import plain
 from sentinel_worker.detectors.catalogue import read_detectors
-from sentinel_worker.detectors.files import locate
-from sentinel_worker.detectors.registry import DetectorSpec, find_detector, split_keys
+from sentinel_worker.detectors.files import NOT_HERE, locate
+from sentinel_worker.detectors.registry import DetectorSpec, find_detector
 from sentinel_worker.errors import Fatal
-
-NOT_HERE = frozenset({"checkpoint_missing", "checkpoint_unpinned"})
 
 errors = Console(stderr=True)
 
 
-def all_here(keys: Sequence[str], detectors_file: Path | None) -> None:
-    """Raises Fatal, as `the_one` does, for the first of these that cannot be served."""
-    for key in keys:
-        the_one(key, detectors_file)
+class _Absent(NamedTuple):
+    """A detector whose weights are not here."""
+
+    spec: DetectorSpec
+    why: Fatal
 
 
-def the_one(key: str, detectors_file: Path | None) -> DetectorSpec:
-    """Raises Fatal('unknown_detector') or the one of `locate`, where its weights are not on this machine."""
-    spec = find_detector(key, read_detectors(detectors_file))
-    locate(spec)
-    return spec
+def all_here(keys: Sequence[str], detectors_file: Path | None) -> list[DetectorSpec]:
+    """The detectors of `keys`, in this order.
 
-
-def defaults_here(defaults: str, detectors_file: Path | None) -> list[DetectorSpec]:
-    """Those of the keys in `defaults`, by commas, whose weights are on this machine. Raises Fatal."""
-    return _those_here(split_keys(defaults), read_detectors(detectors_file))
-
-
-def _those_here(keys: Sequence[str], detectors: Mapping[str, DetectorSpec]) -> list[DetectorSpec]:
-    """The detectors of `keys` whose weights are on this machine; the others are named on standard error.
-
-    Raises Fatal('checkpoint_missing') when none is left, and 'unknown_detector'.
+    Raises Fatal: 'bad_detectors', 'unknown_detector', what `locate` raises, and 'checkpoint_missing' where several have
+    no weights here, all of which it names.
     """
-    here, missing = [], []
-    for spec in (find_detector(key, detectors) for key in keys):
+    here, absent = _part(keys, detectors_file)
+    if len(absent) == 1:
+        raise absent[0].why
+    if absent:
+        raise Fatal("checkpoint_missing", f"{_names(absent)} are not on this machine: {_remedy(absent)}")
+    return here
+
+
+def those_here(keys: Sequence[str], detectors_file: Path | None) -> list[DetectorSpec]:
+    """As `all_here`, but the detectors without weights are left out and named on standard error while one is left."""
+    here, absent = _part(keys, detectors_file)
+    if not here:
+        raise Fatal("checkpoint_missing", f"No detector is on this machine: {_remedy(absent)}")
+    if absent:
+        said = plain(f"without {_names(absent)}, which are not on this machine: {_remedy(absent)}")
+        errors.print(f"[yellow]{said}[/yellow]", soft_wrap=True)
+    return here
+
+
+def _part(keys: Sequence[str], detectors_file: Path | None) -> tuple[list[DetectorSpec], list[_Absent]]:
+    if not keys:
+        raise Fatal("unknown_detector", "No detector is named.")
+    known = read_detectors(detectors_file)
+    here, absent = [], []
+    for spec in [find_detector(key, known) for key in keys]:
         try:
             locate(spec)
         except Fatal as error:
             if error.code not in NOT_HERE:
                 raise
-            missing.append(spec)
+            absent.append(_Absent(spec, error))
         else:
             here.append(spec)
-    names = ", ".join(spec.key for spec in missing)
-    pull = f"sentinel-worker models pull {' '.join(spec.key for spec in missing)}"
-    if not here:
-        raise Fatal("checkpoint_missing", f"No detector is on this machine: {pull}")
-    if missing:
-        errors.print(f"[yellow]without {names}, which are not on this machine: {pull}[/yellow]", soft_wrap=True)
-    return here
+    return here, absent
+
+
+def _names(absent: Sequence[_Absent]) -> str:
+    return ", ".join(one.spec.key for one in absent)
+
+
+def _remedy(absent: Sequence[_Absent]) -> str:
+    """One command for all that can be pulled, and what is wrong with the others."""
+    pulled = [one.spec.key for one in absent if one.spec.folder is None]
+    command = [f"sentinel-worker models pull {' '.join(pulled)}"] if pulled else []
+    return "; ".join(command + [one.why.message for one in absent if one.spec.folder is not None])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sentinel_worker.detectors.registry import Task
 from sentinel_worker.media.facts import FaceSearch, ResizeMode
@@ -13,6 +13,17 @@ from sentinel_worker.verdict import Aggregation
 _Probability = Annotated[float, Field(gt=0, lt=1)]
 _Files = Annotated[list[str], Field(min_length=1)]
 _FACES = FaceSearch()
+
+
+def _as_the_hub_names(repository: str) -> str:
+    # A quarter of a second, and few files name one.
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # as its docstring has it
+
+    validate_repo_id(repository)  # raises a ValueError
+    return repository
+
+
+_Repository = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*/[\w.-]+$"), AfterValidator(_as_the_hub_names)]
 
 
 class FacesTable(BaseModel):
@@ -35,7 +46,7 @@ class Entry(BaseModel):
     title: str | None = None
     task: Task | None = None
     media_kind: Task | None = None
-    repository: str | None = Field(None, pattern=r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+    repository: _Repository | None = None
     revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$")
     folder: str | None = None
     weights_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")

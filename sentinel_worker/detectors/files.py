@@ -20,6 +20,9 @@ CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 PICKLED: Final = re.compile(r".*\.(?:bin|pt|pth|ckpt|h5|msgpack|pkl|pickle)")
 """Names of weights in formats that can run code when they are read."""
 
+NOT_HERE: Final = frozenset({"checkpoint_missing", "checkpoint_unpinned"})
+"""The codes of weights that have not been pulled."""
+
 _SHARD_NAME: Final = re.compile(r"[\w.-]+\.safetensors")
 
 
@@ -56,8 +59,16 @@ class Located:
 def locate(spec: DetectorSpec, *, check_sizes: bool = True) -> Located:
     """Find the files of `spec`; the sizes of pulled ones are compared, which costs nothing.
 
-    Raises Fatal: 'checkpoint_missing', 'checkpoint_unpinned', 'checkpoint_invalid' (a size that differs).
+    Raises Fatal: 'checkpoint_missing', 'checkpoint_unpinned', 'checkpoint_invalid' (a size that differs, or no right
+    to look), 'models_record_damaged'.
     """
+    try:
+        return _locate(spec, check_sizes=check_sizes)
+    except OSError as error:
+        raise invalid(spec, f"its files cannot be looked at: {error.strerror}") from error
+
+
+def _locate(spec: DetectorSpec, *, check_sizes: bool) -> Located:
     if spec.folder is not None:
         if not spec.folder.is_dir():
             raise Fatal("checkpoint_missing", f"The folder of detector '{spec.key}' does not exist.")

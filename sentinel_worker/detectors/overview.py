@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sentinel_worker.detectors import lock
-from sentinel_worker.detectors.files import CONFIG, Located, locate, read_json
+from sentinel_worker.detectors.files import CONFIG, NOT_HERE, Located, locate, read_json
 from sentinel_worker.detectors.labels import map_labels
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.errors import Fatal
-
-NOT_PULLED = frozenset({"checkpoint_missing", "checkpoint_unpinned"})
 
 
 def brief(spec: DetectorSpec) -> dict[str, Any]:
@@ -64,7 +62,7 @@ def _state(spec: DetectorSpec) -> tuple[str, Located | None]:
     try:
         located = locate(spec)
     except Fatal as error:
-        return "missing" if error.code in NOT_PULLED else "damaged", None
+        return "missing" if error.code in NOT_HERE else "damaged", None
     if spec.folder is not None:
         return "folder", located
     return "pulled" if located.pull is not None else "cached", located

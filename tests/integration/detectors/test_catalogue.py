@@ -147,6 +147,12 @@ def calibration(detector: str) -> dict[str, object]:
     }
 
 
+@pytest.mark.parametrize("name", ["someone/fake--det", "someone/..", "someone/videomae.git", "someone", "a/b/c"])
+def test_a_name_that_no_hub_has(tmp_path: Path, name: str) -> None:
+    (mistake,) = mistakes(tmp_path, f"[detectors.video-base]\nrepository = '{name}'")
+    assert mistake.startswith("detectors.video-base.repository: ")
+
+
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(json.dumps(calibration("video-base")))
     (tmp_path / "broken.json").write_text("{}")

@@ -239,6 +239,12 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     assert refusal(replace(find_detector("demo"), folder=tmp_path / "nowhere")).code == "checkpoint_missing"
 
 
+def test_a_folder_that_cannot_be_looked_at_is_refused(tmp_path: Path) -> None:
+    refused = refusal(replace(find_detector("demo"), folder=tmp_path / ("x" * 300)))
+    assert refused.code == "checkpoint_invalid"
+    assert "File name too long" in refused.message
+
+
 def test_a_calibration_of_other_weights_is_refused(make_checkpoint: MakeCheckpoint) -> None:
     spec = make_checkpoint()
     digest = hashlib.sha256(weights_of(spec).read_bytes()).hexdigest()

@@ -33,7 +33,7 @@ def temporary(tmp_path: Path) -> Path:
 def command(temporary: Path, tmp_path: Path) -> Command:
     """Run `sentinel-worker` with these words, and see that it leaves nothing in its temporary folder.
 
-    `without` are packages that cannot be imported.
+    `without` are packages that cannot be imported, `settings` more of its environment.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
     environment |= {
@@ -45,11 +45,11 @@ def command(temporary: Path, tmp_path: Path) -> Command:
         "PYTHONPATH": str(ROOT),
     }
 
-    def run(*words: str | Path, without: Sequence[str] = ()) -> Answer:
+    def run(*words: str | Path, without: Sequence[str] = (), **settings: str) -> Answer:
         hidden = f"import sys; sys.modules.update(dict.fromkeys({list(without)!r}))"
         answer = subprocess.run(
             arguments(f"{hidden}; from sentinel_worker.cli import main; main()", words),
-            env=environment,
+            env=environment | settings,
             cwd=tmp_path,
             capture_output=True,
             text=True,

@@ -126,6 +126,33 @@ def test_what_is_said_before_seconds_of_imports(
     assert said in answer.stderr
 
 
+@pytest.mark.parametrize(
+    ("keys", "code", "said"),
+    [
+        ("video-large,no-such", "unknown_detector", "no detector 'no-such'"),
+        ("image-vit", "checkpoint_unpinned", "run `sentinel-worker models pull image-vit`"),
+        (
+            "video-large,demo,image-vit",
+            "checkpoint_missing",
+            "machine: sentinel-worker models pull video-large image-vit",
+        ),
+    ],
+)
+def test_a_worker_says_at_once_which_detectors_it_lacks(command: Command, keys: str, code: str, said: str) -> None:
+    supabase = {"SUPABASE_URL": "http://127.0.0.1:1", "SUPABASE_SECRET_KEY": "sb_secret_none"}
+    answer = command("run", without=["torch", "transformers"], SENTINEL_DETECTOR=keys, **supabase)
+    assert answer.returncode == 2, answer.stderr
+    line = json.loads(answer.stderr)
+    assert (line["event"], line["error_code"]) == ("worker.broken", code)
+    assert said in line["error"]
+
+
+def test_defaults_that_name_nothing(command: Command, clip: Path) -> None:
+    answer = command("analyze", clip, "--defaults", " , ", without=["torch", "transformers"])
+    assert answer.returncode == 2
+    assert "No detector is named" in answer.stderr
+
+
 def test_a_folder_that_is_not_there_is_said_before_the_work(command: Command, clip: Path) -> None:
     answer = command("analyze", clip, "--detector", "demo", "--report", "no/such/folder.html")
     assert (answer.returncode, answer.stdout) == (2, "")
