@@ -18,6 +18,7 @@ from sentinel_worker.commands.models import DetectorsFile
 from sentinel_worker.commands.printing import needs_extra
 from sentinel_worker.detectors import registry
 from sentinel_worker.errors import CodedError, Fatal, SentinelError
+from sentinel_worker.heavy_imports import heavy_imports
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(models.app, name="models")
@@ -55,7 +56,8 @@ def run() -> None:
         from sentinel_worker.commands.choosing import all_here  # imports huggingface_hub
 
         specs = all_here(settings.detector_keys, settings.detectors)
-        from sentinel_worker import daemon  # imports torch and transformers: seconds
+        with heavy_imports():
+            from sentinel_worker import daemon
 
         asyncio.run(daemon.serve(settings, specs))
     except asyncio.CancelledError:
@@ -135,7 +137,8 @@ def analyze(
             if detector
             else those_here(registry.split_keys(defaults), detectors_file)
         )
-        from sentinel_worker.commands import analyze as command  # imports transformers: seconds
+        with heavy_imports():
+            from sentinel_worker.commands import analyze as command
 
         running = command.analyze(sources, specs, key=detector, device=device, as_json=as_json, report=report)
         answered = asyncio.run(running)
@@ -162,8 +165,9 @@ def evaluate(
 
     try:
         (spec,) = all_here([detector], detectors_file)
-        with needs_extra("reports"):
-            from sentinel_worker.commands import evaluate as command  # imports transformers: seconds
+        with needs_extra("reports"), heavy_imports():
+            from sentinel_worker.commands import evaluate as command
+
         asyncio.run(command.evaluate(manifest, spec, device=device, out=out, seed=seed))
     except CodedError as error:
         fail(error)

@@ -22,6 +22,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
+from sentinel_worker.heavy_imports import heavy_imports
+
 PACKET_BYTES: Final = 64 * 1024
 _SESSION_FD: Final = 3
 
@@ -46,10 +48,11 @@ def _warm_up(parent: int) -> None:
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     import gc
 
-    import torch
+    with heavy_imports():
+        import torch
 
-    with _without_compiler(torch):
-        from sentinel_worker.media import child, sandbox
+        with _without_compiler(torch):
+            from sentinel_worker.media import child, sandbox
 
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)

@@ -42,16 +42,23 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def steady_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """A local Supabase that stays up, for tests that break nothing."""
+    """A local Supabase that stays up, for tests that break nothing; no worker but a test's own claims there."""
     async with Stack(tmp_path_factory.mktemp("steady") / "supabase", port=0, durable=False) as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def steady_worker(steady_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator["Worker"]:
-    """One worker beside it, for all of these tests: it takes seconds to start."""
+async def served_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """Another one, where `steady_worker` claims."""
+    async with Stack(tmp_path_factory.mktemp("served") / "supabase", port=0, durable=False) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def steady_worker(served_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator["Worker"]:
+    """One worker for all of these tests: it takes seconds to start."""
     log = tmp_path_factory.mktemp("worker") / "worker.log"
-    async with WorkerProcess(worker_environment(steady_stack, QUICK), log=log) as process:
+    async with WorkerProcess(worker_environment(served_stack, QUICK), log=log) as process:
         await process.ready()
         yield Worker(process, log)
 

@@ -13,9 +13,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.fixture
-def stack(steady_stack: Stack) -> Stack:
+def stack(served_stack: Stack) -> Stack:
     """These tests break nothing, so they share one."""
-    return steady_stack
+    return served_stack
 
 
 async def test_a_video_is_answered_with_evidence(
