@@ -7,14 +7,16 @@ from contextlib import contextmanager
 
 @contextmanager
 def heavy_imports() -> Iterator[None]:
-    """Import without looking for cycles, and leave what was imported out of every later look.
+    """Import without looking for cycles, and leave all that lives by then out of every later look.
 
     torch and transformers make 700,000 objects that live as long as the process: to go through them again and again
     is an eighth of their import.
     """
+    looked = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if looked:
+            gc.enable()

@@ -210,8 +210,11 @@ class Settings(BaseSettings):
     @field_validator("detectors")
     @classmethod
     def _existing_file(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError("is not a file")
+        try:
+            if value is not None and not value.is_file():
+                raise ValueError("is not a file")
+        except OSError as error:
+            raise ValueError(f"cannot be looked at: {error.strerror}") from error
         return value
 
     # Contradictions are checked on the later field of a pair, so that they are listed beside every other mistake.

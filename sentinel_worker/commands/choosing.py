@@ -11,7 +11,7 @@ from rich.console import Console
 from sentinel_worker.commands.printing import plain
 from sentinel_worker.detectors.catalogue import read_detectors
 from sentinel_worker.detectors.files import NOT_HERE, locate
-from sentinel_worker.detectors.registry import DetectorSpec, find_detector
+from sentinel_worker.detectors.registry import DetectorSpec, find_detectors
 from sentinel_worker.errors import Fatal
 
 errors = Console(stderr=True)
@@ -54,7 +54,7 @@ def _part(keys: Sequence[str], detectors_file: Path | None) -> tuple[list[Detect
         raise Fatal("unknown_detector", "No detector is named.")
     known = read_detectors(detectors_file)
     here, absent = [], []
-    for spec in [find_detector(key, known) for key in keys]:
+    for spec in find_detectors(keys, known):
         try:
             locate(spec)
         except Fatal as error:

@@ -17,7 +17,7 @@ _FACES = FaceSearch()
 
 def _as_the_hub_names(repository: str) -> str:
     # A quarter of a second, and few files name one.
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # as its docstring has it
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not re-exported for mypy
 
     validate_repo_id(repository)  # raises a ValueError
     return repository

@@ -162,8 +162,11 @@ def _labels(entry: Entry, folder: Path, mistakes: Mistakes) -> dict[str, Any]:
 
 def _existing(folder: Path, path: str, name: str, mistakes: Mistakes, *, is_folder: bool) -> Path:
     found = folder / path
-    if not (found.is_dir() if is_folder else found.is_file()):
-        mistakes.add(name, f"there is no {'folder' if is_folder else 'file'} {path}")
+    try:
+        if not (found.is_dir() if is_folder else found.is_file()):
+            mistakes.add(name, f"there is no {'folder' if is_folder else 'file'} {path}")
+    except OSError as error:
+        mistakes.add(name, f"{path} cannot be looked at: {error.strerror}")
     return found
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -62,10 +64,17 @@ def locate(spec: DetectorSpec, *, check_sizes: bool = True) -> Located:
     Raises Fatal: 'checkpoint_missing', 'checkpoint_unpinned', 'checkpoint_invalid' (a size that differs, or no right
     to look), 'models_record_damaged'.
     """
-    try:
+    with reading(spec):
         return _locate(spec, check_sizes=check_sizes)
+
+
+@contextmanager
+def reading(spec: DetectorSpec) -> Iterator[None]:
+    """Raises Fatal('checkpoint_invalid') where the block may not look at a file, or the disk fails."""
+    try:
+        yield
     except OSError as error:
-        raise invalid(spec, f"its files cannot be looked at: {error.strerror}") from error
+        raise invalid(spec, f"its files cannot be read: {error.strerror}") from error
 
 
 def _locate(spec: DetectorSpec, *, check_sizes: bool) -> Located:
@@ -104,6 +113,11 @@ def check_contents(located: Located, spec: DetectorSpec) -> None:
 
     Raises Fatal: 'weights_not_safetensors', 'checkpoint_invalid' (a file that is not what was pulled or pinned).
     """
+    with reading(spec):
+        _check_contents(located, spec)
+
+
+def _check_contents(located: Located, spec: DetectorSpec) -> None:
     _check_format(located, spec)
     pulled = located.pull.files if located.pull is not None else {}
     for name, file in pulled.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -175,7 +175,12 @@ def split_keys(text: str) -> list[str]:
 
 def find_detector(key: str, detectors: Mapping[str, DetectorSpec] = DETECTORS) -> DetectorSpec:
     """The spec of `key`; raises Fatal('unknown_detector') with the keys there are."""
-    spec = detectors.get(key)
-    if spec is None:
-        raise Fatal("unknown_detector", f"There is no detector '{key}'; known are {', '.join(sorted(detectors))}.")
-    return spec
+    return find_detectors([key], detectors)[0]
+
+
+def find_detectors(keys: Sequence[str], detectors: Mapping[str, DetectorSpec]) -> list[DetectorSpec]:
+    """The specs of `keys`, in this order; raises Fatal('unknown_detector') with all that are not there."""
+    unknown = " or ".join(f"'{key}'" for key in keys if key not in detectors)
+    if unknown:
+        raise Fatal("unknown_detector", f"There is no detector {unknown}; known are {', '.join(sorted(detectors))}.")
+    return [detectors[key] for key in keys]

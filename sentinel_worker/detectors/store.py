@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from sentinel_worker.detectors.files import (
     file_sha256,
     locate,
     pull_command,
+    reading,
 )
 from sentinel_worker.detectors.hub_errors import enough_space, translated
 from sentinel_worker.detectors.registry import DetectorSpec
@@ -81,7 +82,7 @@ def was_pulled(spec: DetectorSpec) -> bool:
 def verify(spec: DetectorSpec) -> Verified:
     """Hash the files of `spec` again and compare; takes seconds for a gigabyte.
 
-    Raises Fatal('checkpoint_missing') where nothing was pulled.
+    Raises Fatal: 'checkpoint_missing' where nothing was pulled, 'checkpoint_invalid' where a file cannot be read.
     """
     if spec.folder is not None or spec.repository is None:
         raise Fatal("checkpoint_missing", f"The weights of detector '{spec.key}' are in a folder and were not pulled.")
@@ -89,16 +90,19 @@ def verify(spec: DetectorSpec) -> Verified:
     if known is None:
         raise Fatal("checkpoint_missing", f"Detector '{spec.key}' was not pulled: run `{pull_command(spec)}`.")
     folder = locate(spec, check_sizes=False).folder
-    wrong = []
+    with reading(spec):
+        return Verified(spec.key, known.revision, tuple(_differences(folder, known)))
+
+
+def _differences(folder: Path, known: lock.Pull) -> Iterator[str]:
     for name, file in known.files.items():
         path = folder / name
         if not path.exists():
-            wrong.append(f"{name} is missing")
+            yield f"{name} is missing"
         elif path.stat().st_size != file.size:
-            wrong.append(f"{name} has {path.stat().st_size} bytes, {file.size} were pulled")
+            yield f"{name} has {path.stat().st_size} bytes, {file.size} were pulled"
         elif file_sha256(path) != file.sha256:
-            wrong.append(f"{name} has another SHA-256 than when it was pulled")
-    return Verified(spec.key, known.revision, tuple(wrong))
+            yield f"{name} has another SHA-256 than when it was pulled"
 
 
 def _fetch(spec: DetectorSpec, commit: str, wanted: Mapping[str, RepoSibling], say: Say) -> Path:

@@ -23,6 +23,7 @@ from sentinel_worker.detectors.files import (
     locate,
     missing,
     read_json,
+    reading,
 )
 from sentinel_worker.detectors.labels import LabelMap, map_labels
 from sentinel_worker.detectors.preprocess import Preprocessing
@@ -100,7 +101,11 @@ def _preprocessing(
 
 
 def _check_calibration(located: Located, spec: DetectorSpec) -> None:
-    if spec.calibrated_weights is not None and spec.calibrated_weights != located.weights_sha256():
+    if spec.calibrated_weights is None:
+        return
+    with reading(spec):
+        found = located.weights_sha256()
+    if spec.calibrated_weights != found:
         raise Fatal(
             "calibration_mismatch",
             f"The calibration of detector '{spec.key}' was fitted on other weights than those that are loaded; "

@@ -2,6 +2,7 @@
 
 import subprocess
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,21 @@ async def test_media_that_is_none_fails_once_with_a_sentence(
     assert not [event for event in steady_worker.events() if event["event"] == "request.crashed"]
 
 
-async def test_a_detector_that_nobody_serves(stack: Stack, steady_worker: Worker, user: User) -> None:
+@pytest.fixture
+def no_grace(stack: Stack) -> Iterator[None]:
+    """A request that no worker takes fails at once."""
+    (before,) = sql(stack, "select value::text as value from sentinel.settings where name = 'lane_grace_seconds'")
     sql(stack, "update sentinel.settings set value = '0' where name = 'lane_grace_seconds' returning name")
+    yield
+    sql(
+        stack,
+        "update sentinel.settings set value = %s where name = 'lane_grace_seconds' returning name",
+        before["value"],
+    )
+
+
+@pytest.mark.usefixtures("no_grace")
+async def test_a_detector_that_nobody_serves(stack: Stack, steady_worker: Worker, user: User) -> None:
     for columns in ({"detector": "no-such-detector"}, {"media_kind": "image"}):
         row = await user.answer(await user.insert(f"{user.id}/x.mp4", **columns))
         assert (row["status"], row["error_code"], row["attempt"]) == ("failed", "detector_unavailable", 0)

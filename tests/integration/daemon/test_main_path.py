@@ -1,5 +1,6 @@
 """A row in, a verdict out: the whole daemon against a whole local Supabase."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -51,15 +52,24 @@ async def test_a_video_is_answered_with_evidence(
     assert all(event["attempt"] == 1 and event["worker"] == result["worker"] for event in about)
 
 
-async def test_the_row_shows_stages_while_it_runs(
-    stack: Stack, steady_worker: Worker, user: User, clips: dict[str, Path], admin: psycopg.Connection
-) -> None:
+@pytest.fixture
+def watched(admin: psycopg.Connection) -> Iterator[None]:
+    """Every stage is written down in the table `seen`."""
     admin.execute("create table seen (id bigint generated always as identity, stage text, progress smallint)")
     admin.execute(
         "create function see() returns trigger language plpgsql as"
         " 'begin insert into public.seen (stage, progress) values (new.stage, new.progress); return null; end'"
     )
     admin.execute("create trigger see after update of stage on analysis_requests for each row execute function see()")
+    yield
+    admin.execute("drop function see() cascade")
+    admin.execute("drop table seen")
+
+
+@pytest.mark.usefixtures("watched")
+async def test_the_row_shows_stages_while_it_runs(
+    stack: Stack, steady_worker: Worker, user: User, clips: dict[str, Path]
+) -> None:
     await user.answer(await user.ask(clips["bikes.mp4"]))
     seen = [(row["stage"], row["progress"]) for row in sql(stack, "select * from seen order by id")]
     shown = [row for row in seen if row[0]]

@@ -147,10 +147,16 @@ def calibration(detector: str) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("name", ["someone/fake--det", "someone/..", "someone/videomae.git", "someone", "a/b/c"])
+@pytest.mark.parametrize("name", ["someone/fake--det", "someone/..", "someone/videomae.git"])
 def test_a_name_that_no_hub_has(tmp_path: Path, name: str) -> None:
     (mistake,) = mistakes(tmp_path, f"[detectors.video-base]\nrepository = '{name}'")
     assert mistake.startswith("detectors.video-base.repository: ")
+
+
+def test_what_cannot_be_looked_at_is_a_mistake(tmp_path: Path) -> None:
+    (mistake,) = mistakes(tmp_path, f"[detectors.image-vit]\nfolder = '{'x' * 300}'")
+    assert mistake.startswith("detectors.image-vit.folder: xxx")
+    assert mistake.endswith("cannot be looked at: File name too long")
 
 
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def test_what_is_said_before_seconds_of_imports(
     ("keys", "code", "said"),
     [
         ("video-large,no-such", "unknown_detector", "no detector 'no-such'"),
+        ("no-such,demo,nor-this", "unknown_detector", "no detector 'no-such' or 'nor-this'"),
         ("image-vit", "checkpoint_unpinned", "run `sentinel-worker models pull image-vit`"),
         (
             "video-large,demo,image-vit",
