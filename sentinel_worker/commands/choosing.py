@@ -10,7 +10,7 @@ from rich.console import Console
 
 from sentinel_worker.commands.printing import plain
 from sentinel_worker.detectors.catalogue import read_detectors
-from sentinel_worker.detectors.files import NOT_HERE, locate
+from sentinel_worker.detectors.files import NOT_HERE, locate, pull_command
 from sentinel_worker.detectors.registry import DetectorSpec, find_detectors
 from sentinel_worker.errors import Fatal
 
@@ -72,6 +72,6 @@ def _names(absent: Sequence[_Absent]) -> str:
 
 def _remedy(absent: Sequence[_Absent]) -> str:
     """One command for all that can be pulled, and what is wrong with the others."""
-    pulled = [one.spec.key for one in absent if one.spec.folder is None]
-    command = [f"sentinel-worker models pull {' '.join(pulled)}"] if pulled else []
+    pulled = [one.spec for one in absent if one.spec.folder is None]
+    command = [pull_command(*pulled)] if pulled else []
     return "; ".join(command + [one.why.message for one in absent if one.spec.folder is not None])

@@ -181,9 +181,9 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def pull_command(spec: DetectorSpec) -> str:
-    """What an operator types to fetch the weights of `spec`."""
-    return f"sentinel-worker models pull {spec.key}"
+def pull_command(*specs: DetectorSpec) -> str:
+    """What an operator types to fetch the weights of `specs`."""
+    return f"sentinel-worker models pull {' '.join(spec.key for spec in specs)}"
 
 
 def missing(spec: DetectorSpec, name: str) -> Fatal:
