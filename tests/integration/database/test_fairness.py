@@ -1,35 +1,18 @@
 """Users take turns; priority is a head start; a user at the limit is skipped, not searched."""
 
-import sys
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import LiteralString
 from uuid import UUID
 
-import psycopg
 import pytest
 
 from tests.integration.database.queue_client import Queue, Row
 
-ROWS_IN_ONE_INSERT = 20_000
-TABLES: tuple[LiteralString, ...] = ("analysis_requests", "plain")
-INSERT: LiteralString = """
-insert into public.{} (user_id, storage_path)
-select %(user)s::uuid, %(user)s || '/a.mp4' from generate_series(1, %(count)s)
-"""
 INSERT_FOR: LiteralString = """
 insert into public.analysis_requests (user_id, storage_path, priority)
 select u, u || '/a.mp4', %s from unnest(%s::uuid[]) u cross join generate_series(1, %s)
 """
-PLAIN = """
-create table public.plain
-  (like public.analysis_requests including defaults including constraints including generated including storage);
-alter table public.plain add primary key (id), add foreign key (user_id) references auth.users on delete cascade;
-create index on public.plain (user_id, created_at desc);
-create index on public.plain (priority desc, run_at, id) where status = 'queued';
-"""
-"""What any queue has: the columns and their checks, a key, an owner, an order."""
 
 
 @pytest.mark.parametrize("batch", [1, 2, 8])
@@ -198,20 +181,6 @@ def test_a_capped_user_costs_index_entries_not_rows(limited: Queue) -> None:
     assert rows_read(limited) - before < 200
 
 
-def test_a_big_insert_costs_at_most_twice_a_plain_one(queue: Queue, capsys: pytest.CaptureFixture[str]) -> None:
-    with psycopg.connect(queue.superuser_dsn, autocommit=True) as connection:
-        connection.execute(PLAIN)
-        pairs = [[seconds_to_insert(connection, queue.user, table) for table in TABLES] for _ in range(4)]
-        connection.execute("drop table public.plain")
-    ours, plain = (min(times) for times in zip(*pairs, strict=True))
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\n{ROWS_IN_ONE_INSERT} rows in one statement: {ours:.2f} s, without triggers and queue {plain:.2f} s,"
-            f" {ours / plain:.2f} times\n"
-        )
-    assert ours < 2 * plain
-
-
 def test_a_worker_that_is_gone_leaves_no_turn_behind(queue: Queue) -> None:
     queue.insert(count=2)
     queue.claim()
@@ -261,11 +230,3 @@ def rows_read(queue: Queue) -> int:
     )[0]
     n: int = row["n"]
     return n
-
-
-def seconds_to_insert(connection: psycopg.Connection[tuple[object, ...]], user: UUID, table: LiteralString) -> float:
-    """How long one big INSERT takes. Nothing is kept."""
-    with connection.transaction(force_rollback=True):
-        begin = time.monotonic()
-        connection.execute(INSERT.format(table), {"user": str(user), "count": ROWS_IN_ONE_INSERT})
-        return time.monotonic() - begin

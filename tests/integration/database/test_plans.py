@@ -37,6 +37,11 @@ WHOLE = re.compile(
 )
 """The table, or an index that has all finished rows in it, without a condition."""
 REMOVED = re.compile(r"Rows Removed by Filter: (\d+)")
+BULK_INSERT = """
+insert into public.analysis_requests (storage_path) select %(user)s || '/a.mp4' from generate_series(1, %(count)s)
+"""
+KEY_CHECK = "SELECT 1 FROM ONLY"
+"""How the query of a foreign key's check begins."""
 IN_VAIN = 500
 """More rows than these are read for nothing by no scan: the right index was not used."""
 LANES = ["auto/default", "video/default"]
@@ -133,6 +138,28 @@ def test_no_function_reads_the_requests_from_end_to_end(disposable: Queue) -> No
         with plans_of(connection) as plans:
             assert caller.everything() == 8
         assert_by_index(plans)
+
+
+def test_one_insert_of_many_rows_runs_no_statement_for_each(queue: Queue) -> None:
+    """Only the check of the owner's key does, as in any table; `bench.insert` says what the rest costs."""
+    with psycopg.connect(queue.superuser_dsn) as connection:
+        few, many = (statements_of_an_insert(connection, queue, count) for count in (10, 1000))
+    assert few == many
+    assert any("sentinel.usage" in statement for statement in many), "the quota was not looked at"
+    assert any("realtime.send" in statement for statement in many), "nobody was woken"
+
+
+def statements_of_an_insert(connection: psycopg.Connection[Any], queue: Queue, count: int) -> list[str]:
+    """What one INSERT of so many rows runs as a signed-in user, but for the keys' checks. Nothing is kept."""
+    claims = json.dumps({"sub": str(queue.user), "role": "authenticated"})
+    with plans_of(connection) as plans:
+        connection.execute("select set_config('request.jwt.claims', %s, true)", (claims,))
+        connection.execute("set local role authenticated")
+        connection.execute(BULK_INSERT, {"user": str(queue.user), "count": count})
+        connection.execute("reset role")
+    connection.rollback()
+    statements = [plan.partition("Query Text: ")[2].partition("\n")[0] for plan in plans]
+    return [statement for statement in statements if not statement.startswith(KEY_CHECK)]
 
 
 def fill(connection: psycopg.Connection[Any], queue: Queue) -> None:
