@@ -39,6 +39,8 @@ from sentinel_worker.local.rest.service import Rest
 from sentinel_worker.local.storage.service import Storage
 
 _DRAIN_SECONDS = 5
+_KEEP_ALIVE_SECONDS = 75
+"""As Kong, Supabase's gateway, keeps an idle connection."""
 _LONGEST_LINE_BYTES = 1024 * 1024
 
 
@@ -128,6 +130,7 @@ async def serve(lines: asyncio.StreamReader) -> None:
         server_header=False,
         ws="websockets-sansio",
         ws_per_message_deflate=False,  # a compressed flood would slip under the limit for slow clients
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     server = _AnnouncingServer(config)
