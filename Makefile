@@ -59,12 +59,12 @@ bench: $(VENV)/.installed ffmpeg  ## print this machine's figures
 	$(BIN)/python -m bench.realtime
 	$(BIN)/python -m bench.memory
 	$(BIN)/python -m bench.long_video
-	$(BIN)/python -m bench.insert
 	$(BIN)/python -m bench.queue
 	$(BIN)/python -m bench.workers
 	$(BIN)/python -m bench.bloat --cycles 180000
 	$(BIN)/python -m bench.soak
 	$(BIN)/python -m bench.idle
+	$(BIN)/python -m bench.insert
 
 train: $(VENV)/.installed ffmpeg  ## make the demo checkpoint again, in .sentinel/train (an hour; needs Debian's opencv-doc)
 	$(BIN)/python -m examples.demo_checkpoint.train .sentinel/train/first --steps 3000 --cache .sentinel/train/cache

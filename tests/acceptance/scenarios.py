@@ -19,7 +19,7 @@ Arrangement = Callable[[Stack], AbstractAsyncContextManager[Parameters]]
 LIMITS = {"max_open_requests": 2, "max_requests_per_hour": 3, "max_stored_bytes": 1000, "max_retries_per_hour": 1}
 LIMIT_SECONDS = 40
 """What takes longer has failed; every client keeps this limit by itself."""
-TOKEN_SECONDS = 6
+TOKEN_SECONDS = 10
 """Long enough to join with it, short enough to wait for its end."""
 
 

@@ -65,7 +65,7 @@ async def test_an_outage_costs_a_probe_a_minute_and_two_lines(
 async def test_heartbeats_go_on_while_a_lease_can_be_saved_and_no_longer(
     stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines
 ) -> None:
-    async with run_instant(seconds=0.7, lease_seconds=3, heartbeat_seconds=0.5):
+    async with run_instant(seconds=2, lease_seconds=3, heartbeat_seconds=0.5):
         ids = insert(2)
         await until(lambda: len(said(lines, "request.claimed")) == len(ids), what="they are claimed")
         await stack.stop_gateway()  # the outcomes have to wait, and hold their leases
@@ -216,5 +216,5 @@ async def test_an_idle_worker_is_quiet(
         proxy.requests.clear()
         lines.clear()
         await asyncio.sleep(6)
-        assert 20 <= len(proxy.requests) < 40, proxy.requests
+        assert 10 <= len(proxy.requests) < 40, proxy.requests
         assert not [line for line in lines if line["log_level"] != "info"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.latency import report
+from bench import insert, latency
 from bench.soak import Totals
 from bench.workers import Look, Rate
 
@@ -28,7 +28,12 @@ def test_a_soak_fails_for_a_lost_failed_or_duplicated_request(totals: Totals) ->
 
 @pytest.mark.parametrize(("limit", "within"), [(None, True), (11, True), (10, False)])
 def test_a_percentile_over_its_limit_is_told(limit: float | None, within: bool) -> None:
-    assert report("a wait", [1.0] * 10 + [10.0] * 10, limit) is within
+    assert latency.report("a wait", [1.0] * 10 + [10.0] * 10, limit) is within
+
+
+@pytest.mark.parametrize(("ours", "within"), [(1.9, True), (2.0, False)])
+def test_an_insert_that_costs_twice_a_plain_one_is_told(ours: float, within: bool) -> None:
+    assert insert.report(20_000, ours, 1.0) is within
 
 
 def test_a_rate_is_what_was_ended_between_the_first_and_the_last_look() -> None:

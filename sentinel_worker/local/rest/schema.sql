@@ -23,6 +23,7 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname = any($1::text[]) and c.relkind in ('r', 'p', 'v', 'm', 'f')
 
 -- name: foreign_keys
+-- In PostgREST's order, which PGRST201 shows.
 select coalesce(jsonb_agg(jsonb_build_object(
   'name', k.conname,
   'schema', n.nspname, 'table', c.relname,

@@ -80,7 +80,7 @@ async def test_the_row_shows_stages_while_it_runs(
 async def test_a_scheduled_request_waits_for_its_time(
     stack: Stack, steady_worker: Worker, user: User, clips: dict[str, Path]
 ) -> None:
-    due = sql(stack, "select now() + interval '2 s' as at")[0]["at"]
+    due = sql(stack, "select now() + interval '5 s' as at")[0]["at"]
     request_id = await user.ask(clips["carphone_pristine.mp4"], run_at=due.isoformat())
     assert sql(stack, "select status from analysis_requests where id = %s", request_id) == [{"status": "scheduled"}]
     row = await user.answer(request_id)

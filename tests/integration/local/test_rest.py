@@ -72,8 +72,8 @@ async def test_one_level_of_embedding(users: tuple[User, User]) -> None:
     notes = await rows(client.table("notes").insert([{"text": "with"}, {"text": "without"}]))
     await client.table("replies").insert([{"note_id": notes[0]["id"], "text": t} for t in ("a", "b")]).execute()
     ids = [note["id"] for note in notes]
-    many = await client.table("notes").select("text,replies(text)").in_("id", ids).order("id").execute()
-    assert many.data == [
+    many = client.table("notes").select("text,replies(text)").in_("id", ids).order("id")
+    assert await rows(many.order("text", foreign_table="replies")) == [
         {"text": "with", "replies": [{"text": "a"}, {"text": "b"}]},
         {"text": "without", "replies": []},
     ]

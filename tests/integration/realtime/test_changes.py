@@ -325,12 +325,12 @@ async def test_what_a_left_channel_and_an_ended_client_leave_behind(
 
 
 async def test_a_silent_client_is_closed_and_heartbeats_keep_it(serve: Serve, keys: Keys) -> None:
-    settings = RealtimeSettings(sockets=SocketSettings(idle_seconds=0.3))
+    settings = RealtimeSettings(sockets=SocketSettings(idle_seconds=1.0))
     async with serve(settings) as server, Client(server.url, keys.anon_key) as client:
         for _ in range(4):
             await client.send("phoenix", "heartbeat", {})
             await client.receive()
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.4)
         with pytest.raises(ConnectionClosed) as closed:
             await client.receive()
         assert closed.value.rcvd is not None

@@ -104,14 +104,14 @@ def watcher_key(watcher: Watcher) -> str:
 async def test_readiness_comes_late_and_what_is_inserted_before_is_lost(
     server: Served, keys: Keys, database: psycopg.Connection
 ) -> None:
-    misbehave(server, ready_seconds=0.5)
+    misbehave(server, ready_seconds=2.0)
     async with Client(server.url, keys.secret_key) as client:
         started = time.monotonic()
         assert (await client.join(TOPIC, ROWS))["status"] == "ok"
-        assert "system" not in [frame["event"] for frame in client.seen]
+        assert time.monotonic() - started < 1.5  # the reply does not wait for readiness
         database.execute(INSERT, ["early"])
         assert (await client.receive())["event"] == "system"
-        assert time.monotonic() - started >= 0.5
+        assert time.monotonic() - started >= 2
         database.execute(INSERT, ["ready"])
         assert (await client.receive())["payload"]["data"]["record"]["status"] == "ready"
 

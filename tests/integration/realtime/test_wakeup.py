@@ -251,7 +251,7 @@ async def test_silence_about_a_queued_row_ends_the_generation(server: Served, ke
 
 
 async def test_a_hint_that_comes_late_is_forgiven(server: Served, keys: Keys, database: psycopg.Connection) -> None:
-    async with watching(server, keys.secret_key) as watched:
+    async with watching(server, keys.secret_key, pace=replace(QUICK, silence=2.0)) as watched:
         await watched.ready()
         watched.wakeup.missed(queued_seconds=0.0)
         database.execute(WAKE)

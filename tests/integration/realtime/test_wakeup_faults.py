@@ -113,8 +113,8 @@ async def test_a_refused_handshake_is_tried_again(
 async def test_a_late_reply_to_a_join_belongs_to_nobody(
     server: Served, keys: Keys, database: psycopg.Connection
 ) -> None:
-    misbehave(server, join_reply_seconds=0.6)
-    async with watching(server, keys.secret_key, pace=replace(QUICK, ready=0.4)) as watched:
+    misbehave(server, join_reply_seconds=2.0)
+    async with watching(server, keys.secret_key, pace=replace(QUICK, ready=1.5)) as watched:
         for hint in watched.wakeup.hints:
             assert "not ready" in (await watched.logged("realtime.failed", hint))["reason"]
         behave(server)
@@ -200,7 +200,7 @@ async def test_a_callback_that_raises_ends_its_generation(
 async def test_a_row_between_the_subscription_and_readiness(
     server: Served, keys: Keys, database: psycopg.Connection
 ) -> None:
-    misbehave(server, ready_seconds=0.5, lose_broadcasts=True)
+    misbehave(server, ready_seconds=2.0, lose_broadcasts=True)
     async with watching(server, keys.secret_key) as watched:
         await watched.changed("broadcast", True)
         watched.event.clear()
@@ -265,7 +265,7 @@ async def test_the_table_leaves_the_publication_and_comes_back(
     server: Served, keys: Keys, database: psycopg.Connection
 ) -> None:
     tables = "public.analysis_requests, public.big_rows, public.full_rows, public.no_grant, public.typed_rows"
-    async with watching(server, keys.secret_key) as watched:
+    async with watching(server, keys.secret_key, pace=replace(QUICK, silence=2.0)) as watched:
         await watched.ready()
         database.execute("alter publication supabase_realtime drop table public.analysis_requests")
         try:
