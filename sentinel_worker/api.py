@@ -24,14 +24,17 @@ from sentinel_worker.settings import Settings
 
 REFUSED_RETRY_SECONDS = 30.0
 """A rejected key may be one that is being rotated; asking more often helps nobody."""
-KEEP_ALIVE_SECONDS = 50.0
-"""How long an idle connection is kept, where httpx would close it after 5: a wake-up or a heartbeat should not wait for
-TCP's and TLS's handshakes. Load balancers close theirs after 60 s, nginx and Supabase's gateway after 75."""
+KEEP_ALIVE_SECONDS = 45.0
+"""How long an idle connection may be used again, where httpx allows 5 s: most wake-ups and heartbeats should not wait
+for the handshakes of TCP and TLS. Proxies commonly close theirs after 60 s or more."""
+KEPT_CONNECTIONS = 2
+"""Fewer than the failures that open the circuit: after this machine has slept each may be dead, and cost a time-out."""
 RETRY_AFTER_CAP_SECONDS = 60.0
 """A mistaken header must not put the worker to sleep for days."""
 
-_CALLS = httpx.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=KEEP_ALIVE_SECONDS)
-_FILES = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEEP_ALIVE_SECONDS)
+_LIMITS = httpx.Limits(
+    max_connections=16, max_keepalive_connections=KEPT_CONNECTIONS, keepalive_expiry=KEEP_ALIVE_SECONDS
+)
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 544})
 _REFUSED_STATUS = frozenset({401, 402, 403, 540})
 _TRANSIENT_CODE = re.compile(r"PGRST00[0-3]|08...|53...|57P0.|57014|40001|40P01|55P03|XX000")
@@ -63,14 +66,16 @@ class _CheckedSyncClient(KeyedSyncClient):
 
 def connect(settings: Settings, keys: Keys) -> AsyncClient:
     """The client of the event loop; end it with `close`."""
-    http = _CheckedClient(keys, timeout=settings.http_timeout_seconds, limits=_CALLS)
+    http = _CheckedClient(keys, timeout=settings.http_timeout_seconds, limits=_LIMITS)
     options = AsyncClientOptions(headers=keys.current.headers, httpx_client=http, postgrest_client_retry=False)
     return AsyncClient(settings.supabase_url, keys.current.api_key, options)
 
 
 def connect_sync(settings: Settings, keys: Keys) -> Client:
-    """A client for one thread of its own; end it with `close_sync`."""
-    http = _CheckedSyncClient(keys, timeout=settings.http_timeout_seconds, limits=_CALLS)
+    """A client for the thread of the heartbeats; end it with `close_sync`."""
+    # One that is lost must leave time for another before the leases run out.
+    timeout = min(settings.http_timeout_seconds, settings.lease_seconds / 3)
+    http = _CheckedSyncClient(keys, timeout=timeout, limits=_LIMITS)
     options = SyncClientOptions(headers=keys.current.headers, httpx_client=http, postgrest_client_retry=False)
     return Client(settings.supabase_url, keys.current.api_key, options)
 
@@ -114,7 +119,6 @@ def storage_http(settings: Settings, keys: Keys, circuit: Circuit) -> KeyedClien
         keys,
         base_url=settings.supabase_url,
         timeout=settings.http_timeout_seconds,
-        limits=_FILES,
         event_hooks={"request": [refuse_while_away]},
     )
 

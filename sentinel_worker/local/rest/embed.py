@@ -8,6 +8,9 @@ from sentinel_worker.local.rest.errors import RestError
 from sentinel_worker.local.rest.query import Embedded
 from sentinel_worker.local.rest.schema import ForeignKey, Schema, nearest
 
+_CARDINALITIES = ("one-to-many", "many-to-one", "one-to-one")
+"""In the order in which PostgREST names them where it cannot choose."""
+
 
 @dataclass(frozen=True, slots=True)
 class Join:
@@ -20,12 +23,23 @@ class Join:
     key: ForeignKey
     outgoing: bool
 
+    @property
+    def cardinality(self) -> str:
+        """How many rows here may meet how many there."""
+        return "one-to-one" if self.key.unique else "many-to-one" if self.outgoing else "one-to-many"
+
+    @property
+    def place(self) -> tuple[str, str, int, str]:
+        """Its place among the joins that fit an embedding."""
+        return self.schema, self.table, _CARDINALITIES.index(self.cardinality), self.key.name
+
 
 def find_join(schema: Schema, here: str, table: str, item: Embedded) -> Join:
     """The only join that fits `item`. Raises PGRST200 (none) or PGRST201 (several)."""
     joins = [join for key in schema.foreign_keys for join in _directions(key, here, table)]
     named = [join for join in joins if _is_named(join, item.relation)]
-    fitting = [join for join in named if item.hint is None or _is_hinted(join, item.hint)]
+    hinted = [join for join in named if item.hint is None or _is_hinted(join, item.hint)]
+    fitting = sorted(hinted, key=lambda join: join.place)
     if not fitting:
         tables = {other.table for key in schema.foreign_keys for other in _directions(key, here, table)}
         near = nearest(item.relation, sorted(tables - {item.relation}))
@@ -67,10 +81,9 @@ def _is_named(join: Join, relation: str) -> bool:
 
 
 def _described(join: Join, table: str) -> dict[str, str]:
-    cardinality = "one-to-one" if join.key.unique else "many-to-one" if join.outgoing else "one-to-many"
     here, there = (", ".join(pair[side] for pair in join.columns) for side in (0, 1))
     return {
-        "cardinality": cardinality,
+        "cardinality": join.cardinality,
         "embedding": f"{table} with {join.table}",
         "relationship": f"{join.key.name} using {table}({here}) and {join.table}({there})",
     }

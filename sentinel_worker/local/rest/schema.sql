@@ -23,7 +23,6 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname = any($1::text[]) and c.relkind in ('r', 'p', 'v', 'm', 'f')
 
 -- name: foreign_keys
--- In PostgREST's order, which PGRST201 shows.
 select coalesce(jsonb_agg(jsonb_build_object(
   'name', k.conname,
   'schema', n.nspname, 'table', c.relname,
@@ -40,7 +39,7 @@ select coalesce(jsonb_agg(jsonb_build_object(
     select from pg_catalog.pg_index i
     where i.indrelid = k.conrelid and i.indisunique and i.indpred is null
       and i.indkey::int2[] operator(pg_catalog.<@) k.conkey)
-) order by k.conrelid, k.conname), '[]')::text
+)), '[]')::text
 from pg_catalog.pg_constraint k
 join pg_catalog.pg_class c on c.oid = k.conrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace

@@ -63,6 +63,7 @@ def test_odd_arguments_cost_nothing_but_their_own_element(queue: Queue) -> None:
     leases = [None, 7, "x", {"id": 1}, {"id": str(claim["id"]), "fence": "no"}, claim_key(claim)]
     answers = queue.call("sentinel_heartbeat", lease_seconds="soon", leases=leases)
     assert Counter(row["answer"] for row in answers) == {"lost": 5, "ok": 1}
+    assert [row["id"] for row in answers if row["answer"] == "ok"] == [claim["id"]]
     assert queue.call("sentinel_heartbeat", leases={"id": 1}) == []
     assert queue.claim(lanes="all", held={"a": 1}, limit=-3, lease_seconds=1e300) == []
     progress = [[], {"id": str(claim["id"]), "fence": None}, {"id": "x", "progress": "NaN"}]

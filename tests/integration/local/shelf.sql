@@ -2,11 +2,12 @@ create table public.boxes (id int primary key, label text not null);
 create table public.shelf (
   id int primary key, name text unique, stars int, tags text[], span int4range, facts jsonb, words tsvector,
   box_id int, spare_id int constraint shelf_spare references public.boxes, fragile boolean);
--- After the other, so that their order is not that of their names.
+-- After the other, so that the order of their names is not that of their creation.
 alter table public.shelf add foreign key (box_id) references public.boxes on delete restrict;
 create table public.marks (
   id int generated always as identity primary key, shelf_id int not null references public.shelf on delete cascade,
   note text, weight int);
+create table public.parts (id int primary key, part_of int constraint part references public.parts);
 insert into public.boxes values (1, 'oak'), (2, 'pine');
 insert into public.shelf values
   (1, 'red cup', 5, '{a,b}', '[1,5)', '{"size": {"cm": 9}, "k": "x"}', to_tsvector('english', 'a fat cat sat'), 1, 2, true),

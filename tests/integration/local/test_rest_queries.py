@@ -202,6 +202,8 @@ def test_what_an_embedding_cannot_mean(rest: httpx.Client) -> None:
             "shelf_spare using shelf(spare_id) and boxes(id)",
         )
     ]
+    itself = rest.get("/parts?select=id,parts(id)").json()
+    assert [one["cardinality"] for one in itself["details"]] == ["one-to-many", "many-to-one"]
     misspelt = rest.get("/shelf?select=id,mark(note)")
     assert error(misspelt) == (400, "PGRST200")
     assert misspelt.json()["hint"] == "Perhaps you meant 'marks' instead of 'mark'."

@@ -266,3 +266,15 @@ async def test_a_gateway_that_was_killed_is_named(own_stack: Stack) -> None:
     os.kill(own_stack._gateway.pid, signal.SIGKILL)
     with pytest.raises(Fatal, match="has ended"):
         await own_stack.behave()
+
+
+async def test_a_connection_that_is_idle_for_seconds_stays_open(stack: Stack) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
+    writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert b"200 OK" in head
+    await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+    with pytest.raises(TimeoutError):  # uvicorn's own limit is 5 s
+        await asyncio.wait_for(reader.read(1), 7)
+    writer.close()
+    await writer.wait_closed()
