@@ -116,7 +116,9 @@ class Settings(BaseSettings):
         description="Time that running requests get after SIGTERM before they are released.",
     )
     realtime: bool = Field(True, description="Listen for wake-ups; without it the worker only polls.")
-    http_timeout_seconds: float = Field(10, ge=0.5, le=120, description="Limit of one database call; for a heartbeat a third of the lease at most.")
+    http_timeout_seconds: float = Field(
+        10, ge=0.5, le=120, description="Limit of one database call; for a heartbeat a third of the lease at most."
+    )
 
     media_max_bytes: int = Field(2 * GIBIBYTE, ge=1, description="Largest file that is fetched.")
     media_max_seconds: float = Field(3 * 3600, gt=0, description="Longest video or audio that is analyzed.")
