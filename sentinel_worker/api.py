@@ -28,7 +28,8 @@ KEEP_ALIVE_SECONDS = 45.0
 """How long an idle connection may be used again, where httpx allows 5 s: most wake-ups and heartbeats should not wait
 for the handshakes of TCP and TLS. Proxies commonly close theirs after 60 s or more."""
 KEPT_CONNECTIONS = 2
-"""Fewer than the failures that open the circuit: after this machine has slept each may be dead, and cost a time-out."""
+"""Fewer than the failures that open the circuit: after this machine has slept each may be dead, and cost a time-out.
+The clock that they are kept by has stood still meanwhile."""
 RETRY_AFTER_CAP_SECONDS = 60.0
 """A mistaken header must not put the worker to sleep for days."""
 
@@ -73,8 +74,8 @@ def connect(settings: Settings, keys: Keys) -> AsyncClient:
 
 def connect_sync(settings: Settings, keys: Keys) -> Client:
     """A client for the thread of the heartbeats; end it with `close_sync`."""
-    # One that is lost must leave time for another before the leases run out.
-    timeout = min(settings.http_timeout_seconds, settings.lease_seconds / 3)
+    # A heartbeat that is lost must leave time for another before the leases run out.
+    timeout = min(settings.http_timeout_seconds, settings.lease_seconds / 4)
     http = _CheckedSyncClient(keys, timeout=timeout, limits=_LIMITS)
     options = SyncClientOptions(headers=keys.current.headers, httpx_client=http, postgrest_client_retry=False)
     return Client(settings.supabase_url, keys.current.api_key, options)

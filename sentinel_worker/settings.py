@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     )
     realtime: bool = Field(True, description="Listen for wake-ups; without it the worker only polls.")
     http_timeout_seconds: float = Field(
-        10, ge=0.5, le=120, description="Limit of one database call; for a heartbeat a third of the lease at most."
+        10, ge=0.5, le=120, description="Limit of one database call; for a heartbeat at most a quarter of the lease."
     )
 
     media_max_bytes: int = Field(2 * GIBIBYTE, ge=1, description="Largest file that is fetched.")

@@ -37,9 +37,7 @@ class Join:
 def find_join(schema: Schema, here: str, table: str, item: Embedded) -> Join:
     """The only join that fits `item`. Raises PGRST200 (none) or PGRST201 (several)."""
     joins = [join for key in schema.foreign_keys for join in _directions(key, here, table)]
-    named = [join for join in joins if _is_named(join, item.relation)]
-    hinted = [join for join in named if item.hint is None or _is_hinted(join, item.hint)]
-    fitting = sorted(hinted, key=lambda join: join.place)
+    fitting = sorted((join for join in joins if _fits(join, here, table, item)), key=lambda join: join.place)
     if not fitting:
         tables = {other.table for key in schema.foreign_keys for other in _directions(key, here, table)}
         near = nearest(item.relation, sorted(tables - {item.relation}))
@@ -74,6 +72,20 @@ def _directions(key: ForeignKey, here: str, table: str) -> list[Join]:
         pairs = tuple(zip(key.target_columns, key.columns, strict=True))
         joins.append(Join(key.schema, key.table, pairs, one=key.unique, key=key, outgoing=False))
     return joins
+
+
+def _fits(join: Join, here: str, table: str, item: Embedded) -> bool:
+    if (join.schema, join.table) == (here, table):
+        return _fits_itself(join, item)
+    return _is_named(join, item.relation) and (item.hint is None or _is_hinted(join, item.hint))
+
+
+def _fits_itself(join: Join, item: Embedded) -> bool:
+    """A key leads two ways: a table's name means the rows that refer to this one, a column the row that it names."""
+    if item.hint is None and (item.relation,) == join.key.columns:
+        return join.cardinality == "many-to-one"
+    hinted = item.hint is None or (item.hint,) == join.key.columns
+    return hinted and item.relation == join.table and join.cardinality == "one-to-many"
 
 
 def _is_named(join: Join, relation: str) -> bool:

@@ -8,6 +8,10 @@ create table public.marks (
   id int generated always as identity primary key, shelf_id int not null references public.shelf on delete cascade,
   note text, weight int);
 create table public.parts (id int primary key, part_of int constraint part references public.parts);
+insert into public.parts values (1, null), (2, 1), (3, 1);
+create table public.teams (id int primary key);
+create table public.agents (id int primary key, team_id int references public.teams);
+alter table public.teams add column head_id int references public.agents;
 insert into public.boxes values (1, 'oak'), (2, 'pine');
 insert into public.shelf values
   (1, 'red cup', 5, '{a,b}', '[1,5)', '{"size": {"cm": 9}, "k": "x"}', to_tsvector('english', 'a fat cat sat'), 1, 2, true),
@@ -23,4 +27,4 @@ create function public.emptied() returns setof public.marks language sql volatil
   $$ delete from public.marks where weight > 100 returning * $$;
 create function public.local_hour() returns timestamptz language sql stable as
   $$ select timestamptz '2026-01-01 12:00+00' $$;
-grant all on public.boxes, public.shelf, public.marks to service_role;
+grant all on public.boxes, public.shelf, public.marks, public.parts, public.teams, public.agents to service_role;

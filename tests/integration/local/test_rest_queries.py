@@ -179,6 +179,15 @@ def test_select_lists(rest: httpx.Client, select: str, expected: object) -> None
         ("/shelf?select=id,marks()&marks=is.null&order=id", [{"id": 3}, {"id": 4}]),
         ("/shelf?select=id,marks()&marks=not.is.null&order=id", [{"id": 1}, {"id": 2}]),
         ("/shelf?select=id,marks()&or=(marks.is.null,stars.eq.3)&order=id", [{"id": 2}, {"id": 3}, {"id": 4}]),
+        (
+            "/parts?select=id,parts(id)&id=lt.3&order=id&parts.order=id",
+            [{"id": 1, "parts": [{"id": 2}, {"id": 3}]}, {"id": 2, "parts": []}],
+        ),
+        ("/parts?select=of:parts!part_of(id)&id=eq.1&of.order=id", [{"of": [{"id": 2}, {"id": 3}]}]),
+        (
+            "/parts?select=id,part_of(id)&id=lt.3&order=id",
+            [{"id": 1, "part_of": None}, {"id": 2, "part_of": {"id": 1}}],
+        ),
         ("/shelf?select=marks(count)&id=lt.3&order=id", [{"marks": [{"count": 3}]}, {"marks": [{"count": 1}]}]),
         (
             "/rpc/shelved?select=id,marks(note)&at_least=3&marks.order=id.desc&marks.limit=1&order=id",
@@ -202,8 +211,9 @@ def test_what_an_embedding_cannot_mean(rest: httpx.Client) -> None:
             "shelf_spare using shelf(spare_id) and boxes(id)",
         )
     ]
-    itself = rest.get("/parts?select=id,parts(id)").json()
-    assert [one["cardinality"] for one in itself["details"]] == ["one-to-many", "many-to-one"]
+    both_ways = rest.get("/agents?select=id,teams(id)").json()
+    assert [one["cardinality"] for one in both_ways["details"]] == ["one-to-many", "many-to-one"]
+    assert error(rest.get("/parts?select=id,parts!id(id)")) == (400, "PGRST200")
     misspelt = rest.get("/shelf?select=id,mark(note)")
     assert error(misspelt) == (400, "PGRST200")
     assert misspelt.json()["hint"] == "Perhaps you meant 'marks' instead of 'mark'."
