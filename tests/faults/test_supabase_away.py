@@ -216,5 +216,5 @@ async def test_an_idle_worker_is_quiet(
         proxy.requests.clear()
         lines.clear()
         await asyncio.sleep(6)
-        assert 10 <= len(proxy.requests) < 40, proxy.requests
+        assert 20 <= len(proxy.requests) < 40, proxy.requests
         assert not [line for line in lines if line["log_level"] != "info"]

@@ -39,8 +39,7 @@ def find_join(schema: Schema, here: str, table: str, item: Embedded) -> Join:
     joins = [join for key in schema.foreign_keys for join in _directions(key, here, table)]
     fitting = sorted((join for join in joins if _fits(join, here, table, item)), key=lambda join: join.place)
     if not fitting:
-        tables = {other.table for key in schema.foreign_keys for other in _directions(key, here, table)}
-        near = nearest(item.relation, sorted(tables - {item.relation}))
+        near = nearest(item.relation, sorted({join.table for join in joins} - {item.relation}))
         hint = f" using the hint '{item.hint}'" if item.hint else ""
         raise RestError(
             400,
