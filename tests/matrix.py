@@ -1,0 +1,80 @@
+"""Matrices: many cases of one promise, of which `make test` runs a fixed sample and `make test-all` every one.
+
+A test or a parameter with the mark `matrix(NAME)` runs only with `--matrix NAME` or `--matrix all`. With
+`--only-matrix` nothing else runs. `tests/matrices.toml` says which there are and which changed paths call for each.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import hypothesis
+import pytest
+
+TABLE: Final = Path(__file__).with_name("matrices.toml")
+EXAMPLES: Final = "examples"
+"""The matrix of Hypothesis: every property test again, with all its examples and new ones each time."""
+THIN_EXAMPLES: Final = 20
+_full = False
+
+
+def names() -> list[str]:
+    """The matrices there are."""
+    return list(tomllib.loads(TABLE.read_text())["matrix"])
+
+
+def sampled(name: str, values: Iterable[Any], sample: Collection[Any]) -> list[Any]:
+    """Parameters of which only those in `sample` run without `--matrix name`; each value of `sample` has to be one."""
+    listed = list(values)
+    missing = [one for one in sample if one not in listed]
+    assert not missing, f"the sample of matrix '{name}' names {missing}, which are not among its values"
+    return [one if one in sample else pytest.param(one, marks=pytest.mark.matrix(name)) for one in listed]
+
+
+def examples(full: int, thin: int = THIN_EXAMPLES) -> int:
+    """The number of examples for `hypothesis.settings`: `full` of them with `--matrix examples`."""
+    return full if _full else min(full, thin)
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """`--matrix NAME` (repeated, or `all`) and `--only-matrix`."""
+    group = parser.getgroup("matrices")
+    group.addoption("--matrix", action="append", default=[], choices=["all", *names()], help="run this matrix in full")
+    group.addoption("--only-matrix", action="store_true", help="run nothing but the matrices that --matrix names")
+
+
+def configure(config: pytest.Config) -> None:
+    """Choose how many examples Hypothesis tries; has to run before test modules are imported."""
+    global _full  # noqa: PLW0603 - one of a run, read by decorators at import
+    config.addinivalue_line("markers", "matrix(name): one of many cases; runs with --matrix NAME")
+    _full = EXAMPLES in _chosen(config)
+    hypothesis.settings.register_profile("thin", max_examples=THIN_EXAMPLES, derandomize=True, deadline=None)
+    hypothesis.settings.register_profile("full", deadline=None)
+    hypothesis.settings.load_profile("full" if _full else "thin")
+
+
+def select(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what belongs to a matrix that was not asked for."""
+    chosen, only = _chosen(config), config.getoption("--only-matrix")
+    known, kept, dropped = set(names()), [], []
+    for item in items:
+        of = {str(mark.args[0]) for mark in item.iter_markers("matrix")}
+        assert of <= known, f"{item.nodeid} belongs to a matrix that {TABLE.name} does not list: {of - known}"
+        extra = of or ({EXAMPLES} if _is_property(item) else set())
+        runs = bool(extra & chosen) if only or of else True
+        (kept if runs else dropped).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+def _chosen(config: pytest.Config) -> set[str]:
+    asked = set(config.getoption("--matrix"))
+    return set(names()) if "all" in asked else asked
+
+
+def _is_property(item: pytest.Item) -> bool:
+    return hypothesis.is_hypothesis_test(getattr(item, "obj", None))
