@@ -5,31 +5,32 @@ BIN := $(VENV)/bin
 # Where it is set, as in many images, each process would compile torch and transformers anew: 14 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-faults test-leaks test-models fuzz check reports bench train lock audit sbom clean
+.PHONY: demo test test-all test-matrices test-durations test-leaks fuzz check reports bench train lock audit sbom clean
 
 demo: $(VENV)/.installed ffmpeg  ## start everything, analyze six real clips, print the verdicts, stop everything
 	@$(BIN)/python -m examples.demo
 
 # In the order of their folders the slow files come first and the unit tests last: no process is left with a long one.
-SUITE := --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/faults
+PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.installed ffmpeg chromium  ## the whole test suite but for the slow faults
-	$(BIN)/pytest $(SUITE)
+test: $(VENV)/.installed ffmpeg chromium  ## all that a change could break, with a fixed sample of each matrix
+	$(PYTEST)
 
-test-faults: $(VENV)/.installed ffmpeg  ## Supabase, its database and workers break in every way (docs/reliability.md)
-	$(BIN)/pytest --numprocesses 3 --dist worksteal tests/faults
+test-all: $(VENV)/.installed ffmpeg chromium  ## the same, with every case of every matrix (tests/matrices.toml)
+	$(PYTEST) --matrix all
 
-test-leaks: $(VENV)/.installed ffmpeg chromium  ## the whole suite and the faults again, then a search for secrets in all that it wrote
+# `make test-matrices MATRICES="formats faults"`
+MATRICES ?= $(shell $(BIN)/python -m tests.matrix)
+test-matrices: $(VENV)/.installed ffmpeg chromium  ## only some matrices: those that the changes since their base call for
+	@test -z "$(MATRICES)" || $(PYTEST) --only-matrix $(addprefix --matrix ,$(MATRICES))
+
+test-durations: $(VENV)/.installed ffmpeg chromium  ## `make test`, with the dearest tests and each folder's CPU seconds
+	$(PYTEST) -p tests.durations --durations 30
+
+test-leaks: $(VENV)/.installed ffmpeg chromium  ## `make test` and the faults, then a search for secrets in all that it wrote
 	rm -rf .sentinel/leaks && mkdir -p .sentinel/leaks
-	-$(BIN)/pytest -rA $(SUITE) --basetemp .sentinel/leaks/run \
-		>.sentinel/leaks/output.log 2>&1
-	-$(BIN)/pytest -rA --numprocesses 3 --dist worksteal tests/faults --basetemp .sentinel/leaks/faults \
-		>.sentinel/leaks/faults.log 2>&1
+	-$(PYTEST) -rA --matrix faults --basetemp .sentinel/leaks/run >.sentinel/leaks/output.log 2>&1
 	$(BIN)/python -m tests.leaks .sentinel/leaks
-
-# `make test-models MODELS='-k large'` checks one of them.
-test-models: $(VENV)/.installed ffmpeg  ## checkpoints of full size with random weights: minutes, 3 GB of memory
-	$(BIN)/pytest -s tests/models/check_full_size.py $(MODELS)
 
 # `make fuzz FUZZ='--seed 6 --only 12'` sends one file again; `python -m tests.fuzz --help` lists the rest.
 FUZZ ?= --files 10000

@@ -1,11 +1,14 @@
 """Matrices: many cases of one promise, of which `make test` runs a fixed sample and `make test-all` every one.
 
 A test or a parameter with the mark `matrix(NAME)` runs only with `--matrix NAME` or `--matrix all`. With
-`--only-matrix` nothing else runs. `tests/matrices.toml` says which there are and which changed paths call for each.
+`--only-matrix` nothing else runs. `tests/matrices.toml` says which there are and which changed paths call for each;
+`python -m tests.matrix` prints those that the commits since its `base` call for.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -21,9 +24,32 @@ THIN_EXAMPLES: Final = 20
 _full = False
 
 
+def table() -> dict[str, Any]:
+    """`matrices.toml`."""
+    return tomllib.loads(TABLE.read_text())
+
+
 def names() -> list[str]:
     """The matrices there are."""
-    return list(tomllib.loads(TABLE.read_text())["matrix"])
+    return list(table()["matrix"])
+
+
+def called_for(changed: Iterable[str]) -> list[str]:
+    """The matrices that a change of these paths calls for; a path that no list of the table names calls for all."""
+    lists = {name: tuple(one["paths"]) for name, one in table()["matrix"].items()}
+    others = tuple(table()["other_paths"])
+    called: set[str] = set()
+    for path in changed:
+        by = {name for name, paths in lists.items() if path.startswith(paths)}
+        called |= by or (set() if path.startswith(others) else set(lists))
+    return [name for name in lists if name in called]
+
+
+def changed_since_base() -> list[str] | None:
+    """Paths that differ between `base` and HEAD; None where this clone does not have that commit."""
+    command = ["git", "diff", "--name-only", "--no-renames", table()["base"], "HEAD"]
+    done = subprocess.run(command, cwd=TABLE.parent, capture_output=True, text=True, check=False)
+    return done.stdout.splitlines() if done.returncode == 0 else None
 
 
 def sampled(name: str, values: Iterable[Any], sample: Collection[Any]) -> list[Any]:
@@ -78,3 +104,10 @@ def _chosen(config: pytest.Config) -> set[str]:
 
 def _is_property(item: pytest.Item) -> bool:
     return hypothesis.is_hypothesis_test(getattr(item, "obj", None))
+
+
+if __name__ == "__main__":
+    changed_paths = changed_since_base()
+    if changed_paths is None:
+        sys.stderr.write(f"{table()['base']} is not in this clone: all matrices run.\n")
+    print(" ".join(names() if changed_paths is None else called_for(changed_paths)))  # noqa: T201
