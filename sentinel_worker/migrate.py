@@ -26,6 +26,8 @@ LOCK_TIMEOUT: Final = "500ms"
 """Whoever asks for a table that a migration waits for waits behind it. Half of PostgreSQL's deadlock_timeout, so that
 in a deadlock it is nearly always the migration that gives way."""
 GIVES_WAY = frozenset({"55P03", "40P01"})  # lock_not_available, deadlock_detected
+FOLDED: Final = ("20261122000100", "role_and_schema")
+"""First of the files that were folded into the present ones before the first release (docs/adr/0020)."""
 SAID = frozenset({"00000", "01000", "01007"})  # notices, warnings, privilege_not_granted
 
 
@@ -191,9 +193,10 @@ def _missing(connection: psycopg.Connection, migrations: list[Migration]) -> lis
         return migrations
     rows = connection.execute(
         "select version, to_jsonb(m) ->> 'name' from supabase_migrations.schema_migrations m where version = any(%s)",
-        ([migration.version for migration in migrations],),
+        ([FOLDED[0], *(migration.version for migration in migrations)],),
     ).fetchall()
     names: dict[str, str | None] = dict(rows)
+    _refuse_folded(names, migrations)
     for migration in migrations:
         name = names.get(migration.version, migration.name)
         if name is not None and name != migration.name:
@@ -201,6 +204,17 @@ def _missing(connection: psycopg.Connection, migrations: list[Migration]) -> lis
                 f"{migration.file_name}: the ledger already has version {migration.version} as '{name}'"
             )
     return [migration for migration in migrations if migration.version not in names]
+
+
+def _refuse_folded(ledger: dict[str, str | None], migrations: list[Migration]) -> None:
+    """Raise where the schema is there under other versions: to make it again would fail at the first table."""
+    version, name = FOLDED
+    if ledger.get(version, "") in {name, None} and version not in {migration.version for migration in migrations}:
+        raise MigrationError(
+            f"the database was made by {version}_{name}.sql and others, which were folded into new files before the "
+            "first release; nothing was applied. Run the statement in docs/database.md, section 'A database from "
+            "before the first release', and migrate again. A local project: start `sentinel-worker dev` with --fresh"
+        )
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Servers of all versions; on one of them databases that are copies of a migrated template, emptied before each test.
 
-`--postgres 15` (or 17) runs the folder's tests on that version instead of on 18.
+What holds on every PostgreSQL is tried on the newest; on the others with `--matrix postgres`. `--postgres 15` (or 17)
+runs all of the folder's tests on that version instead.
 """
 
 from collections.abc import Iterator
@@ -15,12 +16,15 @@ from sentinel_worker import migrate
 from sentinel_worker.local.postgres import Postgres
 from tests.integration.database.queue_client import Queue
 from tests.integration.database.servers import VERSIONS, NotHereError, Servers
+from tests.matrix import sampled
 
 EMPTY = """
 truncate auth.users, public.analysis_requests, sentinel.workers, sentinel.unserved_lanes, sentinel.usage,
          sentinel.deletions, sentinel.turns, storage.objects,
          realtime.messages cascade
 """
+EACH = sampled("postgres", VERSIONS, VERSIONS[:1])
+"""Every supported version, of which the newest is always tried."""
 _numbers = count(1)
 
 
@@ -57,14 +61,14 @@ def server(servers: Servers, pytestconfig: pytest.Config) -> Postgres:
     return server
 
 
-@pytest.fixture(params=VERSIONS)
+@pytest.fixture(params=EACH)
 def any_server(servers: Servers, request: pytest.FixtureRequest) -> Postgres:
     """Each supported PostgreSQL in turn."""
     with skipping_what_is_not_here():
         return servers[request.param]
 
 
-@pytest.fixture(params=VERSIONS)
+@pytest.fixture(params=EACH)
 def own_server(servers: Servers, request: pytest.FixtureRequest) -> Iterator[Postgres]:
     """Each supported PostgreSQL in turn, fresh, for a test that changes roles."""
     with skipping_what_is_not_here(), servers.another(request.param) as server:

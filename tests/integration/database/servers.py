@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from sentinel_worker.local.postgres import Postgres
+from tests.stacks import postgres_at
 
 VERSIONS: Final = ("18", "17", "15")
 """The newest, that of hosted projects today, the oldest."""
@@ -107,7 +108,7 @@ class Servers:
     def another(self, version: str) -> Iterator[Postgres]:
         """A server of its own, for whoever changes roles: those belong to the whole server."""
         folder = self._folder / f"{version}-{len(list(self._folder.iterdir()))}"
-        with Postgres(folder, bin_dir=bin_dir(version), durable=False) as server:
+        with postgres_at(folder, bin_dir=bin_dir(version)) as server:
             yield server
 
     def stop(self) -> None:

@@ -36,7 +36,7 @@ def test_without_the_platforms_help_the_first_policy_on_storage_is_refused(proje
     dsn = project.dsn("postgres", "project")
     with pytest.raises(
         migrate.MigrationError,
-        match=r"000900_storage\.sql, line \d+: must be owner of table objects \(SQLSTATE 42501\)",
+        match=r"001200_storage\.sql, line \d+: must be owner of table objects \(SQLSTATE 42501\)",
     ):
         migrate.apply(dsn)
     assert migrate.pending(dsn)[0].name == "storage"

@@ -9,9 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from sentinel_worker import migrate
 from sentinel_worker.local.postgres import Postgres
-from tests.integration.database.upgrade import LAST_RELEASED, LATER, Upgrade, upgrade_under_traffic
+from tests.integration.database.upgrade import LATER, Upgrade, upgrade_under_traffic
 
 _numbers = count(1)
 
@@ -46,8 +45,7 @@ def test_so_they_do_where_each_policy_locks_the_platforms_tables(
 
 def check(upgrade: Upgrade) -> None:
     """All that must hold when everything is final."""
-    expected = [m.version for m in [*migrate.available(), LATER] if m.version > LAST_RELEASED]
-    assert upgrade.applied == expected
+    assert upgrade.applied == [migration.version for migration in LATER]
     assert upgrade.in_flight["running"] > 0
     with psycopg.connect(upgrade.dsn) as connection:
 

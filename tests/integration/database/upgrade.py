@@ -1,4 +1,4 @@
-"""From the last released schema to this one, and one step further, on a database that is being used."""
+"""From this schema to a later one, made up in `later/`, on a database that is being used."""
 
 import time
 from collections import Counter
@@ -14,21 +14,8 @@ from sentinel_worker.local.postgres import Postgres
 from tests.integration.database import hosted
 from tests.integration.database.traffic import Seen, Traffic
 
-LAST_RELEASED: Final = "20261122001000"
-LATER: Final = migrate.Migration(
-    "20990101000000",
-    "later",
-    """
-    alter table public.analysis_requests add column later integer not null default 0;
-    create index analysis_requests_later on public.analysis_requests (later);
-    do $$ begin
-      execute pg_get_functiondef('public.sentinel_claim(jsonb)'::regprocedure);
-      execute pg_get_functiondef('public.sentinel_finish(jsonb)'::regprocedure);
-    end $$;
-    create policy "later" on public.analysis_requests for select to anon using (false);
-    """,
-)
-"""What a release to come may do: the strongest lock on the requests, and new bodies of the busiest functions."""
+LATER: Final = migrate.available(Path(__file__).parent / "later")
+"""What a release to come may do: the strongest locks on every table, and new bodies of the busiest functions."""
 ATTEMPTS: Final = 100
 """So many end before the upgrade, so many while it waits for a reader, so many after it."""
 WAITING: Final = """
@@ -60,24 +47,18 @@ class Upgrade:
         )
 
 
-def install_released(server: Postgres, database: str, folder: Path) -> str:
-    """A new database with the last released schema; the dsn of its owner."""
-    server.create_database(database)
-    dsn = server.dsn("postgres", database)
-    migrate.apply(dsn, migrations_dir=_write([m for m in migrate.available() if m.version <= LAST_RELEASED], folder))
-    return dsn
-
-
 def upgrade_under_traffic(
     server: Postgres, database: str, folder: Path, *, as_hosted: bool = False, report: bool = False
 ) -> Upgrade:
-    """Apply everything later than the release while the queue is used; return when all requests are final.
+    """Apply the later files while the queue is used; return when all requests are final.
 
     With `report` somebody has read the requests and does not end the transaction: the migration has to wait, and the
     traffic goes on meanwhile.
     """
-    dsn = install_released(server, database, folder / "released")
-    migrations = [*migrate.available(), LATER]
+    server.create_database(database)
+    dsn = server.dsn("postgres", database)
+    migrate.apply(dsn)
+    migrations = [*migrate.available(), *LATER]
     if as_hosted:
         hosted.take_memberships(server)
         new, login = hosted.rewrite(migrations, folder / "new"), hosted.dsn(server, database)

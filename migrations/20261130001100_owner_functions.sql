@@ -21,24 +21,34 @@ begin
   end if;
   return r.status;
 end $$;
-comment on function public.cancel_analysis is
-  'Cancel one''s own request: answers cancelled, cancelling (it runs), its final status, or not_found.';
 
 create function public.retry_analysis(id uuid) returns text
 language plpgsql volatile security definer set search_path = '' as $$
 declare
+  v_user uuid := auth.uid();
   v_status text;
 begin
   select q.status into v_status from public.analysis_requests q
-   where q.id = retry_analysis.id and q.user_id = (select auth.uid()) for no key update;
+   where q.id = retry_analysis.id and q.user_id = v_user for no key update;
   if not found then
     return 'not_found';
   end if;
   if v_status in ('failed', 'cancelled') then
     update public.analysis_requests q set status = 'queued' where q.id = retry_analysis.id;
+    perform sentinel.spend(v_user, 'retry', 1);
     return 'queued';
   end if;
   return v_status;
 end $$;
-comment on function public.retry_analysis is
-  'Run one''s own failed or cancelled request again: answers queued, its status where it is neither, or not_found.';
+
+create function public.delete_analysis(id uuid) returns text
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  delete from public.analysis_requests q where q.id = delete_analysis.id and q.user_id = (select auth.uid());
+  return case when found then 'deleted' else 'not_found' end;
+end $$;
+
+revoke all on function public.cancel_analysis(uuid), public.retry_analysis(uuid), public.delete_analysis(uuid)
+  from public, anon, authenticated, service_role;
+grant execute on function public.cancel_analysis(uuid), public.retry_analysis(uuid), public.delete_analysis(uuid)
+  to authenticated;

@@ -38,13 +38,13 @@ exception when others then
   raise log 'sentinel: no wake-up was sent: % %', sqlstate, sqlerrm;
   return null;
 end $$;
-revoke all on function sentinel.wake() from public, anon, authenticated, service_role;
 
 create trigger analysis_requests_wake_inserted after insert on public.analysis_requests
   for each statement execute function sentinel.wake();
 create trigger analysis_requests_wake_queued after update on public.analysis_requests
   for each row when (new.status = 'queued' and old.status <> 'queued') execute function sentinel.wake();
 
+-- Last, because it locks the platform's table.
 do $$ begin
   if to_regclass('realtime.messages') is not null then
     create policy "sentinel: worker hears wake-ups" on realtime.messages for select to sentinel_worker

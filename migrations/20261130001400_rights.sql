@@ -1,6 +1,21 @@
+-- Who may read and write what (docs/rights.md). Functions that an API calls are granted where they are made. Only our own
+-- objects are named: the project has others in `public`.
+
+-- The schema is closed to everyone, and so is each function in it should the schema be opened one day.
+do $$
+declare
+  f regprocedure;
+begin
+  for f in select p.oid from pg_catalog.pg_proc p where p.pronamespace = 'sentinel'::regnamespace loop
+    execute format('revoke all on function %s from public, anon, authenticated, service_role', f);
+  end loop;
+end $$;
+-- Policies of storage.objects ask them, as whoever reads or writes there.
+grant execute on function sentinel.may_store() to authenticated;
+grant execute on function sentinel.may_remove(text, text, text) to sentinel_worker;
+
 -- What a worker's role lacks to do the whole job, each with a sentence for people and the statement that grants it.
 -- It runs as the caller and reads only catalogues, so it tells nobody more than they may see anyway.
-
 create function public.sentinel_rights(args jsonb default '{}')
   returns table (name text, needed boolean, sentence text, remedy text)
 language sql stable security invoker set search_path = '' set jit = off as $$
@@ -80,7 +95,24 @@ language sql stable security invoker set search_path = '' set jit = off as $$
   )
   select m.name, m.needed, m.sentence || ': run ' || m.remedy, m.remedy from missing m order by not m.needed, m.name
 $$;
-comment on function public.sentinel_rights is 'The rights that the calling worker''s role lacks, and what grants them.';
 
 revoke all on function public.sentinel_rights(jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.sentinel_rights(jsonb) to service_role, sentinel_worker;
+
+-- Column-level SELECT would break `select *`; INSERT names the inputs, so that nothing else can be forged.
+grant select on public.analysis_requests, public.analysis_results to authenticated;
+grant insert (id, media_kind, storage_path, source_url, detector, options, run_at, dedupe_key, batch_id)
+  on public.analysis_requests to authenticated;
+grant select, insert, update, delete on public.analysis_requests to service_role;
+grant select on public.analysis_results to service_role;
+-- Realtime sends a role the changes that it may select.
+grant select on public.analysis_requests to sentinel_worker;
+
+create policy "own requests: read" on public.analysis_requests
+  for select to authenticated using (user_id = (select auth.uid()));
+create policy "own requests: insert" on public.analysis_requests
+  for insert to authenticated with check (user_id = (select auth.uid()));
+create policy "worker: read" on public.analysis_requests
+  for select to sentinel_worker using (true);
+create policy "own results: read" on public.analysis_results
+  for select to authenticated using (user_id = (select auth.uid()));

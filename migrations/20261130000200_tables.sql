@@ -1,4 +1,5 @@
--- What is stored. The checks make impossible rows unwritable, whoever writes.
+-- What is stored, closed to everybody until 20261130001400_rights.sql opens it. The checks make impossible rows
+-- unwritable, whoever writes. What each column means is in 20261130001500_comments.sql.
 
 create table public.analysis_requests (
   id               uuid primary key default gen_random_uuid(),
@@ -67,25 +68,23 @@ create table public.analysis_requests (
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
 
-comment on table public.analysis_requests is 'One media analysis each; insert to ask for it, watch status for the answer.';
-comment on column public.analysis_requests.fence is 'Renewed by every change of status; a write that carries an older one does nothing.';
-comment on column public.analysis_requests.lane is 'Media kind and detector: what a worker must offer to take the request.';
-
-do $$ begin
-  if to_regclass('auth.users') is not null then
-    alter table public.analysis_requests add constraint analysis_requests_user
-      foreign key (user_id) references auth.users (id) on delete cascade;
-  end if;
-end $$;
-
-create index analysis_requests_ready on public.analysis_requests (lane, priority desc, run_at, id)
+-- The queue: whose turn it is, which priorities come first, and how many of a user's requests run (see turns.sql).
+create index analysis_requests_turns on public.analysis_requests (lane, user_id, priority desc, run_at, id)
   where status = 'queued';
+create index analysis_requests_ahead on public.analysis_requests (lane, (-priority), user_id, run_at, id)
+  where status = 'queued' and priority > 0;
+create index analysis_requests_at_work on public.analysis_requests (user_id, id) where status = 'running';
 create index analysis_requests_due on public.analysis_requests (run_at) where status = 'scheduled';
-create index analysis_requests_running on public.analysis_requests (id) where status = 'running';
+-- Owners' lists, quotas, batches, and one unfinished request for a key.
 create index analysis_requests_user on public.analysis_requests (user_id, created_at desc);
+create index analysis_requests_open on public.analysis_requests (user_id)
+  where status in ('queued', 'scheduled', 'running');
 create index analysis_requests_batch on public.analysis_requests (batch_id) where batch_id is not null;
 create unique index analysis_requests_dedupe on public.analysis_requests (user_id, dedupe_key)
   where dedupe_key is not null and status in ('queued', 'scheduled', 'running');
+-- Retention, and whether another request names a file that is to be removed.
+create index analysis_requests_finished on public.analysis_requests (finished_at) where finished_at is not null;
+create index analysis_requests_path on public.analysis_requests (storage_path) where storage_path is not null;
 
 create table public.analysis_results (
   id               uuid primary key default gen_random_uuid(),
@@ -108,7 +107,10 @@ create table public.analysis_results (
   notice           text,
   worker           uuid,
   created_at       timestamptz not null default now(),
+  verdict_reason   text,
+  frames           jsonb,
   constraint verdict_is_known check (verdict in ('fake', 'real', 'uncertain', 'not_applicable')),
+  constraint verdict_reason_is_a_name check (verdict_reason ~ '^[a-z_]{1,64}$'),
   constraint probabilities_are_such check (fake_probability between 0 and 1 and threshold between 0 and 1),
   constraint current_is_not_superseded check (is_current = (superseded_at is null)),
   constraint evidence_has_its_shape check (
@@ -119,8 +121,7 @@ create table public.analysis_results (
 create unique index analysis_results_current on public.analysis_results (request_id) where is_current;
 create index analysis_results_request on public.analysis_results (request_id);
 create index analysis_results_user on public.analysis_results (user_id, created_at desc);
-
-comment on table public.analysis_results is 'What an analysis found; one current row a succeeded request, earlier ones marked superseded.';
+create index analysis_results_superseded on public.analysis_results (superseded_at) where superseded_at is not null;
 
 -- Leases are apart from the requests and lease_until is in no index: a heartbeat then rewrites one small page.
 create table sentinel.leases (
@@ -149,8 +150,7 @@ create table sentinel.attempts (
   constraint outcome_is_known check (outcome in (
     'succeeded', 'failed', 'retry', 'snoozed', 'released', 'cancelled', 'lease_expired', 'moved_by_hand'))
 );
-comment on column sentinel.attempts.outcome is 'What ended the attempt; all but the last two are a worker''s own words.';
-comment on column sentinel.attempts.answer is 'The request''s status afterwards; a repeated finish is answered with it.';
+create index attempts_finished on sentinel.attempts (finished_at);
 
 create table sentinel.workers (
   id         uuid primary key,
@@ -166,7 +166,41 @@ create table sentinel.unserved_lanes (
   lane  text primary key,
   since timestamptz not null default now()
 );
-comment on table sentinel.unserved_lanes is 'Lanes with waiting requests that no live worker offers, and since when.';
+
+-- A row of each worker's own: no two claims wait for each other.
+create table sentinel.turns (
+  worker      uuid primary key,
+  after_user  uuid not null,
+  odd         boolean not null default false,
+  seen_at     timestamptz not null default now(),
+  ahead_after uuid[]
+);
+
+-- Apart from the requests, so that deleting one gives no place back.
+create table sentinel.usage (
+  id      bigint generated always as identity primary key,
+  user_id uuid not null,
+  kind    text not null,
+  amount  integer not null,
+  at      timestamptz not null default now(),
+  constraint kind_is_known check (kind in ('request', 'retry'))
+);
+create index usage_user on sentinel.usage (user_id, kind, at);
+create index usage_at on sentinel.usage (at);
+
+create table sentinel.deletions (
+  id         bigint generated always as identity primary key,
+  bucket_id  text not null,
+  name       text not null,
+  version    text,
+  user_id    uuid not null,
+  tries      integer not null default 0,
+  created_at timestamptz not null default clock_timestamp(),
+  due_at     timestamptz not null default clock_timestamp(),
+  keep_until timestamptz not null
+);
+create index deletions_due on sentinel.deletions (due_at);
+create index deletions_name on sentinel.deletions (bucket_id, name);
 
 create table sentinel.settings (
   name  text primary key,
@@ -176,4 +210,29 @@ create table sentinel.settings (
 insert into sentinel.settings (name, value, note) values
   ('lane_grace_seconds', '900', 'How long a request waits in a lane that no live worker offers before it fails.'),
   ('worker_alive_seconds', '90', 'A worker that was not seen for longer counts as gone.'),
-  ('max_crashes', '3', 'A request whose lease ran out this often fails.');
+  ('max_crashes', '3', 'A request whose lease ran out this often fails.'),
+  ('max_open_requests', 'null', 'How many unfinished requests a user may have; null: any number.'),
+  ('max_requests_per_hour', 'null', 'How many requests a user may insert within an hour; null: any number.'),
+  ('max_stored_bytes', 'null', 'How many bytes a user may have in the bucket media; null: any number.'),
+  ('max_retries_per_hour', '20', 'How many requests a user may run again within an hour; null: any number.'),
+  ('max_running_requests', 'null', 'How many requests of a user may run at the same time; null: any number.'),
+  ('keep_requests_days', 'null', 'Finished requests older than this go, with results, history and files; null: never.'),
+  ('keep_superseded_results_days', 'null', 'Results superseded for longer than this go, with their files; null: never.'),
+  ('keep_attempts_days', 'null', 'Attempts that ended longer ago than this leave the history; null: never.'),
+  ('prune_rows', '500', 'How many rows of each kind one sweep prunes at most.');
+
+-- A hosted project grants new tables of `public` to its API roles by itself; that is taken back before anybody sees them.
+alter table public.analysis_requests enable row level security;
+alter table public.analysis_results enable row level security;
+revoke all on
+  public.analysis_requests, public.analysis_results, sentinel.leases, sentinel.attempts, sentinel.workers,
+  sentinel.unserved_lanes, sentinel.turns, sentinel.usage, sentinel.deletions, sentinel.settings
+  from public, anon, authenticated, service_role;
+
+-- Last, because it locks the platform's table. Requests go with their user.
+do $$ begin
+  if to_regclass('auth.users') is not null then
+    alter table public.analysis_requests add constraint analysis_requests_user
+      foreign key (user_id) references auth.users (id) on delete cascade;
+  end if;
+end $$;

@@ -1,5 +1,6 @@
--- What time does to the queue: due requests are promoted, leases run out, lanes stay without workers.
--- Every worker asks for it at its sweep; there is no leader, and whoever comes second at the same moment skips it.
+-- What time does to the queue: due requests are promoted, leases run out, lanes stay without workers, and what is not
+-- kept any more is pruned. Every worker asks for it at its sweep; there is no leader, and whoever comes second at the
+-- same moment skips it.
 
 create function sentinel.promote() returns integer
 language plpgsql set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
@@ -14,13 +15,15 @@ begin
   return v_count;
 end $$;
 
--- End one attempt whose worker is gone; the caller holds the request's lock.
+-- End one attempt whose worker is gone; the caller holds the request's lock. It is an attempt like any other: the last
+-- one ends the request.
 create function sentinel.expire_one(r public.analysis_requests, held sentinel.leases) returns text
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
   v_crashes integer := r.crashes + 1;
   v_poison boolean := v_crashes >= sentinel.setting('max_crashes', 3);
-  v_status text := case when r.cancel_requested then 'cancelled' when v_poison then 'failed' else 'scheduled' end;
+  v_status text := case when r.cancel_requested then 'cancelled'
+                        when v_poison or r.attempt >= r.max_attempts then 'failed' else 'scheduled' end;
 begin
   delete from sentinel.leases l where l.request_id = r.id;
   update public.analysis_requests q set
@@ -30,9 +33,11 @@ begin
       then clock_timestamp() + make_interval(secs => random() * least(300, 5 * 2.0 ^ least(v_crashes, 10)))
       else q.run_at end,
     error_code = case v_status when 'cancelled' then null else 'worker_lost' end,
-    error_message = case v_status
-      when 'failed' then 'The analysis stopped its worker ' || v_crashes || ' times and was given up.'
-      when 'scheduled' then 'The worker stopped answering; the analysis starts again.' end,
+    error_message = case
+      when v_status = 'failed' and v_poison
+        then 'The analysis stopped its worker ' || v_crashes || ' times and was given up.'
+      when v_status = 'failed' then 'The worker stopped answering, and no attempt is left.'
+      when v_status = 'scheduled' then 'The worker stopped answering; the analysis starts again.' end,
     error_params = case v_status when 'cancelled' then null else jsonb_build_object('crashes', v_crashes) end,
     finished_at = case when v_status <> 'scheduled' then clock_timestamp() end
    where q.id = r.id;
@@ -117,7 +122,56 @@ begin
   return v_count;
 end $$;
 
-create function sentinel.sweep(out promoted integer, out expired integer, out poisoned integer, out unserved integer)
+-- The moment before which something is not kept any more; null: it is kept for ever. A day is the least, because a
+-- repeated finish is answered from the history.
+create function sentinel.kept_since(name text) returns timestamptz
+language sql stable set search_path = '' as $$
+  select now() - make_interval(secs => 86400 * sentinel.to_number(s.value, 1, 36500))
+    from sentinel.settings s where s.name = kept_since.name
+$$;
+
+-- Retention: remove what is not kept any more, oldest first, so many rows a call, and name its files in the outbox, as
+-- every deletion does.
+create function sentinel.prune() returns integer
+language plpgsql set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+  v_limit integer := sentinel.setting('prune_rows', 500);
+  v_requests timestamptz := sentinel.kept_since('keep_requests_days');
+  v_results timestamptz := sentinel.kept_since('keep_superseded_results_days');
+  v_attempts timestamptz := sentinel.kept_since('keep_attempts_days');
+  v_count integer;
+  v_all integer := 0;
+begin
+  if v_requests is not null then
+    delete from public.analysis_requests r where r.id in (
+      select o.id from public.analysis_requests o where o.finished_at < v_requests
+       order by o.finished_at limit v_limit for update skip locked);
+    get diagnostics v_count = row_count;
+    v_all := v_all + v_count;
+  end if;
+  if v_results is not null then
+    with gone as (
+      delete from public.analysis_results e where e.id in (
+        select o.id from public.analysis_results o where o.superseded_at < v_results
+         order by o.superseded_at limit v_limit for update skip locked)
+      returning e.user_id, e.request_id, e.fence)
+    insert into sentinel.deletions (bucket_id, name, user_id, keep_until)
+    select 'derived', g.user_id || '/' || g.request_id || '/' || g.fence || '/', g.user_id, now() from gone g;
+    get diagnostics v_count = row_count;
+    v_all := v_all + v_count;
+  end if;
+  if v_attempts is not null then
+    delete from sentinel.attempts a where (a.request_id, a.fence) in (
+      select o.request_id, o.fence from sentinel.attempts o where o.finished_at < v_attempts
+       order by o.finished_at limit v_limit for update skip locked);
+    get diagnostics v_count = row_count;
+    v_all := v_all + v_count;
+  end if;
+  return v_all;
+end $$;
+
+create function sentinel.sweep(
+  out promoted integer, out expired integer, out poisoned integer, out unserved integer)
 language plpgsql set search_path = '' as $$
 begin
   promoted := 0;
@@ -128,6 +182,9 @@ begin
     promoted := sentinel.promote();
     select e.expired, e.poisoned into expired, poisoned from sentinel.expire() e;
     unserved := sentinel.fail_unserved();
+    delete from sentinel.usage u where u.at < now() - interval '1 hour';
+    delete from sentinel.turns t where t.seen_at < now() - interval '1 day';
+    perform sentinel.prune();
   end if;
 end $$;
 
@@ -161,5 +218,6 @@ begin
     select s.promoted, s.expired, s.poisoned, s.unserved, sentinel.next_due_seconds() from sentinel.sweep() s;
   perform set_config('sentinel.moving', '', true);
 end $$;
-comment on function public.sentinel_maintain is
-  'args {worker, name, version, lanes, slots}: register the worker, promote what is due, end what ran out.';
+
+revoke all on function public.sentinel_maintain(jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.sentinel_maintain(jsonb) to service_role, sentinel_worker;

@@ -1,28 +1,9 @@
--- What one user may have open, ask for in an hour, store, and run again. The limits are rows of sentinel.settings;
--- JSON null switches one off. They bind the role `authenticated` alone: a service key, an administrator, and a
--- function of the project that inserts for its callers ask for whom and as often as they like.
-
-insert into sentinel.settings (name, value, note) values
-  ('max_open_requests', 'null', 'How many unfinished requests a user may have; null: any number.'),
-  ('max_requests_per_hour', 'null', 'How many requests a user may insert within an hour; null: any number.'),
-  ('max_stored_bytes', 'null', 'How many bytes a user may have in the bucket media; null: any number.'),
-  ('max_retries_per_hour', '20', 'How many requests a user may run again within an hour; null: any number.');
-
-create index analysis_requests_open on public.analysis_requests (user_id)
-  where status in ('queued', 'scheduled', 'running');
-
-create table sentinel.usage (
-  id      bigint generated always as identity primary key,
-  user_id uuid not null,
-  kind    text not null,
-  amount  integer not null,
-  at      timestamptz not null default now(),
-  constraint kind_is_known check (kind in ('request', 'retry'))
-);
-create index usage_user on sentinel.usage (user_id, kind, at);
-create index usage_at on sentinel.usage (at);
-comment on table sentinel.usage is
-  'What users asked for within the last hour, apart from the requests: deleting one gives no place back.';
+-- What one user may have open, ask for in an hour, store, and run again. The limits are rows of sentinel.settings; JSON
+-- null switches one off.
+--
+-- They bind everybody to whom row security applies: `authenticated`, and any role of the project that inherits it. Not
+-- bound are those whom it does not bind either: service_role, the owner `postgres`, superusers; and so a function of the
+-- project that inserts for its callers with its owner's rights.
 
 create function sentinel.used_in_an_hour(p_user uuid, p_kind text) returns bigint
 language sql stable set search_path = '' as $$
@@ -111,26 +92,8 @@ end $$;
 -- The condition is evaluated as the role that inserts, and cannot be forged by it.
 create trigger analysis_requests_spend after insert on public.analysis_requests
   referencing new table as inserted
-  for each statement when (current_user = 'authenticated') execute function sentinel.spend_inserted();
-
-create or replace function public.retry_analysis(id uuid) returns text
-language plpgsql volatile security definer set search_path = '' as $$
-declare
-  v_user uuid := auth.uid();
-  v_status text;
-begin
-  select q.status into v_status from public.analysis_requests q
-   where q.id = retry_analysis.id and q.user_id = v_user for no key update;
-  if not found then
-    return 'not_found';
-  end if;
-  if v_status in ('failed', 'cancelled') then
-    update public.analysis_requests q set status = 'queued' where q.id = retry_analysis.id;
-    perform sentinel.spend(v_user, 'retry', 1);
-    return 'queued';
-  end if;
-  return v_status;
-end $$;
+  for each statement when (pg_catalog.row_security_active('public.analysis_requests'::pg_catalog.regclass))
+  execute function sentinel.spend_inserted();
 
 create function public.analysis_quota() returns table (
   open_requests bigint, max_open_requests bigint, requests_last_hour bigint, max_requests_per_hour bigint,
@@ -142,7 +105,6 @@ language sql stable security definer set search_path = '' as $$
          sentinel.used_in_an_hour(me.id, 'retry'), sentinel.quota('max_retries_per_hour')
     from (select auth.uid() as id) me
 $$;
-comment on function public.analysis_quota is 'What the caller has used of each quota, and the limits; null: no limit.';
 
 -- Storage asks before it takes a byte, so the size of the new file is not known: it is the one that passes the limit
 -- that is refused its successor.
@@ -152,16 +114,5 @@ language sql stable security definer set search_path = '' as $$
     from (select sentinel.quota('max_stored_bytes') as bytes) q
 $$;
 
-revoke all on function
-  sentinel.used_in_an_hour(uuid, text), sentinel.open_requests(uuid), sentinel.stored_bytes(uuid),
-  sentinel.quota(text), sentinel.refuse(text, bigint, bigint, text, text), sentinel.spend(uuid, text, integer),
-  sentinel.spend_inserted(), sentinel.may_store(), public.analysis_quota()
-  from public, anon, authenticated, service_role;
-revoke all on sentinel.usage from public, anon, authenticated, service_role;
-grant execute on function sentinel.may_store(), public.analysis_quota() to authenticated;
-
--- Last, because a hosted project locks its own tables from a CREATE POLICY to the end of the transaction.
-create policy "sentinel: quota of new media" on storage.objects as restrictive for insert to authenticated
-  with check (bucket_id <> 'media' or (select sentinel.may_store()));
-create policy "sentinel: quota of replaced media" on storage.objects as restrictive for update to authenticated
-  with check (bucket_id <> 'media' or (select sentinel.may_store()));
+revoke all on function public.analysis_quota() from public, anon, authenticated, service_role;
+grant execute on function public.analysis_quota() to authenticated;

@@ -35,6 +35,50 @@ begin
   return new;
 end $$;
 
+-- Refuse options that some client or listener could not read: they get the whole row with each change that they hear
+-- of. Ordinary JSON readers nest a few hundred levels deep, and JavaScript's largest number is the one below.
+--
+-- A trigger and no CHECK: PostgreSQL asks a CHECK at every UPDATE of a row, also where `options` stays as it is, and this
+-- one looks at every value. The trigger runs when somebody writes the column, and costs a row without options one
+-- comparison.
+create function sentinel.bound_options() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  -- What is too large altogether is refused by its CHECK, which comes after this; it needs no closer look.
+  if octet_length(new.options::text) > 8192 then
+    return new;
+  end if;
+  if jsonb_path_exists(new.options, 'strict $.**{32} ? (@.type() == "object" || @.type() == "array")') then
+    raise exception 'options_are_readable: options are nested more than 32 levels deep'
+      using errcode = 'check_violation', schema = 'public', table = 'analysis_requests',
+            constraint = 'options_are_readable';
+  end if;
+  if jsonb_path_exists(
+    new.options, 'strict $.** ? (@ > 1.7976931348623157e308 || @ < -1.7976931348623157e308)') then
+    raise exception 'options_are_readable: options hold a number beyond 1.7976931348623157e308'
+      using errcode = 'check_violation', schema = 'public', table = 'analysis_requests',
+            constraint = 'options_are_readable';
+  end if;
+  return new;
+end $$;
+
+-- End what a request was before a change by hand: its lease with a line of history, its result as evidence of the past.
+create function sentinel.leave(was public.analysis_requests, becomes text) returns void
+language plpgsql set search_path = '' as $$
+declare
+  held sentinel.leases;
+begin
+  -- The caller's UPDATE holds the request's lock: request first, then lease, as everywhere.
+  delete from sentinel.leases l where l.request_id = was.id returning l.* into held;
+  if found then
+    insert into sentinel.attempts (request_id, fence, attempt, worker, claimed_at, outcome, answer, stage)
+    values (was.id, held.fence, held.attempt, held.worker, held.claimed_at, 'moved_by_hand', becomes, was.stage)
+    on conflict do nothing;
+  end if;
+  update public.analysis_results e set is_current = false, superseded_at = now()
+   where e.request_id = was.id and e.is_current;
+end $$;
+
 create function sentinel.move() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -69,6 +113,12 @@ begin
   new.cancel_requested := false;
   new.finished_at := case when not waiting then now() end;
   if new.status = 'failed' then
+    -- The error of an earlier attempt does not explain this end; one that the same UPDATE names does.
+    if new.error_code is not distinct from old.error_code then
+      new.error_code := null;
+      new.error_message := nullif(new.error_message, old.error_message);
+      new.error_params := nullif(new.error_params, old.error_params);
+    end if;
     new.error_code := coalesce(new.error_code, 'failed_by_hand');
     new.error_message := coalesce(new.error_message, 'An administrator ended this analysis.');
   else
@@ -92,24 +142,10 @@ begin
   return new;
 end $$;
 
--- End what a request was before a change by hand: its lease with a line of history, its result as evidence of the past.
-create function sentinel.leave(was public.analysis_requests, becomes text) returns void
-language plpgsql set search_path = '' as $$
-declare
-  held sentinel.leases;
-begin
-  -- The caller's UPDATE holds the request's lock: request first, then lease, as everywhere.
-  delete from sentinel.leases l where l.request_id = was.id returning l.* into held;
-  if found then
-    insert into sentinel.attempts (request_id, fence, attempt, worker, claimed_at, outcome, answer, stage)
-    values (was.id, held.fence, held.attempt, held.worker, held.claimed_at, 'moved_by_hand', becomes, was.stage)
-    on conflict do nothing;
-  end if;
-  update public.analysis_results e set is_current = false, superseded_at = now()
-   where e.request_id = was.id and e.is_current;
-end $$;
-
 create trigger analysis_requests_admit before insert on public.analysis_requests
   for each row execute function sentinel.admit();
+-- Its name puts it behind analysis_requests_admit, which makes null an empty object.
+create trigger analysis_requests_options before insert or update of options on public.analysis_requests
+  for each row when (new.options is distinct from '{}'::jsonb) execute function sentinel.bound_options();
 create trigger analysis_requests_move before update of status, fence, run_at on public.analysis_requests
   for each row execute function sentinel.move();

@@ -1,5 +1,8 @@
 -- The worker's role, and the schema that no API exposes.
--- Everything here runs as a hosted project's `postgres`: CREATEROLE and BYPASSRLS, but no superuser.
+--
+-- Every file here runs as a hosted project's `postgres`: CREATEROLE and BYPASSRLS, but no superuser. Each is a
+-- transaction of its own, and what locks a table of the platform stands last in its file: those locks are held until the
+-- transaction ends, and other applications wait behind them.
 
 do $$ begin
   if not exists (select from pg_catalog.pg_roles where rolname = 'sentinel_worker') then
@@ -8,7 +11,7 @@ do $$ begin
 end $$;
 
 grant sentinel_worker to authenticator;  -- PostgREST and Storage may become it
--- Realtime's own database user is a member of anon, authenticated and service_role alone. Without this grant a
+-- Realtime's own database user is a member only of anon, authenticated and service_role. Without this grant a
 -- subscription of sentinel_worker ends postgres_changes for every client of the project.
 grant sentinel_worker to service_role;
 
@@ -24,4 +27,3 @@ grant usage on schema public to sentinel_worker;
 
 create schema sentinel;
 revoke all on schema sentinel from public;
-comment on schema sentinel is 'Echo Sentinel''s queue: leases, history, workers, settings. Not for any API.';

@@ -11,6 +11,16 @@ do $$ begin
   end if;
 end $$;
 
+do $$ begin
+  grant usage on schema storage to sentinel_worker;
+  grant select, insert, update, delete on storage.objects to sentinel_worker;
+exception when insufficient_privilege then
+  raise notice 'storage.objects is not granted to sentinel_worker: it reaches it as a member of anon, if at all';
+end $$;
+
+-- Policies come last in each file: a hosted project locks its own tables from a CREATE POLICY to the end of the
+-- transaction.
+
 create policy "sentinel: owner reads" on storage.objects for select to authenticated
   using (bucket_id in ('media', 'derived') and (storage.foldername(name))[1] = (select auth.uid())::text);
 create policy "sentinel: owner adds media" on storage.objects for insert to authenticated
@@ -20,6 +30,10 @@ create policy "sentinel: owner replaces media" on storage.objects for update to 
   with check (bucket_id = 'media' and (storage.foldername(name))[1] = (select auth.uid())::text);
 create policy "sentinel: owner removes media" on storage.objects for delete to authenticated
   using (bucket_id = 'media' and (storage.foldername(name))[1] = (select auth.uid())::text);
+create policy "sentinel: quota of new media" on storage.objects as restrictive for insert to authenticated
+  with check (bucket_id <> 'media' or (select sentinel.may_store()));
+create policy "sentinel: quota of replaced media" on storage.objects as restrictive for update to authenticated
+  with check (bucket_id <> 'media' or (select sentinel.may_store()));
 
 create policy "sentinel: worker reads" on storage.objects for select to sentinel_worker
   using (bucket_id in ('media', 'derived'));
@@ -27,10 +41,6 @@ create policy "sentinel: worker adds derived" on storage.objects for insert to s
   with check (bucket_id = 'derived');
 create policy "sentinel: worker replaces derived" on storage.objects for update to sentinel_worker
   using (bucket_id = 'derived') with check (bucket_id = 'derived');
-
-do $$ begin
-  grant usage on schema storage to sentinel_worker;
-  grant select, insert, update on storage.objects to sentinel_worker;
-exception when insufficient_privilege then
-  raise notice 'storage.objects is not granted to sentinel_worker: it reaches it as a member of anon, if at all';
-end $$;
+-- A worker's key can delete what the outbox names, and nothing else.
+create policy "sentinel: worker removes what was deleted" on storage.objects for delete to sentinel_worker
+  using (bucket_id in ('media', 'derived') and sentinel.may_remove(bucket_id, name, version));

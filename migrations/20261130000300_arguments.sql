@@ -1,0 +1,46 @@
+-- How functions read their arguments and the settings. Every function of a worker takes one jsonb argument, so that
+-- worker and database may differ in version during an upgrade. Reading never raises, but for the worker's own name: an
+-- odd element must not end its batch.
+
+create function sentinel.elements(args jsonb, name text) returns setof jsonb
+language sql immutable set search_path = '' as $$
+  select e from jsonb_array_elements(
+    case jsonb_typeof(args -> name) when 'array' then args -> name else '[]'::jsonb end) as e
+$$;
+
+create function sentinel.to_uuid(value jsonb) returns uuid
+language sql immutable set search_path = '' as $$
+  select case when jsonb_typeof(value) = 'string'
+               and value #>> '{}' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+              then (value #>> '{}')::uuid end
+$$;
+
+-- A number within bounds, or null for anything else.
+create function sentinel.to_number(value jsonb, low double precision, high double precision)
+returns double precision language sql immutable set search_path = '' as $$
+  select case when jsonb_typeof(value) = 'number'
+              then greatest(low::numeric, least(high::numeric, (value #>> '{}')::numeric))::double precision end
+$$;
+
+-- A string cut to a length, or null for anything else.
+create function sentinel.to_text(value jsonb, length integer) returns text
+language sql immutable set search_path = '' as $$
+  select case when jsonb_typeof(value) = 'string' then left(value #>> '{}', length) end
+$$;
+
+-- The caller's identity, which is the one argument that no call can do without.
+create function sentinel.worker_of(args jsonb) returns uuid
+language plpgsql immutable set search_path = '' as $$
+begin
+  if sentinel.to_uuid(args -> 'worker') is null then
+    raise exception 'args.worker must be the uuid of the calling worker' using errcode = 'invalid_parameter_value';
+  end if;
+  return sentinel.to_uuid(args -> 'worker');
+end $$;
+
+-- A setting's number, or the fallback where its row is missing or holds something else.
+create function sentinel.setting(name text, fallback double precision) returns double precision
+language sql stable set search_path = '' as $$
+  select coalesce(
+    (select sentinel.to_number(s.value, 0, 1e9) from sentinel.settings s where s.name = setting.name), fallback)
+$$;

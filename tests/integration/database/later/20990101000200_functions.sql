@@ -1,0 +1,16 @@
+-- New bodies of the busiest functions. A claim calls another function than before; a call that is under way while this
+-- is applied still finds the old one.
+do $$ begin
+  execute replace(
+    pg_get_functiondef('sentinel.take_turns(uuid, text[], integer, timestamptz)'::regprocedure),
+    'sentinel.take_turns(', 'sentinel.take_turns_later(');
+  execute replace(
+    pg_get_functiondef('public.sentinel_claim(jsonb)'::regprocedure),
+    'sentinel.take_turns(', 'sentinel.take_turns_later(');
+  execute pg_get_functiondef('public.sentinel_heartbeat(jsonb)'::regprocedure);
+  execute pg_get_functiondef('public.sentinel_finish(jsonb)'::regprocedure);
+  execute pg_get_functiondef('sentinel.sweep()'::regprocedure);
+  execute pg_get_functiondef('sentinel.move()'::regprocedure);
+end $$;
+revoke all on function sentinel.take_turns_later(uuid, text[], integer, timestamptz)
+  from public, anon, authenticated, service_role;
