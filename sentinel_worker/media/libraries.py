@@ -1,7 +1,7 @@
 """The system's shared libraries that the decoder loads: which are missing, and which Debian packages bring them.
 
-torchcodec's wheel brings neither FFmpeg nor Python's own library, and Debian's python3 is linked statically. Where one is
-missing, all that torchcodec says is a page of tracebacks, one for each version of FFmpeg that it tries.
+torchcodec's wheel brings neither FFmpeg nor Python's own library, and Debian's python3 is linked statically. Where one
+is missing, all that torchcodec says is a page of tracebacks, one for each version of FFmpeg that it tries.
 """
 
 from __future__ import annotations
