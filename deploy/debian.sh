@@ -23,7 +23,7 @@ wanted() {
     ldconfig -p | grep -q 'libatomic\.so\.1 ' || echo libatomic1
 }
 
-packages() { { needed; wanted; } | xargs; }
+packages() { echo $(needed; wanted); }
 
 missing=$(packages)
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
