@@ -30,7 +30,7 @@ if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; the
     echo "Missing: $missing. Installing with apt-get." >&2
     export DEBIAN_FRONTEND=noninteractive
     apt-get -o DPkg::Lock::Timeout=600 update --quiet=2 &&
-        apt-get -o DPkg::Lock::Timeout=600 install --quiet=2 --yes --no-install-recommends $missing >&2 || true
+        apt-get -o DPkg::Lock::Timeout=600 install --quiet=2 --yes --no-install-recommends $missing >/dev/null || true
     missing=$(packages)
 fi
 [ -n "$missing" ] || exit 0
