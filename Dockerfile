@@ -37,6 +37,8 @@ RUN apt-get update \
     && useradd --system --no-create-home --home-dir /tmp --shell /usr/sbin/nologin --uid 10001 --user-group sentinel \
     && install --directory --owner sentinel --group sentinel --mode 0700 /models /work
 COPY --from=build /opt/venv /opt/venv
+# The Python of this base is linked to its own library; one that is not (Debian's) needs the package libpython3.x here.
+RUN /opt/venv/bin/python -c "from sentinel_worker.media import libraries; libraries.require_libraries()"
 # Nothing but /tmp and /work is written while serving.
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/tmp \

@@ -7,27 +7,27 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-all test-matrices test-durations test-leaks fuzz check reports bench train lock audit sbom clean
 
-demo: $(VENV)/.installed ffmpeg  ## start everything, analyze six real clips, print the verdicts, stop everything
+demo: packages $(VENV)/.installed  ## start everything, analyze six real clips, print the verdicts, stop everything
 	@$(BIN)/python -m examples.demo
 
 # In the order of their folders the slow files come first and the unit tests last: no process is left with a long one.
 PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.installed ffmpeg chromium  ## all that a change could break, with a fixed sample of each matrix
+test: test-packages $(VENV)/.installed  ## all that a change could break, with a fixed sample of each matrix
 	$(PYTEST)
 
-test-all: $(VENV)/.installed ffmpeg chromium  ## the same, with every case of every matrix (tests/matrices.toml)
+test-all: test-packages $(VENV)/.installed  ## the same, with every case of every matrix (tests/matrices.toml)
 	$(PYTEST) --matrix all
 
 # `make test-matrices MATRICES="formats faults"`
 MATRICES ?= $(shell $(BIN)/python -m tests.matrix)
-test-matrices: $(VENV)/.installed ffmpeg chromium  ## only some matrices: those that the changes since their base call for
+test-matrices: test-packages $(VENV)/.installed  ## only some matrices: those that the changes since their base call for
 	@test -z "$(MATRICES)" || $(PYTEST) --only-matrix $(addprefix --matrix ,$(MATRICES))
 
-test-durations: $(VENV)/.installed ffmpeg chromium  ## `make test`, with the dearest tests and each folder's CPU seconds
+test-durations: test-packages $(VENV)/.installed  ## `make test`, with the dearest tests and each folder's CPU seconds
 	$(PYTEST) -p tests.durations --durations 30
 
-test-leaks: $(VENV)/.installed ffmpeg chromium  ## `make test` and the faults, then a search for secrets in all that it wrote
+test-leaks: test-packages $(VENV)/.installed  ## `make test` and the faults, then a search for secrets in all that it wrote
 	rm -rf .sentinel/leaks && mkdir -p .sentinel/leaks
 	-$(PYTEST) -rA --matrix faults --basetemp .sentinel/leaks/run >.sentinel/leaks/output.log 2>&1
 	$(BIN)/python -m tests.leaks .sentinel/leaks
@@ -35,7 +35,7 @@ test-leaks: $(VENV)/.installed ffmpeg chromium  ## `make test` and the faults, t
 # `make fuzz FUZZ='--seed 6 --only 12'` sends one file again; `python -m tests.fuzz --help` lists the rest.
 FUZZ ?= --files 10000
 
-fuzz: $(VENV)/.installed ffmpeg  ## mutated media through the decoding children: 6 to 24 minutes for 10,000 files
+fuzz: packages $(VENV)/.installed  ## mutated media through the decoding children: 6 to 24 minutes for 10,000 files
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 check: $(VENV)/.installed  ## format, linters, types, import floors
@@ -46,7 +46,7 @@ check: $(VENV)/.installed  ## format, linters, types, import floors
 
 REPORTS := tests.rights tests.contract tests.integration.database.versions tests.acceptance
 
-reports: $(VENV)/.installed ffmpeg chromium  ## print what is promised, and whether it holds; all of it, then red if any was
+reports: test-packages $(VENV)/.installed  ## print what is promised, and whether it holds; all of it, then red if any was
 	@red=; \
 	for report in $(REPORTS); do \
 		echo "$(BIN)/python -m $$report"; $(BIN)/python -m $$report || red="$$red $$report"; \
@@ -54,7 +54,7 @@ reports: $(VENV)/.installed ffmpeg chromium  ## print what is promised, and whet
 	test -z "$$red" || { echo "red:$$red"; exit 1; }
 
 # The queue is compared with what PyPI has of its peers; where that cannot be reached, they are left out, and it says so.
-bench: $(VENV)/.installed ffmpeg  ## print this machine's figures
+bench: packages $(VENV)/.installed  ## print this machine's figures
 	$(BIN)/python -m bench.start
 	$(BIN)/python -m bench.latency
 	$(BIN)/python -m bench.realtime
@@ -67,7 +67,7 @@ bench: $(VENV)/.installed ffmpeg  ## print this machine's figures
 	$(BIN)/python -m bench.idle
 	$(BIN)/python -m bench.insert
 
-train: $(VENV)/.installed ffmpeg  ## make the demo checkpoint again, in .sentinel/train (an hour; needs Debian's opencv-doc)
+train: packages $(VENV)/.installed  ## make the demo checkpoint again, in .sentinel/train (an hour; needs Debian's opencv-doc)
 	$(BIN)/python -m examples.demo_checkpoint.train .sentinel/train/first --steps 3000 --cache .sentinel/train/cache
 	$(BIN)/python -m examples.demo_checkpoint.train .sentinel/train/second --start-from .sentinel/train/first \
 		--steps 4000 --learning-rate 1.2e-3 --seed 1 --cache .sentinel/train/cache
@@ -82,13 +82,16 @@ audit: $(VENV)/.installed  ## look for known vulnerabilities in what is locked; 
 sbom: $(VENV)/.installed  ## write dist/sbom.cdx.json: every part of the image, as CycloneDX
 	$(BIN)/python -m deploy.sbom dist/sbom.cdx.json
 
-.PHONY: ffmpeg chromium
-ffmpeg:
-	@sh deploy/debian.sh ffmpeg
+# Before the virtual environment, which takes minutes; its Python is the one that will make it, until it is there.
+PACKAGES = @sh deploy/debian.sh
+FOR_PYTHON = $(or $(wildcard $(BIN)/python),$(PYTHON))
 
-# Without it the tests in a browser are skipped, and say so.
-chromium:
-	-@sh deploy/debian.sh chromium
+.PHONY: packages test-packages
+packages:
+	$(PACKAGES) demo $(FOR_PYTHON)
+
+test-packages:
+	$(PACKAGES) test $(FOR_PYTHON)
 
 # Python compiles a module when it is first imported: all of them would take a minute more than those that are.
 $(VENV)/.installed: pyproject.toml

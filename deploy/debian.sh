@@ -1,24 +1,39 @@
 #!/bin/sh
-# Installs a Debian package where its program is missing: `deploy/debian.sh ffmpeg` or `deploy/debian.sh chromium`.
-# FFmpeg's libraries decode media and its command makes the demo's clips; Chromium is the browser of the tests.
+# Installs the Debian packages that are missing, or names them: `deploy/debian.sh demo [PYTHON]`, and `test`, which takes
+# the browser's too. PYTHON is the interpreter of the virtual environment, or the one that will make it.
 set -eu
-package=$1
+purpose=$1 python=${2:-python3}
+PATH="$PATH:/usr/sbin:/sbin"
 
-present() {
-    command -v "$package" >/dev/null 2>&1 || return 1
-    [ "$package" != ffmpeg ] || ldconfig -p 2>/dev/null | grep -q 'libavcodec\.so'
+loads() { "$python" -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$1" 2>/dev/null; }
+
+# FFmpeg's libraries decode media, and its command makes clips. torchcodec is linked to Python's own library.
+needed() {
+    command -v ffmpeg >/dev/null && ldconfig -p | grep -q 'libavdevice\.so' || echo ffmpeg
+    command -v "$python" >/dev/null || { echo python3 python3-venv; return; }
+    "$python" -c 'import sys; sys.prefix != sys.base_prefix or __import__("ensurepip")' 2>/dev/null || echo python3-venv
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2] + sys.abiflags)')
+    loads "libpython$version.so.1.0" || echo "libpython$version"
 }
 
-PATH="$PATH:/usr/sbin:/sbin"
-present && exit 0
+# Without them the tests in a browser are skipped, and say so. Node, which drives it, is linked to libatomic.
+wanted() {
+    [ "$purpose" = test ] || return 0
+    command -v chromium >/dev/null || echo chromium
+    ldconfig -p | grep -q 'libatomic\.so\.1 ' || echo libatomic1
+}
 
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-    echo "$package is missing: installing it with apt-get." >&2
+packages() { echo $(needed; wanted); }
+
+missing=$(packages)
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Missing: $missing. Installing with apt-get." >&2
     export DEBIAN_FRONTEND=noninteractive
-    apt-get -o DPkg::Lock::Timeout=600 update --quiet=2
-    apt-get -o DPkg::Lock::Timeout=600 install --quiet=2 --yes --no-install-recommends "$package" >&2
-    present && exit 0
+    apt-get -o DPkg::Lock::Timeout=600 update --quiet=2 &&
+        apt-get -o DPkg::Lock::Timeout=600 install --quiet=2 --yes --no-install-recommends $missing >/dev/null || true
+    missing=$(packages)
 fi
-echo "$package is missing. Install it, then run this again:" >&2
-echo "    sudo sh -c 'apt-get update && apt-get install --yes --no-install-recommends $package'" >&2
-exit 1
+[ -n "$missing" ] || exit 0
+echo "Missing: $missing. Install with:" >&2
+echo "    sudo sh -c 'apt-get update && apt-get install --yes --no-install-recommends $missing'" >&2
+[ -z "$(needed)" ]

@@ -32,7 +32,7 @@ TARGETS: Final = tuple(
         "implementation_name": "cpython",
         "platform_python_implementation": "CPython",
     }
-    for python in ("3.11", "3.12")
+    for python in ("3.11", "3.12", "3.13")
     for machine in ("x86_64", "aarch64")
 )
 """Where the daemon runs, as environment markers say it."""

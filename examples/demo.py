@@ -26,6 +26,7 @@ from sentinel_worker.errors import CodedError
 from sentinel_worker.local import samples
 from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from sentinel_worker.local.stack import Stack
+from sentinel_worker.media.libraries import require_libraries
 
 FOLDER = Path(".sentinel/demo")
 LIMIT_SECONDS = 300
@@ -64,6 +65,7 @@ class Watched:
 
 async def main() -> int:
     """Run the demo; returns the exit status."""
+    await asyncio.to_thread(require_libraries)
     async with AsyncExitStack() as running:
         with console.status("starting PostgreSQL and the gateway"):
             stack = await running.enter_async_context(Stack(FOLDER / "supabase", port=0))

@@ -18,6 +18,7 @@ from sentinel_worker.errors import Transient
 from sentinel_worker.local.faults import Faults
 from sentinel_worker.local.realtime.settings import EVENTS_PER_SECOND, Pace
 from sentinel_worker.local.stack import Stack
+from sentinel_worker.media.libraries import require_libraries
 
 TETHER = Path(__file__).with_name("tether.py")
 LOOK_EVERY_SECONDS = 0.1
@@ -118,8 +119,11 @@ async def keep_running(
 ) -> None:
     """Start everything, print how to reach it, stop everything at Ctrl-C or SIGTERM.
 
-    The worker meets the `faults` from its start. Raises `Transient` when the worker ends by itself.
+    The worker meets the `faults` from its start. Raises `Fatal` where the worker could not start, and `Transient` when
+    it ends by itself.
     """
+    if with_worker:
+        await asyncio.to_thread(require_libraries)
     began = time.monotonic()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

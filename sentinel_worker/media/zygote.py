@@ -30,6 +30,7 @@ from sentinel_worker.errors import Fatal, Transient
 from sentinel_worker.finishing import to_the_end
 from sentinel_worker.media.children import Child, ChildProcess, lost
 from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.media.libraries import require_libraries
 from sentinel_worker.media.protocol import fork_request
 from sentinel_worker.media.running_zygote import STOP_SECONDS, RunningZygote, StartError, launch
 from sentinel_worker.media.walls import Layers, Mode
@@ -78,13 +79,14 @@ class Zygote:
     async def start(self) -> None:
         """Start the zygote, fork a child and wait until it is confined.
 
-        Raises `Fatal('decoder_unavailable')` if it cannot fork and `Fatal('sandbox_unavailable')` if too few layers
-        hold.
+        Raises `Fatal('library_missing')` if the decoder lacks a shared library, `Fatal('decoder_unavailable')` if it
+        cannot fork for another reason and `Fatal('sandbox_unavailable')` if too few layers hold.
         """
         assert self._keeper is None, "started twice"
         try:
             self._begin(await launch())
         except StartError as error:
+            await asyncio.to_thread(require_libraries)
             raise Fatal("decoder_unavailable", f"The decoder cannot be started: {error}") from None
         self._keeper = asyncio.create_task(self._keep(), name="zygote")
         try:

@@ -1,5 +1,6 @@
 """supabase-js in a real browser: Debian's Chromium, driven by Playwright, on a page from another origin."""
 
+import ctypes
 import shutil
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +22,13 @@ BUILDS = (PACKAGES / "@supabase/supabase-js/dist/umd/supabase.js", PACKAGES / "t
 
 def missing_browser() -> str | None:
     """Why there is no browser to play in, None where there is one."""
-    return None if shutil.which("chromium") else "Chromium is missing: sh deploy/debian.sh chromium"
+    if shutil.which("chromium") is None:
+        return "Chromium is missing: sh deploy/debian.sh test"
+    try:
+        ctypes.CDLL("libatomic.so.1")
+    except OSError:
+        return "libatomic.so.1 is missing, which the browser's driver needs: sh deploy/debian.sh test"
+    return None
 
 
 @asynccontextmanager

@@ -11,6 +11,8 @@ mount --bind / "$root"
 mount -o remount,bind,ro "$root"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
+# At its end the unit's RemoveIPC= removes the shared memory of User=, which may be PostgreSQL's account outside, too.
+mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 mount --rbind /sys "$root/sys"
 umount -R "$root/sys/fs/cgroup"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"

@@ -1,0 +1,59 @@
+"""The system's shared libraries that the decoder loads: which are missing, and which Debian packages bring them.
+
+torchcodec's wheel brings neither FFmpeg nor Python's own library, and Debian's python3 is linked statically. Where one
+is missing, all that torchcodec says is a page of tracebacks, one for each version of FFmpeg that it tries.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from sentinel_worker.errors import Fatal
+
+FFMPEG: Final = tuple(f"libavdevice.so.{number}" for number in (62, 61, 60, 59, 58))
+"""FFmpeg 8, 7, 6, 5 and 4, which torchcodec tries in this order. libavdevice loads all the others that it needs."""
+PYTHON: Final = f"libpython{sys.version_info.major}.{sys.version_info.minor}{sys.abiflags}.so.1.0"
+"""torchcodec's build for this Python is linked to it, also where this Python itself is linked statically."""
+
+# One that is linked to its library has it loaded already; any other asks the loader.
+_LOAD: Final = """
+import ctypes, sys
+for name in sys.argv[1:]:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        continue
+    print(name, flush=True)
+"""
+
+
+def require_libraries(python: str = PYTHON, ffmpeg: Sequence[str] = FFMPEG) -> None:
+    """Raise `Fatal('library_missing')` where the decoder could not load what it needs; it takes 0.2 s.
+
+    `python` is needed, and one of `ffmpeg`. A process of its own loads them, with the zygote's empty environment: code
+    that parses media has no place in the worker, not even unused.
+    """
+    command = [sys.executable, "-I", "-S", "-c", _LOAD, python, *ffmpeg]
+    loaded = subprocess.run(command, env={}, cwd="/", capture_output=True, text=True, check=False).stdout.split()
+    missing: dict[str, str] = {}
+    if not set(ffmpeg) & set(loaded):
+        missing["ffmpeg"] = f"FFmpeg's shared libraries ({ffmpeg[-1]} to {ffmpeg[0]})"
+    if python not in loaded:
+        missing[python.partition(".so")[0]] = python + _elsewhere(python)
+    if missing:
+        raise Fatal(
+            "library_missing",
+            f"The decoder cannot load {' and '.join(missing.values())}. "
+            f"On Debian: apt-get install --no-install-recommends {' '.join(missing)}",
+        )
+
+
+def _elsewhere(python: str) -> str:
+    """Where this Python keeps its library, if it is there and the loader does not look."""
+    folder = Path(str(sysconfig.get_config_var("LIBDIR")))
+    return f" (the loader does not look into {folder})" if (folder / python).exists() else ""
