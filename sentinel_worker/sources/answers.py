@@ -9,7 +9,7 @@ import httpx
 
 from sentinel_worker.api import REFUSED_RETRY_SECONDS, retry_after_seconds
 from sentinel_worker.errors import CodedError, Permanent, Transient
-from sentinel_worker.keys import Key, KeyedClient
+from sentinel_worker.keys import Key, KeyAuth
 from sentinel_worker.refusals import refused_right
 
 _SERVER_ERROR: Final = 500
@@ -20,7 +20,7 @@ _ROW_SECURITY: Final = "row-level security policy"
 
 def key_of(client: httpx.AsyncClient) -> Key | None:
     """The key that `client` sends, where it is one that knows."""
-    return client.keys.current if isinstance(client, KeyedClient) else None
+    return client.auth.keys.current if isinstance(client.auth, KeyAuth) else None
 
 
 def refusal(
