@@ -17,6 +17,7 @@ from supabase import AsyncClient, AsyncClientOptions, Client
 from supabase.lib.client_options import SyncClientOptions
 
 from sentinel_worker.breaker import AWAY, Circuit
+from sentinel_worker.error_codes import Trait, with_trait
 from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
 from sentinel_worker.keys import Key, KeyAuth, Keys
 from sentinel_worker.refusals import refused_right
@@ -178,7 +179,7 @@ def retry_after_seconds(headers: httpx.Headers, cap: float = RETRY_AFTER_CAP_SEC
 
 def at_start(error: Transient) -> CodedError:
     """The same error met by the first call: a wrong key or schema is then the operator's to mend."""
-    if error.code in {"access_refused", "schema_missing"}:
+    if error.code in with_trait(Trait.SET_UP):
         return Fatal(error.code, error.message)
     return error
 
