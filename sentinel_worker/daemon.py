@@ -26,7 +26,7 @@ from sentinel_worker.outcomes import Outcomes
 from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
 from sentinel_worker.removals import Removals
-from sentinel_worker.rights import Rights
+from sentinel_worker.rights import Doubt, Rights
 from sentinel_worker.rotation import Rotation
 from sentinel_worker.settings import Settings
 from sentinel_worker.sources.social.fetcher import Social
@@ -110,13 +110,16 @@ async def open_worker(
     `pipeline_of` gets Storage's client.
     """
     async with AsyncExitStack() as stack:
-        keys, circuit, wake, health = Keys(settings), circuit or Circuit(), wake or asyncio.Event(), Health()
+        circuit, wake, health = circuit or Circuit(), wake or asyncio.Event(), Health()
+        loop, look_at_keys, doubt = asyncio.get_running_loop(), asyncio.Event(), Doubt()
+        # Refused in whatever thread: the key in use may have been replaced a moment ago.
+        keys = Keys(settings, refused=lambda: loop.call_soon_threadsafe(look_at_keys.set))
         client, heartbeat_client = api.connect(settings, keys), api.connect_sync(settings, keys)
         stack.callback(api.close_sync, heartbeat_client)
         stack.push_async_callback(api.close, client)
         http = await stack.enter_async_context(api.storage_http(settings, keys, circuit))
-        claims = claims_type(client, worker_id, circuit)
-        progress, rights = Progress(claims), Rights(claims)
+        claims = claims_type(client, worker_id, circuit, refused=doubt.call_refused)
+        progress, rights = Progress(claims), Rights(claims, doubt)
         wakeup = _wakeup(settings, keys, wake, circuit, pace) if settings.realtime else None
         worker = Worker(
             settings,
@@ -137,7 +140,8 @@ async def open_worker(
             wake=wake,
             health=health,
         )
-        yield Parts(worker, wakeup, circuit, health, keys, _rotation(settings, keys, worker, wakeup))
+        rotation = _rotation(settings, keys, look_at_keys, worker, wakeup)
+        yield Parts(worker, wakeup, circuit, health, keys, rotation)
 
 
 def _log_layers(layers: Layers) -> None:
@@ -176,7 +180,7 @@ def _wakeup(settings: Settings, keys: Keys, wake: asyncio.Event, circuit: Circui
     )
 
 
-def _rotation(settings: Settings, keys: Keys, worker: Worker, wakeup: Wakeup | None) -> Rotation:
+def _rotation(settings: Settings, keys: Keys, asked: asyncio.Event, worker: Worker, wakeup: Wakeup | None) -> Rotation:
     """What brings a changed key into use everywhere."""
 
     def changed() -> None:
@@ -186,6 +190,7 @@ def _rotation(settings: Settings, keys: Keys, worker: Worker, wakeup: Wakeup | N
 
     return Rotation(
         keys,
+        asked=asked,
         try_key=lambda key: api.try_key(settings, key),
         changed=changed,
         look_seconds=settings.sweep_seconds,

@@ -48,12 +48,12 @@ class Key:
 class Keys:
     """`current` may be read from any thread. `refused` is called, from any thread, when the current key was refused."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, refused: Callable[[], None] = lambda: None) -> None:
         self.paths = settings.secret_paths
         values = {name: getattr(settings, name) for name in SECRETS}
         self._secrets = {name: value.get_secret_value() for name, value in values.items() if value is not None}
         self.current = Key.of(self._secrets)
-        self.refused: Callable[[], None] = lambda: None
+        self.refused = refused
 
     def read(self) -> dict[str, str]:
         """The secrets of those files whose content is not what is in use. Raises ValueError with a sentence."""
