@@ -16,6 +16,7 @@ from sentinel_worker.breaker import Circuit
 from sentinel_worker.claims import Claims
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.examiner import check_polarities, open_examiner
+from sentinel_worker.flow import Flow
 from sentinel_worker.health import Health
 from sentinel_worker.keys import Keys
 from sentinel_worker.lease import Leases
@@ -29,6 +30,7 @@ from sentinel_worker.removals import Removals
 from sentinel_worker.rights import Doubt, Rights
 from sentinel_worker.rotation import Rotation
 from sentinel_worker.settings import Settings
+from sentinel_worker.sources.choosing import RequestSources
 from sentinel_worker.sources.social.fetcher import Social
 from sentinel_worker.sources.url import UrlRules
 from sentinel_worker.wakeup import Wakeup
@@ -68,13 +70,13 @@ async def serve(settings: Settings, specs: Sequence[DetectorSpec]) -> None:
         for scorer in examiner.roster.scorers.values():
             log.info(logs.DETECTOR_LOADED, **scorer.describe())
         await check_polarities(examiner)
+        children = asyncio.Semaphore(settings.decode_concurrency)
+        flow = Flow(examiner.zygote, examiner.roster, limits, work, decoding=children)
         url_rules = UrlRules.from_settings(settings)
         social = await asyncio.to_thread(Social.from_settings, settings, url_rules.egress)
 
         def pipeline_of(http: httpx.AsyncClient, progress: Progress, rights: Rights) -> Pipeline:
-            return Pipeline(
-                settings, http, url_rules, social, examiner.zygote, examiner.roster, limits, progress, work, rights
-            )
+            return Pipeline(settings, flow, RequestSources(settings, http, url_rules, social), http, progress, rights)
 
         parts = await stack.enter_async_context(open_worker(settings, worker_id, pipeline_of))
         parts.worker.drain_on_signals()
@@ -112,8 +114,12 @@ async def open_worker(
     async with AsyncExitStack() as stack:
         circuit, wake, health = circuit or Circuit(), wake or asyncio.Event(), Health()
         loop, look_at_keys, doubt = asyncio.get_running_loop(), asyncio.Event(), Doubt()
-        # Refused in whatever thread: the key in use may have been replaced a moment ago.
-        keys = Keys(settings, refused=lambda: loop.call_soon_threadsafe(look_at_keys.set))
+
+        def key_refused() -> None:
+            """From any thread: the key in use may have been replaced a moment ago."""
+            loop.call_soon_threadsafe(look_at_keys.set)
+
+        keys = Keys(settings, refused=key_refused)
         client, heartbeat_client = api.connect(settings, keys), api.connect_sync(settings, keys)
         stack.callback(api.close_sync, heartbeat_client)
         stack.push_async_callback(api.close, client)
