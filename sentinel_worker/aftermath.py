@@ -1,7 +1,10 @@
 """What an error means for the request: the one place where that is decided."""
 
+import structlog
+
+from sentinel_worker import logs
 from sentinel_worker.error_codes import Trait, with_trait
-from sentinel_worker.errors import Cancelled, CodedError, Fatal, Permanent, Released, SentinelError, Transient
+from sentinel_worker.errors import Cancelled, CodedError, Fatal, LeaseLost, Permanent, Released, Transient
 from sentinel_worker.masking import mask
 from sentinel_worker.request import Claim, Finish, Outcome, Stage
 
@@ -17,12 +20,29 @@ ELSEWHERE_AGE_SECONDS = 15 * 60.0
 """How long a request of kind `auto` waits for another worker, once its file is not for this one's detectors."""
 SNOOZE_AGE_SECONDS = 24 * 3600.0
 """Older requests are retried instead, which ends: no outage is waited for for ever."""
+FAULT = "The analysis failed because of a fault in the worker."
 CAUSE_CHARACTERS = 4500
 """Of what stands behind an error: a decoding child's traceback, or a library's words, quoting strangers."""
 
 
-def finish_for(error: SentinelError, claim: Claim, stage: Stage) -> Finish:
-    """What `error` means for the request."""
+log = structlog.get_logger()
+
+
+def finish_for(error: Exception, claim: Claim, stage: Stage) -> Finish:
+    """What `error` means for the request; raises `LeaseLost` again, after which nothing may be written.
+
+    What nobody foresaw, here too, is logged as a fault of the worker, and costs the request an attempt.
+    """
+    try:
+        return _meaning(error, claim, stage)
+    except LeaseLost:
+        raise
+    except Exception:
+        log.exception(logs.CRASHED, stage=stage)
+        return _meaning(Transient("internal_error", FAULT), claim, stage)
+
+
+def _meaning(error: Exception, claim: Claim, stage: Stage) -> Finish:
     code = error.code if isinstance(error, CodedError) else ""
     refused = code == "access_refused"
     not_its_fault = code in OTHERS_FIRST or (code in NOT_ITS_FAULT and claim.age_seconds < SNOOZE_AGE_SECONDS)
