@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from sentinel_worker import logs
+from sentinel_worker.error_codes import Trait, with_trait
 from sentinel_worker.errors import CodedError, Fatal, Permanent, SentinelError
 from sentinel_worker.inference import Scorer
 from sentinel_worker.media.children import Child
@@ -24,9 +25,7 @@ STILL_RATE = 1.0
 """Frames per second that a still picture is planned with: one window, from 0 to 1."""
 CLIPS_AHEAD = 16
 """Clips of one track that may wait for their scores; decoding waits for them, and memory stays bounded."""
-FAULTS_OF_SOUND = frozenset(
-    {"media_unreadable", "media_too_large", "media_truncated", "decoder_failed", "decoder_timeout"}
-)
+FAULTS_OF_SOUND = with_trait(Trait.OF_SOUND)
 """What may be wrong with a video's sound alone."""
 
 log = structlog.get_logger()

@@ -7,8 +7,8 @@ a client library can hide the status: supabase-py's `APIError` carries neither s
 import json
 import re
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +17,9 @@ from supabase import AsyncClient, AsyncClientOptions, Client
 from supabase.lib.client_options import SyncClientOptions
 
 from sentinel_worker.breaker import AWAY, Circuit
+from sentinel_worker.error_codes import Trait, with_trait
 from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
-from sentinel_worker.keys import Key, KeyedClient, KeyedSyncClient, Keys
+from sentinel_worker.keys import Key, KeyAuth, Keys
 from sentinel_worker.refusals import refused_right
 from sentinel_worker.settings import Settings
 
@@ -43,42 +44,39 @@ _REFUSED_CODE = re.compile(r"PGRST30[0-3]|42501|28...|0P000")
 _MISSING_CODE = re.compile(r"PGRST20[245]|42883|42P01")
 
 
-class _CheckedClient(KeyedClient):
-    async def send(self, request: httpx.Request, **options: object) -> httpx.Response:
-        """Raise what a response at or above 400 means."""
-        response = await super().send(request, **options)
-        if response.status_code >= httpx.codes.BAD_REQUEST:
-            with suppress(httpx.RequestError):  # a body that cannot be read says no more than its status
-                await response.aread()
-            raise refusal(response.status_code, _body(response), response.headers, self.keys.current)
-        return response
+class CheckedAuth(KeyAuth):
+    """Raises what the last response means, where its status is 400 or more.
 
+    Here and not in a hook for responses, which httpx calls before the flow may send a request again.
+    """
 
-class _CheckedSyncClient(KeyedSyncClient):
-    def send(self, request: httpx.Request, **options: object) -> httpx.Response:
-        """Raise what a response at or above 400 means."""
-        response = super().send(request, **options)
+    requires_response_body = True
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """The flow of `KeyAuth`, and what came of it."""
+        response = yield from self.signed(request)
         if response.status_code >= httpx.codes.BAD_REQUEST:
-            with suppress(httpx.RequestError):
-                response.read()
-            raise refusal(response.status_code, _body(response), response.headers, self.keys.current)
-        return response
+            raise refusal(response.status_code, response.content, response.headers, self.keys.current)
 
 
 def connect(settings: Settings, keys: Keys) -> AsyncClient:
     """The client of the event loop; end it with `close`."""
-    http = _CheckedClient(keys, timeout=settings.http_timeout_seconds, limits=_LIMITS)
-    options = AsyncClientOptions(headers=keys.current.headers, httpx_client=http, postgrest_client_retry=False)
-    return AsyncClient(settings.supabase_url, keys.current.api_key, options)
+    http = httpx.AsyncClient(auth=CheckedAuth(keys), timeout=settings.http_timeout_seconds, limits=_LIMITS)
+    options = AsyncClientOptions(httpx_client=http, postgrest_client_retry=False)
+    client = AsyncClient(settings.supabase_url, keys.current.api_key, options)
+    del client.options.headers["Authorization"]  # with one of its own, postgrest bypasses the client's `auth`
+    return client
 
 
 def connect_sync(settings: Settings, keys: Keys) -> Client:
     """A client for the thread of the heartbeats; end it with `close_sync`."""
     # A heartbeat that is lost must leave time for another before the leases run out.
     timeout = min(settings.http_timeout_seconds, settings.lease_seconds / 4)
-    http = _CheckedSyncClient(keys, timeout=timeout, limits=_LIMITS)
-    options = SyncClientOptions(headers=keys.current.headers, httpx_client=http, postgrest_client_retry=False)
-    return Client(settings.supabase_url, keys.current.api_key, options)
+    http = httpx.Client(auth=CheckedAuth(keys), timeout=timeout, limits=_LIMITS)
+    options = SyncClientOptions(httpx_client=http, postgrest_client_retry=False)
+    client = Client(settings.supabase_url, keys.current.api_key, options)
+    del client.options.headers["Authorization"]
+    return client
 
 
 async def try_key(settings: Settings, key: Key) -> None:
@@ -106,7 +104,7 @@ def close_sync(client: Client) -> None:
         client.options.httpx_client.close()
 
 
-def storage_http(settings: Settings, keys: Keys, circuit: Circuit) -> KeyedClient:
+def storage_http(settings: Settings, keys: Keys, circuit: Circuit) -> httpx.AsyncClient:
     """A bare client for Storage, which streams; `base_url` is the project, statuses are the caller's to read.
 
     While `circuit` is open its requests raise httpx.ConnectError at once.
@@ -116,8 +114,8 @@ def storage_http(settings: Settings, keys: Keys, circuit: Circuit) -> KeyedClien
         if circuit.open:
             raise httpx.ConnectError(AWAY, request=request)
 
-    return KeyedClient(
-        keys,
+    return httpx.AsyncClient(
+        auth=KeyAuth(keys),
         base_url=settings.supabase_url,
         timeout=settings.http_timeout_seconds,
         event_hooks={"request": [refuse_while_away]},
@@ -181,16 +179,9 @@ def retry_after_seconds(headers: httpx.Headers, cap: float = RETRY_AFTER_CAP_SEC
 
 def at_start(error: Transient) -> CodedError:
     """The same error met by the first call: a wrong key or schema is then the operator's to mend."""
-    if error.code in {"access_refused", "schema_missing"}:
+    if error.code in with_trait(Trait.SET_UP):
         return Fatal(error.code, error.message)
     return error
-
-
-def _body(response: httpx.Response) -> bytes:
-    try:
-        return response.content
-    except httpx.ResponseNotRead:
-        return b""
 
 
 def _code_and_text(body: bytes) -> tuple[str, str]:

@@ -15,9 +15,10 @@ from typing import Final
 import structlog
 
 from sentinel_worker import logs
+from sentinel_worker.error_codes import Trait, with_trait
 from sentinel_worker.errors import CodedError, Transient
 
-OUTAGES: Final = frozenset({"supabase_unavailable", "supabase_unreachable", "supabase_timed_out"})
+OUTAGES: Final = with_trait(Trait.OUTAGE)
 """Errors that say nothing about the call but that Supabase is away."""
 AWAY: Final = "Supabase is away; it is asked again now and then."
 

@@ -70,9 +70,16 @@ class Claims:
     `refused` is called with the function's name when one is refused for want of a right.
     """
 
-    def __init__(self, client: AsyncClient, worker: UUID, circuit: Circuit | None = None) -> None:
+    def __init__(
+        self,
+        client: AsyncClient,
+        worker: UUID,
+        circuit: Circuit | None = None,
+        *,
+        refused: Callable[[str], None] = lambda _function: None,
+    ) -> None:
         self.circuit = circuit or Circuit()
-        self.refused: Callable[[str], None] = lambda _function: None
+        self._refused = refused
         self._client = client
         self._worker = str(worker)
 
@@ -145,7 +152,7 @@ class Claims:
                     unreadable = error
         except Transient as error:
             if error.code == "access_refused":
-                self.refused(function)
+                self._refused(function)
             raise
         if unreadable is not None:
             raise _not_read(function, unreadable) from unreadable

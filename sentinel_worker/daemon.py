@@ -16,6 +16,7 @@ from sentinel_worker.breaker import Circuit
 from sentinel_worker.claims import Claims
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.examiner import check_polarities, open_examiner
+from sentinel_worker.flow import Flow
 from sentinel_worker.health import Health
 from sentinel_worker.keys import Keys
 from sentinel_worker.lease import Leases
@@ -26,9 +27,10 @@ from sentinel_worker.outcomes import Outcomes
 from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
 from sentinel_worker.removals import Removals
-from sentinel_worker.rights import Rights
+from sentinel_worker.rights import Doubt, Rights
 from sentinel_worker.rotation import Rotation
 from sentinel_worker.settings import Settings
+from sentinel_worker.sources.choosing import RequestSources
 from sentinel_worker.sources.social.fetcher import Social
 from sentinel_worker.sources.url import UrlRules
 from sentinel_worker.wakeup import Wakeup
@@ -68,13 +70,13 @@ async def serve(settings: Settings, specs: Sequence[DetectorSpec]) -> None:
         for scorer in examiner.roster.scorers.values():
             log.info(logs.DETECTOR_LOADED, **scorer.describe())
         await check_polarities(examiner)
+        children = asyncio.Semaphore(settings.decode_concurrency)
+        flow = Flow(examiner.zygote, examiner.roster, limits, work, decoding=children)
         url_rules = UrlRules.from_settings(settings)
         social = await asyncio.to_thread(Social.from_settings, settings, url_rules.egress)
 
         def pipeline_of(http: httpx.AsyncClient, progress: Progress, rights: Rights) -> Pipeline:
-            return Pipeline(
-                settings, http, url_rules, social, examiner.zygote, examiner.roster, limits, progress, work, rights
-            )
+            return Pipeline(settings, flow, RequestSources(settings, http, url_rules, social), http, progress, rights)
 
         parts = await stack.enter_async_context(open_worker(settings, worker_id, pipeline_of))
         parts.worker.drain_on_signals()
@@ -110,13 +112,20 @@ async def open_worker(
     `pipeline_of` gets Storage's client.
     """
     async with AsyncExitStack() as stack:
-        keys, circuit, wake, health = Keys(settings), circuit or Circuit(), wake or asyncio.Event(), Health()
+        circuit, wake, health = circuit or Circuit(), wake or asyncio.Event(), Health()
+        loop, look_at_keys, doubt = asyncio.get_running_loop(), asyncio.Event(), Doubt()
+
+        def key_refused() -> None:
+            """From any thread: the key in use may have been replaced a moment ago."""
+            loop.call_soon_threadsafe(look_at_keys.set)
+
+        keys = Keys(settings, refused=key_refused)
         client, heartbeat_client = api.connect(settings, keys), api.connect_sync(settings, keys)
         stack.callback(api.close_sync, heartbeat_client)
         stack.push_async_callback(api.close, client)
         http = await stack.enter_async_context(api.storage_http(settings, keys, circuit))
-        claims = claims_type(client, worker_id, circuit)
-        progress, rights = Progress(claims), Rights(claims)
+        claims = claims_type(client, worker_id, circuit, refused=doubt.call_refused)
+        progress, rights = Progress(claims), Rights(claims, doubt)
         wakeup = _wakeup(settings, keys, wake, circuit, pace) if settings.realtime else None
         worker = Worker(
             settings,
@@ -137,7 +146,8 @@ async def open_worker(
             wake=wake,
             health=health,
         )
-        yield Parts(worker, wakeup, circuit, health, keys, _rotation(settings, keys, worker, wakeup))
+        rotation = _rotation(settings, keys, look_at_keys, worker, wakeup)
+        yield Parts(worker, wakeup, circuit, health, keys, rotation)
 
 
 def _log_layers(layers: Layers) -> None:
@@ -176,7 +186,7 @@ def _wakeup(settings: Settings, keys: Keys, wake: asyncio.Event, circuit: Circui
     )
 
 
-def _rotation(settings: Settings, keys: Keys, worker: Worker, wakeup: Wakeup | None) -> Rotation:
+def _rotation(settings: Settings, keys: Keys, asked: asyncio.Event, worker: Worker, wakeup: Wakeup | None) -> Rotation:
     """What brings a changed key into use everywhere."""
 
     def changed() -> None:
@@ -186,6 +196,7 @@ def _rotation(settings: Settings, keys: Keys, worker: Worker, wakeup: Wakeup | N
 
     return Rotation(
         keys,
+        asked=asked,
         try_key=lambda key: api.try_key(settings, key),
         changed=changed,
         look_seconds=settings.sweep_seconds,

@@ -11,12 +11,14 @@ SentinelError
 ```
 
 A library's own exception is translated where that library is called, so the rest of the code meets
-only these. `code` is stable and machine-readable; `message` is one plain sentence for the user and
-holds no path, key or traceback.
+only these. `code` is stable, machine-readable and declared in `error_codes`; `message` is one plain
+sentence for the user and holds no path, key or traceback.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
+
+from sentinel_worker.error_codes import CODES, Kind
 
 
 class SentinelError(Exception):
@@ -24,9 +26,13 @@ class SentinelError(Exception):
 
 
 class CodedError(SentinelError):
-    """An error with a stable code and a sentence for people."""
+    """An error with a stable code and a sentence for people. A code that is not declared for the class is a bug."""
+
+    kind: ClassVar[Kind]
 
     def __init__(self, code: str, message: str, *, params: Mapping[str, Any] | None = None) -> None:
+        if not is_declared(code, type(self)):
+            raise LookupError(f"error_codes declares no {self.kind} {code!r}")
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
@@ -35,6 +41,8 @@ class CodedError(SentinelError):
 
 class Transient(CodedError):
     """Worth another attempt. `retry_after_seconds` is the server's own wish, where it gave one."""
+
+    kind = "transient"
 
     def __init__(
         self,
@@ -51,9 +59,13 @@ class Transient(CodedError):
 class Permanent(CodedError):
     """No attempt can succeed: bad media, a missing object, a detector that does not exist."""
 
+    kind = "permanent"
+
 
 class Fatal(CodedError):
     """The worker itself is unusable: bad configuration, a rejected key, a checkpoint that does not load."""
+
+    kind = "fatal"
 
 
 class LeaseLost(SentinelError):
@@ -66,3 +78,8 @@ class Cancelled(SentinelError):
 
 class Released(SentinelError):
     """This worker shuts down and hands the request back."""
+
+
+def is_declared(code: str, cls: type[CodedError]) -> bool:
+    """Whether `error_codes` has `code` for errors of `cls`."""
+    return code in CODES and cls.kind in CODES[code].kinds

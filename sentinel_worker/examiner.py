@@ -2,32 +2,26 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sentinel_worker import result
-from sentinel_worker.analysis import Analysis, derive, examine
 from sentinel_worker.detectors.base import Device
 from sentinel_worker.detectors.labels import check_polarity
 from sentinel_worker.detectors.loading import naming
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.errors import Fatal, Permanent
-from sentinel_worker.media.children import Child
+from sentinel_worker.flow import Examined, Flow
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.walls import Mode
 from sentinel_worker.media.zygote import Zygote
-from sentinel_worker.request import MediaKind
+from sentinel_worker.request import MediaKind, Stage
 from sentinel_worker.roster import Roster, open_roster
-from sentinel_worker.sources import local, url
-from sentinel_worker.sources.fetched import Fetched
-from sentinel_worker.timings import Timings
-from sentinel_worker.workdir import private_directory
+from sentinel_worker.sources import choosing
 
-FETCHED_SHARE = 0.2
-"""How much of a file's progress is its copy."""
+SPANS: Mapping[Stage, tuple[float, float]] = {"fetching": (0.0, 0.2), "analyzing": (0.2, 1.0)}
+"""Which part of a file's progress each stage is that shows any."""
 CHILDREN = 2
 DEFAULT_LIMITS = MediaLimits()
 
@@ -35,11 +29,25 @@ Report = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
-    """An answer with its evidence, as `analysis_results` would keep it; `document['derived']` names `pictures`."""
+class FileStages:
+    """The stages of an operator's file: without limits of their own, shown as one fraction."""
 
-    analysis: Analysis
-    document: dict[str, Any]
+    on_progress: Report
+
+    def enter(self, _stage: Stage) -> AbstractAsyncContextManager[None]:
+        """Nothing is held."""
+        return nullcontext()
+
+    def report(self, stage: Stage, fraction: float) -> None:
+        """Show that `fraction` (0 to 1) of `stage` is done."""
+        start, end = SPANS[stage]
+        self.on_progress(start + (end - start) * fraction)
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminedFile(Examined):
+    """The answer about a file; `document['derived']` names `pictures`."""
+
     pictures: dict[str, Path]
 
 
@@ -49,8 +57,7 @@ class Examiner:
     def __init__(self, zygote: Zygote, roster: Roster, limits: MediaLimits, work: Path) -> None:
         self.zygote = zygote
         self.roster = roster
-        self._limits = limits
-        self._work = work
+        self._flow = Flow(zygote, roster, limits, work)
         self._children = asyncio.Semaphore(CHILDREN)
 
     async def examine(
@@ -61,41 +68,29 @@ class Examiner:
         key: str | None = None,
         keep: Path | None = None,
         on_progress: Report = lambda _: None,
-    ) -> Examined:
+    ) -> ExaminedFile:
         """Examine a file, or what an http(s) address answers.
 
-        With `keep`, small pictures for people are put into that folder. Raises what `analysis.examine`, the
-        decoding child, `sources.local.copy` and `sources.url.fetch` raise.
+        With `keep`, small pictures for people are put into that folder. Raises what `Flow.run` raises for a source
+        `choosing.of_operator`.
         """
-        async with self._children, private_directory(self._work) as directory:
-            timings = Timings()
-            with timings.measure("fetching"):
-                fetched = await self._fetch(source, directory, lambda done: on_progress(done * FETCHED_SHARE))
-            async with self.zygote.open(fetched.path, directory, self._limits) as child:
-                with timings.measure("probing"):
-                    facts = await child.probe()
-                choice = self.roster.choose(kind, key, facts)
-                with timings.measure("analyzing"):
-                    analysis = await examine(
-                        child, facts, choice, lambda done: on_progress(FETCHED_SHARE + done * (1 - FETCHED_SHARE))
-                    )
-                with timings.measure("deriving"):
-                    pictures = await _keep(child, analysis, keep) if keep is not None else {}
-        derived = {name: file.name for name, file in pictures.items()}
-        return Examined(analysis, result.document(analysis, fetched, derived, timings.seconds), pictures)
+        pictures: dict[str, Path] = {}
 
-    async def _fetch(self, source: Path | str, directory: Path, on_progress: Report) -> Fetched:
-        limit = self._limits.max_bytes
-        if isinstance(source, Path):
-            return await local.copy(source, directory=directory, limit_bytes=limit, on_progress=on_progress)
-        rules = url.UrlRules.of_operator()
-        return await url.fetch(source, rules=rules, directory=directory, limit_bytes=limit, on_progress=on_progress)
+        async def move(made: Mapping[str, Path]) -> dict[str, str]:
+            assert keep is not None
+            for name, file in made.items():
+                pictures[name] = Path(await asyncio.to_thread(shutil.move, file, keep / file.name))
+            return {name: file.name for name, file in pictures.items()}
 
-
-async def _keep(child: Child, analysis: Analysis, folder: Path) -> dict[str, Path]:
-    """The pictures for people, by name, moved into `folder`."""
-    made = await derive(child, analysis)
-    return {name: Path(await asyncio.to_thread(shutil.move, file, folder / file.name)) for name, file in made.items()}
+        async with self._children:
+            examined = await self._flow.run(
+                choosing.of_operator(source),
+                kind,
+                key,
+                stages=FileStages(on_progress),
+                keep=move if keep is not None else None,
+            )
+        return ExaminedFile(examined.analysis, examined.document, pictures)
 
 
 @asynccontextmanager

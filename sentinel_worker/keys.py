@@ -1,6 +1,6 @@
 """As whom the worker calls Supabase: the one place that holds the current key, which may change while it runs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -48,12 +48,12 @@ class Key:
 class Keys:
     """`current` may be read from any thread. `refused` is called, from any thread, when the current key was refused."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, refused: Callable[[], None] = lambda: None) -> None:
         self.paths = settings.secret_paths
         values = {name: getattr(settings, name) for name in SECRETS}
         self._secrets = {name: value.get_secret_value() for name, value in values.items() if value is not None}
         self.current = Key.of(self._secrets)
-        self.refused: Callable[[], None] = lambda: None
+        self.refused = refused
 
     def read(self) -> dict[str, str]:
         """The secrets of those files whose content is not what is in use. Raises ValueError with a sentence."""
@@ -78,53 +78,33 @@ class Keys:
         self.current = Key.of(self._secrets)
 
 
-class KeyedClient(httpx.AsyncClient):
-    """Signs each request with the current key, and once more when the key changed while the request was under way."""
+class KeyAuth(httpx.Auth):
+    """Signs each request with the current key, and once more when the key changed while the request was under way.
 
-    def __init__(self, keys: Keys, **options: object) -> None:
-        super().__init__(**options)  # type: ignore[arg-type]
+    The body has to be one that can be sent twice.
+    """
+
+    def __init__(self, keys: Keys) -> None:
         self.keys = keys
 
-    async def send(self, request: httpx.Request, **options: object) -> httpx.Response:
-        """Send it; the body has to be one that can be sent twice."""
-        used = _sign(request, self.keys)
-        response = await super().send(request, **options)  # type: ignore[arg-type]
-        if _may_pass_with_another(response, used, self.keys):
-            await response.aclose()
-            _sign(request, self.keys)
-            response = await super().send(request, **options)  # type: ignore[arg-type]
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """As httpx wants it, for clients of both kinds."""
+        yield from self.signed(request)
+
+    def signed(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, httpx.Response]:
+        """The flow, which returns the last response."""
+        used = self._sign(request)
+        response = yield request
+        if response.status_code not in _REFUSED:
+            return response
+        if self.keys.current is not used:
+            self._sign(request)
+            return (yield request)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            self.keys.refused()
         return response
 
-
-class KeyedSyncClient(httpx.Client):
-    """The same for one thread of its own."""
-
-    def __init__(self, keys: Keys, **options: object) -> None:
-        super().__init__(**options)  # type: ignore[arg-type]
-        self.keys = keys
-
-    def send(self, request: httpx.Request, **options: object) -> httpx.Response:
-        """Send it; the body has to be one that can be sent twice."""
-        used = _sign(request, self.keys)
-        response = super().send(request, **options)  # type: ignore[arg-type]
-        if _may_pass_with_another(response, used, self.keys):
-            response.close()
-            _sign(request, self.keys)
-            response = super().send(request, **options)  # type: ignore[arg-type]
-        return response
-
-
-def _sign(request: httpx.Request, keys: Keys) -> Key:
-    key = keys.current
-    request.headers.update(key.headers)
-    return key
-
-
-def _may_pass_with_another(response: httpx.Response, used: Key, keys: Keys) -> bool:
-    if response.status_code not in _REFUSED:
-        return False
-    if keys.current is not used:
-        return True
-    if response.status_code == httpx.codes.UNAUTHORIZED:
-        keys.refused()
-    return False
+    def _sign(self, request: httpx.Request) -> Key:
+        key = self.keys.current
+        request.headers.update(key.headers)
+        return key

@@ -1,32 +1,26 @@
-"""One request from its claim to its outcome: fetch, probe, choose, examine, derive."""
+"""One request from its claim to its outcome: the flow of a file, held to the row's lease, limits and progress."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import structlog
 
-from sentinel_worker import logs, result
-from sentinel_worker.analysis import Analysis, derive, examine
+from sentinel_worker import logs
 from sentinel_worker.errors import Permanent, Transient
+from sentinel_worker.flow import Flow
 from sentinel_worker.lease import Lease
-from sentinel_worker.media.children import Child
-from sentinel_worker.media.facts import MediaLimits
-from sentinel_worker.media.zygote import Zygote
 from sentinel_worker.progress import Progress
-from sentinel_worker.request import Claim, Finish, Stage
+from sentinel_worker.request import Finish, Stage
 from sentinel_worker.rights import Rights
-from sentinel_worker.roster import Roster
 from sentinel_worker.settings import Settings
-from sentinel_worker.shares import Shares
-from sentinel_worker.sources import storage, url
+from sentinel_worker.sources import storage
+from sentinel_worker.sources.choosing import Fetch, RequestSources
 from sentinel_worker.sources.fetched import Fetched
-from sentinel_worker.sources.social.fetcher import Social
-from sentinel_worker.timings import Timings
-from sentinel_worker.workdir import private_directory
 
 SPANS: Mapping[Stage, tuple[float, float]] = {
     "fetching": (0, 30),
@@ -51,114 +45,86 @@ def memory_errors_translated() -> Iterator[None]:
         raise Transient("out_of_memory", "The machine has too little free memory for this file.") from error
 
 
+@dataclass(frozen=True, slots=True)
+class RequestStages:
+    """The stages of one request: each has its time limit, and its part of the progress that the owner sees."""
+
+    lease: Lease
+    progress: Progress
+    settings: Settings
+
+    @asynccontextmanager
+    async def enter(self, stage: Stage) -> AsyncIterator[None]:
+        """Work inside belongs to `stage`, and ends with `Transient('stage_timed_out')` at its limit."""
+        limits_seconds: Mapping[Stage, float] = {
+            "fetching": self.settings.fetch_deadline_seconds,
+            "probing": self.settings.probe_deadline_seconds,
+            "analyzing": self.settings.analyze_deadline_seconds,
+            "deriving": self.settings.derive_deadline_seconds,
+        }
+        self.report(stage, 0.0)
+        async with self.lease.enter(stage, limits_seconds[stage]):
+            with memory_errors_translated():
+                yield
+
+    def report(self, stage: Stage, fraction: float) -> None:
+        """Show that `fraction` (0 to 1) of `stage` is done."""
+        start, end = SPANS[stage]
+        self.progress.report(self.lease.claim, stage, start + (end - start) * fraction)
+
+
 @dataclass
 class Pipeline:
-    """Everything that answering a request needs; one per worker."""
+    """Everything that answering a request needs; one per worker. `http` is for Storage only: it carries the key."""
 
     settings: Settings
+    flow: Flow
+    sources: RequestSources
     http: httpx.AsyncClient
-    """For Storage alone: it carries the key."""
-    url_rules: url.UrlRules
-    social: Social | None
-    zygote: Zygote
-    roster: Roster
-    limits: MediaLimits
     progress: Progress
-    work_directory: Path
     rights: Rights
-
-    def __post_init__(self) -> None:
-        self._uploads = asyncio.Semaphore(self.settings.fetch_concurrency)
-        self._urls = Shares(self.settings.url_places)
-        self._decoding = asyncio.Semaphore(self.settings.decode_concurrency)
 
     async def analyze(self, lease: Lease) -> Finish:
         """Answer one claim. Raises this package's errors; writes nothing but derived files of this fence."""
-        claim, settings, timings = lease.claim, self.settings, Timings()
-        if claim.source_url is not None and not settings.url_sources:
-            raise Permanent("source_not_supported", "This worker fetches no URLs: upload the file instead.")
-        self.roster.offer(claim.media_kind, claim.detector)
-        async with private_directory(self.work_directory) as directory:
-            # Apart, so that servers of strangers, however slow, never hold up what lies in Storage.
-            place = self._uploads if claim.source_url is None else self._urls.place(claim.user_id)
-            async with place, self._stage(lease, "fetching", settings.fetch_deadline_seconds, timings):
-                fetched = await self._fetch(claim, directory)
-            async with self._decoding, self.zygote.open(fetched.path, directory, self.limits) as child:
-                async with self._stage(lease, "probing", settings.probe_deadline_seconds, timings):
-                    facts = await child.probe()
-                choice = self.roster.choose(claim.media_kind, claim.detector, facts)
-                async with self._stage(lease, "analyzing", settings.analyze_deadline_seconds, timings):
-                    analysis = await examine(child, facts, choice, lambda done: self._report(claim, "analyzing", done))
-                async with self._stage(lease, "deriving", settings.derive_deadline_seconds, timings):
-                    derived = await self._derive(lease, child, analysis)
+        claim, stages = lease.claim, RequestStages(lease, self.progress, self.settings)
+        source = self.sources.of(claim)
+        self.flow.roster.offer(claim.media_kind, claim.detector)
+        examined = await self.flow.run(
+            replace(source, fetch=partial(self._fetch, source.fetch)),
+            claim.media_kind,
+            claim.detector,
+            stages=stages,
+            keep=partial(self._upload, lease),
+        )
         lease.stage = "finishing"
-        self._report(claim, "finishing", 0.0)
-        evidence = result.document(analysis, fetched, derived, timings.seconds)
-        return Finish("succeeded", stage="finishing", result=evidence)
+        stages.report("finishing", 0.0)
+        return Finish("succeeded", stage="finishing", result=examined.document)
 
     @property
     def lanes(self) -> list[str]:
         """The lanes of the queue that this worker can serve."""
-        return self.roster.lanes
+        return self.flow.roster.lanes
 
     @property
     def can_decode(self) -> bool:
         """Whether the zygote is there to fork children."""
-        return self.zygote.running
+        return self.flow.zygote.running
 
-    @asynccontextmanager
-    async def _stage(self, lease: Lease, stage: Stage, limit_seconds: float, timings: Timings) -> AsyncIterator[None]:
-        self._report(lease.claim, stage, 0.0)
-        async with lease.enter(stage, limit_seconds):
-            with timings.measure(stage), memory_errors_translated():
-                yield
-
-    def _report(self, claim: Claim, stage: Stage, fraction: float) -> None:
-        """Show that `fraction` (0 to 1) of `stage` is done."""
-        start, end = SPANS[stage]
-        self.progress.report(claim, stage, start + (end - start) * fraction)
-
-    async def _fetch(self, claim: Claim, directory: Path) -> Fetched:
-        def report(fraction: float) -> None:
-            self._report(claim, "fetching", fraction)
-
-        limit = self.settings.media_max_bytes
-        if claim.source_url is not None:
-            return await self._fetch_url(claim.source_url, directory, limit, report)
-        assert claim.storage_path is not None  # the database's one_source
+    async def _fetch(self, fetch: Fetch, **options: Any) -> Fetched:
+        """What Storage refuses raises doubt about the worker's rights."""
         with self.rights.doubted_after("access_refused"):
             try:
-                return await storage.fetch(
-                    self.http,
-                    user_id=claim.user_id,
-                    storage_path=claim.storage_path,
-                    directory=directory,
-                    limit_bytes=limit,
-                    on_progress=report,
-                )
+                return await fetch(**options)
             except Permanent as error:
                 if error.code == "object_not_found":  # also what Storage says of a file that this role may not see
                     await self.rights.check_again()
                 raise
 
-    async def _fetch_url(
-        self, source_url: str, directory: Path, limit_bytes: int, report: Callable[[float], None]
-    ) -> Fetched:
-        """A post of a social site by yt-dlp, anything else as a file."""
-        if self.social is not None and self.social.suits(source_url):
-            social = replace(self.social, egress=self.social.egress.of_one_client())
-            return await social.fetch(source_url, directory=directory, limit_bytes=limit_bytes, on_progress=report)
-        if "direct" not in self.settings.url_sources:
-            raise Permanent("source_not_supported", "This worker fetches posts of social sites, and no other URLs.")
-        return await url.fetch(
-            source_url, rules=self.url_rules, directory=directory, limit_bytes=limit_bytes, on_progress=report
-        )
-
-    async def _derive(self, lease: Lease, child: Child, analysis: Analysis) -> dict[str, str]:
-        """Make and upload pictures for people; returns their paths in the bucket `derived`."""
+    async def _upload(self, lease: Lease, made: Mapping[str, Path]) -> dict[str, str]:
+        """Store the pictures for people; returns their paths in the bucket `derived`."""
         folder = f"{lease.claim.user_id}/{lease.claim.id}/{lease.claim.fence}"
         stored: dict[str, str] = {}
-        for name, file in (await derive(child, analysis)).items():
+        for name, file in made.items():
             lease.check()
             path = f"{folder}/{file.name}"
             try:

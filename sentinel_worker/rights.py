@@ -16,23 +16,31 @@ from sentinel_worker.errors import CodedError, Transient
 log = structlog.get_logger()
 
 
+class Doubt:
+    """Whether the rights are to be asked before the next claim. `Claims` reports here what is refused."""
+
+    def __init__(self) -> None:
+        self.raised = True
+        self.spared: set[str] = set()
+        """Rights that are known to be missing, and that the job does not need."""
+
+    def call_refused(self, function: str) -> None:
+        """The database refused this function of its own."""
+        if f"execute {function}" not in self.spared:
+            self.raised = True
+
+
 class Rights:
     """Names each missing right once, with what to run, until it is there again."""
 
-    def __init__(self, claims: Claims) -> None:
+    def __init__(self, claims: Claims, doubt: Doubt) -> None:
         self._claims = claims
-        claims.refused = self._call_refused
-        self._doubted = True
+        self._doubt = doubt
         self._told: set[str] = set()
-        self._spared: set[str] = set()
 
     def doubt(self) -> None:
         """Ask again before the next claim: something was refused, or hidden."""
-        self._doubted = True
-
-    def _call_refused(self, function: str) -> None:
-        if f"execute {function}" not in self._spared:
-            self.doubt()
+        self._doubt.raised = True
 
     @contextmanager
     def doubted_after(self, *codes: str) -> Iterator[None]:
@@ -46,7 +54,7 @@ class Rights:
 
     async def check(self) -> None:
         """Raise `Transient('access_refused')` while a needed right is missing; costs a call only after a doubt."""
-        if self._doubted:
+        if self._doubt.raised:
             await self.check_again()
 
     async def check_again(self) -> None:
@@ -58,11 +66,11 @@ class Rights:
                 raise
             # A database of an earlier version; each refusal still says what it lacks.
             log.warning(logs.RIGHTS_UNKNOWN, error=error.message)
-            self._doubted = False
+            self._doubt.raised = False
             return
         self._tell(missing)
         needed = [right.sentence for right in missing if right.needed]
-        self._doubted = bool(needed)
+        self._doubt.raised = bool(needed)
         if needed:
             raise Transient("access_refused", "\n".join(needed), retry_after_seconds=REFUSED_RETRY_SECONDS)
 
@@ -72,4 +80,4 @@ class Rights:
                 write = log.error if right.needed else log.warning
                 write(logs.RIGHT_MISSING, right=right.name, error=right.sentence, run=right.remedy)
         self._told = {right.name for right in missing}
-        self._spared = {right.name for right in missing if not right.needed}
+        self._doubt.spared = {right.name for right in missing if not right.needed}

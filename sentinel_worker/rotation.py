@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class Rotation:
-    """Looks into the files of `keys` every `look_seconds`, when `nudge` is called, and when a key was refused.
+    """Looks into the files of `keys` every `look_seconds`, when `nudge` is called, and when `asked` is set.
 
     `try_key` raises unless Supabase accepts a key; `changed` is called once a new one is in use. A key that is refused
     is named in the log, once, and tried again at each look; the old one stays in use meanwhile.
@@ -28,6 +28,7 @@ class Rotation:
         self,
         keys: Keys,
         *,
+        asked: asyncio.Event,
         try_key: Callable[[Key], Awaitable[None]],
         changed: Callable[[], None],
         look_seconds: float,
@@ -36,7 +37,7 @@ class Rotation:
         self._try_key = try_key
         self._changed = changed
         self._look_seconds = look_seconds
-        self._asked = asyncio.Event()
+        self._asked = asked
         self._told = ""
         self._signalled = False
 
@@ -48,8 +49,6 @@ class Rotation:
     async def run(self, supervisor: Supervisor) -> None:
         """Look until cancelled."""
         self._warn_of_exposed_files()
-        self._loop = asyncio.get_running_loop()
-        self._keys.refused = self._key_refused
         await supervisor.repeat("keys", self._look_when_asked)
 
     async def _look_when_asked(self) -> None:
@@ -57,10 +56,6 @@ class Rotation:
         self._asked.clear()
         signalled, self._signalled = self._signalled, False
         await self._look(aloud=signalled)
-
-    def _key_refused(self) -> None:
-        """From any thread: the key in use may have been replaced a moment ago."""
-        self._loop.call_soon_threadsafe(self._asked.set)
 
     async def _look(self, *, aloud: bool) -> None:
         try:

@@ -8,29 +8,19 @@ from time import monotonic
 import structlog
 
 from sentinel_worker import logs
-from sentinel_worker.aftermath import finish_for
 from sentinel_worker.api import at_start
 from sentinel_worker.backoff import full_jitter_seconds
 from sentinel_worker.breaker import AWAY
-from sentinel_worker.claims import Answer, Claims
-from sentinel_worker.errors import (
-    Cancelled,
-    CodedError,
-    Fatal,
-    LeaseLost,
-    Permanent,
-    Released,
-    SentinelError,
-    Transient,
-)
+from sentinel_worker.claims import Claims
+from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
 from sentinel_worker.health import Health
-from sentinel_worker.lease import Lease, Leases, boottime
+from sentinel_worker.lease import Leases, boottime
 from sentinel_worker.outcomes import Outcomes
 from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.progress import Progress
 from sentinel_worker.removals import Removals
-from sentinel_worker.request import Finish
 from sentinel_worker.rights import Rights
+from sentinel_worker.running import Running
 from sentinel_worker.settings import Settings
 from sentinel_worker.supervisor import Supervisor
 from sentinel_worker.sweeps import Sweeps
@@ -41,10 +31,6 @@ RETRY_FIRST_SECONDS, RETRY_CAP_SECONDS = 0.5, 60.0
 DECODER_RETRY_SECONDS = 1.0
 REALTIME_START_SECONDS = 15.0
 """Realtime takes a moment to be ready; only later is its absence worth a warning."""
-REFUSED_RESULT = "The analysis was done, but the database refused its result."
-FAULT = "The analysis failed because of a fault in the worker."
-RELEASE_SECONDS = 10.0
-"""How long the drain waits for released requests to be handed back."""
 
 log = structlog.get_logger()
 
@@ -82,7 +68,15 @@ class Worker:
         self._sweeps = Sweeps(settings, claims=claims, removals=removals, wakeup=wakeup, lanes=pipeline.lanes)
         self._failures = 0
         self._started_at = monotonic()
-        self._running: dict[asyncio.Task[None], Lease] = {}
+        self._running = Running(
+            leases=leases,
+            outcomes=outcomes,
+            progress=progress,
+            pipeline=pipeline,
+            freed=wake.set,
+            due_in=self._due_in,
+            broken=self._break,
+        )
         self._broken_by: Fatal | None = None
         self._draining = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -112,7 +106,8 @@ class Worker:
                 await self._supervisor.repeat(
                     "claims", lambda: self._claim_when_woken(group), vital=True, until=self._draining
                 )
-                await self._drain()
+                self._health.become("draining")
+                await self._running.drain(self._settings.drain_seconds, self._hurry)
                 for task in tasks:
                     task.cancel()
         finally:
@@ -171,18 +166,11 @@ class Worker:
             self._lanes, limit=free, lease_seconds=self._settings.lease_seconds, held=self._leases.ids
         )
         for claim in claims:
-            lease = self._leases.add(claim, called_at)
-            task = group.create_task(self._work(lease), name=f"request-{claim.id}")
-            self._running[task] = lease
-            task.add_done_callback(self._slot_freed)
+            self._running.start(group, claim, called_at)
         self._sweeps.judge_wakeup(claims)
         if not claims:
             self._sweeps.found_nothing()
         return len(claims)
-
-    def _slot_freed(self, task: asyncio.Task[None]) -> None:
-        del self._running[task]
-        self._wake.set()
 
     async def _wait_out(self, error: CodedError) -> None:
         """After a failed call: wait with backoff, but not longer than until the drain."""
@@ -206,93 +194,12 @@ class Worker:
         elif self._health.state != "starting" or monotonic() - self._started_at > REALTIME_START_SECONDS:
             self._health.become("degraded", "Realtime is down; requests are found by polling.")
 
-    # One request
-
-    async def _work(self, lease: Lease) -> None:
-        claim = lease.claim
-        with structlog.contextvars.bound_contextvars(request_id=str(claim.id), attempt=claim.attempt):
-            log.info(logs.CLAIMED, media_kind=claim.media_kind, detector=claim.detector, reoffered=claim.reoffered)
-            try:
-                finish = await self._outcome(lease)
-                answer = await self._outcomes.write(claim, finish)
-                if answer.status == "invalid" and finish.outcome == "succeeded":
-                    finish = Finish(
-                        "failed", stage="finishing", error_code="result_refused", error_message=REFUSED_RESULT
-                    )
-                    answer = await self._outcomes.write(claim, finish)
-                self._log_answer(finish, answer)
-                if answer.due_in_seconds is not None:
-                    self._sweeps.within(answer.due_in_seconds)
-                    self._wake.set()  # the wait for the next sweep begins anew
-            except LeaseLost:
-                log.warning(logs.LEASE_LOST, stage=lease.stage)
-            except Exception:
-                # Unanswered, and so offered again; the other requests go on.
-                log.exception(logs.CRASHED, stage=lease.stage)
-            finally:
-                self._progress.forget(claim)
-                self._leases.remove(lease)
-
-    async def _outcome(self, lease: Lease) -> Finish:
-        """Answer the request, or say what its error means; a bug here must not take the other requests down."""
-        try:
-            return await self._judged(lease)
-        except LeaseLost:
-            raise
-        except Exception:
-            log.exception(logs.CRASHED, stage=lease.stage)
-            return finish_for(Transient("internal_error", FAULT), lease.claim, lease.stage)
-
-    async def _judged(self, lease: Lease) -> Finish:
-        """The one place where it is decided what an error means."""
-        try:
-            with lease.guard():
-                if lease.claim.cancel_requested:
-                    raise Cancelled
-                return await self._pipeline.analyze(lease)
-        except LeaseLost:
-            raise
-        except Fatal as error:
-            self._break(error)
-            return finish_for(error, lease.claim, lease.stage)
-        except SentinelError as error:
-            return finish_for(error, lease.claim, lease.stage)
-
-    def _log_answer(self, finish: Finish, answer: Answer) -> None:
-        event = logs.OUTCOMES.get(answer.status, logs.LEASE_LOST)
-        log.info(
-            event,
-            outcome=finish.outcome,
-            status=answer.status,
-            error_code=finish.error_code,
-            error=finish.error_detail.get("remedy", finish.error_message),
-            verdict=(finish.result or {}).get("verdict"),
-        )
-
-    # The end
+    def _due_in(self, seconds: float) -> None:
+        self._sweeps.within(seconds)
+        self._wake.set()  # the wait for the next sweep begins anew
 
     def _break(self, error: Fatal) -> None:
         log.error(logs.BROKEN, error_code=error.code, error=error.message)
         self._broken_by = error
         self._draining.set()
         self._wake.set()
-
-    async def _drain(self) -> None:
-        self._health.become("draining")
-        if not self._running:
-            return
-        hurry = asyncio.ensure_future(self._hurry.wait())
-        try:
-            async with asyncio.timeout(self._settings.drain_seconds):
-                while self._running and not hurry.done():
-                    await asyncio.wait([hurry, *self._running], return_when=asyncio.FIRST_COMPLETED)
-        except TimeoutError:
-            log.warning(logs.DRAIN_EXPIRED, running=len(self._running))
-        finally:
-            hurry.cancel()
-        for lease in self._running.values():
-            lease.end(Released())
-        if self._running:
-            await asyncio.wait(list(self._running), timeout=RELEASE_SECONDS)
-        for task in self._running:
-            task.cancel()

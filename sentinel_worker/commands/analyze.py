@@ -20,8 +20,8 @@ from sentinel_worker.commands.printing import needs_extra, plain, writing
 from sentinel_worker.detectors.base import Device
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.errors import CodedError, Fatal
-from sentinel_worker.examiner import Examined, Examiner
-from sentinel_worker.sources import url
+from sentinel_worker.examiner import ExaminedFile, Examiner
+from sentinel_worker.sources.choosing import shown
 
 COLOURS = {"fake": "red", "real": "green", "uncertain": "yellow", "not_applicable": "dim"}
 MEANING = (
@@ -37,7 +37,7 @@ class Answered:
     """One source, as it may be shown, and what came of it: either is set."""
 
     source: str
-    examined: Examined | None = None
+    examined: ExaminedFile | None = None
     error: CodedError | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -117,23 +117,13 @@ async def _examine_all(
 async def _answer(
     examiner: Examiner, source: str, key: str | None, keep: Path | None, on_progress: Callable[[float], None]
 ) -> Answered:
-    where = source if _is_address(source) else Path(source)
     try:
-        examined = await examiner.examine(where, key=key, keep=keep, on_progress=on_progress)
+        examined = await examiner.examine(source, key=key, keep=keep, on_progress=on_progress)
     except Fatal:
         raise
     except CodedError as error:
         return Answered(shown(source), error=error)
     return Answered(shown(source), examined)
-
-
-def _is_address(source: str) -> bool:
-    return source.lower().startswith(("http://", "https://"))
-
-
-def shown(source: str) -> str:
-    """A source for people, reports and logs: an address without its secrets."""
-    return url.shown(source) if _is_address(source) else source
 
 
 def _show(answers: Sequence[Answered]) -> None:

@@ -15,6 +15,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from sentinel_worker.detectors import lock
 from sentinel_worker.detectors.registry import DetectorSpec
+from sentinel_worker.error_codes import Trait, with_trait
 from sentinel_worker.errors import Fatal
 
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -22,7 +23,7 @@ CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 PICKLED: Final = re.compile(r".*\.(?:bin|pt|pth|ckpt|h5|msgpack|pkl|pickle)")
 """Names of weights in formats that can run code when they are read."""
 
-NOT_HERE: Final = frozenset({"checkpoint_missing", "checkpoint_unpinned"})
+NOT_HERE: Final = with_trait(Trait.NOT_PULLED)
 """The codes of weights that have not been pulled."""
 
 _SHARD_NAME: Final = re.compile(r"[\w.-]+\.safetensors")

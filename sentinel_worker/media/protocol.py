@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
+from sentinel_worker.error_codes import Trait, with_trait
+from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient, is_declared
 from sentinel_worker.exact import LARGEST
 from sentinel_worker.media.facts import ClipGeometry, FaceSearch, MediaFacts, MediaLimits, SoundGeometry
 from sentinel_worker.media.walls import Layers, Mode
@@ -33,7 +34,6 @@ MAX_HEADER_BYTES: Final = 1024**2
 MAX_KEYFRAMES: Final = 4096
 DERIVED_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}\.jpg")
 
-_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MAX_SENTENCE: Final = 500
 _MAX_PARAMS: Final = 16
 _MAX_NAME: Final = 64
@@ -42,18 +42,7 @@ _CLASSES: Final[dict[str, type[CodedError]]] = {
     "transient": Transient,
     "fatal": Fatal,
 }
-VERDICTS_ON_MEDIA: Final = frozenset(
-    {
-        "media_empty",
-        "media_not_supported",
-        "media_too_large",
-        "media_too_long",
-        "media_truncated",
-        "media_unreadable",
-        "no_frames",
-        "no_tracks",
-    }
-)
+VERDICTS_ON_MEDIA: Final = with_trait(Trait.OF_MEDIA)
 """All that a child may say of its file: other codes could put the request off for ever, at no attempt's cost."""
 _KINDS: Final = ("video", "image", "audio")
 _JSON_TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -185,7 +174,7 @@ def read_error(message: Mapping[str, Any]) -> CodedError:
     """The error that a child reported, as one of this package's own."""
     code, sentence = message.get("code"), message.get("message")
     params, cls = message.get("params"), _CLASSES.get(str(message.get("class")))
-    if cls is None or not isinstance(code, str) or not _CODE.fullmatch(code) or not isinstance(sentence, str):
+    if cls is None or not isinstance(code, str) or not is_declared(code, cls) or not isinstance(sentence, str):
         return Transient("decoder_failed", "The decoder failed on this file for a reason of its own.")
     shown = "".join(character for character in sentence[:_MAX_SENTENCE] if character.isprintable())
     return cls(code, shown, params=_flat(params))

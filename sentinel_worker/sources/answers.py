@@ -8,19 +8,21 @@ from typing import Any, Final
 import httpx
 
 from sentinel_worker.api import REFUSED_RETRY_SECONDS, retry_after_seconds
+from sentinel_worker.error_codes import Trait, with_trait
 from sentinel_worker.errors import CodedError, Permanent, Transient
-from sentinel_worker.keys import Key, KeyedClient
+from sentinel_worker.keys import Key, KeyAuth
 from sentinel_worker.refusals import refused_right
 
 _SERVER_ERROR: Final = 500
 _LATER: Final = frozenset({408, 425, 429})
 _REFUSED: Final = frozenset({401, 402, 403})
+_AT_ONCE: Final = with_trait(Trait.AT_ONCE)
 _ROW_SECURITY: Final = "row-level security policy"
 
 
 def key_of(client: httpx.AsyncClient) -> Key | None:
     """The key that `client` sends, where it is one that knows."""
-    return client.keys.current if isinstance(client, KeyedClient) else None
+    return client.auth.keys.current if isinstance(client.auth, KeyAuth) else None
 
 
 def refusal(
@@ -69,8 +71,7 @@ def _missing(code: object) -> CodedError:
 
 def wants_retry(error: CodedError) -> bool:
     """Whether to try again within the same attempt; a server that names a time has asked to be left alone."""
-    at_once = {"storage_unavailable", "storage_unreachable", "storage_stalled"}
-    return isinstance(error, Transient) and error.code in at_once and error.retry_after_seconds is None
+    return isinstance(error, Transient) and error.code in _AT_ONCE and error.retry_after_seconds is None
 
 
 def _parse(body: bytes) -> dict[str, Any]:

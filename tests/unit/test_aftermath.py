@@ -6,11 +6,13 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 
 from sentinel_worker import masking
 from sentinel_worker.aftermath import (
     CAUSE_CHARACTERS,
     ELSEWHERE_SECONDS,
+    FAULT,
     REFUSED_MESSAGE,
     SNOOZE_SECONDS,
     finish_for,
@@ -82,6 +84,27 @@ def test_an_outage_is_not_waited_out_for_ever_but_others_are() -> None:
 def test_a_lost_lease_has_no_outcome() -> None:
     with pytest.raises(LeaseLost):
         finish_for(LeaseLost(), a_claim(), "fetching")
+
+
+class Unspeakable(Exception):
+    """Cannot even be shown."""
+
+    def __repr__(self) -> str:
+        raise ValueError("a fault")
+
+
+def caused_by(cause: Exception) -> Transient:
+    error = Transient("decoder_lost", "The decoder died.")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), ExceptionGroup("bugs", [KeyError()]), caused_by(Unspeakable())])
+def test_what_nobody_foresaw_is_a_fault_of_the_worker_and_costs_an_attempt(error: Exception) -> None:
+    with structlog.testing.capture_logs() as lines:
+        finish = finish_for(error, a_claim(), "probing")
+    assert (finish.outcome, finish.error_code, finish.error_message) == ("retry", "internal_error", FAULT)
+    assert [(line["event"], line["stage"]) for line in lines] == [("request.crashed", "probing")]
 
 
 def test_an_auto_request_that_nobody_here_serves_waits_for_another_worker() -> None:

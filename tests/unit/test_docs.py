@@ -1,18 +1,23 @@
 """What is not documented fails: settings, commands, log events, error codes, states, functions, links."""
 
+import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from sentinel_worker import cli, logs, settings
+from sentinel_worker import cli, error_codes, errors, logs, settings
 from sentinel_worker.request import STAGES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-CODES = re.compile(r'(?:Permanent|Transient|Fatal)\(\s*"([a-z0-9_]+)"')
-SQL_CODES = re.compile(r"(?:error_code = |error_code, |then null else )'([a-z]+_[a-z_]+)'")
+SQL_CODES = re.compile(r"(?:error_code :?= |error_code, |then null else |is not null then )'([a-z]+_[a-z_]+)'")
+CODES_BY_SECTION = {
+    "Error codes": error_codes.OF_REQUESTS,
+    "Errors of the worker": error_codes.OF_WORKER,
+    "Errors of the commands": error_codes.OF_COMMANDS,
+}
 
 FUNCTIONS = re.compile(r"create function public\.(sentinel_\w+|\w+_analysis|analysis_\w+)")
 
@@ -59,16 +64,54 @@ def test_every_log_event_is_documented() -> None:
     assert not missing(events, text("operations.md"))
 
 
-def test_every_error_code_of_a_request_is_documented() -> None:
-    daemon = [path for path in (ROOT / "sentinel_worker").rglob("*.py") if "local" not in path.parts]
-    found = {code for path in daemon for code in CODES.findall(path.read_text(encoding="utf-8"))}
-    found |= {
-        code
-        for path in (ROOT / "migrations").glob("*.sql")
-        for code in SQL_CODES.findall(path.read_text(encoding="utf-8"))
-    }
-    assert {"media_empty", "worker_lost", "detector_unavailable"} <= found
-    assert not missing(found, text("operations.md"))
+def test_every_error_code_is_documented_as_it_is_declared() -> None:
+    """Both ways: a row for each code in the section of its table, with its kinds and its words, and no other row."""
+    page = text("operations.md")
+    sections = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n?)*)", page, re.MULTILINE))
+    for heading, declared in CODES_BY_SECTION.items():
+        plain = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", sections[heading])
+        found = re.findall(r"^\| `([a-z_]+)` \| ([a-z, ]+) \| (.+) \|$", plain, re.MULTILINE)
+        assert sorted(found) == sorted((code, ", ".join(one.kinds), one.meaning) for code, one in declared.items())
+        assert plain.count("\n| ") == len(found) + 2, "something else than a row of a code"
+
+
+def test_an_error_code_is_declared_once() -> None:
+    assert len(error_codes.CODES) == sum(map(len, CODES_BY_SECTION.values()))
+    assert not [code for code in error_codes.CODES if not re.fullmatch(r"[a-z][a-z0-9_]*", code)]
+
+
+def test_every_error_code_that_is_raised_is_declared_for_its_class_and_no_other_is() -> None:
+    raised = set(raised_codes(ROOT / "sentinel_worker"))
+    declared = {(code, kind) for code, one in error_codes.CODES.items() for kind in one.kinds if kind != "database"}
+    assert raised <= declared
+    assert not {code for code, _ in declared} - {code for code, _ in raised}
+    assert set(raised_codes(ROOT / "bench")) | set(raised_codes(ROOT / "tests")) <= declared
+
+
+def test_the_codes_that_the_database_writes_are_declared() -> None:
+    migrations = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "migrations").glob("*.sql"))
+    declared = {code for code, one in error_codes.CODES.items() if "database" in one.kinds}
+    assert {code for code in SQL_CODES.findall(migrations) if code} == declared
+
+
+@pytest.mark.parametrize("error", [errors.Transient, errors.Permanent, errors.Fatal])
+def test_an_undeclared_code_cannot_be_raised(error: type[errors.CodedError]) -> None:
+    other = next(code for code, one in error_codes.CODES.items() if error.kind not in one.kinds)
+    for code in ("never_heard_of", other):
+        with pytest.raises(LookupError, match=code):
+            error(code, "Because.")
+
+
+def raised_codes(folder: Path) -> Iterator[tuple[str, str]]:
+    """Each code that a file below `folder` writes out, with the kind of the error that is made of it."""
+    kinds = {"Transient": "transient", "Permanent": "permanent", "Fatal": "fatal", "Finish": "permanent"}
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
+                given = [word.value for word in node.keywords if word.arg == "error_code"]
+                code = given[0] if given else node.args[0] if node.args else None
+                if isinstance(code, ast.Constant) and (given or node.func.id != "Finish"):
+                    yield str(code.value), kinds[node.func.id]
 
 
 def test_every_state_stage_and_function_is_documented() -> None:

@@ -15,9 +15,13 @@ from typing import Any
 import pytest
 
 from sentinel_worker.errors import Transient
+from sentinel_worker.flow import Flow
 from sentinel_worker.lease import Lease, boottime
+from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.pipeline import Pipeline
+from sentinel_worker.rights import Doubt, Rights
 from sentinel_worker.settings import Settings
+from sentinel_worker.sources.choosing import RequestSources
 from sentinel_worker.sources.egress import OF_ONE_CLIENT, Egress, SystemLookUp
 from sentinel_worker.sources.egress_policy import EgressPolicy, Target
 from sentinel_worker.sources.fetched import Fetched
@@ -53,8 +57,9 @@ def look_ups() -> list[threading.Thread]:
 def pipeline(egress: Egress, work: Path, social: Social | None = None) -> Pipeline:
     """One that can fetch URLs and nothing else."""
     ignoring: Any = SimpleNamespace(offer=lambda *_: None, report=lambda *_: None)
-    others = dict.fromkeys(("http", "zygote", "roster", "limits", "progress", "rights"), ignoring)
-    return Pipeline(settings=SETTINGS, url_rules=UrlRules(egress), social=social, work_directory=work, **others)
+    sources = RequestSources(SETTINGS, ignoring, UrlRules(egress), social)
+    flow = Flow(zygote=ignoring, roster=ignoring, limits=MediaLimits(), work=work)
+    return Pipeline(SETTINGS, flow, sources, http=ignoring, progress=ignoring, rights=Rights(ignoring, Doubt()))
 
 
 def lease_of(url: str) -> Lease:
@@ -103,9 +108,10 @@ async def test_look_ups_that_others_have_taken_cost_no_attempt(tmp_path: Path) -
 async def test_a_place_that_others_hold_costs_no_attempt_either(tmp_path: Path) -> None:
     with silent() as egress:
         busy = pipeline(egress, tmp_path)
-        busy._urls._patience_seconds = 0.05
+        urls = busy.sources._urls
+        urls._patience_seconds = 0.05
         async with asyncio.timeout(30):
-            places = [busy._urls.place(uuid.uuid4()) for _ in range(SETTINGS.url_places)]
+            places = [urls.place(uuid.uuid4()) for _ in range(SETTINGS.url_places)]
             for place in places:
                 await place.__aenter__()
             with pytest.raises(Transient, match="worker_busy"):

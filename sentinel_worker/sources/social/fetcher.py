@@ -18,6 +18,7 @@ import structlog
 
 from sentinel_worker import logs
 from sentinel_worker.clearing import clear
+from sentinel_worker.error_codes import Trait, with_trait
 from sentinel_worker.errors import CodedError, Permanent
 from sentinel_worker.exact import LARGEST
 from sentinel_worker.finishing import to_the_end
@@ -44,7 +45,7 @@ LOOK_EVERY_SECONDS: Final = 1.0
 _BLOCK_BYTES: Final = 1024**2
 _MAX_HEIGHT: Final = 2**16
 _MAX_NAME: Final = 80
-_OF_PROXY: Final = frozenset({"social_failed", "social_unreachable", "social_blocked", "social_no_video"})
+_OF_PROXY: Final = with_trait(Trait.OF_PROXY)
 """What yt-dlp makes of a connection that the proxy refused."""
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ import pytest_asyncio
 import torch
 
 from sentinel_worker.detectors.registry import DetectorSpec
-from sentinel_worker.examiner import Examined, Examiner
+from sentinel_worker.examiner import ExaminedFile, Examiner
 from sentinel_worker.inference import Scorer
 from sentinel_worker.media.facts import ClipGeometry, FaceSearch, MediaLimits, SoundGeometry
 from sentinel_worker.media.windows import FrameStep, WindowPolicy
@@ -91,7 +91,7 @@ SPECS = {
     ),
 }
 
-Examine = Callable[..., Awaitable[Examined]]
+Examine = Callable[..., Awaitable[ExaminedFile]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -112,7 +112,7 @@ async def examine(zygote: Zygote, tmp_path: Path) -> AsyncIterator[Examine]:
     for scorer in scorers.values():
         await scorer.__aenter__()
 
-    async def run(path: Path, *keys: str, **options: Any) -> Examined:
+    async def run(path: Path, *keys: str, **options: Any) -> ExaminedFile:
         roster = Roster({key: scorers[key] for key in keys})
         return await Examiner(zygote, roster, MediaLimits(), work).examine(path, **options)
 

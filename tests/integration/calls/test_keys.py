@@ -30,6 +30,7 @@ class Server:
         self.keys: Keys
         self.rotates = True
         self.seen: list[str] = []
+        self.told: list[bool] = []
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -53,7 +54,7 @@ async def server() -> AsyncIterator[Server]:
         port = listening.sockets[0].getsockname()[1]
         values = {"SUPABASE_URL": f"http://127.0.0.1:{port}", "SUPABASE_SECRET_KEY": OLD}
         serving.settings = Settings.model_validate(values)
-        serving.keys = Keys(serving.settings)
+        serving.keys = Keys(serving.settings, refused=lambda: serving.told.append(True))
         yield serving
 
 
@@ -90,12 +91,10 @@ async def test_a_request_that_met_the_rotation_is_sent_again(server: Server, cal
 @pytest.mark.parametrize("call", [by_claims, by_heartbeat])
 async def test_a_key_that_is_refused_without_another_is_told(server: Server, call: Call) -> None:
     server.rotates = False
-    told: list[bool] = []
-    server.keys.refused = lambda: told.append(True)
     with pytest.raises(Transient) as caught:
         await call(server)
     assert caught.value.code == "access_refused"
-    assert told == [True]
+    assert server.told == [True]
     assert server.seen == [OLD]
 
 

@@ -6,10 +6,10 @@ last the process itself does.
 
 import asyncio
 import threading
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from sentinel_worker import cli
-from sentinel_worker.keys import Keys
+from sentinel_worker.keys import KeyAuth, Keys
 from sentinel_worker.lease import Lease
 from sentinel_worker.pipeline import Pipeline
 from sentinel_worker.removals import Removals
@@ -25,7 +25,7 @@ ENOUGH = asyncio.Event()
 
 
 async def crash(self: Pipeline, lease: Lease) -> NoReturn:
-    keys: Keys = self.http.keys  # type: ignore[attr-defined]
+    keys: Keys = cast(KeyAuth, self.http.auth).keys
     threading.Thread(target=fail_with, args=(keys,)).start()
     asyncio.get_running_loop().call_soon(fail_with, keys)
     asyncio.get_running_loop().call_later(2, ENOUGH.set)
@@ -34,7 +34,7 @@ async def crash(self: Pipeline, lease: Lease) -> NoReturn:
 
 async def die(self: Removals, _supervisor: Supervisor) -> NoReturn:
     await ENOUGH.wait()
-    fail_with(self._http.keys)  # type: ignore[attr-defined]
+    fail_with(cast(KeyAuth, self._http.auth).keys)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from sentinel_worker.claims import Claims, MissingRight
 from sentinel_worker.errors import Transient
 from sentinel_worker.keys import Keys
 from sentinel_worker.local.stack import Stack
-from sentinel_worker.rights import Rights
+from sentinel_worker.rights import Doubt, Rights
 from sentinel_worker.settings import Settings
 from sentinel_worker.wakeup_socket import Pace
 from tests.claims import a_claim
@@ -222,8 +222,9 @@ async def test_an_optional_right_that_was_told_raises_no_doubt(stack: Stack) -> 
     values = {"SUPABASE_URL": stack.url, "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key, "worker_jwt": token(stack)}
     settings = Settings.model_validate(values)
     client = api.connect(settings, Keys(settings))
-    claims = Counting(client, uuid4())
-    rights = Rights(claims)
+    doubt = Doubt()
+    claims = Counting(client, uuid4(), refused=doubt.call_refused)
+    rights = Rights(claims, doubt)
     try:
         for _ in range(2):
             await rights.check()
@@ -231,7 +232,7 @@ async def test_an_optional_right_that_was_told_raises_no_doubt(stack: Stack) -> 
                 await claims.progress({a_claim(): ("probing", 5)})
         await rights.check()
         assert claims.asked == 1
-        claims.refused("sentinel_claim")
+        doubt.call_refused("sentinel_claim")
         await rights.check()
         assert claims.asked == 2
     finally:

@@ -1,0 +1,87 @@
+"""Where a file comes from, chosen in one place: Storage, a URL, a post of a social site, or this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from sentinel_worker.errors import Permanent
+from sentinel_worker.request import Claim
+from sentinel_worker.settings import Settings
+from sentinel_worker.shares import Shares
+from sentinel_worker.sources import local, storage, url
+from sentinel_worker.sources.fetched import Fetched
+from sentinel_worker.sources.social.fetcher import Social
+
+
+class Fetch(Protocol):
+    """Brings a file into the private folder `directory`; `on_progress` gets fractions from 0 to 1."""
+
+    def __call__(
+        self, *, directory: Path, limit_bytes: int, on_progress: Callable[[float], None]
+    ) -> Awaitable[Fetched]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How one file is fetched, and the place that is held meanwhile where there are few."""
+
+    fetch: Fetch
+    place: AbstractAsyncContextManager[object] = field(default_factory=nullcontext)
+
+
+class RequestSources:
+    """The sources of one worker's requests, and their places. `http` is for Storage only: it carries the key."""
+
+    def __init__(
+        self, settings: Settings, http: httpx.AsyncClient, url_rules: url.UrlRules, social: Social | None
+    ) -> None:
+        self._kinds = settings.url_sources
+        self._http = http
+        self._url_rules = url_rules
+        self._social = social
+        # Apart, so that servers of strangers, however slow, never hold up what lies in Storage.
+        self._uploads = asyncio.Semaphore(settings.fetch_concurrency)
+        self._urls = Shares(settings.url_places)
+
+    def of(self, claim: Claim) -> Source:
+        """Where the request's file lies. Raises Permanent('source_not_supported')."""
+        if claim.source_url is not None:
+            return Source(self._url(claim.source_url), self._urls.place(claim.user_id))
+        assert claim.storage_path is not None  # the database's one_source
+        fetch = partial(storage.fetch, self._http, user_id=claim.user_id, storage_path=claim.storage_path)
+        return Source(fetch, self._uploads)
+
+    def _url(self, source_url: str) -> Fetch:
+        """A post of a social site by yt-dlp, anything else as a file."""
+        if not self._kinds:
+            raise Permanent("source_not_supported", "This worker fetches no URLs: upload the file instead.")
+        if self._social is not None and self._social.suits(source_url):
+            social = replace(self._social, egress=self._social.egress.of_one_client())
+            return partial(social.fetch, source_url)
+        if "direct" not in self._kinds:
+            raise Permanent("source_not_supported", "This worker fetches posts of social sites, and no other URLs.")
+        return partial(url.fetch, source_url, rules=self._url_rules)
+
+
+def of_operator(argument: Path | str) -> Source:
+    """What an operator named: an http(s) address, which may lead anywhere, or a file of this machine."""
+    if isinstance(argument, str) and _is_address(argument):
+        return Source(partial(url.fetch, argument, rules=url.UrlRules.of_operator()))
+    return Source(partial(local.copy, Path(argument)))
+
+
+def shown(argument: str) -> str:
+    """An operator's argument for people, reports and logs: an address without its secrets."""
+    return url.shown(argument) if _is_address(argument) else argument
+
+
+def _is_address(argument: str) -> bool:
+    return argument.lower().startswith(("http://", "https://"))
