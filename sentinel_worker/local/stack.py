@@ -22,25 +22,25 @@ DEFAULT_PORT = 54321
 
 
 class Stack:
-    """An embedded Supabase on one data folder; `async with Stack(folder) as stack:` runs it.
+    """An embedded Supabase on one data folder; `async with Stack(folder, migrations=None) as stack:` runs it.
 
-    `port` 0 takes a free one, which the stack keeps. `fresh` empties the folder first. `bin_dir` names a
-    system PostgreSQL's programs. `durable=False` gives up safety against a power cut for speed.
-    `migrations` is called with the owner's connection string, in a thread, before anything is served; None leaves the
-    schema `public` as it was, and in a new folder empty. Realtime polls at the `pace` of the real server or `fast`, and
-    drops row changes over its `events_per_second` (None: never). Raises LocalSupabaseError where a server cannot be
-    started, or the folder or the port is held by another process, and whatever `migrations` raises.
+    `migrations` is called with the owner's connection string, in a thread, at each start before anything is served;
+    None leaves the schema `public` as it is, and in a new folder empty. `port` 0 takes a free one, which the stack
+    keeps. `fresh` empties the folder first. `bin_dir` names a system PostgreSQL's programs. `durable=False` gives up
+    safety against a power cut for speed. Realtime polls at the `pace` of the real server or `fast`, and drops row
+    changes over its `events_per_second` (None: never). Raises LocalSupabaseError where a server cannot be started, or
+    the folder or the port is held by another process, and whatever `migrations` raises.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
+        migrations: Callable[[str], object] | None,
         port: int = DEFAULT_PORT,
         fresh: bool = False,
         bin_dir: Path | None = None,
         durable: bool = True,
-        migrations: Callable[[str], object] | None = None,
         exposed_schemas: tuple[str, ...] = ("public",),
         access_token_seconds: int = 3600,
         pace: Pace = "real",
