@@ -196,14 +196,13 @@ def dev(
     """Keep a local Supabase running, with one worker. For development; never expose it."""
     try:
         with needs_extra("local"):
-            from sentinel_worker.local import dev as local_dev
-            from sentinel_worker.local.misbehave import read_faults
-        running = local_dev.keep_running(
+            from sentinel_worker.commands import dev as command
+        running = command.keep_running(
             data,
             port=port,
             fresh=fresh,
             with_worker=worker,
-            faults=read_faults(misbehave or ()),
+            misbehave=misbehave or (),
             pace=pace,
             rate_limit=rate_limit,
         )

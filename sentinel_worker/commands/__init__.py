@@ -1,1 +1,1 @@
-"""The commands that need no database: `models`, `analyze`, `evaluate`. Thin; the work is done below them."""
+"""The commands that take more than a few lines. Thin; the work is done below them."""

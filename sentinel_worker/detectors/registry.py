@@ -24,7 +24,7 @@ STILL_STEP = FrameStep(source_frames=1)
 TOP_K = VerdictRule("top_k", fake_windows=2)
 ONE_PICTURE = VerdictRule("mean", fake_windows=0)
 
-_DEMO_FOLDER = Path(__file__).parent.parent / "local" / "demo_checkpoint"
+_DEMO_FOLDER = Path(__file__).with_name("demo_checkpoint")
 _IMAGE_REPOSITORY = "prithivMLmods/Deep-Fake-Detector-v2-Model"
 _IMAGE_LABELS_SOURCE = (
     "three independent evaluations: as its config.json names the labels the accuracy is 0.07 to 0.10, "

@@ -1,1 +1,1 @@
-"""A Supabase for development and tests, on this machine alone. Not for production."""
+"""A Supabase for development and tests, reached from this machine only. Not for production."""

@@ -6,7 +6,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.local.errors import LocalSupabaseError
 
 DAC_OVERRIDE, DAC_READ_SEARCH = 1, 2
 
@@ -31,14 +31,16 @@ def unprivileged_account(owned: Path, *paths: Path) -> Account | None:
         return None
     entry = _owner(owned) or _entry("postgres") or _entry("nobody")
     if entry is None:
-        raise Fatal("no_account", "PostgreSQL refuses to run as root, and no account 'postgres' or 'nobody' exists.")
+        raise LocalSupabaseError(
+            "no_account", "PostgreSQL refuses to run as root, and no account 'postgres' or 'nobody' exists."
+        )
     closed = next((path for path in paths if not _reaches(entry, path)), None)
     if closed is None:
         return Account(entry.pw_uid, entry.pw_gid, None)
     for capability in (DAC_READ_SEARCH, DAC_OVERRIDE):
         if _effective_capabilities() >> capability & 1:
             return Account(entry.pw_uid, entry.pw_gid, capability)
-    raise Fatal(
+    raise LocalSupabaseError(
         "folder_closed",
         f"PostgreSQL refuses to run as root, and the account '{entry.pw_name}' may not enter {closed}: "
         "choose another folder, or run as an ordinary user.",

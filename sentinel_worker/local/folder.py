@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.local.errors import LocalSupabaseError
 from sentinel_worker.local.holders import live_server
 
 LOCK = "lock"
@@ -24,10 +24,15 @@ class DataFolder:
         self._lock: int | None = None
 
     def take(self, *, fresh: bool = False) -> None:
-        """Hold the folder; `fresh` empties it. Raises Fatal where another process holds it or it is not ours."""
+        """Hold the folder; `fresh` empties it.
+
+        Raises LocalSupabaseError where another process holds it or it is not ours.
+        """
         is_new, is_ours = not self._contents(), self.keys.is_file()
         if fresh and not is_new and not (is_ours and self.postgres.is_dir()):
-            raise Fatal("folder_foreign", f"{self.path} was not made by a local Supabase, and is not emptied.")
+            raise LocalSupabaseError(
+                "folder_foreign", f"{self.path} was not made by a local Supabase, and is not emptied."
+            )
         self.path.mkdir(parents=True, exist_ok=True)
         if is_new or is_ours:
             _close_to_others(self.path, 0o700)
@@ -57,11 +62,11 @@ class DataFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Fatal("folder_in_use", self._who_holds_it()) from None
+            raise LocalSupabaseError("folder_in_use", self._who_holds_it()) from None
         self._write("wait until it has started and use that one")
         server = live_server(self.postgres / "cluster")
         if server is not None:  # its parent was killed a moment ago
-            raise Fatal(
+            raise LocalSupabaseError(
                 "folder_in_use",
                 f"PostgreSQL, process {server}, still uses {self.path}: wait for its end or stop it, "
                 "or choose another folder (--data).",

@@ -9,7 +9,7 @@ import sys
 from itertools import count
 from typing import Any, Self
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.local.errors import LocalSupabaseError
 from sentinel_worker.local.faults import Faults
 from sentinel_worker.local.gateway.settings import GatewaySettings
 from sentinel_worker.local.holders import refuse_held_port
@@ -38,7 +38,7 @@ class GatewayProcess:
 
     @classmethod
     async def start(cls, settings: GatewaySettings) -> Self:
-        """Start one; at the end of this call it answers. Raises Fatal where it does not."""
+        """Start one; at the end of this call it answers. Raises LocalSupabaseError where it does not."""
         # A session of its own: a terminal's Ctrl+C is for the parent, which then closes the leash.
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "sentinel_worker.local.gateway.app"),
@@ -60,7 +60,7 @@ class GatewayProcess:
         if not line:
             await gateway.stop()
             refuse_held_port(settings.port)
-            raise Fatal("gateway_start", "The gateway of the local Supabase did not start.")
+            raise LocalSupabaseError("gateway_start", "The gateway of the local Supabase did not start.")
         gateway.port = int(json.loads(line)["port"])
         return gateway
 
@@ -80,7 +80,7 @@ class GatewayProcess:
         """Show these faults and no others: at the end of this call they are in force."""
         answer = await self._tell({"faults": faults.to_dict()})
         if "refused" in answer:
-            raise Fatal("faults_refused", f"The local Supabase refused the faults: {answer['refused']}")
+            raise LocalSupabaseError("faults_refused", f"The local Supabase refused the faults: {answer['refused']}")
 
     async def _tell(self, message: dict[str, Any]) -> dict[str, Any]:
         number = next(self._numbers)
@@ -91,4 +91,4 @@ class GatewayProcess:
                 answer: dict[str, Any] = json.loads(line)
                 if answer.get("number") == number:
                     return answer
-        raise Fatal("gateway_away", "The local Supabase's gateway has ended.")
+        raise LocalSupabaseError("gateway_away", "The local Supabase's gateway has ended.")

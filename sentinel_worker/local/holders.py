@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.local.errors import LocalSupabaseError
 
 _LISTENING: Final = "0A"
 
@@ -22,13 +22,13 @@ def live_server(cluster: Path) -> int | None:
 
 
 def refuse_held_port(port: int) -> None:
-    """Raise Fatal where the gateway could not listen on 127.0.0.1 at `port`; it names the process that does."""
+    """Raise LocalSupabaseError, naming the holder, where the gateway could not listen on 127.0.0.1 at `port`."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the gateway
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise Fatal("port_in_use", _who_listens(port, error.strerror or "no reason given")) from error
+            raise LocalSupabaseError("port_in_use", _who_listens(port, error.strerror or "no reason given")) from error
 
 
 def _who_listens(port: int, reason: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.local.errors import LocalSupabaseError
 from sentinel_worker.local.faults import Body, Faults, HttpFault, RealtimeFaults, Service
 
 HTTP_KEYS = {
@@ -33,7 +33,10 @@ _SERVICES = (_ALL, *_HTTP_SERVICES, "realtime")
 
 
 def read_faults(texts: Iterable[str]) -> Faults:
-    """All of them together; what is said of Realtime adds up. Raises Fatal that names every mistake, one a line."""
+    """All of them together; what is said of Realtime adds up.
+
+    Raises LocalSupabaseError, which names every mistake, one a line.
+    """
     http: list[HttpFault] = []
     realtime: dict[str, Any] = {}
     said, mistakes = [], []
@@ -52,7 +55,7 @@ def read_faults(texts: Iterable[str]) -> Faults:
     except ValueError as error:
         mistakes.append(f"--misbehave {' --misbehave '.join(said)}: {error}")
     if mistakes:
-        raise Fatal("bad_faults", "\n".join(mistakes))
+        raise LocalSupabaseError("bad_faults", "\n".join(mistakes))
     return faults
 
 

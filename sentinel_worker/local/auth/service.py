@@ -171,7 +171,7 @@ async def _settings(_: Request) -> Response:
 
 
 async def _health(_: Request) -> Response:
-    return json_answer({"name": "GoTrue", "version": "local", "description": "sentinel-worker local"})
+    return json_answer({"name": "GoTrue", "version": "local", "description": "Sentinel's local Supabase"})
 
 
 async def _jwks(_: Request) -> Response:

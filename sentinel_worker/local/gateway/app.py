@@ -102,7 +102,7 @@ def build_app(settings: GatewaySettings, url: str, switch: Switch) -> Starlette:
 
 
 async def _root(_: Request) -> Response:
-    return json_answer({"message": "sentinel-worker local Supabase"})
+    return json_answer({"message": "Sentinel's local Supabase"})
 
 
 async def _client_left(_: Request, __: Exception) -> Response:

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-_EXTENSION = "sentinel_worker.connection"
+_EXTENSION = "sentinel_local_supabase.connection"
 
 
 class BreakableProtocol(H11Protocol):

@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from sentinel_worker import logs
-from sentinel_worker.errors import Transient
+from sentinel_worker import logs, migrate
+from sentinel_worker.errors import Fatal, Transient
+from sentinel_worker.local.errors import LocalSupabaseError
 from sentinel_worker.local.faults import Faults
+from sentinel_worker.local.misbehave import read_faults
 from sentinel_worker.local.realtime.settings import EVENTS_PER_SECOND, Pace
 from sentinel_worker.local.stack import Stack
 from sentinel_worker.media.libraries import require_libraries
@@ -113,14 +115,14 @@ async def keep_running(
     port: int,
     fresh: bool,
     with_worker: bool,
-    faults: Faults | None = None,
+    misbehave: Sequence[str] = (),
     pace: Pace = "real",
     rate_limit: bool = True,
 ) -> None:
     """Start everything, print how to reach it, stop everything at Ctrl-C or SIGTERM.
 
-    The worker meets the `faults` from its start. Raises `Fatal` where the worker could not start, and `Transient` when
-    it ends by itself.
+    The worker meets the faults of `misbehave` (see docs/local.md) from its start. Raises `Fatal` where the worker could
+    not start or the local Supabase cannot be had as wanted, and `Transient` when the worker ends by itself.
     """
     if with_worker:
         await asyncio.to_thread(require_libraries)
@@ -129,14 +131,15 @@ async def keep_running(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as running:
+        running.enter_context(_local_errors_translated())
+        faults = read_faults(misbehave)
         limit = EVENTS_PER_SECOND if rate_limit else None
         stack = await running.enter_async_context(
-            Stack(data, port=port, fresh=fresh, pace=pace, events_per_second=limit)
+            Stack(data, port=port, fresh=fresh, migrations=migrate.apply, pace=pace, events_per_second=limit)
         )
-        if faults is not None:
-            await stack.misbehave(faults)
+        await stack.misbehave(faults)
         _print_addresses(stack, time.monotonic() - began)
-        if faults not in (None, Faults()):
+        if faults != Faults():
             console.print("[yellow]It misbehaves, as it was told.[/yellow]")
         if with_worker:
             console.print(DEMO_DETECTOR)
@@ -150,6 +153,14 @@ async def keep_running(
         console.print("stopping …")
     if not stop.is_set():
         raise Transient("worker_ended", "The worker ended by itself; its log says why.")
+
+
+@contextmanager
+def _local_errors_translated() -> Iterator[None]:
+    try:
+        yield
+    except LocalSupabaseError as error:
+        raise Fatal(error.code, error.message) from error
 
 
 def _print_addresses(stack: Stack, seconds: float) -> None:
