@@ -20,6 +20,7 @@ from tests.rights.matrix import Matrix
 from tests.rights.session import Session
 from tests.rights.universe import Universe, survey
 from tests.rights.world import ADMIN, SERVICE, Identity, prepare
+from tests.stacks import stack_at
 
 SQL_SECTIONS = ("schemas", "tables", "columns", "functions", "platform rows")
 REST_SECTIONS = ("tables", "columns", "functions")
@@ -81,7 +82,7 @@ def ask_sql(
 @asynccontextmanager
 async def asking(folder: Path, *, pace: Pace = "real") -> AsyncIterator[Asking]:
     """Start a stack in `folder` and prepare its world; Realtime goes at the `pace`."""
-    async with Stack(folder, port=0, durable=False, pace=pace) as stack:
+    async with stack_at(folder, pace=pace) as stack:
         with psycopg.connect(stack.superuser_dsn, autocommit=True) as superuser:
             prepare(superuser)
             yield Asking(stack, superuser, survey(superuser))

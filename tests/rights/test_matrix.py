@@ -7,7 +7,6 @@ import psycopg
 import pytest
 
 from sentinel_worker import migrate
-from sentinel_worker.local.postgres import Postgres
 from tests.rights import page
 from tests.rights.asking import (
     REALTIME_SECTIONS,
@@ -22,6 +21,7 @@ from tests.rights.matrix import Matrix, differences, listed, unlisted
 from tests.rights.summary import DIFFERENCES, GATEWAY_QUESTIONS, SQL_QUESTIONS
 from tests.rights.universe import survey
 from tests.rights.world import CALLERS, IDENTITIES, A, Identity, prepare
+from tests.stacks import postgres_at
 
 OLDEST = Path("/usr/lib/postgresql/15/bin")
 Record = Callable[[str, object], None]
@@ -70,9 +70,10 @@ async def test_rights_by_realtime(world: Asking, record_property: Record) -> Non
 def test_rights_in_sql_on_the_oldest_server(tmp_path: Path) -> None:
     if not OLDEST.is_dir():
         pytest.skip(f"no PostgreSQL 15 in {OLDEST}")
-    with Postgres(tmp_path, bin_dir=OLDEST, durable=False) as postgres:
-        migrate.apply(postgres.dsn("postgres"))
-        with psycopg.connect(postgres.dsn("supabase_admin"), autocommit=True) as superuser:
+    with (
+        postgres_at(tmp_path, bin_dir=OLDEST, migrations=True) as postgres,
+        psycopg.connect(postgres.dsn("supabase_admin"), autocommit=True) as superuser,
+    ):
             prepare(superuser)
             universe, found = survey(superuser), Matrix()
             for who in IDENTITIES:

@@ -16,6 +16,7 @@ from sentinel_worker.errors import Fatal
 from sentinel_worker.local.stack import Stack
 from sentinel_worker.settings import Settings
 from tests.rights.missing import TAKEN, Taken, worker_token
+from tests.stacks import stack_at
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ WHAT_TO_RUN = re.compile(r": run ((?:grant|create policy) [^\n]+?)(?: \(HTTP[^\n
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    async with Stack(tmp_path_factory.mktemp("taken") / "supabase", port=0, durable=False, pace="fast") as running:
+    async with stack_at(tmp_path_factory.mktemp("taken") / "supabase", pace="fast") as running:
         yield running
 
 
