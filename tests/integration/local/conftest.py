@@ -38,7 +38,7 @@ update storage.buckets set public = true where id = 'open';
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """The stack with this product's migrations, and a table of notes that belong to users."""
-    async with stack_at(tmp_path_factory.mktemp("stack")) as running:
+    async with stack_at(tmp_path_factory.mktemp("stack"), warm=False) as running:
         with psycopg.connect(running.superuser_dsn, autocommit=True) as database:
             database.execute(NOTES.encode())
         yield running
