@@ -127,13 +127,14 @@ async def test_the_command_says_it_and_its_exit_code_too(stack: Stack) -> None:
     assert after_layers(printed) == f"missing, the job goes on without it {taken.sentence}\n"
 
 
-def test_the_exit_codes_of_all_and_of_too_little(stack: Stack) -> None:
-    def run() -> Result:
-        return CliRunner(env=worker_environment(stack)).invoke(cli.app, ["check"])
+async def test_the_exit_codes_of_all_and_of_too_little(stack: Stack) -> None:
+    async def run() -> Result:
+        # It has an event loop of its own.
+        return await asyncio.to_thread(CliRunner(env=worker_environment(stack)).invoke, cli.app, ["check"])
 
-    assert run().exit_code == 0
+    assert (await run()).exit_code == 0
     with without(stack, taken := NAMED["EXECUTE on `sentinel_claim`"]):
-        ended = run()
+        ended = await run()
     assert ended.exit_code == 2
     assert after_layers(ended.output).splitlines() == [
         f"missing {taken.sentence}",

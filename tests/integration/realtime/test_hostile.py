@@ -16,6 +16,7 @@ from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.realtime.channel import Channel
 from tests.integration.local.hostile import DEEP, LONG_NUMBER, RAW, VALUES
 from tests.integration.realtime.conftest import Client, Served
+from tests.matrix import examples
 
 REQUESTS = {"event": "INSERT", "schema": "public", "table": "analysis_requests"}
 TYPED = {"event": "INSERT", "schema": "public", "table": "typed_rows"}
@@ -204,7 +205,7 @@ FRAMES = (
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(100, thin=30), suppress_health_check=list(HealthCheck))
 @given(frames=st.lists(FRAMES, min_size=1, max_size=6))
 async def test_no_frame_disturbs_who_listened_before(
     server: Served,
