@@ -347,7 +347,7 @@ async def test_dev_misbehaves_as_it_is_told(tmp_path: Path) -> None:
     async with asyncio.timeout(60):
         started = re.search(r"is running after (\d+\.\d) s", (await dev.stdout.readline()).decode())
         assert started
-        assert 0 < float(started[1]) < 60
+        assert float(started[1]) > 0
         url = (await dev.stdout.readline()).decode().split()[-1]
         async with httpx.AsyncClient(base_url=url) as client:
             refused = await client.get("/rest/v1/notes")
@@ -369,7 +369,7 @@ async def raw(
         key = stack.service_key
         lines = [f"{method} {path} HTTP/1.1", "Host: local", f"apikey: {key}", f"Authorization: Bearer {key}"]
         writer.write("\r\n".join([*lines, f"Connection: {connection}", "", ""]).encode())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             yield reader, writer
     finally:
         writer.close()

@@ -75,13 +75,16 @@ async def test_fresh_empties_nothing_that_is_somebody_elses(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("fresh", [True, False])
 async def test_a_folder_is_held_by_one_stack(stack: Stack, fresh: bool) -> None:
+    with psycopg.connect(stack.superuser_dsn, autocommit=True) as database:
+        kept = database.execute("insert into auth.users (email) values (gen_random_uuid()) returning id").fetchone()
+    assert kept is not None
     with pytest.raises(Fatal) as refused:
         await start(stack.folder, fresh=fresh)
     assert refused.value.code == "folder_in_use"
     assert f"Process {os.getpid()} keeps a local Supabase in {stack.folder}" in refused.value.message
     assert stack.url in refused.value.message
-    with psycopg.connect(stack.dsn) as database:
-        assert database.execute("select count(*) from public.analysis_requests").fetchone() == (0,)
+    with psycopg.connect(stack.superuser_dsn) as database:
+        assert database.execute("select count(*) from auth.users where id = %s", kept).fetchone() == (1,)
 
 
 async def test_a_server_that_outlived_its_stack_is_named(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ class Client:
         else:
             await self.connection.send(json.dumps(frame))
 
-    async def receive(self, event: str | None = None, *, seconds: float = 15.0) -> dict[str, Any]:
+    async def receive(self, event: str | None = None, *, seconds: float = 30.0) -> dict[str, Any]:
         """The next frame, or the next of an event; the others are kept in `seen`."""
         async with asyncio.timeout(seconds):
             while True:

@@ -367,7 +367,7 @@ async def test_numbers_keep_every_digit(server: Served, keys: Keys, database: ps
     async with Client(server.url, keys.secret_key) as client:
         await client.subscribe("realtime:n", {"event": "*", "schema": "public", "table": "typed_rows"})
         database.execute("insert into typed_rows (id, part, exact) values (1, 'p', 12345678901234567890.123456789)")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             raw = str(await client.connection.recv())
         assert "12345678901234567890.123456789" in raw
         assert json.loads(raw)["payload"]["data"]["errors"] is None

@@ -118,7 +118,7 @@ async def test_a_broken_frame_ends_its_own_connection_alone(
     async with Client(server.url, keys.service_key, "2.0.0") as client:
         with contextlib.suppress(ConnectionClosed):  # before it has sent all
             await client.connection.send(frame)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await client.connection.wait_closed()
         assert client.connection.close_code == code
     await hears_rows(listener, database)

@@ -220,7 +220,7 @@ async def test_a_row_during_a_disconnect(server: Served, keys: Keys, database: p
         database.execute(INSERT, [None])
         watched.event.clear()
         await server.start()
-        await watched.woken(20)
+        await watched.woken()
 
 
 @pytest.mark.parametrize("how", ["repeat_changes", "reorder_changes"])
