@@ -2,12 +2,14 @@
 
     async with stack_at(tmp_path / "supabase") as stack: …
 
-initdb, Supabase's schemas and the migrations run once for all processes of a run. A stack of its own then costs the
-start of a server and of a gateway. Its keys and ports are its own; the database's password is the template's.
+initdb, Supabase's schemas and the migrations run once for all processes of a run, and gateways are forked from a
+process that has imported them. A stack of its own then costs the start of a server and a fork. Its keys and ports are
+its own; the database's password is the template's.
 """
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import fcntl
 import hashlib
@@ -18,13 +20,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TypedDict, Unpack, cast
 
 from sentinel_worker import migrate
+from sentinel_worker.local.gateway_process import GatewayProcess
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.postgres import Postgres
 from sentinel_worker.local.realtime.settings import Pace
 from sentinel_worker.local.stack import Stack
+from tests.warm.gateway import Template
 
 _root: Path | None = None
 
@@ -45,19 +49,46 @@ def keep_templates_in(folder: Path) -> None:
     _root = folder
 
 
-def stack_at(folder: Path, *, migrations: bool = True, **options: Unpack[StackOptions]) -> Stack:
-    """A stack in `folder`, prepared and not yet started; a folder that holds one already stays as it is."""
+def stack_at(folder: Path, *, migrations: bool = True, warm: bool = True, **options: Unpack[StackOptions]) -> Stack:
+    """A stack in `folder`, prepared and not yet started; a folder that holds one already stays as it is.
+
+    A gateway that is not `warm` is a program of its own, as in production.
+    """
     if not (folder / "keys.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         _copy(template(migrations=migrations), folder / "postgres")
         Keys.load(folder / "keys.json")
-    return Stack(folder, durable=False, migrations=migrations, **({"port": 0} | options))
+    kind = _WarmStack if warm else Stack
+    apply = migrate.apply if migrations else None
+    return kind(folder, durable=False, migrations=apply, **({"port": 0} | options))
 
 
 def postgres_at(folder: Path, *, migrations: bool = False, bin_dir: Path | None = None) -> Postgres:
     """A PostgreSQL with Supabase's schemas in `folder`, prepared and not yet started, of the version in `bin_dir`."""
     _copy(template(migrations=migrations, bin_dir=bin_dir), folder)
     return Postgres(folder, bin_dir=bin_dir, durable=False)
+
+
+class _WarmStack(Stack):
+    """A stack whose gateway is forked from one that has imported everything."""
+
+    async def start_gateway(self) -> None:
+        if self._gateway is None:
+            self._gateway = await _WarmGateway.start(self._gateway_settings())
+            self.port = self._gateway.port
+
+
+class _WarmGateway(GatewayProcess):
+    @classmethod
+    async def _spawn(cls) -> asyncio.subprocess.Process:
+        return cast("asyncio.subprocess.Process", await _gateway_template().fork())
+
+
+@cache
+def _gateway_template() -> Template:
+    template = Template()
+    atexit.register(template.stop)
+    return template
 
 
 def template(*, migrations: bool, bin_dir: Path | None = None) -> Path:

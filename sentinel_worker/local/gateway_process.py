@@ -39,15 +39,7 @@ class GatewayProcess:
     @classmethod
     async def start(cls, settings: GatewaySettings) -> Self:
         """Start one; at the end of this call it answers. Raises LocalSupabaseError where it does not."""
-        # A session of its own: a terminal's Ctrl+C is for the parent, which then closes the leash.
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "sentinel_worker.local.gateway.app"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
-        )
-        gateway = cls(process)
+        gateway = cls(await cls._spawn())
         gateway._stdin.write(settings.to_json().encode() + b"\n")
         try:
             async with asyncio.timeout(_START_SECONDS):
@@ -63,6 +55,17 @@ class GatewayProcess:
             raise LocalSupabaseError("gateway_start", "The gateway of the local Supabase did not start.")
         gateway.port = int(json.loads(line)["port"])
         return gateway
+
+    @classmethod
+    async def _spawn(cls) -> asyncio.subprocess.Process:
+        # A session of its own: a terminal's Ctrl+C is for the parent, which then closes the leash.
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "sentinel_worker.local.gateway.app"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
 
     async def stop(self, *, kill: bool = False) -> None:
         """Stop it: gracefully, or (`kill`) in the middle of whatever it does."""

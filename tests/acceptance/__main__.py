@@ -8,8 +8,8 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from sentinel_worker.local import samples
@@ -17,7 +17,7 @@ from tests.acceptance.browser import browser, missing_browser
 from tests.acceptance.page import play_all, plays_in, render
 from tests.acceptance.players import Start, node, supabase_py
 from tests.acceptance.scenarios import SCENARIOS, Scenario
-from tests.acceptance.world import running_world
+from tests.acceptance.world import World, running_world
 
 CLIENTS: dict[str, Start] = {"node": node, "browser": browser, "supabase-py": supabase_py}
 
@@ -45,32 +45,44 @@ def chosen(argv: Sequence[str]) -> tuple[dict[str, Start], list[Scenario]]:
     return clients, wanted
 
 
-async def main(argv: Sequence[str]) -> int:
-    """The exit status."""
+OpenWorld = Callable[[], AbstractAsyncContextManager[World]]
+
+
+@asynccontextmanager
+async def own_world() -> AsyncIterator[World]:
+    """A world in a folder of its own, which goes with it."""
+    with tempfile.TemporaryDirectory(prefix="sentinel-acceptance-") as name:
+        folder = Path(name)
+        await asyncio.to_thread(samples.make, folder / "films")
+        async with running_world(folder, folder / "films") as world:
+            yield world
+
+
+async def main(argv: Sequence[str], open_world: OpenWorld = own_world) -> int:
+    """Play what `argv` names in a world; the exit status."""
     clients, scenarios = chosen(argv)
     missing = missing_browser() if "browser" in clients else None
     if missing is not None:
         clients.pop("browser")
-    page, failed = await played(clients, scenarios) if clients else ("", False)
+    page, failed = await played(clients, scenarios, open_world) if clients else ("", False)
     sys.stdout.write(f"\n{page}\n")
     if missing is not None:
         sys.stdout.write(f"\nThe column of the browser was not played. {missing}, or say --without-browser\n")
     return int(failed or missing is not None)
 
 
-async def played(clients: Mapping[str, Start], scenarios: Sequence[Scenario]) -> tuple[str, bool]:
+async def played(
+    clients: Mapping[str, Start], scenarios: Sequence[Scenario], open_world: OpenWorld
+) -> tuple[str, bool]:
     """The page, and whether anything on it failed."""
     outcomes = []
-    with tempfile.TemporaryDirectory(prefix="sentinel-acceptance-") as name:
-        folder = Path(name)
-        await asyncio.to_thread(samples.make, folder / "films")
-        async with AsyncExitStack() as running:
-            world = await running.enter_async_context(running_world(folder, folder / "films"))
-            players = {name: await running.enter_async_context(start(world)) for name, start in clients.items()}
-            async for outcome in play_all(world, players, scenarios):
-                sys.stderr.write("." if outcome.error is None else "F")
-                sys.stderr.flush()
-                outcomes.append(outcome)
+    async with AsyncExitStack() as running:
+        world = await running.enter_async_context(open_world())
+        players = {name: await running.enter_async_context(start(world)) for name, start in clients.items()}
+        async for outcome in play_all(world, players, scenarios):
+            sys.stderr.write("." if outcome.error is None else "F")
+            sys.stderr.flush()
+            outcomes.append(outcome)
     return render(outcomes, list(clients)), any(outcome.error for outcome in outcomes)
 
 

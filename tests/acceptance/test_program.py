@@ -1,12 +1,14 @@
 """`python -m tests.acceptance`: which names it takes, and that a column that was not played is no success."""
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance import __main__ as program
 from tests.acceptance.scenarios import SCENARIOS
+from tests.acceptance.world import World
 
 NOT_PLAYED = "The column of the browser was not played. Chromium is missing"
 
@@ -21,23 +23,42 @@ def no_chromium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
+@pytest.fixture
+def open_world(world: World) -> program.OpenWorld:
+    """The world of the other tests."""
+    return lambda: nullcontext(world)
+
+
 @pytest.mark.usefixtures("no_chromium")
-async def test_a_browser_that_is_missing_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    assert await program.main(["privacy", "browser", "supabase-py"]) == 1
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_browser_that_is_missing_is_a_failure(
+    open_world: program.OpenWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await program.main(["privacy", "browser", "supabase-py"], open_world) == 1
     said = capsys.readouterr().out
     assert "1 of 1 as they should be" in said
     assert NOT_PLAYED in said
-    assert await program.main(["browser"]) == 1
+    assert await program.main(["browser"], open_world) == 1
     assert NOT_PLAYED in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("no_chromium")
-async def test_a_browser_that_nobody_asked_for_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    assert await program.main(["privacy", "supabase-py"]) == 0
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_browser_that_nobody_asked_for_is_none(
+    open_world: program.OpenWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await program.main(["privacy", "supabase-py"], open_world) == 0
     assert NOT_PLAYED not in capsys.readouterr().out
     clients, scenarios = program.chosen(["--without-browser"])
     assert list(clients) == ["node", "supabase-py"]
     assert scenarios == list(SCENARIOS)
+
+
+@pytest.mark.matrix("clients")
+@pytest.mark.usefixtures("no_chromium")
+async def test_a_world_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert await program.main(["privacy", "supabase-py"]) == 0
+    assert "1 of 1 as they should be" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from sentinel_worker.local.stack import Stack
+from tests.stacks import stack_at
 
 SWEEP_SECONDS = 1
 """Files of deleted requests are removed at a sweep."""
@@ -24,7 +25,7 @@ class World:
 @asynccontextmanager
 async def running_world(folder: Path, films: Path) -> AsyncIterator[World]:
     """Start Supabase and a worker; at the end of this call it claims."""
-    async with Stack(folder / "stack", port=0, durable=False) as stack:
+    async with stack_at(folder / "stack") as stack:
         environment = worker_environment(stack, {"SENTINEL_SWEEP_SECONDS": str(SWEEP_SECONDS)})
         async with WorkerProcess(environment, log=folder / "worker.log") as worker:
             await worker.ready()

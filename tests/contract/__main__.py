@@ -19,6 +19,7 @@ from pathlib import Path
 from sentinel_worker.local.stack import Stack
 from tests.contract import page, planted, postgrest, realtime, storage
 from tests.contract.report import Report
+from tests.stacks import stack_at
 
 Start = Callable[[Path], Stack]
 Compare = Callable[[Stack, Report], Awaitable[None]]
@@ -34,7 +35,7 @@ def two_schemas(folder: Path) -> Stack:
     return bare(folder, exposed_schemas=("public", "private_api"))
 
 
-bare = partial(Stack, port=0, durable=False, migrations=False)
+bare = partial(stack_at, migrations=False)
 SERVICES: dict[str, tuple[Start, Compare]] = {
     postgrest.NAME: (two_schemas, beside(postgrest.replay)),
     storage.NAME: (bare, beside(storage.replay)),

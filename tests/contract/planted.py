@@ -100,7 +100,7 @@ class Spoiled(Client):
         self._spoiling = spoiling
         self._late: list[dict[str, Any]] = []
 
-    async def receive(self, event: str | None = None, *, seconds: float = 15.0) -> dict[str, Any]:
+    async def receive(self, event: str | None = None, *, seconds: float = 30.0) -> dict[str, Any]:
         if self._late:
             return self._late.pop()
         frame = await super().receive(event, seconds=seconds)

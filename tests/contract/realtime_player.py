@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 import uuid
@@ -19,6 +18,7 @@ from tests.contract.realtime_frames import Cue, Frame
 from tests.contract.realtime_probe import Differs, probe
 from tests.contract.realtime_world import BEFORE_READY, FROM_DATABASE, INSERT_MARKER, MARKERS, OVER_HTTP, STATEMENTS
 from tests.integration.realtime.conftest import Client
+from tests.waits import until
 
 PATIENCE_SECONDS = 15.0
 MINUTE_SECONDS = 80.0
@@ -115,9 +115,7 @@ class Player:
 
     async def stay_away(self) -> None:
         """Come back only when what was written for nobody is gone, as it was after the recorded seconds."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while self.database.execute(_SLOTS).fetchall():
-                await asyncio.sleep(0.02)
+        await until(lambda: not self.database.execute(_SLOTS).fetchall())
 
     async def open(self, client: str) -> None:
         """Connect, with the key that the recording had."""

@@ -15,7 +15,14 @@ from tests.contract.report import Report
 from tests.integration.realtime.conftest import Client
 
 
-@pytest.mark.timeout(300)
+async def test_recorded_exchanges_that_do_not_last(realtime_stack: Stack) -> None:
+    report = Report(realtime.NAME)
+    await realtime.compare_sample(realtime_stack, report)
+    assert [entry.label for entry in report.entries] == [name for name in names() if name not in realtime.LAST]
+    assert report.unexplained == [], report.text()
+
+
+@pytest.mark.matrix("contract")
 async def test_recorded_exchanges(realtime_stack: Stack, conclude: Callable[[Report], None]) -> None:
     report = Report(realtime.NAME)
     await realtime.compare(realtime_stack, report)

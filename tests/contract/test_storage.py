@@ -9,6 +9,7 @@ from sentinel_worker.local.stack import Stack
 from tests.contract import storage, storage_scenes
 from tests.contract.replay import read
 from tests.contract.report import Report
+from tests.stacks import stack_at
 
 LEAST_SHARE = 0.99
 
@@ -17,7 +18,7 @@ LEAST_SHARE = 0.99
 async def empty_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """A stack that knows no bucket yet, and whose database may be stopped."""
     folder = tmp_path_factory.mktemp("storage")
-    async with Stack(folder, port=0, durable=False, migrations=False) as running:
+    async with stack_at(folder, migrations=False) as running:
         yield running
 
 

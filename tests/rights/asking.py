@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -19,7 +19,8 @@ from tests.rights.as_sql_platform import ask_platform
 from tests.rights.matrix import Matrix
 from tests.rights.session import Session
 from tests.rights.universe import Universe, survey
-from tests.rights.world import ADMIN, SERVICE, Identity, prepare
+from tests.rights.world import ADMIN, PLACES, SERVICE, Identity, prepare
+from tests.stacks import stack_at
 
 SQL_SECTIONS = ("schemas", "tables", "columns", "functions", "platform rows")
 REST_SECTIONS = ("tables", "columns", "functions")
@@ -27,6 +28,31 @@ STORAGE_SECTIONS = ("objects", "buckets")
 REALTIME_SECTIONS = ("changes", "topics")
 REST_LETTERS = LETTERS
 TIMEOUT_SECONDS = 30
+
+
+# One's own and another's, of users and of workers, what was deleted, and a bucket that is not ours.
+SAMPLE_PLACES = ("media/<A>/", "media/<B>/", "media/<gone>/", "derived/<A>/", "other/<A>/")
+EXPOSED = "public"
+
+
+def one_of_what_is_not_exposed(universe: Universe) -> Universe:
+    """All of the exposed schema, and of each other one a table with one column and a function."""
+
+    def chosen(names: list[str]) -> set[str]:
+        of_schema = {name.partition(".")[0]: name for name in names}
+        return {name for name in names if name.startswith(f"{EXPOSED}.")} | set(of_schema.values())
+
+    tables = chosen([table.name for table in universe.tables])
+    functions = chosen([function.name for function in universe.functions])
+    return replace(
+        universe,
+        tables=[
+            table if table.name.startswith(f"{EXPOSED}.") else replace(table, columns=table.columns[:1])
+            for table in universe.tables
+            if table.name in tables
+        ],
+        functions=[function for function in universe.functions if function.name in functions],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +67,19 @@ class Asking:
         """Ask one identity in SQL."""
         return ask_sql(self.stack.postgres.dsn, self.superuser, self.universe, who)
 
-    async def by_rest(self, who: Identity) -> Matrix:
-        """Ask one identity on /rest/v1."""
+    async def by_rest(self, who: Identity, *, sample: bool = False) -> Matrix:
+        """Ask one identity on /rest/v1; of a schema that is not exposed a `sample` asks about one of each kind."""
         prepare(self.superuser)
         async with self.client(who) as client:
-            return await RestQuestions(client, who, self.superuser, self.universe).ask_all()
+            universe = one_of_what_is_not_exposed(self.universe) if sample else self.universe
+            return await RestQuestions(client, who, self.superuser, universe).ask_all()
 
-    async def by_storage(self, who: Identity) -> Matrix:
-        """Ask one identity on /storage/v1."""
+    async def by_storage(self, who: Identity, *, sample: bool = False) -> Matrix:
+        """Ask one identity on /storage/v1; a `sample` asks about places of every kind."""
         prepare(self.superuser)
+        places = {name: PLACES[name] for name in SAMPLE_PLACES} if sample else PLACES
         async with self.client(who) as client, self.client(SERVICE) as service:
-            matrix = await ObjectQuestions(client, service, who).ask_all()
+            matrix = await ObjectQuestions(client, service, who, places).ask_all()
             matrix.merge(await ask_buckets(client, who, self.superuser, self.universe.buckets))
             return matrix
 
@@ -81,7 +109,7 @@ def ask_sql(
 @asynccontextmanager
 async def asking(folder: Path, *, pace: Pace = "real") -> AsyncIterator[Asking]:
     """Start a stack in `folder` and prepare its world; Realtime goes at the `pace`."""
-    async with Stack(folder, port=0, durable=False, pace=pace) as stack:
+    async with stack_at(folder, pace=pace) as stack:
         with psycopg.connect(stack.superuser_dsn, autocommit=True) as superuser:
             prepare(superuser)
             yield Asking(stack, superuser, survey(superuser))

@@ -65,14 +65,22 @@ def _listed_rows(section: str) -> Iterable[tuple[str, allowed.Cells]]:
     yield from plain[section].items()
 
 
-def differences(found: Matrix, sections: Iterable[str], roles: Iterable[str], letters: str | None = None) -> list[str]:
+def differences(
+    found: Matrix,
+    sections: Iterable[str],
+    roles: Iterable[str],
+    letters: str | None = None,
+    *,
+    of_a_sample: bool = False,
+) -> list[str]:
     """Both ways: allowed though listed as refused, and refused though listed as allowed.
 
-    `letters` (in upper case) restricts the comparison to what was asked. Unclear answers are differences, too.
+    `letters` (in upper case) restricts the comparison to what was asked, and `of_a_sample` to the objects that were.
+    Unclear answers are differences, too.
     """
     expected, sections, roles = listed(), set(sections), list(roles)
     lines = []
-    for section, name in dict.fromkeys([*found.cells, *expected.cells]):
+    for section, name in dict.fromkeys([*found.cells, *(() if of_a_sample else expected.cells)]):
         if section not in sections:
             continue
         for role in roles:

@@ -16,7 +16,8 @@ _HEAD = """\
 An upper-case letter reaches every row, a lower-case one the caller's own rows alone. What has no letter is refused.
 Users A and B have the same role; where a row names a user, or a place belongs to A or B, they differ. `admin` is the
 SQL role `postgres`, which no API key has. Tests ask every cell of this page as a real statement or call, in SQL and
-by HTTP. `python -m tests.rights` prints what they find; this page is written by `python -m tests.rights --write`.
+by HTTP (`make test` by HTTP of what the API exposes, and of places of every kind; `make test-all` everything).
+`python -m tests.rights` prints what they find; this page is written by `python -m tests.rights --write`.
 """
 _SCHEMA_TEXT = "No API exposes the schemas `sentinel` and `supabase_migrations`."
 _TABLE_TEXT = """\

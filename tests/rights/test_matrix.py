@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from sentinel_worker import migrate
-from sentinel_worker.local.postgres import Postgres
+from tests.matrix import sampled
 from tests.rights import page
 from tests.rights.asking import (
     REALTIME_SECTIONS,
@@ -22,9 +22,11 @@ from tests.rights.matrix import Matrix, differences, listed, unlisted
 from tests.rights.summary import DIFFERENCES, GATEWAY_QUESTIONS, SQL_QUESTIONS
 from tests.rights.universe import survey
 from tests.rights.world import CALLERS, IDENTITIES, A, Identity, prepare
+from tests.stacks import postgres_at
 
 OLDEST = Path("/usr/lib/postgresql/15/bin")
 Record = Callable[[str, object], None]
+EXTENT = pytest.mark.parametrize("extent", sampled("rights", ["sample", "all"], ["sample"]))
 EVERYBODY = pytest.mark.parametrize("who", CALLERS, ids=lambda who: who.name)
 
 
@@ -45,18 +47,24 @@ def test_rights_in_sql(world: Asking, who: Identity, record_property: Record) ->
     check(record_property, SQL_QUESTIONS, found, differences(found, SQL_SECTIONS, [who.name]))
 
 
+@EXTENT
 @EVERYBODY
 @pytest.mark.asyncio(loop_scope="session")
-async def test_rights_by_rest(world: Asking, who: Identity, record_property: Record) -> None:
-    found = await world.by_rest(who)
-    check(record_property, GATEWAY_QUESTIONS, found, differences(found, REST_SECTIONS, [who.name], REST_LETTERS))
+async def test_rights_by_rest(world: Asking, who: Identity, extent: str, record_property: Record) -> None:
+    sample = extent == "sample"
+    found = await world.by_rest(who, sample=sample)
+    lines = differences(found, REST_SECTIONS, [who.name], REST_LETTERS, of_a_sample=sample)
+    check(record_property, GATEWAY_QUESTIONS, found, lines)
 
 
+@EXTENT
 @EVERYBODY
 @pytest.mark.asyncio(loop_scope="session")
-async def test_rights_by_storage(world: Asking, who: Identity, record_property: Record) -> None:
-    found = await world.by_storage(who)
-    check(record_property, GATEWAY_QUESTIONS, found, differences(found, STORAGE_SECTIONS, [who.name]))
+async def test_rights_by_storage(world: Asking, who: Identity, extent: str, record_property: Record) -> None:
+    sample = extent == "sample"
+    found = await world.by_storage(who, sample=sample)
+    lines = differences(found, STORAGE_SECTIONS, [who.name], of_a_sample=sample)
+    check(record_property, GATEWAY_QUESTIONS, found, lines)
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -67,16 +75,18 @@ async def test_rights_by_realtime(world: Asking, record_property: Record) -> Non
     )
 
 
+@pytest.mark.matrix("rights")
 def test_rights_in_sql_on_the_oldest_server(tmp_path: Path) -> None:
     if not OLDEST.is_dir():
         pytest.skip(f"no PostgreSQL 15 in {OLDEST}")
-    with Postgres(tmp_path, bin_dir=OLDEST, durable=False) as postgres:
-        migrate.apply(postgres.dsn("postgres"))
-        with psycopg.connect(postgres.dsn("supabase_admin"), autocommit=True) as superuser:
-            prepare(superuser)
-            universe, found = survey(superuser), Matrix()
-            for who in IDENTITIES:
-                found.merge(ask_sql(postgres.dsn, superuser, universe, who))
+    with (
+        postgres_at(tmp_path, bin_dir=OLDEST, migrations=True) as postgres,
+        psycopg.connect(postgres.dsn("supabase_admin"), autocommit=True) as superuser,
+    ):
+        prepare(superuser)
+        universe, found = survey(superuser), Matrix()
+        for who in IDENTITIES:
+            found.merge(ask_sql(postgres.dsn, superuser, universe, who))
     assert unlisted(universe) == []
     assert differences(found, SQL_SECTIONS, [who.name for who in IDENTITIES]) == []
 

@@ -10,21 +10,25 @@ from pathlib import Path
 import psycopg
 import pytest
 import pytest_asyncio
+from typer.testing import CliRunner, Result
 
+from sentinel_worker import cli
 from sentinel_worker.commands import check as command
 from sentinel_worker.errors import Fatal
 from sentinel_worker.local.stack import Stack
 from sentinel_worker.settings import Settings
 from tests.rights.missing import TAKEN, Taken, worker_token
+from tests.stacks import stack_at
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+NAMED = {taken.right: taken for taken in TAKEN}
 ROOT = Path(__file__).parents[2]
 WHAT_TO_RUN = re.compile(r": run ((?:grant|create policy) [^\n]+?)(?: \(HTTP[^\n]*)?$", re.MULTILINE)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    async with Stack(tmp_path_factory.mktemp("taken") / "supabase", port=0, durable=False, pace="fast") as running:
+    async with stack_at(tmp_path_factory.mktemp("taken") / "supabase", pace="fast") as running:
         yield running
 
 
@@ -93,31 +97,46 @@ async def test_a_secret_key_lacks_nothing(stack: Stack, capsys: pytest.CaptureFi
     assert (printed, starts) == (f"ok {stack.url} grants service_role every right of a worker\n", True)
 
 
+def worker_environment(stack: Stack) -> dict[str, str]:
+    return {
+        "SUPABASE_URL": stack.url,
+        "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key,
+        "SENTINEL_WORKER_JWT": worker_token(stack),
+    }
+
+
+def after_layers(printed: str) -> str:
+    """What the command prints after the first line, which is about this machine."""
+    layers, rest = printed.split("\n", 1)
+    assert layers.startswith("ok decoding children are held by ")
+    return rest
+
+
 async def test_the_command_says_it_and_its_exit_code_too(stack: Stack) -> None:
-    async def run() -> tuple[int | None, str]:
-        given = {
-            "SUPABASE_URL": stack.url,
-            "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key,
-            "SENTINEL_WORKER_JWT": worker_token(stack),
-        }
+    taken = NAMED["EXECUTE on `sentinel_deletions`"]
+    with without(stack, taken):
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "sentinel_worker", "check"),
-            cwd=ROOT, env=given, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=worker_environment(stack),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
         printed = (await process.communicate())[0].decode()
-        layers, rest = printed.split("\n", 1)
-        assert layers.startswith("ok decoding children are held by ")
-        return process.returncode, rest
+    assert process.returncode == 1
+    assert after_layers(printed) == f"missing, the job goes on without it {taken.sentence}\n"
 
-    named = {taken.right: taken for taken in TAKEN}
-    assert (await run())[0] == 0
-    with without(stack, taken := named["EXECUTE on `sentinel_deletions`"]):
-        code, printed = await run()
-    assert (code, printed) == (1, f"missing, the job goes on without it {taken.sentence}\n")
-    with without(stack, taken := named["EXECUTE on `sentinel_claim`"]):
-        code, printed = await run()
-    assert code == 2
-    assert printed.splitlines() == [
+
+async def test_the_exit_codes_of_all_and_of_too_little(stack: Stack) -> None:
+    async def run() -> Result:
+        # It has an event loop of its own.
+        return await asyncio.to_thread(CliRunner(env=worker_environment(stack)).invoke, cli.app, ["check"])
+
+    assert (await run()).exit_code == 0
+    with without(stack, taken := NAMED["EXECUTE on `sentinel_claim`"]):
+        ended = await run()
+    assert ended.exit_code == 2
+    assert after_layers(ended.output).splitlines() == [
         f"missing {taken.sentence}",
         "error 1 of the rights that every request needs are missing.",
     ]

@@ -16,6 +16,7 @@ import pytest_asyncio
 from tests.rights.asking import Asking
 from tests.rights.session import Session
 from tests.rights.world import ADMIN, REQUEST_A, SERVICE, USER_A, USER_B, A, B, Identity, prepare
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TABLE, RETRY = "/rest/v1/analysis_requests", "/rest/v1/rpc/retry_analysis"
@@ -248,9 +249,12 @@ async def test_open_transactions_cannot_pass_together(world: Asking, limit: Limi
     with ThreadPoolExecutor(5) as pool, acting_as_a(dsn) as first:
         first.execute(INSERT, [NEW["storage_path"]])
         others = [pool.submit(insert_and_commit, dsn) for _ in range(5)]
-        while world.superuser.execute(WAITING).fetchone() != (5,):
+
+        def all_wait() -> bool:
             assert not any(other.done() for other in others)
-            await asyncio.sleep(0)
+            return world.superuser.execute(WAITING).fetchone() == (5,)
+
+        await until(all_wait)
         first.commit()
         answers = sorted(await asyncio.gather(*map(asyncio.wrap_future, others)))
     assert answers == ["PT429"] * 4 + ["stored"]

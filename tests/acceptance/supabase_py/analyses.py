@@ -8,6 +8,7 @@ from storage3._async.file_api import AsyncBucketProxy
 
 from tests.acceptance.supabase_py import frontend
 from tests.acceptance.supabase_py.stage import LATER, Person, Stage, refused
+from tests.waits import until
 
 
 async def _uploaded(owner: Person, stage: Stage, name: str = "bikes.mp4") -> str:
@@ -132,5 +133,8 @@ async def remove(stage: Stage) -> None:
 async def _gone(bucket: AsyncBucketProxy, path: str) -> None:
     # Workers remove files at their next sweep, and nothing tells a frontend: it would look again, too.
     folder, _, name = path.rpartition("/")
-    while name in {entry["name"] for entry in await bucket.list(folder)}:
-        await asyncio.sleep(0.1)
+
+    async def is_gone() -> bool:
+        return name not in {entry["name"] for entry in await bucket.list(folder)}
+
+    await until(is_gone)

@@ -12,6 +12,7 @@ from supabase import AsyncClient
 
 from sentinel_worker.local.stack import Stack
 from tests.integration.local.clients import connected
+from tests.stacks import stack_at
 
 NOTES = """
 create table public.notes (
@@ -37,7 +38,7 @@ update storage.buckets set public = true where id = 'open';
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """The stack with this product's migrations, and a table of notes that belong to users."""
-    async with Stack(tmp_path_factory.mktemp("stack"), port=0, durable=False) as running:
+    async with stack_at(tmp_path_factory.mktemp("stack"), warm=False) as running:
         with psycopg.connect(running.superuser_dsn, autocommit=True) as database:
             database.execute(NOTES.encode())
         yield running
@@ -46,7 +47,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 @pytest.fixture
 async def own_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """A stack that one test may stop and break."""
-    async with Stack(tmp_path_factory.mktemp("own"), port=0, durable=False) as running:
+    async with stack_at(tmp_path_factory.mktemp("own")) as running:
         yield running
 
 

@@ -22,6 +22,8 @@ from websockets.exceptions import InvalidStatus
 from sentinel_worker.local.faults import Faults, HttpFault, RealtimeFaults, Service
 from sentinel_worker.local.stack import Stack
 from tests.integration.local.clients import connected, rows
+from tests.stacks import stack_at
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -287,9 +289,7 @@ async def test_a_delay_comes_first_and_a_client_that_gave_up_changes_nothing(
     with pytest.raises(httpx.ReadTimeout):
         await http.post(PATHS["rest"], json=row, timeout=0.1)
     await misbehaving.behave()
-    async with asyncio.timeout(10):
-        while not await is_kept(caller, row):
-            await asyncio.sleep(0.02)
+    await until(lambda: is_kept(caller, row))
 
 
 async def test_a_connection_that_was_not_broken_is_used_again(misbehaving: Stack) -> None:
@@ -323,7 +323,7 @@ async def test_realtime_is_told_too(misbehaving: Stack) -> None:
 async def test_broken_and_abandoned_answers_hold_up_nothing_and_log_nothing(
     tmp_path_factory: pytest.TempPathFactory, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    async with Stack(tmp_path_factory.mktemp("drip"), port=0, durable=False, migrations=False) as stack:
+    async with stack_at(tmp_path_factory.mktemp("drip"), migrations=False) as stack:
         for fault in (HttpFault(lose_answer=True), HttpFault(cut_after_bytes=10)):
             await one(stack, fault)
             async with raw(stack, "/auth/v1/settings") as (reader, _):
@@ -332,9 +332,7 @@ async def test_broken_and_abandoned_answers_hold_up_nothing_and_log_nothing(
         async with raw(stack, "/auth/v1/settings") as (reader, _):
             await reader.readuntil(b"\r\n\r\n")
             await reader.readexactly(1)
-        began = time.monotonic()
-        await stack.stop_gateway()
-        assert time.monotonic() - began < 4  # a request under way would hold it for 5 s
+    # Had a request been under way, uvicorn would have cancelled it after five seconds, and said so.
     assert capfd.readouterr().err == ""
 
 
@@ -349,7 +347,7 @@ async def test_dev_misbehaves_as_it_is_told(tmp_path: Path) -> None:
     async with asyncio.timeout(60):
         started = re.search(r"is running after (\d+\.\d) s", (await dev.stdout.readline()).decode())
         assert started
-        assert 0 < float(started[1]) < 60
+        assert float(started[1]) > 0
         url = (await dev.stdout.readline()).decode().split()[-1]
         async with httpx.AsyncClient(base_url=url) as client:
             refused = await client.get("/rest/v1/notes")
@@ -371,7 +369,7 @@ async def raw(
         key = stack.service_key
         lines = [f"{method} {path} HTTP/1.1", "Host: local", f"apikey: {key}", f"Authorization: Bearer {key}"]
         writer.write("\r\n".join([*lines, f"Connection: {connection}", "", ""]).encode())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             yield reader, writer
     finally:
         writer.close()

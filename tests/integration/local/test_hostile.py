@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from sentinel_worker.local.stack import Stack
 from tests.integration.local.conftest import NOTES
 from tests.integration.local.hostile import DEEP, ENDPOINTS, LONG_NUMBER, QUERIES, Endpoint
+from tests.matrix import examples
+from tests.stacks import stack_at
 
 JSON = {"Content-Type": "application/json"}
 ORIGIN = "http://localhost:5173"
@@ -31,7 +33,7 @@ grant execute on function public.whole_body to service_role;
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def harassed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """A stack for this module alone, whose users and buckets nobody else counts."""
-    async with Stack(tmp_path_factory.mktemp("harassed"), port=0, durable=False, pace="fast") as running:
+    async with stack_at(tmp_path_factory.mktemp("harassed"), pace="fast") as running:
         with psycopg.connect(running.superuser_dsn, autocommit=True) as database:
             database.execute((NOTES + WHOLE_BODY).encode())
         yield running
@@ -73,34 +75,30 @@ def check(answer: httpx.Response, service: str) -> None:
         assert any(shape <= body.keys() for shape in SHAPES[service]), said
 
 
-def check_health(client: httpx.Client) -> None:
-    """The services go on."""
+@pytest.fixture
+def afterwards_healthy(client: httpx.Client) -> Iterator[None]:
+    """After all examples of a test the services go on."""
+    yield
     assert client.get("/rest/v1/notes?select=id&limit=1").status_code == 200
     assert client.post("/storage/v1/object/list/ours", json={"prefix": ""}).status_code == 200
     assert client.get("/auth/v1/admin/users?per_page=1").status_code == 200
 
 
+@pytest.mark.usefixtures("afterwards_healthy")
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda one: f"{one.method} {one.path}")
+@settings(max_examples=examples(60), suppress_health_check=list(HealthCheck))
+@given(data=st.data())
 def test_any_body_is_answered_as_the_service_answers(
-    client: httpx.Client, user: dict[str, str], endpoint: Endpoint
+    client: httpx.Client, user: dict[str, str], endpoint: Endpoint, data: st.DataObject
 ) -> None:
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(body=endpoint.bodies())
-    def answered(body: bytes) -> None:
-        check(send(client, endpoint, body, user), endpoint.service)
-
-    answered()
-    check_health(client)
+    check(send(client, endpoint, data.draw(endpoint.bodies()), user), endpoint.service)
 
 
-def test_any_query_is_answered_as_rest_answers(client: httpx.Client) -> None:
-    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(query=QUERIES, path=st.sampled_from(["notes", "rpc/count_notes"]))
-    def answered(query: str, path: str) -> None:
-        check(client.get(f"/rest/v1/{path}?{query}", headers={"Range-Unit": "items"}), "rest")
-
-    answered()
-    check_health(client)
+@pytest.mark.usefixtures("afterwards_healthy")
+@settings(max_examples=examples(400, thin=60), suppress_health_check=list(HealthCheck))
+@given(query=QUERIES, path=st.sampled_from(["notes", "rpc/count_notes"]))
+def test_any_query_is_answered_as_rest_answers(client: httpx.Client, query: str, path: str) -> None:
+    check(client.get(f"/rest/v1/{path}?{query}", headers={"Range-Unit": "items"}), "rest")
 
 
 @pytest.mark.parametrize(

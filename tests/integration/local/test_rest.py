@@ -12,6 +12,7 @@ from supabase import AsyncClient
 from sentinel_worker.local.stack import Stack
 from tests.integration.local.clients import Executable, rows
 from tests.integration.local.conftest import User
+from tests.waits import until
 
 
 async def test_row_security_between_two_users(users: tuple[User, User]) -> None:
@@ -161,9 +162,7 @@ async def test_a_killed_backend_is_an_error_of_one_request(own_stack: Stack) -> 
         async with httpx.AsyncClient(base_url=own_stack.url, headers=headers, timeout=30) as client:
             calling = asyncio.create_task(client.post("/rest/v1/rpc/nap", json={"seconds": 20}))
             kill = "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'"
-            async with asyncio.timeout(10):
-                while not database.execute(kill).fetchall():
-                    await asyncio.sleep(0)
+            await until(lambda: database.execute(kill).fetchall())
             answer = await calling
             assert (answer.status_code, answer.json()["code"]) == (503, "PGRST001")
             assert (await client.post("/rest/v1/rpc/nap", json={"seconds": 0})).json() == 1

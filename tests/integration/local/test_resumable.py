@@ -16,6 +16,7 @@ from supabase import AsyncClient
 
 from sentinel_worker.local.stack import Stack
 from tests.integration.local.conftest import User
+from tests.waits import until
 
 KIND = {"Content-Type": "application/offset+octet-stream"}
 
@@ -62,9 +63,7 @@ class Tus:
         assert b" 100 " in await reader.readuntil(b"\r\n\r\n")
         writer.write(first)
         part = part_of(self.stack, url)
-        async with asyncio.timeout(10):
-            while part.stat().st_size < len(first):
-                await asyncio.sleep(0)
+        await until(lambda: part.stat().st_size >= len(first))
         return reader, writer
 
 

@@ -25,6 +25,7 @@ from sentinel_worker.local.postgres import Postgres
 from sentinel_worker.local.realtime.settings import Pace
 from sentinel_worker.local.stack import Stack
 from tests.integration.local.clients import connected
+from tests.stacks import stack_at
 
 KEPT_RUNNING = """
 import asyncio, sys
@@ -33,7 +34,8 @@ from sentinel_worker.local.stack import Stack
 
 async def main() -> None:
     async with Stack(Path(sys.argv[1]), port=0, durable=False, migrations=False) as stack:
-        print(stack.port, stack.postgres.port, flush=True)
+        server = (stack.postgres.folder / "cluster" / "postmaster.pid").read_text().split()[0]
+        print(stack.port, stack._gateway.pid, server, flush=True)
         await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -72,18 +74,21 @@ async def test_fresh_empties_nothing_that_is_somebody_elses(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("fresh", [True, False])
-async def test_a_folder_is_held_by_one_stack(own_stack: Stack, fresh: bool) -> None:
+async def test_a_folder_is_held_by_one_stack(stack: Stack, fresh: bool) -> None:
+    with psycopg.connect(stack.superuser_dsn, autocommit=True) as database:
+        kept = database.execute("insert into auth.users (email) values (gen_random_uuid()) returning id").fetchone()
+    assert kept is not None
     with pytest.raises(Fatal) as refused:
-        await start(own_stack.folder, fresh=fresh)
+        await start(stack.folder, fresh=fresh)
     assert refused.value.code == "folder_in_use"
-    assert f"Process {os.getpid()} keeps a local Supabase in {own_stack.folder}" in refused.value.message
-    assert own_stack.url in refused.value.message
-    with psycopg.connect(own_stack.dsn) as database:
-        assert database.execute("select count(*) from public.analysis_requests").fetchone() == (0,)
+    assert f"Process {os.getpid()} keeps a local Supabase in {stack.folder}" in refused.value.message
+    assert stack.url in refused.value.message
+    with psycopg.connect(stack.superuser_dsn) as database:
+        assert database.execute("select count(*) from auth.users where id = %s", kept).fetchone() == (1,)
 
 
 async def test_a_server_that_outlived_its_stack_is_named(tmp_path: Path) -> None:
-    await start(tmp_path)
+    stack_at(tmp_path, migrations=False)
     with Postgres(tmp_path / "postgres", durable=False) as server:
         process = (server.folder / "cluster" / "postmaster.pid").read_text().split()[0]
         for fresh in (True, False):
@@ -103,9 +108,9 @@ async def test_a_taken_port_is_named_before_anything_is_made(tmp_path: Path) -> 
     assert not (tmp_path / "data").exists()
 
 
-async def test_a_port_of_another_local_supabase_is_named(own_stack: Stack, tmp_path: Path) -> None:
-    with pytest.raises(Fatal, match=rf"Process {os.getpid()} keeps a local Supabase at {own_stack.url}: use that one"):
-        await start(tmp_path / "data", own_stack.port)
+async def test_a_port_of_another_local_supabase_is_named(stack: Stack, tmp_path: Path) -> None:
+    with pytest.raises(Fatal, match=rf"Process {os.getpid()} keeps a local Supabase at {stack.url}: use that one"):
+        await start(tmp_path / "data", stack.port)
 
 
 async def test_data_and_keys_are_closed_to_other_accounts(tmp_path: Path) -> None:
@@ -133,23 +138,23 @@ async def test_a_folder_with_something_else_in_it_keeps_its_mode(tmp_path: Path)
 
 
 async def test_everything_dies_with_a_killed_parent(tmp_path: Path) -> None:
+    stack_at(tmp_path, migrations=False)
     parent = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", KEPT_RUNNING, str(tmp_path)), stdout=asyncio.subprocess.PIPE
     )
     assert parent.stdout is not None
-    ports = [int(text) for text in (await parent.stdout.readline()).split()]
+    port, *processes = [int(text) for text in (await parent.stdout.readline()).split()]
     async with httpx.AsyncClient() as client:
-        assert (await client.get(f"http://127.0.0.1:{ports[0]}/storage/v1/status")).status_code == 200
+        assert (await client.get(f"http://127.0.0.1:{port}/storage/v1/status")).status_code == 200
+    ends = [os.pidfd_open(process) for process in processes]
     parent.send_signal(signal.SIGKILL)
     await parent.wait()
-    async with asyncio.timeout(20):
-        for port in ports:
-            while await _listens(port):
-                await asyncio.sleep(0.02)
+    async with asyncio.timeout(60):
+        await asyncio.gather(*map(ended, ends))
 
 
 async def test_a_gateway_that_is_started_again_behaves(tmp_path: Path) -> None:
-    async with Stack(tmp_path, port=0, durable=False, migrations=False) as stack, httpx.AsyncClient() as http:
+    async with stack_at(tmp_path, migrations=False) as stack, httpx.AsyncClient() as http:
         await asyncio.gather(*(stack.misbehave(Faults(http=(HttpFault(status=n),))) for n in (500, 502, 503)))
         assert (await http.get(stack.url)).status_code == 503
         await stack.stop_gateway()
@@ -160,7 +165,7 @@ async def test_a_gateway_that_is_started_again_behaves(tmp_path: Path) -> None:
 
 
 async def test_the_gateway_reads_its_standard_input_line_by_line(tmp_path: Path) -> None:
-    async with Stack(tmp_path, port=0, durable=False, migrations=False) as stack, httpx.AsyncClient() as http:
+    async with stack_at(tmp_path, migrations=False) as stack, httpx.AsyncClient() as http:
         settings = GatewaySettings.from_json(stack._gateway_settings().to_json())
         assert settings == stack._gateway_settings()
         await stack.stop_gateway()
@@ -195,7 +200,7 @@ async def test_the_gateway_reads_its_standard_input_line_by_line(tmp_path: Path)
 
 @pytest.mark.parametrize(("pace", "is_slow"), [("real", True), ("fast", False)])
 async def test_realtime_refuses_a_bad_key_at_the_pace(tmp_path: Path, pace: Pace, is_slow: bool) -> None:
-    async with Stack(tmp_path, port=0, durable=False, migrations=False, pace=pace) as stack:
+    async with stack_at(tmp_path, migrations=False, pace=pace) as stack:
         began = time.monotonic()
         with pytest.raises(InvalidStatus):
             await connect(f"{stack.url.replace('http', 'ws')}/realtime/v1/websocket?vsn=1.0.0&apikey=wrong")
@@ -204,7 +209,7 @@ async def test_realtime_refuses_a_bad_key_at_the_pace(tmp_path: Path, pace: Pace
 
 @pytest.mark.parametrize(("limit", "arrives"), [(None, True), (0, False)])
 async def test_row_changes_over_the_limit_are_dropped(tmp_path: Path, limit: int | None, arrives: bool) -> None:
-    async with Stack(tmp_path, port=0, durable=False, migrations=False, pace="fast", events_per_second=limit) as stack:
+    async with stack_at(tmp_path, migrations=False, pace="fast", events_per_second=limit) as stack:
         with psycopg.connect(stack.superuser_dsn, autocommit=True) as database:
             database.execute(
                 "create table public.things (id int primary key); grant select on public.things to service_role;"
@@ -227,19 +232,22 @@ async def test_row_changes_over_the_limit_are_dropped(tmp_path: Path, limit: int
                 assert came.is_set() is arrives
 
 
-async def _listens(port: int) -> bool:
+async def ended(process: int) -> None:
+    """Wait for the end of a process, and close its file descriptor (of pidfd_open)."""
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(process, over.set)
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except ConnectionError:
-        return False
-    writer.close()
-    return True
+        await over.wait()
+    finally:
+        loop.remove_reader(process)
+        os.close(process)
 
 
 async def test_a_client_that_leaves_in_the_middle_of_a_body_leaves_no_traceback(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    async with Stack(tmp_path, port=0, durable=False, migrations=False) as stack:
+    async with stack_at(tmp_path, migrations=False) as stack:
         for path in ("/rest/v1/analysis_requests", "/auth/v1/token?grant_type=password"):
             reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
             head = f"POST {path} HTTP/1.1\r\nhost: x\r\napikey: {stack.secret_key}\r\ncontent-length: 100\r\n"

@@ -14,6 +14,7 @@ from supabase import AsyncClient
 
 from sentinel_worker.local.stack import Stack
 from tests.integration.local.conftest import User
+from tests.waits import until
 
 
 def auth(stack: Stack) -> dict[str, str]:
@@ -123,13 +124,10 @@ async def test_a_cut_upload_leaves_no_object_and_keeps_the_old_one(stack: Stack,
         lines = "".join(f"\r\n{key}: {value}" for key, value in auth(stack).items())
         writer.write(f"{head}{lines}\r\n\r\n".encode() + b"z" * 4_000_000)
         await writer.drain()
-        async with asyncio.timeout(10):
-            while not files_of(stack, "arriving"):
-                await asyncio.sleep(0)
-            writer.close()
-            await writer.wait_closed()
-            while files_of(stack, "arriving"):
-                await asyncio.sleep(0)
+        await until(lambda: files_of(stack, "arriving"))
+        writer.close()
+        await writer.wait_closed()
+        await until(lambda: not files_of(stack, "arriving"))
         answer = await client.get(f"/object/authenticated/open/{name}")
     assert len(files_of(stack, "complete")) == before
     assert answer.text == "original" if upsert == "true" else answer.json()["code"] == "NoSuchKey"
@@ -149,9 +147,7 @@ async def test_an_upload_is_streamed_to_disk(stack: Stack) -> None:
     async with httpx.AsyncClient(base_url=f"{stack.url}/storage/v1", headers=auth(stack), timeout=30) as client:
         uploading = asyncio.create_task(client.post("/object/open/slow.bin", content=body()))  # type: ignore[arg-type]
         await sent.wait()
-        async with asyncio.timeout(10):
-            while sum(path.stat().st_size for path in files_of(stack, "arriving")) < 3_000_000:
-                await asyncio.sleep(0)
+        await until(lambda: sum(path.stat().st_size for path in files_of(stack, "arriving")) >= 3_000_000)
         resume.set()
         assert (await uploading).status_code == 200
         head = await client.head("/object/open/slow.bin")

@@ -22,6 +22,7 @@ from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.postgres import Postgres
 from sentinel_worker.local.realtime.service import Realtime
 from sentinel_worker.local.realtime.settings import RealtimeSettings
+from tests.stacks import postgres_at
 
 HERE = Path(__file__).parent
 FAST = RealtimeSettings.at("fast", events_per_second=None)
@@ -29,7 +30,7 @@ FAST = RealtimeSettings.at("fast", events_per_second=None)
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with Postgres(tmp_path_factory.mktemp("realtime")) as server:
+    with postgres_at(tmp_path_factory.mktemp("realtime")) as server:
         with psycopg.connect(server.dsn("supabase_admin"), autocommit=True) as connection:
             connection.execute((HERE / "schema.sql").read_bytes())
         yield server
@@ -155,7 +156,7 @@ class Client:
         else:
             await self.connection.send(json.dumps(frame))
 
-    async def receive(self, event: str | None = None, *, seconds: float = 15.0) -> dict[str, Any]:
+    async def receive(self, event: str | None = None, *, seconds: float = 30.0) -> dict[str, Any]:
         """The next frame, or the next of an event; the others are kept in `seen`."""
         async with asyncio.timeout(seconds):
             while True:
@@ -176,6 +177,12 @@ class Client:
         self, topic: str, *bindings: dict[str, Any], token: str | None = None, private: bool = False, **config: Any
     ) -> dict[str, Any]:
         """Join and return the reply's payload."""
+        return await self.reply(await self.ask_to_join(topic, *bindings, token=token, private=private, **config))
+
+    async def ask_to_join(
+        self, topic: str, *bindings: dict[str, Any], token: str | None = None, private: bool = False, **config: Any
+    ) -> str:
+        """Send a join; answers its ref."""
         payload: dict[str, Any] = {
             "config": {
                 "broadcast": {"ack": False, "self": False},
@@ -187,7 +194,10 @@ class Client:
         }
         if token is not None:
             payload["access_token"] = token
-        ref = await self.send(topic, "phx_join", payload)
+        return await self.send(topic, "phx_join", payload)
+
+    async def reply(self, ref: str) -> dict[str, Any]:
+        """The payload of the reply to a message."""
         while (reply := await self.receive("phx_reply"))["ref"] != ref:
             continue
         return dict(reply["payload"])

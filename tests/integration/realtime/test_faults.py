@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from sentinel_worker.local.faults import Faults, RealtimeFaults
 from sentinel_worker.local.keys import Keys
 from tests.integration.realtime.conftest import Client, Served
+from tests.waits import until
 
 ROWS = {"event": "*", "schema": "public", "table": "analysis_requests"}
 INSERT = "insert into analysis_requests (status) values (%s)"
@@ -73,12 +74,14 @@ async def until_polled(database: psycopg.Connection) -> None:
         " where slot_name like 'supabase_realtime_replication%%'"
     )
     move = "select pg_logical_emit_message(true, 'test', '')"
-    async with asyncio.timeout(10):
-        for _ in range(2):
-            position = database.execute(move).fetchone()
-            while database.execute(passed, position).fetchone() != (True,):
-                database.execute(move)
-                await asyncio.sleep(0.02)
+    for _ in range(2):
+        position = database.execute(move).fetchone()
+
+        def moved(position: Any = position) -> bool:
+            database.execute(move)
+            return database.execute(passed, position).fetchone() == (True,)
+
+        await until(moved)
 
 
 async def test_broadcasts_are_lost_and_changes_are_not(
@@ -108,7 +111,7 @@ async def test_readiness_comes_late_and_what_is_inserted_before_is_lost(
     async with Client(server.url, keys.secret_key) as client:
         started = time.monotonic()
         assert (await client.join(TOPIC, ROWS))["status"] == "ok"
-        assert time.monotonic() - started < 1.5  # the reply does not wait for readiness
+        assert "system" not in [frame["event"] for frame in client.seen]  # the reply does not wait for readiness
         database.execute(INSERT, ["early"])
         assert (await client.receive())["event"] == "system"
         assert time.monotonic() - started >= 2
@@ -120,9 +123,7 @@ async def test_the_reply_to_a_join_comes_late(server: Served, keys: Keys) -> Non
     misbehave(server, join_reply_seconds=0.5)
     async with Client(server.url, keys.secret_key) as client:
         started = time.monotonic()
-        joining = asyncio.create_task(client.join(TOPIC, ROWS))
-        await asyncio.sleep(0)
-        assert (await joining)["status"] == "ok"
+        assert (await client.join(TOPIC, ROWS))["status"] == "ok"
         assert time.monotonic() - started >= 0.5
         assert (await client.receive())["event"] == "system"
     async with Client(server.url, keys.secret_key) as client:
@@ -199,7 +200,7 @@ async def test_a_mute_connection_answers_pings_only(
         database.execute(INSERT, ["lost"])
         database.execute(SEND, ["lost"])
         await until_polled(database)
-        assert await asyncio.wait_for(await watcher.connection.ping(), 5) >= 0
+        assert await asyncio.wait_for(await watcher.connection.ping(), 30) >= 0
         with pytest.raises(TimeoutError):
             await watcher.receive(seconds=0.2)
         behave(server)

@@ -16,6 +16,7 @@ from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.realtime.channel import Channel
 from tests.integration.local.hostile import DEEP, LONG_NUMBER, RAW, VALUES
 from tests.integration.realtime.conftest import Client, Served
+from tests.matrix import examples
 
 REQUESTS = {"event": "INSERT", "schema": "public", "table": "analysis_requests"}
 TYPED = {"event": "INSERT", "schema": "public", "table": "typed_rows"}
@@ -117,7 +118,7 @@ async def test_a_broken_frame_ends_its_own_connection_alone(
     async with Client(server.url, keys.service_key, "2.0.0") as client:
         with contextlib.suppress(ConnectionClosed):  # before it has sent all
             await client.connection.send(frame)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await client.connection.wait_closed()
         assert client.connection.close_code == code
     await hears_rows(listener, database)
@@ -204,7 +205,7 @@ FRAMES = (
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(100, thin=30), suppress_health_check=list(HealthCheck))
 @given(frames=st.lists(FRAMES, min_size=1, max_size=6))
 async def test_no_frame_disturbs_who_listened_before(
     server: Served,

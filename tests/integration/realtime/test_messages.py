@@ -35,7 +35,6 @@ async def test_a_policy_lets_a_role_hear_a_private_topic(
             assert payload["payload"]["n"] == n
         print(f"realtime.send to frame: median {statistics.median(taken):.1f} ms, p95 {sorted(taken)[75]:.1f} ms")  # noqa: T201 - a measurement for whoever runs with -s
         assert min(taken) < 50  # the median belongs to the machine's load
-        assert max(taken) < 2000
 
 
 async def test_a_refused_private_join_stops_its_own_connection_only(
@@ -50,10 +49,12 @@ async def test_a_refused_private_join_stops_its_own_connection_only(
         for client in (blocked, free):
             await client.join("realtime:open")
         started = time.perf_counter()
+        token = sign("authenticated", sub="x")
         joining = asyncio.create_task(
-            blocked.join("realtime:sentinel:wake", private=True, token=sign("authenticated", sub="x"))
+            blocked.reply(await blocked.ask_to_join("realtime:sentinel:wake", private=True, token=token))
         )
-        await asyncio.sleep(0.1)
+        await free.send("phoenix", "heartbeat", {})
+        await free.receive("phx_reply")  # by then the join has arrived, which was sent before
         database.execute("select realtime.send('{}'::jsonb, 'e', 'open', false)")
         await free.receive("broadcast")
         assert not joining.done()

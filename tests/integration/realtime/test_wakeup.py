@@ -49,7 +49,7 @@ class Watched:
             while await self.states.get() != (hint, ready):
                 continue
 
-    async def woken(self, seconds: float = 5.0) -> None:
+    async def woken(self, seconds: float = 30.0) -> None:
         """Wait for the Event and clear it."""
         async with asyncio.timeout(seconds):
             await self.event.wait()

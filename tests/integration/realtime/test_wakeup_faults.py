@@ -220,7 +220,7 @@ async def test_a_row_during_a_disconnect(server: Served, keys: Keys, database: p
         database.execute(INSERT, [None])
         watched.event.clear()
         await server.start()
-        await watched.woken(20)
+        await watched.woken()
 
 
 @pytest.mark.parametrize("how", ["repeat_changes", "reorder_changes"])
@@ -293,6 +293,7 @@ class Phoenix:
     def __init__(self) -> None:
         self.spoilt = True
         self.joins = 0
+        self._joining = asyncio.Condition()
 
     async def converse(self, connection: ServerConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
@@ -302,8 +303,15 @@ class Phoenix:
                 if message["event"] != "phx_join":
                     await self._send(connection, topic, "phx_reply", {"status": "ok", "response": {}}, ref)
                     continue
-                self.joins += 1
+                async with self._joining:
+                    self.joins += 1
+                    self._joining.notify_all()
                 await self.join(connection, message)
+
+    async def joined(self, count: int) -> None:
+        """Wait until so many joins have come."""
+        async with asyncio.timeout(30), self._joining:
+            await self._joining.wait_for(lambda: self.joins >= count)
 
     async def join(self, connection: ServerConnection, message: dict[str, Any]) -> None:
         topic, ref, asked = message["topic"], message["ref"], message["payload"]["config"].get("postgres_changes", [])
@@ -343,15 +351,10 @@ async def phoenix(it: Phoenix) -> AsyncIterator[Any]:
 async def test_a_phx_error_loop_is_one_attempt_at_a_time(keys: Keys) -> None:
     it = Phoenix()
     async with phoenix(it) as address, watching(address, keys.secret_key, pace=replace(QUICK, ready=0.3)) as watched:
-        await asyncio.wait_for(_until_joined(it, 6), 10)
+        await it.joined(6)
         assert it.joins <= sum(watched.generations), "the library's own rejoins end with their generation"
         it.spoilt = False
         await watched.ready()
-
-
-async def _until_joined(it: Phoenix, count: int) -> None:
-    while it.joins < count:
-        await asyncio.sleep(0.01)
 
 
 async def test_a_join_over_the_rate_limit_waits(keys: Keys) -> None:
