@@ -1,21 +1,54 @@
 """What tests of several folders share."""
 
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from sentinel_worker.local import samples
-from tests import matrix
+from sentinel_worker.local.stack import Stack
+from tests import matrix, stacks
 from tests.rights.summary import pytest_terminal_summary  # noqa: F401 - a hook
+from tests.seeds import Seeds
 
 
 @pytest.fixture(scope="session")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The demo's six clips by file name, encoded once for all processes of this run."""
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run share."""
     own = tmp_path_factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "clips"
-    return {path.name: path for path, _ in samples.make(folder)}
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def clips(run_folder: Path) -> dict[str, Path]:
+    """The demo's six clips by file name, encoded once for all processes of this run."""
+    return {path.name: path for path, _ in samples.make(run_folder / "clips")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates(run_folder: Path) -> None:
+    stacks.keep_templates_in(run_folder / "templates")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """The local Supabase of this process's tests that break nothing, as the one before left it."""
+    async with stacks.stack_at(tmp_path_factory.mktemp("shared") / "supabase", pace="fast") as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _seeds(shared_stack: Stack) -> Seeds:
+    return Seeds(shared_stack)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def clean_stack(shared_stack: Stack, _seeds: Seeds) -> Stack:
+    """The shared one, as it was when it had just started: no users, requests, objects or workers, and no faults."""
+    await _seeds.restore()
+    return shared_stack
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

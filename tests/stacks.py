@@ -1,0 +1,107 @@
+"""Local Supabases for tests, cheap to start: each begins on a copy of a data folder that is made once a run.
+
+    async with stack_at(tmp_path / "supabase") as stack: …
+
+initdb, Supabase's schemas and the migrations run once for all processes of a run. A stack of its own then costs the
+start of a server and of a gateway. Its keys and ports are its own; the database's password is the template's.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from sentinel_worker import migrate
+from sentinel_worker.local.keys import Keys
+from sentinel_worker.local.postgres import Postgres
+from sentinel_worker.local.realtime.settings import Pace
+from sentinel_worker.local.stack import Stack
+
+_root: Path | None = None
+
+
+class StackOptions(TypedDict, total=False):
+    """Options of `Stack` that its data folder does not depend on."""
+
+    port: int
+    exposed_schemas: tuple[str, ...]
+    access_token_seconds: int
+    pace: Pace
+    events_per_second: int | None
+
+
+def keep_templates_in(folder: Path) -> None:
+    """Name the folder that all processes of this run share; without it each process makes templates of its own."""
+    global _root  # noqa: PLW0603 - one of a run
+    _root = folder
+
+
+def stack_at(folder: Path, *, migrations: bool = True, **options: Unpack[StackOptions]) -> Stack:
+    """A stack in `folder`, prepared and not yet started; a folder that holds one already stays as it is."""
+    if not (folder / "keys.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _copy(template(migrations=migrations), folder / "postgres")
+        Keys.load(folder / "keys.json")
+    return Stack(folder, durable=False, migrations=migrations, **({"port": 0} | options))
+
+
+def postgres_at(folder: Path, *, migrations: bool = False, bin_dir: Path | None = None) -> Postgres:
+    """A PostgreSQL with Supabase's schemas in `folder`, prepared and not yet started, of the version in `bin_dir`."""
+    _copy(template(migrations=migrations, bin_dir=bin_dir), folder)
+    return Postgres(folder, bin_dir=bin_dir, durable=False)
+
+
+def template(*, migrations: bool, bin_dir: Path | None = None) -> Path:
+    """A data folder to copy, of a server that was stopped; made by the first process that asks."""
+    version = hashlib.sha256(str(bin_dir).encode()).hexdigest()[:8] if bin_dir else "embedded"
+    made = _folder() / f"{version}{'-migrated' if migrations else ''}"
+    with _locked(made.with_suffix(".lock")):
+        if not made.exists():
+            bare = template(migrations=False, bin_dir=bin_dir) if migrations else None
+            _make(made, bare, bin_dir)
+    return made
+
+
+def _make(made: Path, bare: Path | None, bin_dir: Path | None) -> None:
+    arriving = made.with_suffix(".new")
+    shutil.rmtree(arriving, ignore_errors=True)  # of a process that was killed
+    if bare is not None:
+        _copy(bare, arriving)
+    with Postgres(arriving, bin_dir=bin_dir, durable=False) as server:
+        if bare is not None:
+            migrate.apply(server.dsn("postgres"))
+    server.log_path.unlink()
+    arriving.rename(made)
+
+
+def _copy(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "--archive", "--reflink=auto", "--no-target-directory", source, target], check=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _folder() -> Path:
+    folder = _root or _own_root()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@cache
+def _own_root() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="sentinel-templates-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
