@@ -32,11 +32,6 @@ PACE = Pace(check=0.05, backoff_first=0.05, backoff_cap=0.2, ready=5.0, close=1.
 DOWNLOAD = "GET /storage/v1/object/authenticated/media/"
 
 
-@pytest.fixture
-def stack(steady_stack: Stack) -> Stack:
-    return steady_stack
-
-
 def token(stack: Stack, seconds: float = 3600, **claims: Any) -> str:
     now = int(time.time())
     return stack.keys.sign({"role": "sentinel_worker", "exp": now + int(seconds), "n": time.monotonic_ns(), **claims})

@@ -13,12 +13,6 @@ from tests.integration.daemon.conftest import User, Worker, sql
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.fixture
-def stack(served_stack: Stack) -> Stack:
-    """These tests break nothing, so they share one."""
-    return served_stack
-
-
 async def test_a_video_is_answered_with_evidence(
     stack: Stack, steady_worker: Worker, user: User, clips: dict[str, Path]
 ) -> None:
