@@ -1,6 +1,7 @@
 """A local Supabase for this folder's tests, users, and workers in processes of their own."""
 
 import asyncio
+import atexit
 import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -19,6 +20,7 @@ from supabase import AsyncClient, AsyncClientOptions, acreate_client
 from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from sentinel_worker.local.stack import Stack
 from tests.integration.daemon.proxy import FaultProxy
+from tests.warm.worker import Template, WarmWorker, running_template
 
 LIMIT_SECONDS = 60
 START_SECONDS = 150
@@ -34,31 +36,27 @@ FINAL = {"succeeded", "failed", "cancelled"}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
-    """A local Supabase of this test alone: tests here stop and break it."""
-    async with Stack(tmp_path / "supabase", port=0, durable=False) as running:
-        yield running
+async def stack(clean_stack: Stack) -> AsyncIterator[Stack]:
+    """The shared local Supabase; a test may stop its servers, and takes back what it changed but rows and faults."""
+    yield clean_stack
+    await clean_stack.start_postgres()
+    await clean_stack.start_gateway()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def steady_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """A local Supabase that stays up, for tests that break nothing; no worker but a test's own claims there."""
-    async with Stack(tmp_path_factory.mktemp("steady") / "supabase", port=0, durable=False) as running:
+async def worker_template() -> AsyncIterator[Template]:
+    """The process of which all workers of these tests are forks, but for those that have to be real."""
+    async with running_template() as running:
         yield running
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def served_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """Another one, where `steady_worker` claims."""
-    async with Stack(tmp_path_factory.mktemp("served") / "supabase", port=0, durable=False) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def steady_worker(served_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator["Worker"]:
-    """One worker for all of these tests: it takes seconds to start."""
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def steady_worker(
+    shared_stack: Stack, worker_template: Template, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator["Worker"]:
+    """One worker for all tests of a file that break nothing."""
     log = tmp_path_factory.mktemp("worker") / "worker.log"
-    async with WorkerProcess(worker_environment(served_stack, QUICK), log=log) as process:
+    async with WarmWorker(worker_template, worker_environment(shared_stack, QUICK), log=log) as process:
         await process.ready()
         yield Worker(process, log)
 
@@ -87,13 +85,18 @@ StartWorker = Callable[..., Awaitable[Worker]]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def start_worker(stack: Stack, tmp_path: Path) -> AsyncIterator[StartWorker]:
-    """Start workers with quick leases; `via` puts a proxy between the worker and the gateway."""
+async def start_worker(stack: Stack, worker_template: Template, tmp_path: Path) -> AsyncIterator[StartWorker]:
+    """Start workers with quick leases, forked or `real`; `via` puts a proxy between the worker and the gateway."""
     async with AsyncExitStack() as running:
         count = 0
 
         async def start(
-            *, via: FaultProxy | None = None, wait: bool = True, module: str = "sentinel_worker", **settings: str
+            *,
+            via: FaultProxy | None = None,
+            wait: bool = True,
+            real: bool = False,
+            module: str = "sentinel_worker",
+            **settings: str,
         ) -> Worker:
             nonlocal count
             count += 1
@@ -102,7 +105,11 @@ async def start_worker(stack: Stack, tmp_path: Path) -> AsyncIterator[StartWorke
             if via is not None:
                 environment["SUPABASE_URL"] = via.url
             log.touch()
-            process = WorkerProcess(environment, log=log, module=module)
+            process = (
+                WorkerProcess(environment, log=log, module=module)
+                if real
+                else WarmWorker(worker_template, environment, log=log, module=module)
+            )
             worker = Worker(await running.enter_async_context(process), log)
             if wait:
                 await until(
@@ -174,10 +181,27 @@ def admin(stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
         yield connection
 
 
+_connections: dict[str, psycopg.Connection[dict[str, Any]]] = {}
+
+
 def sql(stack: Stack, query: str, *parameters: Any) -> list[dict[str, Any]]:
-    """One query on a connection of its own: some tests restart the database."""
-    with psycopg.connect(stack.dsn, autocommit=True, row_factory=dict_row) as connection:
-        return connection.execute(query.encode(), parameters).fetchall()
+    """One query as the project's owner, on a connection that is kept; some tests restart the database."""
+    connection = _connections.pop(stack.dsn, None)
+    try:
+        if connection is not None:
+            connection.execute("select 1")
+    except psycopg.OperationalError:
+        connection = None
+    if connection is None:
+        connection = psycopg.connect(stack.dsn, autocommit=True, row_factory=dict_row)
+    _connections[stack.dsn] = connection
+    return connection.execute(query.encode(), parameters).fetchall()
+
+
+@atexit.register
+def _close_connections() -> None:
+    while _connections:
+        _connections.popitem()[1].close()
 
 
 def registered(stack: Stack, name: str) -> bool:

@@ -13,12 +13,6 @@ from tests.integration.daemon.conftest import User, Worker, sql
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.fixture
-def stack(served_stack: Stack) -> Stack:
-    """These tests break nothing, so they share one."""
-    return served_stack
-
-
 def audio_only(folder: Path) -> bytes:
     path = folder / "tone.m4a"
     subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=1", "-c:a", "aac", str(path)], check=True)

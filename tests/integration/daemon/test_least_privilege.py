@@ -2,7 +2,9 @@
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -48,12 +50,33 @@ def said_to_operators(stack: Stack, worker: Worker, request: str, sentence: str)
     assert any(line["event"] == "request.retried" and line["error"].startswith(sentence) for line in worker.events())
 
 
+@pytest.fixture
+def no_changes(admin: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
+    """Realtime tells of no row changes, and the broadcast is left alone."""
+    admin.execute("alter publication supabase_realtime drop table analysis_requests")
+    yield
+    admin.execute("alter publication supabase_realtime add table analysis_requests")
+
+
+@pytest.fixture(autouse=True)
+def given_back(admin: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
+    """The rights that a test took away are there again for the next one."""
+    yield
+    with admin.transaction(force_rollback=True):
+        admin.execute("set local role sentinel_worker")
+        missing = admin.execute("select remedy from sentinel_rights()").fetchall()
+    for right in missing:
+        admin.execute(right["remedy"])
+
+
+@pytest.mark.usefixtures("no_changes")
 async def test_the_whole_job_with_a_publishable_key(
-    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], admin: psycopg.Connection
+    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path]
 ) -> None:
     """Upload, insert, broadcast wake-up, claim, download, analysis, thumbnails, finish, deletion."""
-    admin.execute("alter publication supabase_realtime drop table analysis_requests")  # leaves the broadcast alone
-    sleepy = await start_worker(SENTINEL_SWEEP_SECONDS="120", SENTINEL_SWEEP_DEGRADED_SECONDS="120", **as_worker(stack))
+    sleepy = await start_worker(
+        real=True, SENTINEL_SWEEP_SECONDS="120", SENTINEL_SWEEP_DEGRADED_SECONDS="120", **as_worker(stack)
+    )
     assert os.geteuid() != 0 or knows_no_other_key(stack, sleepy)
     hints = [event["hint"] for event in sleepy.events() if event["event"] == "realtime.ready"]
     await until(
@@ -79,7 +102,7 @@ async def test_the_whole_job_with_a_publishable_key(
 async def test_a_file_that_the_role_may_not_see_costs_no_attempt(
     stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], admin: psycopg.Connection
 ) -> None:
-    worker = await start_worker(**as_worker(stack))
+    worker = await start_worker(module="tests.integration.daemon.hasty", **as_worker(stack))
     admin.execute('drop policy "sentinel: worker reads" on storage.objects')
     request = await user.ask(clips["bikes.mp4"])
     row = await row_when(stack, request, lambda row: row["status"] == "scheduled")

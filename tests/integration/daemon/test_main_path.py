@@ -8,15 +8,11 @@ import psycopg
 import pytest
 
 from sentinel_worker.local.stack import Stack
-from tests.integration.daemon.conftest import User, Worker, sql
+from sentinel_worker.request import STAGES
+from tests.integration.daemon.conftest import StartWorker, User, Worker, row_when, sql
+from tests.integration.daemon.proxy import FaultProxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-@pytest.fixture
-def stack(served_stack: Stack) -> Stack:
-    """These tests break nothing, so they share one."""
-    return served_stack
 
 
 async def test_a_video_is_answered_with_evidence(
@@ -68,12 +64,24 @@ def watched(admin: psycopg.Connection) -> Iterator[None]:
 
 @pytest.mark.usefixtures("watched")
 async def test_the_row_shows_stages_while_it_runs(
-    stack: Stack, steady_worker: Worker, user: User, clips: dict[str, Path]
+    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy
 ) -> None:
-    await user.answer(await user.ask(clips["bikes.mp4"]))
-    seen = [(row["stage"], row["progress"]) for row in sql(stack, "select * from seen order by id")]
-    shown = [row for row in seen if row[0]]
-    assert shown, seen
+    """It stays in its first and its last stage of work until the row shows that; others may pass unseen."""
+    await start_worker(via=proxy)
+    proxy.hold = "GET /storage/v1/object/authenticated/media/"
+    request_id = await user.ask(clips["bikes.mp4"])
+    await row_when(stack, request_id, lambda row: row["stage"] == "fetching")
+    proxy.hold = "POST /storage/v1/object/derived/"
+    proxy.release.set()
+    proxy.again()
+    await row_when(stack, request_id, lambda row: row["stage"] == "deriving")
+    proxy.release.set()
+    await user.answer(request_id)
+    shown = [
+        (row["stage"], row["progress"]) for row in sql(stack, "select * from seen where stage is not null order by id")
+    ]
+    assert {"fetching", "deriving"} <= {stage for stage, _ in shown} <= set(STAGES)
+    assert shown == sorted(shown, key=lambda row: (STAGES.index(row[0]), row[1]))
     assert [percent for _, percent in shown] == sorted(percent for _, percent in shown)
 
 

@@ -21,6 +21,8 @@ from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.stack import Stack
 from tests import leaks
 from tests.integration.daemon.conftest import QUICK, Worker, row_when, signed_in, sql, until
+from tests.stacks import stack_at
+from tests.warm.worker import Template, WarmWorker
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 MARK = "CANARY"
@@ -32,8 +34,7 @@ def marked(name: str) -> str:
 
 
 def write_marked_keys(path: Path) -> None:
-    """The keys of a local Supabase, made before it is: each holds a mark, the JWTs in their claims."""
-    path.parent.mkdir(mode=0o700)
+    """The keys of a local Supabase, made before it starts: each holds a mark, the JWTs in their claims."""
     made = Keys(marked("jwtsecret"), "", "", f"sb_publishable_{marked('p')}", f"sb_secret_{marked('s')}")
     jwts = {
         f"{name}_key": made.sign({"role": role, "mark": marked(role), "exp": int(time.time()) + 3600})
@@ -87,6 +88,7 @@ class Scene:
     """A local Supabase with marked keys, and where the workers beside it write."""
 
     stack: Stack
+    template: Template
     out: Path
     temporary: Path
 
@@ -102,12 +104,19 @@ class Scene:
         return [self.jwt, self.expired, keys.jwt_secret, keys.secret_key, keys.publishable_key, keys.service_key]
 
     @asynccontextmanager
-    async def worker(self, name: str, *, module: str = "sentinel_worker", **settings: str) -> AsyncIterator[Worker]:
-        """A worker that logs all it can into a file of that name."""
+    async def worker(
+        self, name: str, *, module: str = "sentinel_worker", real: bool = False, **settings: str
+    ) -> AsyncIterator[Worker]:
+        """A worker that logs all it can into a file of that name; of transformers only a `real` one logs all."""
         loud = {"TMPDIR": str(self.temporary), "SENTINEL_LOG_LEVEL": "debug", "TRANSFORMERS_VERBOSITY": "debug"}
         log = self.out / f"{name}.log"
         environment = worker_environment(self.stack, {**QUICK, **loud, **settings})
-        async with WorkerProcess(environment, log=log, module=module) as process:
+        made = (
+            WorkerProcess(environment, log=log, module=module)
+            if real
+            else WarmWorker(self.template, environment, log=log, module=module)
+        )
+        async with made as process:
             yield Worker(process, log)
 
     def with_jwt(self, jwt: str) -> dict[str, str]:
@@ -135,8 +144,8 @@ async def wrong_from_the_start(scene: Scene) -> None:
 
 async def refused_and_left_alone(scene: Scene, film: Path) -> None:
     """A whole job, then every service refuses, Storage fails, users give secrets of their own, Supabase goes away."""
-    stack, refused = scene.stack, {"status": 401, "retry_after_seconds": 1}
-    async with signed_in(stack) as user, scene.worker("worker", **scene.with_jwt(scene.jwt)) as worker:
+    stack, refused, with_jwt = scene.stack, {"status": 401, "retry_after_seconds": 1}, scene.with_jwt(scene.jwt)
+    async with signed_in(stack) as user, scene.worker("worker", real=True, **with_jwt) as worker:
         await worker.process.ready()
         await user.answer(await user.ask(film))
         (scene.out / "titles").write_bytes(titles(worker.pid))
@@ -178,14 +187,15 @@ async def crashed(scene: Scene) -> None:
 
 
 async def test_nothing_that_a_worker_writes_holds_a_secret(
-    tmp_path: Path, clips: dict[str, Path], capfd: pytest.CaptureFixture[str]
+    worker_template: Template, tmp_path: Path, clips: dict[str, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
     out, temporary = tmp_path / "out", tmp_path / "tmp"
     out.mkdir()
     temporary.mkdir()
-    write_marked_keys(tmp_path / "supabase" / leaks.KEYS)
-    async with Stack(tmp_path / "supabase", port=0, durable=False) as stack:
-        scene = Scene(stack, out, temporary)
+    prepared = stack_at(tmp_path / "supabase", pace="fast")
+    write_marked_keys(prepared.folder / leaks.KEYS)
+    async with prepared as stack:
+        scene = Scene(stack, worker_template, out, temporary)
         await wrong_from_the_start(scene)
         await refused_and_left_alone(scene, clips["bikes.mp4"])
         await crashed(scene)

@@ -2,12 +2,11 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 import httpx
 import pytest
-import pytest_asyncio
 import structlog
 
 from bench.instant import Instant
@@ -21,7 +20,7 @@ from sentinel_worker.progress import Progress
 from sentinel_worker.request import Finish
 from sentinel_worker.rights import Rights
 from sentinel_worker.settings import Settings
-from tests.integration.daemon.conftest import User, history, row_when, sql, until
+from tests.integration.daemon.conftest import User, history, row_when, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -34,19 +33,6 @@ CALLS = {
     "sentinel_rights",
 }
 LOOPS = {"claims", "outcomes", "progress", "removals"}
-
-
-@pytest.fixture
-def stack(steady_stack: Stack) -> Stack:
-    """These tests break nothing in it."""
-    return steady_stack
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="session")
-async def alone(stack: Stack) -> AsyncIterator[None]:
-    """No other test's worker takes these requests: their detector is this file's."""
-    yield
-    sql(stack, "delete from analysis_requests where detector = 'own-faults' returning id")
 
 
 @pytest.fixture(autouse=True)

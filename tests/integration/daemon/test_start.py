@@ -5,14 +5,14 @@ import pytest
 from sentinel_worker.local.stack import Stack
 from sentinel_worker.media.sandbox import LAYERS
 from sentinel_worker.media.zygote import Zygote
-from tests.integration.daemon.conftest import StartWorker, Worker
+from tests.integration.daemon.conftest import StartWorker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_wrong_settings_are_all_named_and_exit_2(stack: Stack, start_worker: StartWorker) -> None:
     wrong = {"SENTINEL_SLOTS": "many", "SENTINEL_LEASE_SECONDS": "3", "SENTINEL_HEARTBEAT_SECONDS": "2"}
-    worker = await start_worker(wait=False, **wrong)
+    worker = await start_worker(wait=False, real=True, **wrong)
     assert await worker.process.wait() == 2
     said = worker.log.read_text()
     assert "SENTINEL_SLOTS" in said
@@ -31,17 +31,18 @@ async def test_wrong_settings_are_all_named_and_exit_2(stack: Stack, start_worke
 async def test_what_the_operator_must_mend_exits_2(
     stack: Stack, start_worker: StartWorker, settings: dict[str, str], said: str
 ) -> None:
-    worker = await start_worker(wait=False, **settings)
+    worker = await start_worker(wait=False, real="HF_HOME" in settings, **settings)
     assert await worker.process.wait() == 2
     assert said in worker.log.read_text()
 
 
-async def test_the_layers_in_force_are_said_at_the_start(steady_worker: Worker) -> None:
+async def test_the_layers_in_force_are_said_at_the_start(start_worker: StartWorker) -> None:
     """Those of a real child: what a zygote of the tests finds here is what the daemon said."""
     zygote = Zygote()
     await zygote.start()
     await zygote.stop()
-    (said,) = [event for event in steady_worker.events() if event["event"] == "sandbox.layers"]
+    worker = await start_worker()
+    (said,) = [event for event in worker.events() if event["event"] == "sandbox.layers"]
     assert tuple(said["in_force"]) == zygote.layers.in_force
     assert said["missing"] == dict(zygote.layers.missing)
     assert {*said["in_force"], *said["missing"]} == set(LAYERS)

@@ -141,7 +141,7 @@ async def test_servers_that_drip_hold_back_neither_uploads_nor_the_urls_of_other
     over = asyncio.Event()
     film = clips["carphone_pristine.mp4"].read_bytes()
     web.films.behave = [functools.partial(serve_or_drip, film=film, over=over)]
-    worker = await start_worker(**web.settings, SENTINEL_SLOTS="5")
+    worker = await start_worker(**web.settings, SENTINEL_SLOTS="5", module="tests.integration.daemon.hasty")
     # As many as a claim takes, and more: they would have every slot and every download.
     dripping = [await user.insert(None, source_url=web.url(f"drip/{number}.mp4")) for number in range(8)]
     await until(lambda: len(fetching(stack, dripping)) >= 2, what="two drip")

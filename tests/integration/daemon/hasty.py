@@ -1,0 +1,21 @@
+"""`sentinel-worker run` with shorter waits: after a refusal, and for a place among the URLs that are fetched.
+
+python -m tests.integration.daemon.hasty run
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sentinel_worker import api, cli, rights
+from sentinel_worker.shares import Shares
+from sentinel_worker.sources import answers
+
+REFUSED_RETRY_SECONDS: Final = 1.5
+PATIENCE_SECONDS: Final = 2.0
+
+if __name__ == "__main__":
+    for module in (api, rights, answers):
+        module.REFUSED_RETRY_SECONDS = REFUSED_RETRY_SECONDS  # type: ignore[attr-defined]
+    Shares.__init__.__kwdefaults__["patience_seconds"] = PATIENCE_SECONDS
+    cli.main()
