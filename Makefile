@@ -29,7 +29,7 @@ test-leaks: $(VENV)/.installed ffmpeg chromium  ## the whole suite and the fault
 
 # `make test-models MODELS='-k large'` checks one of them.
 test-models: $(VENV)/.installed ffmpeg  ## checkpoints of full size with random weights: minutes, 3 GB of memory
-	$(BIN)/pytest -s tests/models/check_full_size.py $(MODELS)
+	$(BIN)/pytest -s --matrix checkpoints tests/models $(MODELS)
 
 # `make fuzz FUZZ='--seed 6 --only 12'` sends one file again; `python -m tests.fuzz --help` lists the rest.
 FUZZ ?= --files 10000
