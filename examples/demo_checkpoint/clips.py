@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +19,8 @@ from examples.demo_checkpoint.sources import Sources
 from examples.demo_checkpoint.tamper import KINDS, Kind, tamper
 
 FRAMES = 24
+
+MapPairs = Callable[[Callable[[int], "Pair"], Iterable[int]], Iterator["Pair"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +59,18 @@ def encode(path: Path, video: torch.Tensor, frames_per_second: int, quality: int
 def one_thread() -> None:
     """Start of a generating process: torch on one thread, beside its siblings."""
     torch.set_num_threads(1)
+
+
+@contextmanager
+def mapping(processes: int) -> Iterator[MapPairs]:
+    """A `map` in so many processes, or in this one for 1; torch has one thread in each, and here for as long."""
+    threads = torch.get_num_threads()
+    one_thread()  # more of them only wait for each other beside the generating processes
+    try:
+        if processes == 1:
+            yield map
+            return
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=one_thread) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(threads)

@@ -8,15 +8,13 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
-from examples.demo_checkpoint.clips import make_pair, one_thread
+from examples.demo_checkpoint.clips import make_pair, mapping
 from examples.demo_checkpoint.sources import OPENCV_DOC, Sources, Split
 from examples.demo_checkpoint.tamper import KINDS
 from sentinel_worker.detectors.registry import DEMO_DETECTOR, find_detector
@@ -63,19 +61,12 @@ def evaluate(
     opencv_doc: Path = OPENCV_DOC,
 ) -> list[Answer]:
     """Generate `pairs` clean and as many tampered clips of a split, and judge each."""
-    context = get_context("spawn")
-    threads = torch.get_num_threads()
-    one_thread()  # more of them only wait for each other beside the generating processes
-    with (
-        tempfile.TemporaryDirectory() as name,
-        ProcessPoolExecutor(processes, mp_context=context, initializer=one_thread) as pool,
-    ):
+    with tempfile.TemporaryDirectory() as name, mapping(processes) as map_pairs:
         make = partial(make_pair, seed, sources=Sources(split, opencv_doc), directory=Path(name))
         answers: list[Answer] = []
-        for pair in pool.map(make, range(pairs)):
+        for pair in map_pairs(make, range(pairs)):
             answers.append(Answer("clean", judge_file(detector, pair.clean)))
             answers.append(Answer(pair.kind, judge_file(detector, pair.tampered)))
-    torch.set_num_threads(threads)
     return answers
 
 

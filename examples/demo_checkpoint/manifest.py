@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import argparse
 import csv
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
-from examples.demo_checkpoint.clips import Pair, make_pair, one_thread
+from examples.demo_checkpoint.clips import make_pair, mapping
 from examples.demo_checkpoint.sources import OPENCV_DOC, Sources, Split
 
 MANIFEST = "MANIFEST.csv"
@@ -35,8 +33,8 @@ def write_set(
     """
     folder.mkdir(parents=True, exist_ok=True)
     make = partial(make_pair, seed, sources=Sources(split, opencv_doc), directory=folder)
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=one_thread) as pool:
-        made: list[Pair] = list(pool.map(make, range(pairs)))
+    with mapping(processes) as map_pairs:
+        made = list(map_pairs(make, range(pairs)))
     with (folder / MANIFEST).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "label", "group"])

@@ -16,6 +16,7 @@ from sentinel_worker import settings as worker_settings
 from sentinel_worker.breaker import Breaker, Circuit
 from sentinel_worker.errors import CodedError, Permanent, Transient
 from sentinel_worker.keys import Keys
+from tests.matrix import examples
 
 THRESHOLD, FIRST, PROBE = 3, 1.0, 60.0
 CHANCE = 0.5
@@ -92,7 +93,7 @@ class Outage(RuleBasedStateMachine):
 
 
 TestOutage = Outage.TestCase
-TestOutage.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestOutage.settings = settings(max_examples=examples(60), stateful_step_count=60, deadline=None)
 
 
 def test_two_hours_cost_about_one_probe_a_minute() -> None:

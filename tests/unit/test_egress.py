@@ -20,6 +20,7 @@ from sentinel_worker.errors import Permanent, Transient
 from sentinel_worker.sources.addresses import forbidden_address
 from sentinel_worker.sources.egress import Egress, SystemLookUp
 from sentinel_worker.sources.egress_policy import EgressPolicy, Target
+from tests.matrix import examples
 
 PUBLIC = "93.184.216.34"
 DEFAULT = EgressPolicy()
@@ -286,7 +287,7 @@ PLAUSIBLE = st.text(st.sampled_from("abx0179.-_"), min_size=1, max_size=20)
         HOSTILE.map("https://a{}/film.mp4".format),
     )
 )
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=examples(2000, thin=200), deadline=None)
 def test_what_is_accepted_is_read_alike_by_every_reader(url: str) -> None:
     """Whatever passes means the same to urllib, is no number to the C library, and can be sent as it is."""
     with suppress(Permanent):  # and nothing else

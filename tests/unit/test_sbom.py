@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from deploy import lock, sbom
 
 
 @pytest.fixture(scope="module")
 def bill(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    # Compiles the grammars of 38 formats when it is imported: 3 s, which the collection of all tests would wait for.
+    from cyclonedx.validation.json import JsonStrictValidator
+
     path = tmp_path_factory.mktemp("dist") / "new" / "sbom.cdx.json"
     sbom.write(path)
     text = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`sentinel-worker models` against a hub on a real socket, each command in a process of its own."""
+"""`sentinel-worker models` against a hub on a real socket, each command in a process of its own; loading shares one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,41 +23,76 @@ from tests.integration.detectors.hub import Hub, Repository, serve
 IMAGE = "prithivMLmods/Deep-Fake-Detector-v2-Model"
 FIRST, SECOND = "1" * 40, "2" * 40
 MODELS = "from sentinel_worker.commands.models import app; app(prog_name='sentinel-worker models')"
-LOAD = """
-import json, torch
+LOADER = """
+import json, sys
+import numpy, torch
+from pathlib import Path
+from sentinel_worker.detectors.catalogue import read_detectors
 from sentinel_worker.detectors.loading import load_detector
 from sentinel_worker.detectors.registry import find_detector
-detector = load_detector(find_detector("{key}"), "cpu")
-odds = detector.score(torch.zeros((1, *detector.clip_shape), dtype=torch.uint8))
-print(json.dumps(detector.describe() | {{"odds": float(odds)}}))
+from sentinel_worker.errors import Fatal
+answers, sys.stdout = sys.stdout, sys.stderr
+for line in sys.stdin:
+    key, file = json.loads(line)
+    try:
+        detector = load_detector(find_detector(key, read_detectors(file and Path(file))), "cpu")
+    except Fatal as error:
+        answer = {"refused": error.message}
+    else:
+        clip = numpy.full((1, *detector.clip_shape), 0.25, detector.clip_dtype)
+        answer = detector.describe() | {"odds": float(detector.score(torch.from_numpy(clip)))}
+    print(json.dumps(answer), file=answers, flush=True)
 """
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Load = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture
-def hub() -> Iterator[Hub]:
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Hub]:
     with serve() as hub:
         yield hub
 
 
 @pytest.fixture
-def run(hub: Hub, tmp_path: Path) -> Run:
+def hub(serving: Hub) -> Hub:
+    """A hub without repositories, that has not been asked."""
+    serving.repositories.clear()
+    serving.requests.clear()
+    return serving
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hub") / "home"
+
+
+@pytest.fixture
+def home(place: Path) -> Path:
+    """HF_HOME, where no test has left anything."""
+    shutil.rmtree(place, ignore_errors=True)
+    return place
+
+
+def environment_of(hub: Hub, home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "SENTINEL_"))}
+    return kept | {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(home),
+        "NO_PROXY": "127.0.0.1",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "COLUMNS": "200",
+    }
+
+
+@pytest.fixture
+def run(hub: Hub, home: Path) -> Run:
     """Run `models` with arguments, or a program; HF_HUB_OFFLINE is set, as it is for a daemon."""
 
     def run(*arguments: str, program: str = MODELS, **environment: str) -> subprocess.CompletedProcess[str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "SENTINEL_"))}
-        kept |= {
-            "HF_ENDPOINT": hub.url,
-            "HF_HOME": str(tmp_path / "home"),
-            "HF_HUB_OFFLINE": "1",
-            "NO_PROXY": "127.0.0.1",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            "COLUMNS": "200",
-        }
         return subprocess.run(
             [sys.executable, "-c", program, *arguments],
-            env=kept | environment,
+            env=environment_of(hub, home) | {"HF_HUB_OFFLINE": "1"} | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -64,6 +101,36 @@ def run(hub: Hub, tmp_path: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="module")
+def loader(serving: Hub, place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """A process that loads detectors; it is one for all tests, because it imports torch. It may ask the hub."""
+    with (tmp_path_factory.mktemp("loader") / "errors").open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-c", LOADER],
+            env=environment_of(serving, place),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        with process:
+            yield process
+
+
+@pytest.fixture
+def load(loader: subprocess.Popen[str], home: Path) -> Load:
+    """Load a detector and score a clip: what it says of itself with the log-odds, or why it was refused."""
+
+    def load(key: str, detectors: Path | None = None) -> dict[str, Any]:
+        assert loader.stdin is not None
+        assert loader.stdout is not None
+        print(json.dumps([key, detectors and str(detectors)]), file=loader.stdin, flush=True)
+        answer: dict[str, Any] = json.loads(loader.stdout.readline())
+        return answer
+
+    return load
 
 
 @pytest.fixture
@@ -82,36 +149,34 @@ def files(make_checkpoint: MakeCheckpoint) -> dict[str, bytes]:
 WANTED = {"config.json", "preprocessor_config.json", "model.safetensors"}
 
 
-def record(tmp_path: Path) -> list[dict[str, object]]:
-    content = json.loads((tmp_path / "home" / "sentinel-worker-models.json").read_text())
+def record(home: Path) -> list[dict[str, object]]:
+    content = json.loads((home / "sentinel-worker-models.json").read_text())
     pulls: list[dict[str, object]] = content["pulls"]
     return pulls
 
 
-def blob(tmp_path: Path, content: bytes) -> Path:
+def blob(home: Path, content: bytes) -> Path:
     digest = hashlib.sha256(content).hexdigest()
-    return next((tmp_path / "home" / "hub").rglob(f"blobs/{digest}"))
+    return next((home / "hub").rglob(f"blobs/{digest}"))
 
 
 def test_weights_are_pulled_recorded_and_loaded_offline(
-    hub: Hub, run: Run, files: dict[str, bytes], tmp_path: Path
+    hub: Hub, run: Run, load: Load, files: dict[str, bytes], home: Path
 ) -> None:
     hub.repositories[IMAGE] = Repository({FIRST: files})
-    before = run(program=LOAD.format(key="image-vit"))
-    assert "sentinel-worker models pull image-vit" in before.stderr
+    assert "sentinel-worker models pull image-vit" in load("image-vit")["refused"]
     pulled = run("pull", "image-vit")
     assert pulled.returncode == 0, pulled.stderr
     assert f"no revision is pinned; the hub's current one is {FIRST}" in pulled.stdout
     assert set(hub.downloads()) == WANTED
-    [one] = record(tmp_path)
+    [one] = record(home)
     assert (one["repository"], one["revision"]) == (IMAGE, FIRST)
     assert one["files"] == {
         name: {"sha256": hashlib.sha256(files[name]).hexdigest(), "size": len(files[name])} for name in sorted(WANTED)
     }
     asked = len(hub.requests)
     for key in ("image-vit", "frames"):
-        loaded = run(program=LOAD.format(key=key), HF_HUB_OFFLINE="")
-        described = json.loads(loaded.stdout)
+        described = load(key)
         assert described["revision"] == FIRST
         assert described["fake_indices"] == [0]
         assert described["labels"] == {"0": "Realism", "1": "Deepfake"}
@@ -127,7 +192,7 @@ def test_weights_are_pulled_recorded_and_loaded_offline(
 
 
 def test_a_recorded_revision_is_kept_until_the_newest_is_asked_for(
-    hub: Hub, run: Run, files: dict[str, bytes], tmp_path: Path
+    hub: Hub, run: Run, files: dict[str, bytes], home: Path, tmp_path: Path
 ) -> None:
     repository = hub.repositories[IMAGE] = Repository({FIRST: files})
     assert run("pull", "image-vit").returncode == 0
@@ -137,7 +202,7 @@ def test_a_recorded_revision_is_kept_until_the_newest_is_asked_for(
     assert SECOND not in again.stdout
     newest = run("pull", "image-vit", "--newest")
     assert SECOND in newest.stdout
-    assert [one["revision"] for one in record(tmp_path)] == [FIRST, SECOND]
+    assert [one["revision"] for one in record(home)] == [FIRST, SECOND]
     assert json.loads(run("list", "--json").stdout)[2]["revision"] == SECOND
     path = tmp_path / "detectors.toml"
     path.write_text(f'[detectors.older]\ntask = "image"\nrepository = "{IMAGE}"\nrevision = "{FIRST}"\n')
@@ -147,7 +212,7 @@ def test_a_recorded_revision_is_kept_until_the_newest_is_asked_for(
 
 
 def test_damage_is_named_by_verify_refused_at_load_and_mended_by_pull(
-    hub: Hub, run: Run, files: dict[str, bytes], tmp_path: Path
+    hub: Hub, run: Run, load: Load, files: dict[str, bytes], home: Path
 ) -> None:
     hub.repositories[IMAGE] = Repository({FIRST: files})
     assert "nothing was pulled" in run("verify").stdout
@@ -156,32 +221,26 @@ def test_damage_is_named_by_verify_refused_at_load_and_mended_by_pull(
     whole = run("verify")
     assert whole.returncode == 0
     assert whole.stdout.count("as pulled") == 2
-    weights = blob(tmp_path, files["model.safetensors"])
+    weights = blob(home, files["model.safetensors"])
     turned = bytearray(files["model.safetensors"])
     turned[-1] ^= 1
     weights.write_bytes(turned)
     different = run("verify", "image-vit")
     assert different.returncode == 1
     assert "model.safetensors has another SHA-256" in different.stdout
-    assert (
-        "its model.safetensors is not what was pulled, by its SHA-256"
-        in run(program=LOAD.format(key="image-vit")).stderr
-    )
+    assert "its model.safetensors is not what was pulled, by its SHA-256" in load("image-vit")["refused"]
     weights.write_bytes(turned[:-8])
     assert "model.safetensors has" in run("verify", "image-vit").stdout
-    assert (
-        f"has {len(turned) - 8} bytes, but {len(turned)} were pulled"
-        in run(program=LOAD.format(key="image-vit")).stderr
-    )
+    assert f"has {len(turned) - 8} bytes, but {len(turned)} were pulled" in load("image-vit")["refused"]
     mended = run("pull", "image-vit")
     assert mended.returncode == 0, mended.stderr
     assert "model.safetensors in the cache is damaged; fetching again" in mended.stdout
     assert run("verify").returncode == 0
 
 
-def test_a_damaged_record_is_said(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "sentinel-worker-models.json").write_text("{")
+def test_a_damaged_record_is_said(run: Run, home: Path) -> None:
+    home.mkdir()
+    (home / "sentinel-worker-models.json").write_text("{")
     refused = run("verify")
     assert refused.returncode == 2
     assert "remove it and pull again" in refused.stderr
@@ -241,16 +300,14 @@ def test_a_hub_that_is_away_is_worth_another_try(run: Run) -> None:
     assert "cannot be reached" in refused.stderr
 
 
-def test_weights_that_arrive_damaged_are_not_recorded(
-    hub: Hub, run: Run, files: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_weights_that_arrive_damaged_are_not_recorded(hub: Hub, run: Run, files: dict[str, bytes], home: Path) -> None:
     wrong = bytes(len(files["model.safetensors"]))
     hub.repositories[IMAGE] = Repository({FIRST: files}, sent={"model.safetensors": wrong})
     refused = run("pull", "image-vit")
     assert refused.returncode == 2
     assert "model.safetensors of" in refused.stderr
     assert "arrived damaged" in refused.stderr
-    assert not (tmp_path / "home" / "sentinel-worker-models.json").exists()
+    assert not (home / "sentinel-worker-models.json").exists()
 
 
 def test_a_licence_has_to_be_accepted(hub: Hub, run: Run) -> None:
@@ -264,18 +321,18 @@ def test_a_licence_has_to_be_accepted(hub: Hub, run: Run) -> None:
 
 
 @pytest.mark.parametrize(("answer", "said"), [("y", "The hub has no repository"), ("n", "was not accepted")])
-def test_on_a_terminal_the_licence_is_asked_about(hub: Hub, tmp_path: Path, answer: str, said: str) -> None:
+def test_on_a_terminal_the_licence_is_asked_about(hub: Hub, home: Path, answer: str, said: str) -> None:
     ours, theirs = pty.openpty()
     os.write(ours, f"{answer}\n".encode())
-    environment = os.environ | {
-        "HF_ENDPOINT": hub.url,
-        "HF_HOME": str(tmp_path / "home"),
-        "NO_PROXY": "127.0.0.1",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-    }
     command = [sys.executable, "-c", MODELS, "pull", "video-large"]
     asked = subprocess.run(
-        command, env=environment, stdin=theirs, capture_output=True, text=True, timeout=100, check=False
+        command,
+        env=environment_of(hub, home),
+        stdin=theirs,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     os.close(ours)
     os.close(theirs)
@@ -319,21 +376,11 @@ class OwnModel(PreTrainedModel):
     def forward(self, input_values):
         return SequenceClassifierOutput(logits=self.level(input_values.mean(1, keepdim=True)))
 """
-LOAD_OWN = """
-import sys, torch
-from pathlib import Path
-from sentinel_worker.detectors.catalogue import read_detectors
-from sentinel_worker.detectors.loading import load_detector
-from sentinel_worker.errors import Fatal
-try:
-    detector = load_detector(read_detectors(Path(sys.argv[1]))["audio-arena"], "cpu")
-except Fatal as error:
-    sys.exit(error.message)
-print(detector.describe()["fake_indices"], float(detector.score(torch.full((1, 64_600), 0.25))))
-"""
 
 
-def test_a_checkpoints_own_code_runs_only_where_it_is_allowed(hub: Hub, run: Run, tmp_path: Path) -> None:
+def test_a_checkpoints_own_code_runs_only_where_it_is_allowed(
+    hub: Hub, run: Run, load: Load, home: Path, tmp_path: Path
+) -> None:
     auto_map = {"AutoConfig": "configuration_own.OwnConfig", "AutoModel": "modeling_own.OwnModel"}
     labels = {"id2label": {"0": "spoof", "1": "bonafide"}, "label2id": {"spoof": 0, "bonafide": 1}}
     weights = {"level.weight": torch.tensor([[8.0], [-8.0]]), "level.bias": torch.tensor([1.0, 0.0])}
@@ -351,27 +398,24 @@ def test_a_checkpoints_own_code_runs_only_where_it_is_allowed(hub: Hub, run: Run
     path = tmp_path / "detectors.toml"
     path.write_text("")
     assert run("pull", "audio-arena", "--accept-licence", SENTINEL_DETECTORS=str(path)).returncode == 0
-    refused = run(str(path), program=LOAD_OWN)
-    assert "wants to run its own code" in refused.stderr
+    assert "wants to run its own code" in load("audio-arena", path)["refused"]
     path.write_text("[detectors.audio-arena]\nallow_remote_code = true\n")
     assert run("pull", "audio-arena", "--accept-licence", SENTINEL_DETECTORS=str(path)).returncode == 0
-    loaded = run(str(path), program=LOAD_OWN)
-    assert loaded.stdout.split() == ["[0]", "5.0"], loaded.stderr
-    [own] = (tmp_path / "home" / "hub").rglob("snapshots/*/modeling_own.py")
+    loaded = load("audio-arena", path)
+    assert (loaded.get("fake_indices"), loaded.get("odds")) == ([0], 5.0), loaded
+    [own] = (home / "hub").rglob("snapshots/*/modeling_own.py")
     planted = own.with_name("planted.py")
     planted.write_text("")
-    assert "planted.py lies beside it and was not pulled" in run(str(path), program=LOAD_OWN).stderr
+    assert "planted.py lies beside it and was not pulled" in load("audio-arena", path)["refused"]
     planted.unlink()
     own.resolve().write_bytes(own.read_bytes().replace(b"Linear(1, 2)", b"Linear(2, 1)"))
-    assert "its modeling_own.py is not what was pulled" in run(str(path), program=LOAD_OWN).stderr
+    assert "its modeling_own.py is not what was pulled" in load("audio-arena", path)["refused"]
 
 
-def test_the_record_can_be_read_by_the_workers_account(
-    hub: Hub, run: Run, files: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_the_record_can_be_read_by_the_workers_account(hub: Hub, run: Run, files: dict[str, bytes], home: Path) -> None:
     hub.repositories[IMAGE] = Repository({FIRST: files})
     assert run("pull", "image-vit").returncode == 0
-    assert (tmp_path / "home" / "sentinel-worker-models.json").stat().st_mode & 0o444 == 0o444
+    assert (home / "sentinel-worker-models.json").stat().st_mode & 0o444 == 0o444
 
 
 def test_list_and_show_are_for_people_too(run: Run) -> None:

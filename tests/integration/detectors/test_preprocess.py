@@ -10,7 +10,6 @@ import torch
 
 from sentinel_worker.detectors.preprocess import PROCESSORS, Preprocessing
 from sentinel_worker.errors import Fatal
-from tests.integration.detectors import parity
 from tests.integration.detectors.conftest import PREPROCESSOR
 
 SQUASH = PREPROCESSOR | {"size": {"height": 64, "width": 64}}
@@ -22,6 +21,8 @@ SHORTEST = PREPROCESSOR | {
 
 
 def test_the_same_as_transformers_within_rounding() -> None:
+    from tests.integration.detectors import parity  # imports torchcodec, and with it torch's compiler: seconds
+
     rows = list(parity.measure())
     print(parity.table(rows))  # noqa: T201  # the table is the point of the test
     assert len(rows) == 5 * 7 + 2 * 4

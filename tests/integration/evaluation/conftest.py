@@ -1,16 +1,27 @@
-"""`sentinel-worker` as a real process, with a temporary folder of its own and no weights but the demo's."""
+"""`sentinel-worker` with a temporary folder of its own and no weights but the demo's.
+
+Most commands run in this process, which has imported torch anyway. What a process of its own may show, or has to be
+hidden from imports, is run in one.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
+from typer.testing import CliRunner
+
+from sentinel_worker.cli import app
 
 ROOT = Path(__file__).parents[3]
+MAIN = "from sentinel_worker.cli import main; main()"
 
 Answer = subprocess.CompletedProcess[str]
 Command = Callable[..., Answer]
@@ -23,20 +34,16 @@ def arguments(program: str, words: Sequence[str | Path]) -> list[str]:
 
 @pytest.fixture
 def temporary(tmp_path: Path) -> Path:
-    """The temporary folder of the processes."""
+    """The temporary folder of the commands."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     return folder
 
 
 @pytest.fixture
-def command(temporary: Path, tmp_path: Path) -> Command:
-    """Run `sentinel-worker` with these words, and see that it leaves nothing in its temporary folder.
-
-    `without` are packages that cannot be imported, `settings` more of its environment.
-    """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
-    environment |= {
+def environment(temporary: Path, tmp_path: Path) -> dict[str, str]:
+    """What commands find in their environment beside what this process has."""
+    return {
         "TMPDIR": str(temporary),
         "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor"),  # torch makes and keeps it, for all processes
         "HF_HOME": str(tmp_path / "hub"),
@@ -45,11 +52,42 @@ def command(temporary: Path, tmp_path: Path) -> Command:
         "PYTHONPATH": str(ROOT),
     }
 
-    def run(*words: str | Path, without: Sequence[str] = (), **settings: str) -> Answer:
+
+@pytest.fixture
+def command(environment: dict[str, str], temporary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run `sentinel-worker` with these words in this process, and see that its temporary folder is empty then."""
+    for name in [name for name in os.environ if name.startswith("SENTINEL_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(tempfile, "tempdir", None)  # it was read from the environment before
+    monkeypatch.setattr(constants, "HF_HOME", environment["HF_HOME"])
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub" / "hub"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str | Path) -> Answer:
+        answer = CliRunner().invoke(app, [os.fspath(word) for word in words])
+        if answer.exc_info is not None and answer.exc_info[0] is not SystemExit:
+            pytest.fail("".join(traceback.format_exception(*answer.exc_info)))
+        assert list(temporary.iterdir()) == []
+        return Answer(words, answer.exit_code, answer.stdout, answer.stderr)
+
+    return run
+
+
+@pytest.fixture
+def process(environment: dict[str, str], temporary: Path, tmp_path: Path) -> Command:
+    """As `command`, in a process of its own; `program` is Python that takes the words.
+
+    `without` are packages that cannot be imported, `settings` more of its environment.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
+
+    def run(*words: str | Path, without: Sequence[str] = (), program: str = MAIN, **settings: str) -> Answer:
         hidden = f"import sys; sys.modules.update(dict.fromkeys({list(without)!r}))"
         answer = subprocess.run(
-            arguments(f"{hidden}; from sentinel_worker.cli import main; main()", words),
-            env=environment | settings,
+            arguments(f"{hidden}\n{program}", words),
+            env=inherited | environment | settings,
             cwd=tmp_path,
             capture_output=True,
             text=True,

@@ -1,4 +1,4 @@
-"""`analyze` and `evaluate` as an operator runs them: real processes, real files, the demo's detector."""
+"""`analyze` and `evaluate` as an operator runs them: real files, the demo's detector, some in real processes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_table_for_people(command: Command, clips: dict[str, Path], clip: Path
 
 
 def test_lines_for_machines_a_report_and_what_failed(
-    command: Command, clip: Path, address: str, tmp_path: Path
+    process: Command, clip: Path, address: str, tmp_path: Path
 ) -> None:
     """Files, addresses and what is neither in one call: each has its line, in the order asked for."""
     (tmp_path / "folder").mkdir()
@@ -90,7 +90,7 @@ def test_lines_for_machines_a_report_and_what_failed(
         (tmp_path / "still.png", "detector_wrong_kind"),
     ]
     words = [os.fsdecode(os.fspath(source)) for source, _ in sources]
-    answer = command("analyze", *words, "--detector", "demo", "--json", "--report", "page.html")
+    answer = process("analyze", *words, "--detector", "demo", "--json", "--report", "page.html")
     assert answer.returncode == 1, answer.stderr
     lines = [json.loads(line) for line in answer.stdout.splitlines()]
     codes = [line.get("error_code") for line in lines]
@@ -119,9 +119,9 @@ def test_lines_for_machines_a_report_and_what_failed(
     ],
 )
 def test_what_is_said_before_seconds_of_imports(
-    command: Command, clip: Path, words: tuple[str, ...], said: str
+    process: Command, clip: Path, words: tuple[str, ...], said: str
 ) -> None:
-    answer = command("analyze", clip, *words, without=["torch", "transformers"])
+    answer = process("analyze", clip, *words, without=["torch", "transformers"])
     assert (answer.returncode, answer.stdout) == (2, "")
     assert said in answer.stderr
 
@@ -139,17 +139,17 @@ def test_what_is_said_before_seconds_of_imports(
         ),
     ],
 )
-def test_a_worker_says_at_once_which_detectors_it_lacks(command: Command, keys: str, code: str, said: str) -> None:
+def test_a_worker_says_at_once_which_detectors_it_lacks(process: Command, keys: str, code: str, said: str) -> None:
     supabase = {"SUPABASE_URL": "http://127.0.0.1:1", "SUPABASE_SECRET_KEY": "sb_secret_none"}
-    answer = command("run", without=["torch", "transformers"], SENTINEL_DETECTOR=keys, **supabase)
+    answer = process("run", without=["torch", "transformers"], SENTINEL_DETECTOR=keys, **supabase)
     assert answer.returncode == 2, answer.stderr
     line = json.loads(answer.stderr)
     assert (line["event"], line["error_code"]) == ("worker.broken", code)
     assert said in line["error"]
 
 
-def test_defaults_that_name_nothing(command: Command, clip: Path) -> None:
-    answer = command("analyze", clip, "--defaults", " , ", without=["torch", "transformers"])
+def test_defaults_that_name_nothing(process: Command, clip: Path) -> None:
+    answer = process("analyze", clip, "--defaults", " , ", without=["torch", "transformers"])
     assert answer.returncode == 2
     assert "No detector is named" in answer.stderr
 
@@ -174,13 +174,33 @@ def test_a_report_that_cannot_be_written_costs_no_answer(command: Command, clip:
     assert "/proc/page.html cannot be written" in answer.stderr
 
 
-def test_without_the_extra_for_reports(command: Command, clip: Path, tmp_path: Path) -> None:
-    for words in (["analyze", clip, "--report", "r.html"], ["evaluate", tmp_path / "gone.csv"]):
-        answer = command(*words, "--detector", "demo", without=["matplotlib"])
-        assert answer.returncode == 2
-        assert "matplotlib is missing: pip install 'sentinel-worker[reports]'" in answer.stderr
-    answer = command("analyze", clip, "--detector", "demo", "--json", without=["matplotlib", "sklearn", "torchmetrics"])
+WITHOUT_EXTRA = """
+from sentinel_worker.cli import main
+program, clip = sys.argv
+for words, missing in (
+    (["analyze", clip, "--json"], ["matplotlib", "sklearn", "torchmetrics"]),
+    (["analyze", clip, "--report", "r.html"], ["matplotlib"]),
+    (["evaluate", "gone.csv"], ["matplotlib"]),
+):
+    for name in ("matplotlib", "sklearn", "torchmetrics"):
+        sys.modules.pop(name, None)
+    sys.modules.update(dict.fromkeys(missing))
+    sys.argv = [program, *words, "--detector", "demo"]
+    try:
+        main()
+    except SystemExit as end:
+        print(words[0], "exits with", end.code, file=sys.stderr)
+"""
+
+
+def test_without_the_extra_for_reports(process: Command, clip: Path) -> None:
+    """One after the other in one process, which imports torch once."""
+    answer = process(clip, program=WITHOUT_EXTRA)
     assert answer.returncode == 0, answer.stderr
+    assert set(json.loads(answer.stdout)) == KEYS
+    missing = "error matplotlib is missing: pip install 'sentinel-worker[reports]'"
+    expected = ["analyze exits with 0", missing, "analyze exits with 2", missing, "evaluate exits with 2"]
+    assert answer.stderr.splitlines()[-5:] == expected
 
 
 @pytest.fixture
@@ -210,14 +230,14 @@ def test_an_evaluation_that_cannot_be(
     assert said in answer.stderr
 
 
-def test_an_evaluation_without_weights(command: Command) -> None:
-    answer = command("evaluate", "gone.csv", "--detector", "video-large", without=["torch", "transformers"])
+def test_an_evaluation_without_weights(process: Command) -> None:
+    answer = process("evaluate", "gone.csv", "--detector", "video-large", without=["torch", "transformers"])
     assert (answer.returncode, answer.stdout) == (2, "")
     assert "sentinel-worker models pull video-large" in answer.stderr
 
 
 def test_an_evaluation_and_the_use_of_its_calibration(command: Command, clip: Path, tmp_path: Path) -> None:
-    manifest = write_set(tmp_path / "set", 20, 1)
+    manifest = write_set(tmp_path / "set", 20, 1, processes=1)
     with manifest.open("a") as file:
         file.write("MANIFEST.csv,fake,none\n")  # a file that fails
     answer = command("evaluate", manifest, "--detector", "demo", "--out", "new/out")

@@ -1,6 +1,8 @@
 """Every registry entry whose architecture is known, with a checkpoint of full size: `make test-models`.
 
 Not part of the ordinary run: minutes, 3 GB of memory and 1.3 GB of disk. Each has a process of its own, one at a time.
+There `tests/integration/detectors/test_detectors.py::test_a_detector_answers_as_plain_transformers` does the same with
+a checkpoint of a few kilobytes of each kind.
 """
 
 from __future__ import annotations
@@ -13,14 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.models.full_size import MODELS
+pytestmark = pytest.mark.matrix("checkpoints")
 
+KEYS = ("video-large", "video-base", "image-vit", "frames", "audio-xlsr")
 TOLERANCE = 1e-4
 RESIZED_TOLERANCE = 0.05  # Pillow and torch may round a pixel of a resized frame differently, by one grey level
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("key", MODELS)
+@pytest.mark.parametrize("key", KEYS)
 def test_log_odds_are_those_of_plain_transformers(key: str, tmp_path: Path) -> None:
     cache = tmp_path / "hub"
     environment = os.environ | {"HF_HUB_CACHE": str(cache), "HF_HOME": str(tmp_path)}
@@ -34,3 +37,9 @@ def test_log_odds_are_those_of_plain_transformers(key: str, tmp_path: Path) -> N
     assert measured["apart"] < TOLERANCE
     assert measured["apart_resized"] < RESIZED_TOLERANCE
     assert abs(measured["odds"]) > 100 * TOLERANCE
+
+
+def test_every_model_is_among_them() -> None:
+    from tests.models.full_size import MODELS  # imports torch, which the collection of all tests would wait for
+
+    assert set(KEYS) == set(MODELS)
