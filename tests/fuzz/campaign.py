@@ -73,7 +73,7 @@ async def run(
     try:
         surroundings = Surroundings(zygote, folder, watched)
         while time.monotonic() - begun < limit_seconds and (batch := list(islice(pending, BATCH))):
-            await _send(campaign, corpus, folder, batch, zygote, at_once)
+            await send(campaign, corpus, folder, batch, zygote, at_once)
             campaign.faults += surroundings.changes()
             seconds = time.monotonic() - begun
             say(f"{campaign.outcomes.total()} files in {seconds:.0f} s, {surroundings.memory()}")
@@ -84,9 +84,10 @@ async def run(
     return campaign
 
 
-async def _send(
+async def send(
     campaign: Campaign, corpus: Mapping[str, bytes], folder: Path, batch: Sequence[int], zygote: Zygote, at_once: int
 ) -> None:
+    """The files of these numbers through children, and each noted."""
     pending = iter(batch)
 
     async def one_after_the_other() -> None:

@@ -7,10 +7,12 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from sentinel_worker.media import pictures
-from tests.integration.formats.matrix import FORMATS
+from tests.integration.formats.encodings import FORMATS
+from tests.made_once import made_once
 
 # The same bytes each time: no random serial numbers, no name of the encoder.
 _BIT_EXACT = ("-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact", "-threads", "1")
@@ -62,6 +64,16 @@ _PICTURES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "gif still": ("GIF", {}),
 }
 _ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
+
+
+def shared_corpus(factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files by name, made once for all processes of this run."""
+
+    def make(folder: Path) -> None:
+        for name, content in make_corpus(folder).items():
+            (folder / f"{name}.file").write_bytes(content)
+
+    return {path.stem: path.read_bytes() for path in sorted(made_once(factory, "corpus", make).glob("*.file"))}
 
 
 def make_corpus(folder: Path) -> dict[str, bytes]:

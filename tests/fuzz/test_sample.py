@@ -1,14 +1,16 @@
-"""A few hundred mutated files, always the same; `make fuzz` sends thousands of others."""
+"""Mutated files, always the same; `make fuzz` sends thousands of others."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.fuzz.campaign import run
-from tests.fuzz.corpus import make_corpus
+from sentinel_worker.media.zygote import Zygote
+from tests.fuzz.campaign import Campaign, run, send
+from tests.fuzz.corpus import shared_corpus
 from tests.fuzz.mutations import mutated
+from tests.matrix import sampled
 
-SEED, FILES = 20, 300
+SEED = 20
 FINDINGS = {
     "a sound track that cannot be opened": (1, [192, 220]),
     "one frame, for a very short time": (1, [195]),
@@ -20,24 +22,33 @@ FINDINGS = {
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """A small file of every container and codec."""
-    return make_corpus(tmp_path_factory.mktemp("corpus"))
+    return shared_corpus(tmp_path_factory)
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("files", sampled("fuzz", [60, 300], [60]))
 async def test_a_sample_of_mutated_files(
-    corpus: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    corpus: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str], files: int
 ) -> None:
-    campaign = await run(corpus, tmp_path, range(FILES), seed=SEED)
+    campaign = await run(corpus, tmp_path, range(files), seed=SEED)
     with capsys.disabled():
         print("", *campaign.lines(), sep="\n")  # noqa: T201
-    assert campaign.outcomes.total() == FILES
+    assert campaign.outcomes.total() == files
     assert not campaign.faults
 
 
-@pytest.mark.parametrize("finding", FINDINGS)
-async def test_findings_stay_mended(corpus: dict[str, bytes], tmp_path: Path, finding: str) -> None:
-    seed, numbers = FINDINGS[finding]
-    assert not (await run(corpus, tmp_path, numbers, seed=seed)).faults
+async def test_findings_stay_mended(corpus: dict[str, bytes], tmp_path: Path) -> None:
+    zygote = Zygote()
+    await zygote.start()
+    try:
+        for finding, (seed, numbers) in FINDINGS.items():
+            campaign = Campaign(seed)
+            await send(campaign, corpus, tmp_path, numbers, zygote, at_once=2)
+            assert campaign.outcomes.total() == len(numbers)
+            assert not campaign.faults, finding
+    finally:
+        await zygote.stop()
+    assert zygote.restarts == 0
 
 
 def test_a_seed_repeats_its_files(corpus: dict[str, bytes]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
+import pytest_asyncio
 
 from sentinel_worker.errors import Transient
 from sentinel_worker.media import running_zygote
@@ -18,16 +19,23 @@ from sentinel_worker.media.zygote import Zygote
 from tests.integration.attacks import elsewhere
 from tests.integration.attacks.target import Target, readings_of
 
-BY_PATH = "import sys; from torchcodec.decoders import VideoDecoder as V; print(V(sys.argv[1]).metadata.width)"
-BY_BYTES = (
-    "import sys; from pathlib import Path; from torchcodec.decoders import VideoDecoder as V; "
-    "print(V(Path(sys.argv[1]).read_bytes()).metadata.width)"
-)
+NAIVE = """
+import sys
+from pathlib import Path
+from torchcodec.decoders import VideoDecoder
+for line in sys.stdin:
+    how, path = line.rstrip("\\n").split(" ", 1)
+    try:
+        print(VideoDecoder(Path(path).read_bytes() if how == "bytes" else path).metadata.width, flush=True)
+    except Exception:
+        print(flush=True)
+"""
 CREDULOUS = (
     "import json, os, sys; sys.path[:] = json.loads(sys.argv[3]); "
     "os.environ.update(OPENBLAS_NUM_THREADS='1', OMP_NUM_THREADS='1', MKL_NUM_THREADS='1'); "
     "from sentinel_worker.media import child; from torchcodec.decoders import VideoDecoder; "
-    "child._Session._opened = lambda self: VideoDecoder({media}); "
+    "child._Session._opened = lambda self: "
+    "VideoDecoder(str(self._path) if self._path.name == 'path' else self._path.read_bytes()); "
 )
 COMMENTS = ["", "<!--free-->"]
 
@@ -42,18 +50,34 @@ def upload(tmp_path: Path) -> Path:
     return path
 
 
-def decoded(script: str, path: Path) -> str:
-    """What a decoder without sniffing and without walls prints, in a process of its own; nothing when it fails."""
-    ran = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
-    return ran.stdout.strip()
+class Naive:
+    """A decoder without sniffing and without walls, in a process of its own that has loaded it once."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def decoded(self, how: Literal["bytes", "path"], path: Path) -> str:
+        """The width that it finds; nothing when it fails."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(how, path, file=self._process.stdin, flush=True)
+        return self._process.stdout.readline().strip()
+
+
+@pytest.fixture(scope="module")
+def naive() -> Iterator[Naive]:
+    command = [sys.executable, "-c", NAIVE]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        yield Naive(process)
 
 
 @pytest.mark.parametrize("comment", COMMENTS)
-async def test_dash_in_bytes_sends_a_request(upload: Path, target: Target, comment: str) -> None:
+async def test_dash_in_bytes_sends_a_request(naive: Naive, upload: Path, target: Target, comment: str) -> None:
     upload.write_bytes(elsewhere.dash(f"{target.url}/a.mp4", comment))
     loop = asyncio.get_running_loop()
     # The decoder waits for an answer until it is hung up on.
-    asked = asyncio.create_task(asyncio.to_thread(decoded, BY_BYTES, upload))
+    asked = asyncio.create_task(asyncio.to_thread(naive.decoded, "bytes", upload))
     came = asyncio.Event()
     loop.add_reader(target.stream, came.set)
     async with asyncio.timeout(60):
@@ -67,19 +91,19 @@ async def test_dash_in_bytes_sends_a_request(upload: Path, target: Target, comme
 
 
 @pytest.mark.parametrize("comment", COMMENTS)
-def test_dash_by_path_opens_the_neighbour(upload: Path, neighbour: Path, comment: str) -> None:
+def test_dash_by_path_opens_the_neighbour(naive: Naive, upload: Path, neighbour: Path, comment: str) -> None:
     upload.write_bytes(elsewhere.dash(f"file://{neighbour}", comment))
     with readings_of(neighbour) as readings:
-        assert decoded(BY_PATH, upload) == "176"
+        assert naive.decoded("path", upload) == "176"
         assert readings.seen()
 
 
-def test_ffconcat_by_path_opens_the_neighbour(upload: Path, neighbour: Path) -> None:
+def test_ffconcat_by_path_opens_the_neighbour(naive: Naive, upload: Path, neighbour: Path) -> None:
     beside = upload.with_name("other.mp4")
     beside.write_bytes(neighbour.read_bytes())
     upload.write_text(elsewhere.FFCONCAT.format(place="other.mp4"), "utf-8")
     with readings_of(beside) as readings:
-        assert decoded(BY_PATH, upload) == "176"
+        assert naive.decoded("path", upload) == "176"
         assert readings.seen()
 
 
@@ -91,16 +115,15 @@ def test_an_external_track_is_followed_when_ffmpeg_is_told_to(upload: Path, neig
             assert readings.seen() == opened
 
 
-@asynccontextmanager
-async def credulous(monkeypatch: pytest.MonkeyPatch, media: str) -> AsyncIterator[Zygote]:
-    """A zygote whose children hand their file to the decoder unseen, behind all the walls."""
-    monkeypatch.setattr(running_zygote, "_BOOT", CREDULOUS.format(media=media) + running_zygote._BOOT)
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def credulous() -> AsyncIterator[Zygote]:
+    """A zygote whose children hand their file to the decoder unseen, behind all the walls: its bytes, or its path."""
     running = Zygote()
-    await running.start()
-    try:
-        yield running
-    finally:
-        await running.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running_zygote, "_BOOT", CREDULOUS + running_zygote._BOOT)
+        await running.start()
+    yield running
+    await running.stop()
 
 
 async def reaches_the_decoder(zygote: Zygote, upload: Path) -> None:
@@ -111,23 +134,20 @@ async def reaches_the_decoder(zygote: Zygote, upload: Path) -> None:
     assert "torchcodec" in str(failed.value.__cause__)
 
 
-async def test_a_child_without_a_sniffer_makes_no_request(
-    upload: Path, target: Target, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with credulous(monkeypatch, "self._path.read_bytes()") as zygote:
-        for comment in COMMENTS:
-            upload.write_bytes(elsewhere.dash(f"{target.url}/a.mp4", comment))
-            await reaches_the_decoder(zygote, upload)
-            assert target.requests() == []
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_child_without_a_sniffer_makes_no_request(credulous: Zygote, upload: Path, target: Target) -> None:
+    for comment in COMMENTS:
+        upload.write_bytes(elsewhere.dash(f"{target.url}/a.mp4", comment))
+        await reaches_the_decoder(credulous, upload)
+        assert target.requests() == []
 
 
-async def test_a_child_without_a_sniffer_opens_no_neighbour(
-    upload: Path, neighbour: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with credulous(monkeypatch, "str(self._path)") as zygote:
-        if "landlock" not in zygote.layers.in_force:
-            pytest.skip("this kernel has no Landlock")
-        with readings_of(neighbour) as readings:
-            upload.write_bytes(elsewhere.dash(f"file://{neighbour}"))
-            await reaches_the_decoder(zygote, upload)
-            assert not readings.seen()
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_child_without_a_sniffer_opens_no_neighbour(credulous: Zygote, upload: Path, neighbour: Path) -> None:
+    if "landlock" not in credulous.layers.in_force:
+        pytest.skip("this kernel has no Landlock")
+    by_path = upload.with_name("path")
+    with readings_of(neighbour) as readings:
+        by_path.write_bytes(elsewhere.dash(f"file://{neighbour}"))
+        await reaches_the_decoder(credulous, by_path)
+        assert not readings.seen()

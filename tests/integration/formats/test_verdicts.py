@@ -11,11 +11,31 @@ import pytest_asyncio
 from sentinel_worker.detectors.registry import DEMO_DETECTOR, DETECTORS
 from sentinel_worker.examiner import Examiner, open_examiner
 from sentinel_worker.verdict import Overall
-from tests.integration.formats.matrix import FORMATS, encode, psnr
+from tests.integration.formats.encodings import FORMATS, encode, psnr
+from tests.matrix import sampled
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FILMS = ("carphone_pristine.mp4", "carphone_pristine-tampered.mp4")
+REAL, FAKE = FILMS
+CASES = [(name, film) for name in FORMATS for film in FILMS]
+SAMPLE = [
+    ("mp4 h264", REAL),
+    ("mp4 h264", FAKE),
+    ("webm vp9", FAKE),
+    ("avi mjpeg", REAL),
+    ("ts h264, one key frame", FAKE),
+    ("wmv wmv2", REAL),
+    ("mpg mpeg2", FAKE),
+    ("gif", REAL),
+    ("10 bit hevc", FAKE),
+    ("odd size", REAL),
+    ("rotated", FAKE),
+    ("variable rate", REAL),
+    ("fragmented mp4 mjpeg with sound", FAKE),
+    ("sound first", REAL),
+]
+"""Each family of containers, kind of codec and place of key frames, and each way to be unlike the others, once."""
 GOOD_DECIBELS = 35.0
 CLOSE = 0.1
 
@@ -32,11 +52,11 @@ async def originals(examiner: Examiner, clips: dict[str, Path]) -> dict[str, Ove
     return {name: (await examiner.examine(clips[name])).analysis.overall for name in FILMS}
 
 
-@pytest.mark.parametrize("film", FILMS)
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("case", sampled("formats", CASES, SAMPLE), ids="-".join)
 async def test_a_format_changes_no_verdict(
-    examiner: Examiner, originals: dict[str, Overall], clips: dict[str, Path], tmp_path: Path, name: str, film: str
+    examiner: Examiner, originals: dict[str, Overall], clips: dict[str, Path], tmp_path: Path, case: tuple[str, str]
 ) -> None:
+    name, film = case
     path = encode(clips[film], name, tmp_path)
     answer, original = (await examiner.examine(path)).analysis.overall, originals[film]
     assert answer.fake_probability is not None
