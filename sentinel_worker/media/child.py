@@ -61,8 +61,13 @@ def run(
 
 
 def _walls(directory: Path, limits: MediaLimits) -> Walls:
-    """It reads its own folder and writes nothing: what it makes goes through the socket."""
-    return Walls(directory, Limits(limits.max_memory_bytes, limits.max_cpu_seconds), readable=(directory,))
+    """It reads its own folder and writes nothing: what it makes goes through the socket.
+
+    The kernel counts what is mapped, and the libraries of a CUDA build of torch are 3.5 GiB of that: a file's share is
+    counted from there.
+    """
+    memory_bytes = sandbox.mapped_bytes() + limits.max_memory_bytes
+    return Walls(directory, Limits(memory_bytes, limits.max_cpu_seconds), readable=(directory,))
 
 
 class _Session:

@@ -48,7 +48,8 @@ class MediaLimits:
     kernel ends a child that uses more seconds or memory.
 
     A detector resizes the shorter side to a fixed length, so `max_side_ratio` bounds what the longer one becomes.
-    Pictures are read whole and animations decoded from the start, hence limits of their own.
+    Pictures are read whole and animations decoded from the start, hence limits of their own. `max_memory_bytes` is
+    counted beyond what the decoder itself takes up before it opens the file.
     """
 
     max_bytes: int = 2 * 1024**3
@@ -62,7 +63,7 @@ class MediaLimits:
     max_streams: int = 32
     max_cpu_seconds: int = 600
     max_wall_seconds: float = 900.0
-    max_memory_bytes: int = 4 * 1024**3
+    max_memory_bytes: int = 3 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,11 @@ def _check(walls: Walls, layers: Layers, mode: Mode) -> None:
         raise SandboxError("neither a network namespace nor a system call filter is permitted here")
 
 
+def mapped_bytes() -> int:
+    """The address space that this process takes up now, as `RLIMIT_AS` counts it."""
+    return int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
+
+
 def _limit_resources(limits: Limits) -> None:
     for name, soft, hard in (
         (resource.RLIMIT_AS, limits.memory_bytes, limits.memory_bytes),

@@ -19,9 +19,7 @@ from tests.fuzz.mutations import mutated
 from tests.fuzz.surroundings import Surroundings
 
 # Less than in production, so that what is slow or large stands out.
-LIMITS = replace(
-    MediaLimits(), max_cpu_seconds=20, max_wall_seconds=60.0, max_memory_bytes=2 * 1024**3, max_pixels=2048**2
-)
+LIMITS = replace(MediaLimits(), max_cpu_seconds=20, max_wall_seconds=60.0, max_memory_bytes=1024**3, max_pixels=2048**2)
 BATCH = 500
 _SLOW_SECONDS = 5.0
 

@@ -100,10 +100,11 @@ async def test_searching_faces_is_bounded(
     ffmpeg("-i", film_path("carphone_pristine.mp4"), *scale, "-t", "2.6", "-pix_fmt", "yuv420p", path)
     async with zygote.open(path, tmp_path, MediaLimits()) as child:
         await child.probe()
+        before = high_water(child)  # libraries of a CUDA build of torch are larger
         windows = [Window(0.0, 1.0), Window(1.1, 2.1)]
         clips = [clip async for clip in child.clips(windows, geometry(32, 0.0334, size=224), FaceSearch())]
         assert [isinstance(clip, Clip) for clip in clips] == [True, True]
-        peak = high_water(child)
+        peak = high_water(child) - before
     with capsys.disabled():
-        print(f"\npeak of a child that searches faces in {size}: {peak // MEBIBYTE} MiB")  # noqa: T201
-    assert peak < (650 if size == "1920x1080" else 800) * MEBIBYTE
+        print(f"\npeak of a child that searches faces in {size}: {peak // MEBIBYTE} MiB more than before")  # noqa: T201
+    assert peak < (400 if size == "1920x1080" else 550) * MEBIBYTE

@@ -223,7 +223,7 @@ async def test_time_between_clips_is_free(zygote: Zygote, request_folder: Path) 
 
 async def test_the_memory_limit_bites(zygote: Zygote, tmp_path: Path) -> None:
     ffmpeg("-f", "lavfi", "-i", "color=red:s=4096x4096:r=5:d=1", "-pix_fmt", "yuv420p", tmp_path / "media.mp4")
-    limits = replace(LIMITS, max_memory_bytes=1_000_000_000)
+    limits = replace(LIMITS, max_memory_bytes=40_000_000)
     async with zygote.open(tmp_path / "media.mp4", tmp_path, limits) as child:
         with pytest.raises(Permanent) as refused:
             _ = [clip async for clip in child.clips([Window(0.0, 1.0)], geometry(4, 0.2, size=4096))]
