@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 from sentinel_worker.local.dev import WorkerProcess, worker_environment
+
 from sentinel_worker.local.stack import Stack
 from tests.integration.daemon.proxy import FaultProxy
 

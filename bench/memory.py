@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import httpx
+from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from supabase import AsyncClient, acreate_client
 
 from sentinel_worker.local import samples
-from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from sentinel_worker.local.stack import Stack
 
 LIMIT_SECONDS = 600

@@ -31,10 +31,10 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
+from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from supabase import acreate_client
 
 from sentinel_worker.local import samples
-from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from sentinel_worker.local.faults import Faults, HttpFault
 from sentinel_worker.local.stack import Stack
 from tests.integration.daemon.proxy import FaultProxy

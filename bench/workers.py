@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sentinel_worker.local.dev import WorkerProcess, worker_environment
+
 from bench import peers
 from bench.queues import Connection, Sentinel, System
-from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from sentinel_worker.local.stack import Stack
 
 SLOTS: Final = (1, 4, 16)

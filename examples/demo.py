@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
+from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from supabase import AsyncClient, acreate_client
 
 from sentinel_worker.detectors import registry
 from sentinel_worker.errors import CodedError
 from sentinel_worker.local import samples
-from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from sentinel_worker.local.stack import Stack
 from sentinel_worker.media.libraries import require_libraries
 

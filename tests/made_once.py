@@ -1,4 +1,4 @@
-"""What is dear to make and the same for all: made by the first process of a run that needs it, and read by the others."""
+"""Files that are dear to make: made by the first process of a run that needs them, and read by the others."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sentinel_worker.local.dev import WorkerProcess, worker_environment
+
 from sentinel_worker.local.stack import Stack
 from tests.stacks import stack_at
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from sentinel_worker.local.dev import TETHER, WorkerProcess
+
 from tests.warm.template import ENVIRONMENT, PACKET_BYTES
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-
 from sentinel_worker.local.dev import WorkerProcess, worker_environment
+
 from sentinel_worker.local.faults import Faults, HttpFault, RealtimeFaults
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.stack import Stack

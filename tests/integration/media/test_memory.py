@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 import pytest
-
 from sentinel_worker.local.samples import film_path
+
 from sentinel_worker.media.children import Child
 from sentinel_worker.media.facts import Clip, FaceSearch, MediaLimits, SoundGeometry
 from sentinel_worker.media.windows import Window

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sentinel_worker.local.samples import film_path
 
 from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
-from sentinel_worker.local.samples import film_path
 from sentinel_worker.media.children import Child
 from sentinel_worker.media.facts import Clip, FaceSearch, MediaLimits, Skipped, SoundGeometry
 from sentinel_worker.media.windows import Window
