@@ -14,15 +14,10 @@ from psycopg import sql
 
 from sentinel_worker import migrate
 from sentinel_worker.local.postgres import Postgres
-from tests.integration.database.queue_client import Queue
+from tests.integration.database.queue_client import EMPTY, Queue
 from tests.integration.database.servers import VERSIONS, NotHereError, Servers
 from tests.matrix import sampled
 
-EMPTY = """
-truncate auth.users, public.analysis_requests, sentinel.workers, sentinel.unserved_lanes, sentinel.usage,
-         sentinel.deletions, sentinel.turns, storage.objects,
-         realtime.messages cascade
-"""
 EACH = sampled("postgres", VERSIONS, VERSIONS[:1])
 """Every supported version, of which the newest is always tried."""
 _numbers = count(1)

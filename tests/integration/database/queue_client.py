@@ -4,13 +4,33 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import psycopg
 from psycopg.rows import dict_row
 
 Row = dict[str, Any]
+EMPTY: Final = """
+do $$
+declare
+  t regclass;
+begin
+  set local session_replication_role = replica;
+  for t in
+    with recursive emptied (id) as (
+      select unnest(array['auth.users', 'public.analysis_requests', 'sentinel.workers', 'sentinel.unserved_lanes',
+        'sentinel.usage', 'sentinel.deletions', 'sentinel.turns', 'storage.objects', 'realtime.messages']::regclass[])
+      union
+      select c.conrelid::regclass from pg_constraint c join emptied e on c.confrelid = e.id where c.contype = 'f')
+    select e.id from emptied e
+  loop
+    execute 'delete from ' || t;
+  end loop;
+end $$
+"""
+"""Empties the queue, its users and all that refers to them, as a superuser. A truncation of so many tables would cost
+80 ms of the server's time, a hundred times as much."""
 
 
 @dataclass

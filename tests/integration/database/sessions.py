@@ -9,16 +9,12 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.rows import dict_row
 
-from tests.integration.database.queue_client import Row
+from tests.integration.database.queue_client import EMPTY, Row
 
 Role = Literal["user", "admin", "worker"]
 USERS: Final = tuple(UUID(int=number) for number in (0xA, 0xB, 0xC))
 LANES: Final = ["auto/default", "video/default"]
 WAIT_MILLISECONDS: Final = 50
-EMPTY: Final = """
-truncate auth.users, public.analysis_requests, sentinel.workers, sentinel.unserved_lanes, sentinel.usage,
-         sentinel.deletions, sentinel.turns, realtime.messages cascade
-"""
 SETTINGS: Final = "update sentinel.settings set value = 'null' where name = 'max_retries_per_hour'"
 LIMIT: Final = """
 update sentinel.settings set value = coalesce(to_jsonb(%s::int), 'null') where name = 'max_running_requests'

@@ -61,20 +61,20 @@ def test_old_requests_go_with_results_history_and_files(limited: Queue, days: in
     assert outbox(queue) == {f"derived/{queue.user}/{old['id']}/", f"media/{queue.user}/a.mp4"}
 
 
-def test_pruning_goes_oldest_first_and_so_many_a_call(limited: Queue) -> None:
-    requests = limited.insert(count=5)
-    limited.sql("update public.analysis_requests set status = 'cancelled'")
+def test_pruning_goes_oldest_first_and_so_many_a_call(disposable: Queue) -> None:
+    requests = disposable.insert(count=5)
+    disposable.sql("update public.analysis_requests set status = 'cancelled'")
     for days, request in enumerate(requests):
-        limited.sql(
+        disposable.sql(
             "update public.analysis_requests set finished_at = now() - make_interval(days => %s) where id = %s",
             10 + days,
             request,
         )
-    keep(limited, "keep_requests_days", 7)
-    keep(limited, "prune_rows", 2)
+    keep(disposable, "keep_requests_days", 7)
+    keep(disposable, "prune_rows", 2)
     for left in (3, 1, 0):
-        limited.maintain()
-        kept = {row["id"] for row in limited.sql("select id from public.analysis_requests")}
+        disposable.maintain()
+        kept = {row["id"] for row in disposable.sql("select id from public.analysis_requests")}
         assert kept == set(requests[:left])
 
 

@@ -77,7 +77,8 @@ def ledger(dsn: str) -> list[tuple[Any, ...]]:
         return connection.execute(LEDGER).fetchall()
 
 
-def test_what_the_cli_has_pushed_is_not_applied_again(cli: Cli, dsn: str) -> None:
+def test_what_the_cli_has_pushed_is_not_applied_again(cli: Cli, server: Postgres, dsn: str) -> None:
+    """And the ledger that it writes is the one that `sentinel-worker migrate` writes."""
     dry = cli("db", "push", "--dry-run", to=dsn)
     assert dry.returncode == 0, dry.stderr
     assert all(migration.file_name in dry.stderr for migration in migrate.available())
@@ -88,6 +89,10 @@ def test_what_the_cli_has_pushed_is_not_applied_again(cli: Cli, dsn: str) -> Non
     assert migrate.apply(dsn) == []
     listed = json.loads(cli("migration", "list", "--output-format", "json", to=dsn).stdout)
     assert [(row["local"], row["remote"]) for row in listed["migrations"]] == [(v, v) for v in VERSIONS]
+    server.create_database("cli_twin")
+    twin = server.dsn("postgres", "cli_twin")
+    migrate.apply(twin)
+    assert ledger(twin) == ledger(dsn)
 
 
 def test_what_migrate_has_applied_is_not_pushed_again(cli: Cli, dsn: str) -> None:
@@ -110,14 +115,6 @@ def test_each_goes_on_where_the_other_stopped(cli: Cli, dsn: str, tmp_path: Path
     applied = [line.split()[-1].removesuffix("...") for line in pushed.stderr.splitlines() if "Applying" in line]
     assert applied == [migration.file_name for migration in rest]
     assert migrate.apply(dsn) == []
-
-
-def test_both_write_the_same_ledger(cli: Cli, server: Postgres, dsn: str) -> None:
-    assert cli("db", "push", to=dsn).returncode == 0
-    server.create_database("cli_twin")
-    twin = server.dsn("postgres", "cli_twin")
-    migrate.apply(twin)
-    assert ledger(twin) == ledger(dsn)
 
 
 def test_supabases_own_advisor_has_no_warning(cli: Cli, dsn: str) -> None:
