@@ -130,16 +130,18 @@ class Scene:
 async def wrong_from_the_start(scene: Scene) -> None:
     """A key that is none, an expired token, an address with a password, a file that holds no key."""
     keys_file = str(scene.stack.folder / leaks.KEYS)
-    for number, wrong in enumerate(
-        (
-            {"SUPABASE_SECRET_KEY": f"sb_secret_{marked('wrong')}"},
-            scene.with_jwt(scene.expired),
-            {"SUPABASE_URL": f"http://{marked('user')}:{marked('pw')}@127.0.0.1:9?token={marked('q')}"},
-            {"SUPABASE_SECRET_KEY": "", "SUPABASE_SECRET_KEY_FILE": keys_file, "SENTINEL_SLOTS": marked("n")},
-        )
-    ):
-        async with scene.worker(f"wrong-{number}", **wrong) as worker:
+    wrong = (
+        {"SUPABASE_SECRET_KEY": f"sb_secret_{marked('wrong')}"},
+        scene.with_jwt(scene.expired),
+        {"SUPABASE_URL": f"http://{marked('user')}:{marked('pw')}@127.0.0.1:9?token={marked('q')}"},
+        {"SUPABASE_SECRET_KEY": "", "SUPABASE_SECRET_KEY_FILE": keys_file, "SENTINEL_SLOTS": marked("n")},
+    )
+
+    async def refused(number: int, settings: dict[str, str]) -> None:
+        async with scene.worker(f"wrong-{number}", **settings) as worker:
             assert await worker.process.wait() == 2
+
+    await asyncio.gather(*(refused(number, settings) for number, settings in enumerate(wrong)))
 
 
 async def refused_and_left_alone(scene: Scene, film: Path) -> None:
