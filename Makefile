@@ -17,13 +17,13 @@ test: $(VENV)/.installed ffmpeg chromium  ## the whole test suite but for the sl
 	$(BIN)/pytest $(SUITE)
 
 test-faults: $(VENV)/.installed ffmpeg  ## Supabase, its database and workers break in every way (docs/reliability.md)
-	$(BIN)/pytest --numprocesses 3 --dist worksteal tests/faults
+	$(BIN)/pytest --numprocesses 3 --dist worksteal --matrix faults tests/faults
 
 test-leaks: $(VENV)/.installed ffmpeg chromium  ## the whole suite and the faults again, then a search for secrets in all that it wrote
 	rm -rf .sentinel/leaks && mkdir -p .sentinel/leaks
 	-$(BIN)/pytest -rA $(SUITE) --basetemp .sentinel/leaks/run \
 		>.sentinel/leaks/output.log 2>&1
-	-$(BIN)/pytest -rA --numprocesses 3 --dist worksteal tests/faults --basetemp .sentinel/leaks/faults \
+	-$(BIN)/pytest -rA --numprocesses 3 --dist worksteal --matrix faults tests/faults --basetemp .sentinel/leaks/faults \
 		>.sentinel/leaks/faults.log 2>&1
 	$(BIN)/python -m tests.leaks .sentinel/leaks
 
