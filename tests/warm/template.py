@@ -130,7 +130,7 @@ def run(module: str) -> NoReturn:
     except SystemExit as end:
         status = end.code
     except BaseException:  # noqa: BLE001 - whatever nobody caught, as the interpreter does
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
         status = 1
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
