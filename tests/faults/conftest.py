@@ -16,7 +16,15 @@ from sentinel_worker.breaker import Breaker, Circuit
 from sentinel_worker.local.stack import Stack
 from sentinel_worker.settings import Settings
 from sentinel_worker.wakeup_socket import Pace
-from tests.integration.daemon.conftest import proxy, sql, start_worker, until, user  # noqa: F401 - fixtures
+from tests.integration.daemon.conftest import (  # noqa: F401 - fixtures
+    proxy,
+    sql,
+    start_worker,
+    started_again,
+    until,
+    user,
+    worker_template,
+)
 from tests.integration.daemon.proxy import FaultProxy
 
 PACE = Pace(check=0.05, backoff_first=0.05, backoff_cap=0.2, silence=0.3, ready=5.0, close=1.0)
@@ -29,11 +37,11 @@ Insert = Callable[..., list[str]]
 RunInstant = Callable[..., AbstractAsyncContextManager[InstantWorker]]
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """One for all of these tests: each mends what it broke."""
-    async with Stack(tmp_path_factory.mktemp("faults") / "supabase", port=0, durable=False, pace="fast") as running:
-        yield running
+@pytest_asyncio.fixture(loop_scope="session")
+async def stack(clean_stack: Stack) -> AsyncIterator[Stack]:
+    """The shared local Supabase: each test starts again what it stopped, and mends what it broke."""
+    async with started_again(clean_stack):
+        yield clean_stack
 
 
 @pytest.fixture
@@ -41,15 +49,6 @@ def lines() -> Iterator[Lines]:
     """Every line that is logged in this process."""
     with structlog.testing.capture_logs() as said:
         yield said  # type: ignore[misc]
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="session")
-async def behaves(stack: Stack) -> AsyncIterator[None]:
-    """No fault outlives its test, and no request or worker: the next one may bear the same name."""
-    yield
-    await stack.behave()
-    execute(stack, "delete from analysis_requests")
-    execute(stack, "delete from sentinel.workers")
 
 
 def execute(stack: Stack, statement: str) -> None:

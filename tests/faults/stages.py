@@ -11,7 +11,7 @@ import pytest
 
 from sentinel_worker.local.stack import Stack
 from sentinel_worker.request import Stage
-from tests.integration.daemon.conftest import User, Worker, row_when, sql
+from tests.integration.daemon.conftest import User, Worker, comes_true, row_when, sql
 from tests.integration.daemon.proxy import FaultProxy
 
 HELD_ANSWERS = {
@@ -38,10 +38,12 @@ def children(process: int) -> list[int]:
 async def frozen_child(zygotes: list[int]) -> int:
     """Stop the decoding child as soon as it is there; without a pause, since probing is over in a moment."""
     found: list[int] = []
-    async with asyncio.timeout(SEEN_SECONDS):
-        while not found:
-            await asyncio.sleep(0)  # the proxy lives in this loop
-            found = [child for zygote in zygotes for child in children(zygote)]
+
+    def is_there() -> bool:
+        found[:] = [child for zygote in zygotes for child in children(zygote)]
+        return bool(found)
+
+    assert await comes_true(is_there, SEEN_SECONDS, look_seconds=0)
     os.kill(found[0], signal.SIGSTOP)
     return found[0]
 
@@ -69,10 +71,7 @@ async def go_on(child: int) -> None:
     """Let it work for some milliseconds, however busy this machine is; or wait, if it does, a little longer."""
     until_seconds = worked_seconds(child) + STEP_SECONDS
     os.kill(child, signal.SIGCONT)
-    for _ in range(50):
-        await asyncio.sleep(STEP_SECONDS / 4)
-        if worked_seconds(child) >= until_seconds:
-            break
+    await comes_true(lambda: worked_seconds(child) >= until_seconds, 12 * STEP_SECONDS, look_seconds=STEP_SECONDS / 4)
     os.kill(child, signal.SIGSTOP)
 
 
@@ -106,14 +105,17 @@ async def in_stage(
 
 async def stepped_to(stage: Stage, stack: Stack, request_id: str, child: int) -> bool:
     """Let the frozen child go on, step by step, until its request shows `stage`; False when it got past it."""
+
+    def is_shown() -> bool:
+        return sql(stack, "select stage from analysis_requests where id = %s", request_id) == [{"stage": stage}]
+
     for _ in range(20):
-        if sql(stack, "select stage from analysis_requests where id = %s", request_id) == [{"stage": stage}]:
+        if await comes_true(is_shown, SHOWN_SECONDS):
             return True
         try:
             await go_on(child)
         except (ProcessLookupError, FileNotFoundError):
             return False
-        await asyncio.sleep(SHOWN_SECONDS)
     with suppress(ProcessLookupError):
         os.kill(child, signal.SIGCONT)
     return False

@@ -21,7 +21,7 @@ from tests.integration.daemon.conftest import (
 from tests.integration.daemon.proxy import FaultProxy
 from tests.memory import MemoryGroup
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.matrix("faults")]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -36,7 +36,7 @@ async def memory_group() -> AsyncIterator[MemoryGroup]:
 
 async def start_in(group: MemoryGroup, start_worker: StartWorker, via: FaultProxy | None = None) -> Worker:
     """A worker, moved into the group before it has imported anything, so that what it takes is counted there."""
-    worker = await start_worker(via=via, wait=False, SENTINEL_LEASE_SECONDS="6")
+    worker = await start_worker(via=via, wait=False, real=True, SENTINEL_LEASE_SECONDS="6")
     group.add(worker.pid)
     await asyncio.wait_for(worker.process.ready(), 60)
     return worker

@@ -17,11 +17,12 @@ from tests.integration.daemon.conftest import (
     until,
 )
 from tests.integration.daemon.proxy import FaultProxy
+from tests.matrix import sampled
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", sampled("faults", STAGES, ["finishing"]))
 async def test_sigterm_in_each_stage(
     stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy, stage: Stage
 ) -> None:
@@ -40,6 +41,7 @@ async def test_sigterm_in_each_stage(
     assert not sql(stack, "select from sentinel.leases")
 
 
+@pytest.mark.matrix("faults")
 async def test_the_database_restarts_in_each_stage(
     stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy
 ) -> None:

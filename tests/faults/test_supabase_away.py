@@ -13,8 +13,9 @@ from sentinel_worker import api, worker
 from sentinel_worker.local.faults import Faults, HttpFault
 from sentinel_worker.local.stack import Stack
 from tests.faults.conftest import PROBE_SECONDS, Insert, Lines, RunInstant, answered_once, renamed, said
-from tests.integration.daemon.conftest import sql, until
+from tests.integration.daemon.conftest import comes_true, sql, until
 from tests.integration.daemon.proxy import FaultProxy
+from tests.matrix import sampled
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -48,9 +49,9 @@ async def test_an_outage_costs_a_probe_a_minute_and_two_lines(
         await stack.stop_gateway()
         async with counting_listener(stack.port) as times:
             await until(lambda: running.circuit.open, what="the outage is noticed")
-            opened = len(times)
-            await asyncio.sleep(minutes * PROBE_SECONDS)
-            probes = len(times) - opened
+            opened, over = len(times), asyncio.get_running_loop().time() + minutes * PROBE_SECONDS
+            await until(lambda: bool(times) and times[-1] > over, what="a probe comes after the twelfth minute")
+            probes = len(times) - 1 - opened
         await stack.start_gateway()
         await answered_once(stack, insert(5))
     assert probes <= minutes + GROWING, "one a minute, once the pause has grown to that"
@@ -62,6 +63,9 @@ async def test_an_outage_costs_a_probe_a_minute_and_two_lines(
     assert returned["attempts"] >= minutes / 2
 
 
+SAVEABLE = "select from sentinel.leases where lease_until + interval '0.5 s' > now()"
+
+
 async def test_heartbeats_go_on_while_a_lease_can_be_saved_and_no_longer(
     stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines
 ) -> None:
@@ -69,10 +73,10 @@ async def test_heartbeats_go_on_while_a_lease_can_be_saved_and_no_longer(
         ids = insert(2)
         await until(lambda: len(said(lines, "request.claimed")) == len(ids), what="they are claimed")
         await stack.stop_gateway()  # the outcomes have to wait, and hold their leases
-        await asyncio.sleep(3.5)
+        await until(lambda: not sql(stack, SAVEABLE), what="the leases are over")
         tries = len(said(lines, "lease.heartbeat_failed"))
-        await asyncio.sleep(1.5)
-        assert len(said(lines, "lease.heartbeat_failed")) == tries > 2
+        assert tries > 2
+        assert not await comes_true(lambda: len(said(lines, "lease.heartbeat_failed")) > tries, limit_seconds=1.5)
         await stack.start_gateway()
         results = "select count(*) from analysis_results where is_current and request_id = any(%s::uuid[])"
         await until(lambda: sql(stack, results, ids) == [{"count": 2}], what="both are answered")
@@ -89,7 +93,7 @@ STORMS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("storm", STORMS)
+@pytest.mark.parametrize("storm", sampled("faults", STORMS, ["PGRST002", "retry-after"]))
 async def test_a_storm_of_refusals(stack: Stack, run_instant: RunInstant, insert: Insert, storm: str) -> None:
     async with run_instant():
         times = 2 if "retry_after_seconds" in STORMS[storm] else 20
@@ -98,32 +102,36 @@ async def test_a_storm_of_refusals(stack: Stack, run_instant: RunInstant, insert
 
 
 @contextmanager
-def killing(stack: Stack) -> Iterator[None]:
-    """Every connection of REST ends again and again, also in the middle of a call."""
-    stop = threading.Event()
+def killing(stack: Stack) -> Iterator[list[int]]:
+    """Every connection of REST ends again and again, also in the middle of a call; how many did each time."""
+    stop, killed = threading.Event(), list[int]()
 
     def kill() -> None:
         with psycopg.connect(stack.superuser_dsn, autocommit=True) as connection:
             while not stop.wait(0.02):
-                connection.execute(
+                done = connection.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'authenticator'"
                 )
+                killed.append(done.rowcount)
 
     thread = threading.Thread(target=kill)
     thread.start()
     try:
-        yield
+        yield killed
     finally:
         stop.set()
         thread.join()
 
 
+KILLS = 30
+
+
 async def test_a_storm_of_killed_connections(stack: Stack, run_instant: RunInstant, insert: Insert) -> None:
     """PGRST001: whether the call was carried out is not known."""
     async with run_instant(seconds=0.05):
-        with killing(stack):
+        with killing(stack) as killed:
             ids = insert(60)
-            await asyncio.sleep(3)
+            await until(lambda: sum(killed) >= KILLS, what=lambda: f"{KILLS} connections were killed; {sum(killed)}")
         await answered_once(stack, ids)
 
 
@@ -133,8 +141,8 @@ async def test_answers_come_late_and_connections_are_cut(
     async with run_instant(via=proxy, seconds=0.02):
         ids = insert(100)
         for delay in (0.0, 0.05, 0.2, 0.0):
-            proxy.delay_seconds = delay
-            await asyncio.sleep(0.4)
+            proxy.delay_seconds, asked = delay, len(proxy.requests)
+            await until(lambda: len(proxy.requests) >= asked + 5, what="requests are under way")  # noqa: B023
             proxy.reset()
         await answered_once(stack, ids)
 
@@ -188,7 +196,10 @@ async def test_a_key_that_changes_while_the_old_one_is_being_refused(
     assert {line["error_code"] for line in said(lines, "worker.call_failed")} == {"access_refused"}
 
 
-@pytest.mark.parametrize("function", ["sentinel_claim", "sentinel_finish", "sentinel_heartbeat", "sentinel_maintain"])
+NEEDED = ["sentinel_claim", "sentinel_finish", "sentinel_heartbeat", "sentinel_maintain"]
+
+
+@pytest.mark.parametrize("function", sampled("faults", NEEDED, ["sentinel_claim"]))
 async def test_a_migration_during_work(
     stack: Stack,
     run_instant: RunInstant,
@@ -206,7 +217,9 @@ async def test_a_migration_during_work(
         await answered_once(stack, ids)
 
 
-@pytest.mark.parametrize("scheduled", [0, 1], ids=["nothing waits", "one is scheduled for later"])
+@pytest.mark.parametrize(
+    "scheduled", sampled("faults", [0, 1], [1]), ids=["nothing waits", "one is scheduled for later"]
+)
 async def test_an_idle_worker_is_quiet(
     stack: Stack, run_instant: RunInstant, insert: Insert, proxy: FaultProxy, lines: Lines, scheduled: int
 ) -> None:
@@ -215,6 +228,6 @@ async def test_an_idle_worker_is_quiet(
     async with run_instant(via=proxy, sweep_seconds=0.3):
         proxy.requests.clear()
         lines.clear()
-        await asyncio.sleep(6)
-        assert 20 <= len(proxy.requests) < 40, proxy.requests
+        assert not await comes_true(lambda: len(proxy.requests) >= 40, limit_seconds=6), proxy.requests
+        assert len(proxy.requests) >= 20, proxy.requests
         assert not [line for line in lines if line["log_level"] != "info"]

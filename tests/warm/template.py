@@ -10,6 +10,7 @@ one; where that matters, and for what a fork has in common with its parent, a te
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import json
@@ -19,7 +20,8 @@ import selectors
 import signal
 import socket
 import sys
-from typing import Any, Final
+import threading
+from typing import Any, Final, NoReturn
 
 from sentinel_worker.heavy_imports import heavy_imports
 from tests.warm import zygote
@@ -120,13 +122,30 @@ def become(order: Order, descriptors: list[int]) -> None:
     sys.argv = [sys.argv[0], "run"]
 
 
+def run(module: str) -> NoReturn:
+    """Run it as `python -m` does, and end as the interpreter does, but for taking apart what was imported: 0.4 s."""
+    status: object = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        status = end.code
+    except BaseException:  # noqa: BLE001 - whatever nobody caught, as the interpreter does
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status if isinstance(status, int) else bool(status))
+
+
 def main() -> None:
-    """Serve; in a fork run the module, and leave what it raises to the interpreter."""
+    """Serve; in a fork become a worker."""
     warm_up()
     ordered = Template(socket.socket(fileno=int(sys.argv[1]))).serve()
     if ordered is not None:
         become(*ordered)
-        runpy.run_module(ordered[0]["module"], run_name="__main__", alter_sys=True)
+        run(ordered[0]["module"])
 
 
 if __name__ == "__main__":

@@ -38,9 +38,18 @@ FINAL = {"succeeded", "failed", "cancelled"}
 @pytest_asyncio.fixture(loop_scope="session")
 async def stack(clean_stack: Stack) -> AsyncIterator[Stack]:
     """The shared local Supabase; a test may stop its servers, and takes back what it changed but rows and faults."""
-    yield clean_stack
-    await clean_stack.start_postgres()
-    await clean_stack.start_gateway()
+    async with started_again(clean_stack):
+        yield clean_stack
+
+
+@asynccontextmanager
+async def started_again(stack: Stack) -> AsyncIterator[None]:
+    """At the end its servers run, whichever of them was stopped."""
+    try:
+        yield
+    finally:
+        await stack.start_postgres()
+        await stack.start_gateway()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -234,13 +243,20 @@ async def until(
     limit_seconds: float = LIMIT_SECONDS,
     log: Path | None = None,
 ) -> None:
-    """Look every 50 ms for what other processes do; no event of theirs can be awaited here."""
+    """Wait for what other processes do; fails with the end of `log` where it does not come."""
+    if not await comes_true(condition, limit_seconds):
+        said = log.read_text()[-3000:] if log else ""
+        pytest.fail(f"not within {limit_seconds} s: {what if isinstance(what, str) else what()}\n{said}")
+
+
+async def comes_true(condition: Callable[[], bool], limit_seconds: float, *, look_seconds: float = 0.05) -> bool:
+    """Whether it did in time."""
     deadline = asyncio.get_running_loop().time() + limit_seconds
     while not condition():
         if asyncio.get_running_loop().time() > deadline:
-            said = log.read_text()[-3000:] if log else ""
-            pytest.fail(f"not within {limit_seconds} s: {what if isinstance(what, str) else what()}\n{said}")
-        await asyncio.sleep(0.05)
+            return False
+        await asyncio.sleep(look_seconds)  # no event of another process can be awaited here
+    return True
 
 
 def owner(stack: Stack, request_id: str) -> str:

@@ -5,9 +5,10 @@ python -m tests.integration.daemon.hasty run
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
-from sentinel_worker import api, cli, rights
+from sentinel_worker import api, cli, pipeline, rights
 from sentinel_worker.shares import Shares
 from sentinel_worker.sources import answers
 
@@ -16,6 +17,6 @@ PATIENCE_SECONDS: Final = 2.0
 
 if __name__ == "__main__":
     for module in (api, rights, answers):
-        module.REFUSED_RETRY_SECONDS = REFUSED_RETRY_SECONDS  # type: ignore[attr-defined]
-    Shares.__init__.__kwdefaults__["patience_seconds"] = PATIENCE_SECONDS
+        vars(module)["REFUSED_RETRY_SECONDS"] = REFUSED_RETRY_SECONDS
+    vars(pipeline)["Shares"] = partial(Shares, patience_seconds=PATIENCE_SECONDS)
     cli.main()

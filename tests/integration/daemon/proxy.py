@@ -154,7 +154,7 @@ class _Connection:
                 return
             if self._is_deaf():
                 continue
-            await asyncio.sleep(self._proxy.delay_seconds)
+            await asyncio.sleep(self._proxy.delay_seconds)  # the fault itself
             await self._proxy.pause(self._request, self._proxy.hold)
             self._writer.write(chunk)
             await self._writer.drain()

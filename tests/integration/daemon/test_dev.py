@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.daemon.conftest import until
+from tests.integration.daemon.conftest import START_SECONDS, until
+from tests.stacks import stack_at
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -34,7 +35,10 @@ class Dev:
             process = await asyncio.create_subprocess_exec(*command, stdout=file, stderr=file, start_new_session=True)
         try:
             last = re.compile(r"^ *JWT secret  \S+\n", re.MULTILINE)
-            await until(lambda: bool(last.search(output.read_text())), what="it runs", log=output)
+            await until(
+                lambda: bool(last.search(output.read_text())),
+                what="it runs", limit_seconds=START_SECONDS, log=output,
+            )  # fmt: skip
             yield cls(process, output)
         finally:
             if process.returncode is None:
@@ -63,7 +67,10 @@ def alive(processes: set[int]) -> set[int]:
 
 async def test_ctrl_c_stops_every_child_and_the_data_stays(tmp_path: Path) -> None:
     async with Dev.running(tmp_path / "data") as dev:
-        await until(lambda: '"worker.ready"' in dev.output.read_text(), what="the worker is ready", log=dev.output)
+        await until(
+            lambda: '"worker.ready"' in dev.output.read_text(),
+            what="the worker is ready", limit_seconds=START_SECONDS, log=dev.output,
+        )  # fmt: skip
         key = dev.said("publishable key")
         async with httpx.AsyncClient() as http:
             answer = await http.get(f"{dev.said('API URL')}/rest/v1/analysis_requests", headers={"apikey": key})
@@ -99,6 +106,7 @@ async def run_to_its_end(*options: str) -> tuple[int | None, str]:
 
 
 async def test_a_second_one_is_told_who_was_first(tmp_path: Path) -> None:
+    stack_at(tmp_path / "data")
     async with Dev.running(tmp_path / "data", "--no-worker") as first:
         url = first.said("API URL")
         who = f"error Process {first.process.pid} keeps a local Supabase"

@@ -274,7 +274,7 @@ async def test_no_attempt_is_lost_while_a_right_is_missing(
             await until(
                 lambda: any(sentence in line["error"] for line in events(lines, "right.missing")), what="it is named"
             )
-            await asyncio.sleep(3)
+            await asyncio.sleep(3)  # longer than a lease: in that time nothing may be lost
         finally:
             admin.execute(f"grant execute on function public.{function}(jsonb) to sentinel_worker".encode())
         worker.worker._pipeline.seconds = 0.0  # type: ignore[attr-defined]

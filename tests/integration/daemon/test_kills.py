@@ -99,7 +99,7 @@ async def test_a_finish_that_arrives_after_its_lease_changes_nothing(
 
 
 async def test_the_worker_and_its_children_end_with_its_parent(stack: Stack, start_worker: StartWorker) -> None:
-    worker = await start_worker()
+    worker = await start_worker(real=True)
     zygotes = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
     os.kill(worker.pid, signal.SIGKILL)
     await asyncio.wait_for(worker.process.wait(), 5)

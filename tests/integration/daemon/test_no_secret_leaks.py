@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +105,7 @@ class Scene:
 
     @asynccontextmanager
     async def worker(
-        self, name: str, *, module: str = "sentinel_worker", real: bool = False, **settings: str
+        self, name: str, settings: Mapping[str, str], *, module: str = "sentinel_worker", real: bool = False
     ) -> AsyncIterator[Worker]:
         """A worker that logs all it can into a file of that name; of transformers only a `real` one logs all."""
         loud = {"TMPDIR": str(self.temporary), "SENTINEL_LOG_LEVEL": "debug", "TRANSFORMERS_VERBOSITY": "debug"}
@@ -130,22 +130,24 @@ class Scene:
 async def wrong_from_the_start(scene: Scene) -> None:
     """A key that is none, an expired token, an address with a password, a file that holds no key."""
     keys_file = str(scene.stack.folder / leaks.KEYS)
-    for number, wrong in enumerate(
-        (
-            {"SUPABASE_SECRET_KEY": f"sb_secret_{marked('wrong')}"},
-            scene.with_jwt(scene.expired),
-            {"SUPABASE_URL": f"http://{marked('user')}:{marked('pw')}@127.0.0.1:9?token={marked('q')}"},
-            {"SUPABASE_SECRET_KEY": "", "SUPABASE_SECRET_KEY_FILE": keys_file, "SENTINEL_SLOTS": marked("n")},
-        )
-    ):
-        async with scene.worker(f"wrong-{number}", **wrong) as worker:
+    wrong = (
+        {"SUPABASE_SECRET_KEY": f"sb_secret_{marked('wrong')}"},
+        scene.with_jwt(scene.expired),
+        {"SUPABASE_URL": f"http://{marked('user')}:{marked('pw')}@127.0.0.1:9?token={marked('q')}"},
+        {"SUPABASE_SECRET_KEY": "", "SUPABASE_SECRET_KEY_FILE": keys_file, "SENTINEL_SLOTS": marked("n")},
+    )
+
+    async def refused(number: int, settings: dict[str, str]) -> None:
+        async with scene.worker(f"wrong-{number}", settings) as worker:
             assert await worker.process.wait() == 2
+
+    await asyncio.gather(*(refused(number, settings) for number, settings in enumerate(wrong)))
 
 
 async def refused_and_left_alone(scene: Scene, film: Path) -> None:
     """A whole job, then every service refuses, Storage fails, users give secrets of their own, Supabase goes away."""
     stack, refused, with_jwt = scene.stack, {"status": 401, "retry_after_seconds": 1}, scene.with_jwt(scene.jwt)
-    async with signed_in(stack) as user, scene.worker("worker", real=True, **with_jwt) as worker:
+    async with signed_in(stack) as user, scene.worker("worker", with_jwt, real=True) as worker:
         await worker.process.ready()
         await user.answer(await user.ask(film))
         (scene.out / "titles").write_bytes(titles(worker.pid))
@@ -173,13 +175,13 @@ async def crashed(scene: Scene) -> None:
         module, name = "tests.integration.daemon.crashing", f"crashing-{log_format}"
         async with (
             signed_in(scene.stack) as user,
-            scene.worker(name, module=module, SENTINEL_LOG_FORMAT=log_format) as worker,
+            scene.worker(name, {"SENTINEL_LOG_FORMAT": log_format}, module=module) as worker,
         ):
             request = await user.insert(f"{user.id}/x.mp4")
             await row_when(scene.stack, request, lambda row: row["error_code"] == "internal_error")
             assert await asyncio.wait_for(worker.process.wait(), 60) == 75
         assert worker.log.read_text().count("a bug with") >= 3
-    async with scene.worker("aborted") as worker:
+    async with scene.worker("aborted", {}) as worker:
         await until(lambda: "worker.starting" in worker.said(), what="it starts")
         assert re.search(r"Max core file size +0 +0 ", Path(f"/proc/{worker.pid}/limits").read_text())
         worker.process.signal(signal.SIGABRT)

@@ -75,7 +75,7 @@ class Hanging:
             exchange.writer.write(bytes(50_000))
             await exchange.writer.drain()
             self.reached.set()
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # yt-dlp tells of progress between one piece and the next
         await asyncio.Event().wait()
 
 

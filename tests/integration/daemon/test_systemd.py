@@ -18,7 +18,7 @@ import pytest_asyncio
 from sentinel_worker.local.dev import WorkerProcess
 from sentinel_worker.local.stack import Stack
 from tests.integration.daemon import systemd_probe
-from tests.integration.daemon.conftest import User, Worker, until
+from tests.integration.daemon.conftest import START_SECONDS, User, Worker, until
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -131,7 +131,7 @@ async def test_the_daemon_does_its_work_under_the_unit_and_can_do_little_else(
         assert booted.process.returncode is None, (folder / "boot.log").read_text()
         return "worker.ready" in {event["event"] for event in booted.events()}
 
-    await until(is_ready, what="the worker is ready", log=booted.log)
+    await until(is_ready, what="the worker is ready", limit_seconds=START_SECONDS, log=booted.log)
     [probe] = [event for event in booted.events() if event["event"] == "probe"]
     names = list(systemd_probe.ATTEMPTS)
     assert probe["refused"] == names[ALLOWED:]
