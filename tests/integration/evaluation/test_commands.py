@@ -21,7 +21,7 @@ from sentinel_worker.detectors.catalogue import read_detectors
 from tests.integration.evaluation.conftest import Command
 from tests.matrix import sampled
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 KEYS = {
     "source", "verdict", "fake_probability", "threshold", "verdict_reason", "detector", "timeline", "faces", "frames",
@@ -72,7 +72,7 @@ def test_a_table_for_people(command: Command, clips: dict[str, Path], clip: Path
 
 
 def test_lines_for_machines_a_report_and_what_failed(
-    process: Command, clip: Path, address: str, tmp_path: Path
+    command: Command, clip: Path, address: str, tmp_path: Path
 ) -> None:
     """Files, addresses and what is neither in one call: each has its line, in the order asked for."""
     (tmp_path / "folder").mkdir()
@@ -95,7 +95,7 @@ def test_lines_for_machines_a_report_and_what_failed(
         (tmp_path / "still.png", "detector_wrong_kind"),
     ]
     words = [os.fsdecode(os.fspath(source)) for source, _ in sources]
-    answer = process("analyze", *words, "--detector", "demo", "--json", "--report", "page.html")
+    answer = command("analyze", *words, "--detector", "demo", "--json", "--report", "page.html")
     assert answer.returncode == 1, answer.stderr
     lines = [json.loads(line) for line in answer.stdout.splitlines()]
     codes = [line.get("error_code") for line in lines]
