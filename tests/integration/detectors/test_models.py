@@ -1,4 +1,4 @@
-"""`sentinel-worker models` against a hub on a real socket, each command in a process of its own; loading shares one."""
+"""`sentinel-worker models` against a hub on a real socket: in this process, some in one of their own."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import pty
 import shutil
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import close_session, constants
 from safetensors.torch import save
+from typer.testing import CliRunner
 
+from sentinel_worker.commands.models import app
 from tests.integration.detectors.conftest import MakeCheckpoint
 from tests.integration.detectors.hub import Hub, Repository, serve
 
@@ -101,6 +105,35 @@ def run(hub: Hub, home: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture
+def command(hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """As `run`, in this process, where the hub's library was imported long ago: what it read then is set here."""
+    for name in [name for name in os.environ if name.startswith(("HF_", "SENTINEL_"))]:
+        monkeypatch.delenv(name)
+    for name, value in environment_of(hub, home).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    read: dict[str, str | bool] = {
+        "ENDPOINT": hub.url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
+        "HF_HOME": str(home),
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_HUB_OFFLINE": False,  # `pull` sees to it before the import
+    }
+    for constant, found in read.items():
+        monkeypatch.setattr(constants, constant, found)
+    close_session()  # whatever proxy it would go through
+
+    def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        answer = CliRunner().invoke(app, arguments, env=environment)
+        if answer.exc_info is not None and answer.exc_info[0] is not SystemExit:
+            pytest.fail("".join(traceback.format_exception(*answer.exc_info)))
+        return subprocess.CompletedProcess(arguments, answer.exit_code, answer.stdout, answer.stderr)
+
+    yield command
+    close_session()
 
 
 @pytest.fixture(scope="module")
@@ -192,56 +225,56 @@ def test_weights_are_pulled_recorded_and_loaded_offline(
 
 
 def test_a_recorded_revision_is_kept_until_the_newest_is_asked_for(
-    hub: Hub, run: Run, files: dict[str, bytes], home: Path, tmp_path: Path
+    hub: Hub, command: Run, files: dict[str, bytes], home: Path, tmp_path: Path
 ) -> None:
     repository = hub.repositories[IMAGE] = Repository({FIRST: files})
-    assert run("pull", "image-vit").returncode == 0
+    assert command("pull", "image-vit").returncode == 0
     repository.commits[SECOND] = files | {"config.json": files["config.json"] + b"\n"}
-    again = run("pull", "image-vit")
+    again = command("pull", "image-vit")
     assert FIRST in again.stdout
     assert SECOND not in again.stdout
-    newest = run("pull", "image-vit", "--newest")
+    newest = command("pull", "image-vit", "--newest")
     assert SECOND in newest.stdout
     assert [one["revision"] for one in record(home)] == [FIRST, SECOND]
-    assert json.loads(run("list", "--json").stdout)[2]["revision"] == SECOND
+    assert json.loads(command("list", "--json").stdout)[2]["revision"] == SECOND
     path = tmp_path / "detectors.toml"
     path.write_text(f'[detectors.older]\ntask = "image"\nrepository = "{IMAGE}"\nrevision = "{FIRST}"\n')
-    listed = [run("pull", "older", "--accept-licence", SENTINEL_DETECTORS=str(path)), run("list", "--json")]
+    listed = [command("pull", "older", "--accept-licence", SENTINEL_DETECTORS=str(path)), command("list", "--json")]
     assert [one.returncode for one in listed] == [0, 0]
     assert json.loads(listed[1].stdout)[2]["revision"] == SECOND, "a pinned pull of another key changes nothing"
 
 
 def test_damage_is_named_by_verify_refused_at_load_and_mended_by_pull(
-    hub: Hub, run: Run, load: Load, files: dict[str, bytes], home: Path
+    hub: Hub, command: Run, load: Load, files: dict[str, bytes], home: Path
 ) -> None:
     hub.repositories[IMAGE] = Repository({FIRST: files})
-    assert "nothing was pulled" in run("verify").stdout
-    assert run("verify", "image-vit").returncode == 2
-    assert run("pull", "image-vit").returncode == 0
-    whole = run("verify")
+    assert "nothing was pulled" in command("verify").stdout
+    assert command("verify", "image-vit").returncode == 2
+    assert command("pull", "image-vit").returncode == 0
+    whole = command("verify")
     assert whole.returncode == 0
     assert whole.stdout.count("as pulled") == 2
     weights = blob(home, files["model.safetensors"])
     turned = bytearray(files["model.safetensors"])
     turned[-1] ^= 1
     weights.write_bytes(turned)
-    different = run("verify", "image-vit")
+    different = command("verify", "image-vit")
     assert different.returncode == 1
     assert "model.safetensors has another SHA-256" in different.stdout
     assert "its model.safetensors is not what was pulled, by its SHA-256" in load("image-vit")["refused"]
     weights.write_bytes(turned[:-8])
-    assert "model.safetensors has" in run("verify", "image-vit").stdout
+    assert "model.safetensors has" in command("verify", "image-vit").stdout
     assert f"has {len(turned) - 8} bytes, but {len(turned)} were pulled" in load("image-vit")["refused"]
-    mended = run("pull", "image-vit")
+    mended = command("pull", "image-vit")
     assert mended.returncode == 0, mended.stderr
     assert "model.safetensors in the cache is damaged; fetching again" in mended.stdout
-    assert run("verify").returncode == 0
+    assert command("verify").returncode == 0
 
 
-def test_a_damaged_record_is_said(run: Run, home: Path) -> None:
+def test_a_damaged_record_is_said(command: Run, home: Path) -> None:
     home.mkdir()
     (home / "sentinel-worker-models.json").write_text("{")
-    refused = run("verify")
+    refused = command("verify")
     assert refused.returncode == 2
     assert "remove it and pull again" in refused.stderr
 
@@ -260,35 +293,35 @@ def test_a_damaged_record_is_said(run: Run, home: Path) -> None:
     ids=["missing", "gated", "forbidden", "unauthorised", "odd", "no-preprocessor", "no-config"],
 )
 def test_what_the_hub_refuses_is_said_in_a_sentence(
-    hub: Hub, run: Run, repository: Repository | None, code: int, said: str
+    hub: Hub, command: Run, repository: Repository | None, code: int, said: str
 ) -> None:
     if repository is not None:
         hub.repositories[IMAGE] = repository
-    refused = run("pull", "image-vit")
+    refused = command("pull", "image-vit")
     assert refused.returncode == code
     assert said in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
-def test_pickled_weights_are_not_fetched(hub: Hub, run: Run, files: dict[str, bytes]) -> None:
+def test_pickled_weights_are_not_fetched(hub: Hub, command: Run, files: dict[str, bytes]) -> None:
     del files["model.safetensors"]
     hub.repositories[IMAGE] = Repository({FIRST: files})
-    refused = run("pull", "image-vit")
+    refused = command("pull", "image-vit")
     assert refused.returncode == 2
     assert "no safetensors weights (pytorch_model.bin)" in refused.stderr
     assert hub.downloads() == []
 
 
-def test_a_pinned_revision_that_is_gone_is_said(hub: Hub, run: Run, files: dict[str, bytes]) -> None:
+def test_a_pinned_revision_that_is_gone_is_said(hub: Hub, command: Run, files: dict[str, bytes]) -> None:
     hub.repositories["shylhy/videomae-large-finetuned-deepfake-subset"] = Repository({FIRST: files})
-    refused = run("pull", "video-large", "--accept-licence")
+    refused = command("pull", "video-large", "--accept-licence")
     assert refused.returncode == 2
     assert "no such revision" in refused.stderr
 
 
-def test_a_full_disk_is_said_before_anything_is_fetched(hub: Hub, run: Run, files: dict[str, bytes]) -> None:
+def test_a_full_disk_is_said_before_anything_is_fetched(hub: Hub, command: Run, files: dict[str, bytes]) -> None:
     hub.repositories[IMAGE] = Repository({FIRST: files}, declared_size=10**15)
-    refused = run("pull", "image-vit")
+    refused = command("pull", "image-vit")
     assert refused.returncode == 75
     assert "takes 3000000.0 GB" in refused.stderr
     assert hub.downloads() == []
@@ -300,23 +333,25 @@ def test_a_hub_that_is_away_is_worth_another_try(run: Run) -> None:
     assert "cannot be reached" in refused.stderr
 
 
-def test_weights_that_arrive_damaged_are_not_recorded(hub: Hub, run: Run, files: dict[str, bytes], home: Path) -> None:
+def test_weights_that_arrive_damaged_are_not_recorded(
+    hub: Hub, command: Run, files: dict[str, bytes], home: Path
+) -> None:
     wrong = bytes(len(files["model.safetensors"]))
     hub.repositories[IMAGE] = Repository({FIRST: files}, sent={"model.safetensors": wrong})
-    refused = run("pull", "image-vit")
+    refused = command("pull", "image-vit")
     assert refused.returncode == 2
     assert "model.safetensors of" in refused.stderr
     assert "arrived damaged" in refused.stderr
     assert not (home / "sentinel-worker-models.json").exists()
 
 
-def test_a_licence_has_to_be_accepted(hub: Hub, run: Run) -> None:
-    refused = run("pull", "video-large")
+def test_a_licence_has_to_be_accepted(hub: Hub, command: Run) -> None:
+    refused = command("pull", "video-large")
     assert refused.returncode == 2
     assert "CC BY-NC 4.0: not for commercial use" in refused.stderr
     assert "--accept-licence" in refused.stderr
     assert hub.requests == []
-    accepted = run("pull", "video-large", "--accept-licence")
+    accepted = command("pull", "video-large", "--accept-licence")
     assert "The hub has no repository" in accepted.stderr
 
 
@@ -340,7 +375,9 @@ def test_on_a_terminal_the_licence_is_asked_about(hub: Hub, home: Path, answer: 
     assert said in " ".join(asked.stderr.split())
 
 
-def test_shards_and_allowed_code_are_pulled_too(hub: Hub, run: Run, files: dict[str, bytes], tmp_path: Path) -> None:
+def test_shards_and_allowed_code_are_pulled_too(
+    hub: Hub, command: Run, files: dict[str, bytes], tmp_path: Path
+) -> None:
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
     shards = {name: name.encode() for name in index["weight_map"].values()}
     del files["model.safetensors"]
@@ -349,11 +386,11 @@ def test_shards_and_allowed_code_are_pulled_too(hub: Hub, run: Run, files: dict[
     path = tmp_path / "detectors.toml"
     text = f'[detectors.ours]\ntask = "image"\nrepository = "someone/own-code"\nrevision = "{FIRST}"\n'
     path.write_text(text + "commercial_use = true\n")
-    assert run("pull", "ours", "--detectors", str(path)).returncode == 0
+    assert command("pull", "ours", "--detectors", str(path)).returncode == 0
     wanted = {"config.json", "preprocessor_config.json", "model.safetensors.index.json", *shards}
     assert set(hub.downloads()) == wanted
     path.write_text(text + "commercial_use = true\nallow_remote_code = true\n")
-    assert run("pull", "ours", SENTINEL_DETECTORS=str(path)).returncode == 0
+    assert command("pull", "ours", SENTINEL_DETECTORS=str(path)).returncode == 0
     assert set(hub.downloads()) == wanted | {"handler.py"}
 
 
@@ -379,7 +416,7 @@ class OwnModel(PreTrainedModel):
 
 
 def test_a_checkpoints_own_code_runs_only_where_it_is_allowed(
-    hub: Hub, run: Run, load: Load, home: Path, tmp_path: Path
+    hub: Hub, command: Run, load: Load, home: Path, tmp_path: Path
 ) -> None:
     auto_map = {"AutoConfig": "configuration_own.OwnConfig", "AutoModel": "modeling_own.OwnModel"}
     labels = {"id2label": {"0": "spoof", "1": "bonafide"}, "label2id": {"spoof": 0, "bonafide": 1}}
@@ -397,10 +434,10 @@ def test_a_checkpoints_own_code_runs_only_where_it_is_allowed(
     )
     path = tmp_path / "detectors.toml"
     path.write_text("")
-    assert run("pull", "audio-arena", "--accept-licence", SENTINEL_DETECTORS=str(path)).returncode == 0
+    assert command("pull", "audio-arena", "--accept-licence", SENTINEL_DETECTORS=str(path)).returncode == 0
     assert "wants to run its own code" in load("audio-arena", path)["refused"]
     path.write_text("[detectors.audio-arena]\nallow_remote_code = true\n")
-    assert run("pull", "audio-arena", "--accept-licence", SENTINEL_DETECTORS=str(path)).returncode == 0
+    assert command("pull", "audio-arena", "--accept-licence", SENTINEL_DETECTORS=str(path)).returncode == 0
     loaded = load("audio-arena", path)
     assert (loaded.get("fake_indices"), loaded.get("odds")) == ([0], 5.0), loaded
     [own] = (home / "hub").rglob("snapshots/*/modeling_own.py")
@@ -412,20 +449,22 @@ def test_a_checkpoints_own_code_runs_only_where_it_is_allowed(
     assert "its modeling_own.py is not what was pulled" in load("audio-arena", path)["refused"]
 
 
-def test_the_record_can_be_read_by_the_workers_account(hub: Hub, run: Run, files: dict[str, bytes], home: Path) -> None:
+def test_the_record_can_be_read_by_the_workers_account(
+    hub: Hub, command: Run, files: dict[str, bytes], home: Path
+) -> None:
     hub.repositories[IMAGE] = Repository({FIRST: files})
-    assert run("pull", "image-vit").returncode == 0
+    assert command("pull", "image-vit").returncode == 0
     assert (home / "sentinel-worker-models.json").stat().st_mode & 0o444 == 0o444
 
 
-def test_list_and_show_are_for_people_too(run: Run) -> None:
-    listed = run("list")
+def test_list_and_show_are_for_people_too(command: Run) -> None:
+    listed = command("list")
     assert listed.returncode == 0
     assert "CC-BY-NC-4.0 (not for commercial use)" in listed.stdout
-    shown = run("show", "video-large")
+    shown = command("show", "video-large")
     assert "run `sentinel-worker models pull video-large`" in shown.stdout
     assert "2cbeca77c171af587f215a7d262ab6c47cbcea17" in shown.stdout
-    assert run("show", "no-such").returncode == 2
+    assert command("show", "no-such").returncode == 2
 
 
 def test_the_commands_do_not_wait_for_torch(run: Run) -> None:

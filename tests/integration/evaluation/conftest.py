@@ -92,7 +92,7 @@ def process(environment: dict[str, str], temporary: Path, tmp_path: Path) -> Com
             capture_output=True,
             text=True,
             errors="surrogateescape",
-            timeout=110,
+            timeout=300,
             check=False,
         )
         assert "Traceback" not in answer.stderr, answer.stderr

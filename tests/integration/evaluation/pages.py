@@ -9,14 +9,21 @@ import datetime
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw
 
-from sentinel_worker.evaluation.evaluate import Evaluation, evaluate
-from sentinel_worker.reports import analysis_page, evaluation_page
 from sentinel_worker.verdict import VerdictRule
 from tests.integration.evaluation.synthetic import overconfident, scored
+from tests.lazy import lazy
+
+if TYPE_CHECKING:
+    from sentinel_worker.evaluation import evaluate
+    from sentinel_worker.reports import analysis_page, evaluation_page
+else:  # scikit-learn, torchmetrics and matplotlib
+    evaluate = lazy("sentinel_worker.evaluation.evaluate")
+    analysis_page = lazy("sentinel_worker.reports.analysis_page")
+    evaluation_page = lazy("sentinel_worker.reports.evaluation_page")
 
 HOSTILE = "<script>alert('x')</script>\"'&--><img src=x onerror=alert(1)>\udcff.mp4"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -170,7 +177,7 @@ def found(folder: Path) -> list[Found]:
     ]
 
 
-def evaluation() -> Evaluation:
+def evaluation() -> evaluate.Evaluation:
     """Of 200 files, one with a hostile name on the wrong side, and some that have no probability."""
     files = [
         *overconfident(200, temperature=3.0, seed=4),
@@ -180,7 +187,7 @@ def evaluation() -> Evaluation:
     ]
     rule = VerdictRule("top_k", fake_windows=2)
     today = datetime.date(2026, 5, 1)
-    return evaluate(files, rule, "our.clips", today=today, replicates=40, weights_sha256="ab" * 32)
+    return evaluate.evaluate(files, rule, "our.clips", today=today, replicates=40, weights_sha256="ab" * 32)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from sentinel_worker.evaluation.manifest import read_manifest
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_set(tmp_path_factory.mktemp("set"), pairs=3, seed=7)
+    return write_set(tmp_path_factory.mktemp("set"), pairs=3, seed=7, processes=1)
 
 
 def test_both_clips_of_the_same_footage_share_a_group(manifest: Path) -> None:
@@ -34,7 +34,7 @@ def test_paths_are_relative_so_that_the_folder_can_be_moved(manifest: Path) -> N
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not(manifest: Path, tmp_path: Path) -> None:
-    again = write_set(tmp_path / "again", pairs=1, seed=7, processes=1)
+    again = write_set(tmp_path / "again", pairs=1, seed=7, processes=2)
     other = write_set(tmp_path / "other", pairs=1, seed=8, processes=1)
     name = "00000-tampered.mp4"
     first = (manifest.parent / name).read_bytes()

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from sentinel_worker.detectors import calibration
 from sentinel_worker.errors import Fatal
-from sentinel_worker.evaluation.evaluate import Evaluation, evaluate
 from sentinel_worker.evaluation.scores import ScoredFile
 from sentinel_worker.verdict import VerdictRule
 from tests.integration.evaluation.synthetic import RULE, overconfident, scored
+
+if TYPE_CHECKING:
+    from sentinel_worker.evaluation.evaluate import Evaluation
 
 TODAY = datetime.date(2026, 5, 1)
 
 
 def evaluated(files: list[ScoredFile], rule: VerdictRule = RULE, **changes: Any) -> Evaluation:
+    from sentinel_worker.evaluation.evaluate import evaluate  # imports scikit-learn and torchmetrics: seconds
+
     options: dict[str, Any] = {"today": TODAY, "replicates": 60} | changes
     return evaluate(files, rule, "demo", **options)
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from sentinel_worker.evaluation.metrics import Metrics, measure
 from sentinel_worker.evaluation.scores import Answers
+
+if TYPE_CHECKING:
+    from sentinel_worker.evaluation.metrics import Metrics
 
 
 def measured(labels: Sequence[int], probabilities: Sequence[float], verdicts: Sequence[str] = ()) -> Metrics:
+    from sentinel_worker.evaluation.metrics import measure  # imports scikit-learn and torchmetrics: seconds
+
     verdicts = verdicts or ["fake" if probability >= 0.5 else "real" for probability in probabilities]
     answers = Answers(np.array(probabilities, dtype=np.float64), np.array(verdicts))
     return measure(np.array(labels, dtype=np.bool_), answers)

@@ -8,16 +8,21 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 
-from sentinel_worker.evaluation.evaluate import Evaluation
-from sentinel_worker.reports import analysis_page, evaluation_page, html
-from sentinel_worker.reports.timeline_plot import clock, timeline
 from tests.integration.evaluation import pages
 from tests.integration.evaluation.pages import DETECTOR, HOSTILE, result, sound
+from tests.lazy import lazy
+
+if TYPE_CHECKING:
+    from sentinel_worker.evaluation.evaluate import Evaluation
+    from sentinel_worker.reports import analysis_page, evaluation_page, html, timeline_plot
+else:  # matplotlib
+    names = ("analysis_page", "evaluation_page", "html", "timeline_plot")
+    analysis_page, evaluation_page, html, timeline_plot = (lazy(f"sentinel_worker.reports.{name}") for name in names)
 
 SHOWN = HOSTILE.replace("\udcff", r"\udcff")
 
@@ -246,7 +251,7 @@ def test_the_timeline_shows_the_threshold_of_its_own_track(monkeypatch: pytest.M
 
     def noticed(windows: Any, threshold: float, *rest: Any) -> bytes:
         drawn.append(threshold)
-        return timeline(windows, threshold, *rest)
+        return timeline_plot.timeline(windows, threshold, *rest)
 
     monkeypatch.setattr("sentinel_worker.reports.analysis_page.timeline", noticed)
     decided = result("s.mp4", "fake", 0.9, threshold=0.6, audio=sound("fake", 0.9))
@@ -267,7 +272,7 @@ def test_a_threshold_belongs_to_the_track_that_decides() -> None:
     [(0, "0:00"), (3.54, "0:03.5"), (59.96, "1:00"), (123, "2:03"), (3723.4, "1:02:03"), (86399.99, "24:00:00")],
 )
 def test_clock(seconds: float, shown: str) -> None:
-    assert clock(seconds) == shown
+    assert timeline_plot.clock(seconds) == shown
 
 
 def test_a_probability_is_never_certain() -> None:
