@@ -1,23 +1,52 @@
 """CPU seconds of every test, so that a dear one is seen: `make test-durations`.
 
-A test's seconds are those of this process and of every child that ended meanwhile, setup and teardown included. The
-first test of a session fixture pays for it.
+A test's seconds are those of this process and of all that descend from it (servers, workers, browsers), setup and
+teardown included. The first test of a session fixture pays for its start.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterator
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 _KEY = "cpu_seconds"
 _SLOWEST = 30
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+_looking_seconds = 0.0
 
 
 def _cpu_seconds() -> float:
-    return sum(os.times()[:4])
+    """Seconds of this process and of all that descend from it, but for what it took to find them."""
+    global _looking_seconds  # noqa: PLW0603 - one of a process
+    own = sum(os.times()[:4]) - _looking_seconds
+    began = time.thread_time()
+    ticks = _of_descendants()
+    _looking_seconds += time.thread_time() - began
+    return own + ticks / _TICKS_A_SECOND
+
+
+def _of_descendants() -> int:
+    """Ticks of all living descendants, and of their children that have ended."""
+    children: dict[int, list[int]] = {}
+    ticks: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended: what it used is its parent's
+            fields = path.read_text().rpartition(")")[2].split()
+            process = int(path.parent.name)
+            children.setdefault(int(fields[1]), []).append(process)
+            ticks[process] = sum(map(int, fields[11:15]))
+    found, total = [os.getpid()], 0
+    while found:
+        for child in children.get(found.pop(), []):
+            found.append(child)
+            total += ticks[child]
+    return total
 
 
 @pytest.hookimpl(wrapper=True)
@@ -45,8 +74,8 @@ def _counted(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    tests: Counter[str] = Counter()
-    folders: Counter[str] = Counter()
+    tests: defaultdict[str, float] = defaultdict(float)
+    folders: defaultdict[str, float] = defaultdict(float)
     for reports in terminalreporter.stats.values():
         for report in reports:
             seconds = dict(getattr(report, "user_properties", ())).get(_KEY)
@@ -54,8 +83,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 tests[report.nodeid] += seconds
                 folders[os.path.dirname(report.nodeid.split("::")[0])] += seconds  # noqa: PTH120
     terminalreporter.section(f"CPU seconds: the dearest {_SLOWEST} tests, then each folder")
-    for name, seconds in tests.most_common(_SLOWEST):
+    for name, seconds in _dearest(tests)[:_SLOWEST]:
         terminalreporter.line(f"{seconds:8.1f}  {name}")
-    terminalreporter.line(f"{tests.total():8.1f}  in all")
-    for name, seconds in folders.most_common():
+    terminalreporter.line(f"{sum(tests.values()):8.1f}  in all")
+    for name, seconds in _dearest(folders):
         terminalreporter.line(f"{seconds:8.1f}  {name}")
+
+
+def _dearest(seconds: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(seconds.items(), key=lambda one: -one[1])

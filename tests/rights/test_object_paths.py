@@ -12,6 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from tests.matrix import sampled
 from tests.rights import as_resumable, hostile
 from tests.rights.asking import Asking
 from tests.rights.world import SERVICE, USER_A, USER_B, A, prepare
@@ -20,6 +21,25 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 LONGEST_URL = 4000
 LONGEST_NAME = 1024  # beyond it the real server answers 500, too
 FOREIGN = f"{USER_B}/b.mp4"
+# One of each kind; `storage_path` is tried with all of them in test_input.py.
+SAMPLE = (
+    "another user's folder",
+    "up and into another's folder",
+    "up, encoded twice",
+    "up, with the slash encoded",
+    "up, with a backslash",
+    "up, alone",
+    "an empty segment",
+    "nothing",
+    "an absolute path",
+    "another's id in capitals",
+    "full-width dots",
+    "a NUL, encoded",
+    "a percent sign",
+    "1,025 characters",
+    "a million characters",
+)
+TRICKS = pytest.mark.parametrize("trick", sampled("rights", hostile.PATHS, SAMPLE))
 OTHERS = f"""
 select jsonb_object_agg(o.bucket_id || '/' || o.name, to_jsonb(o)) from storage.objects o
  where not (o.bucket_id = 'media' and o.name like '{USER_A}/%')
@@ -67,7 +87,7 @@ def spellings(name: str) -> list[str]:
     return [] if len(name) > LONGEST_URL else [quote(name, safe=""), quote(name, safe="/.\\%")]
 
 
-@pytest.mark.parametrize("trick", hostile.PATHS)
+@TRICKS
 async def test_no_name_leaves_ones_folder(
     world: Asking, clients: tuple[httpx.AsyncClient, httpx.AsyncClient], trick: str
 ) -> None:
@@ -91,7 +111,7 @@ async def test_no_name_leaves_ones_folder(
     assert others(world) == before
 
 
-@pytest.mark.parametrize("trick", hostile.PATHS)
+@TRICKS
 async def test_no_name_reads_beyond_ones_folder(
     clients: tuple[httpx.AsyncClient, httpx.AsyncClient], trick: str
 ) -> None:
