@@ -12,16 +12,18 @@ from contextlib import contextmanager
 def turns() -> Iterator[list[float]]:
     """The CPU seconds of each turn so far; there are hundreds of them, or something was not fair."""
     seen: list[float] = []
-    loop, before = asyncio.get_running_loop(), time.thread_time()
+    loop, before, over = asyncio.get_running_loop(), time.thread_time(), False
 
     def turn() -> None:
-        nonlocal before, following
+        nonlocal before
         now = time.thread_time()
         seen.append(now - before)
-        before, following = now, loop.call_soon(turn)
+        before = now
+        if not over:
+            loop.call_soon(turn)
 
-    following = loop.call_soon(turn)
+    loop.call_soon(turn)
     try:
         yield seen
     finally:
-        following.cancel()
+        over = True
