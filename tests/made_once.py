@@ -1,4 +1,4 @@
-"""Files that are dear to make: made by the first process of a run that needs them, and read by the others."""
+"""Folders that are dear to make: the first process of a run that needs one makes it, and the others read it."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,8 @@ Film = Callable[..., bytes]
 MP4 = ("-pix_fmt", "yuv420p", "-f", "mp4")
 MJPEG = ("-c:v", "mjpeg", "-f", "mp4")
 FRAGMENTS = ("-c:v", "mjpeg", "-movflags", "frag_keyframe+empty_moov+default_base_moof", "-f", "mp4")
-QUICK_SECONDS = 15.0
+QUICK = replace(MediaLimits(), max_cpu_seconds=15)
+"""With these a child that takes long is refused, in other words."""
 
 PICTURES: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "png 50,000 x 50,000": (bombs.square_png, "media_too_large", "at most 67108864 pixels are allowed"),
@@ -77,22 +78,18 @@ FILMS: dict[str, tuple[Callable[[bytes], bytes], tuple[str, ...], str, str]] = {
 async def test_pictures(attack: Attack, name: str) -> None:
     make, code, words = PICTURES[name]
     content = make()
-    begun = time.monotonic()
-    refused = (await attack(content)).refusal
+    refused = (await attack(content, QUICK)).refusal
     assert refused[0] == code
     assert words in refused[1]
-    assert time.monotonic() - begun < QUICK_SECONDS
 
 
 @pytest.mark.parametrize("name", FILMS)
 async def test_films(attack: Attack, film: Film, name: str) -> None:
     lie, options, code, words = FILMS[name]
     content = lie(film(*options))
-    begun = time.monotonic()
-    refused = (await attack(content)).refusal
+    refused = (await attack(content, QUICK)).refusal
     assert refused[0] == code
     assert words in refused[1]
-    assert time.monotonic() - begun < QUICK_SECONDS
 
 
 @pytest.mark.parametrize("scale", [0, 1, 10**9, 0xFFFFFFFF])
@@ -110,9 +107,7 @@ async def test_boxes_in_boxes(attack: Attack) -> None:
 
 
 async def test_a_million_empty_boxes(attack: Attack) -> None:
-    begun = time.monotonic()
-    assert (await attack(bombs.crumbs(1 << 20))).refusal[0] == "media_truncated"
-    assert time.monotonic() - begun < 2 * QUICK_SECONDS
+    assert (await attack(bombs.crumbs(1 << 20), QUICK)).refusal[0] == "media_truncated"
 
 
 async def test_only_the_first_page_is_read(attack: Attack) -> None:
@@ -139,13 +134,11 @@ async def test_three_gigabytes_of_nothing(zygote: Zygote, tmp_path: Path, head: 
     path = tmp_path / "media"
     path.write_bytes(head)
     os.truncate(path, 3 * 1024**3)
-    begun = time.monotonic()
-    code, sentence = (await examined(zygote, path, MediaLimits())).refusal
+    code, sentence = (await examined(zygote, path, QUICK)).refusal
     assert (code, sentence) == (
         "media_too_large",
         f"The file has {3 * 1024**3} bytes; at most {2 * 1024**3} are allowed.",
     )
-    assert time.monotonic() - begun < QUICK_SECONDS
 
 
 async def test_a_picture_of_a_gigabyte(zygote: Zygote, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.integration.attacks import elsewhere
 from tests.integration.attacks.conftest import Attack
@@ -17,7 +19,26 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 Film = Callable[..., bytes]
 
 
-@pytest.fixture(params=["a URL", "a file", "a relative path"])
+PLACES = ("a URL", "a file", "a relative path")
+PREFIXES = ("", '<?xml version="1.0"?>\n', " \n", "\ufeff", "<!--free-->", "<!--wide-->")
+SCRIPTS = tuple(
+    (text, found, encoding)
+    for text, found in (("HLS", "an HLS playlist"), ("FFCONCAT", "a concat script"))
+    for encoding in ("utf-8", "utf-8-sig", "utf-16")
+)
+
+
+def crossed(others: Sequence[Any]) -> list[ParameterSet]:
+    """Each of the others with each place; by default each place once and each of the others once."""
+    rest = pytest.mark.matrix("media")
+    return [
+        pytest.param(place, other, marks=[] if PLACES[0] == place or others[0] == other else rest)
+        for place in PLACES
+        for other in others
+    ]
+
+
+@pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest, target: Target, neighbour: Path) -> str:
     """Where the upload points."""
     places = {
@@ -28,7 +49,7 @@ def place(request: pytest.FixtureRequest, target: Target, neighbour: Path) -> st
     return places[request.param]
 
 
-@pytest.mark.parametrize("prefix", ["", '<?xml version="1.0"?>\n', " \n", "\ufeff", "<!--free-->", "<!--wide-->"])
+@pytest.mark.parametrize(("place", "prefix"), crossed(PREFIXES), indirect=["place"])
 async def test_dash(attack: Attack, place: str, prefix: str) -> None:
     code, sentence = (await attack(elsewhere.dash(place, prefix))).refusal
     assert code == "media_not_supported"
@@ -42,11 +63,11 @@ async def test_dash_that_looks_like_a_transport_stream(attack: Attack, place: st
     assert sentence.endswith("it looks like a DASH manifest.")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize(("text", "found"), [("HLS", "an HLS playlist"), ("FFCONCAT", "a concat script")])
-async def test_playlists(attack: Attack, place: str, text: str, found: str, encoding: str) -> None:
-    script = getattr(elsewhere, text).format(place=place)
-    code, sentence = (await attack(script.encode(encoding))).refusal
+@pytest.mark.parametrize(("place", "script"), crossed(SCRIPTS), indirect=["place"])
+async def test_playlists(attack: Attack, place: str, script: tuple[str, str, str]) -> None:
+    text, found, encoding = script
+    content = getattr(elsewhere, text).format(place=place).encode(encoding)
+    code, sentence = (await attack(content)).refusal
     assert (code, sentence) == (
         "media_not_supported",
         f"The file is not media that can be analyzed: it looks like {found}.",

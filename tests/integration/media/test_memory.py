@@ -11,6 +11,7 @@ from sentinel_worker.media.facts import Clip, FaceSearch, MediaLimits, SoundGeom
 from sentinel_worker.media.windows import Window
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.films import ffmpeg, geometry
+from tests.matrix import sampled
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -91,7 +92,7 @@ async def test_hours_of_sound_take_no_more_than_minutes(
     assert peaks[1] - peaks[0] < 20 * MEBIBYTE
 
 
-@pytest.mark.parametrize("size", ["1920x1080", "3840x2160"])
+@pytest.mark.parametrize("size", sampled("media", ["1920x1080", "3840x2160"], ["1920x1080"]))
 async def test_searching_faces_is_bounded(
     zygote: Zygote, tmp_path: Path, capsys: pytest.CaptureFixture[str], size: str
 ) -> None:

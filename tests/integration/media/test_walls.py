@@ -9,12 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from sentinel_worker.errors import CodedError, Permanent, Transient
 from sentinel_worker.media import sandbox
@@ -22,19 +21,18 @@ from sentinel_worker.media.children import Child
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.system_calls import REFUSED
 from sentinel_worker.media.zygote import Zygote
-from tests.integration.media.hostile import DONE, booted_hostile, hijacked, run_in
+from tests.integration.media.hostile import DONE, hijacked, run_in
 from tests.integration.media.processes import alive, processes
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SWITCHED = ("resource_limits", "user_namespace", "network_namespace", "landlock", "seccomp")
 VICTIM = """
-import ctypes, os, time
+import ctypes, signal
 from sentinel_worker.media import namespaces
 namespaces.drop_capabilities(ctypes.CDLL(None, use_errno=True))
 print("ready", flush=True)
-while True:
-    time.sleep(60)
+signal.pause()
 """
 
 
@@ -94,16 +92,7 @@ ATTEMPTS = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def hostile_zygote() -> AsyncIterator[Zygote]:
-    running = Zygote()
-    with booted_hostile():
-        await running.start()
-    yield running
-    await running.stop()
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def victim() -> Iterator[int]:
     """A process of the same user that stands for the worker; without capabilities, so that root shows the same."""
     with subprocess.Popen([sys.executable, "-c", VICTIM], stdout=subprocess.PIPE) as process:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import pytest_asyncio
 from PIL import Image, ImageCms, PngImagePlugin
 
 from sentinel_worker.errors import Permanent
@@ -19,22 +18,12 @@ from sentinel_worker.media.facts import FaceSearch, MediaLimits, SoundGeometry
 from sentinel_worker.media.windows import Window
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.films import ffmpeg, geometry
-from tests.integration.media.hostile import booted_hostile, run_in
+from tests.integration.media.hostile import run_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 _SIZE = (64, 48)
 Save = Callable[[Path], None]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def watched() -> AsyncIterator[Zygote]:
-    """A zygote whose children say which modules they wanted to import."""
-    running = Zygote()
-    with booted_hostile():
-        await running.start()
-    yield running
-    await running.stop()
 
 
 def _picture(mode: str) -> Image.Image:
@@ -96,15 +85,15 @@ PICTURES: dict[str, Save] = {
 
 
 @pytest.mark.parametrize("name", PICTURES)
-async def test_a_picture_loads_nothing(watched: Zygote, tmp_path: Path, name: str) -> None:
+async def test_a_picture_loads_nothing(hostile_zygote: Zygote, tmp_path: Path, name: str) -> None:
     pictures.register_plugins()
     path = tmp_path / "media"
     await asyncio.to_thread(PICTURES[name], path)
-    await _nothing_is_loaded(watched, path, damaged=name.endswith("damaged"))
+    await _nothing_is_loaded(hostile_zygote, path, damaged=name.endswith("damaged"))
 
 
 @pytest.mark.parametrize("name", ["film", "film, cut", "song"])
-async def test_a_film_or_a_song_loads_nothing(watched: Zygote, tmp_path: Path, name: str) -> None:
+async def test_a_film_or_a_song_loads_nothing(hostile_zygote: Zygote, tmp_path: Path, name: str) -> None:
     path = tmp_path / "media"
     tone = ("-f", "lavfi", "-i", "sine=d=2")
     if name == "song":
@@ -113,11 +102,11 @@ async def test_a_film_or_a_song_loads_nothing(watched: Zygote, tmp_path: Path, n
         ffmpeg("-i", film_path("carphone_pristine.mp4"), *tone, "-c:v", "copy", "-t", "2", "-f", "mp4", path)
     if name == "film, cut":
         path.write_bytes(path.read_bytes()[:-20_000])
-    await _nothing_is_loaded(watched, path, damaged=name == "film, cut")
+    await _nothing_is_loaded(hostile_zygote, path, damaged=name == "film, cut")
 
 
-async def _nothing_is_loaded(watched: Zygote, path: Path, *, damaged: bool) -> None:
-    async with watched.open(path, path.parent, MediaLimits()) as child:
+async def _nothing_is_loaded(hostile_zygote: Zygote, path: Path, *, damaged: bool) -> None:
+    async with hostile_zygote.open(path, path.parent, MediaLimits()) as child:
         try:
             facts = await child.probe()
             if facts.has_video or facts.kind == "image":
@@ -132,16 +121,16 @@ async def _nothing_is_loaded(watched: Zygote, path: Path, *, damaged: bool) -> N
         assert await run_in(child, "outcome = sought") == "[]"
 
 
-async def test_an_import_is_noticed_and_refused(watched: Zygote, tmp_path: Path) -> None:
+async def test_an_import_is_noticed_and_refused(hostile_zygote: Zygote, tmp_path: Path) -> None:
     (tmp_path / "media").write_bytes(b"media")
-    async with watched.open(tmp_path / "media", tmp_path, MediaLimits()) as child:
+    async with hostile_zygote.open(tmp_path / "media", tmp_path, MediaLimits()) as child:
         assert await run_in(child, "import this") == "EACCES"
         assert await run_in(child, "outcome = sought") == "['this']"
 
 
-async def test_the_compiler_of_torch_is_not_loaded(watched: Zygote, tmp_path: Path) -> None:
+async def test_the_compiler_of_torch_is_not_loaded(hostile_zygote: Zygote, tmp_path: Path) -> None:
     (tmp_path / "media").write_bytes(b"media")
-    async with watched.open(tmp_path / "media", tmp_path, MediaLimits()) as child:
+    async with hostile_zygote.open(tmp_path / "media", tmp_path, MediaLimits()) as child:
         assert await run_in(child, "outcome = 'torchcodec' in sys.modules, 'torch._dynamo' in sys.modules") == str(
             (True, False)
         )

@@ -91,17 +91,18 @@ async def test_a_zygote_that_died_while_it_waited_does_not_take_over(request_fol
     try:
         media, first = request_folder / "media", zygote.pid
         async with zygote.open(media, request_folder, LIMITS), asyncio.timeout(60):
-            while zygote._next is None:
-                await asyncio.sleep(0.01)
+            assert zygote._renewal is not None  # a child was forked at the start, and is the last one
+            await zygote._renewal
+            assert zygote._next is not None
             dead = zygote._next.process.pid
             os.kill(dead, signal.SIGKILL)
             await asyncio.to_thread(os.waitid, os.P_PID, dead, os.WEXITED | os.WNOWAIT)
         assert zygote.pid == first
-        async with asyncio.timeout(60):
-            while zygote.pid == first:
-                async with zygote.open(media, request_folder, LIMITS) as child:
-                    assert (await child.probe()).has_video
-        assert zygote.pid != dead
+        assert zygote._renewal is not None  # it was found dead when the last child had ended
+        await zygote._renewal
+        assert zygote.pid not in (first, dead)
+        async with zygote.open(media, request_folder, LIMITS) as child:
+            assert (await child.probe()).has_video
         assert zygote.restarts == 0
     finally:
         await zygote.stop()
@@ -112,7 +113,7 @@ async def test_a_zygote_that_is_stopped_while_another_one_starts_leaves_none() -
     zygote = Zygote(renew_after=1)
     await zygote.start()  # a child is forked at the start, and is the last one
     assert zygote._renewal is not None
-    await asyncio.sleep(0)  # the other one is begun
+    await asyncio.wait([zygote._renewal], timeout=0)  # the other one is begun
     assert len(processes(os.getpid()) - before) == 2
     await zygote.stop()
     assert processes(os.getpid()) == before

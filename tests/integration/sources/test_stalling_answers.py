@@ -1,15 +1,10 @@
-"""Answers that cost the worker's event loop more than their sender: small pieces, floods of heads, texts to quote.
-
-What is measured is how long the loop's own thread computes between two of its turns, which a busy machine leaves alone.
-"""
+"""Answers that cost the worker's event loop more than their sender: small pieces, floods of heads, texts to quote."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from statistics import median
 
 import pytest
@@ -20,31 +15,11 @@ from sentinel_worker.sources import receiving
 from tests.claims import a_claim
 from tests.integration.sources.scene import CONTENT, Scene
 from tests.integration.sources.test_hostile_answers import chunked, pour
+from tests.integration.sources.turns import turns
 from tests.integration.sources.unruly import Exchange
 
 SERVERS = 4
 LONGEST_TURN_SECONDS, USUAL_TURN_SECONDS = 0.5, 0.05
-
-
-@asynccontextmanager
-async def turns() -> AsyncIterator[list[float]]:
-    """How much the loop computed between its turns; hundreds of them, or something was not fair."""
-    seen: list[float] = []
-
-    async def watch() -> None:
-        before = time.thread_time()
-        while True:
-            await asyncio.sleep(0)
-            now = time.thread_time()
-            seen.append(now - before)
-            before = now
-
-    watching = asyncio.create_task(watch())
-    await asyncio.sleep(0)
-    try:
-        yield seen
-    finally:
-        watching.cancel()
 
 
 async def flood(exchange: Exchange, chunk: bytes) -> None:
@@ -66,7 +41,7 @@ FLOODS = {
 @pytest.mark.parametrize("what", list(FLOODS))
 async def test_a_flood_of_small_pieces_leaves_the_loop_its_turns(scene: Scene, what: str) -> None:
     scene.attacker.behave = [FLOODS[what]]
-    async with turns() as seen:
+    with turns() as seen:
         refused = await asyncio.gather(*(asyncio.create_task(refusal_in(scene, name)) for name in "abcd"[:SERVERS]))
     assert {(type(error), error.code) for error in refused} == {(Permanent, "url_unusable")}
     assert max(seen) < LONGEST_TURN_SECONDS
@@ -110,7 +85,7 @@ QUOTED = {
 async def test_what_a_server_says_costs_nothing_when_it_is_quoted(scene: Scene, what: str) -> None:
     """Libraries put it into their errors, which are stored as the cause: masked, and so read by patterns."""
     scene.answering(QUOTED[what])
-    async with turns() as seen:
+    with turns() as seen:
         refused = await scene.refusal()
         began = time.thread_time()
         detail = finish_for(refused, a_claim(), "fetching").as_json(a_claim())["error_detail"]

@@ -17,7 +17,7 @@ from sentinel_worker.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources.fetched import Fetched
 from sentinel_worker.sources.pace import Pace
 from sentinel_worker.sources.storage import MAX_TRIES, fetch, upload
-from tests.integration.sources.unruly import Behave, Exchange, Unruly, unruly_server
+from tests.integration.sources.unruly import Behave, Exchange, Unruly, drip, unruly_server
 
 USER = UUID("5f0c6f0a-2f0b-4f5e-9c7e-0a1b2c3d4e5f")
 CONTENT = os.urandom(3_000_000)
@@ -160,14 +160,7 @@ async def test_a_server_that_always_cuts_at_once(server: Unruly, client: httpx.A
 
 
 async def test_a_stall_and_a_drip_end(server: Unruly, client: httpx.AsyncClient, tmp_path: Path) -> None:
-    async def drip(exchange: Exchange) -> None:
-        exchange.writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
-        while not exchange.writer.is_closing():
-            exchange.writer.write(b"x")
-            await exchange.writer.drain()
-            await asyncio.sleep(0.05)  # the slowness is the point
-
-    server.behave = [drip]
+    server.behave = [functools.partial(drip, head=b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")]
     error = await refused(client, tmp_path, pace=Pace(0.2, 64 * 1024, 0.01))
     assert (type(error), error.code) == (Transient, "storage_stalled")
     assert len(server.asked) == MAX_TRIES

@@ -43,6 +43,16 @@ class Exchange:
         await self.answer(status, body.encode(), content_type="application/json", **headers)
 
 
+async def drip(exchange: Exchange, head: bytes, drop: bytes = b"x", pause_seconds: float = 0.02) -> None:
+    """Say `drop` now and then, for as long as anybody listens."""
+    exchange.writer.write(head)
+    with suppress(ConnectionError):
+        while not exchange.writer.is_closing():
+            exchange.writer.write(drop)
+            await exchange.writer.drain()
+            await asyncio.sleep(pause_seconds)  # the slowness is the point
+
+
 @dataclass
 class Unruly:
     """The running server: what it was asked, and how it behaves next (the last one stays)."""

@@ -12,7 +12,6 @@ import os
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,8 +79,8 @@ class ImitationIE(InfoExtractor):  # type: ignore[misc]
     def _do_crash(self, base: str, post: str, page: dict[str, Any]) -> None:
         os._exit(3)
 
-    def _do_sleep(self, base: str, post: str, page: dict[str, Any]) -> None:
-        time.sleep(3600)
+    def _do_hang(self, base: str, post: str, page: dict[str, Any]) -> None:
+        threading.Event().wait()
 
     def _do_fill(self, base: str, post: str, page: dict[str, Any]) -> None:
         for number in itertools.count():
@@ -99,7 +98,7 @@ class ImitationIE(InfoExtractor):  # type: ignore[misc]
             Path("d").mkdir()
             os.chdir("d")
         Path("shut").mkdir(mode=0)
-        time.sleep(3600)
+        threading.Event().wait()
 
     def _do_claim_a_full_disk(self, base: str, post: str, page: dict[str, Any]) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

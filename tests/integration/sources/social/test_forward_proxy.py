@@ -6,7 +6,6 @@ import asyncio
 import base64
 import os
 import socket
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.egress_policy import EgressPolicy
 from sentinel_worker.sources.forward_proxy import ForwardProxy, ProxyLimits
 from tests.integration.sources.social.site import LOOPBACK, Site, look_up
+from tests.integration.sources.turns import turns
 
 
 @dataclass
@@ -148,23 +148,12 @@ async def test_what_is_refused_goes_nowhere(site: Site, line: str, status: int) 
 
 async def test_a_body_in_chunks_of_one_byte_leaves_the_loop_its_turns(site: Site) -> None:
     """h11 makes an object of each of them, at a thousand times what they cost a process that was taken over."""
-    longest = 0.0
-
-    async def watch() -> None:
-        nonlocal longest
-        while True:
-            before = time.thread_time()
-            await asyncio.sleep(0)
-            longest = max(longest, time.thread_time() - before)
-
     site.film(b"content")
     async with proxied(site.port) as client:
-        watching = asyncio.create_task(watch())
         head = (f"POST {site.base}/film.mp4 HTTP/1.1", "host: x", "transfer-encoding: chunked")
-        with suppress(ConnectionError):
+        with turns() as seen, suppress(ConnectionError):
             await client.say(*head, body=b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n")
-        watching.cancel()
-    assert longest < 0.5
+    assert max(seen) < 0.5
     assert not site.server.connections
 
 
