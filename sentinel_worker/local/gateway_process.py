@@ -38,7 +38,7 @@ class GatewayProcess:
 
     @classmethod
     async def start(cls, settings: GatewaySettings) -> Self:
-        """Start one; at the end of this call it answers. Raises LocalSupabaseError where it does not."""
+        """Start one; at the end of this call it answers. Raises Fatal where it does not."""
         # A session of its own: a terminal's Ctrl+C is for the parent, which then closes the leash.
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "sentinel_worker.local.gateway.app"),
