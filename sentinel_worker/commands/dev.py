@@ -156,7 +156,7 @@ def _local_errors_translated() -> Iterator[None]:
     try:
         yield
     except LocalSupabaseError as error:
-        raise Fatal(error.code, error.message) from error
+        raise Fatal("local_supabase_failed", error.message) from error
 
 
 def _print_addresses(stack: Stack, seconds: float) -> None:
