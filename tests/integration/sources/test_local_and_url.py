@@ -139,7 +139,7 @@ async def test_an_address_is_fetched(server: Unruly, private: Path) -> None:
     shares: list[float] = []
     found = await fetched(with_secrets(server), private, on_progress=shares.append)
     shown = f"{server.url}/film.mp4"
-    assert found == Fetched(private / "media", len(CONTENT), SHA256, '"a"', "video/mp4", source_url=shown)
+    assert found == Fetched(private / "media", len(CONTENT), SHA256, '"a"', source_url=shown)
     assert found.path.read_bytes() == CONTENT
     assert (shares == sorted(shares), shares[-1]) == (True, 1.0)
     (asked,) = server.asked
