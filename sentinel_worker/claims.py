@@ -30,17 +30,6 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
-    """What one maintenance did; `next_due_seconds` is until the next row or lease falls due, if any will."""
-
-    promoted: int
-    expired: int
-    poisoned: int
-    unserved: int
-    next_due_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """What became of a finish: the request's new status, or `lost`, `busy` (ask again), `invalid`.
 
@@ -123,12 +112,13 @@ class Claims:
         with _readable("sentinel_finish"):
             return {UUID(row["id"]): Answer(row["answer"], row["due_in_seconds"]) for row in rows}
 
-    async def maintain(self, *, name: str, lanes: Sequence[str], slots: int) -> Sweep:
-        """Register this worker, promote and expire rows."""
+    async def maintain(self, *, name: str, lanes: Sequence[str], slots: int) -> float | None:
+        """Register this worker, promote and expire rows; the seconds until the next row or lease falls due, if any."""
         args = {"name": name, "version": __version__, "lanes": list(lanes), "slots": slots}
         rows = await self._call("sentinel_maintain", args)
         with _readable("sentinel_maintain"):
-            return Sweep(*(rows[0][name] for name in Sweep.__dataclass_fields__))
+            due_seconds: float | None = rows[0]["next_due_seconds"]
+            return due_seconds
 
     async def deletions(self, *, limit: int) -> list[tuple[str, str]]:
         """Bucket and name of objects to remove; those that stay are named again later."""

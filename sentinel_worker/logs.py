@@ -72,6 +72,9 @@ KEY_EXPOSED: Final = "key.exposed"
 RIGHT_MISSING: Final = "right.missing"
 RIGHTS_UNKNOWN: Final = "right.unknown"
 
+DECODER_LOST: Final = "decoder.lost"
+DECODER_NOT_STARTED: Final = "decoder.not_started"
+
 SANDBOX_LAYERS: Final = "sandbox.layers"
 
 DETECTOR_LOADED: Final = "detector.loaded"

@@ -17,8 +17,6 @@ Stage = Literal["fetching", "probing", "analyzing", "deriving", "finishing"]
 SAME_TIME = timedelta(seconds=0.5)
 """`run_at` is reckoned from two answers of the database's clock, taken one after the other."""
 
-STAGES: tuple[Stage, ...] = ("fetching", "probing", "analyzing", "deriving", "finishing")
-
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -37,8 +35,6 @@ class Claim:
     source_url: str | None
     detector: str | None
     attempt: int
-    max_attempts: int
-    crashes: int
     cancel_requested: bool
     created_at: datetime
     lease_seconds: float
@@ -61,8 +57,6 @@ class Claim:
             source_url=row["source_url"],
             detector=row["detector"],
             attempt=row["attempt"],
-            max_attempts=row["max_attempts"],
-            crashes=row["crashes"],
             cancel_requested=row["cancel_requested"],
             created_at=created_at,
             lease_seconds=lease_seconds,

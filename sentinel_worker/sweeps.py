@@ -74,11 +74,11 @@ class Sweeps:
         usual = self._settings.sweep_seconds if listening else self._settings.sweep_degraded_seconds
         pause = usual * random.uniform(0.9, 1.1)  # noqa: S311 - spreads the load of many workers, no secret
         if not self._nothing_due or began - self._maintained_at > MAINTAIN_AFTER_PAUSES * usual:
-            sweep = await self._claims.maintain(
+            next_due_seconds = await self._claims.maintain(
                 name=self._settings.worker_name, lanes=self._lanes, slots=self._settings.slots
             )
             self._maintained_at = began
-            due_seconds = inf if sweep.next_due_seconds is None else sweep.next_due_seconds
+            due_seconds = inf if next_due_seconds is None else next_due_seconds
             self._nothing_due = due_seconds > NEAR_PAUSES * usual
             pause = min(pause, max(MIN_SWEEP_SECONDS, due_seconds))
         if began - self._removed_at > REMOVE_AFTER_PAUSES * usual:

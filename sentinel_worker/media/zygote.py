@@ -26,6 +26,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+import structlog
+
+from sentinel_worker import logs
 from sentinel_worker.errors import Fatal, Transient
 from sentinel_worker.finishing import to_the_end
 from sentinel_worker.media.children import Child, ChildProcess, lost
@@ -41,12 +44,14 @@ RENEW_AFTER: Final = 1000
 _ANYWHERE: Final = Path("/")
 _RESTART_PAUSES: Final = (0.0, 0.5, 2.0, 8.0, 30.0)
 
+log = structlog.get_logger()
+
 
 class Zygote:
     """A running zygote, started again whenever it dies.
 
     `sandbox`: which layers its children need (`sandbox.apply`); `layers` are those of a child forked at the start.
-    `restarts` counts deaths since `start`; `last_failure` is the newest reason, for the health page. After
+    `restarts` counts deaths since `start`; `last_failure` is the newest reason, which the log has too. After
     `renew_after` forks another one is started beside it and takes over as soon as there is no child.
     """
 
@@ -182,6 +187,7 @@ class Zygote:
             else:
                 self.restarts += 1
                 await to_the_end(self._end())
+                log.warning(logs.DECODER_LOST, error=self.last_failure, restarts=self.restarts)
                 await self._restart()
 
     async def _restart(self) -> None:
@@ -191,7 +197,7 @@ class Zygote:
                 following, self._next = self._next, None
                 self._begin(following or await launch())
             except (StartError, OSError) as error:
-                self.last_failure = str(error)
+                self._note_failed_start(error)
             else:
                 return
 
@@ -215,10 +221,15 @@ class Zygote:
         try:
             self._next = await launch()
         except (StartError, OSError) as error:
-            self.last_failure, self._forks = str(error), 0
+            self._note_failed_start(error)
+            self._forks = 0
         finally:
             self._renewal = None
         self._renew_when_idle()
+
+    def _note_failed_start(self, error: StartError | OSError) -> None:
+        self.last_failure = str(error)
+        log.error(logs.DECODER_NOT_STARTED, error=self.last_failure)
 
     async def _stop(self) -> None:
         ending = [task for task in (self._keeper, self._renewal) if task is not None]

@@ -16,7 +16,6 @@ class Fetched:
     size_bytes: int
     sha256: str
     etag: str | None = None
-    content_type: str | None = None
     notice: str | None = None
     """A sentence for the evidence: what of the source is not in the file."""
     source_url: str | None = None

@@ -60,7 +60,7 @@ class Receiving:
             except TimeoutError as error:
                 raise stalled(self._host) from error
             etag = self._headers.get("etag", "")[:_MAX_ETAG_CHARACTERS] or None
-            return Fetched(sink.path, sink.size_bytes, sink.sha256, etag, self._headers.get("content-type"))
+            return Fetched(sink.path, sink.size_bytes, sink.sha256, etag)
 
     def _accept(self) -> None:
         if self._response.status != httpx.codes.OK:

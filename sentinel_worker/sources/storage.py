@@ -58,7 +58,7 @@ async def fetch(
     async with Sink.create(directory / FILE_NAME) as sink:
         download = _Download(client, url, sink, limit_bytes, on_progress, pace)
         await download.run()
-        return Fetched(sink.path, sink.size_bytes, sink.sha256, download.etag, download.content_type)
+        return Fetched(sink.path, sink.size_bytes, sink.sha256, download.etag)
 
 
 async def upload(
@@ -67,16 +67,15 @@ async def upload(
     bucket: str,
     path: str,
     file: Path,
-    content_type: str = "image/jpeg",
     pace: Pace = PATIENT,
 ) -> None:
-    """Store the small file at `file` as `bucket/path`, over an older one of that name.
+    """Store the small picture at `file` as `bucket/path`, over an older one of that name.
 
     Raises what `fetch` raises, and `Permanent('storage_refused')` for a file that the bucket does not take.
     """
     content = await asyncio.to_thread(_read_plain, file)
     # Upsert makes a repeat after a lost answer harmless.
-    headers = {"content-type": content_type, "x-upsert": "true"}
+    headers = {"content-type": "image/jpeg", "x-upsert": "true"}
     url = _object_url(bucket, _checked(path))
     for tries in range(1, MAX_TRIES + 1):
         error: CodedError
@@ -117,7 +116,6 @@ class _Download:
         self._pace = pace
         self._total_bytes: int | None = None
         self.etag: str | None = None
-        self.content_type: str | None = None
 
     async def run(self) -> None:
         vain = 0
@@ -185,7 +183,7 @@ class _Download:
         else:
             await self._start_over()
             total = response.headers.get("content-length")
-        self.etag, self.content_type = etag, response.headers.get("content-type")
+        self.etag = etag
         self._total_bytes = int(total) if total is not None and total.isdigit() else None
         if self._total_bytes is not None and self._total_bytes > self._limit_bytes:
             raise self._too_large()

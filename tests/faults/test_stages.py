@@ -1,11 +1,12 @@
 """SIGTERM and a restart of the database in each stage of a request, with the whole worker and real media."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from sentinel_worker.local.stack import Stack
-from sentinel_worker.request import STAGES, Stage
+from sentinel_worker.request import Stage
 from tests.faults.stages import in_stage
 from tests.integration.daemon.conftest import (
     StartWorker,
@@ -22,7 +23,7 @@ from tests.matrix import sampled
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.mark.parametrize("stage", sampled("faults", STAGES, ["finishing"]))
+@pytest.mark.parametrize("stage", sampled("faults", get_args(Stage), ["finishing"]))
 async def test_sigterm_in_each_stage(
     stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy, stage: Stage
 ) -> None:
@@ -46,7 +47,7 @@ async def test_the_database_restarts_in_each_stage(
     stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy
 ) -> None:
     worker = await start_worker(via=proxy, SENTINEL_LEASE_SECONDS="30")
-    for stage in STAGES:
+    for stage in get_args(Stage):
         async with in_stage(stage, stack, worker, proxy, user, clips["bikes.mp4"]) as request_id:
             await stack.stop_postgres()
             await stack.start_postgres()

@@ -11,8 +11,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+import structlog
+from structlog.typing import EventDict
 
 from sentinel_worker.errors import Transient
+from sentinel_worker.media import running_zygote
 from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.running_zygote import RunningZygote
 from sentinel_worker.media.zygote import Zygote
@@ -51,6 +54,32 @@ async def test_a_lost_zygote_is_started_again(request_folder: Path) -> None:
     assert not alive(last)
     with pytest.raises(Transient):
         mortal._say(b"{}")
+
+
+async def test_why_the_decoder_does_not_start_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed, zygote = asyncio.Event(), Zygote()
+
+    def hear(_logger: object, _level: str, line: EventDict) -> EventDict:
+        if line["event"] == "decoder.not_started":
+            failed.set()
+        return line
+
+    await zygote.start()
+    try:
+        monkeypatch.setattr(running_zygote, "_BOOT", "raise SystemExit(3)")
+        assert zygote.pid is not None
+        with structlog.testing.capture_logs([hear]) as lines:
+            os.kill(zygote.pid, signal.SIGKILL)
+            async with asyncio.timeout(60):
+                await failed.wait()
+        monkeypatch.undo()
+        async with asyncio.timeout(60):
+            await zygote._ready.wait()
+    finally:
+        await zygote.stop()
+    said = [(line["event"], line["error"]) for line in lines]
+    assert said[0] == ("decoder.lost", "the zygote ended with status -9")
+    assert set(said[1:]) == {("decoder.not_started", "it ended at once")}
 
 
 async def test_after_many_children_another_zygote_takes_over_unnoticed(request_folder: Path) -> None:
