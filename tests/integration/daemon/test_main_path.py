@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import psycopg
 import pytest
 
 from sentinel_worker.local.stack import Stack
-from sentinel_worker.request import STAGES
+from sentinel_worker.request import Stage
 from tests.integration.daemon.conftest import StartWorker, User, Worker, row_when, sql
 from tests.integration.daemon.proxy import FaultProxy
 
@@ -80,8 +81,8 @@ async def test_the_row_shows_stages_while_it_runs(
     shown = [
         (row["stage"], row["progress"]) for row in sql(stack, "select * from seen where stage is not null order by id")
     ]
-    assert {"fetching", "deriving"} <= {stage for stage, _ in shown} <= set(STAGES)
-    assert shown == sorted(shown, key=lambda row: (STAGES.index(row[0]), row[1]))
+    assert {"fetching", "deriving"} <= {stage for stage, _ in shown} <= set(get_args(Stage))
+    assert shown == sorted(shown, key=lambda row: (get_args(Stage).index(row[0]), row[1]))
     assert [percent for _, percent in shown] == sorted(percent for _, percent in shown)
 
 

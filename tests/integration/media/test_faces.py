@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sentinel_worker.local.samples import film_path
 
 from sentinel_worker.errors import Permanent
-from sentinel_worker.local.samples import film_path
 from sentinel_worker.media import face_clips
 from sentinel_worker.media.centerface import MODEL_PATH, Found, face_model
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow

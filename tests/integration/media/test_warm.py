@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
+from sentinel_worker.local.samples import film_path
 
 from sentinel_worker.errors import Permanent
-from sentinel_worker.local.samples import film_path
 from sentinel_worker.media import pictures
 from sentinel_worker.media.facts import FaceSearch, MediaLimits, SoundGeometry
 from sentinel_worker.media.windows import Window
