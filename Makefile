@@ -11,9 +11,9 @@ demo: $(VENV)/.installed ffmpeg  ## start everything, analyze six real clips, pr
 	@$(BIN)/python -m examples.demo
 
 # In the order of their folders the slow files come first and the unit tests last: no process is left with a long one.
-SUITE := --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/faults
+SUITE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.installed ffmpeg chromium  ## the whole test suite but for the slow faults
+test: $(VENV)/.installed ffmpeg chromium  ## the whole test suite, with a sample of the faults
 	$(BIN)/pytest $(SUITE)
 
 test-faults: $(VENV)/.installed ffmpeg  ## Supabase, its database and workers break in every way (docs/reliability.md)
@@ -23,7 +23,7 @@ test-leaks: $(VENV)/.installed ffmpeg chromium  ## the whole suite and the fault
 	rm -rf .sentinel/leaks && mkdir -p .sentinel/leaks
 	-$(BIN)/pytest -rA $(SUITE) --basetemp .sentinel/leaks/run \
 		>.sentinel/leaks/output.log 2>&1
-	-$(BIN)/pytest -rA --numprocesses 3 --dist worksteal --matrix faults tests/faults --basetemp .sentinel/leaks/faults \
+	-$(BIN)/pytest -rA --numprocesses 3 --dist worksteal --matrix faults --only-matrix tests/faults --basetemp .sentinel/leaks/faults \
 		>.sentinel/leaks/faults.log 2>&1
 	$(BIN)/python -m tests.leaks .sentinel/leaks
 
