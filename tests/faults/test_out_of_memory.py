@@ -11,6 +11,7 @@ import pytest_asyncio
 from sentinel_worker.local.stack import Stack
 from tests.faults.stages import HELD_ANSWERS, in_stage
 from tests.integration.daemon.conftest import (
+    START_SECONDS,
     StartWorker,
     User,
     Worker,
@@ -38,7 +39,7 @@ async def start_in(group: MemoryGroup, start_worker: StartWorker, via: FaultProx
     """A worker, moved into the group before it has imported anything, so that what it takes is counted there."""
     worker = await start_worker(via=via, wait=False, real=True, SENTINEL_LEASE_SECONDS="6")
     group.add(worker.pid)
-    await asyncio.wait_for(worker.process.ready(), 60)
+    await asyncio.wait_for(worker.process.ready(), START_SECONDS)
     return worker
 
 
