@@ -16,13 +16,14 @@ from typing import Any, Final, cast
 
 import structlog
 
-from sentinel_worker import daemon, logs
-from sentinel_worker import settings as settings_module
-from sentinel_worker.lease import Lease
-from sentinel_worker.pipeline import Pipeline
-from sentinel_worker.request import Finish
-from sentinel_worker.settings import Settings
-from sentinel_worker.wakeup_socket import HintName
+from sentinel_worker import daemon
+from sentinel_worker.config import settings as settings_module
+from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.request import Finish
+from sentinel_worker.observe import logs
+from sentinel_worker.queue.lease import Lease
+from sentinel_worker.wake.connection import HintName
+from sentinel_worker.worker.pipeline import Pipeline
 
 RESULT: Final[Mapping[str, Any]] = {"verdict": "real", "fake_probability": 0.1, "threshold": 0.5}
 

@@ -23,11 +23,11 @@ import psycopg
 from supabase import AsyncClient, acreate_client
 
 from bench.instant import instant_worker
-from sentinel_worker import logs
-from sentinel_worker.claims import Claims
+from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.request import Claim
 from sentinel_worker.local.stack import Stack
-from sentinel_worker.request import Claim
-from sentinel_worker.settings import Settings
+from sentinel_worker.observe import logs
+from sentinel_worker.queue.client import Claims
 
 SETTLE_SECONDS = 30
 INSERT_TO_CLAIM_MS, FRAME_TO_CLAIM_MS = 60, 20

@@ -23,7 +23,7 @@ from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from supabase import AsyncClient, acreate_client
 
 from sentinel_worker.detectors import registry
-from sentinel_worker.errors import CodedError
+from sentinel_worker.domain.errors import CodedError
 from sentinel_worker.local import samples
 from sentinel_worker.local.stack import Stack
 from sentinel_worker.media.libraries import require_libraries

@@ -10,15 +10,17 @@ from urllib.parse import urlsplit
 import structlog
 import typer
 
-from sentinel_worker import __version__, logs, masking, migrate
-from sentinel_worker import settings as settings_module
+from sentinel_worker import __version__
 from sentinel_worker.commands import models
-from sentinel_worker.commands.failing import EXIT_CONFIGURATION, EXIT_TEMPORARY, fail
+from sentinel_worker.commands.console import needs_extra
+from sentinel_worker.commands.exits import EXIT_CONFIGURATION, EXIT_TEMPORARY, fail
 from sentinel_worker.commands.models import DetectorsFile
-from sentinel_worker.commands.printing import needs_extra
+from sentinel_worker.config import settings as settings_module
+from sentinel_worker.database import migrate
 from sentinel_worker.detectors import registry
-from sentinel_worker.errors import CodedError, Fatal, SentinelError
+from sentinel_worker.domain.errors import CodedError, Fatal, SentinelError
 from sentinel_worker.heavy_imports import heavy_imports
+from sentinel_worker.observe import logs, masking
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(models.app, name="models")
@@ -42,7 +44,7 @@ def root(
 @app.command()
 def run() -> None:
     """Claim and answer requests until SIGTERM. Settings come from the environment (docs/settings.md)."""
-    from sentinel_worker.media import sandbox
+    from sentinel_worker.confine import sandbox
 
     sandbox.hide_memory()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something that can read keys again
@@ -53,7 +55,7 @@ def run() -> None:
         fail(error)
     logs.configure(settings.log_level, settings.log_format)
     try:
-        from sentinel_worker.commands.choosing import all_here  # imports huggingface_hub
+        from sentinel_worker.commands.chosen_detectors import all_here  # imports huggingface_hub
 
         specs = all_here(settings.detector_keys, settings.detectors)
         with heavy_imports():
@@ -129,7 +131,7 @@ def analyze(
     device: ChosenDevice = "auto",
 ) -> None:
     """Examine files here and now, without a database. Exit code 1 when a file got no answer."""
-    from sentinel_worker.commands.choosing import all_here, those_here  # imports huggingface_hub
+    from sentinel_worker.commands.chosen_detectors import all_here, those_here  # imports huggingface_hub
 
     try:
         specs = (
@@ -161,7 +163,7 @@ def evaluate(
     device: ChosenDevice = "auto",
 ) -> None:
     """Measure and calibrate a detector on labelled files."""
-    from sentinel_worker.commands.choosing import all_here  # imports huggingface_hub
+    from sentinel_worker.commands.chosen_detectors import all_here  # imports huggingface_hub
 
     try:
         (spec,) = all_here([detector], detectors_file)

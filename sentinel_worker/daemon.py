@@ -11,32 +11,34 @@ from dataclasses import dataclass
 import httpx
 import structlog
 
-from sentinel_worker import __version__, api, logs
-from sentinel_worker.breaker import Circuit
-from sentinel_worker.claims import Claims
+from sentinel_worker import __version__
+from sentinel_worker.config.settings import Settings
+from sentinel_worker.confine import sandbox
+from sentinel_worker.confine.layers import Layers
+from sentinel_worker.confine.private_folders import work_directory
 from sentinel_worker.detectors.registry import DetectorSpec
-from sentinel_worker.examiner import check_polarities, open_examiner
-from sentinel_worker.flow import Flow
-from sentinel_worker.health import Health
-from sentinel_worker.keys import Keys
-from sentinel_worker.lease import Leases
-from sentinel_worker.media import sandbox
-from sentinel_worker.media.facts import MediaLimits
-from sentinel_worker.media.walls import Layers
-from sentinel_worker.outcomes import Outcomes
-from sentinel_worker.pipeline import Pipeline
-from sentinel_worker.progress import Progress
-from sentinel_worker.removals import Removals
-from sentinel_worker.rights import Doubt, Rights
-from sentinel_worker.rotation import Rotation
-from sentinel_worker.settings import Settings
+from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.inference.examiner import check_polarities, open_examiner
+from sentinel_worker.inference.flow import Flow
+from sentinel_worker.observe import logs
+from sentinel_worker.observe.health import Health
+from sentinel_worker.queue.client import Claims
+from sentinel_worker.queue.lease import Leases
+from sentinel_worker.queue.outcomes import Outcomes
+from sentinel_worker.queue.progress import Progress
+from sentinel_worker.queue.removals import Removals
+from sentinel_worker.queue.rights import Doubt, Rights
 from sentinel_worker.sources.choosing import RequestSources
 from sentinel_worker.sources.social.fetcher import Social
 from sentinel_worker.sources.url import UrlRules
-from sentinel_worker.wakeup import Wakeup
-from sentinel_worker.wakeup_socket import Pace
-from sentinel_worker.workdir import work_directory
-from sentinel_worker.worker import Worker
+from sentinel_worker.supabase_client import connections
+from sentinel_worker.supabase_client.breaker import Circuit
+from sentinel_worker.supabase_client.key_rotation import Rotation
+from sentinel_worker.supabase_client.keys import Keys
+from sentinel_worker.wake.connection import Pace
+from sentinel_worker.wake.wakeup import Wakeup
+from sentinel_worker.worker.loop import Worker
+from sentinel_worker.worker.pipeline import Pipeline
 
 log = structlog.get_logger()
 
@@ -120,10 +122,10 @@ async def open_worker(
             loop.call_soon_threadsafe(look_at_keys.set)
 
         keys = Keys(settings, refused=key_refused)
-        client, heartbeat_client = api.connect(settings, keys), api.connect_sync(settings, keys)
-        stack.callback(api.close_sync, heartbeat_client)
-        stack.push_async_callback(api.close, client)
-        http = await stack.enter_async_context(api.storage_http(settings, keys, circuit))
+        client, heartbeat_client = connections.connect(settings, keys), connections.connect_sync(settings, keys)
+        stack.callback(connections.close_sync, heartbeat_client)
+        stack.push_async_callback(connections.close, client)
+        http = await stack.enter_async_context(connections.storage_http(settings, keys, circuit))
         claims = claims_type(client, worker_id, circuit, refused=doubt.call_refused)
         progress, rights = Progress(claims), Rights(claims, doubt)
         wakeup = _wakeup(settings, keys, wake, circuit, pace) if settings.realtime else None
@@ -197,7 +199,7 @@ def _rotation(settings: Settings, keys: Keys, asked: asyncio.Event, worker: Work
     return Rotation(
         keys,
         asked=asked,
-        try_key=lambda key: api.try_key(settings, key),
+        try_key=lambda key: connections.try_key(settings, key),
         changed=changed,
         look_seconds=settings.sweep_seconds,
     )

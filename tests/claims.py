@@ -3,7 +3,7 @@
 import uuid
 from datetime import UTC, datetime
 
-from sentinel_worker.request import Claim
+from sentinel_worker.domain.request import Claim
 
 
 def a_claim(lease_seconds: float = 60) -> Claim:

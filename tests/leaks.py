@@ -19,7 +19,7 @@ from typing import Final
 
 import jwt
 
-from sentinel_worker.masking import within_base64
+from sentinel_worker.observe.masking import within_base64
 
 KEYS: Final = "keys.json"
 SECRET: Final = ("jwt_secret", "service_key", "secret_key")

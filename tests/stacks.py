@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypedDict, Unpack, cast
 
-from sentinel_worker import migrate
+from sentinel_worker.database import migrate
 from sentinel_worker.local.gateway_process import GatewayProcess
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.postgres import Postgres

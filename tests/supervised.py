@@ -2,8 +2,8 @@
 
 from typing import NoReturn
 
-from sentinel_worker.errors import Fatal
-from sentinel_worker.supervisor import Supervisor
+from sentinel_worker.concurrency.supervisor import Supervisor
+from sentinel_worker.domain.errors import Fatal
 
 
 def supervisor() -> Supervisor:

@@ -19,11 +19,11 @@ from examples.demo_checkpoint.sources import OPENCV_DOC, Sources, Split
 from examples.demo_checkpoint.tamper import KINDS
 from sentinel_worker.detectors.registry import DEMO_DETECTOR, find_detector
 from sentinel_worker.detectors.video import VideoDetector
+from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.domain.verdict import Judgement, WindowScore, judge
+from sentinel_worker.domain.windows import plan_windows
 from sentinel_worker.media.decode import decode_clips
-from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.probe import open_media
-from sentinel_worker.media.windows import plan_windows
-from sentinel_worker.verdict import Judgement, WindowScore, judge
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from sentinel_worker.commands.opening import opened
-from sentinel_worker.commands.printing import needs_extra, plain, writing
+from sentinel_worker.commands.console import needs_extra, plain, writing
+from sentinel_worker.commands.opened_examiner import opened
 from sentinel_worker.detectors.base import Device
 from sentinel_worker.detectors.registry import DetectorSpec
-from sentinel_worker.errors import CodedError, Fatal
-from sentinel_worker.examiner import ExaminedFile, Examiner
+from sentinel_worker.domain.errors import CodedError, Fatal
+from sentinel_worker.inference.examiner import ExaminedFile, Examiner
 from sentinel_worker.sources.choosing import shown
 
 COLOURS = {"fake": "red", "real": "green", "uncertain": "yellow", "not_applicable": "dim"}

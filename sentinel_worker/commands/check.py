@@ -4,13 +4,13 @@ import uuid
 
 from rich.console import Console
 
-from sentinel_worker import api
-from sentinel_worker.claims import Claims
-from sentinel_worker.commands.printing import plain
-from sentinel_worker.errors import Fatal, Transient
-from sentinel_worker.keys import Keys
-from sentinel_worker.masking import mask
-from sentinel_worker.settings import Settings
+from sentinel_worker.commands.console import plain
+from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.errors import Fatal, Transient
+from sentinel_worker.observe.masking import mask
+from sentinel_worker.queue.client import Claims
+from sentinel_worker.supabase_client import connections
+from sentinel_worker.supabase_client.keys import Keys
 
 console = Console(highlight=False, emoji=False, soft_wrap=True)
 
@@ -22,13 +22,13 @@ async def check(settings: Settings) -> bool:
     cannot be asked.
     """
     keys = Keys(settings)
-    client = api.connect(settings, keys)
+    client = connections.connect(settings, keys)
     try:
         missing = await Claims(client, uuid.uuid4()).missing_rights()
     except Transient as error:
-        raise api.at_start(error) from error
+        raise connections.at_start(error) from error
     finally:
-        await api.close(client)
+        await connections.close(client)
     for right in missing:
         kind = "[red]missing[/red]" if right.needed else "[yellow]missing, the job goes on without it[/yellow]"
         console.print(f"{kind} {plain(mask(right.sentence))}")

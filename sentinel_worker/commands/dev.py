@@ -13,14 +13,15 @@ from typing import Any
 
 from rich.console import Console
 
-from sentinel_worker import logs, migrate
-from sentinel_worker.errors import Fatal, Transient
+from sentinel_worker.database import migrate
+from sentinel_worker.domain.errors import Fatal, Transient
 from sentinel_worker.local.errors import LocalSupabaseError
 from sentinel_worker.local.faults import Faults
 from sentinel_worker.local.misbehave import read_faults
 from sentinel_worker.local.realtime.settings import EVENTS_PER_SECOND, Pace
 from sentinel_worker.local.stack import Stack
 from sentinel_worker.media.libraries import require_libraries
+from sentinel_worker.observe import logs
 
 TETHER = Path(__file__).with_name("tether.py")
 LOOK_EVERY_SECONDS = 0.1

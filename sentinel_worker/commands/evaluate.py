@@ -12,18 +12,18 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
-from sentinel_worker.commands.opening import opened
-from sentinel_worker.commands.printing import plain, writing
+from sentinel_worker.commands.console import plain, writing
+from sentinel_worker.commands.opened_examiner import opened
 from sentinel_worker.detectors.base import Device
 from sentinel_worker.detectors.files import locate
 from sentinel_worker.detectors.registry import DetectorSpec
-from sentinel_worker.errors import CodedError, Fatal
+from sentinel_worker.domain.errors import CodedError, Fatal
 from sentinel_worker.evaluation.evaluate import Evaluation, Measured
 from sentinel_worker.evaluation.evaluate import evaluate as measure
 from sentinel_worker.evaluation.fitting import check_counts
 from sentinel_worker.evaluation.manifest import Entry, read_manifest
 from sentinel_worker.evaluation.scores import ScoredFile
-from sentinel_worker.examiner import Examiner
+from sentinel_worker.inference.examiner import Examiner
 from sentinel_worker.reports import evaluation_page
 
 console = Console()

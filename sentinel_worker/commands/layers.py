@@ -2,9 +2,9 @@
 
 from rich.console import Console
 
-from sentinel_worker.commands.printing import plain
-from sentinel_worker.media import sandbox
-from sentinel_worker.media.walls import Layers, Mode
+from sentinel_worker.commands.console import plain
+from sentinel_worker.confine import sandbox
+from sentinel_worker.confine.layers import Layers, Mode
 from sentinel_worker.media.zygote import Zygote
 
 console = Console(highlight=False, emoji=False, soft_wrap=True)

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sentinel_worker.commands.failing import errors, fail
+from sentinel_worker.commands.exits import errors, fail
 from sentinel_worker.detectors import catalogue
 from sentinel_worker.detectors.registry import DEFAULT_DETECTORS, DetectorSpec, find_detector, split_keys
-from sentinel_worker.errors import Fatal, SentinelError
+from sentinel_worker.domain.errors import Fatal, SentinelError
 
 EXIT_DIFFERENT = 1
 _SHORT = 12

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from sentinel_worker.errors import Fatal
-from sentinel_worker.verdict import VerdictRule
+from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.verdict import VerdictRule
 
 VERSION = 1
 

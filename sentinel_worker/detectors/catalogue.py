@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from sentinel_worker.detectors.catalogue_entry import Entry
 from sentinel_worker.detectors.catalogue_spec import Mistakes, make_spec
 from sentinel_worker.detectors.registry import DETECTORS, DetectorSpec
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 
 # What the database accepts as a detector's key.
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sentinel_worker.detectors.registry import Task
-from sentinel_worker.media.facts import FaceSearch, ResizeMode
-from sentinel_worker.verdict import Aggregation
+from sentinel_worker.domain.media_facts import FaceSearch, ResizeMode
+from sentinel_worker.domain.verdict import Aggregation
 
 _Probability = Annotated[float, Field(gt=0, lt=1)]
 _Files = Annotated[list[str], Field(min_length=1)]

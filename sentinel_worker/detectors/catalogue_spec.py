@@ -20,10 +20,10 @@ from sentinel_worker.detectors.registry import (
     DetectorSpec,
     Task,
 )
-from sentinel_worker.errors import Fatal
-from sentinel_worker.media.facts import FaceSearch
-from sentinel_worker.media.windows import FrameStep, WindowPolicy
-from sentinel_worker.verdict import VerdictRule
+from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.media_facts import FaceSearch
+from sentinel_worker.domain.verdict import VerdictRule
+from sentinel_worker.domain.windows import FrameStep, WindowPolicy
 
 _SOUND_SECONDS = 4.0
 _MANY_WINDOWS = 16

@@ -15,8 +15,8 @@ from huggingface_hub import try_to_load_from_cache
 
 from sentinel_worker.detectors import lock
 from sentinel_worker.detectors.registry import DetectorSpec
-from sentinel_worker.error_codes import Trait, with_trait
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.error_codes import Trait, with_trait
+from sentinel_worker.domain.errors import Fatal
 
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"

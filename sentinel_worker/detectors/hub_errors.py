@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
     XetDownloadError,
 )
 
-from sentinel_worker.errors import Fatal, SentinelError, Transient
+from sentinel_worker.domain.errors import Fatal, SentinelError, Transient
 
 _SERVER_FAULT = 500
 _GIGABYTE = 1000**3

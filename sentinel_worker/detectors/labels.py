@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 
 FAKE_WORDS = frozenset(
     {"ai", "artificial", "deepfake", "deepfakes", "fake", "fakes", "generated", "manipulated"}

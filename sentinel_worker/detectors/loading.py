@@ -10,7 +10,7 @@ from sentinel_worker.detectors.base import Device, LoadedDetector
 from sentinel_worker.detectors.image import ImageDetector
 from sentinel_worker.detectors.registry import DetectorSpec, Task
 from sentinel_worker.detectors.video import VideoDetector
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 
 _KINDS: Mapping[Task, type[LoadedDetector]] = {"video": VideoDetector, "image": ImageDetector, "audio": AudioDetector}
 

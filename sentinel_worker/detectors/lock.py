@@ -12,7 +12,7 @@ from typing import Any
 
 from huggingface_hub import constants
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 
 NAME = "sentinel-worker-models.json"
 

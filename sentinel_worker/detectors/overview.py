@@ -8,7 +8,7 @@ from sentinel_worker.detectors import lock
 from sentinel_worker.detectors.files import CONFIG, NOT_HERE, Located, locate, read_json
 from sentinel_worker.detectors.labels import map_labels
 from sentinel_worker.detectors.registry import DetectorSpec
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 
 
 def brief(spec: DetectorSpec) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from transformers.models.auto import image_processing_auto
 
-from sentinel_worker.errors import Fatal
-from sentinel_worker.media.facts import ClipGeometry, Resample, ResizeMode
+from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.media_facts import ClipGeometry, Resample, ResizeMode
 
 # PIL's numbers, which the config files carry.
 _BILINEAR, _BICUBIC = 2, 3

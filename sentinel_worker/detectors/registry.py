@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sentinel_worker.errors import Fatal
-from sentinel_worker.media.facts import FaceSearch, ResizeMode
-from sentinel_worker.media.windows import FrameStep, WindowPolicy
-from sentinel_worker.verdict import VerdictRule
+from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.media_facts import FaceSearch, ResizeMode
+from sentinel_worker.domain.verdict import VerdictRule
+from sentinel_worker.domain.windows import FrameStep, WindowPolicy
 
 Task = Literal["video", "image", "audio"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 
 _EXTRACTOR = "Wav2Vec2FeatureExtractor"
 _EPSILON = 1e-7  # the library's, inside the square root

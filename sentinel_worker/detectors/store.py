@@ -26,7 +26,7 @@ from sentinel_worker.detectors.files import (
 )
 from sentinel_worker.detectors.hub_errors import enough_space, translated
 from sentinel_worker.detectors.registry import DetectorSpec
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 

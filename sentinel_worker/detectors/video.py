@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from sentinel_worker.detectors.base import LoadedDetector
-from sentinel_worker.media.facts import ClipGeometry
+from sentinel_worker.domain.media_facts import ClipGeometry
 
 
 class VideoDetector(LoadedDetector):

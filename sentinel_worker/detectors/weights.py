@@ -29,7 +29,7 @@ from sentinel_worker.detectors.labels import LabelMap, map_labels
 from sentinel_worker.detectors.preprocess import Preprocessing
 from sentinel_worker.detectors.registry import DetectorSpec, Task
 from sentinel_worker.detectors.sound import SoundPreprocessing
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 
 _AUTO_CLASSES: Mapping[Task, str] = {
     "video": "AutoModelForVideoClassification",

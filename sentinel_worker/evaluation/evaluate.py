@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sentinel_worker.detectors.calibration import Calibration, FittedOn, Intervals
+from sentinel_worker.domain.verdict import VerdictRule
 from sentinel_worker.evaluation.fitting import Fit, check_scores, fit
 from sentinel_worker.evaluation.metrics import Metrics, measure
 from sentinel_worker.evaluation.scores import Answers, ScoredFile, Scores, answer, collect
 from sentinel_worker.evaluation.splits import folds, resamples
-from sentinel_worker.verdict import VerdictRule
 
 Interval = tuple[float, float]
 

@@ -10,7 +10,7 @@ from scipy.special import expit  # type: ignore[import-untyped]
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 from sentinel_worker.evaluation.scores import Booleans, Floats
 
 LEAST_OF_A_CLASS = 20

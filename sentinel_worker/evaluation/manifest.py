@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 
 _LABELS = {"fake": True, "1": True, "real": False, "0": False}
 _NEEDED, _OPTIONAL = ("path", "label"), ("group",)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.verdict import Judgement, Verdict, VerdictRule, WindowScore, judge
 from sentinel_worker.evaluation.manifest import Entry
-from sentinel_worker.verdict import Judgement, Verdict, VerdictRule, WindowScore, judge
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-untyped]
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 from sentinel_worker.evaluation.scores import Booleans
 
 Indices = npt.NDArray[np.int64]

@@ -1,1 +1,6 @@
-"""Untrusted media: what it is, which parts are looked at, and the child processes that decode it."""
+"""Untrusted media: what a file is, which parts are decoded, and the child processes that do it.
+
+`*_main` modules run in the zygote or in a decoding child; `zygote`, `child_client` and what they import run in the
+worker. A confined child loads nothing late, so what it may import is tested. May import `concurrency`, `config` and
+below; no torch but torchcodec's.
+"""

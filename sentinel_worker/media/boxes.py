@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from sentinel_worker.errors import Permanent
-from sentinel_worker.media.facts import MediaLimits
-from sentinel_worker.media.refusals import check_frames
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.media.refused_files import check_frames
 
 _INSIDE: Final = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"})
 _MAX_BOXES: Final = 100_000

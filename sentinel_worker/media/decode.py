@@ -15,10 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sentinel_worker.errors import Permanent
-from sentinel_worker.media.facts import Clip, ClipGeometry, SkipReason
-from sentinel_worker.media.opened import FrameReader, OpenedMedia
-from sentinel_worker.media.windows import Window, frame_times
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.media_facts import Clip, ClipGeometry, SkipReason
+from sentinel_worker.domain.windows import Window, frame_times
+from sentinel_worker.media.opened_media import FrameReader, OpenedMedia
 
 # A clip with more holes than this says too little about its window.
 _MAX_UNREADABLE_SHARE: Final = 0.5

@@ -15,7 +15,7 @@ from typing import Final
 
 from torchcodec._core.ops import get_ffmpeg_library_versions
 
-from sentinel_worker.errors import Permanent
+from sentinel_worker.domain.errors import Permanent
 
 DEMUXERS: Final[dict[str, tuple[str, ...]]] = {
     "mp4": ("mov",),

@@ -11,7 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sentinel_worker.errors import Permanent
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.media_facts import Clip, ClipGeometry, FaceSearch
+from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.centerface import SIDE_MULTIPLE, Found, face_model
 from sentinel_worker.media.decode import (
     DecodedClip,
@@ -23,9 +25,7 @@ from sentinel_worker.media.decode import (
     resize_frame,
 )
 from sentinel_worker.media.faces import Square, Track, as_face, link, square_around
-from sentinel_worker.media.facts import Clip, ClipGeometry, FaceSearch
-from sentinel_worker.media.opened import OpenedMedia
-from sentinel_worker.media.windows import Window
+from sentinel_worker.media.opened_media import OpenedMedia
 
 SEARCH_PIXELS: Final = 640
 """The long side at which frames are searched, at most."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sentinel_worker.domain.media_facts import Face, FaceSearch
 from sentinel_worker.media.centerface import Boxes, Found, overlap
-from sentinel_worker.media.facts import Face, FaceSearch
 
 # Samples lie up to a second apart, and a head moves meanwhile: boxes are compared with their size added on each
 # side, so that a move by two faces between two samples still links (bikes has such a passer-by).

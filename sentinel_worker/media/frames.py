@@ -11,8 +11,8 @@ from torch import Tensor
 from torchcodec._core.ops import get_next_frame
 from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 
-from sentinel_worker.media.opened import Shown
-from sentinel_worker.media.refusals import out_of_memory
+from sentinel_worker.media.opened_media import Shown
+from sentinel_worker.media.refused_files import out_of_memory
 
 _ROUNDING_SECONDS: Final = 1e-4
 _STEPS_BACK_SECONDS: Final = (0.5, 2.0, 8.0, 32.0)

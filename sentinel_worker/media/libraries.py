@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 
 FFMPEG: Final = tuple(f"libavdevice.so.{number}" for number in (62, 61, 60, 59, 58))
 """FFmpeg 8, 7, 6, 5 and 4, which torchcodec tries in this order. libavdevice loads all the others that it needs."""

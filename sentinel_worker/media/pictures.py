@@ -21,12 +21,12 @@ import torch
 from PIL import AvifImagePlugin, Image, ImageOps, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401 by name
 from torch import Tensor
 
-from sentinel_worker.errors import CodedError, Permanent
+from sentinel_worker.domain.errors import CodedError, Permanent
+from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.boxes import ends_early
-from sentinel_worker.media.facts import MediaLimits
-from sentinel_worker.media.opened import OpenedMedia, Shown
+from sentinel_worker.media.opened_media import OpenedMedia, Shown
 from sentinel_worker.media.protocol import ProbedFacts
-from sentinel_worker.media.refusals import (
+from sentinel_worker.media.refused_files import (
     check_frames,
     check_picture_size,
     check_rate,

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sentinel_worker.media.facts import MediaLimits
-from sentinel_worker.media.opened import OpenedMedia
+from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.pictures import PICTURE_FORMATS, open_pictures
-from sentinel_worker.media.refusals import too_large
+from sentinel_worker.media.refused_files import too_large
 from sentinel_worker.media.sniff import SNIFF_BYTES, sniff, tag_length
 from sentinel_worker.media.tracks import ANIMATIONS, open_tracks
 

@@ -22,12 +22,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from sentinel_worker.error_codes import Trait, with_trait
-from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient, is_declared
-from sentinel_worker.exact import LARGEST
-from sentinel_worker.media.facts import ClipGeometry, FaceSearch, MediaFacts, MediaLimits, SoundGeometry
-from sentinel_worker.media.walls import Layers, Mode
-from sentinel_worker.media.windows import Window
+from sentinel_worker.confine.layers import Layers, Mode
+from sentinel_worker.domain.error_codes import Trait, with_trait
+from sentinel_worker.domain.errors import CodedError, Fatal, Permanent, Transient, is_declared
+from sentinel_worker.domain.json_numbers import LARGEST
+from sentinel_worker.domain.media_facts import ClipGeometry, FaceSearch, MediaFacts, MediaLimits, SoundGeometry
+from sentinel_worker.domain.windows import Window
 
 LENGTHS: Final = struct.Struct("!II")
 MAX_HEADER_BYTES: Final = 1024**2

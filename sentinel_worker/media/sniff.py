@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sentinel_worker.errors import Permanent
+from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.media.impostors import describe, starts_as_text
 
 SNIFF_BYTES: Final = 4096

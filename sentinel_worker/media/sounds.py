@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from torchcodec.decoders import AudioDecoder  # type: ignore[attr-defined]  # exported without __all__
 
-from sentinel_worker.errors import Permanent
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.media_facts import Clip, SoundGeometry
+from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow
-from sentinel_worker.media.facts import Clip, SoundGeometry
-from sentinel_worker.media.opened import OpenedMedia
+from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.protocol import ProtocolError
-from sentinel_worker.media.refusals import out_of_memory
-from sentinel_worker.media.windows import Window
+from sentinel_worker.media.refused_files import out_of_memory
 
 
 def decode_sounds(

@@ -20,14 +20,14 @@ from torchcodec._core._metadata import (
 from torchcodec._core.ops import _get_key_frame_indices, create_from_file, scan_all_streams_to_update_metadata
 from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 
-from sentinel_worker.errors import Permanent
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.boxes import check_promises, ends_early, has_index
 from sentinel_worker.media.demuxer import DEMUXERS, check_demuxer
-from sentinel_worker.media.facts import MediaLimits
 from sentinel_worker.media.frames import VideoFrames
-from sentinel_worker.media.opened import FrameReader, OpenedMedia, OpenedSound, SoundTrack
+from sentinel_worker.media.opened_media import FrameReader, OpenedMedia, OpenedSound, SoundTrack
 from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts
-from sentinel_worker.media.refusals import (
+from sentinel_worker.media.refused_files import (
     check_frames,
     check_picture_size,
     check_rate,

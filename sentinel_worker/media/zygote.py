@@ -28,15 +28,15 @@ from typing import Final
 
 import structlog
 
-from sentinel_worker import logs
-from sentinel_worker.errors import Fatal, Transient
-from sentinel_worker.finishing import to_the_end
-from sentinel_worker.media.children import Child, ChildProcess, lost
-from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.concurrency.uninterrupted import to_the_end
+from sentinel_worker.confine.layers import Layers, Mode
+from sentinel_worker.domain.errors import Fatal, Transient
+from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.media.child_client import Child, ChildProcess, lost
 from sentinel_worker.media.libraries import require_libraries
 from sentinel_worker.media.protocol import fork_request
-from sentinel_worker.media.running_zygote import STOP_SECONDS, RunningZygote, StartError, launch
-from sentinel_worker.media.walls import Layers, Mode
+from sentinel_worker.media.zygote_process import STOP_SECONDS, RunningZygote, StartError, launch
+from sentinel_worker.observe import logs
 
 FORK_SECONDS: Final = 15.0
 RENEW_AFTER: Final = 1000

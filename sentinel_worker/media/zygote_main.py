@@ -52,11 +52,12 @@ def _warm_up(parent: int) -> None:
         import torch
 
         with _without_compiler(torch):
-            from sentinel_worker.media import child, sandbox
+            from sentinel_worker.confine import sandbox
+            from sentinel_worker.media import child_main
 
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
-    child.warm_up()
+    child_main.warm_up()
     os.environ.clear()
     sandbox.die_with_parent(parent)
     threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 counted, not walked
@@ -168,10 +169,10 @@ def _become_child(order: dict[str, Any], session_fd: int, zygote: int) -> NoRetu
         os.dup2(session_fd, _SESSION_FD)
         os.closerange(_SESSION_FD + 1, 1 << 20)
 
-        from sentinel_worker.media import child  # loaded already, by the zygote
-        from sentinel_worker.media.facts import MediaLimits
+        from sentinel_worker.domain.media_facts import MediaLimits
+        from sentinel_worker.media import child_main  # loaded already, by the zygote
 
-        child.run(
+        child_main.run(
             socket.socket(fileno=_SESSION_FD),
             zygote,
             Path(order["path"]),

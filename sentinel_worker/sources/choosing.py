@@ -12,10 +12,10 @@ from typing import Protocol
 
 import httpx
 
-from sentinel_worker.errors import Permanent
-from sentinel_worker.request import Claim
-from sentinel_worker.settings import Settings
-from sentinel_worker.shares import Shares
+from sentinel_worker.concurrency.fair_places import Shares
+from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.request import Claim
 from sentinel_worker.sources import local, storage, url
 from sentinel_worker.sources.fetched import Fetched
 from sentinel_worker.sources.social.fetcher import Social

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Final
 
-from sentinel_worker.errors import Permanent, Transient
+from sentinel_worker.domain.errors import Permanent, Transient
 from sentinel_worker.sources.addresses import Address
 from sentinel_worker.sources.egress_policy import EgressPolicy, Target, shown_host
 

@@ -10,8 +10,8 @@ from typing import Final, Self
 
 import httpx
 
-from sentinel_worker.errors import Permanent
-from sentinel_worker.settings import Settings
+from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.sources.addresses import Address, Network, forbidden_address, plain
 
 MAX_URL_CHARACTERS: Final = 8192

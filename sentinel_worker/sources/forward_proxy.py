@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import h11
 
-from sentinel_worker.errors import CodedError, Permanent, Transient
+from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.egress_policy import Target
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from sentinel_worker.errors import Permanent
+from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
-from sentinel_worker.sources.sink import Sink
+from sentinel_worker.sources.private_file import Sink
 
 _BLOCK_BYTES: Final = 1024**2
 

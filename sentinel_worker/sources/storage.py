@@ -18,11 +18,11 @@ from uuid import UUID
 
 import httpx
 
-from sentinel_worker.errors import CodedError, Permanent, Transient
-from sentinel_worker.sources.answers import key_of, refusal, wants_retry
+from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
-from sentinel_worker.sources.pace import PATIENT, Pace, pulse
-from sentinel_worker.sources.sink import Sink
+from sentinel_worker.sources.minimum_speed import PATIENT, Pace, pulse
+from sentinel_worker.sources.private_file import Sink
+from sentinel_worker.sources.storage_errors import key_of, refusal, wants_retry
 
 BUCKET: Final = "media"
 UPLOAD_POLICY: Final = "sentinel: worker adds derived"

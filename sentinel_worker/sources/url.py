@@ -20,15 +20,15 @@ import httpcore
 import httpx
 
 from sentinel_worker import __version__
-from sentinel_worker.errors import Permanent
-from sentinel_worker.settings import Settings
-from sentinel_worker.sources.dialled import answer
+from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.egress_policy import MAX_URL_CHARACTERS, EgressPolicy, Target, shown_host
 from sentinel_worker.sources.fetched import Fetched
-from sentinel_worker.sources.pace import PATIENT, Pace
-from sentinel_worker.sources.receiving import Receiving
-from sentinel_worker.sources.url_answers import network_errors, stalled, unusable
+from sentinel_worker.sources.http_body import Receiving
+from sentinel_worker.sources.minimum_speed import PATIENT, Pace
+from sentinel_worker.sources.pinned_connection import answer
+from sentinel_worker.sources.url_errors import network_errors, stalled, unusable
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _ABSOLUTE: Final = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)

@@ -33,7 +33,7 @@ async def test_odd_events_answer_every_row_once(
 async def test_a_row_that_no_hint_announced_is_found_by_the_sweep_and_the_deaf_connections_end(
     stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sentinel_worker.sweeps.MISSED_AFTER_SECONDS", 0.2)
+    monkeypatch.setattr("sentinel_worker.worker.sweeps.MISSED_AFTER_SECONDS", 0.2)
     async with run_instant(sweep_seconds=1.5, sweep_degraded_seconds=1.5) as running:
         await stack.misbehave(Faults(realtime=RealtimeFaults(lose_changes=True, lose_broadcasts=True)))
         assert running.wakeup is not None
@@ -64,7 +64,7 @@ async def test_a_scheduled_request_starts_at_its_time_and_no_hint_is_blamed(
 async def test_a_scheduled_request_that_only_a_sweep_finds_blames_no_hint(
     stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sentinel_worker.sweeps.MISSED_AFTER_SECONDS", 0.2)
+    monkeypatch.setattr("sentinel_worker.worker.sweeps.MISSED_AFTER_SECONDS", 0.2)
     async with run_instant(sweep_seconds=4, sweep_degraded_seconds=4):
         await stack.misbehave(Faults(realtime=RealtimeFaults(lose_changes=True, lose_broadcasts=True)))
         await answered_once(stack, insert(1, in_seconds=1))

@@ -9,9 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from sentinel_worker import api, worker
 from sentinel_worker.local.faults import Faults, HttpFault
 from sentinel_worker.local.stack import Stack
+from sentinel_worker.supabase_client import connections
+from sentinel_worker.worker import loop
 from tests.faults.conftest import PROBE_SECONDS, Insert, Lines, RunInstant, answered_once, renamed, said
 from tests.integration.daemon.conftest import comes_true, sql, until
 from tests.integration.daemon.proxy import FaultProxy
@@ -43,7 +44,7 @@ async def test_an_outage_costs_a_probe_a_minute_and_two_lines(
 ) -> None:
     """An outage of 12 minutes, a hundred times faster; so is the worker's own backoff before it is noticed."""
     minutes = 12
-    monkeypatch.setattr(worker, "RETRY_FIRST_SECONDS", worker.RETRY_FIRST_SECONDS / 100)
+    monkeypatch.setattr(loop, "RETRY_FIRST_SECONDS", loop.RETRY_FIRST_SECONDS / 100)
     async with run_instant() as running:
         await answered_once(stack, insert(5))
         await stack.stop_gateway()
@@ -209,7 +210,7 @@ async def test_a_migration_during_work(
     function: str,
 ) -> None:
     """PGRST202: the function is not there for a moment."""
-    monkeypatch.setattr(api, "REFUSED_RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "REFUSED_RETRY_SECONDS", 0.2)
     async with run_instant(seconds=1.5, heartbeat_seconds=0.3):
         with renamed(stack, function):
             ids = insert(8)

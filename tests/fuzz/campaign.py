@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.confine.private_folders import private_directory
+from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.zygote import Zygote
-from sentinel_worker.workdir import private_directory
 from tests.fuzz.examined import Outcome, examine
 from tests.fuzz.mutations import mutated
 from tests.fuzz.surroundings import Surroundings

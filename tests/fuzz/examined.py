@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentinel_worker.errors import CodedError, Permanent, Transient
-from sentinel_worker.media.children import Child, ChildError
-from sentinel_worker.media.facts import ClipGeometry, FaceSearch, MediaLimits, SoundGeometry
+from sentinel_worker.domain.errors import CodedError, Permanent, Transient
+from sentinel_worker.domain.media_facts import ClipGeometry, FaceSearch, MediaLimits, SoundGeometry
+from sentinel_worker.domain.windows import Window
+from sentinel_worker.media.child_client import Child, ChildError
 from sentinel_worker.media.protocol import ProbedFacts
-from sentinel_worker.media.windows import Window
 from sentinel_worker.media.zygote import Zygote
 
 _GEOMETRY = ClipGeometry(4, 0.05, "shortest_edge", 32, 32, 32, 32)

@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 import transformers
+from sentinel_worker.local.samples import film_path
 from torchcodec.decoders import AudioDecoder, VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 from transformers.models.videomae.image_processing_pil_videomae import VideoMAEImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
@@ -32,9 +33,8 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from sentinel_worker.detectors import lock
 from sentinel_worker.detectors.loading import load_detector
 from sentinel_worker.detectors.registry import DetectorSpec, find_detector
-from sentinel_worker.local.samples import film_path
+from sentinel_worker.domain.media_facts import ClipGeometry
 from sentinel_worker.media.decode import resize_frame
-from sentinel_worker.media.facts import ClipGeometry
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 EDGE = 224

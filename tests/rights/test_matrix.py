@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sentinel_worker import migrate
+from sentinel_worker.database import migrate
 from tests.matrix import sampled
 from tests.rights import page
 from tests.rights.asking import (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel_worker.backoff import full_jitter_seconds
+from sentinel_worker.concurrency.backoff import full_jitter_seconds
 
 
 def test_the_bound_doubles_up_to_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:

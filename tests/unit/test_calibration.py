@@ -13,8 +13,8 @@ import pytest
 
 from sentinel_worker.detectors import calibration
 from sentinel_worker.detectors.calibration import Calibration, FittedOn, Intervals
-from sentinel_worker.errors import Fatal
-from sentinel_worker.verdict import VerdictRule
+from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.verdict import VerdictRule
 
 KNOWN = Calibration(
     detector="demo",

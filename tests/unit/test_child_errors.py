@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from sentinel_worker import media
-from sentinel_worker.aftermath import NOT_ITS_FAULT
-from sentinel_worker.errors import Permanent, Transient
-from sentinel_worker.media.children import _told
+from sentinel_worker.domain.errors import Permanent, Transient
+from sentinel_worker.media.child_client import _told
 from sentinel_worker.media.protocol import VERDICTS_ON_MEDIA, read_error, read_error_of_media
+from sentinel_worker.worker.error_outcomes import NOT_ITS_FAULT
 
 
 def test_params_are_a_few_short_plain_values() -> None:

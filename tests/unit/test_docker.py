@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from sentinel_worker.settings import Settings
+from sentinel_worker.config.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 LINES = re.sub(r"\\\n|^#.*\n", "", (ROOT / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE).splitlines()

@@ -8,8 +8,11 @@ from typing import get_args
 
 import pytest
 
-from sentinel_worker import cli, error_codes, errors, logs, settings
-from sentinel_worker.request import Stage
+from sentinel_worker import cli
+from sentinel_worker.config import settings
+from sentinel_worker.domain import error_codes, errors
+from sentinel_worker.domain.request import Stage
+from sentinel_worker.observe import logs
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentinel_worker.errors import Permanent, Transient
+from sentinel_worker.domain.errors import Permanent, Transient
 from sentinel_worker.sources.addresses import forbidden_address
 from sentinel_worker.sources.egress import Egress, SystemLookUp
 from sentinel_worker.sources.egress_policy import EgressPolicy, Target

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from sentinel_worker import cli
-from sentinel_worker.commands.failing import EXIT_CONFIGURATION
-from sentinel_worker.errors import Fatal
+from sentinel_worker.commands.exits import EXIT_CONFIGURATION
+from sentinel_worker.domain.errors import Fatal
 from sentinel_worker.local.faults import Faults, HttpFault, RealtimeFaults
 from sentinel_worker.local.misbehave import HTTP_KEYS, REALTIME_KEYS, read_faults
 

@@ -14,19 +14,19 @@ from typing import Any
 
 import pytest
 
-from sentinel_worker.errors import Transient
-from sentinel_worker.flow import Flow
-from sentinel_worker.lease import Lease, boottime
-from sentinel_worker.media.facts import MediaLimits
-from sentinel_worker.pipeline import Pipeline
-from sentinel_worker.rights import Doubt, Rights
-from sentinel_worker.settings import Settings
+from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.errors import Transient
+from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.inference.flow import Flow
+from sentinel_worker.queue.lease import Lease, boottime
+from sentinel_worker.queue.rights import Doubt, Rights
 from sentinel_worker.sources.choosing import RequestSources
 from sentinel_worker.sources.egress import OF_ONE_CLIENT, Egress, SystemLookUp
 from sentinel_worker.sources.egress_policy import EgressPolicy, Target
 from sentinel_worker.sources.fetched import Fetched
 from sentinel_worker.sources.social.fetcher import Social
 from sentinel_worker.sources.url import UrlRules
+from sentinel_worker.worker.pipeline import Pipeline
 from tests.claims import a_claim
 
 IN_FLIGHT = OF_ONE_CLIENT + 2

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from supabase import Client, ClientOptions
 
-from sentinel_worker.errors import Cancelled, LeaseLost, Released, Transient
-from sentinel_worker.lease import Lease, Leases, boottime
+from sentinel_worker.domain.errors import Cancelled, LeaseLost, Released, Transient
+from sentinel_worker.queue.lease import Lease, Leases, boottime
 from tests.claims import a_claim
 
 

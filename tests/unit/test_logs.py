@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 import structlog
 
-from sentinel_worker import logs, masking
+from sentinel_worker.observe import logs, masking
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])

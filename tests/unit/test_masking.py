@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from sentinel_worker import masking
-from sentinel_worker.masking import MASK, mask
+from sentinel_worker.observe import masking
+from sentinel_worker.observe.masking import MASK, mask
 
 CANARY = "CANARYcanary0123456789"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoiQ0FOQVJZIn0.CANARYcanary0123456789"

@@ -8,11 +8,11 @@ from typing import Any, cast
 import pytest
 
 from sentinel_worker.detectors.registry import DETECTORS
-from sentinel_worker.errors import Permanent
-from sentinel_worker.inference import Detector, Scorer
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.request import MediaKind
+from sentinel_worker.inference.batching import Detector, Scorer
+from sentinel_worker.inference.roster import Roster
 from sentinel_worker.media.protocol import ProbedFacts
-from sentinel_worker.request import MediaKind
-from sentinel_worker.roster import Roster
 
 FILM = ProbedFacts("video", "mp4", 10.0, 1000, True, False, frames_per_second=30.0, frame_count=300)
 TALKIE = replace(FILM, has_audio=True, audio_seconds=10.0)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker import settings
-from sentinel_worker.errors import Fatal
-from sentinel_worker.keys import Keys
+from sentinel_worker.config import settings
+from sentinel_worker.domain.errors import Fatal
 from sentinel_worker.sources.egress_policy import EgressPolicy
 from sentinel_worker.sources.url import UrlRules
+from sentinel_worker.supabase_client.keys import Keys
 
 GOOD = {"SUPABASE_URL": "http://127.0.0.1:54321/", "SUPABASE_SECRET_KEY": "sb_secret_x"}
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel_worker.errors import Permanent
+from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.media.sniff import SNIFF_BYTES, sniff, tag_length
 
 MP3_FRAME = bytes.fromhex("fffb9064") + bytes(400)

@@ -13,14 +13,14 @@ import pytest
 from yt_dlp.networking.exceptions import CertificateVerifyError, IncompleteRead, ProxyError
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UnavailableVideoError, UserNotLive
 
-from sentinel_worker.errors import Fatal, Transient
-from sentinel_worker.settings import SITES
+from sentinel_worker.config.settings import SITES
+from sentinel_worker.domain.errors import Fatal, Transient
 from sentinel_worker.sources.social import reasons
 from sentinel_worker.sources.social.catalogue import Extractor, find_extractors, suits
 from sentinel_worker.sources.social.fetcher import _fraction, _noted
 from sentinel_worker.sources.social.formats import choose
 from sentinel_worker.sources.social.reasons import Refused, detail, reason
-from sentinel_worker.sources.social.refusals import refusal
+from sentinel_worker.sources.social.sentences import refusal
 
 TOO_LONG = 0.5
 """Seconds of computing: a pattern that backtracks takes minutes, the slowest good one a few milliseconds."""

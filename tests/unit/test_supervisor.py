@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import structlog
 
-from sentinel_worker import supervisor as module
-from sentinel_worker.errors import Fatal
-from sentinel_worker.supervisor import MOST_IN_A_ROW, Supervisor
+from sentinel_worker.concurrency import supervisor as module
+from sentinel_worker.concurrency.supervisor import MOST_IN_A_ROW, Supervisor
+from sentinel_worker.domain.errors import Fatal
 
 
 @pytest.fixture(autouse=True)

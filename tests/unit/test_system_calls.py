@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.media import seccomp, system_calls
-from sentinel_worker.media.walls import Limits, Walls
+from sentinel_worker.confine import seccomp, system_calls
+from sentinel_worker.confine.layers import Limits, Walls
 
 HEADERS = {
     "x86_64": (0, "x86_64-linux-gnu/asm/unistd_64.h"),

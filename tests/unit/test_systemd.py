@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.settings import Settings
+from sentinel_worker.config.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "sentinel-worker.service"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel_worker.media.facts import Face
-from sentinel_worker.media.windows import Window
-from sentinel_worker.verdict import Judgement, Verdict, VerdictRule, WindowScore, fuse, judge, sigmoid
+from sentinel_worker.domain.media_facts import Face
+from sentinel_worker.domain.verdict import Judgement, Verdict, VerdictRule, WindowScore, fuse, judge, sigmoid
+from sentinel_worker.domain.windows import Window
 
 MEAN = VerdictRule("mean", fake_windows=0)
 TOP_K = VerdictRule("top_k", fake_windows=2)

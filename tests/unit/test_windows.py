@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sentinel_worker.media.windows import FrameStep, Window, WindowPolicy, frame_times, plan_windows, refine_windows
+from sentinel_worker.domain.windows import FrameStep, Window, WindowPolicy, frame_times, plan_windows, refine_windows
 
 RATES = st.sampled_from([1.0, 5.0, 10.0, 23.976, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 59.94, 60.0, 120.0, 240.0])
 STEPS = st.one_of(

@@ -38,13 +38,12 @@ def warm_up() -> None:
     """Import what a worker imports, and its zygote."""
     with heavy_imports():
         from sentinel_worker import cli, daemon
-        from sentinel_worker.commands import choosing
-        from sentinel_worker.media import child
+        from sentinel_worker.media import child_main
         from sentinel_worker.sources.social import catalogue
 
-        child.warm_up()
+        child_main.warm_up()
         catalogue.find_extractors(())
-    del cli, daemon, choosing
+    del cli, daemon, chosen_detectors
     assert len(os.listdir("/proc/self/task")) == 1, "a fork would copy the locks of other threads"  # noqa: PTH208
     for name in ENVIRONMENT:
         del os.environ[name]

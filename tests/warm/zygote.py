@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn, cast
 
-from sentinel_worker import isolated
-from sentinel_worker.media import sandbox, zygote_main
+from sentinel_worker.confine import bare_process, sandbox
+from sentinel_worker.media import zygote_main
 
-BOOT: Final = isolated.program(zygote_main.__name__)
+BOOT: Final = bare_process.program(zygote_main.__name__)
 _MAX_DESCRIPTORS: Final = 1 << 20
 
 
@@ -95,16 +95,16 @@ def close_others(kept: socket.socket) -> None:
 
 def hand_out(first: Forked) -> None:
     """Let `isolated.start` return `first` where it is asked for a zygote for the first time."""
-    start: Callable[..., subprocess.Popen[bytes]] = isolated.start
+    start: Callable[..., subprocess.Popen[bytes]] = bare_process.start
 
     def start_or_hand_out(
         text: str, connection: socket.socket, cwd: Path, *, stderr: int | None = None
     ) -> subprocess.Popen[bytes]:
         if text != BOOT:
             return start(text, connection, cwd, stderr=stderr)
-        isolated.start = start
+        bare_process.start = start
         with first.handover:
             socket.send_fds(first.handover, [b"!"], [connection.fileno()])
         return cast("subprocess.Popen[bytes]", first)
 
-    isolated.start = start_or_hand_out
+    bare_process.start = start_or_hand_out

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 
 GENERIC: Final = "generic"
 """Asks any page for media; never allowed."""

@@ -14,7 +14,7 @@ from yt_dlp.globals import all_plugins_loaded, plugin_dirs
 from sentinel_worker.sources.fetched import FILE_NAME
 from sentinel_worker.sources.social import formats
 from sentinel_worker.sources.social.catalogue import Extractor
-from sentinel_worker.sources.social.order import Order
+from sentinel_worker.sources.social.instructions import Order
 from sentinel_worker.sources.social.reasons import Refused
 
 REPORT_SECONDS: Final = 0.5

@@ -16,22 +16,22 @@ from typing import Any, Final
 
 import structlog
 
-from sentinel_worker import logs
-from sentinel_worker.clearing import clear
-from sentinel_worker.error_codes import Trait, with_trait
-from sentinel_worker.errors import CodedError, Permanent
-from sentinel_worker.exact import LARGEST
-from sentinel_worker.finishing import to_the_end
-from sentinel_worker.media.walls import Mode
-from sentinel_worker.settings import Settings
+from sentinel_worker.concurrency.uninterrupted import to_the_end
+from sentinel_worker.config.settings import Settings
+from sentinel_worker.confine.hostile_folder import clear
+from sentinel_worker.confine.layers import Mode
+from sentinel_worker.domain.error_codes import Trait, with_trait
+from sentinel_worker.domain.errors import CodedError, Permanent
+from sentinel_worker.domain.json_numbers import LARGEST
+from sentinel_worker.observe import logs
 from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
 from sentinel_worker.sources.forward_proxy import ForwardProxy, ProxyLimits
 from sentinel_worker.sources.social import catalogue
-from sentinel_worker.sources.social.folder import is_overfull
-from sentinel_worker.sources.social.order import FOLDER, Order
-from sentinel_worker.sources.social.process import BOOT, SocialProcess, started
-from sentinel_worker.sources.social.refusals import refusal, refused
+from sentinel_worker.sources.social.bounded_scan import is_overfull
+from sentinel_worker.sources.social.child_process import BOOT, SocialProcess, started
+from sentinel_worker.sources.social.instructions import FOLDER, Order
+from sentinel_worker.sources.social.sentences import refusal, refused
 
 PAGES_BYTES: Final = 64 * 1024**2
 """What a post's pages, manifests and retries may cost beside its media."""

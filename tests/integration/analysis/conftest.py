@@ -12,13 +12,13 @@ import pytest_asyncio
 import torch
 
 from sentinel_worker.detectors.registry import DetectorSpec
-from sentinel_worker.examiner import ExaminedFile, Examiner
-from sentinel_worker.inference import Scorer
-from sentinel_worker.media.facts import ClipGeometry, FaceSearch, MediaLimits, SoundGeometry
-from sentinel_worker.media.windows import FrameStep, WindowPolicy
+from sentinel_worker.domain.media_facts import ClipGeometry, FaceSearch, MediaLimits, SoundGeometry
+from sentinel_worker.domain.verdict import VerdictRule
+from sentinel_worker.domain.windows import FrameStep, WindowPolicy
+from sentinel_worker.inference.batching import Scorer
+from sentinel_worker.inference.examiner import ExaminedFile, Examiner
+from sentinel_worker.inference.roster import Roster
 from sentinel_worker.media.zygote import Zygote
-from sentinel_worker.roster import Roster
-from sentinel_worker.verdict import VerdictRule
 
 EDGE, FRAMES, SAMPLES = 16, 8, 16_000
 

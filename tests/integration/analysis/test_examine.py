@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-
-from sentinel_worker.errors import Permanent
 from sentinel_worker.local.samples import film_path
-from sentinel_worker.media.children import Child
+
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.media.child_client import Child
 from tests.integration.analysis.conftest import Examine
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

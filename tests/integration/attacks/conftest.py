@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.errors import CodedError
-from sentinel_worker.media.facts import ClipGeometry, MediaLimits, SoundGeometry
+from sentinel_worker.domain.errors import CodedError
+from sentinel_worker.domain.media_facts import ClipGeometry, MediaLimits, SoundGeometry
+from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.protocol import ProbedFacts
-from sentinel_worker.media.windows import Window
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.attacks.target import Target, readings_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.attacks import bombs
 from tests.integration.attacks.conftest import Attack, examined

@@ -12,9 +12,9 @@ from typing import Literal
 import pytest
 import pytest_asyncio
 
-from sentinel_worker.errors import Transient
-from sentinel_worker.media import running_zygote
-from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.domain.errors import Transient
+from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.media import zygote_process
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.attacks import elsewhere
 from tests.integration.attacks.target import Target, readings_of
@@ -120,7 +120,7 @@ async def credulous() -> AsyncIterator[Zygote]:
     """A zygote whose children hand their file to the decoder unseen, behind all the walls: its bytes, or its path."""
     running = Zygote()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running_zygote, "_BOOT", CREDULOUS + running_zygote._BOOT)
+        patch.setattr(zygote_process, "_BOOT", CREDULOUS + zygote_process._BOOT)
         await running.start()
     yield running
     await running.stop()

@@ -18,8 +18,8 @@ import asyncio, sys
 from uuid import UUID
 import websockets
 from sentinel_worker import api, keys, settings
-from sentinel_worker.errors import CodedError
-from sentinel_worker.claims import Claims, heartbeat
+from sentinel_worker.domain.errors import CodedError
+from sentinel_worker.queue.client import Claims, heartbeat
 
 async def ask():
     loaded = settings.load()

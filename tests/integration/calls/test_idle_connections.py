@@ -12,11 +12,12 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from sentinel_worker import api, settings
-from sentinel_worker.claims import Claims, heartbeat
-from sentinel_worker.errors import Transient
-from sentinel_worker.keys import Keys
-from sentinel_worker.settings import Settings
+from sentinel_worker.config import settings
+from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.errors import Transient
+from sentinel_worker.queue.client import Claims, heartbeat
+from sentinel_worker.supabase_client import connections
+from sentinel_worker.supabase_client.keys import Keys
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n[]"
 
@@ -71,9 +72,9 @@ def loaded(gateway: Gateway) -> Settings:
 
 @pytest_asyncio.fixture
 async def claims(loaded: Settings) -> AsyncIterator[Claims]:
-    client = api.connect(loaded, Keys(loaded))
+    client = connections.connect(loaded, Keys(loaded))
     yield Claims(client, uuid.uuid4())
-    await api.close(client)
+    await connections.close(client)
 
 
 @pytest.fixture
@@ -127,18 +128,18 @@ async def test_connections_that_died_in_a_sleep_are_no_outage(gateway: Gateway, 
 @pytest.mark.parametrize(("timeout", "lease", "waits"), [(10, 60, 10), (120, 60, 15), (1, 2, 0.5)])
 def test_a_lost_heartbeat_leaves_time_for_others(loaded: Settings, timeout: float, lease: float, waits: float) -> None:
     chosen = loaded.model_copy(update={"http_timeout_seconds": timeout, "lease_seconds": lease})
-    client = api.connect_sync(chosen, Keys(chosen))
+    client = connections.connect_sync(chosen, Keys(chosen))
     try:
         assert client.postgrest.session.timeout == httpx.Timeout(waits)
     finally:
-        api.close_sync(client)
+        connections.close_sync(client)
 
 
 async def test_heartbeats_share_a_connection(gateway: Gateway, loaded: Settings, later: SimpleNamespace) -> None:
-    client = api.connect_sync(loaded, Keys(loaded))
+    client = connections.connect_sync(loaded, Keys(loaded))
     try:
         for later.seconds in (0, 20, 40):
             assert await asyncio.to_thread(heartbeat, client, uuid.uuid4(), [], 60) == {}
     finally:
-        api.close_sync(client)
+        connections.close_sync(client)
     assert len(gateway.connections) == 1

@@ -9,12 +9,12 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from sentinel_worker import api
-from sentinel_worker.breaker import Circuit
-from sentinel_worker.claims import Claims, heartbeat
-from sentinel_worker.errors import Transient
-from sentinel_worker.keys import Keys
-from sentinel_worker.settings import Settings
+from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.errors import Transient
+from sentinel_worker.queue.client import Claims, heartbeat
+from sentinel_worker.supabase_client import connections
+from sentinel_worker.supabase_client.breaker import Circuit
+from sentinel_worker.supabase_client.keys import Keys
 
 OLD, NEW = "sb_secret_of_yesterday", "sb_secret_of_today"
 NOBODY = UUID(int=0)
@@ -59,23 +59,23 @@ async def server() -> AsyncIterator[Server]:
 
 
 async def by_claims(server: Server) -> None:
-    client = api.connect(server.settings, server.keys)
+    client = connections.connect(server.settings, server.keys)
     try:
         assert await Claims(client, NOBODY).missing_rights() == []
     finally:
-        await api.close(client)
+        await connections.close(client)
 
 
 async def by_heartbeat(server: Server) -> None:
-    client = api.connect_sync(server.settings, server.keys)
+    client = connections.connect_sync(server.settings, server.keys)
     try:
         assert await asyncio.to_thread(heartbeat, client, NOBODY, [], 60) == {}
     finally:
-        api.close_sync(client)
+        connections.close_sync(client)
 
 
 async def by_storage(server: Server) -> None:
-    async with api.storage_http(server.settings, server.keys, Circuit()) as http:
+    async with connections.storage_http(server.settings, server.keys, Circuit()) as http:
         async with http.stream("GET", "/storage/v1/object/x") as response:
             assert (response.status_code, await response.aread()) == (httpx.codes.OK, b"[]")
         assert (await http.post("/storage/v1/object/x", content=b"picture")).is_success

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from sentinel_worker import api, settings
-from sentinel_worker.claims import Claims
-from sentinel_worker.keys import Keys
-from sentinel_worker.outcomes import Outcomes
-from sentinel_worker.request import Finish
+from sentinel_worker.config import settings
+from sentinel_worker.domain.request import Finish
+from sentinel_worker.queue.client import Claims
+from sentinel_worker.queue.outcomes import Outcomes
+from sentinel_worker.supabase_client import connections
+from sentinel_worker.supabase_client.keys import Keys
 from tests.claims import a_claim
 from tests.supervised import supervisor
 
@@ -53,7 +54,7 @@ async def outcomes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Outcomes]:
     monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     monkeypatch.setenv("SUPABASE_SECRET_KEY", "sb_secret_x")
     loaded = settings.load()
-    client = api.connect(loaded, Keys(loaded))
+    client = connections.connect(loaded, Keys(loaded))
     try:
         running = Outcomes(Claims(client, uuid.uuid4()))
         task = asyncio.create_task(running.run(supervisor()))
@@ -61,7 +62,7 @@ async def outcomes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Outcomes]:
         task.cancel()
         await asyncio.wait([task])
     finally:
-        await api.close(client)
+        await connections.close(client)
         server.close()
         await asyncio.gather(*served)
 

@@ -9,11 +9,11 @@ import threading
 from typing import NoReturn, cast
 
 from sentinel_worker import cli
-from sentinel_worker.keys import KeyAuth, Keys
-from sentinel_worker.lease import Lease
-from sentinel_worker.pipeline import Pipeline
-from sentinel_worker.removals import Removals
-from sentinel_worker.supervisor import Supervisor
+from sentinel_worker.concurrency.supervisor import Supervisor
+from sentinel_worker.queue.lease import Lease
+from sentinel_worker.queue.removals import Removals
+from sentinel_worker.supabase_client.keys import KeyAuth, Keys
+from sentinel_worker.worker.pipeline import Pipeline
 
 
 def fail_with(keys: Keys) -> NoReturn:

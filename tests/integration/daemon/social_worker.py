@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sentinel_worker import cli
-from sentinel_worker.settings import Settings
+from sentinel_worker.config.settings import Settings
 from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.social.fetcher import Social
 from tests.integration.sources.social import site

@@ -14,14 +14,14 @@ import pytest
 import structlog
 
 from bench.instant import InstantWorker, instant_worker
-from sentinel_worker import api
-from sentinel_worker.claims import Claims, MissingRight
-from sentinel_worker.errors import Transient
-from sentinel_worker.keys import Keys
+from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.errors import Transient
 from sentinel_worker.local.stack import Stack
-from sentinel_worker.rights import Doubt, Rights
-from sentinel_worker.settings import Settings
-from sentinel_worker.wakeup_socket import Pace
+from sentinel_worker.queue.client import Claims, MissingRight
+from sentinel_worker.queue.rights import Doubt, Rights
+from sentinel_worker.supabase_client import connections
+from sentinel_worker.supabase_client.keys import Keys
+from sentinel_worker.wake.connection import Pace
 from tests.claims import a_claim
 from tests.integration.daemon.conftest import StartWorker, User, row_when, sql, until
 from tests.integration.daemon.proxy import FaultProxy
@@ -224,7 +224,7 @@ class Counting(Claims):
 async def test_an_optional_right_that_was_told_raises_no_doubt(stack: Stack) -> None:
     values = {"SUPABASE_URL": stack.url, "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key, "worker_jwt": token(stack)}
     settings = Settings.model_validate(values)
-    client = api.connect(settings, Keys(settings))
+    client = connections.connect(settings, Keys(settings))
     doubt = Doubt()
     claims = Counting(client, uuid4(), refused=doubt.call_refused)
     rights = Rights(claims, doubt)
@@ -239,7 +239,7 @@ async def test_an_optional_right_that_was_told_raises_no_doubt(stack: Stack) -> 
         await rights.check()
         assert claims.asked == 2
     finally:
-        await api.close(client)
+        await connections.close(client)
 
 
 async def test_sighup_during_the_start_ends_nothing(stack: Stack, start_worker: StartWorker) -> None:
@@ -259,8 +259,8 @@ async def test_no_attempt_is_lost_while_a_right_is_missing(
     function: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sentinel_worker.rights.REFUSED_RETRY_SECONDS", 0.3)
-    monkeypatch.setattr("sentinel_worker.api.REFUSED_RETRY_SECONDS", 0.3)
+    monkeypatch.setattr("sentinel_worker.queue.rights.REFUSED_RETRY_SECONDS", 0.3)
+    monkeypatch.setattr("sentinel_worker.supabase_client.connections.REFUSED_RETRY_SECONDS", 0.3)
     path = write(tmp_path / "jwt", token(stack))
     sentence = f"run grant execute on function public.{function}(jsonb) to sentinel_worker"
     async with running(stack, path, lease_seconds=2, heartbeat_seconds=0.5) as worker:

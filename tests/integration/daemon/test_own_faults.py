@@ -10,16 +10,17 @@ import pytest
 import structlog
 
 from bench.instant import Instant
-from sentinel_worker import daemon, supervisor
-from sentinel_worker.claims import Claims
-from sentinel_worker.errors import Transient
-from sentinel_worker.lease import Lease
+from sentinel_worker import daemon
+from sentinel_worker.concurrency import supervisor
+from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.errors import Transient
+from sentinel_worker.domain.request import Finish
 from sentinel_worker.local.stack import Stack
-from sentinel_worker.pipeline import Pipeline
-from sentinel_worker.progress import Progress
-from sentinel_worker.request import Finish
-from sentinel_worker.rights import Rights
-from sentinel_worker.settings import Settings
+from sentinel_worker.queue.client import Claims
+from sentinel_worker.queue.lease import Lease
+from sentinel_worker.queue.progress import Progress
+from sentinel_worker.queue.rights import Rights
+from sentinel_worker.worker.pipeline import Pipeline
 from tests.integration.daemon.conftest import User, history, row_when, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

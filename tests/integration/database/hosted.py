@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psycopg
 
-from sentinel_worker import migrate
+from sentinel_worker.database import migrate
 from sentinel_worker.local.postgres import SUPERUSER, Postgres
 
 POLICY = re.compile(r"create policy [^;]*;")

@@ -14,7 +14,7 @@ import psycopg
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from sentinel_worker import migrate
+from sentinel_worker.database import migrate
 from sentinel_worker.local.postgres import Postgres
 from tests.integration.database.machine import QueueMachine
 from tests.integration.database.sessions import Sessions

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from sentinel_worker import migrate
+from sentinel_worker.database import migrate
 from sentinel_worker.local.postgres import Postgres
 from tests.integration.database.queue_client import Queue
 

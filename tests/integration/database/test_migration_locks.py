@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sentinel_worker import migrate
+from sentinel_worker.database import migrate
 from sentinel_worker.local.postgres import Postgres
 from tests.integration.database.queue_client import Queue
 from tests.integration.database.upgrade import wait_until_it_waits
@@ -74,7 +74,7 @@ def test_it_gives_up_in_words_and_leaves_nothing_behind(dsn: str, change: Path) 
 
 def test_it_does_not_wait_for_ever_for_another_migration(dsn: str, change: Path) -> None:
     with psycopg.connect(dsn, application_name="another") as other:
-        other.execute("select pg_advisory_xact_lock(hashtextextended('sentinel_worker.migrate', 0))")
+        other.execute("select pg_advisory_xact_lock(hashtextextended('sentinel_worker.database.migrate', 0))")
         with pytest.raises(migrate.MigrationError, match=r"lock timeout.* application 'another', idle in transaction"):
             migrate.apply(dsn, migrations_dir=change, lock_limit_seconds=1)
 

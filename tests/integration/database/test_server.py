@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 from sentinel_worker.local.postgres import Postgres
 
 START_AND_WAIT = """

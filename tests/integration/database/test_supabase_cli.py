@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from sentinel_worker import migrate
+from sentinel_worker.database import migrate
 from sentinel_worker.local.postgres import Postgres
 from tests.integration.database.servers import NotHereError, supabase_cli
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import psycopg
 
-from sentinel_worker import migrate
+from sentinel_worker.database import migrate
 from sentinel_worker.local.postgres import Postgres
 from tests.integration.database import hosted
 from tests.integration.database.traffic import Seen, Traffic

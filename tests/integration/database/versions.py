@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 
-from sentinel_worker import migrate
+from sentinel_worker.database import migrate
 from tests.integration.database.servers import VERSIONS, NotHereError, Servers
 from tests.integration.database.upgrade import LATER, upgrade_under_traffic
 

@@ -21,8 +21,8 @@ from transformers import (
 )
 
 from sentinel_worker.detectors.registry import DetectorSpec, Task
-from sentinel_worker.media.windows import FrameStep, WindowPolicy
-from sentinel_worker.verdict import VerdictRule
+from sentinel_worker.domain.verdict import VerdictRule
+from sentinel_worker.domain.windows import FrameStep, WindowPolicy
 
 FRAMES, EDGE = 4, 16
 HUNGRY_EDGE = 224

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
+from sentinel_worker.local.samples import film_path
 from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
@@ -27,9 +28,8 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 
 from sentinel_worker.detectors.preprocess import Preprocessing
 from sentinel_worker.detectors.sound import SoundPreprocessing
-from sentinel_worker.local.samples import film_path
+from sentinel_worker.domain.media_facts import ResizeMode
 from sentinel_worker.media.decode import resize_frame
-from sentinel_worker.media.facts import ResizeMode
 
 EDGE, SAMPLES = 224, 64_000
 GREY_LEVELS = {"bilinear": 1.01, "bicubic": 2.01}  # with the rounding of float32

@@ -11,9 +11,9 @@ from sentinel_worker.detectors.catalogue import read_detectors
 from sentinel_worker.detectors.catalogue_entry import Entry, FacesTable
 from sentinel_worker.detectors.loading import load_detector
 from sentinel_worker.detectors.registry import DETECTORS, DetectorSpec
-from sentinel_worker.errors import Fatal
-from sentinel_worker.media.facts import FaceSearch
-from sentinel_worker.media.windows import FrameStep, WindowPolicy
+from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.media_facts import FaceSearch
+from sentinel_worker.domain.windows import FrameStep, WindowPolicy
 from tests.integration.detectors.conftest import MakeCheckpoint
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -17,8 +17,8 @@ from transformers.models.videomae.image_processing_pil_videomae import VideoMAEI
 from sentinel_worker.detectors.base import LoadedDetector
 from sentinel_worker.detectors.loading import load_detector
 from sentinel_worker.detectors.registry import Task
-from sentinel_worker.errors import Fatal, Transient
-from sentinel_worker.media.facts import ClipGeometry, SoundGeometry
+from sentinel_worker.domain.errors import Fatal, Transient
+from sentinel_worker.domain.media_facts import ClipGeometry, SoundGeometry
 from tests.integration.detectors.conftest import (
     EXTRACTOR,
     FRAMES,

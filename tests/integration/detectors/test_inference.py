@@ -13,10 +13,10 @@ import torch
 
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.detectors.video import VideoDetector
-from sentinel_worker.errors import Permanent, Released, Transient
-from sentinel_worker.inference import Scorer
-from sentinel_worker.media.facts import Clip, ClipGeometry
-from sentinel_worker.media.windows import Window
+from sentinel_worker.domain.errors import Permanent, Released, Transient
+from sentinel_worker.domain.media_facts import Clip, ClipGeometry
+from sentinel_worker.domain.windows import Window
+from sentinel_worker.inference.batching import Scorer
 from tests.integration.detectors.conftest import FRAMES, MakeCheckpoint, random_clips
 
 

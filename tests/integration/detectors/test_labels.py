@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sentinel_worker.detectors.labels import LabelMap, check_polarity, label_meaning, map_labels
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 
 
 @pytest.mark.parametrize(

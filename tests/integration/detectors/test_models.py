@@ -34,7 +34,7 @@ from pathlib import Path
 from sentinel_worker.detectors.catalogue import read_detectors
 from sentinel_worker.detectors.loading import load_detector
 from sentinel_worker.detectors.registry import find_detector
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 answers, sys.stdout = sys.stdout, sys.stderr
 for line in sys.stdin:
     key, file = json.loads(line)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sentinel_worker.detectors.preprocess import PROCESSORS, Preprocessing
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 from tests.integration.detectors.conftest import PREPROCESSOR
 
 SQUASH = PREPROCESSOR | {"size": {"height": 64, "width": 64}}

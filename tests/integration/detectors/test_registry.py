@@ -7,7 +7,7 @@ import re
 import pytest
 
 from sentinel_worker.detectors.registry import DEFAULT_DETECTORS, DEMO_DETECTOR, DETECTORS, DetectorSpec, find_detector
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 
 
 @pytest.mark.parametrize("key", DETECTORS)

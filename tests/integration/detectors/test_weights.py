@@ -26,7 +26,7 @@ from sentinel_worker.detectors.labels import LabelMap
 from sentinel_worker.detectors.loading import load_detector
 from sentinel_worker.detectors.registry import DetectorSpec, find_detector
 from sentinel_worker.detectors.weights import load_checkpoint
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 from tests.integration.detectors.conftest import MakeCheckpoint
 
 

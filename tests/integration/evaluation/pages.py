@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw
 
-from sentinel_worker.verdict import VerdictRule
+from sentinel_worker.domain.verdict import VerdictRule
 from tests.integration.evaluation.synthetic import overconfident, scored
 from tests.lazy import lazy
 

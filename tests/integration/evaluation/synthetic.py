@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sentinel_worker.domain.media_facts import Face, SkipReason
+from sentinel_worker.domain.verdict import VerdictRule, WindowScore
+from sentinel_worker.domain.windows import Window
 from sentinel_worker.evaluation.manifest import Entry
 from sentinel_worker.evaluation.scores import ScoredFile
-from sentinel_worker.media.facts import Face, SkipReason
-from sentinel_worker.media.windows import Window
-from sentinel_worker.verdict import VerdictRule, WindowScore
 
 RULE = VerdictRule("mean", fake_windows=0)
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from sentinel_worker.detectors import calibration
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.verdict import VerdictRule
 from sentinel_worker.evaluation.scores import ScoredFile
-from sentinel_worker.verdict import VerdictRule
 from tests.integration.evaluation.synthetic import RULE, overconfident, scored
 
 if TYPE_CHECKING:

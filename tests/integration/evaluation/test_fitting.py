@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.verdict import VerdictRule
 from sentinel_worker.evaluation.scores import Booleans, Floats
-from sentinel_worker.verdict import VerdictRule
 from tests.lazy import lazy
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 from sentinel_worker.evaluation.manifest import Entry, read_manifest
 
 

@@ -18,7 +18,7 @@ from realtime import RealtimePostgresChangesListenEvent
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 from sentinel_worker.local.faults import Faults, HttpFault
 from sentinel_worker.local.gateway.settings import GatewaySettings
 from sentinel_worker.local.postgres import Postgres

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sentinel_worker.media.facts import Clip, ClipGeometry
+from sentinel_worker.domain.media_facts import Clip, ClipGeometry
 
 Make = Callable[..., Path]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker import isolated
-from sentinel_worker.media import running_zygote
-from sentinel_worker.media.children import Child, _Clock
-from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.confine import bare_process
+from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.media import zygote_process
+from sentinel_worker.media.child_client import Child, _Clock
 from sentinel_worker.media.zygote import Zygote
 
-BOOT = isolated.program("tests.integration.media.hostile_main")
+BOOT = bare_process.program("tests.integration.media.hostile_main")
 DONE = "done"
 
 
@@ -22,7 +22,7 @@ DONE = "done"
 def booted_hostile() -> Iterator[None]:
     """Zygotes that are started in this block are hostile."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running_zygote, "_BOOT", BOOT)
+        patch.setattr(zygote_process, "_BOOT", BOOT)
         yield
 
 

@@ -23,7 +23,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sentinel_worker.media import landlock, namespaces, sandbox, seccomp, zygote_main
+from sentinel_worker.confine import landlock, namespaces, sandbox, seccomp
+from sentinel_worker.media import zygote_main
 
 DONE = "done"
 
@@ -34,11 +35,11 @@ def main(control_fd: int, parent: int) -> None:
 
     def warm_up_and_turn(parent: int) -> None:
         warm_up(parent)
-        from sentinel_worker.media import child  # loaded by the zygote, once its threads are few
+        from sentinel_worker.media import child_main  # loaded by the zygote, once its threads are few
 
         sys.meta_path.insert(0, _Sought())
-        child._Session._dispatch = _dispatch(child._Session._dispatch)  # type: ignore[method-assign]
-        child.run = _run(child.run)
+        child_main._Session._dispatch = _dispatch(child_main._Session._dispatch)  # type: ignore[method-assign]
+        child_main.run = _run(child_main.run)
 
     zygote_main._warm_up = warm_up_and_turn
     zygote_main.main(control_fd, parent)

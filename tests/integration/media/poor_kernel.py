@@ -13,8 +13,8 @@ import sys
 from collections.abc import Collection
 from typing import Final
 
-from sentinel_worker.media import sandbox, seccomp
-from sentinel_worker.media.system_calls import REFUSED
+from sentinel_worker.confine import sandbox, seccomp
+from sentinel_worker.confine.system_calls import REFUSED
 
 _COLUMN: Final = platform.machine() == "aarch64"
 _CALLS: Final = {"namespaces": REFUSED["unshare"][_COLUMN], "landlock": 444}

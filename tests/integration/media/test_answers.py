@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sentinel_worker.media.answers import ExpectedClips, beyond_limits, check_values
-from sentinel_worker.media.derived import MAX_PICTURE_BYTES, keep_picture, picture_bytes
-from sentinel_worker.media.facts import Clip, ClipGeometry, Face, FaceSearch, MediaLimits, Skipped, SoundGeometry
+from sentinel_worker.domain.media_facts import Clip, ClipGeometry, Face, FaceSearch, MediaLimits, Skipped, SoundGeometry
+from sentinel_worker.domain.windows import Window
+from sentinel_worker.media.expected_clips import ExpectedClips, beyond_limits, check_values
 from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts, ProtocolError, read_facts
-from sentinel_worker.media.windows import Window
+from sentinel_worker.media.received_thumbnails import MAX_PICTURE_BYTES, keep_picture, picture_bytes
 
 WINDOWS = [Window(0.0, 1.0), Window(1.0, 2.0)]
 PICTURES = ClipGeometry(2, 0.1, "squash", 4, 4, 4, 4)

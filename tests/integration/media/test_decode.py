@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sentinel_worker.errors import Permanent
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.media_facts import Clip, ClipGeometry, MediaLimits
+from sentinel_worker.domain.windows import FrameStep, Window, WindowPolicy, plan_windows
 from sentinel_worker.media.decode import decode_clips
-from sentinel_worker.media.facts import Clip, ClipGeometry, MediaLimits
-from sentinel_worker.media.opened import OpenedMedia
+from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.tracks import OpenedVideo
-from sentinel_worker.media.windows import FrameStep, Window, WindowPolicy, plan_windows
 from tests.integration.media.films import Make, ffmpeg, frame_numbers, geometry
 
 LIMITS = MediaLimits()

@@ -9,15 +9,15 @@ import pytest
 import torch
 from sentinel_worker.local.samples import film_path
 
-from sentinel_worker.errors import Permanent
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.media_facts import Clip, ClipGeometry, Face, FaceSearch, MediaLimits
+from sentinel_worker.domain.windows import FrameStep, Window, WindowPolicy, plan_windows
 from sentinel_worker.media import face_clips
 from sentinel_worker.media.centerface import MODEL_PATH, Found, face_model
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow
 from sentinel_worker.media.face_clips import decode_faces
 from sentinel_worker.media.faces import Square, as_face, link, square_around
-from sentinel_worker.media.facts import Clip, ClipGeometry, Face, FaceSearch, MediaLimits
 from sentinel_worker.media.probe import open_media
-from sentinel_worker.media.windows import FrameStep, Window, WindowPolicy, plan_windows
 from tests.integration.media.films import ffmpeg
 from tests.matrix import sampled
 

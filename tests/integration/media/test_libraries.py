@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.errors import Fatal
+from sentinel_worker.domain.errors import Fatal
 from sentinel_worker.media.libraries import FFMPEG, PYTHON, require_libraries
 
 NOWHERE_PYTHON, NOWHERE_FFMPEG = "libpython9.99.so.1.0", ("libavdevice.so.999", "libavdevice.so.998")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from sentinel_worker.local.samples import film_path
 
-from sentinel_worker.media.children import Child
-from sentinel_worker.media.facts import Clip, FaceSearch, MediaLimits, SoundGeometry
-from sentinel_worker.media.windows import Window
+from sentinel_worker.domain.media_facts import Clip, FaceSearch, MediaLimits, SoundGeometry
+from sentinel_worker.domain.windows import Window
+from sentinel_worker.media.child_client import Child
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.films import ffmpeg, geometry
 from tests.matrix import sampled

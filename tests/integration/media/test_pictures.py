@@ -9,13 +9,13 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from sentinel_worker.errors import Permanent
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.media_facts import ClipGeometry, MediaLimits
+from sentinel_worker.domain.windows import Window
 from sentinel_worker.media import pictures
 from sentinel_worker.media.decode import decode_clips
-from sentinel_worker.media.facts import ClipGeometry, MediaLimits
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.protocol import ProbedFacts
-from sentinel_worker.media.windows import Window
 from tests.integration.media.films import ffmpeg, geometry
 
 LIMITS = MediaLimits()

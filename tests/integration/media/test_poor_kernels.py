@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.media.sandbox import REQUIRED
+from sentinel_worker.confine.sandbox import REQUIRED
 from tests.integration.media.films import Make
 
 NAMESPACES = {"user_namespace", "network_namespace"}
 DECODE = """
 import asyncio, json, sys
 from pathlib import Path
-from sentinel_worker.errors import Fatal
-from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.zygote import Zygote
 
 async def main():

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.errors import Permanent
-from sentinel_worker.media.facts import MediaLimits
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.probe import open_media
 from tests.integration.media.films import Make, ffmpeg
 

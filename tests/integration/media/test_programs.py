@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from sentinel_worker.media import sandbox
-from sentinel_worker.media.walls import Layers, Limits, Walls
+from sentinel_worker.confine import sandbox
+from sentinel_worker.confine.layers import Layers, Limits, Walls
 
 PRELUDE = """
 import encodings.idna, errno, fcntl, json, os, resource, socket, subprocess, sys, threading
 from pathlib import Path
 from sentinel_worker.media import sandbox
-from sentinel_worker.media.walls import Limits, Walls
+from sentinel_worker.confine.layers import Limits, Walls
 
 def attempt(work):
     try:
@@ -121,7 +121,7 @@ def test_a_fork_cannot_leave_through_a_namespace(tmp_path: Path) -> None:
     """Not by clone() either, whose flags are looked at."""
     script = """
 import ctypes, platform
-from sentinel_worker.media.system_calls import BY_ARGUMENT
+from sentinel_worker.confine.system_calls import BY_ARGUMENT
 sandbox.apply(Walls(folder, limits, network="own_namespace", may_fork=True))
 libc = ctypes.CDLL(None, use_errno=True)
 number = BY_ARGUMENT["clone"][platform.machine() == "aarch64"]

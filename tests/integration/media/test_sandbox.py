@@ -15,7 +15,7 @@ PRELUDE = """
 import errno, json, os, resource, socket, sys, threading
 from pathlib import Path
 from sentinel_worker.media import sandbox
-from sentinel_worker.media.walls import Limits, Walls
+from sentinel_worker.confine.layers import Limits, Walls
 
 def attempt(work):
     try:

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sentinel_worker.errors import Permanent
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.media_facts import MediaLimits, SoundGeometry
+from sentinel_worker.domain.windows import FrameStep, Window, WindowPolicy, plan_windows
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow
-from sentinel_worker.media.facts import MediaLimits, SoundGeometry
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.sounds import decode_sounds
-from sentinel_worker.media.windows import FrameStep, Window, WindowPolicy, plan_windows
 from tests.integration.media.films import ffmpeg
 
 LIMITS = MediaLimits()

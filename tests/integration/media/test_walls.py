@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.errors import CodedError, Permanent, Transient
-from sentinel_worker.media import sandbox
-from sentinel_worker.media.children import Child
-from sentinel_worker.media.facts import MediaLimits
-from sentinel_worker.media.system_calls import REFUSED
+from sentinel_worker.confine import sandbox
+from sentinel_worker.confine.system_calls import REFUSED
+from sentinel_worker.domain.errors import CodedError, Permanent, Transient
+from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.media.child_client import Child
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.hostile import DONE, hijacked, run_in
 from tests.integration.media.processes import alive, processes

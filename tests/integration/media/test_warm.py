@@ -12,10 +12,10 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 from sentinel_worker.local.samples import film_path
 
-from sentinel_worker.errors import Permanent
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.media_facts import FaceSearch, MediaLimits, SoundGeometry
+from sentinel_worker.domain.windows import Window
 from sentinel_worker.media import pictures
-from sentinel_worker.media.facts import FaceSearch, MediaLimits, SoundGeometry
-from sentinel_worker.media.windows import Window
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.films import ffmpeg, geometry
 from tests.integration.media.hostile import run_in

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from sentinel_worker.local.samples import film_path
 
-from sentinel_worker.errors import CodedError, Fatal, Permanent, Transient
-from sentinel_worker.media.children import Child
-from sentinel_worker.media.facts import Clip, FaceSearch, MediaLimits, Skipped, SoundGeometry
-from sentinel_worker.media.windows import Window
+from sentinel_worker.domain.errors import CodedError, Fatal, Permanent, Transient
+from sentinel_worker.domain.media_facts import Clip, FaceSearch, MediaLimits, Skipped, SoundGeometry
+from sentinel_worker.domain.windows import Window
+from sentinel_worker.media.child_client import Child
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.films import ffmpeg, frame_numbers, geometry
 from tests.integration.media.processes import alive, descriptors_open, processes

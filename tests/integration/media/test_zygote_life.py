@@ -14,11 +14,11 @@ import pytest
 import structlog
 from structlog.typing import EventDict
 
-from sentinel_worker.errors import Transient
-from sentinel_worker.media import running_zygote
-from sentinel_worker.media.facts import MediaLimits
-from sentinel_worker.media.running_zygote import RunningZygote
+from sentinel_worker.domain.errors import Transient
+from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.media import zygote_process
 from sentinel_worker.media.zygote import Zygote
+from sentinel_worker.media.zygote_process import RunningZygote
 from tests.integration.media.processes import addresses, alive, processes
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("nothing_is_left_over")]
@@ -66,7 +66,7 @@ async def test_why_the_decoder_does_not_start_is_logged(monkeypatch: pytest.Monk
 
     await zygote.start()
     try:
-        monkeypatch.setattr(running_zygote, "_BOOT", "raise SystemExit(3)")
+        monkeypatch.setattr(zygote_process, "_BOOT", "raise SystemExit(3)")
         assert zygote.pid is not None
         with structlog.testing.capture_logs([hear]) as lines:
             os.kill(zygote.pid, signal.SIGKILL)
@@ -165,7 +165,7 @@ async def test_children_end_with_the_worker(request_folder: Path) -> None:
     script = (
         "import asyncio, sys; from pathlib import Path\n"
         "from sentinel_worker.media.zygote import Zygote\n"
-        "from sentinel_worker.media.facts import Clip, FaceSearch, MediaLimits, Skipped, SoundGeometry\n"
+        "from sentinel_worker.domain.media_facts import Clip, FaceSearch, MediaLimits, Skipped, SoundGeometry\n"
         "async def main():\n"
         "    zygote = Zygote(); await zygote.start()\n"
         "    folder = Path(sys.argv[1])\n"

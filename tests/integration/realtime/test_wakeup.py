@@ -15,9 +15,9 @@ import structlog
 
 from sentinel_worker.local.keys import Keys
 from sentinel_worker.local.postgres import Postgres
-from sentinel_worker.wakeup import Wakeup
-from sentinel_worker.wakeup_socket import HintName, Pace
-from sentinel_worker.wakeup_token import Token
+from sentinel_worker.supabase_client.jwt import Token
+from sentinel_worker.wake.connection import HintName, Pace
+from sentinel_worker.wake.wakeup import Wakeup
 from tests.integration.realtime.conftest import Served
 from tests.supervised import supervisor
 

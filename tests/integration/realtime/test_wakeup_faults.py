@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from sentinel_worker.local.faults import Faults, RealtimeFaults
 from sentinel_worker.local.keys import Keys
-from sentinel_worker.wakeup import Wakeup
+from sentinel_worker.wake.wakeup import Wakeup
 from tests.integration.daemon.proxy import FaultProxy
 from tests.integration.realtime.conftest import Served
 from tests.integration.realtime.test_wakeup import INSERT, QUICK, WAKE, Watched, watching

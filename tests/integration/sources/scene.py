@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sentinel_worker.errors import CodedError
+from sentinel_worker.domain.errors import CodedError
 from sentinel_worker.sources import url
 from sentinel_worker.sources.fetched import Fetched
 from tests.integration.sources.unruly import Exchange, Unruly

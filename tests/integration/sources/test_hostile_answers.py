@@ -10,8 +10,8 @@ from contextlib import suppress
 
 import pytest
 
-from sentinel_worker.errors import Permanent, Transient
-from sentinel_worker.sources.pace import Pace
+from sentinel_worker.domain.errors import Permanent, Transient
+from sentinel_worker.sources.minimum_speed import Pace
 from tests.integration.sources.scene import CONTENT, Scene
 from tests.integration.sources.unruly import Exchange, drip
 

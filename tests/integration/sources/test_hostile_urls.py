@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.errors import CodedError, Permanent
+from sentinel_worker.domain.errors import CodedError, Permanent
 from sentinel_worker.sources import url
 from sentinel_worker.sources.egress import Egress
 from tests.integration.sources.scene import CONTENT, HERE, THERE, Scene

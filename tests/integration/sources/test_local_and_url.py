@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from sentinel_worker.errors import CodedError, Permanent, Transient
+from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources import local, url
 from sentinel_worker.sources.fetched import Fetched
-from sentinel_worker.sources.pace import Pace
+from sentinel_worker.sources.minimum_speed import Pace
 from tests.integration.sources.unruly import Exchange, Unruly, unruly_server
 
 CONTENT = os.urandom(3_000_000)

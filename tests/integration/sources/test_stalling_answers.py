@@ -9,9 +9,9 @@ from statistics import median
 
 import pytest
 
-from sentinel_worker.aftermath import CAUSE_CHARACTERS, finish_for
-from sentinel_worker.errors import CodedError, Permanent
-from sentinel_worker.sources import receiving
+from sentinel_worker.domain.errors import CodedError, Permanent
+from sentinel_worker.sources import http_body
+from sentinel_worker.worker.error_outcomes import CAUSE_CHARACTERS, finish_for
 from tests.claims import a_claim
 from tests.integration.sources.scene import CONTENT, Scene
 from tests.integration.sources.test_hostile_answers import chunked, pour
@@ -57,8 +57,8 @@ async def refusal_in(scene: Scene, name: str) -> CodedError:
 
 
 async def test_a_file_in_fairly_small_pieces_is_fetched(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiving, "_PARTS_TO_JUDGE", 100)
-    size = receiving._SMALL_PART_BYTES
+    monkeypatch.setattr(http_body, "_PARTS_TO_JUDGE", 100)
+    size = http_body._SMALL_PART_BYTES
     parts = b"".join(chunked(CONTENT[start : start + size]) for start in range(0, len(CONTENT), size))
     scene.answering(b"HTTP/1.1 200 OK\r\n" + CHUNKED + parts + b"0\r\n\r\n")
     assert (await scene.fetch(f"{scene.attacker.url}/")).path.read_bytes() == CONTENT

@@ -13,9 +13,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from sentinel_worker.errors import CodedError, Permanent, Transient
+from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources.fetched import Fetched
-from sentinel_worker.sources.pace import Pace
+from sentinel_worker.sources.minimum_speed import Pace
 from sentinel_worker.sources.storage import MAX_TRIES, fetch, upload
 from tests.integration.sources.unruly import Behave, Exchange, Unruly, drip, unruly_server
 

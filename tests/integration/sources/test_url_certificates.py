@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 import trustme
 
-from sentinel_worker.errors import Permanent, Transient
+from sentinel_worker.domain.errors import Permanent, Transient
 from sentinel_worker.sources import url
 from sentinel_worker.sources.egress import Egress
 from tests.integration.sources.scene import CONTENT, HERE, Scene

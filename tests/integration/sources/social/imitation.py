@@ -21,12 +21,12 @@ from yt_dlp.extractor import gen_extractor_classes
 from yt_dlp.extractor.common import InfoExtractor
 from yt_dlp.utils import ExtractorError, UserNotLive
 
-from sentinel_worker import isolated
-from sentinel_worker.sources.social import child
+from sentinel_worker.confine import bare_process
+from sentinel_worker.sources.social import child_main
 
 SITE = "imitation"
 HOST = "imitation.test"
-BOOT = isolated.program(__name__)
+BOOT = bare_process.program(__name__)
 
 
 class ImitationIE(InfoExtractor):  # type: ignore[misc]
@@ -164,4 +164,4 @@ def register() -> None:
 def main(connection_fd: int, parent: int) -> None:
     """The child's program."""
     register()
-    child.main(connection_fd, parent)
+    child_main.main(connection_fd, parent)

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from sentinel_worker import isolated
-from sentinel_worker.errors import Permanent, Transient
+from sentinel_worker.confine import bare_process
+from sentinel_worker.domain.errors import Permanent, Transient
 from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.social.fetcher import Social
 from tests.integration.sources.social.site import Site, fetcher, social
@@ -25,15 +25,15 @@ from tests.matrix import sampled
 
 IMITATION = "tests.integration.sources.social.imitation"
 # As a container's system call filter does.
-BOOT_WITHOUT_NAMESPACES = isolated.program(
+BOOT_WITHOUT_NAMESPACES = bare_process.program(
     IMITATION,
     "import ctypes; from pathlib import Path; "
     "from sentinel_worker.media import sandbox, seccomp; "
-    "from sentinel_worker.media.walls import Limits, Walls; "
+    "from sentinel_worker.confine.layers import Limits, Walls; "
     "sandbox._prctl(38, 1); "
     "assert seccomp.install_filter(sandbox._libc, Walls(Path('/'), Limits(0, 0), network='own_namespace')) is None; ",
 )
-BOOT_WITHOUT_LANDLOCK = isolated.program(
+BOOT_WITHOUT_LANDLOCK = bare_process.program(
     IMITATION, "from tests.integration.media.poor_kernel import refuse; refuse(['landlock']); "
 )
 

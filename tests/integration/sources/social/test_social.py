@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sentinel_worker.errors import CodedError, Permanent, Transient
+from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources.fetched import Fetched
 from sentinel_worker.sources.social.download import MAX_STEPS
 from sentinel_worker.sources.social.fetcher import WITHOUT_SOUND, Social

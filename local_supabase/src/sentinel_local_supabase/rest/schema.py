@@ -1,0 +1,217 @@
+"""What the exposed schemas hold: relations, foreign keys, functions, and the settings of roles.
+
+Loaded at the first request, again whenever somebody runs `notify pgrst`, and (politely) on a miss.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import json
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from sentinel_local_supabase.database import DatabaseDown, Pool, PoolExhausted, fetch_one
+from sentinel_local_supabase.queries import load_queries
+from sentinel_local_supabase.rest.errors import RestError
+
+_QUERIES = load_queries("rest/schema.sql")
+_RELOAD_ON_MISS_SECONDS = 0.5
+_RECONNECT_SECONDS = 0.5
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its SQL type, and the expression that stands in when a body leaves it out."""
+
+    name: str
+    type: str
+    default: str | None
+    sequence: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table or view, with its columns by name and the columns of its primary key."""
+
+    schema: str
+    name: str
+    columns: dict[str, Column]
+    primary_key: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """`table.columns` refers to `target_table.target_columns`; `unique` makes its reverse one-to-one."""
+
+    name: str
+    schema: str
+    table: str
+    columns: tuple[str, ...]
+    target_schema: str
+    target_table: str
+    target_columns: tuple[str, ...]
+    unique: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An input argument of a function; `name` is empty for an unnamed one."""
+
+    name: str
+    type: str
+    required: bool
+    variadic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One overload. `returns` is 'void', 'scalar' or 'rows' (a composite).
+
+    `relation` is the (schema, name) of the table or view whose rows it answers, if it is one.
+    `settings` are those of the function that must hold before its statement starts (`set statement_timeout`).
+    """
+
+    schema: str
+    name: str
+    returns: str
+    returns_set: bool
+    relation: tuple[str, str] | None
+    read_only: bool
+    settings: dict[str, str]
+    arguments: tuple[Argument, ...]
+
+    def accepts(self, given: set[str]) -> bool:
+        """Whether a call with exactly these argument names fits."""
+        names = {argument.name for argument in self.arguments}
+        required = {argument.name for argument in self.arguments if argument.required}
+        return given <= names and required <= given
+
+    @property
+    def takes_one_json(self) -> bool:
+        """Whether the whole body is its only, unnamed argument."""
+        return len(self.arguments) == 1 and not self.arguments[0].name and self.arguments[0].type in ("json", "jsonb")
+
+
+@dataclass(slots=True)
+class Schema:
+    """A snapshot of the exposed schemas."""
+
+    relations: dict[tuple[str, str], Relation] = field(default_factory=dict)
+    foreign_keys: list[ForeignKey] = field(default_factory=list)
+    functions: dict[tuple[str, str], list[Function]] = field(default_factory=dict)
+    role_settings: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+class SchemaCache:
+    """The current Schema, kept fresh by `listen`."""
+
+    def __init__(self, pool: Pool, dsn: str, exposed: tuple[str, ...]) -> None:
+        self._pool = pool
+        self._dsn = dsn
+        self.exposed = exposed
+        self._schema: Schema | None = None
+        self._loaded_at = 0.0
+        self._loading = asyncio.Lock()
+
+    async def current(self) -> Schema:
+        """The snapshot; loads it when there is none. Raises DatabaseDown or PoolExhausted."""
+        return self._schema or await self.reload(self._loaded_at)
+
+    async def reload(self, seen: float) -> Schema:
+        """Load anew, unless somebody did since `seen` (a value of `loaded_at`)."""
+        async with self._loading:
+            if self._schema is not None and self._loaded_at != seen:
+                return self._schema
+            self._schema = await self._load()
+            self._loaded_at = time.monotonic()
+            return self._schema
+
+    async def after_miss(self) -> Schema:
+        """For a name that is not there: load anew, at most every half second."""
+        if time.monotonic() - self._loaded_at < _RELOAD_ON_MISS_SECONDS:
+            return await self.current()
+        return await self.reload(self._loaded_at)
+
+    async def relation(self, schema: str, name: str) -> Relation:
+        """The relation, or PGRST205 with a hint."""
+        for look in (self.current, self.after_miss):
+            snapshot = await look()
+            found = snapshot.relations.get((schema, name))
+            if found is not None:
+                return found
+        near = nearest(name, [key[1] for key in snapshot.relations if key[0] == schema])
+        raise RestError(
+            404,
+            "PGRST205",
+            f"Could not find the table '{schema}.{name}' in the schema cache",
+            hint=near and f"Perhaps you meant the table '{schema}.{near}'",
+        )
+
+    async def overloads(self, schema: str, name: str, given: set[str]) -> list[Function]:
+        """The functions called `schema.name` that take exactly the arguments `given`; maybe none."""
+        for look in (self.current, self.after_miss):
+            snapshot = await look()
+            named = snapshot.functions.get((schema, name), [])
+            fitting = [one for one in named if one.accepts(given)]
+            fitting = fitting or [one for one in named if one.takes_one_json]
+            if fitting:
+                return fitting
+        return []
+
+    async def nearest_function(self, schema: str, name: str) -> str | None:
+        """The most similar function name, for a hint."""
+        snapshot = await self.current()
+        return nearest(name, [key[1] for key in snapshot.functions if key[0] == schema and key[1] != name])
+
+    async def listen(self) -> None:
+        """Reload on every `notify pgrst`, for ever."""
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
+                    await connection.execute("listen pgrst")
+                    await self.reload(self._loaded_at)
+                    async for _ in connection.notifies():
+                        await self.reload(self._loaded_at)
+            except (psycopg.Error, DatabaseDown, PoolExhausted) as error:
+                _log.debug("the schema cache lost its connection: %s", error)
+            await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def _load(self) -> Schema:
+        async with self._pool.transaction() as connection:
+            parts: dict[str, Any] = {}
+            for name, query in _QUERIES.items():
+                parameters = [] if name == "role_settings" else [list(self.exposed)]
+                row = await fetch_one(connection, query, parameters)
+                assert row is not None
+                parts[name] = json.loads(row[0])
+        return _snapshot(parts)
+
+
+def _snapshot(parts: dict[str, Any]) -> Schema:
+    schema = Schema()
+    for row in parts["relations"]:
+        columns = {column["name"]: Column(**column) for column in row["columns"]}
+        relation = Relation(row["schema"], row["name"], columns, tuple(row["primary_key"]))
+        schema.relations[relation.schema, relation.name] = relation
+    for row in parts["foreign_keys"]:
+        row["columns"], row["target_columns"] = tuple(row["columns"]), tuple(row["target_columns"])
+        schema.foreign_keys.append(ForeignKey(**row))
+    for row in parts["functions"]:
+        row["arguments"] = tuple(Argument(**argument) for argument in row["arguments"])
+        row["relation"] = row["relation"] and tuple(row["relation"])
+        schema.functions.setdefault((row["schema"], row["name"]), []).append(Function(**row))
+    for role, settings in parts["role_settings"].items():
+        pairs = (setting.partition("=") for setting in settings)
+        schema.role_settings[role] = {name: value for name, _, value in pairs}
+    return schema
+
+
+def nearest(name: str, candidates: list[str]) -> str | None:
+    """The candidate most similar to `name`, if one is similar at all."""
+    return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=0.75)), None)

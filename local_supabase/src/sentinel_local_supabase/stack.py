@@ -1,0 +1,182 @@
+"""The whole local Supabase in one context: PostgreSQL, migrations, and the gateway in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sentinel_local_supabase.errors import LocalSupabaseError
+from sentinel_local_supabase.faults import Faults
+from sentinel_local_supabase.folder import DataFolder
+from sentinel_local_supabase.gateway.settings import GatewaySettings
+from sentinel_local_supabase.gateway_process import GatewayProcess
+from sentinel_local_supabase.holders import refuse_held_port
+from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.postgres import SUPERUSER, Postgres
+from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, Pace
+
+DEFAULT_PORT = 54321
+
+
+class Stack:
+    """An embedded Supabase on one data folder; `async with Stack(folder, migrations=None) as stack:` runs it.
+
+    `migrations` is called with the owner's connection string, in a thread, at each start before anything is served;
+    None leaves the schema `public` as it is, and in a new folder empty. `port` 0 takes a free one, which the stack
+    keeps. `fresh` empties the folder first. `bin_dir` names a system PostgreSQL's programs. `durable=False` gives up
+    safety against a power cut for speed. Realtime polls at the `pace` of the real server or `fast`, and drops row
+    changes over its `events_per_second` (None: never). Raises LocalSupabaseError where a server cannot be started, or
+    the folder or the port is held by another process, and whatever `migrations` raises.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        migrations: Callable[[str], object] | None,
+        port: int = DEFAULT_PORT,
+        fresh: bool = False,
+        bin_dir: Path | None = None,
+        durable: bool = True,
+        exposed_schemas: tuple[str, ...] = ("public",),
+        access_token_seconds: int = 3600,
+        pace: Pace = "real",
+        events_per_second: int | None = EVENTS_PER_SECOND,
+    ) -> None:
+        self._data = DataFolder(folder)
+        self.folder = self._data.path
+        self.keys: Keys  # only while it runs: the folder has to be ours before anything in it is touched
+        self.postgres = Postgres(self._data.postgres, bin_dir=bin_dir, durable=durable)
+        self.port = port
+        self._fresh = fresh
+        self._migrations = migrations
+        self._exposed_schemas = exposed_schemas
+        self._access_token_seconds = access_token_seconds
+        self._pace: Pace = pace
+        self._events_per_second = events_per_second
+        self._gateway: GatewayProcess | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL that clients are given."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def dsn(self) -> str:
+        """A connection string of the role `postgres`, the owner of a hosted project."""
+        return self.postgres.dsn("postgres", tcp=True)
+
+    @property
+    def superuser_dsn(self) -> str:
+        """A connection string of the superuser, for tests and repairs."""
+        return self.postgres.dsn(SUPERUSER, tcp=True)
+
+    @property
+    def anon_key(self) -> str:
+        """The legacy key of the role anon, a JWT."""
+        return self.keys.anon_key
+
+    @property
+    def service_key(self) -> str:
+        """The legacy key of the role service_role, a JWT."""
+        return self.keys.service_key
+
+    @property
+    def publishable_key(self) -> str:
+        """`sb_publishable_…`, the key of a frontend."""
+        return self.keys.publishable_key
+
+    @property
+    def secret_key(self) -> str:
+        """`sb_secret_…`, the key of a server."""
+        return self.keys.secret_key
+
+    @property
+    def jwt_secret(self) -> str:
+        """The secret that signs every JWT of this stack with HS256."""
+        return self.keys.jwt_secret
+
+    async def __aenter__(self) -> Self:
+        """Start everything; at the end of this call it answers."""
+        if self.port:
+            refuse_held_port(self.port)
+        self._data.take(fresh=self._fresh)
+        try:
+            self.keys = Keys.load(self._data.keys)
+            await self.start_postgres()
+            if self._migrations is not None:
+                await asyncio.to_thread(self._migrations, self.dsn)
+            await self.start_gateway()
+            self._data.announce(self.url)
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop everything."""
+        await self._stop()
+
+    async def start_postgres(self) -> None:
+        """Start PostgreSQL alone; it keeps the port it had."""
+        await asyncio.to_thread(self.postgres.start)
+
+    async def stop_postgres(self) -> None:
+        """Stop PostgreSQL alone: the gateway answers 503 then."""
+        await asyncio.to_thread(self.postgres.stop)
+
+    async def start_gateway(self) -> None:
+        """Start the gateway alone, on the port it had; at the end of this call it answers."""
+        if self._gateway is not None:
+            return
+        self._gateway = await GatewayProcess.start(self._gateway_settings())
+        self.port = self._gateway.port
+
+    async def stop_gateway(self, *, kill: bool = False) -> None:
+        """Stop the gateway alone: gracefully, or (`kill`) in the middle of whatever it does."""
+        gateway, self._gateway = self._gateway, None
+        if gateway is not None:
+            await gateway.stop(kill=kill)
+
+    async def misbehave(self, faults: Faults) -> None:
+        """Show these faults and no others, from the next request on: at the end of this call they are in force.
+
+        A gateway that is started again behaves.
+        """
+        if self._gateway is None:
+            raise LocalSupabaseError("gateway_away", "The local Supabase's gateway is not running.")
+        await self._gateway.misbehave(faults)
+
+    async def behave(self) -> None:
+        """Show no faults any more. What is under way stays as it is."""
+        await self.misbehave(Faults())
+
+    async def _stop(self) -> None:
+        try:
+            await self.stop_gateway()
+        finally:
+            try:
+                await self.stop_postgres()
+            finally:
+                self._data.release()
+
+    def _gateway_settings(self) -> GatewaySettings:
+        return GatewaySettings(
+            keys=self.keys,
+            object_folder=self.folder / "objects",
+            # By TCP: the port outlives a restart of PostgreSQL, the socket's folder does not.
+            authenticator_dsn=self.postgres.dsn("authenticator", tcp=True),
+            auth_dsn=self.postgres.dsn("supabase_auth_admin", tcp=True),
+            storage_dsn=self.postgres.dsn("supabase_storage_admin", tcp=True),
+            superuser_dsn=self.superuser_dsn,
+            port=self.port,
+            exposed_schemas=self._exposed_schemas,
+            access_token_seconds=self._access_token_seconds,
+            pace=self._pace,
+            events_per_second=self._events_per_second,
+        )

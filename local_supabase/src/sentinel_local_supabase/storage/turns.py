@@ -1,0 +1,93 @@
+"""Turns at one upload: requests for it run one after another, and one that keeps others waiting must end soon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from sentinel_local_supabase.storage.errors import StorageError
+
+_WAIT_SECONDS = 5.0
+_DRAIN_SECONDS = 3.0
+
+
+class Turn:
+    """The right to touch an upload. Whoever holds it while others wait may read for some seconds more."""
+
+    def __init__(self) -> None:
+        self._deadline: float | None = None
+        self._limit: asyncio.Timeout | None = None
+
+    def hurry(self) -> None:
+        """Somebody waits: the body of a client that may long be gone must not block the one who resumes."""
+        if self._deadline is None:
+            self._deadline = asyncio.get_running_loop().time() + _DRAIN_SECONDS
+            if self._limit is not None:
+                self._limit.reschedule(self._deadline)
+
+    async def next_of(self, chunks: AsyncIterator[bytes]) -> bytes | None:
+        """The next chunk; None at the end, and when somebody waited too long."""
+        try:
+            async with asyncio.timeout_at(self._deadline) as self._limit:
+                return await anext(chunks, None)
+        except TimeoutError:
+            return None
+        finally:
+            self._limit = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time of this turn has run out."""
+        return self._deadline is not None and asyncio.get_running_loop().time() >= self._deadline
+
+
+@dataclass(slots=True)
+class _Place:
+    """The lock of one upload, who holds it, and how many hold it or wait for it."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    holder: Turn | None = None
+    present: int = 0
+
+
+class Turns:
+    """The turns of all uploads of this server."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, _Place] = {}
+
+    def taken(self, upload: str) -> bool:
+        """Whether somebody holds or awaits a turn at the upload."""
+        return upload in self._places
+
+    @asynccontextmanager
+    async def take(self, upload: str) -> AsyncIterator[Turn]:
+        """Wait for the turn, five seconds at most. Raises LockTimeout."""
+        place = self._places.setdefault(upload, _Place())
+        place.present += 1
+        try:
+            await _acquire(place)
+            try:
+                place.holder = Turn()
+                if place.present > 1:
+                    place.holder.hurry()
+                yield place.holder
+            finally:
+                place.holder = None
+                place.lock.release()
+        finally:
+            place.present -= 1
+            if place.present == 0:
+                del self._places[upload]
+
+
+async def _acquire(place: _Place) -> None:
+    if place.holder is not None:
+        place.holder.hurry()
+    try:
+        async with asyncio.timeout(_WAIT_SECONDS):
+            await place.lock.acquire()
+    except TimeoutError as error:
+        raise StorageError("503", "acquiring_lock_timeout", "LockTimeout", "acquiring lock timeout") from error

@@ -1,0 +1,25 @@
+"""An examiner for the commands, with a word about the wait."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from rich.console import Console
+
+from sentinel_worker.confine.private_folders import work_directory
+from sentinel_worker.detectors.base import Device
+from sentinel_worker.detectors.registry import DetectorSpec
+from sentinel_worker.inference.examiner import Examiner, open_examiner
+
+errors = Console(stderr=True)
+
+
+@asynccontextmanager
+async def opened(specs: Sequence[DetectorSpec], device: Device) -> AsyncIterator[Examiner]:
+    """An examiner with its own folder for private copies; raises Fatal where decoder or detectors do not load."""
+    async with AsyncExitStack() as stack:
+        work = stack.enter_context(work_directory())
+        with errors.status("loading the decoder and the detectors"):
+            examiner = await stack.enter_async_context(open_examiner(specs, work, device=device))
+        yield examiner

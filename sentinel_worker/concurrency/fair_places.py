@@ -1,0 +1,92 @@
+"""Places that users hold in turn, and one user at most half of them.
+
+What a stranger's server sends as slowly as it may holds its place for half an hour. So a user has at most half of
+the places, even while nobody else waits: whoever comes later finds one free, where there are two. Of those who wait
+the one is served whose last place is longest ago; who gives up and comes back loses nothing by it. A user's own come
+first in, first out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from sentinel_worker.domain.errors import Transient
+
+PATIENCE_SECONDS = 15.0
+AGAIN_SECONDS = 5.0
+REMEMBERED_USERS = 1000
+"""Whose last turn is known; whoever is forgotten counts as one who never had any."""
+
+
+class Shares:
+    """`places`, at most half of them (rounded up) held by one user. Who waits holds no place, but a slot of the
+    worker: for `patience_seconds` at most."""
+
+    def __init__(self, places: int, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._free = places
+        self._of_one = (places + 1) // 2
+        self._patience_seconds = patience_seconds
+        self._held: Counter[UUID] = Counter()
+        self._waiting: dict[UUID, deque[asyncio.Future[None]]] = {}
+        self._turns = itertools.count(1)
+        self._last_turn: dict[UUID, int] = {}
+        """The oldest comes first."""
+
+    @asynccontextmanager
+    async def place(self, user: UUID) -> AsyncIterator[None]:
+        """Hold a place inside the block; raises `Transient('worker_busy')` where none came in time."""
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(user, deque()).append(place)
+        self._serve()
+        try:
+            try:
+                async with asyncio.timeout(self._patience_seconds):
+                    await place
+            except TimeoutError:
+                raise Transient(
+                    "worker_busy",
+                    "Other URLs are being fetched; this one is tried again.",
+                    retry_after_seconds=AGAIN_SECONDS,
+                ) from None
+            yield
+        finally:
+            self._leave(user, place)
+
+    def _serve(self) -> None:
+        """Give what is free to those who wait."""
+        while self._free:
+            users = [user for user in self._waiting if self._held[user] < self._of_one]
+            if not users:
+                return
+            user = min(users, key=lambda user: self._last_turn.get(user, 0))
+            place = self._waiting[user].popleft()
+            if not self._waiting[user]:
+                del self._waiting[user]
+            if not place.done():  # else it was given up, and leaves by itself
+                self._free -= 1
+                self._held[user] += 1
+                self._note_turn(user)
+                place.set_result(None)
+
+    def _note_turn(self, user: UUID) -> None:
+        self._last_turn.pop(user, None)
+        self._last_turn[user] = next(self._turns)
+        if len(self._last_turn) > REMEMBERED_USERS:
+            del self._last_turn[next(iter(self._last_turn))]
+
+    def _leave(self, user: UUID, place: asyncio.Future[None]) -> None:
+        if place.done() and not place.cancelled():
+            self._free += 1
+            self._held -= Counter((user,))  # forgets who holds none
+            self._serve()
+            return
+        waiting = self._waiting.get(user, deque())
+        if place in waiting:
+            waiting.remove(place)
+        if not waiting:
+            self._waiting.pop(user, None)

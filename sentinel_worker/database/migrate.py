@@ -1,0 +1,244 @@
+"""Bring a project's database up to this version, on the Supabase CLI's own ledger.
+
+`supabase db push` and `sentinel-worker migrate` read and write `supabase_migrations.schema_migrations`, so that
+neither applies what the other has applied.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import psycopg
+
+from sentinel_worker.concurrency.backoff import full_jitter_seconds
+from sentinel_worker.database import statements
+from sentinel_worker.domain.errors import SentinelError
+
+FILE_NAME = re.compile(r"(\d{14})_([a-z0-9_]+)\.sql")
+LOCK_LIMIT_SECONDS: Final = 60.0
+LONGEST_PAUSE_SECONDS: Final = 2.0
+LOCK_TIMEOUT: Final = "500ms"
+"""Whoever asks for a table that a migration waits for waits behind it. Half of PostgreSQL's deadlock_timeout, so that
+in a deadlock it is nearly always the migration that gives way."""
+GIVES_WAY = frozenset({"55P03", "40P01"})  # lock_not_available, deadlock_detected
+FOLDED: Final = ("20261122000100", "role_and_schema")
+"""First of the files that were folded into the present ones before the first release (docs/adr/0020)."""
+SAID = frozenset({"00000", "01000", "01007"})  # notices, warnings, privilege_not_granted
+
+
+class MigrationError(SentinelError):
+    """The database cannot be migrated; the message names the file, the line and the SQLSTATE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file: its 14-digit version, its name without the version, its text."""
+
+    version: str
+    name: str
+    text: str
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file that it came from."""
+        return f"{self.version}_{self.name}.sql"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One migration that this call applied, and what it had to say about this database."""
+
+    version: str
+    name: str
+    notices: tuple[str, ...] = ()
+
+
+def available(migrations_dir: Path | None = None) -> list[Migration]:
+    """The migrations of a folder, in order; without one those that came with this package."""
+    folder = migrations_dir or _shipped()
+    found = []
+    for path in sorted(folder.glob("*.sql")):
+        match = FILE_NAME.fullmatch(path.name)
+        if match is None:
+            raise MigrationError(f"{path.name}: a migration is named <14 digits>_<name>.sql")
+        found.append(Migration(match[1], match[2], path.read_text(encoding="utf-8")))
+    if not found:
+        raise MigrationError(f"no migrations in {folder}")
+    return found
+
+
+def pending(db_url: str, *, migrations_dir: Path | None = None) -> list[Migration]:
+    """The migrations that this database lacks. Writes nothing, and needs only to read the ledger."""
+    with _connect(db_url) as connection:
+        return _missing(connection, available(migrations_dir))
+
+
+def apply(
+    db_url: str, *, migrations_dir: Path | None = None, lock_limit_seconds: float = LOCK_LIMIT_SECONDS
+) -> list[Applied]:
+    """Apply what is missing, each file and its line in the ledger in one transaction.
+
+    Callers at the same time wait for each other, and the second finds nothing to do. A file that meets another
+    session's lock gives way within half a second, so that traffic goes on, and is tried again for
+    `lock_limit_seconds`. Raises MigrationError; files before the one that failed stay applied, that one leaves
+    nothing behind.
+    """
+    migrations = available(migrations_dir)
+    applied = []
+    with _connect(db_url) as connection:
+        while missing := _missing(connection, migrations):
+            if done := _apply_patiently(connection, missing[0], lock_limit_seconds):
+                applied.append(done)
+    return applied
+
+
+def unset_quotas(db_url: str) -> list[str]:
+    """The names of the limits of users that are switched off in a migrated database."""
+    with _connect(db_url) as connection:
+        return [name for (name,) in connection.execute(_sql("unset_quotas.sql"))]
+
+
+def _apply_patiently(connection: psycopg.Connection, migration: Migration, lock_limit_seconds: float) -> Applied | None:
+    """Give way to the locks of others, and try again, until the limit has passed."""
+    deadline = time.monotonic() + lock_limit_seconds
+    tries = 0
+    while True:
+        try:
+            return _apply_first(connection, migration, lock_limit_seconds)
+        except (MigrationError, psycopg.Error) as error:
+            if _sqlstate(error) not in GIVES_WAY:
+                raise
+            tries += 1
+            pause = LONGEST_PAUSE_SECONDS / 10 + full_jitter_seconds(tries, first=0.5, cap=LONGEST_PAUSE_SECONDS)
+            if time.monotonic() + pause > deadline:
+                raise MigrationError(
+                    f"{str(error).splitlines()[0]} Gave way {tries} times in {lock_limit_seconds:g} s. "
+                    f"{_lock_holders(connection)} End them or try again later; nothing of this file was applied."
+                ) from error
+        time.sleep(pause)
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    cause = error if isinstance(error, psycopg.Error) else error.__cause__
+    return cause.sqlstate if isinstance(cause, psycopg.Error) else None
+
+
+def _lock_holders(connection: psycopg.Connection) -> str:
+    found = [
+        f"process {pid} (role {role}, application '{application}', {state}, transaction open for {seconds} s)"
+        for pid, role, application, state, seconds in psycopg.RawCursor(connection).execute(
+            _sql("lock_holders.sql"), (LOCK_TIMEOUT,)
+        )
+    ]
+    return f"Locks are held by {', '.join(found)}." if found else "No session holds one now."
+
+
+def _apply_first(connection: psycopg.Connection, migration: Migration, lock_limit_seconds: float) -> Applied | None:
+    """Apply one migration; None when somebody else has done so meanwhile."""
+    with connection.transaction():
+        # Behind another migration one may wait: nobody else waits for this lock.
+        connection.execute("select set_config('lock_timeout', %s, true)", (f"{lock_limit_seconds * 1000:.0f}ms",))
+        connection.execute("select pg_advisory_xact_lock(hashtextextended('sentinel_worker.database.migrate', 0))")
+        connection.execute("select set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
+        connection.execute(_sql("ledger.sql"))
+        if not _missing(connection, [migration]):
+            return None
+        parts = list(statements.split(migration.text))
+        with _notices(connection) as notices:
+            for part in parts:
+                _execute(connection, migration, part)
+        connection.execute(
+            "insert into supabase_migrations.schema_migrations (version, statements, name) values (%s, %s, %s)",
+            (migration.version, [part.text for part in parts], migration.name),
+        )
+    return Applied(migration.version, migration.name, tuple(notices))
+
+
+@contextmanager
+def _notices(connection: psycopg.Connection) -> Iterator[list[str]]:
+    """What a migration says by `raise`, and the server about rights that it did not give; no `already exists`."""
+    said: list[str] = []
+
+    def hear(notice: psycopg.errors.Diagnostic) -> None:
+        if notice.sqlstate in SAID and notice.message_primary:
+            said.append(notice.message_primary)
+
+    connection.add_notice_handler(hear)
+    try:
+        yield said
+    finally:
+        connection.remove_notice_handler(hear)
+
+
+def _execute(connection: psycopg.Connection, migration: Migration, part: statements.Statement) -> None:
+    try:
+        connection.execute(part.text.encode())
+    except psycopg.Error as error:
+        line = part.line_of(int(error.diag.statement_position) if error.diag.statement_position else None)
+        reason = error.diag.message_primary or str(error)
+        hint = f" Hint: {error.diag.message_hint}." if error.diag.message_hint else ""
+        raise MigrationError(
+            f"{migration.file_name}, line {line}: {reason} (SQLSTATE {error.sqlstate}).{hint}"
+        ) from error
+
+
+def _missing(connection: psycopg.Connection, migrations: list[Migration]) -> list[Migration]:
+    known = connection.execute("select to_regclass('supabase_migrations.schema_migrations') is not null").fetchone()
+    if known != (True,):
+        return migrations
+    rows = connection.execute(
+        "select version, to_jsonb(m) ->> 'name' from supabase_migrations.schema_migrations m where version = any(%s)",
+        ([FOLDED[0], *(migration.version for migration in migrations)],),
+    ).fetchall()
+    names: dict[str, str | None] = dict(rows)
+    _refuse_folded(names, migrations)
+    for migration in migrations:
+        name = names.get(migration.version, migration.name)
+        if name is not None and name != migration.name:
+            raise MigrationError(
+                f"{migration.file_name}: the ledger already has version {migration.version} as '{name}'"
+            )
+    return [migration for migration in migrations if migration.version not in names]
+
+
+def _refuse_folded(ledger: dict[str, str | None], migrations: list[Migration]) -> None:
+    """Raise where the schema is there under other versions: to make it again would fail at the first table."""
+    version, name = FOLDED
+    if ledger.get(version, "") in {name, None} and version not in {migration.version for migration in migrations}:
+        raise MigrationError(
+            f"the database was made by {version}_{name}.sql and others, which were folded into new files before the "
+            "first release; nothing was applied. Run the statement in docs/database.md, section 'A database from "
+            "before the first release', and migrate again. A local project: start `sentinel-worker dev` with --fresh"
+        )
+
+
+@contextmanager
+def _connect(db_url: str) -> Iterator[psycopg.Connection]:
+    try:
+        with psycopg.connect(
+            db_url,
+            autocommit=True,
+            connect_timeout=10,
+            application_name="sentinel-worker migrate",
+            prepare_threshold=None,  # a pooler in transaction mode forgets prepared statements
+        ) as connection:
+            yield connection
+    except psycopg.Error as error:
+        # libpq's text names host, port and role, never the password.
+        raise MigrationError(f"the database did not answer as it should: {str(error).strip()}") from error
+
+
+def _sql(file_name: str) -> bytes:
+    return files("sentinel_worker").joinpath(file_name).read_bytes()
+
+
+def _shipped() -> Path:
+    package = files("sentinel_worker")
+    assert isinstance(package, Path)
+    inside, beside = package / "migrations", package.parent / "migrations"
+    return inside if inside.is_dir() else beside

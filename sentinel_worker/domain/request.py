@@ -1,0 +1,120 @@
+"""The row that a worker holds, and what it says back about it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Self
+from uuid import UUID
+
+from sentinel_worker.domain.json_numbers import LARGEST
+from sentinel_worker.observe.masking import mask, masked
+
+MediaKind = Literal["video", "image", "audio", "auto"]
+Outcome = Literal["succeeded", "failed", "retry", "snoozed", "released", "cancelled"]
+Stage = Literal["fetching", "probing", "analyzing", "deriving", "finishing"]
+
+SAME_TIME = timedelta(seconds=0.5)
+"""`run_at` is reckoned from two answers of the database's clock, taken one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One request that this worker holds under `fence` until its lease ends.
+
+    By the database's clock: `lease_seconds` is what was left of the lease when the claim was answered,
+    `queued_seconds` is how long the row could have been claimed before. `was_scheduled` says that this began
+    after the insert: a time of the user's own, or a retry.
+    """
+
+    id: UUID
+    fence: UUID
+    user_id: UUID
+    media_kind: MediaKind
+    storage_path: str | None
+    source_url: str | None
+    detector: str | None
+    attempt: int
+    cancel_requested: bool
+    created_at: datetime
+    lease_seconds: float
+    queued_seconds: float
+    was_scheduled: bool
+    reoffered: bool
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Read a row of `sentinel_claim`; columns added by a newer database are ignored."""
+        created_at = datetime.fromisoformat(row["created_at"])
+        lease_seconds, queued_seconds = float(row["lease_seconds"]), float(row["queued_seconds"])
+        run_at = datetime.fromisoformat(row["lease_until"]) - timedelta(seconds=lease_seconds + queued_seconds)
+        return cls(
+            id=UUID(row["id"]),
+            fence=UUID(row["fence"]),
+            user_id=UUID(row["user_id"]),
+            media_kind=row["media_kind"],
+            storage_path=row["storage_path"],
+            source_url=row["source_url"],
+            detector=row["detector"],
+            attempt=row["attempt"],
+            cancel_requested=row["cancel_requested"],
+            created_at=created_at,
+            lease_seconds=lease_seconds,
+            queued_seconds=queued_seconds,
+            was_scheduled=run_at - created_at > SAME_TIME,
+            reoffered=row["reoffered"],
+        )
+
+    @property
+    def age_seconds(self) -> float:
+        """Since the insert, by this machine's clock."""
+        return (datetime.now(UTC) - self.created_at).total_seconds()
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Identity and fence, as every write of a worker carries them."""
+        return {"id": str(self.id), "fence": str(self.fence)}
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """What a worker reports for one claim; `None` fields are left to the database."""
+
+    outcome: Outcome
+    stage: Stage | None = None
+    result: Mapping[str, Any] | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    error_params: Mapping[str, Any] = field(default_factory=dict)
+    error_detail: Mapping[str, Any] = field(default_factory=dict)
+    delay_seconds: float | None = None
+
+    def as_json(self, claim: Claim) -> dict[str, Any]:
+        """The element of `sentinel_finish`'s `outcomes` for `claim`, without secrets and what JSON or jsonb refuses."""
+        entry = claim.key | {
+            "outcome": self.outcome,
+            "stage": self.stage,
+            "result": self.result,
+            "error_code": self.error_code,
+            "error_message": None if self.error_message is None else mask(self.error_message),
+            "error_params": masked(self.error_params),
+            "error_detail": masked(self.error_detail),
+            "delay_seconds": self.delay_seconds,
+        }
+        return {name: _storable(value) for name, value in entry.items()}
+
+
+def _storable(value: Any) -> Any:
+    match value:
+        case str():  # jsonb holds no NUL, UTF-8 no lone surrogate
+            return value.replace("\0", "").encode(errors="replace").decode()
+        case float() if not math.isfinite(value):
+            return None
+        case int() if abs(value) > LARGEST:
+            return None
+        case Mapping():
+            return {_storable(name): _storable(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_storable(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,84 @@
+"""The way of a file from its source to its evidence: fetch, probe, choose, examine, derive. Rows and files share it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from sentinel_worker.confine.private_folders import private_directory
+from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.domain.request import MediaKind, Stage
+from sentinel_worker.inference import result
+from sentinel_worker.inference.analysis import Analysis, derive, examine
+from sentinel_worker.inference.roster import Roster
+from sentinel_worker.inference.timings import Timings
+from sentinel_worker.media.zygote import Zygote
+from sentinel_worker.sources.choosing import Source
+
+Keep = Callable[[Mapping[str, Path]], Awaitable[dict[str, str]]]
+"""Takes the pictures for people, files by name, and returns what the evidence calls each that was kept."""
+
+
+class Stages(Protocol):
+    """What limits the stages of one file, and who hears how far it is."""
+
+    def enter(self, stage: Stage) -> AbstractAsyncContextManager[None]:
+        """Work inside belongs to `stage`."""
+
+    def report(self, stage: Stage, fraction: float) -> None:
+        """Show that `fraction` (0 to 1) of `stage` is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """An answer with its evidence, as `analysis_results` keeps it."""
+
+    analysis: Analysis
+    document: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What all files of a process go through: its decoder, its detectors, the limits of one file.
+
+    `work` is the folder of their private folders; `decoding` bounds how many children there are.
+    """
+
+    zygote: Zygote
+    roster: Roster
+    limits: MediaLimits
+    work: Path
+    decoding: AbstractAsyncContextManager[object] = field(default_factory=nullcontext)
+
+    async def run(
+        self, source: Source, kind: MediaKind, key: str | None, *, stages: Stages, keep: Keep | None
+    ) -> Examined:
+        """Examine the file of `source` as `kind`, with the detector `key` where that is set.
+
+        Raises what the source, the decoding child, `Roster.choose`, `analysis.examine` and `keep` raise.
+        """
+        timings = Timings()
+
+        @asynccontextmanager
+        async def stage(name: Stage) -> AsyncIterator[None]:
+            async with stages.enter(name):
+                with timings.measure(name):
+                    yield
+
+        async with private_directory(self.work) as directory:
+            async with source.place, stage("fetching"):
+                report = partial(stages.report, "fetching")
+                fetched = await source.fetch(directory=directory, limit_bytes=self.limits.max_bytes, on_progress=report)
+            async with self.decoding, self.zygote.open(fetched.path, directory, self.limits) as child:
+                async with stage("probing"):
+                    facts = await child.probe()
+                choice = self.roster.choose(kind, key, facts)
+                async with stage("analyzing"):
+                    analysis = await examine(child, facts, choice, partial(stages.report, "analyzing"))
+                async with stage("deriving"):
+                    derived = await keep(await derive(child, analysis)) if keep is not None else {}
+        return Examined(analysis, result.document(analysis, fetched, derived, timings.seconds))

@@ -1,0 +1,155 @@
+"""Which of the loaded detectors look at a file: by what was asked for, and by what the file is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from sentinel_worker.detectors.base import Device
+from sentinel_worker.detectors.loading import load_detector
+from sentinel_worker.detectors.registry import DetectorSpec
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.media_facts import Kind
+from sentinel_worker.domain.request import MediaKind
+from sentinel_worker.inference.batching import Scorer
+from sentinel_worker.media.protocol import ProbedFacts
+
+PICTURE_FILES = frozenset({"apng", "avif", "gif", "heic", "webp"})
+"""Containers of pictures that may move: who asks for an image may mean one of these."""
+_MAX_REPEATED_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What looks at the pictures, and what listens to the sound; one of them is there.
+
+    `instead_of` is the key of the detector that could not take the pictures.
+    """
+
+    pictures: Scorer | None = None
+    sound: Scorer | None = None
+    instead_of: str | None = None
+
+
+class Roster:
+    """The detectors of one worker, in the operator's order: the first of each kind is that kind's default."""
+
+    def __init__(self, scorers: Mapping[str, Scorer]) -> None:
+        self.scorers = dict(scorers)
+        self._defaults: dict[str, Scorer] = {}
+        for scorer in self.scorers.values():
+            self._defaults.setdefault(scorer.spec.media_kind, scorer)
+
+    @property
+    def lanes(self) -> list[str]:
+        """The lanes of the queue that this worker can serve."""
+        named = [f"{kind}/{key}" for key, scorer in self.scorers.items() for kind in (scorer.spec.media_kind, "auto")]
+        return [*(f"{kind}/default" for kind in (*self._defaults, "auto")), *named]
+
+    def offer(self, kind: MediaKind, key: str | None) -> None:
+        """Raise Permanent('detector_unavailable') where a request cannot be served whatever its file is."""
+        if key is not None and key not in self.scorers:
+            raise _unavailable(kind, key)
+        if key is None and kind != "auto" and kind not in self._defaults:
+            raise _unavailable(kind, key)
+
+    def choose(self, kind: MediaKind, key: str | None, facts: ProbedFacts) -> Choice:
+        """Who looks at a file that is asked for as `kind`; `key` names one detector, which then is alone.
+
+        Raises Permanent with `media_kind_mismatch`, `no_sound`, or `detector_unavailable`.
+        """
+        self.offer(kind, key)
+        wanted = _wanted(kind, facts)
+        if key is not None:
+            return self._named(self.scorers[key], facts)
+        sound = self._defaults.get("audio") if facts.has_audio else None
+        if wanted == "audio":
+            if sound is None:
+                raise _unavailable("audio", None)
+            return Choice(sound=sound)
+        pictures = self._defaults.get(wanted)
+        if pictures is None and facts.container in PICTURE_FILES:
+            pictures = self._defaults.get("image")
+        if pictures is None:
+            raise _unavailable(wanted, None)
+        return self._with_stand_in(pictures, sound, facts)
+
+    def _with_stand_in(self, pictures: Scorer, sound: Scorer | None, facts: ProbedFacts) -> Choice:
+        """An image detector over frames, where there is one, for what a video detector cannot take."""
+        images = [scorer for scorer in self.scorers.values() if scorer.spec.task == "image"]
+        images.sort(key=lambda scorer: scorer.spec.media_kind != "video")  # the one that is made for it first
+        if takes(pictures.spec, facts) or not images:
+            return Choice(pictures, sound)
+        return Choice(images[0], sound, instead_of=pictures.spec.key)
+
+    def _named(self, scorer: Scorer, facts: ProbedFacts) -> Choice:
+        spec = scorer.spec
+        if spec.task == "audio":
+            if not facts.has_audio:
+                raise _no_sound()
+            return Choice(sound=scorer)
+        moving_picture = facts.container in PICTURE_FILES and spec.media_kind == "image"
+        if spec.media_kind != facts.kind and not moving_picture:
+            raise Permanent(
+                "media_kind_mismatch",
+                f"Detector '{spec.key}' takes {_NAMES[spec.media_kind]}, and the file is {_NAMES[facts.kind]}.",
+                params={"detector": spec.key, "found": facts.kind},
+            )
+        return Choice(pictures=scorer)
+
+
+@asynccontextmanager
+async def open_roster(specs: Sequence[DetectorSpec], *, device: Device, batch_windows: int) -> AsyncIterator[Roster]:
+    """Load the detectors, one after the other, and score all of them on one thread: they share a device."""
+    async with AsyncExitStack() as open_scorers:
+        thread = open_scorers.enter_context(ThreadPoolExecutor(1, thread_name_prefix="score"))
+        scorers: dict[str, Scorer] = {}
+        for spec in specs:
+            detector = await asyncio.to_thread(load_detector, spec, device)
+            scorer = Scorer(detector, batch_windows=batch_windows, thread=thread)
+            scorers[spec.key] = await open_scorers.enter_async_context(scorer)
+        yield Roster(scorers)
+
+
+def takes(spec: DetectorSpec, facts: ProbedFacts) -> bool:
+    """Whether a clip of the file is more than a few pictures repeated: a video detector looks at motion."""
+    if spec.task != "video":
+        return True
+    step = spec.window_policy.step.seconds_at(facts.frames_per_second)
+    return facts.frame_count > 1 and facts.frames_per_second * step >= _MAX_REPEATED_SHARE
+
+
+_NAMES: Mapping[str, str] = {"video": "a video", "image": "a picture", "audio": "sound"}
+
+
+def _wanted(kind: MediaKind, facts: ProbedFacts) -> Kind:
+    """The kind of work: what was asked for, where the file has it."""
+    if kind in ("auto", facts.kind):
+        return facts.kind
+    if kind == "audio":
+        if not facts.has_audio:
+            raise _no_sound()
+        return "audio"
+    if kind == "image" and facts.container in PICTURE_FILES:
+        return "image"
+    raise Permanent(
+        "media_kind_mismatch",
+        f"The request asks for {_NAMES[kind]}, and the file is {_NAMES[facts.kind]}.",
+        params={"asked": kind, "found": facts.kind},
+    )
+
+
+def _no_sound() -> Permanent:
+    return Permanent("no_sound", "The file has no sound track.")
+
+
+def _unavailable(kind: MediaKind, key: str | None) -> Permanent:
+    what = f"detector '{key}'" if key is not None else "detector"
+    return Permanent(
+        "detector_unavailable",
+        f"No {what} for media of kind '{kind}' runs here.",
+        params={"detector": key, "media_kind": kind},
+    )

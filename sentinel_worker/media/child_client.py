@@ -1,0 +1,258 @@
+"""One decoding child as the worker sees it: questions, checked answers, and what its death means."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sentinel_worker.confine.layers import Layers
+from sentinel_worker.domain.errors import CodedError, Permanent, Transient
+from sentinel_worker.domain.media_facts import Clip, ClipGeometry, FaceSearch, MediaLimits, Skipped, SoundGeometry
+from sentinel_worker.domain.windows import Window
+from sentinel_worker.media import protocol
+from sentinel_worker.media.expected_clips import ExpectedClips, beyond_limits, check_values
+from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
+from sentinel_worker.media.received_thumbnails import keep_picture, picture_bytes
+
+_REAP_SECONDS: Final = 2.0
+_WITH_PAYLOAD: Final = ("clip", "picture")
+_MAX_DETAIL: Final = 4000
+"""As much as an honest child tells; a header has room for a megabyte."""
+_CRASHES: Final = frozenset(
+    {
+        signal.SIGSEGV,
+        signal.SIGBUS,
+        signal.SIGILL,
+        signal.SIGFPE,
+        signal.SIGABRT,
+        signal.SIGSYS,
+    }
+)
+
+
+class ChildProcess:
+    """What the zygote tells about a child.
+
+    `forked` holds its pid; `exited` its exit code (negative: a signal), or None when the zygote died first
+    and took the child with it.
+    """
+
+    def __init__(self, number: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.number = number
+        self.connection: socket.socket | None = None
+        self.forked: asyncio.Future[int] = loop.create_future()
+        self.exited: asyncio.Future[int | None] = loop.create_future()
+
+    def note(self, event: Mapping[str, Any]) -> None:
+        """Take in an event of the zygote."""
+        if event["event"] == "exited":
+            self._settle(event["code"])
+        elif not self.forked.done():
+            if event["event"] == "forked":
+                self.forked.set_result(event["pid"])
+            else:
+                self._refuse(Transient("decoder_lost", "The machine has no room for another decoder."))
+
+    def lose(self) -> None:
+        """The zygote is gone."""
+        self._refuse(lost())
+
+    def _refuse(self, error: Transient) -> None:
+        if not self.forked.done():
+            self.forked.set_exception(error)
+            self.forked.exception()  # seen here, in case nobody waits any more
+        self._settle(None)
+
+    def _settle(self, code: int | None) -> None:
+        if not self.exited.done():
+            self.exited.set_result(code)
+
+
+def lost() -> Transient:
+    """The error of a request whose child went away through no fault of its file."""
+    return Transient("decoder_lost", "The decoder was lost while it worked on this file.")
+
+
+class Child:
+    """A confined child with one open media file. One call at a time; a call that was broken off is the last.
+
+    Each call may wait `limits.max_wall_seconds` for the child (the caller's own time between clips is free),
+    then raises `Transient('decoder_timeout')`. A child that dies raises `Permanent('media_unreadable')` for a
+    crash, `Permanent('media_too_large')` for its CPU limit, `Transient('decoder_lost')` otherwise; what it
+    finds wrong with the file it raises as `probe.open_media` and `decode.decode_clips` say.
+    `unreadable_frames` counts the damaged frames that were replaced in clips so far.
+    """
+
+    def __init__(self, process: ChildProcess, directory: Path, limits: MediaLimits) -> None:
+        assert process.connection is not None
+        self._process = process
+        self._connection = process.connection
+        self._directory = directory
+        self._limits = limits
+        self._busy = False
+        self.layers = Layers((), {})
+        self.unreadable_frames = 0
+
+    @property
+    def pid(self) -> int:
+        """The process id of the child."""
+        return self._process.forked.result()
+
+    async def greet(self, limit_seconds: float) -> None:
+        """Wait until the child says that it is confined; `layers` names the walls."""
+        clock = _Clock(limit_seconds)
+        with self._call():
+            self.layers = protocol.read_layers(await self._answer("confined", clock))
+
+    async def probe(self) -> ProbedFacts:
+        """What the file is; raises `Permanent` when it cannot or may not be analyzed."""
+        clock = _Clock(self._limits.max_wall_seconds)
+        with self._call():
+            await self._ask({"ask": "probe"}, clock)
+            facts = protocol.read_facts(await self._answer("facts", clock))
+        if (what := beyond_limits(facts, self._limits)) is not None:
+            raise Transient("decoder_failed", f"The decoder gave a {what} that it should have refused.")
+        return facts
+
+    def clips(
+        self, windows: Sequence[Window], geometry: ClipGeometry, faces: FaceSearch | None = None
+    ) -> AsyncGenerator[Clip | Skipped]:
+        """The clips of `windows`, in order of their last frames; a badly damaged window gives none.
+
+        With `faces` a window gives a clip for each of its faces, the largest first, or is skipped.
+        """
+        question = protocol.clips_question(windows, geometry, faces)
+        return self._stream(question, ExpectedClips.pictures(windows, geometry, faces))
+
+    def sounds(self, windows: Sequence[Window], geometry: SoundGeometry) -> AsyncGenerator[Clip | Skipped]:
+        """The sound of `windows`, in order of their starts; silence is skipped, a damaged window gives nothing."""
+        question = protocol.sounds_question(windows, geometry)
+        return self._stream(question, ExpectedClips.sounds(windows, geometry))
+
+    async def _stream(self, question: Mapping[str, Any], expected: ExpectedClips) -> AsyncGenerator[Clip | Skipped]:
+        clock = _Clock(self._limits.max_wall_seconds)
+        with self._call():
+            await self._ask(question, clock)
+            while (answer := await self._answer("clip", clock, "skipped", "end"))["answer"] != "end":
+                taken = expected.take(answer)
+                if isinstance(taken, Clip):
+                    await self._fill(taken.values.data.cast("B"), clock)
+                    check_values(taken)
+                yield taken
+            self.unreadable_frames += expected.unreadable_frames(answer)
+
+    async def derive(self, *, at_seconds: Sequence[float], names: Sequence[str]) -> list[Path]:
+        """A small JPEG of the frame at each of `at_seconds` (from the first frame), kept in the directory.
+
+        `names` match `protocol.DERIVED_NAME`; returns the files in that order. Raises `Transient('disk_full')`.
+        """
+        clock = _Clock(self._limits.max_wall_seconds)
+        with self._call():
+            await self._ask({"ask": "derive", "at_seconds": list(at_seconds)}, clock)
+            files = []
+            for _, name in zip(at_seconds, names, strict=True):
+                jpeg = bytearray(picture_bytes(await self._answer("picture", clock)))
+                await self._fill(memoryview(jpeg), clock)
+                files.append(await asyncio.to_thread(keep_picture, jpeg, self._directory, name))
+            return files
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        if self._busy:
+            raise RuntimeError("a decoding child answers one call at a time, and none after a broken one")
+        self._busy = True
+        try:
+            yield
+        except CodedError:
+            self._busy = False
+            raise
+        except (ProtocolError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise Transient("decoder_failed", "The decoder gave an answer that makes no sense.") from error
+        self._busy = False
+
+    async def _ask(self, question: Mapping[str, Any], clock: _Clock) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with clock:
+                await loop.sock_sendall(self._connection, protocol.encode(question))
+        except OSError:
+            raise await self._cause_of_death() from None
+
+    async def _answer(self, wanted: str, clock: _Clock, *others: str) -> dict[str, Any]:
+        lengths = bytearray(protocol.LENGTHS.size)
+        await self._fill(memoryview(lengths), clock)
+        header_bytes, payload_bytes = protocol.decode_lengths(lengths)
+        header = bytearray(header_bytes)
+        await self._fill(memoryview(header), clock)
+        answer = protocol.decode_header(header)
+        if answer.get("answer") == "error":
+            read = protocol.read_error if wanted == "confined" else protocol.read_error_of_media
+            raise read(answer) from _told(answer)
+        if answer.get("answer") not in (wanted, *others) or (payload_bytes and wanted not in _WITH_PAYLOAD):
+            raise ProtocolError(f"an answer {answer.get('answer')!r} instead of {wanted!r}")
+        answer["payload_bytes"] = payload_bytes
+        return answer
+
+    async def _fill(self, buffer: memoryview, clock: _Clock) -> None:
+        loop, filled = asyncio.get_running_loop(), 0
+        while filled < len(buffer):
+            try:
+                async with clock:
+                    count = await loop.sock_recv_into(self._connection, buffer[filled:])
+            except OSError:
+                count = 0
+            if count == 0:
+                raise await self._cause_of_death()
+            filled += count
+
+    async def _cause_of_death(self) -> CodedError:
+        await asyncio.wait([self._process.exited], timeout=_REAP_SECONDS)
+        code = self._process.exited.result() if self._process.exited.done() else None
+        if code is None or code >= 0:
+            return lost()
+        if -code == signal.SIGXCPU:
+            return Permanent(
+                "media_too_large",
+                "Decoding this file takes more computing time than is allowed.",
+                params={"limit": self._limits.max_cpu_seconds},
+            )
+        if -code in _CRASHES:
+            return Permanent("media_unreadable", "The decoder crashed on this file; it is probably damaged.")
+        return lost()
+
+
+class _Clock:
+    """Time left for waiting; entered around every wait, so that the time in between is free."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left_seconds = seconds
+        self._entered = 0.0
+        self._timeout: asyncio.Timeout | None = None
+
+    async def __aenter__(self) -> None:
+        self._entered = asyncio.get_running_loop().time()
+        self._timeout = asyncio.timeout(self._left_seconds)
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        assert self._timeout is not None
+        self._left_seconds = max(0.0, self._left_seconds - asyncio.get_running_loop().time() + self._entered)
+        try:
+            await self._timeout.__aexit__(*exc_info)
+        except TimeoutError:
+            raise Transient("decoder_timeout", "Decoding this file took too long.") from None
+
+
+class ChildError(Exception):
+    """The traceback of a child, as the cause of the error that the request gets."""
+
+
+def _told(answer: Mapping[str, Any]) -> ChildError | None:
+    detail = answer.get("detail")
+    return ChildError(detail[-_MAX_DETAIL:]) if isinstance(detail, str) else None

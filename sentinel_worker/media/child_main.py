@@ -1,0 +1,146 @@
+"""A decoding child: one request's media, parsed in a process that has nothing to lose.
+
+Forked by the zygote, confined by `sandbox`, then it answers the worker's questions until the worker hangs up.
+"""
+
+from __future__ import annotations
+
+import socket
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, astuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sentinel_worker.confine import sandbox
+from sentinel_worker.confine.layers import Limits, Mode, Walls
+from sentinel_worker.domain.errors import CodedError, Fatal, Permanent
+from sentinel_worker.domain.media_facts import Clip, ClipGeometry, MediaLimits
+from sentinel_worker.media import demuxer, pictures, protocol
+from sentinel_worker.media.centerface import SIDE_MULTIPLE, face_model
+from sentinel_worker.media.decode import DecodedClip, SkippedWindow, decode_clips, resize_frame
+from sentinel_worker.media.face_clips import decode_faces
+from sentinel_worker.media.opened_media import OpenedMedia
+from sentinel_worker.media.probe import open_media
+from sentinel_worker.media.refused_files import out_of_memory
+from sentinel_worker.media.sounds import decode_sounds
+from sentinel_worker.media.thumbnails import thumbnails
+
+_WARM_UP_GEOMETRY = ClipGeometry(1, 1.0, "squash", 4, 4, 4, 4)
+_MAX_DETAIL = 4000
+
+
+def warm_up() -> None:
+    """Touch what every child needs, so that the zygote pays for it once."""
+    pictures.register_plugins()
+    demuxer.load_library()
+    face_model().find(np.zeros((3, SIDE_MULTIPLE, SIDE_MULTIPLE), dtype=np.uint8), 0.5)
+    resize_frame(torch.zeros(3, 8, 8, dtype=torch.uint8), _WARM_UP_GEOMETRY)
+
+
+def run(
+    connection: socket.socket,
+    parent: int,
+    path: Path,
+    directory: Path,
+    limits: MediaLimits,
+    mode: Mode,
+) -> None:
+    """Confine this process, then answer questions about the file at `path`."""
+    session = _Session(connection, path, limits)
+    try:
+        layers = sandbox.apply(_walls(directory, limits), mode=mode, parent=parent)
+    except (OSError, ValueError, sandbox.SandboxError) as error:
+        session.fail(Fatal("sandbox_unavailable", f"A decoding child cannot be confined: {error}."))
+        return
+    session.say({"answer": "confined", "layers": layers.in_force, "missing": layers.missing})
+    while (question := protocol.receive(connection)) is not None:
+        session.answer(question)
+
+
+def _walls(directory: Path, limits: MediaLimits) -> Walls:
+    """It reads its own folder and writes nothing: what it makes goes through the socket.
+
+    The kernel counts what is mapped, and the libraries of a CUDA build of torch are 3.5 GiB of that: a file's share is
+    counted from there.
+    """
+    memory_bytes = sandbox.mapped_bytes() + limits.max_memory_bytes
+    return Walls(directory, Limits(memory_bytes, limits.max_cpu_seconds), readable=(directory,))
+
+
+class _Session:
+    def __init__(self, connection: socket.socket, path: Path, limits: MediaLimits) -> None:
+        self._connection = connection
+        self._path = path
+        self._limits = limits
+        self._media: OpenedMedia | None = None
+
+    def answer(self, question: Mapping[str, Any]) -> None:
+        try:
+            self._dispatch(question)
+        except CodedError as error:
+            self.fail(error)
+        except (BrokenPipeError, ConnectionResetError):
+            raise
+        except Exception as error:  # noqa: BLE001 whatever failed, the worker is told
+            if out_of_memory(error):
+                self.fail(_too_costly())
+            else:
+                detail = traceback.format_exc()[-_MAX_DETAIL:]
+                self.say({"answer": "error", "class": "unexpected", "detail": detail})
+
+    def _dispatch(self, question: Mapping[str, Any]) -> None:
+        ask = question.get("ask")
+        media = self._opened()
+        if ask == "probe":
+            self.say({"answer": "facts", "facts": asdict(media.facts)})
+        elif ask == "clips":
+            windows, geometry, faces = protocol.read_clips_question(question)
+            if faces is None:
+                self._send(decode_clips(media, windows, geometry))
+            else:
+                self._send(decode_faces(media, windows, geometry, faces))
+        elif ask == "sounds":
+            self._send(decode_sounds(media, *protocol.read_sounds_question(question)))
+        elif ask == "derive":
+            for jpeg in thumbnails(media, question["at_seconds"]):
+                self.say({"answer": "picture"}, len(jpeg))
+                self._connection.sendall(jpeg)
+        else:
+            raise protocol.ProtocolError(f"an unknown question {ask!r}")
+
+    def _opened(self) -> OpenedMedia:
+        if self._media is None:
+            self._media = open_media(self._path, self._limits)
+        return self._media
+
+    def _send(self, answers: Iterable[DecodedClip | SkippedWindow]) -> None:
+        unreadable = 0
+        for answer in answers:
+            if isinstance(answer, SkippedWindow):
+                self.say({"answer": "skipped", "window": answer.index, "reason": answer.reason})
+                continue
+            unreadable += answer.unreadable_frames
+            self._send_clip(answer.index, answer.clip)
+        self.say({"answer": "end", "unreadable_frames": unreadable})
+
+    def _send_clip(self, index: int, clip: Clip) -> None:
+        values = np.ascontiguousarray(clip.values)
+        header = {"answer": "clip", "window": index, "shape": list(values.shape), "dtype": values.dtype.name}
+        if clip.face is not None:
+            header["face"] = astuple(clip.face)
+        self.say(header, values.nbytes)
+        self._connection.sendall(values.data)
+
+    def say(self, message: Mapping[str, Any], payload_bytes: int = 0) -> None:
+        self._connection.sendall(protocol.encode(message, payload_bytes))
+
+    def fail(self, error: CodedError) -> None:
+        self.say(protocol.error_answer(error))
+
+
+def _too_costly() -> Permanent:
+    return Permanent("media_too_large", "Decoding this file needs more memory than is allowed.")

@@ -1,0 +1,136 @@
+"""What a child may still answer to a question for clips, and whether an answer is one of these."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sentinel_worker.domain.media_facts import (
+    Clip,
+    ClipGeometry,
+    Face,
+    FaceSearch,
+    MediaLimits,
+    Skipped,
+    SkipReason,
+    SoundGeometry,
+)
+from sentinel_worker.domain.windows import Window
+from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
+
+_SLOWEST: Final = 1e-6
+
+
+class ExpectedClips:
+    """The windows that were asked for and are not answered yet.
+
+    Each is answered once: by a clip of one shape and type (with faces: by at most `max_faces`, one after the
+    other) or by the reason for skipping it.
+    """
+
+    def __init__(
+        self,
+        windows: Sequence[Window],
+        shape: tuple[int, ...],
+        dtype: type[np.uint8 | np.float32],
+        skip_reason: SkipReason | None = None,
+        max_faces: int | None = None,
+    ) -> None:
+        self._windows = windows
+        self._shape = shape
+        self._dtype: np.dtype[Any] = np.dtype(dtype)
+        self._skip_reason = skip_reason
+        self._max_faces = max_faces
+        self._left = set(range(len(windows)))
+        self._latest: int | None = None
+        self._clips_of_latest = 0
+
+    @classmethod
+    def pictures(cls, windows: Sequence[Window], geometry: ClipGeometry, faces: FaceSearch | None) -> ExpectedClips:
+        """uint8 [frames, 3, height, width]."""
+        shape = (geometry.frames, 3, geometry.crop_height, geometry.crop_width)
+        if faces is None:
+            return cls(windows, shape, np.uint8)
+        return cls(windows, shape, np.uint8, "no_face", faces.max_faces)
+
+    @classmethod
+    def sounds(cls, windows: Sequence[Window], geometry: SoundGeometry) -> ExpectedClips:
+        """float32 [samples]."""
+        return cls(windows, (geometry.samples,), np.float32, "silence")
+
+    def take(self, answer: Mapping[str, Any]) -> Clip | Skipped:
+        """What `answer` announces, a clip with its values still to be filled; raises `ProtocolError`."""
+        if answer["answer"] == "skipped":
+            return self._skipped(answer)
+        index = answer["window"]
+        if index == self._latest and self._clips_of_latest < (self._max_faces or 1):
+            self._clips_of_latest += 1
+        else:
+            self._strike(index)
+            self._latest, self._clips_of_latest = index, 1
+        values: npt.NDArray[Any] = np.empty(self._shape, self._dtype)
+        if (
+            answer["dtype"] != self._dtype.name
+            or tuple(answer["shape"]) != self._shape
+            or answer["payload_bytes"] != values.nbytes
+        ):
+            raise ProtocolError("a clip that was not asked for")
+        face = None if self._max_faces is None else _face(answer["face"])
+        return Clip(self._windows[index], values, face)
+
+    def unreadable_frames(self, answer: Mapping[str, Any]) -> int:
+        """How many frames of the clips were replaced, as the `end` says: at most those that were asked for."""
+        count = answer["unreadable_frames"]
+        most = len(self._windows) * (self._shape[0] if self._dtype == np.uint8 else 0)
+        if type(count) is not int or not 0 <= count <= most:
+            raise ProtocolError("more damaged frames than were asked for")
+        return count
+
+    def _skipped(self, answer: Mapping[str, Any]) -> Skipped:
+        if answer["reason"] != self._skip_reason or answer["payload_bytes"]:
+            raise ProtocolError("a window that cannot be skipped")
+        assert self._skip_reason is not None
+        self._strike(answer["window"])
+        self._latest = None
+        return Skipped(self._windows[answer["window"]], self._skip_reason)
+
+    def _strike(self, index: int) -> None:
+        if index not in self._left:
+            raise ProtocolError("a window that was not asked for, or answered already")
+        self._left.remove(index)
+
+
+def beyond_limits(facts: ProbedFacts, limits: MediaLimits) -> str | None:
+    """Which of the facts a child that tells the truth would have refused; lengths and rates are estimates."""
+    if max(facts.duration_seconds, facts.audio_seconds) > 2 * limits.max_duration_seconds:
+        return "length"
+    slowest = _SLOWEST if facts.kind == "video" else 0.0
+    if not slowest <= facts.frames_per_second <= 2 * limits.max_frames_per_second:
+        return "frame rate"
+    if facts.width * facts.height > limits.max_pixels:
+        return "picture size"
+    if facts.size_bytes > limits.max_bytes:
+        return "file size"
+    if facts.frame_count > limits.max_frames:
+        return "number of frames"
+    return None
+
+
+def check_values(clip: Clip) -> None:
+    """Refuse sound that is no number: it would become a verdict that is none."""
+    if clip.values.dtype == np.float32 and not (np.abs(clip.values) <= 1).all():
+        raise ProtocolError("sound beyond full scale")
+
+
+def _face(values: Sequence[Any]) -> Face:
+    numbers = [float(value) for value in values]
+    if len(numbers) != 5 or not all(math.isfinite(n) and 0 <= n <= 1 for n in numbers):  # noqa: PLR2004 Face's fields
+        raise ProtocolError("a face that is none")
+    face = Face(*numbers)
+    if face.left >= face.right or face.top >= face.bottom:
+        raise ProtocolError("a face without a size")
+    return face

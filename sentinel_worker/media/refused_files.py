@@ -1,0 +1,71 @@
+"""The sentences with which files beyond the limits, and damaged ones, are refused."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.media_facts import MediaLimits
+
+_MEMORY_SIGNS: Final = (
+    "cannot allocate memory",
+    "can't allocate memory",
+    "bad_alloc",
+    "not enough memory",
+    "failed to allocate memory",
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether `error` is how Python or a library under it says that an allocation was refused."""
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _MEMORY_SIGNS)
+
+
+def too_large(sentence: str, limit: float) -> Permanent:
+    """More than `limit` of something other than time."""
+    return Permanent("media_too_large", sentence, params={"limit": limit})
+
+
+def too_long(what: str, seconds: float, limits: MediaLimits) -> Permanent:
+    """`what` ("video", "sound") lasts longer than is allowed."""
+    return Permanent(
+        "media_too_long",
+        f"The {what} lasts {seconds:.0f} seconds; at most {limits.max_duration_seconds:.0f} are allowed.",
+        params={"seconds": seconds, "limit": limits.max_duration_seconds},
+    )
+
+
+def check_frames(what: str, frames: int, limit: int) -> None:
+    """Refuse `what` ("video", "animation") with more than `limit` frames."""
+    if frames > limit:
+        raise Permanent(
+            "media_too_long",
+            f"The {what} has {frames} frames; at most {limit} are allowed.",
+            params={"limit": limit},
+        )
+
+
+def check_picture_size(width: int, height: int, limits: MediaLimits) -> None:
+    """Refuse pictures that say no size, too large a one, or one that is nearly a line."""
+    if width <= 0 or height <= 0:
+        raise Permanent("media_unreadable", "The file says no picture size; it is damaged.")
+    if width * height > limits.max_pixels:
+        raise too_large(
+            f"The pictures are {width} x {height} pixels; at most {limits.max_pixels} pixels are allowed.",
+            limits.max_pixels,
+        )
+    if max(width, height) > limits.max_side_ratio * min(width, height):
+        raise too_large(
+            f"The pictures are {width} x {height} pixels; "
+            f"one side may be at most {limits.max_side_ratio:g} times as long as the other.",
+            limits.max_side_ratio,
+        )
+
+
+def check_rate(frames_per_second: float, limits: MediaLimits) -> None:
+    """Refuse pictures that follow each other too fast."""
+    if frames_per_second > limits.max_frames_per_second:
+        raise too_large(
+            f"The video has {frames_per_second:.0f} frames a second; at most {limits.max_frames_per_second:g} may be.",
+            limits.max_frames_per_second,
+        )

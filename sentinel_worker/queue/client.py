@@ -1,0 +1,191 @@
+"""The queue's functions in the database, as typed calls. Errors are `Transient` or `Permanent`.
+
+A call that timed out may have been carried out: each function is idempotent, so the answer to any
+`Transient` is to ask again. Only one claim may be in flight per worker.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+from postgrest.exceptions import APIError
+from supabase import AsyncClient, Client
+
+from sentinel_worker import __version__
+from sentinel_worker.domain.errors import Permanent, Transient
+from sentinel_worker.domain.request import Claim, Finish, Stage
+from sentinel_worker.observe import logs
+from sentinel_worker.supabase_client.breaker import Circuit
+from sentinel_worker.supabase_client.connections import network_errors
+
+_NO_JSON = (ValueError, RecursionError, APIError)
+"""What supabase-py raises over what is none, or none to Python: numbers of thousands of digits, hundreds of levels."""
+_OTHER_SHAPE = (ValueError, KeyError, IndexError, TypeError, OverflowError, AttributeError)
+"""What reading a row raises that is not as this worker knows it."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a finish: the request's new status, or `lost`, `busy` (ask again), `invalid`.
+
+    `due_in_seconds` is set where the request will be queued again.
+    """
+
+    status: str
+    due_in_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MissingRight:
+    """A right that this worker's role lacks. Without one that is `needed` it cannot answer requests.
+
+    `remedy` is the SQL that grants it, for the project's owner.
+    """
+
+    name: str
+    needed: bool
+    sentence: str
+    remedy: str
+
+
+class Claims:
+    """Calls of one worker, identified by a uuid that is new at each process start; `circuit` is fed by them.
+
+    `refused` is called with the function's name when one is refused for want of a right.
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        worker: UUID,
+        circuit: Circuit | None = None,
+        *,
+        refused: Callable[[str], None] = lambda _function: None,
+    ) -> None:
+        self.circuit = circuit or Circuit()
+        self._refused = refused
+        self._client = client
+        self._worker = str(worker)
+
+    async def claim(
+        self, lanes: Sequence[str], *, limit: int, lease_seconds: float, held: Iterable[UUID]
+    ) -> list[Claim]:
+        """Take up to `limit` requests of `lanes`; those of this worker that `held` lacks come first."""
+        rows = await self._call(
+            "sentinel_claim",
+            {
+                "lanes": list(lanes),
+                "limit": limit,
+                "lease_seconds": lease_seconds,
+                "held": [str(request_id) for request_id in held],
+            },
+        )
+        claims, unreadable = [], None
+        for row in rows:
+            try:
+                with _readable("sentinel_claim"):
+                    claims.append(Claim.from_row(row))
+            except Transient as error:
+                unreadable = error
+                log.error(logs.CALL_FAILED, call="claim", error_code=error.code, error=error.message)
+        if unreadable is not None and not claims:
+            raise unreadable
+        return claims
+
+    async def progress(self, changes: Mapping[Claim, tuple[Stage, int]]) -> None:
+        """Show stage and percentage of running requests; a row that is no longer ours stays as it is."""
+        entries = [claim.key | {"stage": stage, "progress": percent} for claim, (stage, percent) in changes.items()]
+        await self._call("sentinel_progress", {"progress": entries})
+
+    async def finish(self, outcomes: Sequence[tuple[Claim, Finish]]) -> dict[UUID, Answer]:
+        """Write outcomes; a repeated one is answered as it was the first time.
+
+        Raises `Permanent('call_refused')`, too, where one of them cannot be written.
+        """
+        entries = [_entry(claim, finish) for claim, finish in outcomes]
+        rows = await self._call("sentinel_finish", {"outcomes": entries})
+        with _readable("sentinel_finish"):
+            return {UUID(row["id"]): Answer(row["answer"], row["due_in_seconds"]) for row in rows}
+
+    async def maintain(self, *, name: str, lanes: Sequence[str], slots: int) -> float | None:
+        """Register this worker, promote and expire rows; the seconds until the next row or lease falls due, if any."""
+        args = {"name": name, "version": __version__, "lanes": list(lanes), "slots": slots}
+        rows = await self._call("sentinel_maintain", args)
+        with _readable("sentinel_maintain"):
+            due_seconds: float | None = rows[0]["next_due_seconds"]
+            return due_seconds
+
+    async def deletions(self, *, limit: int) -> list[tuple[str, str]]:
+        """Bucket and name of objects to remove; those that stay are named again later."""
+        rows = await self._call("sentinel_deletions", {"limit": limit})
+        with _readable("sentinel_deletions"):
+            return [(row["bucket_id"], row["name"]) for row in rows]
+
+    async def missing_rights(self) -> list[MissingRight]:
+        """What the database does not let this worker's role do, and should."""
+        rows = await self._call("sentinel_rights", {})
+        with _readable("sentinel_rights"):
+            return [MissingRight(**row) for row in rows]
+
+    async def _call(self, function: str, args: dict[str, Any]) -> list[dict[str, Any]]:
+        unreadable: Exception | None = None
+        try:
+            with self.circuit.call(), network_errors():
+                try:
+                    answer = await self._client.rpc(function, {"args": {"worker": self._worker, **args}}).execute()
+                except _NO_JSON as error:  # kept from the circuit: Supabase is there, whatever it answered
+                    unreadable = error
+        except Transient as error:
+            if error.code == "access_refused":
+                self._refused(function)
+            raise
+        if unreadable is not None:
+            raise _not_read(function, unreadable) from unreadable
+        return _rows(function, answer.data)
+
+
+def heartbeat(client: Client, worker: UUID, claims: Iterable[Claim], lease_seconds: float) -> dict[UUID, str]:
+    """Extend leases from a thread of its own; answers `ok`, `cancel`, `busy` (not extended) or `lost` for each."""
+    args = {"worker": str(worker), "lease_seconds": lease_seconds, "leases": [claim.key for claim in claims]}
+    with network_errors():
+        try:
+            answer = client.rpc("sentinel_heartbeat", {"args": args}).execute()
+        except _NO_JSON as error:
+            raise _not_read("sentinel_heartbeat", error) from error
+    with _readable("sentinel_heartbeat"):
+        return {UUID(row["id"]): row["answer"] for row in _rows("sentinel_heartbeat", answer.data)}
+
+
+def _rows(function: str, answer: Any) -> list[dict[str, Any]]:
+    if isinstance(answer, list) and all(isinstance(row, dict) for row in answer):
+        return answer
+    raise Transient("supabase_unavailable", f"{function} was answered with something that is not rows.")
+
+
+@contextmanager
+def _readable(function: str) -> Iterator[None]:
+    """Translate what Python raises over rows that are not what was asked for."""
+    try:
+        yield
+    except _OTHER_SHAPE as error:
+        raise _not_read(function, error) from error
+
+
+def _not_read(function: str, error: Exception) -> Transient:
+    said = f"{function} was answered with something that cannot be read ({type(error).__name__})."
+    return Transient("supabase_unavailable", said)
+
+
+def _entry(claim: Claim, finish: Finish) -> dict[str, Any]:
+    try:
+        entry = finish.as_json(claim)
+        json.dumps(entry, ensure_ascii=False, allow_nan=False).encode()  # as httpx does it, where it is too late
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Permanent("call_refused", f"An outcome cannot be written as JSON ({type(error).__name__}).") from error
+    return entry

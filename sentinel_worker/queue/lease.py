@@ -1,0 +1,242 @@
+"""Leases as this process can prove them, and the thread that extends them.
+
+The thread has a client of its own, so that neither a busy event loop nor its connections delay a
+heartbeat. It withholds the heartbeat of work that has stopped moving: when the event loop does not
+answer, or a request is past its stage's deadline, another worker shall have the row.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from uuid import UUID
+
+import structlog
+from supabase import Client
+
+from sentinel_worker.domain.errors import Cancelled, CodedError, LeaseLost, Released, Transient
+from sentinel_worker.domain.request import Claim, Stage
+from sentinel_worker.observe import logs
+from sentinel_worker.queue.client import heartbeat
+
+STAGE_GRACE_SECONDS = 10.0
+"""The stage's own time limit acts first; the heartbeat is withheld only when that did not help."""
+
+Ending = LeaseLost | Cancelled | Released
+
+log = structlog.get_logger()
+
+
+def boottime() -> float:
+    """Seconds on a clock that goes on while the machine sleeps, as the database's clock does."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Lease:
+    """One claim while it is worked on."""
+
+    def __init__(self, claim: Claim, called_at: float) -> None:
+        self.claim = claim
+        self.expires_at = called_at + claim.lease_seconds
+        self.stage: Stage = "fetching"
+        self.stage_deadline: float | None = None
+        self._ended_by: Ending | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[object] | None = None
+
+    def check(self) -> None:
+        """Raise `LeaseLost` when the lease cannot be proved any more; called before every write."""
+        if self._ended_by is not None:
+            raise self._ended_by
+        if boottime() >= self.expires_at:
+            raise LeaseLost
+
+    def watch(self) -> None:
+        """End the work when the lease runs out, whatever the heartbeat's thread is waiting for."""
+        remaining = self.expires_at - boottime()
+        if remaining <= 0:
+            self.end(LeaseLost())
+        else:
+            self._expiry = asyncio.get_running_loop().call_later(remaining, self.watch)
+
+    def unwatch(self) -> None:
+        """Stop watching: the request has ended here."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+
+    def end(self, reason: Ending) -> None:
+        """Stop the guarded work; `guard` raises `reason` there. Only from the event loop."""
+        if self._ended_by is None:
+            self._ended_by = reason
+            if self._task is not None:
+                self._task.cancel()
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Work inside ends with what `end` was given, or `LeaseLost`."""
+        self.check()
+        self._task = asyncio.current_task()
+        assert self._task is not None
+        before = self._task.cancelling()
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._ended_by is None or self._task.uncancel() > before:
+                raise
+            raise self._ended_by from None
+        finally:
+            self._task = None
+        if self._ended_by is not None:
+            raise self._ended_by
+
+    @asynccontextmanager
+    async def enter(self, stage: Stage, limit_seconds: float) -> AsyncIterator[None]:
+        """Work inside belongs to `stage` and ends with `Transient('stage_timed_out')` at the limit."""
+        self.stage = stage
+        self.stage_deadline = boottime() + limit_seconds
+        try:
+            async with asyncio.timeout(limit_seconds) as limit:
+                yield
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise Transient(
+                "stage_timed_out",
+                f"The analysis took too long while {stage}.",
+                params={"stage": stage, "limit_seconds": limit_seconds},
+            ) from None
+        finally:
+            self.stage_deadline = None
+
+
+class Leases:
+    """Every lease of this worker, and its heartbeat. `refused` is called in the event loop when that is refused."""
+
+    def __init__(
+        self,
+        client: Client,
+        worker: UUID,
+        *,
+        lease_seconds: float,
+        heartbeat_seconds: float,
+        refused: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._refused = refused
+        self._client = client
+        self._worker = worker
+        self._lease_seconds = lease_seconds
+        self._heartbeat_seconds = heartbeat_seconds
+        self._held: dict[UUID, Lease] = {}
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    @property
+    def ids(self) -> list[UUID]:
+        """The requests held now."""
+        return list(self._held)
+
+    def add(self, claim: Claim, called_at: float) -> Lease:
+        """Hold `claim`, whose call began at `called_at` (see `boottime`), until `remove`."""
+        lease = Lease(claim, called_at)
+        with self._changed:
+            self._held[claim.id] = lease
+            self._changed.notify()
+        lease.watch()
+        return lease
+
+    def remove(self, lease: Lease) -> None:
+        """Let go: the request has ended here. A newer lease of the same request stays."""
+        lease.unwatch()
+        with self._changed:
+            if self._held.get(lease.claim.id) is lease:
+                del self._held[lease.claim.id]
+
+    def start(self) -> None:
+        """Start the thread; from the event loop whose work the leases guard."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Stop the thread; a call in flight ends by its own time limit."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        failures = 0
+        due = boottime() + self._heartbeat_seconds
+        while self._wait_until(due):
+            due = boottime() + self._heartbeat_seconds
+            try:
+                self._beat()
+                failures = 0
+            except CodedError as error:
+                failures += 1
+                due = boottime() + min(self._heartbeat_seconds, 0.5 * 2 ** min(failures, 10))
+                log.warning(logs.HEARTBEAT_FAILED, error_code=error.code, error=error.message, failures=failures)
+                if error.code == "access_refused":
+                    self._hand_back_in_time()
+            except Exception:
+                # Without this thread every lease would run out, so it outlives its own faults.
+                log.exception(logs.HEARTBEAT_FAILED)
+
+    def _wait_until(self, due: float) -> bool:
+        """Sleep until `due`, and for as long as nothing is held; False when the worker stops."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping, timeout=max(0.0, due - boottime()))
+            self._changed.wait_for(lambda: self._stopping or self._held)
+            return not self._stopping
+
+    def _beat(self) -> None:
+        leases = {lease.claim.id: lease for lease in self._moving()}
+        if not leases or not self._loop_answers():
+            return
+        called_at = boottime()
+        answers = heartbeat(self._client, self._worker, [lease.claim for lease in leases.values()], self._lease_seconds)
+        for request_id, answer in answers.items():
+            lease = leases[request_id]
+            # What is `busy` was not extended, and keeps its time until the next heartbeat asks again.
+            if answer in ("ok", "cancel"):
+                lease.expires_at = called_at + self._lease_seconds
+            if answer == "lost":
+                self._end(lease, LeaseLost())
+            elif answer == "cancel":
+                self._end(lease, Cancelled())
+
+    def _hand_back_in_time(self) -> None:
+        """A heartbeat that is refused is no crash: what it cannot save is released, which refunds the attempt."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._refused)
+        with self._changed:
+            held = list(self._held.values())
+        for lease in held:
+            if lease.expires_at - boottime() < 1.5 * self._heartbeat_seconds:
+                self._end(lease, Released())
+
+    def _moving(self) -> list[Lease]:
+        now = boottime()
+        with self._changed:
+            # What ran out has ended here already; asking for it all through an outage would save nothing.
+            held = [lease for lease in self._held.values() if now < lease.expires_at]
+        stuck = [lease for lease in held if lease.stage_deadline and now > lease.stage_deadline + STAGE_GRACE_SECONDS]
+        for lease in stuck:
+            log.error(logs.HEARTBEAT_WITHHELD, request_id=str(lease.claim.id), stage=lease.stage)
+        return [lease for lease in held if lease not in stuck]
+
+    def _loop_answers(self) -> bool:
+        assert self._loop is not None
+        answered = threading.Event()
+        self._loop.call_soon_threadsafe(answered.set)
+        if answered.wait(self._heartbeat_seconds):
+            return True
+        log.error(logs.HEARTBEAT_WITHHELD, error="the event loop does not answer")
+        return False
+
+    def _end(self, lease: Lease, reason: Ending) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(lease.end, reason)

@@ -1,0 +1,95 @@
+"""Outcomes on their way to the database: batched, and asked again until they are answered."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+
+from sentinel_worker.concurrency.backoff import full_jitter_seconds
+from sentinel_worker.concurrency.supervisor import Supervisor
+from sentinel_worker.domain.errors import CodedError, Permanent, Transient
+from sentinel_worker.domain.request import Claim, Finish
+from sentinel_worker.observe import logs
+from sentinel_worker.queue.client import Answer, Claims
+
+BATCH = 16
+BUSY_RETRY_SECONDS = 0.1
+RETRY_FIRST_SECONDS, RETRY_CAP_SECONDS = 0.2, 15.0
+BUSY = Answer("busy")
+
+log = structlog.get_logger()
+
+
+class Outcomes:
+    """One caller for every finish of this worker; a finish is idempotent, so a lost answer is asked again."""
+
+    def __init__(self, claims: Claims) -> None:
+        self._claims = claims
+        self._pending: dict[Claim, tuple[Finish, asyncio.Future[Answer]]] = {}
+        self._added = asyncio.Event()
+        self._failures = 0
+
+    async def write(self, claim: Claim, finish: Finish) -> Answer:
+        """Report `finish` and wait for the database's answer, for as long as that takes."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._pending[claim] = (finish, answer)
+        self._added.set()
+        try:
+            return await answer
+        finally:
+            self._pending.pop(claim, None)
+
+    async def run(self, supervisor: Supervisor) -> None:
+        """Write until cancelled."""
+        await supervisor.repeat("outcomes", self._write_next, vital=True)
+
+    async def _write_next(self) -> None:
+        circuit = self._claims.circuit
+        await self._added.wait()
+        await circuit.turn()
+        try:
+            busy = await self._write_batch()
+        except CodedError as error:
+            wished = error.retry_after_seconds if isinstance(error, Transient) else None
+            write = log.debug if circuit.open else log.warning
+            write(logs.CALL_FAILED, call="finish", error_code=error.code, error=error.message)
+            self._failures += 1
+            pause = full_jitter_seconds(self._failures, first=RETRY_FIRST_SECONDS, cap=RETRY_CAP_SECONDS)
+            if not circuit.open:
+                await asyncio.sleep(max(pause, wished or 0))
+        else:
+            self._failures = 0
+            if busy:
+                await asyncio.sleep(BUSY_RETRY_SECONDS)
+
+    async def _write_batch(self) -> bool:
+        """Write some of what waits; True when a row was locked by somebody and has to wait."""
+        # One of each request: the answers name no fence, and an older claim's must not be taken for a newer one's.
+        first_of_each: dict[UUID, tuple[Claim, Finish]] = {}
+        for claim, (finish, _) in self._pending.items():
+            first_of_each.setdefault(claim.id, (claim, finish))
+        batch = list(first_of_each.values())[:BATCH]
+        answers = await self._ask(batch) if batch else {}
+        for claim, _ in batch:
+            answer = answers.get(claim.id, BUSY)
+            if answer.status != "busy" and claim in self._pending:
+                future = self._pending.pop(claim)[1]
+                if not future.done():
+                    future.set_result(answer)
+        if not self._pending:
+            self._added.clear()
+        return any(answer.status == "busy" for answer in answers.values())
+
+    async def _ask(self, batch: Sequence[tuple[Claim, Finish]]) -> dict[UUID, Answer]:
+        """The answers to a batch. One that is refused whole is asked one by one, so that none blocks the others."""
+        try:
+            return await self._claims.finish(batch)
+        except Permanent as error:
+            log.error(logs.CALL_FAILED, call="finish", error_code=error.code, error=error.message, batch=len(batch))
+            if len(batch) == 1:
+                return {batch[0][0].id: Answer("invalid")}
+        answers: dict[UUID, Answer] = {}
+        for entry in batch:
+            answers |= await self._ask([entry])
+        return answers

@@ -1,0 +1,70 @@
+"""Progress of running requests, written sparingly: each write is a Realtime event for a whole project."""
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic
+
+import structlog
+
+from sentinel_worker.concurrency.supervisor import Supervisor
+from sentinel_worker.domain.errors import CodedError
+from sentinel_worker.domain.request import Claim, Stage
+from sentinel_worker.observe import logs
+from sentinel_worker.queue.client import Claims
+
+CALL_EVERY_SECONDS = 1.0
+POINTS = 5
+POINTS_EVERY_SECONDS = 2.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    stage: Stage
+    percent: int
+    at: float
+
+    def worth_replacing(self, stage: Stage, percent: int, now: float) -> bool:
+        moved = percent - self.percent >= POINTS and now - self.at >= POINTS_EVERY_SECONDS
+        return stage != self.stage or moved
+
+
+class Progress:
+    """Collects reports; `run` writes what is worth showing, all requests in one call a second at most."""
+
+    def __init__(self, claims: Claims) -> None:
+        self._claims = claims
+        self._shown: dict[Claim, _Shown] = {}
+        self._pending: dict[Claim, tuple[Stage, int]] = {}
+        self._due = asyncio.Event()
+
+    def report(self, claim: Claim, stage: Stage, percent: float) -> None:
+        """Note that `claim` is at `percent` (0 to 100) of the whole request."""
+        shown = self._shown.get(claim)
+        whole = int(percent)
+        now = monotonic()
+        if shown is None or shown.worth_replacing(stage, whole, now):
+            self._shown[claim] = _Shown(stage, whole, now)
+            self._pending[claim] = (stage, whole)
+            self._due.set()
+
+    def forget(self, claim: Claim) -> None:
+        """Drop what was not yet written; the request has ended here."""
+        self._shown.pop(claim, None)
+        self._pending.pop(claim, None)
+
+    async def run(self, supervisor: Supervisor) -> None:
+        """Write until cancelled. A failed write is dropped: the next one says more."""
+        await supervisor.repeat("progress", self._write_next)
+
+    async def _write_next(self) -> None:
+        await self._due.wait()
+        self._due.clear()
+        changes, self._pending = self._pending, {}
+        if changes:
+            try:
+                await self._claims.progress(changes)
+            except CodedError as error:
+                log.debug(logs.CALL_FAILED, call="progress", error_code=error.code, error=error.message)
+            await asyncio.sleep(CALL_EVERY_SECONDS)

@@ -1,0 +1,83 @@
+"""Whether the database lets this worker do its whole job: asked at the start, and whenever a refusal raises doubt.
+
+Without a right that the job needs no request is claimed, so that none loses an attempt for it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from sentinel_worker.domain.errors import CodedError, Transient
+from sentinel_worker.observe import logs
+from sentinel_worker.queue.client import Claims, MissingRight
+from sentinel_worker.supabase_client.connections import REFUSED_RETRY_SECONDS
+
+log = structlog.get_logger()
+
+
+class Doubt:
+    """Whether the rights are to be asked before the next claim. `Claims` reports here what is refused."""
+
+    def __init__(self) -> None:
+        self.raised = True
+        self.spared: set[str] = set()
+        """Rights that are known to be missing, and that the job does not need."""
+
+    def call_refused(self, function: str) -> None:
+        """The database refused this function of its own."""
+        if f"execute {function}" not in self.spared:
+            self.raised = True
+
+
+class Rights:
+    """Names each missing right once, with what to run, until it is there again."""
+
+    def __init__(self, claims: Claims, doubt: Doubt) -> None:
+        self._claims = claims
+        self._doubt = doubt
+        self._told: set[str] = set()
+
+    def doubt(self) -> None:
+        """Ask again before the next claim: something was refused, or hidden."""
+        self._doubt.raised = True
+
+    @contextmanager
+    def doubted_after(self, *codes: str) -> Iterator[None]:
+        """Doubt when what is done inside ends with one of these error codes."""
+        try:
+            yield
+        except CodedError as error:
+            if error.code in codes:
+                self.doubt()
+            raise
+
+    async def check(self) -> None:
+        """Raise `Transient('access_refused')` while a needed right is missing; costs a call only after a doubt."""
+        if self._doubt.raised:
+            await self.check_again()
+
+    async def check_again(self) -> None:
+        """The same, and ask in any case."""
+        try:
+            missing = await self._claims.missing_rights()
+        except Transient as error:
+            if error.code != "schema_missing":
+                raise
+            # A database of an earlier version; each refusal still says what it lacks.
+            log.warning(logs.RIGHTS_UNKNOWN, error=error.message)
+            self._doubt.raised = False
+            return
+        self._tell(missing)
+        needed = [right.sentence for right in missing if right.needed]
+        self._doubt.raised = bool(needed)
+        if needed:
+            raise Transient("access_refused", "\n".join(needed), retry_after_seconds=REFUSED_RETRY_SECONDS)
+
+    def _tell(self, missing: list[MissingRight]) -> None:
+        for right in missing:
+            if right.name not in self._told:
+                write = log.error if right.needed else log.warning
+                write(logs.RIGHT_MISSING, right=right.name, error=right.sentence, run=right.remedy)
+        self._told = {right.name for right in missing}
+        self._doubt.spared = {right.name for right in missing if not right.needed}

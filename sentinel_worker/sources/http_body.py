@@ -1,0 +1,119 @@
+"""The body of one HTTP answer on its way into a private file, under limits of bytes and speed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import httpcore
+import httpx
+
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.sources.fetched import FILE_NAME, Fetched
+from sentinel_worker.sources.minimum_speed import Pace, pulse
+from sentinel_worker.sources.private_file import Sink
+from sentinel_worker.sources.url_errors import interrupted, refusal, stalled, unusable
+
+_BLOCK_BYTES: Final = 1024**2
+_MAX_ETAG_CHARACTERS: Final = 256
+_PARTS_A_TURN: Final = 64
+"""h11 and httpcore compute some 0.1 ms for a part, however small: a byte in a chunk of its own."""
+_SMALL_PART_BYTES: Final = 512
+_SMALL_PAUSE_SECONDS: Final = 0.05
+"""After a turn's parts, where they were small: one such server costs a tenth of the event loop's time."""
+_PARTS_TO_JUDGE: Final = 4096
+_LEAST_PART_BYTES: Final = 64
+"""On average, once there were `_PARTS_TO_JUDGE`: no server of files sends it in smaller pieces."""
+
+
+class Receiving:
+    """The body of one answer on its way into a file."""
+
+    def __init__(
+        self,
+        host: str,
+        response: httpcore.Response,
+        limit_bytes: int,
+        on_progress: Callable[[float], None],
+        pace: Pace,
+    ) -> None:
+        self._host = host
+        self._response = response
+        self._headers = httpx.Headers(response.headers)
+        self._limit_bytes = limit_bytes
+        self._on_progress = on_progress
+        self._pace = pace
+        length = self._headers.get("content-length", "")
+        self._promised = int(length) if length.isascii() and length.isdigit() else 0
+
+    async def into(self, directory: Path) -> Fetched:
+        """Read it to its end; raises what `sources.url.fetch` raises for an answer."""
+        self._accept()
+        async with Sink.create(directory / FILE_NAME) as sink:
+            try:
+                async with pulse(self._pace) as beat:
+                    await self._read(sink, beat)
+            except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
+                raise interrupted(self._host) from error
+            except TimeoutError as error:
+                raise stalled(self._host) from error
+            etag = self._headers.get("etag", "")[:_MAX_ETAG_CHARACTERS] or None
+            return Fetched(sink.path, sink.size_bytes, sink.sha256, etag)
+
+    def _accept(self) -> None:
+        if self._response.status != httpx.codes.OK:
+            raise refusal(self._host, self._response.status, self._headers)
+        if self._headers.get("content-encoding", "identity").lower() != "identity":
+            raise unusable(self._host, "sends the file in a compressed form, which is not unpacked here")
+        if self._promised > self._limit_bytes:
+            raise self._too_large()
+
+    async def _read(self, sink: Sink, beat: Callable[[int], None]) -> None:
+        """What came is counted, not what was promised: a longer body than promised is no HTTP, a shorter one is cut."""
+        block, parts = bytearray(), _Parts(self._host)
+        async for part in self._response.aiter_stream():
+            await parts.took(len(part))
+            beat(len(part))
+            block += part
+            if sink.size_bytes + len(block) > self._limit_bytes:
+                raise self._too_large()
+            if len(block) >= _BLOCK_BYTES:
+                await self._write(sink, block)
+        await self._write(sink, block)
+
+    async def _write(self, sink: Sink, block: bytearray) -> None:
+        await sink.write(bytes(block))
+        block.clear()
+        if self._promised:
+            self._on_progress(min(1.0, sink.size_bytes / self._promised))
+
+    def _too_large(self) -> Permanent:
+        return Permanent(
+            "media_too_large",
+            f"The file is larger than the {self._limit_bytes} bytes that are allowed.",
+            params={"limit": self._limit_bytes},
+        )
+
+
+class _Parts:
+    """Gives the event loop its turns: parts that are there already come without one, and each costs it time."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._count = 0
+        self._size_bytes = 0
+        self._before_bytes = 0
+
+    async def took(self, size_bytes: int) -> None:
+        """Note a part; raises `Permanent('url_unusable')` where they are too small."""
+        self._count += 1
+        self._size_bytes += size_bytes
+        if self._count % _PARTS_A_TURN:
+            return
+        if self._count >= _PARTS_TO_JUDGE and self._size_bytes < _LEAST_PART_BYTES * self._count:
+            raise unusable(self._host, "sends the file in pieces of a few bytes")
+        small = self._size_bytes - self._before_bytes < _SMALL_PART_BYTES * _PARTS_A_TURN
+        self._before_bytes = self._size_bytes
+        await asyncio.sleep(_SMALL_PAUSE_SECONDS if small else 0)

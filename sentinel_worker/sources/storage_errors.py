@@ -1,0 +1,87 @@
+"""What Storage's refusals mean: its HTTP status is 400 for nearly everything, the true one is in the body."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import httpx
+
+from sentinel_worker.domain.error_codes import Trait, with_trait
+from sentinel_worker.domain.errors import CodedError, Permanent, Transient
+from sentinel_worker.supabase_client.connections import REFUSED_RETRY_SECONDS, retry_after_seconds
+from sentinel_worker.supabase_client.keys import Key, KeyAuth
+from sentinel_worker.supabase_client.missing_grants import refused_right
+
+_SERVER_ERROR: Final = 500
+_LATER: Final = frozenset({408, 425, 429})
+_REFUSED: Final = frozenset({401, 402, 403})
+_AT_ONCE: Final = with_trait(Trait.AT_ONCE)
+_ROW_SECURITY: Final = "row-level security policy"
+
+
+def key_of(client: httpx.AsyncClient) -> Key | None:
+    """The key that `client` sends, where it is one that knows."""
+    return client.auth.keys.current if isinstance(client.auth, KeyAuth) else None
+
+
+def refusal(
+    status: int, body: bytes, headers: httpx.Headers, key: Key | None = None, *, policy: str = ""
+) -> CodedError:
+    """The error that an answer other than 2xx stands for; with the `key` that was sent it names what is missing.
+
+    `policy` is the one on storage.objects that allows what was asked for.
+
+    A key that is rejected or expired is Transient: it may be one that is being rotated, and no fault of the
+    request. On the `/authenticated/` route it is told apart from a missing object.
+    """
+    answer = _parse(body)
+    true_status = status if status >= _SERVER_ERROR else _number(answer.get("statusCode")) or status
+    code = answer.get("code")
+    shown = f"HTTP {true_status}, {code}" if isinstance(code, str) else f"HTTP {true_status}"
+    retry_after = retry_after_seconds(headers)
+    if true_status == httpx.codes.NOT_FOUND and answer:
+        return _missing(code)
+    if true_status in _REFUSED:
+        said = str(answer.get("message") or "")[:200]
+        missing = refused_right("", said, key) or "Storage refused this worker's key or role"
+        if policy and _ROW_SECURITY in said:
+            missing = f'The policy "{policy}" on storage.objects is missing: sentinel-worker check prints what to run'
+        return Transient(
+            "access_refused",
+            f"{missing} ({shown}).",
+            retry_after_seconds=retry_after or REFUSED_RETRY_SECONDS,
+        )
+    told_to_wait = true_status >= _SERVER_ERROR or true_status in _LATER
+    # A redirect, or a 404 without Storage's body, comes from something that stands in front of it.
+    if told_to_wait or true_status < httpx.codes.BAD_REQUEST or true_status == httpx.codes.NOT_FOUND:
+        return Transient("storage_unavailable", f"Storage is not available ({shown}).", retry_after_seconds=retry_after)
+    return Permanent("storage_refused", f"Storage refused the file ({shown}).")
+
+
+def _missing(code: object) -> CodedError:
+    if code != "NoSuchBucket":
+        return Permanent("object_not_found", "The file is not in Storage: it was deleted or never uploaded.")
+    return Transient(
+        "bucket_missing",
+        "Storage has no such bucket, or this worker may not see it.",
+        retry_after_seconds=REFUSED_RETRY_SECONDS,
+    )
+
+
+def wants_retry(error: CodedError) -> bool:
+    """Whether to try again within the same attempt; a server that names a time has asked to be left alone."""
+    return isinstance(error, Transient) and error.code in _AT_ONCE and error.retry_after_seconds is None
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _number(value: object) -> int | None:
+    text = str(value)
+    return int(text) if text.isascii() and text.isdigit() and len(text) == len("404") else None

@@ -1,0 +1,32 @@
+"""Removing objects through the Storage API: SQL may not delete rows of storage.objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import httpx
+
+from sentinel_worker.domain.errors import Transient
+from sentinel_worker.sources.storage_errors import key_of, refusal
+
+
+async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -> int:
+    """Remove objects of `bucket`; returns how many Storage says it removed.
+
+    Objects that are gone, or that row security hides from this worker's role, are not counted and no error.
+    `client` has the project as its base URL and a key in its headers. Raises `Transient` with
+    `storage_unreachable`, `storage_unavailable`, `access_refused` or `bucket_missing`, and
+    `Permanent('storage_refused')`.
+    """
+    try:
+        response = await client.request("DELETE", f"/storage/v1/object/{bucket}", json={"prefixes": list(names)})
+    except httpx.RequestError as failure:
+        message = f"Storage could not be reached ({type(failure).__name__})."
+        raise Transient("storage_unreachable", message) from failure
+    if not response.is_success:
+        raise refusal(response.status_code, response.content, response.headers, key_of(client))
+    try:
+        removed = response.json()
+    except (ValueError, RecursionError) as error:  # it names what users wrote about their files
+        raise Transient("storage_unavailable", "Storage answered a removal with something else.") from error
+    return len(removed) if isinstance(removed, list) else 0

@@ -1,0 +1,196 @@
+"""One generation of a Realtime connection: fresh client, one channel, watched until the first trouble.
+
+realtime-py can look alive and be dead in many ways (a listen task that ended, a channel closed by the
+server's answer to another join, a rejoin that is refused again and again), so nothing is repaired: a
+generation is thrown away whole.
+"""
+
+import asyncio
+import contextlib
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic, time
+from typing import Any, Final, Literal
+
+from realtime import AsyncRealtimeChannel, AsyncRealtimeClient, RealtimeSubscribeStates
+from realtime.types import RealtimePostgresChangesListenEvent as RowEvent
+from websockets.exceptions import WebSocketException
+
+from sentinel_worker.supabase_client.jwt import Token, seconds_to_live
+
+TABLE: Final = "analysis_requests"
+QUEUED: Final = "status=eq.queued"
+WAKE_TOPIC: Final = "sentinel:wake"
+
+HintName = Literal["changes", "broadcast"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """All waits of a supervisor, in seconds.
+
+    A generation must be READY within `ready`, is looked at every `check`, and ends after `age` (sockets
+    made with secret keys end after 24 h) and `token_margin` before its token, if there is a fresher one.
+    After a loss it waits `backoff_first` doubling to `backoff_cap` with full jitter, at least
+    `rate_limited` after a rate limit, and `refused` after a refused private join; `health` of being READY
+    resets the backoff. A hint is missing when it has not come `silence` after a row.
+    """
+
+    ready: float = 15.0
+    check: float = 10.0
+    age: float = 12 * 3600.0
+    token_margin: float = 300.0
+    backoff_first: float = 0.5
+    backoff_cap: float = 60.0
+    rate_limited: float = 30.0
+    refused: float = 300.0
+    health: float = 60.0
+    silence: float = 3.0
+    close: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where to connect and as whom; see Wakeup."""
+
+    url: str
+    api_key: str | Callable[[], str]
+    token: Token
+
+    def current_api_key(self) -> str:
+        """The key to connect with."""
+        return self.api_key() if callable(self.api_key) else self.api_key
+
+    def current_token(self) -> str | None:
+        """The JWT to join with, or None to act with the key."""
+        return self.token() if callable(self.token) else self.token
+
+
+class Generation:
+    """One connection for one hint. `on_hint` is called for every hint, `on_gap` when the server had a gap.
+
+    Use: `open`, then `watch` when that answered None, then always `discard`.
+    """
+
+    def __init__(
+        self,
+        name: HintName,
+        access: Access,
+        pace: Pace,
+        on_hint: Callable[[], None],
+        on_gap: Callable[[], None],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._name = name
+        self._access = access
+        self._pace = pace
+        self._on_hint = on_hint
+        self._on_gap = on_gap
+        self._client = AsyncRealtimeClient(access.url, access.current_api_key(), auto_reconnect=False, max_retries=1)
+        self._channel: AsyncRealtimeChannel | None = None
+        self._token: str | None = None
+        self._ended: asyncio.Future[str] = loop.create_future()
+        self._flowing: asyncio.Future[str] = loop.create_future()
+
+    async def open(self) -> str | None:
+        """Connect and join; None once hints flow, else the reason why they do not."""
+        try:
+            async with asyncio.timeout(self._pace.ready):
+                await self._join()
+                await asyncio.wait([self._flowing, self._ended], return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            return f"not ready after {self._pace.ready:g} s"
+        except Exception as error:  # noqa: BLE001 - the library raises bare Exceptions; being deaf is no crash
+            return f"{type(error).__name__}: {error}"
+        return self._ended.result() if self._ended.done() else None
+
+    async def watch(self) -> str:
+        """Wait for the end; returns the reason."""
+        # The spread keeps many workers from reconnecting together.
+        dies_at = monotonic() + self._pace.age * random.uniform(0.9, 1.0)  # noqa: S311 - no secret
+        while not self._ended.done():
+            await asyncio.wait([self._ended], timeout=self._pace.check)
+            self._look(dies_at)
+        return self._ended.result()
+
+    def end(self, reason: str) -> None:
+        """Let `open` or `watch` return; later reasons are ignored."""
+        if not self._ended.done():
+            self._ended.set_result(reason)
+
+    async def discard(self) -> None:
+        """Close for good, within a limit: also the timers, which would join again on a dead socket."""
+        client = self._client
+        tasks = [task for task in (client._listen_task, client._heartbeat_task) if task]
+        if self._channel is not None:
+            self._channel.rejoin_timer.reset()
+            self._channel.join_push.destroy()
+            for push in self._channel.messages_waiting_for_ack.values():
+                push.destroy()
+        with contextlib.suppress(TimeoutError, OSError, WebSocketException):
+            async with asyncio.timeout(self._pace.close):
+                await client.close()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._pace.close)
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.exception()  # asked for, so that asyncio does not complain that nobody did
+
+    async def _join(self) -> None:
+        self._token = self._access.current_token()
+        if self._token is not None:
+            await self._client.set_auth(self._token)
+        await self._client.connect()
+        listener = self._client._listen_task
+        assert listener is not None
+        listener.add_done_callback(lambda _: self.end("the socket closed"))
+        if self._name == "changes":
+            self._channel = self._client.channel(f"{WAKE_TOPIC}:{uuid.uuid4()}")
+            for event in (RowEvent.Insert, RowEvent.Update):
+                self._channel.on_postgres_changes(
+                    event, lambda _: self._on_hint(), table=TABLE, schema="public", filter=QUEUED
+                )
+            self._channel.on_system(self._on_system)
+        else:
+            self._channel = self._client.channel(WAKE_TOPIC, _private())
+            self._channel.on_broadcast("*", lambda _: self._on_hint())
+        await self._channel.subscribe(self._on_subscribe_state)
+
+    # These run inside the library's listen task, which an exception would kill without a sound.
+
+    def _on_subscribe_state(self, state: RealtimeSubscribeStates, error: Exception | None) -> None:
+        if state is not RealtimeSubscribeStates.SUBSCRIBED:
+            self.end(f"{state.value}: {error}" if error else state.value)
+        elif self._name == "broadcast" and not self._flowing.done():
+            self._flowing.set_result("joined")
+
+    def _on_system(self, payload: Any) -> None:
+        if payload.extension != "postgres_changes":
+            return
+        if self._flowing.done():
+            self._on_gap()
+        else:
+            self._flowing.set_result(payload.message)
+
+    def _look(self, dies_at: float) -> None:
+        assert self._channel is not None
+        if not self._channel.is_joined or self._client.channels.get(self._channel.topic) is not self._channel:
+            self.end(f"the channel is {self._channel.state.value}")
+        elif monotonic() > dies_at:
+            self.end("old age")
+        elif self._has_fresher_token():
+            self.end("the token expires")
+
+    def _has_fresher_token(self) -> bool:
+        if self._token is None or seconds_to_live(self._token, time()) > self._pace.token_margin:
+            return False
+        return self._access.current_token() != self._token
+
+
+def _private() -> Any:
+    quiet = {"broadcast": {"ack": False, "self": False}, "presence": {"key": "", "enabled": False}}
+    return {"config": {**quiet, "private": True}}

@@ -1,0 +1,195 @@
+"""Wake-ups: Supabase Realtime as hints that set an Event, never as data.
+
+Two hints, each on a socket of its own, because a refused private join blocks its socket for seconds:
+row changes of public.analysis_requests, and a broadcast that a trigger sends on the private topic
+`sentinel:wake`. Each is supervised alone and for ever, one generation after the other. Realtime delivers
+at most once, so the Event is also set whenever a gap ends (READY) or begins (loss): the claim that
+follows is the sweep.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Final
+
+import structlog
+
+from sentinel_worker.concurrency.backoff import full_jitter_seconds
+from sentinel_worker.concurrency.supervisor import Supervisor
+from sentinel_worker.concurrency.waiting import at_most
+from sentinel_worker.observe import logs
+from sentinel_worker.supabase_client.breaker import Circuit
+from sentinel_worker.supabase_client.jwt import Token
+from sentinel_worker.wake.connection import Access, Generation, HintName, Pace
+
+RATE_LIMIT_SIGNS: Final = ("RateLimitReached", "Too many messages", "rate limit")
+REFUSAL_SIGNS: Final = ("You do not have permissions to read", "You no longer have permission to read")
+
+OnState = Callable[[HintName, bool], None]
+
+log = structlog.get_logger()
+
+
+class Wakeup:
+    """Sets `event` when there may be work. `run()` lasts until it is cancelled and never fails for Realtime.
+
+    `url` is the project's base URL, `api_key` its secret, publishable or legacy key. `token` is a JWT to act
+    with instead of the key's role. Both may be callables that return a current one. `on_state(hint, ready)` is
+    called when a hint becomes READY or is lost. While `circuit` is open no socket is opened.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        api_key: str | Callable[[], str],
+        token: Token = None,
+        event: asyncio.Event,
+        on_state: OnState = lambda _hint, _ready: None,
+        pace: Pace | None = None,
+        circuit: Circuit | None = None,
+    ) -> None:
+        circuit = circuit or Circuit()
+        access = Access(f"{url.rstrip('/')}/realtime/v1", api_key, token)
+        names: tuple[HintName, ...] = ("changes", "broadcast")
+        self.hints: dict[HintName, Hint] = {
+            name: Hint(name, access, event, on_state, pace or Pace(), circuit) for name in names
+        }
+
+    async def run(self, supervisor: Supervisor) -> None:
+        """Supervise both hints until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for name, hint in self.hints.items():
+                group.create_task(hint.run(supervisor), name=f"wakeup-{name}")
+
+    @property
+    def healthy(self) -> bool:
+        """Whether at least one hint is READY, so that sweeps may be rare."""
+        return any(hint.ready for hint in self.hints.values())
+
+    @property
+    def last_hint_at(self) -> float | None:
+        """When the latest hint came, on the monotonic clock."""
+        return max((hint.last_hint_at for hint in self.hints.values() if hint.last_hint_at is not None), default=None)
+
+    @property
+    def states(self) -> Mapping[HintName, bool]:
+        """Which hints are READY."""
+        return {name: hint.ready for name, hint in self.hints.items()}
+
+    def renew(self) -> None:
+        """The key is another one: connect anew at once, with that."""
+        for hint in self.hints.values():
+            hint.renew()
+
+    def missed(self, queued_seconds: float) -> None:
+        """A sweep found a row that had been queued for so long: a hint that was silent about it is dead.
+
+        Nothing happens to a hint that became READY later than the row, or that speaks up within moments.
+        """
+        for hint in self.hints.values():
+            hint.suspect(monotonic() - queued_seconds)
+
+
+class Hint:
+    """The supervisor of one hint. `last_hint_at` is on the monotonic clock, `generation` counts from 1."""
+
+    def __init__(
+        self,
+        name: HintName,
+        access: Access,
+        event: asyncio.Event,
+        on_state: OnState,
+        pace: Pace,
+        circuit: Circuit,
+    ) -> None:
+        self.name = name
+        self.last_hint_at: float | None = None
+        self.generation = 0
+        self._access = access
+        self._event = event
+        self._on_state = on_state
+        self._pace = pace
+        self._circuit = circuit
+        self._ready_at: float | None = None
+        self._current: Generation | None = None
+        self._renewed = asyncio.Event()
+        self._failures, self._told = 0, ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether hints flow, as far as anybody can tell."""
+        return self._ready_at is not None
+
+    async def run(self, supervisor: Supervisor) -> None:
+        """One generation after the other, for ever."""
+        await supervisor.repeat(f"wakeup-{self.name}", self._live_once)
+
+    async def _live_once(self) -> None:
+        await self._circuit.closed()
+        reason, lived_seconds = await self._live()
+        self._failures = 1 if lived_seconds >= self._pace.health else self._failures + 1
+        pause = self._pause_seconds(reason, self._failures)
+        # Realtime may be away for hours while all else works: each reason is news once.
+        write = log.warning if lived_seconds or reason != self._told else log.debug
+        self._told = reason
+        write(
+            logs.REALTIME_LOST if lived_seconds else logs.REALTIME_FAILED,
+            hint=self.name,
+            reason=reason,
+            lived_seconds=round(lived_seconds, 1),
+            retry_seconds=round(pause, 1),
+        )
+        await at_most(pause, self._renewed)
+        self._renewed.clear()
+
+    def renew(self) -> None:
+        """End the generation, and the pause between two."""
+        self._renewed.set()
+        if self._current is not None:
+            self._current.end("the key changed")
+
+    def suspect(self, queued_at: float) -> None:
+        """End the generation unless a hint came, or comes at once, after `queued_at` (monotonic)."""
+        if self._ready_at is None or self._current is None or queued_at <= self._ready_at:
+            return
+        silent_seconds = monotonic() - queued_at
+        wait = max(self._pace.silence - silent_seconds, self._pace.silence / 3)
+        asyncio.get_running_loop().call_later(wait, self._judge, self._current, queued_at)
+
+    def _judge(self, generation: Generation, queued_at: float) -> None:
+        if self.last_hint_at is None or self.last_hint_at < queued_at:
+            generation.end("it was silent about a queued row")
+
+    async def _live(self) -> tuple[str, float]:
+        """One generation; why it ended, and for how many seconds it was READY."""
+        self.generation += 1
+        self._current = Generation(self.name, self._access, self._pace, self._hinted, self._event.set)
+        try:
+            if (failure := await self._current.open()) is not None:
+                return failure, 0.0
+            self._ready_at = monotonic()
+            self._event.set()
+            self._on_state(self.name, True)
+            log.info(logs.REALTIME_READY, hint=self.name, generation=self.generation)
+            reason = await self._current.watch()
+            return reason, monotonic() - self._ready_at
+        finally:
+            if self._ready_at is not None:
+                self._ready_at = None
+                self._event.set()
+                self._on_state(self.name, False)
+            await self._current.discard()
+
+    def _hinted(self) -> None:
+        self.last_hint_at = monotonic()
+        self._event.set()
+
+    def _pause_seconds(self, reason: str, failures: int) -> float:
+        if any(sign in reason for sign in REFUSAL_SIGNS):
+            return self._pace.refused * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+        pause = full_jitter_seconds(failures, first=self._pace.backoff_first, cap=self._pace.backoff_cap)
+        if any(sign in reason for sign in RATE_LIMIT_SIGNS):
+            return max(pause, self._pace.rate_limited)
+        return pause

@@ -1,0 +1,205 @@
+"""The run loop: wake-up or sweep, claim as many requests as there are free slots, work, answer."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from time import monotonic
+
+import structlog
+
+from sentinel_worker.concurrency.backoff import full_jitter_seconds
+from sentinel_worker.concurrency.supervisor import Supervisor
+from sentinel_worker.concurrency.waiting import at_most, unless
+from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.errors import CodedError, Fatal, Permanent, Transient
+from sentinel_worker.observe import logs
+from sentinel_worker.observe.health import Health
+from sentinel_worker.queue.client import Claims
+from sentinel_worker.queue.lease import Leases, boottime
+from sentinel_worker.queue.outcomes import Outcomes
+from sentinel_worker.queue.progress import Progress
+from sentinel_worker.queue.removals import Removals
+from sentinel_worker.queue.rights import Rights
+from sentinel_worker.supabase_client.breaker import AWAY
+from sentinel_worker.supabase_client.connections import at_start
+from sentinel_worker.wake.wakeup import Wakeup
+from sentinel_worker.worker.pipeline import Pipeline
+from sentinel_worker.worker.running_requests import Running
+from sentinel_worker.worker.sweeps import Sweeps
+
+RETRY_FIRST_SECONDS, RETRY_CAP_SECONDS = 0.5, 60.0
+DECODER_RETRY_SECONDS = 1.0
+REALTIME_START_SECONDS = 15.0
+"""Realtime takes a moment to be ready; only later is its absence worth a warning."""
+
+log = structlog.get_logger()
+
+
+class Worker:
+    """Claims and answers requests until it is told to drain."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        claims: Claims,
+        leases: Leases,
+        outcomes: Outcomes,
+        progress: Progress,
+        pipeline: Pipeline,
+        removals: Removals,
+        rights: Rights,
+        wakeup: Wakeup | None,
+        wake: asyncio.Event,
+        health: Health,
+    ) -> None:
+        self._settings = settings
+        self._claims = claims
+        self._leases = leases
+        self._outcomes = outcomes
+        self._progress = progress
+        self._pipeline = pipeline
+        self._removals = removals
+        self._rights = rights
+        self._wakeup = wakeup
+        self._wake = wake
+        self._health = health
+        self._lanes = pipeline.lanes
+        self._sweeps = Sweeps(settings, claims=claims, removals=removals, wakeup=wakeup, lanes=pipeline.lanes)
+        self._failures = 0
+        self._started_at = monotonic()
+        self._running = Running(
+            leases=leases,
+            outcomes=outcomes,
+            progress=progress,
+            pipeline=pipeline,
+            freed=wake.set,
+            due_in=self._due_in,
+            broken=self._break,
+        )
+        self._broken_by: Fatal | None = None
+        self._draining = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._key_changed = asyncio.Event()
+        self._supervisor = Supervisor(self._break)
+
+    async def run(self, *beside: Callable[[Supervisor], Coroutine[object, object, None]]) -> None:
+        """Work until `drain` is called and the running requests have ended; `beside` runs for as long.
+
+        Raises `Fatal` for a bad start, and `Transient('worker_broken')` when a request or a loop met something that
+        this process cannot go on with; its requests were released then.
+        """
+        try:
+            await self._rights.check()
+            await self._sweeps.sweep()
+        except Transient as error:
+            met = at_start(error)
+            if isinstance(met, Fatal):
+                raise met from error
+        background = [self._outcomes.run, self._progress.run, self._removals.run, *beside]
+        if self._wakeup is not None:
+            background.append(self._wakeup.run)
+        self._leases.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(run(self._supervisor)) for run in background]
+                await self._supervisor.repeat(
+                    "claims", lambda: self._claim_when_woken(group), vital=True, until=self._draining
+                )
+                self._health.become("draining")
+                await self._running.drain(self._settings.drain_seconds, self._hurry)
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await self._leases.stop()
+        log.info(logs.STOPPED)
+        if self._broken_by is not None:
+            raise Transient("worker_broken", self._broken_by.message) from self._broken_by
+
+    def drain(self) -> None:
+        """Claim no more. A second call releases what runs at once."""
+        if self._draining.is_set():
+            self._hurry.set()
+        self._draining.set()
+        self._wake.set()
+
+    def key_changed(self) -> None:
+        """What was refused before may be accepted now."""
+        self._key_changed.set()
+        self._wake.set()
+
+    def drain_on_signals(self) -> None:
+        """SIGTERM and SIGINT drain; a second one hurries."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.drain)
+
+    # The claim loop
+
+    async def _claim_when_woken(self, group: asyncio.TaskGroup) -> None:
+        # Before the calls: what comes during them is not lost.
+        self._wake.clear()
+        self._key_changed.clear()
+        try:
+            await self._rights.check()
+            if self._sweeps.due:
+                await self._sweeps.sweep()
+            claimed = await self._claim(group)
+        except CodedError as error:
+            await self._wait_out(error)
+            return
+        self._failures = 0
+        self._show_condition()
+        if not claimed:
+            await self._sweeps.wait(self._wake)
+
+    async def _claim(self, group: asyncio.TaskGroup) -> int:
+        """Fill the free slots; returns how many requests came."""
+        free = 0 if self._draining.is_set() else self._settings.slots - len(self._running)
+        if not self._pipeline.can_decode:
+            self._sweeps.within(DECODER_RETRY_SECONDS)
+            return 0
+        if free == 0:
+            return 0
+        called_at = boottime()
+        claims = await self._claims.claim(
+            self._lanes, limit=free, lease_seconds=self._settings.lease_seconds, held=self._leases.ids
+        )
+        for claim in claims:
+            self._running.start(group, claim, called_at)
+        self._sweeps.judge_wakeup(claims)
+        if not claims:
+            self._sweeps.found_nothing()
+        return len(claims)
+
+    async def _wait_out(self, error: CodedError) -> None:
+        """After a failed call: wait with backoff, but not longer than until the drain."""
+        self._failures += 1
+        if self._claims.circuit.open:  # it has logged that, and knows when to ask again
+            self._health.become("degraded", AWAY)
+            await unless(self._draining, self._claims.circuit.turn())
+            return
+        self._health.become("broken" if isinstance(error, Permanent) else "degraded", error.message)
+        wished = error.retry_after_seconds if isinstance(error, Transient) else None
+        drawn = full_jitter_seconds(self._failures, first=RETRY_FIRST_SECONDS, cap=RETRY_CAP_SECONDS)
+        pause = max(drawn, wished or 0)
+        log.warning(logs.CALL_FAILED, error_code=error.code, error=error.message, retry_seconds=round(pause, 1))
+        await unless(self._draining, at_most(pause, self._key_changed))
+
+    def _show_condition(self) -> None:
+        if not self._pipeline.can_decode:
+            self._health.become("broken", "The decoder does not start; no request is claimed.")
+        elif self._wakeup is None or self._wakeup.healthy:
+            self._health.become("ready")
+        elif self._health.state != "starting" or monotonic() - self._started_at > REALTIME_START_SECONDS:
+            self._health.become("degraded", "Realtime is down; requests are found by polling.")
+
+    def _due_in(self, seconds: float) -> None:
+        self._sweeps.within(seconds)
+        self._wake.set()  # the wait for the next sweep begins anew
+
+    def _break(self, error: Fatal) -> None:
+        log.error(logs.BROKEN, error_code=error.code, error=error.message)
+        self._broken_by = error
+        self._draining.set()
+        self._wake.set()

@@ -1,0 +1,132 @@
+"""The requests that a worker has under way: each is a task that answers its claim, and none takes another down."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from sentinel_worker.domain.errors import Cancelled, Fatal, LeaseLost, Released
+from sentinel_worker.domain.request import Claim, Finish
+from sentinel_worker.observe import logs
+from sentinel_worker.queue.client import Answer
+from sentinel_worker.queue.lease import Lease, Leases
+from sentinel_worker.queue.outcomes import Outcomes
+from sentinel_worker.queue.progress import Progress
+from sentinel_worker.worker.error_outcomes import finish_for
+from sentinel_worker.worker.pipeline import Pipeline
+
+RELEASE_SECONDS = 10.0
+"""How long the drain waits for released requests to be handed back."""
+RESULT_REFUSED = Finish(
+    "failed",
+    stage="finishing",
+    error_code="result_refused",
+    error_message="The analysis was done, but the database refused its result.",
+)
+
+log = structlog.get_logger()
+
+
+class Running:
+    """Starts, answers and ends requests.
+
+    `freed` is called when one has ended, `due_in` with the seconds after which an answered one is queued again, and
+    `broken` when one met an error that concerns the whole worker.
+    """
+
+    def __init__(
+        self,
+        *,
+        leases: Leases,
+        outcomes: Outcomes,
+        progress: Progress,
+        pipeline: Pipeline,
+        freed: Callable[[], None],
+        due_in: Callable[[float], None],
+        broken: Callable[[Fatal], None],
+    ) -> None:
+        self._leases = leases
+        self._outcomes = outcomes
+        self._progress = progress
+        self._pipeline = pipeline
+        self._freed = freed
+        self._due_in = due_in
+        self._broken = broken
+        self._tasks: dict[asyncio.Task[None], Lease] = {}
+
+    def __len__(self) -> int:
+        """How many there are now."""
+        return len(self._tasks)
+
+    def start(self, group: asyncio.TaskGroup, claim: Claim, called_at: float) -> None:
+        """Work on `claim`, whose call began at `called_at` (see `lease.boottime`)."""
+        lease = self._leases.add(claim, called_at)
+        task = group.create_task(self._work(lease), name=f"request-{claim.id}")
+        self._tasks[task] = lease
+        task.add_done_callback(self._ended)
+
+    async def drain(self, limit_seconds: float, hurry: asyncio.Event) -> None:
+        """Let them end within the limit or until `hurry` is set; hand the rest back."""
+        hurried = asyncio.ensure_future(hurry.wait())
+        try:
+            async with asyncio.timeout(limit_seconds):
+                while self._tasks and not hurried.done():
+                    await asyncio.wait([hurried, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            log.warning(logs.DRAIN_EXPIRED, running=len(self._tasks))
+        finally:
+            hurried.cancel()
+        for lease in self._tasks.values():
+            lease.end(Released())
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=RELEASE_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        self._freed()
+
+    async def _work(self, lease: Lease) -> None:
+        claim = lease.claim
+        with structlog.contextvars.bound_contextvars(request_id=str(claim.id), attempt=claim.attempt):
+            log.info(logs.CLAIMED, media_kind=claim.media_kind, detector=claim.detector, reoffered=claim.reoffered)
+            try:
+                try:
+                    with lease.guard():
+                        if claim.cancel_requested:
+                            raise Cancelled
+                        finish = await self._pipeline.analyze(lease)
+                except Exception as error:  # noqa: BLE001 - `finish_for` decides what each one means
+                    if isinstance(error, Fatal):
+                        self._broken(error)
+                    finish = finish_for(error, claim, lease.stage)
+                await self._report(claim, finish)
+            except LeaseLost:
+                log.warning(logs.LEASE_LOST, stage=lease.stage)
+            except Exception:
+                # Unanswered, and so offered again; the other requests go on.
+                log.exception(logs.CRASHED, stage=lease.stage)
+            finally:
+                self._progress.forget(claim)
+                self._leases.remove(lease)
+
+    async def _report(self, claim: Claim, finish: Finish) -> None:
+        answer = await self._outcomes.write(claim, finish)
+        if answer.status == "invalid" and finish.outcome == "succeeded":
+            finish = RESULT_REFUSED
+            answer = await self._outcomes.write(claim, finish)
+        _log_answer(finish, answer)
+        if answer.due_in_seconds is not None:
+            self._due_in(answer.due_in_seconds)
+
+
+def _log_answer(finish: Finish, answer: Answer) -> None:
+    log.info(
+        logs.OUTCOMES.get(answer.status, logs.LEASE_LOST),
+        outcome=finish.outcome,
+        status=answer.status,
+        error_code=finish.error_code,
+        error=finish.error_detail.get("remedy", finish.error_message),
+        verdict=(finish.result or {}).get("verdict"),
+    )

@@ -1,0 +1,57 @@
+"""What Supabase's refusals mean: statuses and codes as the real servers send them."""
+
+import httpx
+import pytest
+
+from sentinel_worker.domain.errors import Fatal, Permanent, Transient
+from sentinel_worker.supabase_client.connections import at_start, refusal
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (503, b'{"code":"PGRST002","message":"Could not query the database for the schema cache. Retrying."}',
+         "supabase_unavailable"),
+        (504, b'{"code":"PGRST003","message":"Timed out acquiring connection from connection pool."}',
+         "supabase_unavailable"),
+        (500, b'{"code":"57014","message":"canceling statement due to statement timeout"}', "supabase_unavailable"),
+        (502, b"<html>Bad Gateway</html>", "supabase_unavailable"),
+        (429, b"too many", "supabase_unavailable"),
+        (544, b"", "supabase_unavailable"),
+        (401, b'{"code":"PGRST303","message":"JWT expired"}', "access_refused"),
+        (401, b'{"message":"Invalid API key"}', "access_refused"),
+        (403, b'{"code":"42501","message":"permission denied for function sentinel_claim"}', "access_refused"),
+        (540, b"paused", "access_refused"),
+        (404, b'{"code":"PGRST202","message":"Could not find the function"}', "schema_missing"),
+    ],
+)  # fmt: skip
+def test_what_may_pass_is_transient(status: int, body: bytes, code: str) -> None:
+    error = refusal(status, body, httpx.Headers())
+    assert isinstance(error, Transient)
+    assert error.code == code
+
+
+def test_a_wrong_call_is_permanent() -> None:
+    body = b'{"code":"22023","message":"args.worker must be the uuid of the calling worker"}'
+    assert isinstance(refusal(400, body, httpx.Headers()), Permanent)
+
+
+def test_the_servers_wish_is_kept() -> None:
+    error = refusal(503, b"", httpx.Headers({"Retry-After": "7"}))
+    assert isinstance(error, Transient)
+    assert error.retry_after_seconds == 7
+
+
+@pytest.mark.parametrize("body", [b'{"message":"Invalid API key"}', b'{"code":"PGRST202","message":"No function"}'])
+def test_a_refusal_without_a_wish_is_asked_again_after_half_a_minute(body: bytes) -> None:
+    error = refusal(401, body, httpx.Headers())
+    assert isinstance(error, Transient)
+    assert error.retry_after_seconds == 30
+
+
+def test_a_rejected_key_at_the_start_is_the_operators_to_mend() -> None:
+    rejected = refusal(401, b'{"message":"Invalid API key"}', httpx.Headers())
+    assert isinstance(rejected, Transient)
+    assert isinstance(at_start(rejected), Fatal)
+    away = Transient("supabase_unreachable", "x")
+    assert at_start(away) is away

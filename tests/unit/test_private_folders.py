@@ -1,0 +1,58 @@
+"""Folders of workers: kept while locked, removed when their worker is gone."""
+
+import os
+from pathlib import Path
+
+from sentinel_worker.confine.private_folders import PREFIX, work_directory
+
+
+def age(folder: Path) -> None:
+    os.utime(folder, (0, 0))
+
+
+def test_a_folder_goes_with_its_block_and_abandoned_ones_before(tmp_path: Path) -> None:
+    abandoned = tmp_path / f"{PREFIX}abandoned"
+    abandoned.mkdir()
+    (abandoned / "media").write_bytes(b"somebody's film")
+    age(abandoned)
+    young = tmp_path / f"{PREFIX}young"
+    young.mkdir()
+    with work_directory(tmp_path) as own:
+        assert own.stat().st_mode & 0o777 == 0o700
+        assert not abandoned.exists()
+        assert young.exists()
+    assert not own.exists()
+
+
+def test_a_live_workers_folder_stays(tmp_path: Path) -> None:
+    with work_directory(tmp_path) as first:
+        age(first)
+        with work_directory(tmp_path):
+            assert first.exists()
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.mkdir()
+    (target / "file").touch()
+    link = tmp_path / f"{PREFIX}link"
+    link.symlink_to(target)
+    os.utime(link, (0, 0), follow_symlinks=False)
+    with work_directory(tmp_path):
+        assert (target / "file").exists()
+
+
+def test_a_chain_of_folders_without_an_end_is_removed_too(tmp_path: Path) -> None:
+    """Left by a worker that was killed: deeper than a path, a stack or the descriptors of a process reach."""
+    abandoned = tmp_path / f"{PREFIX}abandoned"
+    abandoned.mkdir()
+    deepest = os.open(abandoned, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("x", dir_fd=deepest)
+        deeper = os.open("x", os.O_RDONLY, dir_fd=deepest)
+        os.close(deepest)
+        deepest = deeper
+    os.close(deepest)
+    age(abandoned)
+    with work_directory(tmp_path) as own:
+        assert set(tmp_path.iterdir()) == {own}
