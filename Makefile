@@ -94,9 +94,9 @@ test-packages:
 	$(PACKAGES) test $(FOR_PYTHON)
 
 # Python compiles a module when it is first imported: all of them would take a minute more than those that are.
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml local_supabase/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-compile --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-compile --editable ./local_supabase --editable '.[dev]'
 	@touch $@
 
 clean:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from bench.queue import measure
 from bench.queues import Sentinel
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
+from sentinel_worker.database import migrate
 
 TABLES = (
     "public.analysis_requests",
@@ -54,7 +55,7 @@ async def main() -> None:
     parser.add_argument("--cycles", type=int, default=1_000_000)
     cycles = parser.parse_args().cycles
     with tempfile.TemporaryDirectory() as folder:
-        async with Stack(Path(folder) / "supabase", port=0) as stack:
+        async with Stack(Path(folder) / "supabase", port=0, migrations=migrate.apply) as stack:
             await asyncio.to_thread(run, stack, cycles)
 
 

@@ -14,9 +14,9 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from sentinel_worker.local.dev import WorkerProcess, worker_environment
-
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
+from sentinel_worker.commands.dev import WorkerProcess, worker_environment
+from sentinel_worker.database import migrate
 from tests.integration.daemon.proxy import FaultProxy
 
 REQUESTS_IN_TEN_MINUTES = 40
@@ -31,7 +31,7 @@ async def main() -> int:
     with tempfile.TemporaryDirectory(prefix="idle-") as name:
         log = Path(name) / "worker.log"
         async with (
-            Stack(Path(name) / "supabase", port=0) as stack,
+            Stack(Path(name) / "supabase", port=0, migrations=migrate.apply) as stack,
             FaultProxy(stack.port).running() as proxy,
             WorkerProcess(worker_environment(stack, {"SUPABASE_URL": proxy.url}), log=log) as worker,
         ):

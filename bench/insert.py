@@ -18,7 +18,8 @@ from typing import Any
 
 import psycopg
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
+from sentinel_worker.database import migrate
 
 PLAIN = """
 create table public.plain
@@ -71,7 +72,7 @@ async def main() -> int:
     arguments.add_argument("--rounds", type=int, default=8)
     chosen = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        async with Stack(Path(name) / "supabase", port=0) as stack:
+        async with Stack(Path(name) / "supabase", port=0, migrations=migrate.apply) as stack:
             ours, plain = await asyncio.to_thread(measure, stack.superuser_dsn, chosen.rows, chosen.rounds)
     return 0 if report(chosen.rows, ours, plain) else 1
 

@@ -23,9 +23,10 @@ import psycopg
 from supabase import AsyncClient, acreate_client
 
 from bench.instant import instant_worker
+from sentinel_local_supabase.stack import Stack
 from sentinel_worker.config.settings import Settings
+from sentinel_worker.database import migrate
 from sentinel_worker.domain.request import Claim
-from sentinel_worker.local.stack import Stack
 from sentinel_worker.observe import logs
 from sentinel_worker.queue.client import Claims
 
@@ -72,7 +73,7 @@ async def main() -> int:
     logs.configure("warning", "json")
     TimedClaims.wake, TimedClaims.milliseconds = Wake(), []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        async with Stack(Path(name) / "supabase", port=0) as stack:
+        async with Stack(Path(name) / "supabase", port=0, migrations=migrate.apply) as stack:
             settings = Settings.model_validate(
                 {
                     "SUPABASE_URL": stack.url,

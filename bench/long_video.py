@@ -16,11 +16,11 @@ from pathlib import Path
 from time import monotonic
 
 from bench.memory import MEGABYTE, sample
+from examples import samples
 from sentinel_worker.detectors.registry import DEMO_DETECTOR, DETECTORS
 from sentinel_worker.domain.media_facts import MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import FrameStep, WindowPolicy, plan_windows
 from sentinel_worker.inference.examiner import Examiner, open_examiner
-from sentinel_worker.local import samples
 
 
 async def main() -> None:

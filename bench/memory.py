@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import httpx
-from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from supabase import AsyncClient, acreate_client
 
-from sentinel_worker.local import samples
-from sentinel_worker.local.stack import Stack
+from examples import samples
+from sentinel_local_supabase.stack import Stack
+from sentinel_worker.commands.dev import WorkerProcess, worker_environment
+from sentinel_worker.database import migrate
 
 LIMIT_SECONDS = 600
 MEGABYTE = 1024**2
@@ -38,7 +39,7 @@ async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         films = {"small": film(folder, 5), "large": film(folder, chosen.large_megabytes)}
-        async with Stack(folder / "supabase", port=0) as stack:
+        async with Stack(folder / "supabase", port=0, migrations=migrate.apply) as stack:
             peaks = {label: await measure(stack, folder, path) for label, path in films.items()}
         report(films, peaks)
 

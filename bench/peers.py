@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.queues import Pgqueuer, Procrastinate, System
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 
 PACKAGES: Final = ("procrastinate==3.10.0", "pgqueuer==1.6.0")
 SCRIPT: Final = Path(__file__).with_name("peer_sql.py")

@@ -23,7 +23,8 @@ from uuid import uuid4
 
 from bench.peers import open_peers
 from bench.queues import Gateway, Pgmq, Sentinel, System
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
+from sentinel_worker.database import migrate
 
 CLIENTS, BATCHES = (1, 4, 16), (1, 16)
 Load = tuple[int, int]
@@ -140,7 +141,7 @@ async def main() -> None:
     parser.add_argument("--pgmq", type=Path, help="a file of pgmq's SQL (pgmq.sql of its repository)")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        async with Stack(Path(folder) / "supabase", port=0) as stack:
+        async with Stack(Path(folder) / "supabase", port=0, migrations=migrate.apply) as stack:
             await asyncio.to_thread(compare, stack, chosen)
 
 

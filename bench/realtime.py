@@ -25,8 +25,8 @@ import psycopg
 from realtime.types import RealtimePostgresChangesListenEvent, RealtimeSubscribeStates
 from supabase import AsyncClient, acreate_client
 
-from sentinel_worker.local.realtime.settings import Pace
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.realtime.settings import Pace
+from sentinel_local_supabase.stack import Stack
 
 MEGABYTE = 1024**2
 SAMPLE_SECONDS = 10
@@ -80,7 +80,7 @@ async def main() -> None:
     chosen = arguments.parse_args()
     pace: Pace = chosen.pace
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        async with Stack(Path(name), port=0, migrations=False, pace=pace, events_per_second=None) as stack:
+        async with Stack(Path(name), port=0, migrations=None, pace=pace, events_per_second=None) as stack:
             with psycopg.connect(stack.dsn, autocommit=True) as database:
                 database.execute(SCHEMA.encode())
             async with AsyncExitStack() as opened:
@@ -179,7 +179,11 @@ async def sample(process: int, sizes: list[int]) -> None:
 def gateway_pid() -> int:
     """The gateway among the children of this process."""
     children = (pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split())
-    return next(int(pid) for pid in children if b"local.gateway.app" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return next(
+        int(pid)
+        for pid in children
+        if b"sentinel_local_supabase.gateway.app" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
 
 
 def pss_bytes(process: int) -> int:

@@ -31,12 +31,13 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
-from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from supabase import acreate_client
 
-from sentinel_worker.local import samples
-from sentinel_worker.local.faults import Faults, HttpFault
-from sentinel_worker.local.stack import Stack
+from examples import samples
+from sentinel_local_supabase.faults import Faults, HttpFault
+from sentinel_local_supabase.stack import Stack
+from sentinel_worker.commands.dev import WorkerProcess, worker_environment
+from sentinel_worker.database import migrate
 from tests.integration.daemon.proxy import FaultProxy
 
 LEASE_SECONDS, HEARTBEAT_SECONDS = 5, 1
@@ -256,7 +257,7 @@ async def main() -> int:
         folder = Path(name)
         module = "sentinel_worker" if chosen.real else "bench.instant"
         async with (
-            Stack(folder / "supabase", port=0) as stack,
+            Stack(folder / "supabase", port=0, migrations=migrate.apply) as stack,
             victims(stack, 2 if chosen.real else chosen.workers, folder, module) as workers,
         ):
             with psycopg.connect(stack.superuser_dsn, autocommit=True) as database:

@@ -18,7 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
+from sentinel_worker.database import migrate
 
 RUNNING = b"is running"
 
@@ -39,7 +40,7 @@ async def main() -> None:
 async def start_stack(folder: Path) -> float:
     """Seconds until everything answers."""
     began = time.perf_counter()
-    async with Stack(folder, port=0):
+    async with Stack(folder, port=0, migrations=migrate.apply):
         return time.perf_counter() - began
 
 

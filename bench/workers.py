@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sentinel_worker.local.dev import WorkerProcess, worker_environment
-
 from bench import peers
 from bench.queues import Connection, Sentinel, System
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
+from sentinel_worker.commands.dev import WorkerProcess, worker_environment
+from sentinel_worker.database import migrate
 
 SLOTS: Final = (1, 4, 16)
 LOOKS: Final = 10
@@ -152,7 +152,7 @@ async def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        async with Stack(folder / "supabase", port=0) as stack:
+        async with Stack(folder / "supabase", port=0, migrations=migrate.apply) as stack:
             await compare(stack, chosen, folder)
 
 

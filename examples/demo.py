@@ -19,13 +19,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
-from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from supabase import AsyncClient, acreate_client
 
+from examples import samples
+from sentinel_local_supabase.errors import LocalSupabaseError
+from sentinel_local_supabase.stack import Stack
+from sentinel_worker.commands.dev import WorkerProcess, worker_environment
+from sentinel_worker.database import migrate
 from sentinel_worker.detectors import registry
 from sentinel_worker.domain.errors import CodedError
-from sentinel_worker.local import samples
-from sentinel_worker.local.stack import Stack
 from sentinel_worker.media.libraries import require_libraries
 
 FOLDER = Path(".sentinel/demo")
@@ -68,7 +70,7 @@ async def main() -> int:
     await asyncio.to_thread(require_libraries)
     async with AsyncExitStack() as running:
         with console.status("starting PostgreSQL and the gateway"):
-            stack = await running.enter_async_context(Stack(FOLDER / "supabase", port=0))
+            stack = await running.enter_async_context(Stack(FOLDER / "supabase", port=0, migrations=migrate.apply))
         environment = worker_environment(stack, {"SENTINEL_LOG_LEVEL": "info"})
         log = FOLDER / "worker.log"
         worker = await running.enter_async_context(WorkerProcess(environment, log=log))
@@ -184,5 +186,5 @@ def verdicts(clips: Sequence[Watched]) -> Table:
 if __name__ == "__main__":
     try:
         sys.exit(asyncio.run(main()))
-    except CodedError as error:
+    except (CodedError, LocalSupabaseError) as error:
         sys.exit(error.message)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from sentinel_worker.local import samples
-from sentinel_worker.local.stack import Stack
+from examples import samples
+from sentinel_local_supabase.stack import Stack
 from tests import matrix, stacks
 from tests.rights.summary import pytest_terminal_summary  # noqa: F401 - a hook
 from tests.seeds import Seeds

@@ -8,7 +8,7 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 
 _TABLES: Final = """
 select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace

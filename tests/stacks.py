@@ -22,12 +22,12 @@ from functools import cache
 from pathlib import Path
 from typing import TypedDict, Unpack, cast
 
+from sentinel_local_supabase.gateway_process import GatewayProcess
+from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.postgres import Postgres
+from sentinel_local_supabase.realtime.settings import Pace
+from sentinel_local_supabase.stack import Stack
 from sentinel_worker.database import migrate
-from sentinel_worker.local.gateway_process import GatewayProcess
-from sentinel_worker.local.keys import Keys
-from sentinel_worker.local.postgres import Postgres
-from sentinel_worker.local.realtime.settings import Pace
-from sentinel_worker.local.stack import Stack
 from tests.warm.gateway import Template
 
 _root: Path | None = None

@@ -13,13 +13,13 @@ from typing import Any
 
 from rich.console import Console
 
+from sentinel_local_supabase.errors import LocalSupabaseError
+from sentinel_local_supabase.faults import Faults
+from sentinel_local_supabase.misbehave import read_faults
+from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, Pace
+from sentinel_local_supabase.stack import Stack
 from sentinel_worker.database import migrate
 from sentinel_worker.domain.errors import Fatal, Transient
-from sentinel_worker.local.errors import LocalSupabaseError
-from sentinel_worker.local.faults import Faults
-from sentinel_worker.local.misbehave import read_faults
-from sentinel_worker.local.realtime.settings import EVENTS_PER_SECOND, Pace
-from sentinel_worker.local.stack import Stack
 from sentinel_worker.media.libraries import require_libraries
 from sentinel_worker.observe import logs
 

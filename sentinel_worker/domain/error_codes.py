@@ -186,19 +186,7 @@ OF_COMMANDS: Final[Mapping[str, ErrorCode]] = {
     "calibration_impossible": _fatal("too few files, classes or groups to fit anything"),
     # dev
     "worker_ended": _transient("the worker of `dev` ended by itself; its log says why"),
-    "folder_in_use": _fatal("another process, named by its id, holds the folder"),
-    "folder_foreign": _fatal("`--fresh` empties no folder that it did not make"),
-    "folder_closed": _fatal("PostgreSQL's account cannot reach the folder"),
-    "port_in_use": _fatal("another process, named by its id, holds the port"),
-    "no_account": _fatal("root has no account to run PostgreSQL as"),
-    "no_postgres": _fatal("PostgreSQL's programs are not installed"),
-    "database_create": _fatal("initdb failed; the message ends with its log"),
-    "database_start": _fatal("PostgreSQL did not start; the message ends with its log"),
-    "gateway_start": _fatal("the gateway of the local Supabase did not start"),
-    "gateway_away": _fatal("the gateway of the local Supabase is not running, or has ended"),
-    "faults_refused": _fatal("the local Supabase refused the faults of `--misbehave`"),
-    "bad_faults": _fatal("every mistake in `--misbehave`, one a line"),
-    "samples_missing": _fatal("the package with the sample films is not installed"),
+    "local_supabase_failed": _fatal("the local Supabase of `dev` cannot be had as wanted; the message says why"),
 }
 """What the commands show beside these."""
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from sentinel_worker.local import samples
+from examples import samples
 from tests.acceptance.browser import browser, missing_browser
 from tests.acceptance.page import play_all, plays_in, render
 from tests.acceptance.players import Start, node, supabase_py

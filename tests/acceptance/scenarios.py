@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import psycopg
 
-from sentinel_worker.local.faults import Faults, RealtimeFaults
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.faults import Faults, RealtimeFaults
+from sentinel_local_supabase.stack import Stack
 from tests.integration.local.clients import connected
 
 Parameters = dict[str, Any]

@@ -5,9 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentinel_worker.local.dev import WorkerProcess, worker_environment
-
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
+from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from tests.stacks import stack_at
 
 SWEEP_SECONDS = 1

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.contract import page, planted, postgrest, realtime, storage
 from tests.contract.report import Report
 from tests.stacks import stack_at

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.contract import page, realtime
 from tests.contract.__main__ import SERVICES, two_schemas
 from tests.contract.report import Report

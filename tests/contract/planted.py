@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.contract import postgrest, realtime, storage
 from tests.contract.realtime_player import Player
 from tests.contract.replay import Exchange, read

@@ -12,7 +12,7 @@ import httpx
 import jwt
 import psycopg
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.contract import postgrest_scenes as scenes
 from tests.contract.explained import Known, judge
 from tests.contract.replay import RECORDINGS, Claims, Exchange, Replayer, differences, masked, read

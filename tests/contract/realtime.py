@@ -16,8 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 import psycopg
 from websockets.exceptions import InvalidStatus
 
-from sentinel_worker.local.faults import Faults, RealtimeFaults
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.faults import Faults, RealtimeFaults
+from sentinel_local_supabase.stack import Stack
 from tests.contract import realtime_frames as recorded
 from tests.contract.realtime_player import Player
 from tests.contract.realtime_world import BEFORE_READY, BEGINNING, MARKERS

@@ -11,7 +11,7 @@ import httpx
 import psycopg
 from websockets.exceptions import ConnectionClosed
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.contract import realtime_frames as recorded
 from tests.contract.realtime_ear import Ear
 from tests.contract.realtime_frames import Cue, Frame

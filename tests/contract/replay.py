@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from sentinel_worker.local.keys import Keys
+from sentinel_local_supabase.keys import Keys
 from tests.contract.explained import Difference, short
 
 RECORDINGS = Path(__file__).parent / "recordings"

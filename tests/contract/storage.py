@@ -14,7 +14,7 @@ import httpx
 import jwt
 import psycopg
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.contract import storage_scenes as scenes
 from tests.contract.explained import Difference, judge
 from tests.contract.replay import Claims, Exchange, Replayer, differences, masked, read

@@ -7,7 +7,7 @@ from typing import Any, cast
 import psycopg
 import pytest
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.contract import realtime
 from tests.contract.realtime_frames import names
 from tests.contract.realtime_probe import Differs, probe

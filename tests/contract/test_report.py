@@ -8,7 +8,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.contract import __main__ as program
 from tests.contract import page, planted, postgrest, realtime, storage
 from tests.contract.explained import Difference, Known, judge

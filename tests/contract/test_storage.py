@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.contract import storage, storage_scenes
 from tests.contract.replay import read
 from tests.contract.report import Report

@@ -12,8 +12,8 @@ import pytest_asyncio
 import structlog
 
 from bench.instant import InstantWorker, instant_worker
+from sentinel_local_supabase.stack import Stack
 from sentinel_worker.config.settings import Settings
-from sentinel_worker.local.stack import Stack
 from sentinel_worker.supabase_client.breaker import Breaker, Circuit
 from sentinel_worker.wake.connection import Pace
 from tests.integration.daemon.conftest import (  # noqa: F401 - fixtures

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sentinel_local_supabase.stack import Stack
 from sentinel_worker.domain.request import Stage
-from sentinel_worker.local.stack import Stack
 from tests.integration.daemon.conftest import User, Worker, comes_true, row_when, sql
 from tests.integration.daemon.proxy import FaultProxy
 

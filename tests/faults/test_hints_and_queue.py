@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from sentinel_worker.local.faults import Faults, HttpFault, RealtimeFaults
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.faults import Faults, HttpFault, RealtimeFaults
+from sentinel_local_supabase.stack import Stack
 from tests.faults.conftest import Insert, Lines, RunInstant, answered_once, said
 from tests.integration.daemon.conftest import sql, until
 from tests.matrix import sampled

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.faults.stages import HELD_ANSWERS, in_stage
 from tests.integration.daemon.conftest import (
     START_SECONDS,

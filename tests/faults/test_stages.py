@@ -5,8 +5,8 @@ from typing import get_args
 
 import pytest
 
+from sentinel_local_supabase.stack import Stack
 from sentinel_worker.domain.request import Stage
-from sentinel_worker.local.stack import Stack
 from tests.faults.stages import in_stage
 from tests.integration.daemon.conftest import (
     StartWorker,

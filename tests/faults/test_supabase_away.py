@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from sentinel_worker.local.faults import Faults, HttpFault
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.faults import Faults, HttpFault
+from sentinel_local_supabase.stack import Stack
 from sentinel_worker.supabase_client import connections
 from sentinel_worker.worker import loop
 from tests.faults.conftest import PROBE_SECONDS, Insert, Lines, RunInstant, answered_once, renamed, said

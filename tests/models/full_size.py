@@ -25,11 +25,11 @@ from typing import Any
 
 import torch
 import transformers
-from sentinel_worker.local.samples import film_path
 from torchcodec.decoders import AudioDecoder, VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 from transformers.models.videomae.image_processing_pil_videomae import VideoMAEImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
+from examples.samples import film_path
 from sentinel_worker.detectors import lock
 from sentinel_worker.detectors.loading import load_detector
 from sentinel_worker.detectors.registry import DetectorSpec, find_detector

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import psycopg
 
-from sentinel_worker.local.keys import Keys
+from sentinel_local_supabase.keys import Keys
 from tests.rights.listener import Frame, Listener
 from tests.rights.matrix import Matrix
 from tests.rights.universe import Universe

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from sentinel_worker.local.realtime.settings import Pace
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.realtime.settings import Pace
+from sentinel_local_supabase.stack import Stack
 from tests.rights.as_buckets import ask_buckets
 from tests.rights.as_objects import ObjectQuestions
 from tests.rights.as_realtime import RealtimeQuestions

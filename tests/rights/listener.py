@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from sentinel_worker.local.keys import Keys
+from sentinel_local_supabase.keys import Keys
 from tests.rights.world import ANON, SERVICE, Identity
 
 PATIENCE_SECONDS = 30.0

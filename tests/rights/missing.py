@@ -7,7 +7,7 @@ from typing import Any
 
 import jwt
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 
 HOUR_SECONDS = 3600
 SIGN = "sign one with the project's JWT secret and the claims role=sentinel_worker and exp"

@@ -12,11 +12,11 @@ import pytest
 import pytest_asyncio
 from typer.testing import CliRunner, Result
 
+from sentinel_local_supabase.stack import Stack
 from sentinel_worker import cli
 from sentinel_worker.commands import check as command
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.errors import Fatal
-from sentinel_worker.local.stack import Stack
 from tests.rights.missing import TAKEN, Taken, worker_token
 from tests.stacks import stack_at
 

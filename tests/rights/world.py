@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import psycopg
 
-from sentinel_worker.local.keys import Keys
+from sentinel_local_supabase.keys import Keys
 
 # With letters in them: a path may name a user in another case.
 USER_A: Final = "aaaaaaaa-bbbb-4ccc-8ddd-aaaaaaaaaaaa"

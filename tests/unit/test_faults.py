@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from sentinel_local_supabase.errors import LocalSupabaseError
+from sentinel_local_supabase.faults import Faults, HttpFault, RealtimeFaults
+from sentinel_local_supabase.misbehave import HTTP_KEYS, REALTIME_KEYS, read_faults
 from sentinel_worker import cli
 from sentinel_worker.commands.exits import EXIT_CONFIGURATION
-from sentinel_worker.domain.errors import Fatal
-from sentinel_worker.local.faults import Faults, HttpFault, RealtimeFaults
-from sentinel_worker.local.misbehave import HTTP_KEYS, REALTIME_KEYS, read_faults
 
 PAGE = (Path(__file__).parents[2] / "docs" / "local.md").read_text(encoding="utf-8")
 
@@ -78,7 +78,7 @@ def test_faults_add_up_in_their_order() -> None:
     ],
 )
 def test_a_mistake_is_named_with_what_is_known(text: str, said: str) -> None:
-    with pytest.raises(Fatal) as caught:
+    with pytest.raises(LocalSupabaseError) as caught:
         read_faults([text])
     assert caught.value.message.startswith(f"--misbehave {text}: ")
     assert said in caught.value.message
@@ -87,7 +87,7 @@ def test_a_mistake_is_named_with_what_is_known(text: str, said: str) -> None:
 def test_what_is_said_of_realtime_is_judged_together() -> None:
     words = ["realtime:close-code=1001", "realtime:close-sockets-after-seconds=2"]
     assert read_faults(words).realtime == RealtimeFaults(close_sockets_after_seconds=2, close_code=1001)
-    with pytest.raises(Fatal) as caught:
+    with pytest.raises(LocalSupabaseError) as caught:
         read_faults(["realtime:close-code=1001", "realtime:refuse-status=503"])
     assert caught.value.message.startswith(
         "--misbehave realtime:close-code=1001 --misbehave realtime:refuse-status=503"
@@ -103,7 +103,7 @@ def test_seconds_of_realtime_are_finite_and_not_negative(seconds: float) -> None
 
 
 def test_every_mistake_is_named_at_once() -> None:
-    with pytest.raises(Fatal) as caught:
+    with pytest.raises(LocalSupabaseError) as caught:
         read_faults(["db:x", "rest:status=503", "rest:y"])
     assert [line.split(":", 1)[0] for line in caught.value.message.splitlines()] == [
         "--misbehave db",

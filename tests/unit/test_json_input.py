@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel_worker.local.json_input import LARGEST_BIGINT, LEVELS, NotJson, bigint, parse_json, parse_outline
+from sentinel_local_supabase.json_input import LARGEST_BIGINT, LEVELS, NotJson, bigint, parse_json, parse_outline
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.local import errors
+from sentinel_local_supabase import errors
 
 PAGE = (Path(__file__).parents[2] / "docs" / "local.md").read_text(encoding="utf-8")
 

@@ -108,7 +108,7 @@ class Gateway:
 
 def main() -> None:
     """Fork a gateway for each request."""
-    from sentinel_worker.local.gateway import app
+    from sentinel_local_supabase.gateway import app
 
     requests = socket.socket(fileno=os.dup(0))
     signal.signal(signal.SIGCHLD, _reap)

@@ -38,6 +38,7 @@ def warm_up() -> None:
     """Import what a worker imports, and its zygote."""
     with heavy_imports():
         from sentinel_worker import cli, daemon
+        from sentinel_worker.commands import chosen_detectors
         from sentinel_worker.media import child_main
         from sentinel_worker.sources.social import catalogue
 

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, cast
 
-from sentinel_worker.local.dev import TETHER, WorkerProcess
-
+from sentinel_worker.commands.dev import TETHER, WorkerProcess
 from tests.warm.template import ENVIRONMENT, PACKET_BYTES
 
 ROOT = Path(__file__).parents[2]

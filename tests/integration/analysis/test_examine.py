@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from sentinel_worker.local.samples import film_path
 
+from examples.samples import film_path
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.media.child_client import Child
 from tests.integration.analysis.conftest import Examine

@@ -97,6 +97,6 @@ async def test_nothing_makes_it_take_a_certificate_that_nobody_vouches_for(certi
 
 def test_no_code_switches_verification_off() -> None:
     loose = re.compile(r"verify\s*=\s*False|CERT_NONE|check_hostname\s*=\s*False|_create_unverified_context")
-    package = [path for path in (ROOT / "sentinel_worker").rglob("*.py") if "local" not in path.parts]
+    package = list((ROOT / "sentinel_worker").rglob("*.py"))
     assert len(package) > 50
     assert not [path for path in package if loose.search(path.read_text(encoding="utf-8"))]

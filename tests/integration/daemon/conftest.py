@@ -15,10 +15,10 @@ import psycopg
 import pytest
 import pytest_asyncio
 from psycopg.rows import dict_row
-from sentinel_worker.local.dev import WorkerProcess, worker_environment
 from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
+from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from tests.integration.daemon.proxy import FaultProxy
 from tests.warm.worker import Template, WarmWorker, running_template
 

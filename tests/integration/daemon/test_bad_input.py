@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.integration.daemon.conftest import User, Worker, sql
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.integration.daemon.conftest import StartWorker, User, signed_in, sql, until
 from tests.rights import hostile
 

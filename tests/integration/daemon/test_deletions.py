@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.integration.daemon.conftest import StartWorker, User, sql, until
 from tests.integration.daemon.proxy import FaultProxy
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.integration.daemon.conftest import StartWorker, User, row_when, sql, until
 from tests.integration.daemon.proxy import FaultProxy
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from sentinel_local_supabase.stack import Stack
 from sentinel_worker.detectors.registry import Task
-from sentinel_worker.local.stack import Stack
 from tests.integration.daemon.conftest import StartWorker, User
 from tests.integration.detectors.conftest import EXTRACTOR, PREPROCESSOR, tiny_model
 

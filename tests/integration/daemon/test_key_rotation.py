@@ -14,9 +14,9 @@ import pytest
 import structlog
 
 from bench.instant import InstantWorker, instant_worker
+from sentinel_local_supabase.stack import Stack
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.errors import Transient
-from sentinel_worker.local.stack import Stack
 from sentinel_worker.queue.client import Claims, MissingRight
 from sentinel_worker.queue.rights import Doubt, Rights
 from sentinel_worker.supabase_client import connections

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.integration.daemon.conftest import (
     StartWorker,
     User,

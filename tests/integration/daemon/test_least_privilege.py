@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from sentinel_worker.worker.error_outcomes import REFUSED_MESSAGE
 from tests.integration.daemon.conftest import StartWorker, User, Worker, row_when, sql, until
 

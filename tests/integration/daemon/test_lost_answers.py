@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.integration.daemon.conftest import (
     StartWorker,
     User,

@@ -8,8 +8,8 @@ import httpx
 import psycopg
 import pytest
 
+from sentinel_local_supabase.stack import Stack
 from sentinel_worker.domain.request import Stage
-from sentinel_worker.local.stack import Stack
 from tests.integration.daemon.conftest import StartWorker, User, Worker, row_when, sql
 from tests.integration.daemon.proxy import FaultProxy
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sentinel_local_supabase.stack import Stack
 from sentinel_worker.domain.errors import Transient
-from sentinel_worker.local.stack import Stack
 from sentinel_worker.worker.pipeline import memory_errors_translated
 from tests.integration.daemon.conftest import StartWorker, User, history, row_when
 from tests.integration.daemon.proxy import FaultProxy

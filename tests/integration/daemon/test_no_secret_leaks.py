@@ -14,11 +14,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from sentinel_worker.local.dev import WorkerProcess, worker_environment
 
-from sentinel_worker.local.faults import Faults, HttpFault, RealtimeFaults
-from sentinel_worker.local.keys import Keys
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.faults import Faults, HttpFault, RealtimeFaults
+from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.stack import Stack
+from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from tests import leaks
 from tests.integration.daemon.conftest import QUICK, Worker, row_when, signed_in, sql, until
 from tests.stacks import stack_at

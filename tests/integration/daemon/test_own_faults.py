@@ -10,12 +10,12 @@ import pytest
 import structlog
 
 from bench.instant import Instant
+from sentinel_local_supabase.stack import Stack
 from sentinel_worker import daemon
 from sentinel_worker.concurrency import supervisor
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.errors import Transient
 from sentinel_worker.domain.request import Finish
-from sentinel_worker.local.stack import Stack
 from sentinel_worker.queue.client import Claims
 from sentinel_worker.queue.lease import Lease
 from sentinel_worker.queue.progress import Progress

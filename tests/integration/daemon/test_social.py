@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.integration.daemon.conftest import LIMIT_SECONDS, StartWorker, User, Worker, row_when, sql, until
 from tests.integration.sources.social.site import Site, running_site
 from tests.integration.sources.unruly import Exchange

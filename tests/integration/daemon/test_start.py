@@ -2,8 +2,8 @@
 
 import pytest
 
+from sentinel_local_supabase.stack import Stack
 from sentinel_worker.confine.sandbox import LAYERS
-from sentinel_worker.local.stack import Stack
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.daemon.conftest import StartWorker
 

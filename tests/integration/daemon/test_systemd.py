@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from sentinel_worker.local.dev import WorkerProcess
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
+from sentinel_worker.commands.dev import WorkerProcess
 from tests.integration.daemon import systemd_probe
 from tests.integration.daemon.conftest import START_SECONDS, User, Worker, until
 

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 import trustme
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.integration.daemon.conftest import StartWorker, User, Worker, history, row_when, signed_in, sql, until
 from tests.integration.sources.unruly import Exchange, Unruly, unruly_server
 

@@ -5,8 +5,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from sentinel_worker.local.dev import WorkerProcess
 
+from sentinel_worker.commands.dev import WorkerProcess
 from tests.integration.daemon.conftest import until
 from tests.warm.worker import Template, WarmWorker
 

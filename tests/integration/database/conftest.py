@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from sentinel_local_supabase.postgres import Postgres
 from sentinel_worker.database import migrate
-from sentinel_worker.local.postgres import Postgres
 from tests.integration.database.queue_client import EMPTY, Queue
 from tests.integration.database.servers import VERSIONS, NotHereError, Servers
 from tests.matrix import sampled

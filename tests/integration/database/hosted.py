@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psycopg
 
+from sentinel_local_supabase.postgres import SUPERUSER, Postgres
 from sentinel_worker.database import migrate
-from sentinel_worker.local.postgres import SUPERUSER, Postgres
 
 POLICY = re.compile(r"create policy [^;]*;")
 LOCKED = "auth.refresh_tokens, auth.sessions, auth.users, realtime.messages, storage.buckets, storage.objects"

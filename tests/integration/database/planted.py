@@ -14,8 +14,8 @@ import psycopg
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from sentinel_local_supabase.postgres import Postgres
 from sentinel_worker.database import migrate
-from sentinel_worker.local.postgres import Postgres
 from tests.integration.database.machine import QueueMachine
 from tests.integration.database.sessions import Sessions
 

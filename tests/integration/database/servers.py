@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from sentinel_worker.local.postgres import Postgres
+from sentinel_local_supabase.postgres import Postgres
 from tests.stacks import postgres_at
 
 VERSIONS: Final = ("18", "17", "15")

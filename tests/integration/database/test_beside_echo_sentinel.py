@@ -6,8 +6,8 @@ from typing import Any
 
 import psycopg
 
+from sentinel_local_supabase.postgres import Postgres
 from sentinel_worker.database import migrate
-from sentinel_worker.local.postgres import Postgres
 from tests.integration.database.queue_client import Queue
 
 FOLDER = Path(__file__).parent

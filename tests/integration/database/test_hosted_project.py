@@ -5,8 +5,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from sentinel_local_supabase.postgres import SUPERUSER, Postgres
 from sentinel_worker.database import migrate
-from sentinel_worker.local.postgres import SUPERUSER, Postgres
 from tests.integration.database import hosted
 from tests.integration.database.queue_client import Queue
 

@@ -9,8 +9,8 @@ from threading import Thread
 import psycopg
 import pytest
 
+from sentinel_local_supabase.postgres import Postgres
 from sentinel_worker.database import migrate, statements
-from sentinel_worker.local.postgres import Postgres
 from tests.integration.database.queue_client import Queue
 from tests.integration.database.servers import psql
 

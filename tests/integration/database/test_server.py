@@ -11,13 +11,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sentinel_worker.domain.errors import Fatal
-from sentinel_worker.local.postgres import Postgres
+from sentinel_local_supabase.errors import LocalSupabaseError
+from sentinel_local_supabase.postgres import Postgres
 
 START_AND_WAIT = """
 import sys
 from pathlib import Path
-from sentinel_worker.local.postgres import Postgres
+from sentinel_local_supabase.postgres import Postgres
 
 server = Postgres(Path(sys.argv[1]), durable=False)
 server.start()
@@ -97,14 +97,14 @@ def test_nobody_gets_in_without_the_password(server: Postgres) -> None:
 
 
 def test_a_second_server_on_the_same_folder_is_refused_in_words(server: Postgres) -> None:
-    with pytest.raises(Fatal, match=r"postmaster\.pid.*already exists"):
+    with pytest.raises(LocalSupabaseError, match=r"postmaster\.pid.*already exists"):
         Postgres(server.folder, bin_dir=server.bin_dir).start()
     with psycopg.connect(server.dsn()) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
 
 
 def test_programs_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(Fatal, match="initdb"):
+    with pytest.raises(LocalSupabaseError, match="initdb"):
         Postgres(tmp_path / "data", bin_dir=tmp_path).start()
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from sentinel_local_supabase.postgres import Postgres
 from sentinel_worker.database import migrate
-from sentinel_worker.local.postgres import Postgres
 from tests.integration.database.servers import NotHereError, supabase_cli
 
 ROOT = Path(__file__).parents[3]

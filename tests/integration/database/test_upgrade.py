@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from sentinel_worker.local.postgres import Postgres
+from sentinel_local_supabase.postgres import Postgres
 from tests.integration.database.upgrade import LATER, Upgrade, upgrade_under_traffic
 
 _numbers = count(1)

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import psycopg
 
+from sentinel_local_supabase.postgres import Postgres
 from sentinel_worker.database import migrate
-from sentinel_worker.local.postgres import Postgres
 from tests.integration.database import hosted
 from tests.integration.database.traffic import Seen, Traffic
 

@@ -19,13 +19,13 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
-from sentinel_worker.local.samples import film_path
 from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 from transformers.models.videomae.image_processing_pil_videomae import VideoMAEImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
+from examples.samples import film_path
 from sentinel_worker.detectors.preprocess import Preprocessing
 from sentinel_worker.detectors.sound import SoundPreprocessing
 from sentinel_worker.domain.media_facts import ResizeMode

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from examples import samples
 from sentinel_worker.detectors.registry import DEMO_DETECTOR, find_detector
 from sentinel_worker.detectors.video import VideoDetector
-from sentinel_worker.local import samples
 from tests.lazy import lazy
 from tests.matrix import sampled
 

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from supabase import AsyncClient
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.integration.local.clients import connected
 from tests.stacks import stack_at
 

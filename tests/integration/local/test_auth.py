@@ -13,9 +13,9 @@ from supabase import AsyncClient
 from supabase_auth.errors import AuthApiError, AuthWeakPasswordError
 from supabase_auth.types import SignInWithEmailAndPasswordCredentials
 
-from sentinel_worker.local.keys import Keys
-from sentinel_worker.local.stack import Stack
-from sentinel_worker.local.tokens import verify
+from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.stack import Stack
+from sentinel_local_supabase.tokens import verify
 from tests.integration.local.clients import connected
 from tests.integration.local.conftest import User
 

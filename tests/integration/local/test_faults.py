@@ -19,8 +19,8 @@ from supabase import AsyncClient, AuthApiError, AuthRetryableError
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from sentinel_worker.local.faults import Faults, HttpFault, RealtimeFaults, Service
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.faults import Faults, HttpFault, RealtimeFaults, Service
+from sentinel_local_supabase.stack import Stack
 from tests.integration.local.clients import connected, rows
 from tests.stacks import stack_at
 from tests.waits import until

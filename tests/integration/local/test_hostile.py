@@ -10,7 +10,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.integration.local.conftest import NOTES
 from tests.integration.local.hostile import DEEP, ENDPOINTS, LONG_NUMBER, QUERIES, Endpoint
 from tests.matrix import examples

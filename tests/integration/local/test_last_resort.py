@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from sentinel_worker.local.faults import Switch
-from sentinel_worker.local.gateway.app import build_app
-from sentinel_worker.local.gateway.settings import GatewaySettings
-from sentinel_worker.local.keys import Keys
+from sentinel_local_supabase.faults import Switch
+from sentinel_local_supabase.gateway.app import build_app
+from sentinel_local_supabase.gateway.settings import GatewaySettings
+from sentinel_local_supabase.keys import Keys
 
 
 async def broken(_: Request) -> Response:

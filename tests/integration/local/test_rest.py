@@ -9,7 +9,7 @@ from postgrest import CountMethod
 from postgrest.exceptions import APIError
 from supabase import AsyncClient
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.integration.local.clients import Executable, rows
 from tests.integration.local.conftest import User
 from tests.waits import until

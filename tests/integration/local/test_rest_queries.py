@@ -8,7 +8,7 @@ import httpx
 import psycopg
 import pytest
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from supabase import AsyncClient
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.integration.local.conftest import User
 from tests.waits import until
 

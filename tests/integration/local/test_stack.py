@@ -18,22 +18,23 @@ from realtime import RealtimePostgresChangesListenEvent
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from sentinel_worker.domain.errors import Fatal
-from sentinel_worker.local.faults import Faults, HttpFault
-from sentinel_worker.local.gateway.settings import GatewaySettings
-from sentinel_worker.local.postgres import Postgres
-from sentinel_worker.local.realtime.settings import Pace
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.errors import LocalSupabaseError
+from sentinel_local_supabase.faults import Faults, HttpFault
+from sentinel_local_supabase.gateway.settings import GatewaySettings
+from sentinel_local_supabase.postgres import Postgres
+from sentinel_local_supabase.realtime.settings import Pace
+from sentinel_local_supabase.stack import Stack
+from sentinel_worker.database import migrate
 from tests.integration.local.clients import connected
 from tests.stacks import stack_at
 
 KEPT_RUNNING = """
 import asyncio, sys
 from pathlib import Path
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 
 async def main() -> None:
-    async with Stack(Path(sys.argv[1]), port=0, durable=False, migrations=False) as stack:
+    async with Stack(Path(sys.argv[1]), port=0, durable=False, migrations=None) as stack:
         server = (stack.postgres.folder / "cluster" / "postmaster.pid").read_text().split()[0]
         print(stack.port, stack._gateway.pid, server, flush=True)
         await asyncio.Event().wait()
@@ -43,32 +44,32 @@ asyncio.run(main())
 
 
 async def test_data_and_keys_survive_a_restart_unless_fresh(tmp_path: Path) -> None:
-    async with Stack(tmp_path, port=0, durable=False) as first:
+    async with Stack(tmp_path, port=0, durable=False, migrations=migrate.apply) as first:
         async with connected(first.url, first.publishable_key) as client:
             signed = await client.auth.sign_up({"email": "a@example.com", "password": "correct horse"})
             assert signed.user is not None
             path = f"{signed.user.id}/a.txt"
             await client.storage.from_("media").upload(path, b"kept", {"content-type": "text/plain"})
         keys = first.keys
-    async with Stack(tmp_path, port=0, durable=False) as second:
+    async with Stack(tmp_path, port=0, durable=False, migrations=migrate.apply) as second:
         assert second.keys == keys
         async with connected(second.url, keys.anon_key) as client:
             await client.auth.sign_in_with_password({"email": "a@example.com", "password": "correct horse"})
             assert await client.storage.from_("media").download(path) == b"kept"
-    async with Stack(tmp_path, port=0, durable=False, fresh=True, migrations=False) as third:
+    async with Stack(tmp_path, port=0, durable=False, fresh=True, migrations=None) as third:
         assert third.keys != keys
         with psycopg.connect(third.superuser_dsn) as database:
             assert database.execute("select count(*) from auth.users").fetchone() == (0,)
 
 
 async def start(folder: Path, port: int = 0, *, fresh: bool = False) -> None:
-    async with Stack(folder, port=port, fresh=fresh, durable=False, migrations=False):
+    async with Stack(folder, port=port, fresh=fresh, durable=False, migrations=None):
         pass
 
 
 async def test_fresh_empties_nothing_that_is_somebody_elses(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(Fatal, match="was not made by a local Supabase"):
+    with pytest.raises(LocalSupabaseError, match="was not made by a local Supabase"):
         await start(tmp_path, fresh=True)
     assert [child.name for child in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -78,7 +79,7 @@ async def test_a_folder_is_held_by_one_stack(stack: Stack, fresh: bool) -> None:
     with psycopg.connect(stack.superuser_dsn, autocommit=True) as database:
         kept = database.execute("insert into auth.users (email) values (gen_random_uuid()) returning id").fetchone()
     assert kept is not None
-    with pytest.raises(Fatal) as refused:
+    with pytest.raises(LocalSupabaseError) as refused:
         await start(stack.folder, fresh=fresh)
     assert refused.value.code == "folder_in_use"
     assert f"Process {os.getpid()} keeps a local Supabase in {stack.folder}" in refused.value.message
@@ -92,7 +93,7 @@ async def test_a_server_that_outlived_its_stack_is_named(tmp_path: Path) -> None
     with Postgres(tmp_path / "postgres", durable=False) as server:
         process = (server.folder / "cluster" / "postmaster.pid").read_text().split()[0]
         for fresh in (True, False):
-            with pytest.raises(Fatal, match=f"PostgreSQL, process {process}, still uses {tmp_path}"):
+            with pytest.raises(LocalSupabaseError, match=f"PostgreSQL, process {process}, still uses {tmp_path}"):
                 await start(tmp_path, fresh=fresh)
         with psycopg.connect(server.dsn()) as database:
             assert database.execute("select 1").fetchone() == (1,)
@@ -103,13 +104,17 @@ async def test_a_taken_port_is_named_before_anything_is_made(tmp_path: Path) -> 
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(Fatal, match=rf"^port_in_use: Process {os.getpid()} listens on 127\.0\.0\.1:{port}: "):
+        with pytest.raises(
+            LocalSupabaseError, match=rf"^port_in_use: Process {os.getpid()} listens on 127\.0\.0\.1:{port}: "
+        ):
             await start(tmp_path / "data", port)
     assert not (tmp_path / "data").exists()
 
 
 async def test_a_port_of_another_local_supabase_is_named(stack: Stack, tmp_path: Path) -> None:
-    with pytest.raises(Fatal, match=rf"Process {os.getpid()} keeps a local Supabase at {stack.url}: use that one"):
+    with pytest.raises(
+        LocalSupabaseError, match=rf"Process {os.getpid()} keeps a local Supabase at {stack.url}: use that one"
+    ):
         await start(tmp_path / "data", stack.port)
 
 
@@ -158,7 +163,7 @@ async def test_a_gateway_that_is_started_again_behaves(tmp_path: Path) -> None:
         await asyncio.gather(*(stack.misbehave(Faults(http=(HttpFault(status=n),))) for n in (500, 502, 503)))
         assert (await http.get(stack.url)).status_code == 503
         await stack.stop_gateway()
-        with pytest.raises(Fatal, match="not running"):
+        with pytest.raises(LocalSupabaseError, match="not running"):
             await stack.behave()
         await stack.start_gateway()
         assert (await http.get(stack.url)).status_code == 200
@@ -170,7 +175,7 @@ async def test_the_gateway_reads_its_standard_input_line_by_line(tmp_path: Path)
         assert settings == stack._gateway_settings()
         await stack.stop_gateway()
         gateway = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "sentinel_worker.local.gateway.app"),
+            *(sys.executable, "-m", "sentinel_local_supabase.gateway.app"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -272,7 +277,7 @@ async def test_a_cancelled_call_does_not_answer_the_next(own_stack: Stack) -> No
 async def test_a_gateway_that_was_killed_is_named(own_stack: Stack) -> None:
     assert own_stack._gateway is not None
     os.kill(own_stack._gateway.pid, signal.SIGKILL)
-    with pytest.raises(Fatal, match="has ended"):
+    with pytest.raises(LocalSupabaseError, match="has ended"):
         await own_stack.behave()
 
 

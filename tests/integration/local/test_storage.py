@@ -12,7 +12,7 @@ from storage3.exceptions import StorageApiError
 from storage3.types import FileOptions
 from supabase import AsyncClient
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.integration.local.conftest import User
 from tests.waits import until
 

@@ -11,7 +11,7 @@ from storage3.exceptions import StorageApiError
 from storage3.types import FileOptions, SearchV2Options
 from supabase import AsyncClient
 
-from sentinel_worker.local.stack import Stack
+from sentinel_local_supabase.stack import Stack
 from tests.integration.local.conftest import User
 
 VIDEO: FileOptions = {"content-type": "video/mp4"}

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sentinel_worker.local.samples import film_path
 
+from examples.samples import film_path
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, Face, FaceSearch, MediaLimits
 from sentinel_worker.domain.windows import FrameStep, Window, WindowPolicy, plan_windows

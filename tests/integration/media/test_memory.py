@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 import pytest
-from sentinel_worker.local.samples import film_path
 
+from examples.samples import film_path
 from sentinel_worker.domain.media_facts import Clip, FaceSearch, MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.child_client import Child

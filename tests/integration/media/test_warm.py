@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
-from sentinel_worker.local.samples import film_path
 
+from examples.samples import film_path
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import FaceSearch, MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import Window

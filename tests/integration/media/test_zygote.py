@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sentinel_worker.local.samples import film_path
 
+from examples.samples import film_path
 from sentinel_worker.domain.errors import CodedError, Fatal, Permanent, Transient
 from sentinel_worker.domain.media_facts import Clip, FaceSearch, MediaLimits, Skipped, SoundGeometry
 from sentinel_worker.domain.windows import Window

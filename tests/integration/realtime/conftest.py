@@ -17,11 +17,11 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from websockets.asyncio.client import ClientConnection, connect
 
-from sentinel_worker.local.faults import Switch
-from sentinel_worker.local.keys import Keys
-from sentinel_worker.local.postgres import Postgres
-from sentinel_worker.local.realtime.service import Realtime
-from sentinel_worker.local.realtime.settings import RealtimeSettings
+from sentinel_local_supabase.faults import Switch
+from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.postgres import Postgres
+from sentinel_local_supabase.realtime.service import Realtime
+from sentinel_local_supabase.realtime.settings import RealtimeSettings
 from tests.stacks import postgres_at
 
 HERE = Path(__file__).parent

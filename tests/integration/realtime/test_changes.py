@@ -13,9 +13,9 @@ import psycopg
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from sentinel_worker.local.keys import Keys
-from sentinel_worker.local.postgres import Postgres
-from sentinel_worker.local.realtime.settings import RealtimeSettings, SocketSettings
+from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.postgres import Postgres
+from sentinel_local_supabase.realtime.settings import RealtimeSettings, SocketSettings
 from tests.integration.realtime.conftest import FAST, Client, Serve, Served
 from tests.waits import until
 

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from sentinel_worker.local.faults import Faults, RealtimeFaults
-from sentinel_worker.local.keys import Keys
+from sentinel_local_supabase.faults import Faults, RealtimeFaults
+from sentinel_local_supabase.keys import Keys
 from tests.integration.realtime.conftest import Client, Served
 from tests.waits import until
 

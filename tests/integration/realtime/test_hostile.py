@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
-from sentinel_worker.local.keys import Keys
-from sentinel_worker.local.realtime.channel import Channel
+from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.realtime.channel import Channel
 from tests.integration.local.hostile import DEEP, LONG_NUMBER, RAW, VALUES
 from tests.integration.realtime.conftest import Client, Served
 from tests.matrix import examples

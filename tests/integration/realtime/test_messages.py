@@ -12,8 +12,8 @@ import httpx
 import psycopg
 import pytest
 
-from sentinel_worker.local.keys import Keys
-from sentinel_worker.local.realtime.settings import SocketSettings
+from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.realtime.settings import SocketSettings
 from tests.integration.realtime.conftest import FAST, Client, Serve, Served
 
 WAKE = "select realtime.send(%s::jsonb, 'wake', 'sentinel:wake', true)"

@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 
-from sentinel_worker.local.keys import Keys
+from sentinel_local_supabase.keys import Keys
 from tests.integration.realtime.conftest import Client, Served
 
 TOPIC = "realtime:p"

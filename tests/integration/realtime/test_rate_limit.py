@@ -7,9 +7,9 @@ from functools import partial
 import psycopg
 import pytest
 
-from sentinel_worker.local.keys import Keys
-from sentinel_worker.local.realtime.rate_limit import WINDOW_SECONDS, RateLimit
-from sentinel_worker.local.realtime.settings import RealtimeSettings
+from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.realtime.rate_limit import WINDOW_SECONDS, RateLimit
+from sentinel_local_supabase.realtime.settings import RealtimeSettings
 from tests.integration.realtime.conftest import FAST, Client, Serve
 from tests.integration.realtime.test_faults import until_polled
 
@@ -89,7 +89,7 @@ async def test_over_the_limit_everybody_misses_everything_without_a_word(
     arrive: bool,
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("sentinel_worker.local.realtime.changes.RateLimit", partial(RateLimit, clock=clock))
+    monkeypatch.setattr("sentinel_local_supabase.realtime.changes.RateLimit", partial(RateLimit, clock=clock))
     settings = replace(FAST, changes=replace(FAST.changes, events_per_second=events_per_second))
     everything = {"event": "INSERT", "schema": "public", "table": "analysis_requests"}
     async with serve(settings) as server, Client(server.url, keys.secret_key) as a:

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 import structlog
 
-from sentinel_worker.local.keys import Keys
-from sentinel_worker.local.postgres import Postgres
+from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.postgres import Postgres
 from sentinel_worker.supabase_client.jwt import Token
 from sentinel_worker.wake.connection import HintName, Pace
 from sentinel_worker.wake.wakeup import Wakeup

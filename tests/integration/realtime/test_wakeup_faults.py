@@ -12,8 +12,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from sentinel_worker.local.faults import Faults, RealtimeFaults
-from sentinel_worker.local.keys import Keys
+from sentinel_local_supabase.faults import Faults, RealtimeFaults
+from sentinel_local_supabase.keys import Keys
 from sentinel_worker.wake.wakeup import Wakeup
 from tests.integration.daemon.proxy import FaultProxy
 from tests.integration.realtime.conftest import Served
