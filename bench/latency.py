@@ -28,7 +28,7 @@ from sentinel_worker.config.settings import Settings
 from sentinel_worker.database import migrate
 from sentinel_worker.domain.request import Claim
 from sentinel_worker.observe import logs
-from sentinel_worker.queue.client import Claims
+from sentinel_worker.queue.client import QueueClient
 
 SETTLE_SECONDS = 30
 INSERT_TO_CLAIM_MS, FRAME_TO_CLAIM_MS = 60, 20
@@ -52,7 +52,7 @@ class Wake(asyncio.Event):
         super().clear()
 
 
-class TimedClaims(Claims):
+class TimedClaims(QueueClient):
     """Claims that note the milliseconds from the wake-up to the answer that brought rows."""
 
     wake: Wake

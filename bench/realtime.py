@@ -25,7 +25,7 @@ import psycopg
 from realtime.types import RealtimePostgresChangesListenEvent, RealtimeSubscribeStates
 from supabase import AsyncClient, acreate_client
 
-from sentinel_local_supabase.realtime.settings import Pace
+from sentinel_local_supabase.realtime.settings import RealtimePace
 from sentinel_local_supabase.stack import Stack
 
 MEGABYTE = 1024**2
@@ -78,7 +78,7 @@ async def main() -> None:
     arguments.add_argument("--changes-per-second", type=int, default=200)
     arguments.add_argument("--pace", choices=("real", "fast"), default="real")
     chosen = arguments.parse_args()
-    pace: Pace = chosen.pace
+    pace: RealtimePace = chosen.pace
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         async with Stack(Path(name), port=0, migrations=None, pace=pace, events_per_second=None) as stack:
             with psycopg.connect(stack.dsn, autocommit=True) as database:

@@ -22,20 +22,20 @@ from sentinel_worker.inference.examiner import check_polarities, open_examiner
 from sentinel_worker.inference.flow import Flow
 from sentinel_worker.observe import logs
 from sentinel_worker.observe.health import Health
-from sentinel_worker.queue.client import Claims
+from sentinel_worker.queue.client import QueueClient
 from sentinel_worker.queue.lease import Leases
 from sentinel_worker.queue.outcomes import Outcomes
 from sentinel_worker.queue.progress import Progress
 from sentinel_worker.queue.removals import Removals
-from sentinel_worker.queue.rights import Doubt, Rights
+from sentinel_worker.queue.rights import Doubt, RightsCheck
 from sentinel_worker.sources.choosing import RequestSources
 from sentinel_worker.sources.social.fetcher import Social
 from sentinel_worker.sources.url import UrlRules
 from sentinel_worker.supabase_client import connections
 from sentinel_worker.supabase_client.breaker import Circuit
 from sentinel_worker.supabase_client.key_rotation import Rotation
-from sentinel_worker.supabase_client.keys import Keys
-from sentinel_worker.wake.connection import Pace
+from sentinel_worker.supabase_client.keys import WorkerKeys
+from sentinel_worker.wake.connection import ConnectionTimes
 from sentinel_worker.wake.wakeup import Wakeup
 from sentinel_worker.worker.loop import Worker
 from sentinel_worker.worker.pipeline import Pipeline
@@ -77,7 +77,7 @@ async def serve(settings: Settings, specs: Sequence[DetectorSpec]) -> None:
         url_rules = UrlRules.from_settings(settings)
         social = await asyncio.to_thread(Social.from_settings, settings, url_rules.egress)
 
-        def pipeline_of(http: httpx.AsyncClient, progress: Progress, rights: Rights) -> Pipeline:
+        def pipeline_of(http: httpx.AsyncClient, progress: Progress, rights: RightsCheck) -> Pipeline:
             return Pipeline(settings, flow, RequestSources(settings, http, url_rules, social), http, progress, rights)
 
         parts = await stack.enter_async_context(open_worker(settings, worker_id, pipeline_of))
@@ -94,7 +94,7 @@ class Parts:
     wakeup: Wakeup | None
     circuit: Circuit
     health: Health
-    keys: Keys
+    keys: WorkerKeys
     rotation: Rotation
 
 
@@ -102,12 +102,12 @@ class Parts:
 async def open_worker(
     settings: Settings,
     worker_id: uuid.UUID,
-    pipeline_of: Callable[[httpx.AsyncClient, Progress, Rights], Pipeline],
+    pipeline_of: Callable[[httpx.AsyncClient, Progress, RightsCheck], Pipeline],
     *,
-    claims_type: type[Claims] = Claims,
+    claims_type: type[QueueClient] = QueueClient,
     circuit: Circuit | None = None,
     wake: asyncio.Event | None = None,
-    pace: Pace | None = None,
+    pace: ConnectionTimes | None = None,
 ) -> AsyncIterator[Parts]:
     """All that a worker has toward Supabase, around the pipeline that answers; `worker.run` is the caller's to await.
 
@@ -121,13 +121,13 @@ async def open_worker(
             """From any thread: the key in use may have been replaced a moment ago."""
             loop.call_soon_threadsafe(look_at_keys.set)
 
-        keys = Keys(settings, refused=key_refused)
+        keys = WorkerKeys(settings, refused=key_refused)
         client, heartbeat_client = connections.connect(settings, keys), connections.connect_sync(settings, keys)
         stack.callback(connections.close_sync, heartbeat_client)
         stack.push_async_callback(connections.close, client)
         http = await stack.enter_async_context(connections.storage_http(settings, keys, circuit))
         claims = claims_type(client, worker_id, circuit, refused=doubt.call_refused)
-        progress, rights = Progress(claims), Rights(claims, doubt)
+        progress, rights = Progress(claims), RightsCheck(claims, doubt)
         wakeup = _wakeup(settings, keys, wake, circuit, pace) if settings.realtime else None
         worker = Worker(
             settings,
@@ -177,7 +177,9 @@ def end_on_signals() -> None:
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # the keys have just been read
 
 
-def _wakeup(settings: Settings, keys: Keys, wake: asyncio.Event, circuit: Circuit, pace: Pace | None) -> Wakeup:
+def _wakeup(
+    settings: Settings, keys: WorkerKeys, wake: asyncio.Event, circuit: Circuit, pace: ConnectionTimes | None
+) -> Wakeup:
     return Wakeup(
         url=settings.supabase_url,
         api_key=lambda: keys.current.api_key,
@@ -188,7 +190,9 @@ def _wakeup(settings: Settings, keys: Keys, wake: asyncio.Event, circuit: Circui
     )
 
 
-def _rotation(settings: Settings, keys: Keys, asked: asyncio.Event, worker: Worker, wakeup: Wakeup | None) -> Rotation:
+def _rotation(
+    settings: Settings, keys: WorkerKeys, asked: asyncio.Event, worker: Worker, wakeup: Wakeup | None
+) -> Rotation:
     """What brings a changed key into use everywhere."""
 
     def changed() -> None:

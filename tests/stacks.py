@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import TypedDict, Unpack, cast
 
 from sentinel_local_supabase.gateway_process import GatewayProcess
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.postgres import Postgres
-from sentinel_local_supabase.realtime.settings import Pace
+from sentinel_local_supabase.realtime.settings import RealtimePace
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.database import migrate
 from tests.warm.gateway import Template
@@ -39,7 +39,7 @@ class StackOptions(TypedDict, total=False):
     port: int
     exposed_schemas: tuple[str, ...]
     access_token_seconds: int
-    pace: Pace
+    pace: RealtimePace
     events_per_second: int | None
 
 
@@ -57,7 +57,7 @@ def stack_at(folder: Path, *, migrations: bool = True, warm: bool = True, **opti
     if not (folder / "keys.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         _copy(template(migrations=migrations), folder / "postgres")
-        Keys.load(folder / "keys.json")
+        ProjectKeys.load(folder / "keys.json")
     kind = _WarmStack if warm else Stack
     apply = migrate.apply if migrations else None
     return kind(folder, durable=False, migrations=apply, **({"port": 0} | options))

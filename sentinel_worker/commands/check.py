@@ -8,9 +8,9 @@ from sentinel_worker.commands.console import plain
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.errors import Fatal, Transient
 from sentinel_worker.observe.masking import mask
-from sentinel_worker.queue.client import Claims
+from sentinel_worker.queue.client import QueueClient
 from sentinel_worker.supabase_client import connections
-from sentinel_worker.supabase_client.keys import Keys
+from sentinel_worker.supabase_client.keys import WorkerKeys
 
 console = Console(highlight=False, emoji=False, soft_wrap=True)
 
@@ -21,10 +21,10 @@ async def check(settings: Settings) -> bool:
     Raises Fatal where the worker could not start: `access_refused` or `schema_missing`, and Transient while Supabase
     cannot be asked.
     """
-    keys = Keys(settings)
+    keys = WorkerKeys(settings)
     client = connections.connect(settings, keys)
     try:
-        missing = await Claims(client, uuid.uuid4()).missing_rights()
+        missing = await QueueClient(client, uuid.uuid4()).missing_rights()
     except Transient as error:
         raise connections.at_start(error) from error
     finally:

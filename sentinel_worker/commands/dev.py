@@ -16,7 +16,7 @@ from rich.console import Console
 from sentinel_local_supabase.errors import LocalSupabaseError
 from sentinel_local_supabase.faults import Faults
 from sentinel_local_supabase.misbehave import read_faults
-from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, Pace
+from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, RealtimePace
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.database import migrate
 from sentinel_worker.domain.errors import Fatal, Transient
@@ -117,7 +117,7 @@ async def keep_running(
     fresh: bool,
     with_worker: bool,
     faults: Sequence[str] = (),
-    pace: Pace = "real",
+    pace: RealtimePace = "real",
     rate_limit: bool = True,
 ) -> None:
     """Start everything, print how to reach it, stop everything at Ctrl-C or SIGTERM.

@@ -29,7 +29,7 @@ DetectorsFile = Annotated[
     typer.Option("--detectors", envvar="SENTINEL_DETECTORS", help="The operator's TOML file of detectors."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
-Keys = Annotated[list[str] | None, typer.Argument(metavar="[KEY]…", show_default=False)]
+DetectorKeys = Annotated[list[str] | None, typer.Argument(metavar="[KEY]…", show_default=False)]
 
 
 @app.command(name="list")
@@ -73,7 +73,7 @@ def show(
 
 @app.command()
 def pull(
-    keys: Keys = None,
+    keys: DetectorKeys = None,
     detectors: DetectorsFile = None,
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="Accept licences that are not for commercial use, or not stated.")
@@ -102,7 +102,7 @@ def pull(
 
 
 @app.command()
-def verify(keys: Keys = None, detectors: DetectorsFile = None) -> None:
+def verify(keys: DetectorKeys = None, detectors: DetectorsFile = None) -> None:
     """Hash pulled weights again and compare; exit code 1 and the file named on a difference."""
     from sentinel_worker.detectors import store
 

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class TrackAnalysis:
     """What one detector made of the pictures or the sound."""
 
     scorer: Scorer
@@ -45,14 +45,14 @@ class Analysis:
 
     facts: ProbedFacts
     overall: Overall
-    pictures: Track | None = None
-    sound: Track | None = None
+    pictures: TrackAnalysis | None = None
+    sound: TrackAnalysis | None = None
     instead_of: str | None = None
     sound_error: str | None = None
     unreadable_frames: int = 0
 
     @property
-    def main(self) -> Track:
+    def main(self) -> TrackAnalysis:
         """The track that the verdict is about first: the pictures, where they were looked at."""
         track = self.pictures or self.sound
         assert track is not None
@@ -214,7 +214,7 @@ class _Scoring:
         self._progress.planned += len(more)
         await self._take(more)
 
-    def judged(self, unreadable: str) -> Track:
+    def judged(self, unreadable: str) -> TrackAnalysis:
         """The judgement, once all tasks are done; raises Permanent('media_unreadable') when there is nothing."""
         scores = [WindowScore(window, skipped=reason) for window, reason in self._skipped.items()]
         lost = [window for window in self._asked if window not in self._skipped and window not in self._scores]
@@ -224,7 +224,7 @@ class _Scoring:
         if not scores:
             raise Permanent("media_unreadable", unreadable)
         scores += [WindowScore(window, skipped="damaged") for window in lost]
-        return Track(self._scorer, judge(scores, self._duration_seconds, self._scorer.spec.rule))
+        return TrackAnalysis(self._scorer, judge(scores, self._duration_seconds, self._scorer.spec.rule))
 
     async def _take(self, windows: Sequence[Window]) -> None:
         if not windows:

@@ -10,7 +10,7 @@ import torch
 from sentinel_worker import __version__
 from sentinel_worker.domain.media_facts import Face
 from sentinel_worker.domain.verdict import Judgement, WindowAnswer
-from sentinel_worker.inference.analysis import Analysis, Track
+from sentinel_worker.inference.analysis import Analysis, TrackAnalysis
 from sentinel_worker.sources.fetched import Fetched
 
 _NOT_EVIDENCE = frozenset({"keyframe_seconds"})
@@ -44,7 +44,7 @@ def document(
     }
 
 
-def _detector(track: Track) -> dict[str, Any]:
+def _detector(track: TrackAnalysis) -> dict[str, Any]:
     versions = {"worker_version": __version__, "torch": torch.__version__, "python": platform.python_version()}
     return track.scorer.describe() | versions
 
@@ -83,7 +83,7 @@ def _face(face: Face) -> dict[str, Any]:
     return {"box": box, "score": round(face.score, 3)}
 
 
-def _faces(pictures: Track | None) -> dict[str, Any] | None:
+def _faces(pictures: TrackAnalysis | None) -> dict[str, Any] | None:
     """How much of the pictures showed a face; None for detectors that do not look for faces."""
     if pictures is None or pictures.scorer.spec.faces is None:
         return None

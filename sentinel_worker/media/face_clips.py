@@ -24,7 +24,7 @@ from sentinel_worker.media.decode import (
     fill_holes,
     resize_frame,
 )
-from sentinel_worker.media.faces import Square, Track, as_face, link, square_around
+from sentinel_worker.media.faces import FaceTrack, Square, as_face, link, square_around
 from sentinel_worker.media.opened_media import OpenedMedia
 
 SEARCH_PIXELS: Final = 640
@@ -93,7 +93,7 @@ def _resized(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.nn.functional.interpolate(pixels[None], size=size, mode="bilinear", antialias=True)[0]
 
 
-def _faces_of(window: Sequence[Tensor], search: FaceSearch, min_pixels: float) -> list[Track]:
+def _faces_of(window: Sequence[Tensor], search: FaceSearch, min_pixels: float) -> list[FaceTrack]:
     """The faces of one window's frames; boxes with a shorter side below `min_pixels` are none."""
     count = min(search.samples, len(window))
     places = [(2 * sample + 1) * len(window) // (2 * count) for sample in range(count)]

@@ -17,7 +17,7 @@ _LINK_IOU = 0.2
 
 
 @dataclass(slots=True)
-class Track:
+class FaceTrack:
     """One face over the searched frames of a window."""
 
     boxes: list[Boxes] = field(default_factory=list)
@@ -39,20 +39,20 @@ class Square:
     side: int
 
 
-def link(found: Sequence[Found], search: FaceSearch) -> list[Track]:
+def link(found: Sequence[Found], search: FaceSearch) -> list[FaceTrack]:
     """The faces that are seen in at least half of the searched frames, at most `max_faces`, the largest first.
 
     A face that is there for less of the window is left out: most frames of its crop would show something else,
     which a detector that was trained on faces has never seen.
     """
-    tracks: list[Track] = []
+    tracks: list[FaceTrack] = []
     for frame, seen in enumerate(found):
         _extend(tracks, frame, seen)
     steady = [track for track in tracks if 2 * len(track.boxes) >= len(found)]
     return sorted(steady, key=lambda track: -track.size)[: search.max_faces]
 
 
-def _extend(tracks: list[Track], frame: int, seen: Found) -> None:
+def _extend(tracks: list[FaceTrack], frame: int, seen: Found) -> None:
     """Give each box to the track whose latest box it overlaps most, the best pairs first; the rest begin tracks."""
     unlinked = set(range(len(seen.boxes)))
     if tracks and unlinked:
@@ -66,7 +66,7 @@ def _extend(tracks: list[Track], frame: int, seen: Found) -> None:
                 unlinked.remove(index)
                 _add(tracks[number], frame, seen, index)
     for index in sorted(unlinked):
-        tracks.append(Track())
+        tracks.append(FaceTrack())
         _add(tracks[-1], frame, seen, index)
 
 
@@ -75,13 +75,13 @@ def _grown(boxes: Boxes) -> Boxes:
     return np.concatenate([boxes[:, :2] - more, boxes[:, 2:] + more], axis=1)
 
 
-def _add(track: Track, frame: int, seen: Found, index: int) -> None:
+def _add(track: FaceTrack, frame: int, seen: Found, index: int) -> None:
     track.boxes.append(seen.boxes[index])
     track.scores.append(float(seen.scores[index]))
     track.last_frame = frame
 
 
-def square_around(track: Track, margin: float, width: int, height: int) -> Square:
+def square_around(track: FaceTrack, margin: float, width: int, height: int) -> Square:
     """The square around all boxes of a face, and `margin` of the longer side more on each side.
 
     It is moved into the picture where it sticks out. Where it is larger than the picture's shorter side, the
@@ -100,7 +100,7 @@ def _placed(middle: float, side: int, length: int) -> int:
     return min(max(round(middle - side / 2), 0), length - side)
 
 
-def as_face(square: Square, track: Track, width: int, height: int) -> Face:
+def as_face(square: Square, track: FaceTrack, width: int, height: int) -> Face:
     """Where the crop is, as fractions of the picture, and the mean score of its boxes."""
     return Face(
         left=max(square.left, 0) / width,

@@ -54,7 +54,7 @@ class MissingRight:
     remedy: str
 
 
-class Claims:
+class QueueClient:
     """Calls of one worker, identified by a uuid that is new at each process start; `circuit` is fed by them.
 
     `refused` is called with the function's name when one is refused for want of a right.

@@ -11,7 +11,7 @@ from sentinel_worker.concurrency.supervisor import Supervisor
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.domain.request import Claim, Finish
 from sentinel_worker.observe import logs
-from sentinel_worker.queue.client import Answer, Claims
+from sentinel_worker.queue.client import Answer, QueueClient
 
 BATCH = 16
 BUSY_RETRY_SECONDS = 0.1
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 class Outcomes:
     """One caller for every finish of this worker; a finish is idempotent, so a lost answer is asked again."""
 
-    def __init__(self, claims: Claims) -> None:
+    def __init__(self, claims: QueueClient) -> None:
         self._claims = claims
         self._pending: dict[Claim, tuple[Finish, asyncio.Future[Answer]]] = {}
         self._added = asyncio.Event()

@@ -10,7 +10,7 @@ from sentinel_worker.concurrency.supervisor import Supervisor
 from sentinel_worker.domain.errors import CodedError
 from sentinel_worker.domain.request import Claim, Stage
 from sentinel_worker.observe import logs
-from sentinel_worker.queue.client import Claims
+from sentinel_worker.queue.client import QueueClient
 
 CALL_EVERY_SECONDS = 1.0
 POINTS = 5
@@ -33,7 +33,7 @@ class _Shown:
 class Progress:
     """Collects reports; `run` writes what is worth showing, all requests in one call a second at most."""
 
-    def __init__(self, claims: Claims) -> None:
+    def __init__(self, claims: QueueClient) -> None:
         self._claims = claims
         self._shown: dict[Claim, _Shown] = {}
         self._pending: dict[Claim, tuple[Stage, int]] = {}

@@ -9,8 +9,8 @@ import structlog
 from sentinel_worker.concurrency.supervisor import Supervisor
 from sentinel_worker.domain.errors import CodedError
 from sentinel_worker.observe import logs
-from sentinel_worker.queue.client import Claims
-from sentinel_worker.queue.rights import Rights
+from sentinel_worker.queue.client import QueueClient
+from sentinel_worker.queue.rights import RightsCheck
 from sentinel_worker.sources.storage_removal import remove
 
 OBJECTS_A_CALL = 100
@@ -24,7 +24,7 @@ class Removals:
     Nothing is acknowledged: the outbox itself looks whether an object is gone, and names it again where it is not.
     """
 
-    def __init__(self, claims: Claims, http: httpx.AsyncClient, rights: Rights) -> None:
+    def __init__(self, claims: QueueClient, http: httpx.AsyncClient, rights: RightsCheck) -> None:
         self._claims = claims
         self._rights = rights
         self._http = http

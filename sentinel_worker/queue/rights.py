@@ -10,14 +10,14 @@ import structlog
 
 from sentinel_worker.domain.errors import CodedError, Transient
 from sentinel_worker.observe import logs
-from sentinel_worker.queue.client import Claims, MissingRight
+from sentinel_worker.queue.client import MissingRight, QueueClient
 from sentinel_worker.supabase_client.connections import REFUSED_RETRY_SECONDS
 
 log = structlog.get_logger()
 
 
 class Doubt:
-    """Whether the rights are to be asked before the next claim. `Claims` reports here what is refused."""
+    """Whether the rights are to be asked before the next claim. `QueueClient` reports here what is refused."""
 
     def __init__(self) -> None:
         self.raised = True
@@ -30,10 +30,10 @@ class Doubt:
             self.raised = True
 
 
-class Rights:
+class RightsCheck:
     """Names each missing right once, with what to run, until it is there again."""
 
-    def __init__(self, claims: Claims, doubt: Doubt) -> None:
+    def __init__(self, claims: QueueClient, doubt: Doubt) -> None:
         self._claims = claims
         self._doubt = doubt
         self._told: set[str] = set()

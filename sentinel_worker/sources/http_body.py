@@ -12,7 +12,7 @@ import httpx
 
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
-from sentinel_worker.sources.minimum_speed import Pace, pulse
+from sentinel_worker.sources.minimum_speed import MinimumSpeed, pulse
 from sentinel_worker.sources.private_file import Sink
 from sentinel_worker.sources.url_errors import interrupted, refusal, stalled, unusable
 
@@ -37,7 +37,7 @@ class Receiving:
         response: httpcore.Response,
         limit_bytes: int,
         on_progress: Callable[[float], None],
-        pace: Pace,
+        pace: MinimumSpeed,
     ) -> None:
         self._host = host
         self._response = response

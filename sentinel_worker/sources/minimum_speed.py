@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class MinimumSpeed:
     """At least `floor_bytes` every `stall_seconds`; `pause_seconds` × 2ⁿ between tries."""
 
     stall_seconds: float = 30.0
@@ -17,11 +17,11 @@ class Pace:
     pause_seconds: float = 0.5
 
 
-PATIENT = Pace()
+PATIENT = MinimumSpeed()
 
 
 @asynccontextmanager
-async def pulse(pace: Pace) -> AsyncIterator[Callable[[int], None]]:
+async def pulse(pace: MinimumSpeed) -> AsyncIterator[Callable[[int], None]]:
     """Raise TimeoutError unless the bytes reported to what is yielded keep the pace."""
     loop, received = asyncio.get_running_loop(), 0
 

@@ -20,7 +20,7 @@ import httpx
 
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
-from sentinel_worker.sources.minimum_speed import PATIENT, Pace, pulse
+from sentinel_worker.sources.minimum_speed import PATIENT, MinimumSpeed, pulse
 from sentinel_worker.sources.private_file import Sink
 from sentinel_worker.sources.storage_errors import key_of, refusal, wants_retry
 
@@ -45,7 +45,7 @@ async def fetch(
     directory: Path,
     limit_bytes: int,
     on_progress: Callable[[float], None] = lambda _: None,
-    pace: Pace = PATIENT,
+    pace: MinimumSpeed = PATIENT,
 ) -> Fetched:
     """Stream the object `storage_path` of bucket `media` into a file of a fixed name in `directory`.
 
@@ -67,7 +67,7 @@ async def upload(
     bucket: str,
     path: str,
     file: Path,
-    pace: Pace = PATIENT,
+    pace: MinimumSpeed = PATIENT,
 ) -> None:
     """Store the small picture at `file` as `bucket/path`, over an older one of that name.
 
@@ -106,7 +106,7 @@ class _Download:
         sink: Sink,
         limit_bytes: int,
         on_progress: Callable[[float], None],
-        pace: Pace,
+        pace: MinimumSpeed,
     ) -> None:
         self._client = client
         self._url = url
@@ -239,7 +239,7 @@ def _stalled() -> Transient:
     return Transient("storage_stalled", "Storage sends too slowly.")
 
 
-async def _pause(tries: int, pace: Pace) -> None:
+async def _pause(tries: int, pace: MinimumSpeed) -> None:
     await asyncio.sleep(random.uniform(0, pace.pause_seconds * 2 ** max(tries - 1, 0)))  # noqa: S311 jitter
 
 

@@ -26,7 +26,7 @@ from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.egress_policy import MAX_URL_CHARACTERS, EgressPolicy, Target, shown_host
 from sentinel_worker.sources.fetched import Fetched
 from sentinel_worker.sources.http_body import Receiving
-from sentinel_worker.sources.minimum_speed import PATIENT, Pace
+from sentinel_worker.sources.minimum_speed import PATIENT, MinimumSpeed
 from sentinel_worker.sources.pinned_connection import answer
 from sentinel_worker.sources.url_errors import network_errors, stalled, unusable
 
@@ -40,7 +40,7 @@ class UrlRules:
 
     egress: Egress
     max_redirects: int = 5
-    pace: Pace = PATIENT
+    pace: MinimumSpeed = PATIENT
     answer_seconds: float = 30.0
     """For the look-up, the connection and the head of one answer."""
     limit_seconds: float = 1800.0

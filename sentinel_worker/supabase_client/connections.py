@@ -20,7 +20,7 @@ from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.error_codes import Trait, with_trait
 from sentinel_worker.domain.errors import CodedError, Fatal, Permanent, Transient
 from sentinel_worker.supabase_client.breaker import AWAY, Circuit
-from sentinel_worker.supabase_client.keys import Key, KeyAuth, Keys
+from sentinel_worker.supabase_client.keys import Key, KeyAuth, WorkerKeys
 from sentinel_worker.supabase_client.missing_grants import refused_right
 
 REFUSED_RETRY_SECONDS = 30.0
@@ -59,7 +59,7 @@ class CheckedAuth(KeyAuth):
             raise refusal(response.status_code, response.content, response.headers, self.keys.current)
 
 
-def connect(settings: Settings, keys: Keys) -> AsyncClient:
+def connect(settings: Settings, keys: WorkerKeys) -> AsyncClient:
     """The client of the event loop; end it with `close`."""
     http = httpx.AsyncClient(auth=CheckedAuth(keys), timeout=settings.http_timeout_seconds, limits=_LIMITS)
     options = AsyncClientOptions(httpx_client=http, postgrest_client_retry=False)
@@ -68,7 +68,7 @@ def connect(settings: Settings, keys: Keys) -> AsyncClient:
     return client
 
 
-def connect_sync(settings: Settings, keys: Keys) -> Client:
+def connect_sync(settings: Settings, keys: WorkerKeys) -> Client:
     """A client for the thread of the heartbeats; end it with `close_sync`."""
     # A heartbeat that is lost must leave time for another before the leases run out.
     timeout = min(settings.http_timeout_seconds, settings.lease_seconds / 4)
@@ -104,7 +104,7 @@ def close_sync(client: Client) -> None:
         client.options.httpx_client.close()
 
 
-def storage_http(settings: Settings, keys: Keys, circuit: Circuit) -> httpx.AsyncClient:
+def storage_http(settings: Settings, keys: WorkerKeys, circuit: Circuit) -> httpx.AsyncClient:
     """A bare client for Storage, which streams; `base_url` is the project, statuses are the caller's to read.
 
     While `circuit` is open its requests raise httpx.ConnectError at once.

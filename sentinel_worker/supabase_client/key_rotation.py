@@ -13,7 +13,7 @@ from sentinel_worker.config.settings import variable
 from sentinel_worker.domain.errors import CodedError
 from sentinel_worker.observe import logs
 from sentinel_worker.supabase_client.breaker import OUTAGES
-from sentinel_worker.supabase_client.keys import Key, Keys
+from sentinel_worker.supabase_client.keys import Key, WorkerKeys
 
 log = structlog.get_logger()
 
@@ -27,7 +27,7 @@ class Rotation:
 
     def __init__(
         self,
-        keys: Keys,
+        keys: WorkerKeys,
         *,
         asked: asyncio.Event,
         try_key: Callable[[Key], Awaitable[None]],

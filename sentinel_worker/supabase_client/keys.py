@@ -46,7 +46,7 @@ class Key:
         return role if isinstance(role, str) else None
 
 
-class Keys:
+class WorkerKeys:
     """`current` may be read from any thread. `refused` is called, from any thread, when the current key was refused."""
 
     def __init__(self, settings: Settings, *, refused: Callable[[], None] = lambda: None) -> None:
@@ -85,7 +85,7 @@ class KeyAuth(httpx.Auth):
     The body has to be one that can be sent twice.
     """
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: WorkerKeys) -> None:
         self.keys = keys
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:

@@ -28,7 +28,7 @@ HintName = Literal["changes", "broadcast"]
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class ConnectionTimes:
     """All waits of a supervisor, in seconds.
 
     A generation must be READY within `ready`, is looked at every `check`, and ends after `age` (sockets
@@ -78,7 +78,7 @@ class Generation:
         self,
         name: HintName,
         access: Access,
-        pace: Pace,
+        pace: ConnectionTimes,
         on_hint: Callable[[], None],
         on_gap: Callable[[], None],
     ) -> None:

@@ -21,7 +21,7 @@ from sentinel_worker.concurrency.waiting import at_most
 from sentinel_worker.observe import logs
 from sentinel_worker.supabase_client.breaker import Circuit
 from sentinel_worker.supabase_client.jwt import Token
-from sentinel_worker.wake.connection import Access, Generation, HintName, Pace
+from sentinel_worker.wake.connection import Access, ConnectionTimes, Generation, HintName
 
 RATE_LIMIT_SIGNS: Final = ("RateLimitReached", "Too many messages", "rate limit")
 REFUSAL_SIGNS: Final = ("You do not have permissions to read", "You no longer have permission to read")
@@ -47,14 +47,14 @@ class Wakeup:
         token: Token = None,
         event: asyncio.Event,
         on_state: OnState = lambda _hint, _ready: None,
-        pace: Pace | None = None,
+        pace: ConnectionTimes | None = None,
         circuit: Circuit | None = None,
     ) -> None:
         circuit = circuit or Circuit()
         access = Access(f"{url.rstrip('/')}/realtime/v1", api_key, token)
         names: tuple[HintName, ...] = ("changes", "broadcast")
         self.hints: dict[HintName, Hint] = {
-            name: Hint(name, access, event, on_state, pace or Pace(), circuit) for name in names
+            name: Hint(name, access, event, on_state, pace or ConnectionTimes(), circuit) for name in names
         }
 
     async def run(self, supervisor: Supervisor) -> None:
@@ -101,7 +101,7 @@ class Hint:
         access: Access,
         event: asyncio.Event,
         on_state: OnState,
-        pace: Pace,
+        pace: ConnectionTimes,
         circuit: Circuit,
     ) -> None:
         self.name = name

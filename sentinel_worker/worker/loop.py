@@ -14,12 +14,12 @@ from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.errors import CodedError, Fatal, Permanent, Transient
 from sentinel_worker.observe import logs
 from sentinel_worker.observe.health import Health
-from sentinel_worker.queue.client import Claims
+from sentinel_worker.queue.client import QueueClient
 from sentinel_worker.queue.lease import Leases, boottime
 from sentinel_worker.queue.outcomes import Outcomes
 from sentinel_worker.queue.progress import Progress
 from sentinel_worker.queue.removals import Removals
-from sentinel_worker.queue.rights import Rights
+from sentinel_worker.queue.rights import RightsCheck
 from sentinel_worker.supabase_client.breaker import AWAY
 from sentinel_worker.supabase_client.connections import at_start
 from sentinel_worker.wake.wakeup import Wakeup
@@ -42,13 +42,13 @@ class Worker:
         self,
         settings: Settings,
         *,
-        claims: Claims,
+        claims: QueueClient,
         leases: Leases,
         outcomes: Outcomes,
         progress: Progress,
         pipeline: Pipeline,
         removals: Removals,
-        rights: Rights,
+        rights: RightsCheck,
         wakeup: Wakeup | None,
         wake: asyncio.Event,
         health: Health,

@@ -17,7 +17,7 @@ from sentinel_worker.inference.flow import Flow
 from sentinel_worker.observe import logs
 from sentinel_worker.queue.lease import Lease
 from sentinel_worker.queue.progress import Progress
-from sentinel_worker.queue.rights import Rights
+from sentinel_worker.queue.rights import RightsCheck
 from sentinel_worker.sources import storage
 from sentinel_worker.sources.choosing import Fetch, RequestSources
 from sentinel_worker.sources.fetched import Fetched
@@ -82,7 +82,7 @@ class Pipeline:
     sources: RequestSources
     http: httpx.AsyncClient
     progress: Progress
-    rights: Rights
+    rights: RightsCheck
 
     async def analyze(self, lease: Lease) -> Finish:
         """Answer one claim. Raises this package's errors; writes nothing but derived files of this fence."""

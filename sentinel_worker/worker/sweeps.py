@@ -11,7 +11,7 @@ import structlog
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.request import Claim
 from sentinel_worker.observe import logs
-from sentinel_worker.queue.client import Claims
+from sentinel_worker.queue.client import QueueClient
 from sentinel_worker.queue.removals import Removals
 from sentinel_worker.wake.wakeup import Wakeup
 
@@ -35,7 +35,7 @@ class Sweeps:
         self,
         settings: Settings,
         *,
-        claims: Claims,
+        claims: QueueClient,
         removals: Removals,
         wakeup: Wakeup | None,
         lanes: Sequence[str],

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from tests.contract.explained import Difference, short
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -70,7 +70,7 @@ def read(file_name: str) -> Iterator[Exchange]:
 class Replayer:
     """Sends exchanges with tokens of its own; `token_of(exchange, claims)` signs them, well or badly."""
 
-    def __init__(self, client: httpx.Client, keys: Keys, token_of: Callable[[Exchange, Claims], str]) -> None:
+    def __init__(self, client: httpx.Client, keys: ProjectKeys, token_of: Callable[[Exchange, Claims], str]) -> None:
         self._client = client
         self._keys = keys
         self._token_of = token_of

@@ -15,7 +15,7 @@ from bench.instant import InstantWorker, instant_worker
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.supabase_client.breaker import Breaker, Circuit
-from sentinel_worker.wake.connection import Pace
+from sentinel_worker.wake.connection import ConnectionTimes
 from tests.integration.daemon.conftest import (  # noqa: F401 - fixtures
     proxy,
     sql,
@@ -27,7 +27,7 @@ from tests.integration.daemon.conftest import (  # noqa: F401 - fixtures
 )
 from tests.integration.daemon.proxy import FaultProxy
 
-PACE = Pace(check=0.05, backoff_first=0.05, backoff_cap=0.2, silence=0.3, ready=5.0, close=1.0)
+PACE = ConnectionTimes(check=0.05, backoff_first=0.05, backoff_cap=0.2, silence=0.3, ready=5.0, close=1.0)
 QUICK = {"lease_seconds": 6, "heartbeat_seconds": 1, "sweep_seconds": 0.5, "sweep_degraded_seconds": 0.3}
 PROBE_SECONDS = 0.6
 """One minute of an outage, a hundred times faster."""

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import psycopg
 
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from tests.rights.listener import Frame, Listener
 from tests.rights.matrix import Matrix
 from tests.rights.universe import Universe
@@ -31,7 +31,7 @@ class RealtimeQuestions:
     def __init__(
         self,
         url: str,
-        keys: Keys,
+        keys: ProjectKeys,
         superuser: psycopg.Connection,
         universe: Universe,
         topics: Mapping[str, tuple[str, bool]] = TOPICS,

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from sentinel_local_supabase.realtime.settings import Pace
+from sentinel_local_supabase.realtime.settings import RealtimePace
 from sentinel_local_supabase.stack import Stack
 from tests.rights.as_buckets import ask_buckets
 from tests.rights.as_objects import ObjectQuestions
@@ -107,7 +107,7 @@ def ask_sql(
 
 
 @asynccontextmanager
-async def asking(folder: Path, *, pace: Pace = "real") -> AsyncIterator[Asking]:
+async def asking(folder: Path, *, pace: RealtimePace = "real") -> AsyncIterator[Asking]:
     """Start a stack in `folder` and prepare its world; Realtime goes at the `pace`."""
     async with stack_at(folder, pace=pace) as stack:
         with psycopg.connect(stack.superuser_dsn, autocommit=True) as superuser:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from tests.rights.world import ANON, SERVICE, Identity
 
 PATIENCE_SECONDS = 30.0
@@ -18,7 +18,7 @@ Frame = dict[str, Any]
 class Listener:
     """Speaks version 1 of the protocol as one identity; `url` is the gateway's."""
 
-    def __init__(self, url: str, identity: Identity, keys: Keys) -> None:
+    def __init__(self, url: str, identity: Identity, keys: ProjectKeys) -> None:
         apikey = keys.secret_key if identity is SERVICE else keys.publishable_key
         self._address = f"{url.replace('http', 'ws', 1)}/realtime/v1/websocket?apikey={apikey}&vsn=1.0.0"
         self._token = None if identity in (ANON, SERVICE) else identity.token(keys)

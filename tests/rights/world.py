@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import psycopg
 
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 
 # With letters in them: a path may name a user in another case.
 USER_A: Final = "aaaaaaaa-bbbb-4ccc-8ddd-aaaaaaaaaaaa"
@@ -46,12 +46,12 @@ class Identity:
         """The claims of this identity's JWT."""
         return {"role": self.role} | ({"sub": self.user, "aud": "authenticated"} if self.user else {})
 
-    def token(self, keys: Keys, *, seconds: int = 3600) -> str:
+    def token(self, keys: ProjectKeys, *, seconds: int = 3600) -> str:
         """A JWT of this identity that ends in `seconds`."""
         now = int(time.time())
         return keys.sign({**self.claims, "iat": now, "exp": now + seconds})
 
-    def headers(self, keys: Keys) -> dict[str, str]:
+    def headers(self, keys: ProjectKeys) -> dict[str, str]:
         """What a client of this identity sends: a key alone, or the publishable key with a JWT."""
         if self is SERVICE:
             return {"apikey": keys.secret_key}

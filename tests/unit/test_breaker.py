@@ -15,7 +15,7 @@ from sentinel_worker.config import settings as worker_settings
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.supabase_client import connections
 from sentinel_worker.supabase_client.breaker import Breaker, Circuit
-from sentinel_worker.supabase_client.keys import Keys
+from sentinel_worker.supabase_client.keys import WorkerKeys
 from tests.matrix import examples
 
 THRESHOLD, FIRST, PROBE = 3, 1.0, 60.0
@@ -183,7 +183,7 @@ async def test_storage_is_not_asked_while_supabase_is_away(monkeypatch: pytest.M
         monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         monkeypatch.setenv("SUPABASE_SECRET_KEY", "sb_secret_x")
         circuit, loaded = Circuit(), worker_settings.load()
-        async with connections.storage_http(loaded, Keys(loaded), circuit) as http:
+        async with connections.storage_http(loaded, WorkerKeys(loaded), circuit) as http:
             lose(circuit)
             with pytest.raises(httpx.ConnectError):
                 await http.get("/storage/v1/object/x")

@@ -19,7 +19,7 @@ from sentinel_worker.domain.errors import Transient
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.inference.flow import Flow
 from sentinel_worker.queue.lease import Lease, boottime
-from sentinel_worker.queue.rights import Doubt, Rights
+from sentinel_worker.queue.rights import Doubt, RightsCheck
 from sentinel_worker.sources.choosing import RequestSources
 from sentinel_worker.sources.egress import OF_ONE_CLIENT, Egress, SystemLookUp
 from sentinel_worker.sources.egress_policy import EgressPolicy, Target
@@ -59,7 +59,7 @@ def pipeline(egress: Egress, work: Path, social: Social | None = None) -> Pipeli
     ignoring: Any = SimpleNamespace(offer=lambda *_: None, report=lambda *_: None)
     sources = RequestSources(SETTINGS, ignoring, UrlRules(egress), social)
     flow = Flow(zygote=ignoring, roster=ignoring, limits=MediaLimits(), work=work)
-    return Pipeline(SETTINGS, flow, sources, http=ignoring, progress=ignoring, rights=Rights(ignoring, Doubt()))
+    return Pipeline(SETTINGS, flow, sources, http=ignoring, progress=ignoring, rights=RightsCheck(ignoring, Doubt()))
 
 
 def lease_of(url: str) -> Lease:

@@ -11,7 +11,7 @@ from sentinel_worker.config import settings
 from sentinel_worker.domain.errors import Fatal
 from sentinel_worker.sources.egress_policy import EgressPolicy
 from sentinel_worker.sources.url import UrlRules
-from sentinel_worker.supabase_client.keys import Keys
+from sentinel_worker.supabase_client.keys import WorkerKeys
 
 GOOD = {"SUPABASE_URL": "http://127.0.0.1:54321/", "SUPABASE_SECRET_KEY": "sb_secret_x"}
 
@@ -26,7 +26,7 @@ def load(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> set
 
 
 def key_of(loaded: settings.Settings) -> tuple[str, str | None]:
-    key = Keys(loaded).current
+    key = WorkerKeys(loaded).current
     return key.api_key, key.token
 
 

@@ -20,7 +20,7 @@ _TEN_YEARS_SECONDS = 10 * 365 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class ProjectKeys:
     """Everything that opens this Supabase. `jwt_secret` signs; the other four are handed to clients."""
 
     jwt_secret: str
@@ -33,7 +33,7 @@ class Keys:
         return "Keys(…)"
 
     @staticmethod
-    def load(path: Path) -> Keys:
+    def load(path: Path) -> ProjectKeys:
         """Read the keys at `path`; make them there first (mode 0600) when the file is absent."""
         if not path.exists():
             text = json.dumps(asdict(_new_keys()), indent=1)
@@ -44,7 +44,7 @@ class Keys:
             with os.fdopen(descriptor, "w") as file:
                 file.write(text)
             aside.rename(path)
-        return Keys(**json.loads(path.read_text()))
+        return ProjectKeys(**json.loads(path.read_text()))
 
     def sign(self, claims: dict[str, Any]) -> str:
         """A JWT with exactly these claims, signed with HS256."""
@@ -63,7 +63,7 @@ class Keys:
         return self.service_key if role == "service_role" else self.anon_key
 
 
-def _new_keys() -> Keys:
+def _new_keys() -> ProjectKeys:
     secret = secrets.token_urlsafe(48)
     now = int(time.time())
 
@@ -71,7 +71,7 @@ def _new_keys() -> Keys:
         claims = {"iss": "supabase-local", "role": role, "iat": now, "exp": now + _TEN_YEARS_SECONDS}
         return jwt.encode(claims, secret, algorithm="HS256")
 
-    return Keys(
+    return ProjectKeys(
         jwt_secret=secret,
         anon_key=role_key("anon"),
         service_key=role_key("service_role"),

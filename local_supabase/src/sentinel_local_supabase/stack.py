@@ -14,9 +14,9 @@ from sentinel_local_supabase.folder import DataFolder
 from sentinel_local_supabase.gateway.settings import GatewaySettings
 from sentinel_local_supabase.gateway_process import GatewayProcess
 from sentinel_local_supabase.holders import refuse_held_port
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.postgres import SUPERUSER, Postgres
-from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, Pace
+from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, RealtimePace
 
 DEFAULT_PORT = 54321
 
@@ -43,19 +43,19 @@ class Stack:
         durable: bool = True,
         exposed_schemas: tuple[str, ...] = ("public",),
         access_token_seconds: int = 3600,
-        pace: Pace = "real",
+        pace: RealtimePace = "real",
         events_per_second: int | None = EVENTS_PER_SECOND,
     ) -> None:
         self._data = DataFolder(folder)
         self.folder = self._data.path
-        self.keys: Keys  # only while it runs: the folder has to be ours before anything in it is touched
+        self.keys: ProjectKeys  # only while it runs: the folder has to be ours before anything in it is touched
         self.postgres = Postgres(self._data.postgres, bin_dir=bin_dir, durable=durable)
         self.port = port
         self._fresh = fresh
         self._migrations = migrations
         self._exposed_schemas = exposed_schemas
         self._access_token_seconds = access_token_seconds
-        self._pace: Pace = pace
+        self._pace: RealtimePace = pace
         self._events_per_second = events_per_second
         self._gateway: GatewayProcess | None = None
 
@@ -105,7 +105,7 @@ class Stack:
             refuse_held_port(self.port)
         self._data.take(fresh=self._fresh)
         try:
-            self.keys = Keys.load(self._data.keys)
+            self.keys = ProjectKeys.load(self._data.keys)
             await self.start_postgres()
             if self._migrations is not None:
                 await asyncio.to_thread(self._migrations, self.dsn)

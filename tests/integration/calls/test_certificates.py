@@ -19,13 +19,13 @@ from uuid import UUID
 import websockets
 from sentinel_worker import api, keys, settings
 from sentinel_worker.domain.errors import CodedError
-from sentinel_worker.queue.client import Claims, heartbeat
+from sentinel_worker.queue.client import QueueClient, heartbeat
 
 async def ask():
     loaded = settings.load()
     known = keys.Keys(loaded)
     try:
-        await Claims(api.connect(loaded, known), UUID(int=0)).missing_rights()
+        await QueueClient(api.connect(loaded, known), UUID(int=0)).missing_rights()
         heartbeat(api.connect_sync(loaded, known), UUID(int=0), [], 60)
         await api.try_key(loaded, known.current)
     except CodedError as error:

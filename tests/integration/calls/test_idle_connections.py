@@ -15,9 +15,9 @@ import pytest_asyncio
 from sentinel_worker.config import settings
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.errors import Transient
-from sentinel_worker.queue.client import Claims, heartbeat
+from sentinel_worker.queue.client import QueueClient, heartbeat
 from sentinel_worker.supabase_client import connections
-from sentinel_worker.supabase_client.keys import Keys
+from sentinel_worker.supabase_client.keys import WorkerKeys
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n[]"
 
@@ -71,9 +71,9 @@ def loaded(gateway: Gateway) -> Settings:
 
 
 @pytest_asyncio.fixture
-async def claims(loaded: Settings) -> AsyncIterator[Claims]:
-    client = connections.connect(loaded, Keys(loaded))
-    yield Claims(client, uuid.uuid4())
+async def claims(loaded: Settings) -> AsyncIterator[QueueClient]:
+    client = connections.connect(loaded, WorkerKeys(loaded))
+    yield QueueClient(client, uuid.uuid4())
     await connections.close(client)
 
 
@@ -87,12 +87,12 @@ def later(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return ahead
 
 
-async def ask(claims: Claims) -> None:
+async def ask(claims: QueueClient) -> None:
     assert await claims.claim(["video/default"], limit=1, lease_seconds=60, held=[]) == []
 
 
 async def test_a_claim_after_most_of_a_minute_needs_no_new_connection(
-    gateway: Gateway, claims: Claims, later: SimpleNamespace
+    gateway: Gateway, claims: QueueClient, later: SimpleNamespace
 ) -> None:
     for later.seconds in (0, 40, 80):
         await ask(claims)
@@ -102,14 +102,14 @@ async def test_a_claim_after_most_of_a_minute_needs_no_new_connection(
     assert len(gateway.connections) == 2
 
 
-async def test_a_connection_that_was_closed_meanwhile_is_not_used(gateway: Gateway, claims: Claims) -> None:
+async def test_a_connection_that_was_closed_meanwhile_is_not_used(gateway: Gateway, claims: QueueClient) -> None:
     for _ in range(2):
         await ask(claims)
         await gateway.close_all()
     assert len(gateway.connections) == 2
 
 
-async def test_connections_that_died_in_a_sleep_are_no_outage(gateway: Gateway, claims: Claims) -> None:
+async def test_connections_that_died_in_a_sleep_are_no_outage(gateway: Gateway, claims: QueueClient) -> None:
     gateway.together = asyncio.Barrier(8)
     await asyncio.gather(*(ask(claims) for _ in range(8)))
     gateway.together = asyncio.Barrier(1)
@@ -128,7 +128,7 @@ async def test_connections_that_died_in_a_sleep_are_no_outage(gateway: Gateway, 
 @pytest.mark.parametrize(("timeout", "lease", "waits"), [(10, 60, 10), (120, 60, 15), (1, 2, 0.5)])
 def test_a_lost_heartbeat_leaves_time_for_others(loaded: Settings, timeout: float, lease: float, waits: float) -> None:
     chosen = loaded.model_copy(update={"http_timeout_seconds": timeout, "lease_seconds": lease})
-    client = connections.connect_sync(chosen, Keys(chosen))
+    client = connections.connect_sync(chosen, WorkerKeys(chosen))
     try:
         assert client.postgrest.session.timeout == httpx.Timeout(waits)
     finally:
@@ -136,7 +136,7 @@ def test_a_lost_heartbeat_leaves_time_for_others(loaded: Settings, timeout: floa
 
 
 async def test_heartbeats_share_a_connection(gateway: Gateway, loaded: Settings, later: SimpleNamespace) -> None:
-    client = connections.connect_sync(loaded, Keys(loaded))
+    client = connections.connect_sync(loaded, WorkerKeys(loaded))
     try:
         for later.seconds in (0, 20, 40):
             assert await asyncio.to_thread(heartbeat, client, uuid.uuid4(), [], 60) == {}

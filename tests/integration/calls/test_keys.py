@@ -11,10 +11,10 @@ import pytest_asyncio
 
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.errors import Transient
-from sentinel_worker.queue.client import Claims, heartbeat
+from sentinel_worker.queue.client import QueueClient, heartbeat
 from sentinel_worker.supabase_client import connections
 from sentinel_worker.supabase_client.breaker import Circuit
-from sentinel_worker.supabase_client.keys import Keys
+from sentinel_worker.supabase_client.keys import WorkerKeys
 
 OLD, NEW = "sb_secret_of_yesterday", "sb_secret_of_today"
 NOBODY = UUID(int=0)
@@ -27,7 +27,7 @@ class Server:
 
     def __init__(self) -> None:
         self.settings: Settings
-        self.keys: Keys
+        self.keys: WorkerKeys
         self.rotates = True
         self.seen: list[str] = []
         self.told: list[bool] = []
@@ -54,14 +54,14 @@ async def server() -> AsyncIterator[Server]:
         port = listening.sockets[0].getsockname()[1]
         values = {"SUPABASE_URL": f"http://127.0.0.1:{port}", "SUPABASE_SECRET_KEY": OLD}
         serving.settings = Settings.model_validate(values)
-        serving.keys = Keys(serving.settings, refused=lambda: serving.told.append(True))
+        serving.keys = WorkerKeys(serving.settings, refused=lambda: serving.told.append(True))
         yield serving
 
 
 async def by_claims(server: Server) -> None:
     client = connections.connect(server.settings, server.keys)
     try:
-        assert await Claims(client, NOBODY).missing_rights() == []
+        assert await QueueClient(client, NOBODY).missing_rights() == []
     finally:
         await connections.close(client)
 
@@ -100,5 +100,5 @@ async def test_a_key_that_is_refused_without_another_is_told(server: Server, cal
 
 def test_a_key_shows_nothing_of_itself() -> None:
     settings = Settings.model_validate({"SUPABASE_URL": "https://x.example", "SUPABASE_SECRET_KEY": OLD})
-    keys = Keys(settings)
+    keys = WorkerKeys(settings)
     assert OLD not in f"{keys!r} {keys.current!r} {vars(keys)['current']} {settings!r} {settings.model_dump()}"

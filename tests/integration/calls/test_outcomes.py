@@ -12,10 +12,10 @@ import pytest
 
 from sentinel_worker.config import settings
 from sentinel_worker.domain.request import Finish
-from sentinel_worker.queue.client import Claims
+from sentinel_worker.queue.client import QueueClient
 from sentinel_worker.queue.outcomes import Outcomes
 from sentinel_worker.supabase_client import connections
-from sentinel_worker.supabase_client.keys import Keys
+from sentinel_worker.supabase_client.keys import WorkerKeys
 from tests.claims import a_claim
 from tests.supervised import supervisor
 
@@ -54,9 +54,9 @@ async def outcomes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Outcomes]:
     monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     monkeypatch.setenv("SUPABASE_SECRET_KEY", "sb_secret_x")
     loaded = settings.load()
-    client = connections.connect(loaded, Keys(loaded))
+    client = connections.connect(loaded, WorkerKeys(loaded))
     try:
-        running = Outcomes(Claims(client, uuid.uuid4()))
+        running = Outcomes(QueueClient(client, uuid.uuid4()))
         task = asyncio.create_task(running.run(supervisor()))
         yield running
         task.cancel()

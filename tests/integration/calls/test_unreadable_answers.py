@@ -13,11 +13,11 @@ from sentinel_worker.config import settings
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.errors import Transient
 from sentinel_worker.domain.request import Finish
-from sentinel_worker.queue.client import Claims, heartbeat
+from sentinel_worker.queue.client import QueueClient, heartbeat
 from sentinel_worker.sources.storage_removal import remove
 from sentinel_worker.supabase_client import connections
 from sentinel_worker.supabase_client.breaker import Circuit
-from sentinel_worker.supabase_client.keys import Keys
+from sentinel_worker.supabase_client.keys import WorkerKeys
 from tests.claims import a_claim
 
 ANSWERS = {
@@ -64,8 +64,8 @@ async def loaded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 async def test_every_call_of_the_queue(loaded: Settings) -> None:
-    client, circuit = connections.connect(loaded, Keys(loaded)), Circuit()
-    claims = Claims(client, uuid.uuid4(), circuit)
+    client, circuit = connections.connect(loaded, WorkerKeys(loaded)), Circuit()
+    claims = QueueClient(client, uuid.uuid4(), circuit)
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: claims.claim(["video/default"], limit=1, lease_seconds=60, held=[]),
         lambda: claims.finish([(a_claim(), Finish("failed"))]),
@@ -95,16 +95,18 @@ async def test_one_row_that_cannot_be_read_keeps_no_other_from_its_worker(monkey
         monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{port}")
         monkeypatch.setenv("SUPABASE_SECRET_KEY", "sb_secret_x")
         loaded = settings.load()
-        client = connections.connect(loaded, Keys(loaded))
+        client = connections.connect(loaded, WorkerKeys(loaded))
         try:
-            claims = await Claims(client, uuid.uuid4()).claim(["video/default"], limit=2, lease_seconds=60, held=[])
+            claims = await QueueClient(client, uuid.uuid4()).claim(
+                ["video/default"], limit=2, lease_seconds=60, held=[]
+            )
         finally:
             await connections.close(client)
     assert [str(claim.id) for claim in claims] == [readable["id"]]
 
 
 async def test_a_heartbeat(loaded: Settings) -> None:
-    client = connections.connect_sync(loaded, Keys(loaded))
+    client = connections.connect_sync(loaded, WorkerKeys(loaded))
     try:
         with pytest.raises(Transient) as raised:
             await asyncio.to_thread(heartbeat, client, uuid.uuid4(), [a_claim()], 60)
@@ -115,7 +117,7 @@ async def test_a_heartbeat(loaded: Settings) -> None:
 
 async def test_a_removal(loaded: Settings, request: pytest.FixtureRequest) -> None:
     """Storage answers with what users wrote about their files; what counts as JSON is counted."""
-    async with connections.storage_http(loaded, Keys(loaded), Circuit()) as http:
+    async with connections.storage_http(loaded, WorkerKeys(loaded), Circuit()) as http:
         if request.node.callspec.id.startswith(("rows", "no rows")):
             assert await remove(http, "media", ["x"]) == (0 if "no rows" in request.node.callspec.id else 1)
             return

@@ -12,11 +12,11 @@ from sentinel_worker import cli
 from sentinel_worker.concurrency.supervisor import Supervisor
 from sentinel_worker.queue.lease import Lease
 from sentinel_worker.queue.removals import Removals
-from sentinel_worker.supabase_client.keys import KeyAuth, Keys
+from sentinel_worker.supabase_client.keys import KeyAuth, WorkerKeys
 from sentinel_worker.worker.pipeline import Pipeline
 
 
-def fail_with(keys: Keys) -> NoReturn:
+def fail_with(keys: WorkerKeys) -> NoReturn:
     headers = keys.current.headers
     raise RuntimeError(f"a bug with {headers} and {keys.current.api_key}")
 
@@ -25,7 +25,7 @@ ENOUGH = asyncio.Event()
 
 
 async def crash(self: Pipeline, lease: Lease) -> NoReturn:
-    keys: Keys = cast(KeyAuth, self.http.auth).keys
+    keys: WorkerKeys = cast(KeyAuth, self.http.auth).keys
     threading.Thread(target=fail_with, args=(keys,)).start()
     asyncio.get_running_loop().call_soon(fail_with, keys)
     asyncio.get_running_loop().call_later(2, ENOUGH.set)

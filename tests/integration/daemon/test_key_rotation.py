@@ -17,17 +17,17 @@ from bench.instant import InstantWorker, instant_worker
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.errors import Transient
-from sentinel_worker.queue.client import Claims, MissingRight
-from sentinel_worker.queue.rights import Doubt, Rights
+from sentinel_worker.queue.client import MissingRight, QueueClient
+from sentinel_worker.queue.rights import Doubt, RightsCheck
 from sentinel_worker.supabase_client import connections
-from sentinel_worker.supabase_client.keys import Keys
-from sentinel_worker.wake.connection import Pace
+from sentinel_worker.supabase_client.keys import WorkerKeys
+from sentinel_worker.wake.connection import ConnectionTimes
 from tests.claims import a_claim
 from tests.integration.daemon.conftest import StartWorker, User, row_when, sql, until
 from tests.integration.daemon.proxy import FaultProxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-PACE = Pace(check=0.05, backoff_first=0.05, backoff_cap=0.2, ready=5.0, close=1.0)
+PACE = ConnectionTimes(check=0.05, backoff_first=0.05, backoff_cap=0.2, ready=5.0, close=1.0)
 DOWNLOAD = "GET /storage/v1/object/authenticated/media/"
 
 
@@ -210,7 +210,7 @@ async def test_a_right_that_it_can_do_without_hinders_no_rotation(
     assert not events(lines, "key.refused")
 
 
-class Counting(Claims):
+class Counting(QueueClient):
     """Counts how often it was asked what is missing."""
 
     asked = 0
@@ -224,10 +224,10 @@ class Counting(Claims):
 async def test_an_optional_right_that_was_told_raises_no_doubt(stack: Stack) -> None:
     values = {"SUPABASE_URL": stack.url, "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key, "worker_jwt": token(stack)}
     settings = Settings.model_validate(values)
-    client = connections.connect(settings, Keys(settings))
+    client = connections.connect(settings, WorkerKeys(settings))
     doubt = Doubt()
     claims = Counting(client, uuid4(), refused=doubt.call_refused)
-    rights = Rights(claims, doubt)
+    rights = RightsCheck(claims, doubt)
     try:
         for _ in range(2):
             await rights.check()

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from sentinel_local_supabase.faults import Faults, HttpFault, RealtimeFaults
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from tests import leaks
@@ -35,7 +35,7 @@ def marked(name: str) -> str:
 
 def write_marked_keys(path: Path) -> None:
     """The keys of a local Supabase, made before it starts: each holds a mark, the JWTs in their claims."""
-    made = Keys(marked("jwtsecret"), "", "", f"sb_publishable_{marked('p')}", f"sb_secret_{marked('s')}")
+    made = ProjectKeys(marked("jwtsecret"), "", "", f"sb_publishable_{marked('p')}", f"sb_secret_{marked('s')}")
     jwts = {
         f"{name}_key": made.sign({"role": role, "mark": marked(role), "exp": int(time.time()) + 3600})
         for name, role in (("anon", "anon"), ("service", "service_role"))

@@ -16,10 +16,10 @@ from sentinel_worker.concurrency import supervisor
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.errors import Transient
 from sentinel_worker.domain.request import Finish
-from sentinel_worker.queue.client import Claims
+from sentinel_worker.queue.client import QueueClient
 from sentinel_worker.queue.lease import Lease
 from sentinel_worker.queue.progress import Progress
-from sentinel_worker.queue.rights import Rights
+from sentinel_worker.queue.rights import RightsCheck
 from sentinel_worker.worker.pipeline import Pipeline
 from tests.integration.daemon.conftest import User, history, row_when, until
 
@@ -50,7 +50,7 @@ def lines() -> Iterator[list[Any]]:
 class Reporting(Instant):
     """An instant pipeline that shows progress, and doubts the worker's rights each time."""
 
-    def __init__(self, progress: Progress, rights: Rights, seconds: float = 0.0) -> None:
+    def __init__(self, progress: Progress, rights: RightsCheck, seconds: float = 0.0) -> None:
         super().__init__(seconds, lanes=("video/own-faults",))
         self.progress, self.rights = progress, rights
 
@@ -83,7 +83,7 @@ async def test_a_fault_in_each_call_loses_nothing(
     """Each call is carried out once, and fails after that with what nobody foresaw."""
     to_fail: set[str] = set()
 
-    class Faulty(Claims):
+    class Faulty(QueueClient):
         async def _call(self, function: str, args: dict[str, Any]) -> list[dict[str, Any]]:
             rows = await super()._call(function, args)
             if function in to_fail and (function != "sentinel_claim" or rows):
@@ -91,7 +91,7 @@ async def test_a_fault_in_each_call_loses_nothing(
                 raise error("a fault")
             return rows
 
-    def pipeline(_http: httpx.AsyncClient, progress: Progress, rights: Rights) -> Pipeline:
+    def pipeline(_http: httpx.AsyncClient, progress: Progress, rights: RightsCheck) -> Pipeline:
         return cast(Pipeline, Reporting(progress, rights))
 
     async with daemon.open_worker(quick_settings(stack), uuid.uuid4(), pipeline, claims_type=Faulty) as parts:
@@ -116,13 +116,13 @@ async def test_a_fault_that_recurs_ends_the_worker_which_hands_back_what_it_hold
 ) -> None:
     broken = False
 
-    class Faulty(Claims):
+    class Faulty(QueueClient):
         async def maintain(self, **_: Any) -> Any:
             if broken:
                 raise ValueError("a fault")
             return await super().maintain(**_)
 
-    def pipeline(_http: httpx.AsyncClient, progress: Progress, rights: Rights) -> Pipeline:
+    def pipeline(_http: httpx.AsyncClient, progress: Progress, rights: RightsCheck) -> Pipeline:
         return cast(Pipeline, Reporting(progress, rights, seconds=60))
 
     async with daemon.open_worker(quick_settings(stack), uuid.uuid4(), pipeline, claims_type=Faulty) as parts:

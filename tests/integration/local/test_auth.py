@@ -13,7 +13,7 @@ from supabase import AsyncClient
 from supabase_auth.errors import AuthApiError, AuthWeakPasswordError
 from supabase_auth.types import SignInWithEmailAndPasswordCredentials
 
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.stack import Stack
 from sentinel_local_supabase.tokens import verify
 from tests.integration.local.clients import connected
@@ -384,5 +384,5 @@ async def test_a_browser_may_call_from_anywhere(stack: Stack) -> None:
 def test_keys_are_made_once_and_readable_by_their_owner_alone(stack: Stack) -> None:
     path = stack.folder / "keys.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert Keys.load(path) == stack.keys
+    assert ProjectKeys.load(path) == stack.keys
     assert stack.keys.jwt_secret not in repr(stack.keys)

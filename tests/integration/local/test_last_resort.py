@@ -14,7 +14,7 @@ from starlette.routing import Route
 from sentinel_local_supabase.faults import Switch
 from sentinel_local_supabase.gateway.app import build_app
 from sentinel_local_supabase.gateway.settings import GatewaySettings
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 
 
 async def broken(_: Request) -> Response:
@@ -32,7 +32,7 @@ async def broken_off(_: Request) -> Response:
 @pytest.fixture
 def gateway(tmp_path: Path) -> tuple[Starlette, dict[str, str]]:
     """The gateway with routes that fail, and the headers of a browser."""
-    keys = Keys.load(tmp_path / "keys.json")
+    keys = ProjectKeys.load(tmp_path / "keys.json")
     app = build_app(GatewaySettings(keys, tmp_path, "", "", "", ""), "http://gateway", Switch())
     for path in ("/auth/v1", "/rest/v1", "/storage/v1", "/realtime/v1"):
         app.router.routes.insert(0, Route(f"{path}/broken", broken))

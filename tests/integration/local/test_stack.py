@@ -22,7 +22,7 @@ from sentinel_local_supabase.errors import LocalSupabaseError
 from sentinel_local_supabase.faults import Faults, HttpFault
 from sentinel_local_supabase.gateway.settings import GatewaySettings
 from sentinel_local_supabase.postgres import Postgres
-from sentinel_local_supabase.realtime.settings import Pace
+from sentinel_local_supabase.realtime.settings import RealtimePace
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.database import migrate
 from tests.integration.local.clients import connected
@@ -204,7 +204,7 @@ async def test_the_gateway_reads_its_standard_input_line_by_line(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("pace", "is_slow"), [("real", True), ("fast", False)])
-async def test_realtime_refuses_a_bad_key_at_the_pace(tmp_path: Path, pace: Pace, is_slow: bool) -> None:
+async def test_realtime_refuses_a_bad_key_at_the_pace(tmp_path: Path, pace: RealtimePace, is_slow: bool) -> None:
     async with stack_at(tmp_path, migrations=False, pace=pace) as stack:
         began = time.monotonic()
         with pytest.raises(InvalidStatus):

@@ -18,7 +18,7 @@ from starlette.routing import Mount
 from websockets.asyncio.client import ClientConnection, connect
 
 from sentinel_local_supabase.faults import Switch
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.postgres import Postgres
 from sentinel_local_supabase.realtime.service import Realtime
 from sentinel_local_supabase.realtime.settings import RealtimeSettings
@@ -37,12 +37,12 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return Keys.load(tmp_path_factory.mktemp("keys") / "keys.json")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> ProjectKeys:
+    return ProjectKeys.load(tmp_path_factory.mktemp("keys") / "keys.json")
 
 
 @pytest.fixture
-def sign(keys: Keys) -> Callable[..., str]:
+def sign(keys: ProjectKeys) -> Callable[..., str]:
     """A token of a role: `sign("authenticated", sub=…, lives_seconds=60)`."""
 
     def make(role: str, lives_seconds: int = 3600, **claims: Any) -> str:
@@ -64,7 +64,7 @@ class Served:
     """The server at `url`; `stop` and `start` are those of a process: same port, nothing remembered but the faults."""
 
     dsn: str
-    keys: Keys
+    keys: ProjectKeys
     settings: RealtimeSettings
     port: int = 0
     faults: Switch = field(default_factory=Switch)
@@ -98,7 +98,7 @@ Serve = Callable[[RealtimeSettings], contextlib.AbstractAsyncContextManager[Serv
 
 
 @pytest.fixture
-def serve(postgres: Postgres, keys: Keys) -> Serve:
+def serve(postgres: Postgres, keys: ProjectKeys) -> Serve:
     @contextlib.asynccontextmanager
     async def run(settings: RealtimeSettings = FAST) -> AsyncIterator[Served]:
         served = Served(postgres.dsn("supabase_admin", tcp=True), keys, settings)

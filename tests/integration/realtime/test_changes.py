@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.postgres import Postgres
 from sentinel_local_supabase.realtime.settings import RealtimeSettings, SocketSettings
 from tests.integration.realtime.conftest import FAST, Client, Serve, Served
@@ -36,7 +36,7 @@ async def nothing_more(client: Client) -> None:
 
 @pytest.mark.parametrize("vsn", ["1.0.0", "2.0.0"])
 async def test_users_get_their_own_rows_and_the_keys_of_all_deleted_ones(
-    server: Served, keys: Keys, database: psycopg.Connection, sign: Callable[..., str], vsn: str
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, sign: Callable[..., str], vsn: str
 ) -> None:
     alice, bob = str(uuid.uuid4()), str(uuid.uuid4())
     async with Client(server.url, keys.anon_key, vsn) as a, Client(server.url, keys.publishable_key, vsn) as b:
@@ -63,7 +63,7 @@ async def test_users_get_their_own_rows_and_the_keys_of_all_deleted_ones(
 
 
 async def test_one_event_names_all_bindings_that_it_matches(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     wishes = [
         {"event": "INSERT", **REQUESTS, "filter": "status=eq.queued"},
@@ -91,7 +91,7 @@ async def test_one_event_names_all_bindings_that_it_matches(
         assert set(frame["payload"]["ids"]) == {ids[1], ids[2]}
 
 
-async def test_patterns_and_null_safe_filters(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+async def test_patterns_and_null_safe_filters(server: Served, keys: ProjectKeys, database: psycopg.Connection) -> None:
     filters = ["status=match.^q.e", "status=imatch.^Q", "status=not.match.^q", "status=isdistinct.queued"]
     wishes = [{"event": "INSERT", **REQUESTS, "filter": filter_} for filter_ in filters]
     async with Client(server.url, keys.secret_key) as client:
@@ -118,14 +118,16 @@ async def test_patterns_and_null_safe_filters(server: Served, keys: Keys, databa
         ({"select": ["id"], "table": "*"}, "Column selection is not supported for wildcard subscriptions"),
     ],
 )
-async def test_wishes_that_cannot_be_met(server: Served, keys: Keys, wish: dict[str, Any], reason: str) -> None:
+async def test_wishes_that_cannot_be_met(server: Served, keys: ProjectKeys, wish: dict[str, Any], reason: str) -> None:
     async with Client(server.url, keys.secret_key) as client:
         refused = await client.subscribe("realtime:bad", EVERYTHING | wish)
         assert refused["status"] == "error"
         assert reason in refused["message"]
 
 
-async def test_selected_columns_come_with_the_key(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+async def test_selected_columns_come_with_the_key(
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
+) -> None:
     wishes = [{"event": "*", "schema": "public", "table": "full_rows", "select": ["note"]}]
     wishes += [{"event": "*", "schema": "public", "table": "full_rows"}]
     async with Client(server.url, keys.secret_key) as client:
@@ -145,7 +147,7 @@ async def test_selected_columns_come_with_the_key(server: Served, keys: Keys, da
 
 
 async def test_values_are_typed_as_postgres_types_them(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     async with Client(server.url, keys.secret_key) as client:
         await client.subscribe("realtime:t", {"event": "*", "schema": "public", "table": "typed_rows"})
@@ -170,7 +172,9 @@ async def test_values_are_typed_as_postgres_types_them(
         assert (await next_data(client))["old_record"] == {"id": 8, "part": "p"}
 
 
-async def test_rows_over_one_mebibyte_come_thin(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+async def test_rows_over_one_mebibyte_come_thin(
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
+) -> None:
     async with Client(server.url, keys.secret_key) as client:
         await client.subscribe("realtime:big", {"event": "*", "schema": "public", "table": "big_rows"})
         insert = "insert into big_rows (payload, note) values (%s, 'short') returning id"
@@ -188,7 +192,9 @@ async def test_rows_over_one_mebibyte_come_thin(server: Served, keys: Keys, data
         assert event["record"] == {"id": thin[0], "note": "short"}
 
 
-async def test_a_burst_arrives_whole_and_in_order(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+async def test_a_burst_arrives_whole_and_in_order(
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
+) -> None:
     rows = 3000
     async with Client(server.url, keys.secret_key) as client:
         await client.subscribe("realtime:burst", {"event": "INSERT", **REQUESTS})
@@ -199,7 +205,9 @@ async def test_a_burst_arrives_whole_and_in_order(server: Served, keys: Keys, da
         assert got == [f"r{n}" for n in range(1, rows + 1)]
 
 
-async def test_rows_arrive_at_the_real_servers_pace(serve: Serve, keys: Keys, database: psycopg.Connection) -> None:
+async def test_rows_arrive_at_the_real_servers_pace(
+    serve: Serve, keys: ProjectKeys, database: psycopg.Connection
+) -> None:
     async with serve(RealtimeSettings()) as server, Client(server.url, keys.secret_key) as client:
         await client.subscribe("realtime:slow", {"event": "INSERT", **REQUESTS})
         taken = []
@@ -212,7 +220,7 @@ async def test_rows_arrive_at_the_real_servers_pace(serve: Serve, keys: Keys, da
 
 
 async def test_postgres_goes_and_comes_back(
-    server: Served, keys: Keys, postgres: Postgres, sign: Callable[..., str]
+    server: Served, keys: ProjectKeys, postgres: Postgres, sign: Callable[..., str]
 ) -> None:
     async with Client(server.url, keys.secret_key) as client:
         await client.subscribe("realtime:pgr", {"event": "INSERT", **REQUESTS})
@@ -240,7 +248,7 @@ async def the_first_that_comes(client: Client, connection: psycopg.Connection) -
 
 
 async def test_a_subscription_that_is_refused_costs_the_others_nothing(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     slot = "select slot_name from pg_replication_slots where slot_name like 'supabase_realtime_replication%'"
     async with Client(server.url, keys.secret_key) as client, Client(server.url, keys.secret_key) as careless:
@@ -256,7 +264,7 @@ async def test_a_subscription_that_is_refused_costs_the_others_nothing(
 
 
 async def test_a_subscription_that_no_query_can_hold_is_refused_alone(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     async with Client(server.url, keys.secret_key) as client, Client(server.url, keys.anon_key) as hostile:
         await client.subscribe("realtime:ok", EVERYTHING)
@@ -267,7 +275,7 @@ async def test_a_subscription_that_no_query_can_hold_is_refused_alone(
 
 
 async def test_a_policy_that_fails_blinds_its_own_role_only(
-    server: Served, keys: Keys, database: psycopg.Connection, sign: Callable[..., str]
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, sign: Callable[..., str]
 ) -> None:
     database.execute("create policy failing on full_rows for select to authenticated using (1 / (id - id) = 1)")
     try:
@@ -284,7 +292,7 @@ async def test_a_policy_that_fails_blinds_its_own_role_only(
 
 
 async def test_a_changed_publication_is_noticed_and_loses_nothing(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     async with Client(server.url, keys.secret_key) as client, Client(server.url, keys.secret_key) as other:
         await client.subscribe("realtime:p", EVERYTHING)
@@ -307,7 +315,7 @@ async def test_a_changed_publication_is_noticed_and_loses_nothing(
 
 
 async def test_what_a_left_channel_and_an_ended_client_leave_behind(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     slots = "select count(*) from pg_replication_slots where slot_name like 'supabase_realtime_replication%'"
     async with Client(server.url, keys.secret_key) as client:
@@ -322,7 +330,7 @@ async def test_what_a_left_channel_and_an_ended_client_leave_behind(
     await until(lambda: database.execute(slots).fetchone() == (0,))
 
 
-async def test_a_silent_client_is_closed_and_heartbeats_keep_it(serve: Serve, keys: Keys) -> None:
+async def test_a_silent_client_is_closed_and_heartbeats_keep_it(serve: Serve, keys: ProjectKeys) -> None:
     settings = RealtimeSettings(sockets=SocketSettings(idle_seconds=2.0))
     async with serve(settings) as server, Client(server.url, keys.anon_key) as client:
         for _ in range(5):
@@ -337,7 +345,7 @@ async def test_a_silent_client_is_closed_and_heartbeats_keep_it(serve: Serve, ke
 
 
 async def test_a_client_that_does_not_read_is_disconnected_alone(
-    serve: Serve, keys: Keys, database: psycopg.Connection
+    serve: Serve, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     settings = RealtimeSettings(changes=FAST.changes, sockets=SocketSettings(queued_bytes=2_000_000))
     big = {"event": "INSERT", "schema": "public", "table": "big_rows"}
@@ -355,7 +363,7 @@ async def test_a_client_that_does_not_read_is_disconnected_alone(
                 await deaf.receive("never")
 
 
-async def test_nonsense_ends_the_connection(server: Served, keys: Keys) -> None:
+async def test_nonsense_ends_the_connection(server: Served, keys: ProjectKeys) -> None:
     for vsn, nonsense in (("1.0.0", "]"), ("1.0.0", "[]"), ("2.0.0", '{"topic": 1}'), ("2.0.0", b"\x07")):
         async with Client(server.url, keys.anon_key, vsn) as client:
             await client.connection.send(nonsense)
@@ -363,7 +371,7 @@ async def test_nonsense_ends_the_connection(server: Served, keys: Keys) -> None:
                 await client.receive()
 
 
-async def test_numbers_keep_every_digit(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+async def test_numbers_keep_every_digit(server: Served, keys: ProjectKeys, database: psycopg.Connection) -> None:
     async with Client(server.url, keys.secret_key) as client:
         await client.subscribe("realtime:n", {"event": "*", "schema": "public", "table": "typed_rows"})
         database.execute("insert into typed_rows (id, part, exact) values (1, 'p', 12345678901234567890.123456789)")

@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from sentinel_local_supabase.faults import Faults, RealtimeFaults
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from tests.integration.realtime.conftest import Client, Served
 from tests.waits import until
 
@@ -41,7 +41,7 @@ class Watcher(Client):
 
 
 @pytest.fixture
-def watcher(server: Served, keys: Keys) -> Watcher:
+def watcher(server: Served, keys: ProjectKeys) -> Watcher:
     return Watcher(server.url, keys.secret_key)
 
 
@@ -105,7 +105,7 @@ def watcher_key(watcher: Watcher) -> str:
 
 
 async def test_readiness_comes_late_and_what_is_inserted_before_is_lost(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     misbehave(server, ready_seconds=2.0)
     async with Client(server.url, keys.secret_key) as client:
@@ -119,7 +119,7 @@ async def test_readiness_comes_late_and_what_is_inserted_before_is_lost(
         assert (await client.receive())["payload"]["data"]["record"]["status"] == "ready"
 
 
-async def test_the_reply_to_a_join_comes_late(server: Served, keys: Keys) -> None:
+async def test_the_reply_to_a_join_comes_late(server: Served, keys: ProjectKeys) -> None:
     misbehave(server, join_reply_seconds=0.5)
     async with Client(server.url, keys.secret_key) as client:
         started = time.monotonic()
@@ -132,7 +132,7 @@ async def test_the_reply_to_a_join_comes_late(server: Served, keys: Keys) -> Non
         assert (await client.receive())["topic"] == "phoenix"  # the connection does not stand still meanwhile
 
 
-async def test_joins_are_refused(server: Served, keys: Keys) -> None:
+async def test_joins_are_refused(server: Served, keys: ProjectKeys) -> None:
     misbehave(server, refuse_joins=True)
     async with Client(server.url, keys.secret_key) as client:
         assert await client.join(TOPIC) == {
@@ -184,7 +184,7 @@ async def test_new_connections_are_refused_and_old_ones_stay(server: Served, wat
         await watcher.is_well()
 
 
-async def test_new_connections_wait(server: Served, keys: Keys) -> None:
+async def test_new_connections_wait(server: Served, keys: ProjectKeys) -> None:
     misbehave(server, connect_seconds=0.4)
     started = time.monotonic()
     async with Client(server.url, keys.anon_key):
@@ -208,7 +208,7 @@ async def test_a_mute_connection_answers_pings_only(
 
 
 async def test_replies_are_lost_and_what_they_were_about_is_done(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     misbehave(server, lose_replies=True)
     async with Client(server.url, keys.secret_key) as client:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.realtime.channel import Channel
 from tests.integration.local.hostile import DEEP, LONG_NUMBER, RAW, VALUES
 from tests.integration.realtime.conftest import Client, Served
@@ -24,7 +24,7 @@ INSERT = "insert into public.analysis_requests default values returning id::text
 
 
 @pytest.fixture
-async def listener(server: Served, keys: Keys) -> AsyncIterator[Client]:
+async def listener(server: Served, keys: ProjectKeys) -> AsyncIterator[Client]:
     """A healthy client that hears rows, and broadcasts on `realtime:shared`."""
     async with Client(server.url, keys.service_key, "2.0.0") as client:
         await client.join("realtime:shared")
@@ -59,7 +59,7 @@ ODD = [
 
 @pytest.mark.parametrize("frame", ODD, ids=lambda one: json.dumps(one)[:60])
 async def test_a_frame_of_wrong_types_leaves_its_own_socket_alone(
-    server: Served, keys: Keys, database: psycopg.Connection, frame: dict[str, Any]
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, frame: dict[str, Any]
 ) -> None:
     async with Client(server.url, keys.service_key) as client:
         await client.subscribe("realtime:rows", REQUESTS)
@@ -71,7 +71,7 @@ async def test_a_frame_of_wrong_types_leaves_its_own_socket_alone(
 @pytest.mark.parametrize(
     "changes", [5, "x", {"a": 1}, True, [5], [[]], [{"event": 5, "schema": [], "table": {}}], [{"filter": 5}]]
 )
-async def test_changes_of_a_wrong_type_are_wished_by_nobody(server: Served, keys: Keys, changes: object) -> None:
+async def test_changes_of_a_wrong_type_are_wished_by_nobody(server: Served, keys: ProjectKeys, changes: object) -> None:
     async with Client(server.url, keys.service_key) as client:
         reply = await client.join("realtime:odd", postgres_changes=changes)
         assert reply["status"] == "ok", reply
@@ -108,7 +108,7 @@ def push(*fields: bytes, encoding: int = 1, body: bytes = b"{}") -> bytes:
 )
 async def test_a_broken_frame_ends_its_own_connection_alone(
     server: Served,
-    keys: Keys,
+    keys: ProjectKeys,
     database: psycopg.Connection,
     listener: Client,
     caplog: pytest.LogCaptureFixture,
@@ -126,7 +126,7 @@ async def test_a_broken_frame_ends_its_own_connection_alone(
 
 
 async def test_a_broadcast_that_no_client_could_read_disturbs_nobody(
-    server: Served, keys: Keys, database: psycopg.Connection, listener: Client
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, listener: Client
 ) -> None:
     async with Client(server.url, keys.service_key, "2.0.0") as client:
         await client.join("realtime:shared")
@@ -158,7 +158,7 @@ async def test_a_row_that_fits_into_no_event_is_left_out_alone(database: psycopg
 
 
 async def test_a_channel_that_fails_takes_no_other_with_it(
-    server: Served, keys: Keys, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object) -> None:
         raise ZeroDivisionError("nobody foresaw this")
@@ -209,7 +209,7 @@ FRAMES = (
 @given(frames=st.lists(FRAMES, min_size=1, max_size=6))
 async def test_no_frame_disturbs_who_listened_before(
     server: Served,
-    keys: Keys,
+    keys: ProjectKeys,
     database: psycopg.Connection,
     listener: Client,
     caplog: pytest.LogCaptureFixture,

@@ -12,7 +12,7 @@ import httpx
 import psycopg
 import pytest
 
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.realtime.settings import SocketSettings
 from tests.integration.realtime.conftest import FAST, Client, Serve, Served
 
@@ -20,7 +20,7 @@ WAKE = "select realtime.send(%s::jsonb, 'wake', 'sentinel:wake', true)"
 
 
 async def test_a_policy_lets_a_role_hear_a_private_topic(
-    server: Served, keys: Keys, database: psycopg.Connection, sign: Callable[..., str]
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, sign: Callable[..., str]
 ) -> None:
     async with Client(server.url, keys.publishable_key) as client:
         reply = await client.join("realtime:sentinel:wake", private=True, token=sign("sentinel_worker"))
@@ -38,7 +38,7 @@ async def test_a_policy_lets_a_role_hear_a_private_topic(
 
 
 async def test_a_refused_private_join_stops_its_own_connection_only(
-    serve: Serve, keys: Keys, database: psycopg.Connection, sign: Callable[..., str]
+    serve: Serve, keys: ProjectKeys, database: psycopg.Connection, sign: Callable[..., str]
 ) -> None:
     refusing = replace(FAST, sockets=SocketSettings(refusal_seconds=2.0))
     async with (
@@ -70,7 +70,7 @@ async def test_a_refused_private_join_stops_its_own_connection_only(
 
 
 async def test_private_and_public_topics_of_one_name_are_two(
-    server: Served, keys: Keys, database: psycopg.Connection, sign: Callable[..., str]
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, sign: Callable[..., str]
 ) -> None:
     token = sign("service_role")
     async with Client(server.url, keys.anon_key) as public, Client(server.url, keys.anon_key) as private:
@@ -85,7 +85,7 @@ async def test_private_and_public_topics_of_one_name_are_two(
 
 
 async def test_a_role_without_the_right_to_write_is_not_heard(
-    server: Served, keys: Keys, sign: Callable[..., str]
+    server: Served, keys: ProjectKeys, sign: Callable[..., str]
 ) -> None:
     async with Client(server.url, keys.anon_key) as worker, Client(server.url, keys.anon_key) as service:
         await worker.join("realtime:sentinel:wake", private=True, token=sign("sentinel_worker"))
@@ -104,7 +104,7 @@ def pushed(encoding: int, body: bytes) -> bytes:
     return struct.pack("7B", 3, *(len(field) for field in fields), encoding) + b"".join(fields) + body
 
 
-async def test_binary_pushes_of_version_two(server: Served, keys: Keys) -> None:
+async def test_binary_pushes_of_version_two(server: Served, keys: ProjectKeys) -> None:
     async with Client(server.url, keys.anon_key, "2.0.0") as new, Client(server.url, keys.anon_key) as old:
         await new.join("realtime:b", broadcast={"self": True, "ack": True})
         await old.join("realtime:b")
@@ -120,7 +120,7 @@ async def test_binary_pushes_of_version_two(server: Served, keys: Keys) -> None:
 
 
 async def test_version_two_hears_text_as_text_and_the_database_in_the_binary_form(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     async with Client(server.url, keys.anon_key, "2.0.0") as new, Client(server.url, keys.anon_key) as old:
         await new.join("realtime:b")
@@ -137,7 +137,7 @@ async def test_version_two_hears_text_as_text_and_the_database_in_the_binary_for
         assert json.loads(raw[5 + topic + event :][:meta])["id"] == json.loads(body)["id"]
 
 
-async def test_single_broadcasts_over_http_may_be_bytes(server: Served, keys: Keys) -> None:
+async def test_single_broadcasts_over_http_may_be_bytes(server: Served, keys: ProjectKeys) -> None:
     address = server.url.replace("ws://", "http://") + "/api/broadcast/b/events/e"
     headers = {"apikey": keys.secret_key}
     async with Client(server.url, keys.anon_key, "2.0.0") as client, httpx.AsyncClient(headers=headers) as web:
@@ -162,7 +162,7 @@ create trigger tell after insert or update or delete on public.full_rows for eac
 
 
 async def test_changes_broadcast_by_a_trigger(
-    server: Served, keys: Keys, database: psycopg.Connection, sign: Callable[..., str]
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, sign: Callable[..., str]
 ) -> None:
     database.execute(CHANGES_OF_FULL_ROWS)
     try:

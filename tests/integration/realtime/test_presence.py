@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from tests.integration.realtime.conftest import Client, Served
 
 TOPIC = "realtime:p"
@@ -33,7 +33,7 @@ def refs(diff: dict[str, Any], side: str, key: str) -> list[tuple[str, str | Non
     return [(meta["phx_ref"], meta.get("phx_ref_prev")) for meta in diff[side][key]["metas"]]
 
 
-async def test_those_who_come_change_and_go_are_told(server: Served, keys: Keys) -> None:
+async def test_those_who_come_change_and_go_are_told(server: Served, keys: ProjectKeys) -> None:
     async with Client(server.url, keys.anon_key) as a:
         assert await enter(a, "alice") == {}
         async with Client(server.url, keys.anon_key) as b:
@@ -59,7 +59,7 @@ async def test_those_who_come_change_and_go_are_told(server: Served, keys: Keys)
         assert [frame["event"] for frame in a.seen].count("presence_diff") == 5  # the sender hears itself, too
 
 
-async def test_what_is_no_presence_is_refused(server: Served, keys: Keys) -> None:
+async def test_what_is_no_presence_is_refused(server: Served, keys: ProjectKeys) -> None:
     async with Client(server.url, keys.anon_key) as client:
         await enter(client, "")
         refused = await say(client, "track", payload=[1])
@@ -72,7 +72,7 @@ async def test_what_is_no_presence_is_refused(server: Served, keys: Keys) -> Non
 
 
 async def test_presence_on_a_private_topic_needs_rights_of_its_own(
-    server: Served, keys: Keys, database: psycopg.Connection, sign: Callable[..., str]
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, sign: Callable[..., str]
 ) -> None:
     policies = ["for select to authenticated using (true)"]
     policies += ["for insert to authenticated with check (extension = 'presence' and auth.jwt() ->> 'may' = 'yes')"]

@@ -7,7 +7,7 @@ from functools import partial
 import psycopg
 import pytest
 
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.realtime.rate_limit import WINDOW_SECONDS, RateLimit
 from sentinel_local_supabase.realtime.settings import RealtimeSettings
 from tests.integration.realtime.conftest import FAST, Client, Serve
@@ -81,7 +81,7 @@ def test_no_limit() -> None:
 @pytest.mark.parametrize(("events_per_second", "arrive"), [(100, False), (None, True)])
 async def test_over_the_limit_everybody_misses_everything_without_a_word(
     serve: Serve,
-    keys: Keys,
+    keys: ProjectKeys,
     database: psycopg.Connection,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,

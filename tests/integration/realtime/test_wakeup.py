@@ -13,15 +13,15 @@ import psycopg
 import pytest
 import structlog
 
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.postgres import Postgres
 from sentinel_worker.supabase_client.jwt import Token
-from sentinel_worker.wake.connection import HintName, Pace
+from sentinel_worker.wake.connection import ConnectionTimes, HintName
 from sentinel_worker.wake.wakeup import Wakeup
 from tests.integration.realtime.conftest import Served
 from tests.supervised import supervisor
 
-QUICK = Pace(check=0.05, backoff_first=0.05, backoff_cap=0.1, silence=0.3, health=0.5, close=1.0)
+QUICK = ConnectionTimes(check=0.05, backoff_first=0.05, backoff_cap=0.1, silence=0.3, health=0.5, close=1.0)
 INSERT = "insert into public.analysis_requests (user_id, status) values (%s, 'queued')"
 WAKE = "select realtime.send('{}'::jsonb, 'wake', 'sentinel:wake', true)"
 
@@ -90,7 +90,7 @@ def heard_logs() -> Any:
 
 @contextlib.asynccontextmanager
 async def watching(
-    server: Served, api_key: str, token: Token = None, pace: Pace = QUICK, event: asyncio.Event | None = None
+    server: Served, api_key: str, token: Token = None, pace: ConnectionTimes = QUICK, event: asyncio.Event | None = None
 ) -> AsyncIterator[Watched]:
     event = event or asyncio.Event()
     states: asyncio.Queue[tuple[HintName, bool]] = asyncio.Queue()
@@ -112,14 +112,16 @@ async def watching(
                 await running
 
 
-async def test_ready_is_a_wake_up_of_its_own(server: Served, keys: Keys) -> None:
+async def test_ready_is_a_wake_up_of_its_own(server: Served, keys: ProjectKeys) -> None:
     async with watching(server, keys.secret_key) as watched:
         await watched.woken()
         assert watched.wakeup.healthy
         await watched.ready()
 
 
-async def test_a_queued_row_wakes_by_its_change(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+async def test_a_queued_row_wakes_by_its_change(
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
+) -> None:
     async with watching(server, keys.service_key) as watched:
         await watched.ready()
         database.execute(INSERT, [None])
@@ -132,7 +134,7 @@ async def test_a_queued_row_wakes_by_its_change(server: Served, keys: Keys, data
 
 
 async def test_the_broadcast_wakes_within_milliseconds(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     async with watching(server, keys.secret_key) as watched:
         await watched.ready()
@@ -148,7 +150,7 @@ async def test_the_broadcast_wakes_within_milliseconds(
 
 
 async def test_a_worker_role_joins_with_its_own_token(
-    server: Served, keys: Keys, database: psycopg.Connection, sign: Callable[..., str]
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, sign: Callable[..., str]
 ) -> None:
     async with watching(server, keys.publishable_key, sign("sentinel_worker")) as watched:
         await watched.ready()
@@ -158,7 +160,7 @@ async def test_a_worker_role_joins_with_its_own_token(
 
 
 async def test_a_refused_private_join_is_left_in_peace_and_leaves_the_other_hint_alone(
-    server: Served, keys: Keys, database: psycopg.Connection, sign: Callable[..., str]
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, sign: Callable[..., str]
 ) -> None:
     user = str(uuid.uuid4())
     async with watching(server, keys.publishable_key, sign("authenticated", sub=user)) as watched:
@@ -175,7 +177,9 @@ async def test_a_refused_private_join_is_left_in_peace_and_leaves_the_other_hint
         assert watched.generations == [1, 1]
 
 
-async def test_a_server_that_goes_and_comes_back(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+async def test_a_server_that_goes_and_comes_back(
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
+) -> None:
     async with watching(server, keys.secret_key) as watched:
         await watched.ready()
         await server.stop()
@@ -189,7 +193,7 @@ async def test_a_server_that_goes_and_comes_back(server: Served, keys: Keys, dat
         await watched.woken()
 
 
-async def test_postgres_that_goes_and_comes_back(server: Served, keys: Keys, postgres: Postgres) -> None:
+async def test_postgres_that_goes_and_comes_back(server: Served, keys: ProjectKeys, postgres: Postgres) -> None:
     async with watching(server, keys.secret_key) as watched:
         await watched.ready()
         await asyncio.to_thread(postgres.stop)
@@ -204,7 +208,7 @@ async def test_postgres_that_goes_and_comes_back(server: Served, keys: Keys, pos
 
 
 async def test_a_channel_closed_after_a_system_error_is_built_anew(
-    server: Served, keys: Keys, sign: Callable[..., str], database: psycopg.Connection
+    server: Served, keys: ProjectKeys, sign: Callable[..., str], database: psycopg.Connection
 ) -> None:
     dying = [sign("service_role", lives_seconds=2), sign("service_role", lives_seconds=2)]
     # A margin of less than nothing: the server is let to end the channels itself.
@@ -221,7 +225,7 @@ async def test_a_channel_closed_after_a_system_error_is_built_anew(
 
 
 async def test_a_fresher_token_replaces_one_that_is_about_to_expire(
-    server: Served, keys: Keys, sign: Callable[..., str]
+    server: Served, keys: ProjectKeys, sign: Callable[..., str]
 ) -> None:
     short = [sign("service_role", lives_seconds=200), sign("service_role", lives_seconds=200)]
     token = lambda: short.pop() if short else sign("service_role")  # noqa: E731 - one token a generation
@@ -232,14 +236,14 @@ async def test_a_fresher_token_replaces_one_that_is_about_to_expire(
         assert watched.generations == [2, 2]
 
 
-async def test_old_age_ends_a_generation(server: Served, keys: Keys) -> None:
+async def test_old_age_ends_a_generation(server: Served, keys: ProjectKeys) -> None:
     async with watching(server, keys.secret_key, pace=replace(QUICK, age=0.2)) as watched:
         for hint in watched.wakeup.hints:
             assert (await watched.logged("realtime.lost", hint))["reason"] == "old age"
         await watched.changed("changes", True)
 
 
-async def test_silence_about_a_queued_row_ends_the_generation(server: Served, keys: Keys) -> None:
+async def test_silence_about_a_queued_row_ends_the_generation(server: Served, keys: ProjectKeys) -> None:
     async with watching(server, keys.secret_key) as watched:
         await watched.ready()
         watched.wakeup.missed(queued_seconds=3600)  # queued before READY: nobody's fault
@@ -250,7 +254,9 @@ async def test_silence_about_a_queued_row_ends_the_generation(server: Served, ke
         assert watched.generations == [2, 2]
 
 
-async def test_a_hint_that_comes_late_is_forgiven(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+async def test_a_hint_that_comes_late_is_forgiven(
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
+) -> None:
     async with watching(server, keys.secret_key, pace=replace(QUICK, silence=2.0)) as watched:
         await watched.ready()
         watched.wakeup.missed(queued_seconds=0.0)
@@ -261,7 +267,7 @@ async def test_a_hint_that_comes_late_is_forgiven(server: Served, keys: Keys, da
 
 
 async def test_a_bad_table_or_key_is_tried_again_for_ever(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     database.execute("alter publication supabase_realtime drop table public.analysis_requests")
     try:

@@ -13,7 +13,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from sentinel_local_supabase.faults import Faults, RealtimeFaults
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_worker.wake.wakeup import Wakeup
 from tests.integration.daemon.proxy import FaultProxy
 from tests.integration.realtime.conftest import Served
@@ -49,7 +49,7 @@ async def by_cable(server: Served) -> AsyncIterator[tuple[FaultProxy, Any]]:
         yield proxy, Cable(f"ws://127.0.0.1:{proxy.port}/realtime/v1")
 
 
-async def test_a_reset_while_idle(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+async def test_a_reset_while_idle(server: Served, keys: ProjectKeys, database: psycopg.Connection) -> None:
     async with by_cable(server) as (proxy, cable), watching(cable, keys.secret_key) as watched:
         await watched.ready()
         proxy.reset()
@@ -61,7 +61,7 @@ async def test_a_reset_while_idle(server: Served, keys: Keys, database: psycopg.
 
 
 async def test_a_half_open_connection_ends_when_a_row_was_not_announced(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     async with by_cable(server) as (proxy, cable), watching(cable, keys.secret_key) as watched:
         await watched.ready()
@@ -75,7 +75,7 @@ async def test_a_half_open_connection_ends_when_a_row_was_not_announced(
 
 
 async def test_a_half_open_server_is_given_up_and_tried_again(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     async with by_cable(server) as (proxy, cable):
         proxy.silent = True
@@ -88,7 +88,9 @@ async def test_a_half_open_server_is_given_up_and_tried_again(
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1012])
-async def test_a_close_by_the_server(server: Served, keys: Keys, database: psycopg.Connection, code: int) -> None:
+async def test_a_close_by_the_server(
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, code: int
+) -> None:
     async with watching(server, keys.secret_key) as watched:
         await watched.ready()
         misbehave(server, close_sockets_after_seconds=0.05, close_code=code)
@@ -100,7 +102,7 @@ async def test_a_close_by_the_server(server: Served, keys: Keys, database: psyco
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500])
 async def test_a_refused_handshake_is_tried_again(
-    server: Served, keys: Keys, database: psycopg.Connection, status: int
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, status: int
 ) -> None:
     misbehave(server, refuse_status=status)
     async with watching(server, keys.secret_key) as watched:
@@ -111,7 +113,7 @@ async def test_a_refused_handshake_is_tried_again(
 
 
 async def test_a_late_reply_to_a_join_belongs_to_nobody(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     misbehave(server, join_reply_seconds=2.0)
     async with watching(server, keys.secret_key, pace=replace(QUICK, ready=1.5)) as watched:
@@ -125,7 +127,7 @@ async def test_a_late_reply_to_a_join_belongs_to_nobody(
         assert watched.generations == before
 
 
-async def test_an_error_after_the_subscription(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+async def test_an_error_after_the_subscription(server: Served, keys: ProjectKeys, database: psycopg.Connection) -> None:
     async with watching(server, keys.secret_key) as watched:
         await watched.ready()
         misbehave(server, changes_error_after_seconds=0.05)
@@ -136,7 +138,7 @@ async def test_an_error_after_the_subscription(server: Served, keys: Keys, datab
 
 
 async def test_a_stale_close_unmaps_the_channel_and_is_noticed(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     async with watching(server, keys.secret_key) as watched:
         await watched.ready()
@@ -148,7 +150,7 @@ async def test_a_stale_close_unmaps_the_channel_and_is_noticed(
 
 
 async def test_heartbeats_are_answered_and_no_event_comes(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     async with watching(server, keys.secret_key) as watched:
         await watched.ready()
@@ -163,7 +165,7 @@ async def test_heartbeats_are_answered_and_no_event_comes(
 
 
 async def test_no_heartbeat_is_answered_and_events_come(
-    server: Served, keys: Keys, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("realtime._async.client.DEFAULT_HEARTBEAT_INTERVAL", 0.05)
     misbehave(server, ignore_heartbeats=True)
@@ -185,7 +187,7 @@ class RaisesOnce(asyncio.Event):
 
 
 async def test_a_callback_that_raises_ends_its_generation(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     event = RaisesOnce()
     async with watching(server, keys.secret_key, event=event) as watched:
@@ -198,7 +200,7 @@ async def test_a_callback_that_raises_ends_its_generation(
 
 
 async def test_a_row_between_the_subscription_and_readiness(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     misbehave(server, ready_seconds=2.0, lose_broadcasts=True)
     async with watching(server, keys.secret_key) as watched:
@@ -210,7 +212,7 @@ async def test_a_row_between_the_subscription_and_readiness(
         assert watched.wakeup.states["changes"]  # the event itself was lost; readiness is a wake-up
 
 
-async def test_a_row_during_a_disconnect(server: Served, keys: Keys, database: psycopg.Connection) -> None:
+async def test_a_row_during_a_disconnect(server: Served, keys: ProjectKeys, database: psycopg.Connection) -> None:
     async with watching(server, keys.secret_key) as watched:
         await watched.ready()
         await server.stop()
@@ -225,7 +227,7 @@ async def test_a_row_during_a_disconnect(server: Served, keys: Keys, database: p
 
 @pytest.mark.parametrize("how", ["repeat_changes", "reorder_changes"])
 async def test_odd_events_are_hints_like_any_other(
-    server: Served, keys: Keys, database: psycopg.Connection, how: str
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, how: str
 ) -> None:
     misbehave(server, **{how: True})
     async with watching(server, keys.secret_key) as watched:
@@ -235,7 +237,7 @@ async def test_odd_events_are_hints_like_any_other(
 
 @pytest.mark.parametrize("how", ["malform_changes", "thin_changes"])
 async def test_an_event_that_the_library_drops_ends_nothing_and_the_other_hint_wakes(
-    server: Served, keys: Keys, database: psycopg.Connection, how: str
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, how: str
 ) -> None:
     misbehave(server, **{how: True})
     async with watching(server, keys.secret_key) as watched:
@@ -248,7 +250,7 @@ async def test_an_event_that_the_library_drops_ends_nothing_and_the_other_hint_w
 
 
 async def test_an_event_over_1_mib_closes_the_socket_and_the_return_wakes(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     async with watching(server, keys.secret_key) as watched:
         await watched.ready()
@@ -262,7 +264,7 @@ async def test_an_event_over_1_mib_closes_the_socket_and_the_return_wakes(
 
 
 async def test_the_table_leaves_the_publication_and_comes_back(
-    server: Served, keys: Keys, database: psycopg.Connection
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     tables = "public.analysis_requests, public.big_rows, public.full_rows, public.no_grant, public.typed_rows"
     async with watching(server, keys.secret_key, pace=replace(QUICK, silence=2.0)) as watched:
@@ -280,7 +282,7 @@ async def test_the_table_leaves_the_publication_and_comes_back(
         assert watched.wakeup.hints["broadcast"].generation == 1
 
 
-async def test_the_same_reason_for_hours_is_one_line(server: Served, keys: Keys) -> None:
+async def test_the_same_reason_for_hours_is_one_line(server: Served, keys: ProjectKeys) -> None:
     misbehave(server, refuse_status=503)
     async with watching(server, keys.secret_key) as watched:
         lines = [await watched.logged("realtime.failed", "changes") for _ in range(4)]
@@ -348,7 +350,7 @@ async def phoenix(it: Phoenix) -> AsyncIterator[Any]:
         yield Cable(f"ws://127.0.0.1:{port}/realtime/v1")
 
 
-async def test_a_phx_error_loop_is_one_attempt_at_a_time(keys: Keys) -> None:
+async def test_a_phx_error_loop_is_one_attempt_at_a_time(keys: ProjectKeys) -> None:
     it = Phoenix()
     async with phoenix(it) as address, watching(address, keys.secret_key, pace=replace(QUICK, ready=0.3)) as watched:
         await it.joined(6)
@@ -357,7 +359,7 @@ async def test_a_phx_error_loop_is_one_attempt_at_a_time(keys: Keys) -> None:
         await watched.ready()
 
 
-async def test_a_join_over_the_rate_limit_waits(keys: Keys) -> None:
+async def test_a_join_over_the_rate_limit_waits(keys: ProjectKeys) -> None:
     it = RefusingJoins()
     async with (
         phoenix(it) as address,

@@ -11,11 +11,11 @@ from contextlib import suppress
 import pytest
 
 from sentinel_worker.domain.errors import Permanent, Transient
-from sentinel_worker.sources.minimum_speed import Pace
+from sentinel_worker.sources.minimum_speed import MinimumSpeed
 from tests.integration.sources.scene import CONTENT, Scene
 from tests.integration.sources.unruly import Exchange, drip
 
-QUICK = Pace(stall_seconds=0.3, floor_bytes=10_000)
+QUICK = MinimumSpeed(stall_seconds=0.3, floor_bytes=10_000)
 BELOW_DEFAULT_SECONDS = 25.0
 """Whoever waited this long followed the default limits, of 30 s and more, instead of those of the test."""
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -113,7 +113,7 @@ async def test_a_body_that_keeps_the_pace_for_ever(scene: Scene) -> None:
     """Fast enough for the floor, too slow ever to reach the limit of bytes: then the limit of time ends it."""
     scene.attacker.behave = [functools.partial(drip, head=OK + b"\r\n")]
     async with asyncio.timeout(BELOW_DEFAULT_SECONDS):
-        refused = await scene.refusal(pace=Pace(stall_seconds=60.0, floor_bytes=1), limit_seconds=0.5)
+        refused = await scene.refusal(pace=MinimumSpeed(stall_seconds=60.0, floor_bytes=1), limit_seconds=0.5)
     assert (type(refused), refused.code) == (Transient, "url_stalled")
 
 

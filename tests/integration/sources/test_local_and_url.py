@@ -16,7 +16,7 @@ import pytest
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources import local, url
 from sentinel_worker.sources.fetched import Fetched
-from sentinel_worker.sources.minimum_speed import Pace
+from sentinel_worker.sources.minimum_speed import MinimumSpeed
 from tests.integration.sources.unruly import Exchange, Unruly, unruly_server
 
 CONTENT = os.urandom(3_000_000)
@@ -240,7 +240,9 @@ async def test_a_body_that_is_cut(server: Unruly, private: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "hasty", [replace(RULES, limit_seconds=0.2), replace(RULES, pace=Pace(stall_seconds=0.2))], ids=["limit", "pace"]
+    "hasty",
+    [replace(RULES, limit_seconds=0.2), replace(RULES, pace=MinimumSpeed(stall_seconds=0.2))],
+    ids=["limit", "pace"],
 )
 async def test_a_server_that_stands_still(server: Unruly, private: Path, hasty: url.UrlRules) -> None:
     async def stall(exchange: Exchange) -> None:

@@ -15,13 +15,13 @@ import pytest
 
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources.fetched import Fetched
-from sentinel_worker.sources.minimum_speed import Pace
+from sentinel_worker.sources.minimum_speed import MinimumSpeed
 from sentinel_worker.sources.storage import MAX_TRIES, fetch, upload
 from tests.integration.sources.unruly import Behave, Exchange, Unruly, drip, unruly_server
 
 USER = UUID("5f0c6f0a-2f0b-4f5e-9c7e-0a1b2c3d4e5f")
 CONTENT = os.urandom(3_000_000)
-FAST = Pace(stall_seconds=0.5, floor_bytes=64 * 1024, pause_seconds=0.01)
+FAST = MinimumSpeed(stall_seconds=0.5, floor_bytes=64 * 1024, pause_seconds=0.01)
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ async def test_a_server_that_always_cuts_at_once(server: Unruly, client: httpx.A
 
 async def test_a_stall_and_a_drip_end(server: Unruly, client: httpx.AsyncClient, tmp_path: Path) -> None:
     server.behave = [functools.partial(drip, head=b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")]
-    error = await refused(client, tmp_path, pace=Pace(0.2, 64 * 1024, 0.01))
+    error = await refused(client, tmp_path, pace=MinimumSpeed(0.2, 64 * 1024, 0.01))
     assert (type(error), error.code) == (Transient, "storage_stalled")
     assert len(server.asked) == MAX_TRIES
 
@@ -273,7 +273,7 @@ async def test_cancelling_a_download_closes_its_file(server: Unruly, client: htt
         await asyncio.Event().wait()
 
     server.behave = [hang]
-    task = asyncio.create_task(fetched(client, tmp_path, pace=Pace()))
+    task = asyncio.create_task(fetched(client, tmp_path, pace=MinimumSpeed()))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

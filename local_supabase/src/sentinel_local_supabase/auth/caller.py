@@ -10,7 +10,7 @@ from starlette.requests import Request
 from sentinel_local_supabase.auth.errors import AuthError, bad_jwt
 from sentinel_local_supabase.auth.sessions import Sessions
 from sentinel_local_supabase.auth.users import Row, Users, is_banned
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.tokens import TokenRefused, bearer, verify
 
 _ADMIN_ROLES = ("service_role", "supabase_admin")
@@ -19,7 +19,7 @@ _ADMIN_ROLES = ("service_role", "supabase_admin")
 class Callers:
     """Tells callers by their tokens; every method raises AuthError where one proves too little."""
 
-    def __init__(self, keys: Keys, users: Users, sessions: Sessions) -> None:
+    def __init__(self, keys: ProjectKeys, users: Users, sessions: Sessions) -> None:
         self._keys = keys
         self._users = users
         self._sessions = sessions

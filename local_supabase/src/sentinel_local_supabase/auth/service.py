@@ -23,7 +23,7 @@ from sentinel_local_supabase.auth.sessions import Sessions
 from sentinel_local_supabase.auth.users import EmailTaken, Row, Users, is_banned, user_body
 from sentinel_local_supabase.database import DatabaseDown, Pool, PoolExhausted
 from sentinel_local_supabase.json_answer import json_answer
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -36,7 +36,7 @@ class Auth:
     `dsn` logs in as supabase_auth_admin, `issuer` is this service's own URL, tokens live `access_seconds`.
     """
 
-    def __init__(self, dsn: str, keys: Keys, *, issuer: str, access_seconds: int = 3600) -> None:
+    def __init__(self, dsn: str, keys: ProjectKeys, *, issuer: str, access_seconds: int = 3600) -> None:
         self._pool = Pool(dsn, size=4)
         self._users = Users(self._pool)
         self._sessions = Sessions(self._pool, keys, issuer=issuer, access_seconds=access_seconds)

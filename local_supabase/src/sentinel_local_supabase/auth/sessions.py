@@ -9,7 +9,7 @@ import time
 from sentinel_local_supabase.auth.errors import AuthError
 from sentinel_local_supabase.auth.users import Row, is_banned, user_body, user_row
 from sentinel_local_supabase.database import Connection, Pool, fetch_all, fetch_one
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.queries import load_queries
 
 # A refresh token may be used again for this long: two tabs refresh at the same time.
@@ -20,7 +20,7 @@ _QUERIES = load_queries("auth/sessions.sql")
 class Sessions:
     """Starts, renews and ends sessions. `issuer` goes into every token, which lives `access_seconds`."""
 
-    def __init__(self, pool: Pool, keys: Keys, *, issuer: str, access_seconds: int) -> None:
+    def __init__(self, pool: Pool, keys: ProjectKeys, *, issuer: str, access_seconds: int) -> None:
         self._pool = pool
         self._keys = keys
         self._issuer = issuer

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sentinel_local_supabase.json_answer import json_answer
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.tokens import TokenRefused, verify
 
 # Storage checks its callers itself, and Realtime's sockets bring their key as a parameter.
@@ -26,7 +26,7 @@ EXPOSED_HEADERS = (
 class KeyDoor:
     """Refuses requests without a valid `apikey`, and turns a `sb_…` key into the JWT of its role."""
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, keys: ProjectKeys) -> None:
         self._app = app
         self._keys = keys
 

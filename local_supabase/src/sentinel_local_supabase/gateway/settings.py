@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sentinel_local_supabase.keys import Keys
-from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, Pace
+from sentinel_local_supabase.keys import ProjectKeys
+from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, RealtimePace
 from sentinel_local_supabase.storage.service import DEFAULT_LIMIT_BYTES
 
 
@@ -20,7 +20,7 @@ class GatewaySettings:
     which drops row changes above `events_per_second` (None: never).
     """
 
-    keys: Keys
+    keys: ProjectKeys
     object_folder: Path
     authenticator_dsn: str
     auth_dsn: str
@@ -31,7 +31,7 @@ class GatewaySettings:
     exposed_schemas: tuple[str, ...] = ("public",)
     access_token_seconds: int = 3600
     object_limit_bytes: int = DEFAULT_LIMIT_BYTES
-    pace: Pace = "real"
+    pace: RealtimePace = "real"
     events_per_second: int | None = EVENTS_PER_SECOND
 
     def to_json(self) -> str:
@@ -42,7 +42,7 @@ class GatewaySettings:
     def from_json(text: str) -> GatewaySettings:
         """The opposite of `to_json`."""
         values = json.loads(text)
-        values["keys"] = Keys(**values["keys"])
+        values["keys"] = ProjectKeys(**values["keys"])
         values["object_folder"] = Path(values["object_folder"])
         values["exposed_schemas"] = tuple(values["exposed_schemas"])
         return GatewaySettings(**values)

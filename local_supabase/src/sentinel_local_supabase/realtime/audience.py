@@ -9,7 +9,7 @@ from typing import Any
 
 from sentinel_local_supabase.realtime.bindings import Binding
 from sentinel_local_supabase.realtime.pgoutput import Relation
-from sentinel_local_supabase.realtime.tokens import Claims
+from sentinel_local_supabase.realtime.tokens import TokenClaims
 
 
 @dataclass(eq=False, slots=True)
@@ -17,7 +17,7 @@ class Subscription:
     """The wishes of one channel; `announce(ok, message)` and `deliver(event_json, ids)` never block."""
 
     wishes: Sequence[dict[str, Any]]
-    claims: Claims
+    claims: TokenClaims
     announce: Callable[[bool, str], None]
     deliver: Callable[[str, list[int]], None]
     bindings: tuple[Binding, ...] = field(default=())

@@ -8,9 +8,9 @@ from starlette.routing import Route
 
 from sentinel_local_supabase.database import Pool
 from sentinel_local_supabase.json_input import NotJson, parse_json
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.realtime.frames import Broadcast, dumps
-from sentinel_local_supabase.realtime.tokens import Claims, TokenRefused, token_of_key, verify
+from sentinel_local_supabase.realtime.tokens import TokenClaims, TokenRefused, token_of_key, verify
 from sentinel_local_supabase.realtime.topics import Refused, Topics, rights_on
 from sentinel_local_supabase.tokens import bearer
 
@@ -24,7 +24,7 @@ Addressed = tuple[str, bool, Broadcast]
 class BroadcastApi:
     """Its `routes` publish to the topics; a private topic hears only senders whom its policies let write."""
 
-    def __init__(self, keys: Keys, pool: Pool, topics: Topics) -> None:
+    def __init__(self, keys: ProjectKeys, pool: Pool, topics: Topics) -> None:
         self._keys = keys
         self._pool = pool
         self._topics = topics
@@ -63,12 +63,12 @@ class BroadcastApi:
                 self._topics.publish(topic, private, broadcast)
         return Response(status_code=ACCEPTED)
 
-    def _sender(self, request: Request) -> Claims:
+    def _sender(self, request: Request) -> TokenClaims:
         headers = request.headers
         token = token_of_key(bearer(headers.get("authorization")) or headers.get("apikey"), self._keys)
         return verify(token, self._keys)
 
-    async def _may_write(self, topic: str, claims: Claims) -> bool:
+    async def _may_write(self, topic: str, claims: TokenClaims) -> bool:
         try:
             return (await rights_on(self._pool, topic, claims)).broadcast_write
         except Refused:

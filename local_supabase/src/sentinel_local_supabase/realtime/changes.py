@@ -26,7 +26,7 @@ from sentinel_local_supabase.realtime.bindings import BadBinding, Binding, read_
 from sentinel_local_supabase.realtime.pgoutput import Change, Decoder, Relation
 from sentinel_local_supabase.realtime.rate_limit import RateLimit
 from sentinel_local_supabase.realtime.settings import ChangesSettings
-from sentinel_local_supabase.realtime.tokens import Claims
+from sentinel_local_supabase.realtime.tokens import TokenClaims
 
 PUBLICATION: Final = "supabase_realtime"
 SUBSCRIBED: Final = "Subscribed to PostgreSQL"
@@ -172,7 +172,7 @@ class Changes:
             await self._dispatch(connection, relation, [change])
 
 
-async def _check(connection: Connection, binding: Binding, claims: Claims) -> None:
+async def _check(connection: Connection, binding: Binding, claims: TokenClaims) -> None:
     arguments = [
         PUBLICATION,
         binding.schema,

@@ -12,8 +12,8 @@ from sentinel_local_supabase.realtime.expiry import ExpiryWatch
 from sentinel_local_supabase.realtime.frames import Broadcast, Frame, dumps
 from sentinel_local_supabase.realtime.services import Outlet, Services
 from sentinel_local_supabase.realtime.spoiler import Alarms
-from sentinel_local_supabase.realtime.tokens import OPAQUE_PREFIX, Claims, TokenRefused, verify
-from sentinel_local_supabase.realtime.topics import UNREACHABLE, Refused, Rights, rights_on
+from sentinel_local_supabase.realtime.tokens import OPAQUE_PREFIX, TokenClaims, TokenRefused, verify
+from sentinel_local_supabase.realtime.topics import UNREACHABLE, Refused, TopicRights, rights_on
 
 TOPIC_PREFIX: Final = "realtime:"
 LARGEST_BROADCAST_BYTES: Final = 3_000_000
@@ -40,9 +40,9 @@ class Channel:
         self._has_presence = bool(presence.get("enabled"))
         self._presence_key = str(presence.get("key") or uuid.uuid4())
         self._wishes: list[dict[str, Any]] = [w for w in _list(config.get("postgres_changes")) if isinstance(w, dict)]
-        self._rights = Rights()
+        self._rights = TopicRights()
         self._token = ""
-        self._claims: Claims | None = None
+        self._claims: TokenClaims | None = None
         self._subscription: Subscription | None = None
         self._expiry = ExpiryWatch(services.keys, self._shut_down)
         self._alarms = Alarms()

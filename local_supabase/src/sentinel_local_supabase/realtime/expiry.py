@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from sentinel_local_supabase.keys import Keys
-from sentinel_local_supabase.realtime.tokens import Claims, TokenRefused, verify
+from sentinel_local_supabase.keys import ProjectKeys
+from sentinel_local_supabase.realtime.tokens import TokenClaims, TokenRefused, verify
 
 LONGEST_CHECK_SECONDS: Final = 300.0
 
@@ -16,12 +16,12 @@ LONGEST_CHECK_SECONDS: Final = 300.0
 class ExpiryWatch:
     """Calls `on_end` with the reason when the token that it follows is good no more."""
 
-    def __init__(self, keys: Keys, on_end: Callable[[str], None]) -> None:
+    def __init__(self, keys: ProjectKeys, on_end: Callable[[str], None]) -> None:
         self._keys = keys
         self._on_end = on_end
         self._timer: asyncio.TimerHandle | None = None
 
-    def follow(self, token: str, claims: Claims) -> None:
+    def follow(self, token: str, claims: TokenClaims) -> None:
         """Watch this token, and no other."""
         self.cancel()
         seconds = min(max(claims.expires_at - time.time(), 0.0), LONGEST_CHECK_SECONDS)

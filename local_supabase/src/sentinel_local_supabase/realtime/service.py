@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket
 from sentinel_local_supabase.database import Pool
 from sentinel_local_supabase.faults import Switch
 from sentinel_local_supabase.json_answer import json_answer
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.realtime.broadcast_api import UNAUTHORIZED, BroadcastApi
 from sentinel_local_supabase.realtime.changes import Changes
 from sentinel_local_supabase.realtime.frames import Broadcast, dumps, serializer_for
@@ -45,7 +45,7 @@ class Realtime:
     """
 
     def __init__(
-        self, dsn: str, keys: Keys, settings: RealtimeSettings | None = None, faults: Switch | None = None
+        self, dsn: str, keys: ProjectKeys, settings: RealtimeSettings | None = None, faults: Switch | None = None
     ) -> None:
         self._dsn = dsn
         self._keys = keys

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from sentinel_local_supabase.database import Pool
 from sentinel_local_supabase.faults import Switch
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.realtime.changes import Changes
 from sentinel_local_supabase.realtime.frames import Broadcast
 from sentinel_local_supabase.realtime.presence import Presences
@@ -16,7 +16,7 @@ from sentinel_local_supabase.realtime.topics import Topics
 class Services:
     """What every channel of a server shares."""
 
-    keys: Keys
+    keys: ProjectKeys
     pool: Pool
     topics: Topics
     presences: Presences

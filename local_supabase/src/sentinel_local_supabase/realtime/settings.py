@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-Pace = Literal["real", "fast"]
+RealtimePace = Literal["real", "fast"]
 EVENTS_PER_SECOND: Final = 100
 
 
@@ -48,7 +48,7 @@ class RealtimeSettings:
     refused_key_seconds: float = 2.0
 
     @staticmethod
-    def at(pace: Pace = "real", *, events_per_second: int | None = EVENTS_PER_SECOND) -> RealtimeSettings:
+    def at(pace: RealtimePace = "real", *, events_per_second: int | None = EVENTS_PER_SECOND) -> RealtimeSettings:
         """The settings of a pace: `real` polls and refuses as slowly as the real server, `fast` waits for nothing."""
         if pace == "real":
             return RealtimeSettings(ChangesSettings(events_per_second=events_per_second))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sentinel_local_supabase import tokens
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 
 OPAQUE_PREFIX: Final = "sb_"
 
@@ -27,7 +27,7 @@ class TokenRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
+class TokenClaims:
     """Verified claims: the role to act as, the expiry in unix seconds, and all of them for policies."""
 
     role: str
@@ -35,7 +35,7 @@ class Claims:
     everything: Mapping[str, Any]
 
 
-def token_of_key(apikey: str | None, keys: Keys) -> str:
+def token_of_key(apikey: str | None, keys: ProjectKeys) -> str:
     """The JWT that an `apikey` parameter is or stands for; raises TokenRefused when it is missing."""
     if not apikey:
         raise TokenRefused("Unauthorized", "API key is missing")
@@ -43,7 +43,7 @@ def token_of_key(apikey: str | None, keys: Keys) -> str:
     return apikey if role is None else keys.jwt_of_role(role)
 
 
-def verify(token: str, keys: Keys) -> Claims:
+def verify(token: str, keys: ProjectKeys) -> TokenClaims:
     """The claims of `token`; raises TokenRefused."""
     try:
         # Expiry is judged below: the real server says how long ago it was.
@@ -58,4 +58,4 @@ def verify(token: str, keys: Keys) -> Claims:
     age = int(time.time()) - expires_at
     if age >= 0:
         raise TokenRefused("InvalidJWTToken", f"Token has expired {age} seconds ago", "Token has expired")
-    return Claims(role, expires_at, claims)
+    return TokenClaims(role, expires_at, claims)

@@ -10,7 +10,7 @@ import psycopg
 from sentinel_local_supabase.database import DatabaseDown, Pool, PoolExhausted, fetch_one
 from sentinel_local_supabase.queries import load_queries
 from sentinel_local_supabase.realtime.frames import Broadcast
-from sentinel_local_supabase.realtime.tokens import Claims
+from sentinel_local_supabase.realtime.tokens import TokenClaims
 
 QUERIES: Final = load_queries("realtime/topics.sql")
 
@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Rights:
+class TopicRights:
     """What a token may do on a topic."""
 
     broadcast_read: bool = True
@@ -62,7 +62,7 @@ class Topics:
                 listener(broadcast)
 
 
-async def rights_on(pool: Pool, name: str, claims: Claims) -> Rights:
+async def rights_on(pool: Pool, name: str, claims: TokenClaims) -> TopicRights:
     """The rights that the policies on realtime.messages give on a private topic; raises Refused."""
     arguments = [name, claims.role, json.dumps(dict(claims.everything))]
     try:
@@ -71,6 +71,6 @@ async def rights_on(pool: Pool, name: str, claims: Claims) -> Rights:
     except (DatabaseDown, PoolExhausted, psycopg.OperationalError) as error:
         raise Refused(UNREACHABLE) from error
     except psycopg.Error:  # a policy that fails, or a role that is not there
-        return Rights(False, False, False, False)
+        return TopicRights(False, False, False, False)
     assert row is not None
-    return Rights(*row)
+    return TopicRights(*row)

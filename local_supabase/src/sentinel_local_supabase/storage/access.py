@@ -13,7 +13,7 @@ import psycopg
 from starlette.requests import Request
 
 from sentinel_local_supabase.database import Connection, Pool, fetch_one
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.queries import load_queries
 from sentinel_local_supabase.storage.errors import (
     StorageError,
@@ -84,7 +84,7 @@ class StoredObject:
 class Access:
     """Shared by all of Storage: pools, keys, files, and the server's limit for one object in bytes."""
 
-    def __init__(self, caller_dsn: str, admin_dsn: str, keys: Keys, files: Files, *, limit_bytes: int) -> None:
+    def __init__(self, caller_dsn: str, admin_dsn: str, keys: ProjectKeys, files: Files, *, limit_bytes: int) -> None:
         self._callers = Pool(caller_dsn, size=6)
         self.admin = Pool(admin_dsn, size=6)
         self.keys = keys

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from sentinel_local_supabase.database import DatabaseDown, PoolExhausted
 from sentinel_local_supabase.json_answer import json_answer
-from sentinel_local_supabase.keys import Keys
+from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.storage.access import Access
 from sentinel_local_supabase.storage.buckets import Buckets
 from sentinel_local_supabase.storage.copies import Copies
@@ -42,7 +42,13 @@ class Storage:
     """
 
     def __init__(
-        self, caller_dsn: str, admin_dsn: str, keys: Keys, folder: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
+        self,
+        caller_dsn: str,
+        admin_dsn: str,
+        keys: ProjectKeys,
+        folder: Path,
+        *,
+        limit_bytes: int = DEFAULT_LIMIT_BYTES,
     ) -> None:
         self._files = Files(folder)
         self._access = Access(caller_dsn, admin_dsn, keys, self._files, limit_bytes=limit_bytes)
