@@ -85,7 +85,9 @@ def configure(config: pytest.Config) -> None:
 def select(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect what belongs to a matrix that was not asked for."""
     chosen, only = _chosen(config), config.getoption("--only-matrix")
-    known, kept, dropped = set(names()), [], []
+    known = set(names())
+    kept: list[pytest.Item] = []
+    dropped: list[pytest.Item] = []
     for item in items:
         of = {str(mark.args[0]) for mark in item.iter_markers("matrix")}
         assert of <= known, f"{item.nodeid} belongs to a matrix that {TABLE.name} does not list: {of - known}"
