@@ -60,7 +60,7 @@ def test_what_a_stranger_sent_makes_no_endless_line(
 CANARY = "CANARYcanary0123456789"
 UNCAUGHT = """
 import asyncio, gc, logging, sys, threading, warnings
-from sentinel_worker import logs, masking
+from sentinel_worker.observe import logs, masking
 
 key = sys.stdin.read()
 masking.register(key)

@@ -33,8 +33,8 @@ for line in sys.stdin:
 CREDULOUS = (
     "import json, os, sys; sys.path[:] = json.loads(sys.argv[3]); "
     "os.environ.update(OPENBLAS_NUM_THREADS='1', OMP_NUM_THREADS='1', MKL_NUM_THREADS='1'); "
-    "from sentinel_worker.media import child; from torchcodec.decoders import VideoDecoder; "
-    "child._Session._opened = lambda self: "
+    "from sentinel_worker.media import child_main; from torchcodec.decoders import VideoDecoder; "
+    "child_main._Session._opened = lambda self: "
     "VideoDecoder(str(self._path) if self._path.name == 'path' else self._path.read_bytes()); "
 )
 COMMENTS = ["", "<!--free-->"]

@@ -17,17 +17,18 @@ ASK = """
 import asyncio, sys
 from uuid import UUID
 import websockets
-from sentinel_worker import api, keys, settings
+from sentinel_worker.config import settings
 from sentinel_worker.domain.errors import CodedError
 from sentinel_worker.queue.client import QueueClient, heartbeat
+from sentinel_worker.supabase_client import connections, keys
 
 async def ask():
     loaded = settings.load()
-    known = keys.Keys(loaded)
+    known = keys.WorkerKeys(loaded)
     try:
-        await QueueClient(api.connect(loaded, known), UUID(int=0)).missing_rights()
-        heartbeat(api.connect_sync(loaded, known), UUID(int=0), [], 60)
-        await api.try_key(loaded, known.current)
+        await QueueClient(connections.connect(loaded, known), UUID(int=0)).missing_rights()
+        heartbeat(connections.connect_sync(loaded, known), UUID(int=0), [], 60)
+        await connections.try_key(loaded, known.current)
     except CodedError as error:
         print(error.code, error.message)
     else:

@@ -28,7 +28,7 @@ IMITATION = "tests.integration.sources.social.imitation"
 BOOT_WITHOUT_NAMESPACES = bare_process.program(
     IMITATION,
     "import ctypes; from pathlib import Path; "
-    "from sentinel_worker.media import sandbox, seccomp; "
+    "from sentinel_worker.confine import sandbox, seccomp; "
     "from sentinel_worker.confine.layers import Limits, Walls; "
     "sandbox._prctl(38, 1); "
     "assert seccomp.install_filter(sandbox._libc, Walls(Path('/'), Limits(0, 0), network='own_namespace')) is None; ",
