@@ -234,7 +234,7 @@ def _connect(db_url: str) -> Iterator[psycopg.Connection]:
 
 
 def _sql(file_name: str) -> bytes:
-    return files("sentinel_worker").joinpath(file_name).read_bytes()
+    return files("sentinel_worker.database").joinpath(file_name).read_bytes()
 
 
 def _shipped() -> Path:
