@@ -95,8 +95,12 @@ async def examine(
                     if pictures is None or error.code not in FAULTS_OF_SOUND:
                         raise
                     sound, sound_error = None, error.code
-    except* SentinelError as errors:
-        raise _first(errors) from None
+    except BaseExceptionGroup as errors:
+        # Not `except*`: what is raised there Python wraps in another group before 3.11.4, and Debian 12 has 3.11.2.
+        foreseen, others = errors.split(SentinelError)
+        if foreseen is None or others is not None:
+            raise
+        raise _first(foreseen) from None
     judged_pictures = pictures.judged("The pictures cannot be decoded.") if pictures else None
     judged_sound = sound.judged("The sound cannot be decoded.") if sound else None
     overall = fuse(

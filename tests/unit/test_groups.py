@@ -1,0 +1,16 @@
+"""No `except*`: before Python 3.11.4 what is raised in one is wrapped in another group, and so loses its code."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2] / "sentinel_worker"
+
+
+def test_no_group_is_caught_with_a_star() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.TryStar)
+    ]
+    assert not found
