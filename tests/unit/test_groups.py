@@ -1,4 +1,4 @@
-"""No `except*`: Python before 3.11.4 wraps what is raised in one in another group, which hides the error code."""
+"""No `except*`: before Python 3.11.4 what is raised in one is wrapped in another group, and so loses its code."""
 
 import ast
 from pathlib import Path
