@@ -40,14 +40,15 @@ async def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def _seeds(shared_stack: Stack) -> Seeds:
+async def seeds(shared_stack: Stack) -> Seeds:
+    """What the shared one held when it had just started."""
     return Seeds(shared_stack)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def clean_stack(shared_stack: Stack, _seeds: Seeds) -> Stack:
+async def clean_stack(shared_stack: Stack, seeds: Seeds) -> Stack:
     """The shared one, as it was when it had just started: no users, requests, objects or workers, and no faults."""
-    await _seeds.restore()
+    await seeds.restore()
     return shared_stack
 
 

@@ -20,6 +20,7 @@ from supabase import AsyncClient, AsyncClientOptions, acreate_client
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from tests.integration.daemon.proxy import FaultProxy
+from tests.seeds import Seeds
 from tests.warm.worker import Template, WarmWorker, running_template
 
 LIMIT_SECONDS = 60
@@ -61,9 +62,10 @@ async def worker_template() -> AsyncIterator[Template]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def steady_worker(
-    shared_stack: Stack, worker_template: Template, tmp_path_factory: pytest.TempPathFactory
+    shared_stack: Stack, seeds: Seeds, worker_template: Template, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator["Worker"]:
     """One worker for all tests of a file that break nothing."""
+    await seeds.restore()  # no fault of the file before may meet its start
     log = tmp_path_factory.mktemp("worker") / "worker.log"
     async with WarmWorker(worker_template, worker_environment(shared_stack, QUICK), log=log) as process:
         await process.ready()
