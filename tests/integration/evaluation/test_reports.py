@@ -140,7 +140,7 @@ def test_every_number_of_an_evaluation_is_on_its_page(evaluation: Evaluation, ev
     assert counts in text
     assert "2026-05-01, on 201 files of 51 groups" in text
     assert "requires that 2 single windows reach the threshold" in text
-    assert f"come from {evaluation.fold_count} calibrations" in text
+    assert f"come from {evaluation.fold_count}-fold cross-validation" in text
 
 
 def test_errors_and_files_without_a_probability_are_listed(evaluated: Path) -> None:
@@ -198,7 +198,7 @@ def test_sound_beside_pictures_and_alone(analysed: str) -> None:
     alone = said["speech.mp3"]
     assert alone.count("Sound over time") == 1
     assert "Pictures" not in alone
-    assert "larger one" not in alone
+    assert "higher one" not in alone
     assert "Sound mp3, 16 kHz, 1 channels" in alone
 
 
