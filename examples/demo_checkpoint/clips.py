@@ -63,7 +63,7 @@ def one_thread() -> None:
 
 @contextmanager
 def mapping(processes: int) -> Iterator[MapPairs]:
-    """Yield a `map` over `processes` processes, or in this one for 1. torch has one thread in each, and here meanwhile."""
+    """Yield a `map` over `processes` processes, or in this one for 1. torch gets one thread in each, and here."""
     threads = torch.get_num_threads()
     one_thread()  # more threads would only compete with the generating processes
     try:
