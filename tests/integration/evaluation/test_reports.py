@@ -192,7 +192,7 @@ def test_verdicts_are_said_in_sentences(analysed: str) -> None:
 
 def test_sound_beside_pictures_and_alone(analysed: str) -> None:
     said = sections(analysed)
-    assert "It could not be judged: media_unreadable" in said["plain.mp4"]
+    assert "The sound could not be judged: media_unreadable" in said["plain.mp4"]
     assert "Real , P(fake) 0.101 by our-sound. File" in said["faceless.mp4"]  # no higher one of two
     assert "Pictures over time" in said["unsure.mp4"]
     alone = said["speech.mp3"]
