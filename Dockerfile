@@ -1,6 +1,6 @@
 # The daemon, with PyPI's CUDA build of torch. For a CPU build pass PyTorch's CPU index as TORCH_INDEX, and the SHA-256
-# that it states for the wheel of torch as TORCH_SHA256. Every other file has its hash in a lock (`make lock`).
-# A tag of the base moves with its updates. For a build that can be repeated name a digest: --build-arg BASE=…@sha256:…
+# that it lists for the torch wheel as TORCH_SHA256. The hash of every other file is in a lock (`make lock`).
+# The tag of the base image moves with updates. For a reproducible build name a digest: --build-arg BASE=…@sha256:…
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
@@ -37,9 +37,9 @@ RUN apt-get update \
     && useradd --system --no-create-home --home-dir /tmp --shell /usr/sbin/nologin --uid 10001 --user-group sentinel \
     && install --directory --owner sentinel --group sentinel --mode 0700 /models /work
 COPY --from=build /opt/venv /opt/venv
-# The Python of this base is linked to its own library; one that is not (Debian's) needs the package libpython3.x here.
+# This base's Python is linked to its shared library; one that is not (Debian's) needs the package libpython3.x here.
 RUN /opt/venv/bin/python -c "from sentinel_worker.media import libraries; libraries.require_libraries()"
-# Nothing but /tmp and /work is written while serving.
+# The worker writes only to /tmp and /work.
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/tmp \
     HF_HOME=/models \
@@ -51,7 +51,7 @@ VOLUME ["/work"]
 USER 10001:10001
 # SENTINEL_DRAIN_SECONDS is 60: stop with `docker stop --time 100`.
 STOPSIGNAL SIGTERM
-# A worker that hangs loses its leases to others, and one that is broken ends: there is nothing to ask it from here.
+# No health check: a worker that hangs loses its leases to others, and one that is broken exits.
 HEALTHCHECK NONE
 ENTRYPOINT ["sentinel-worker"]
 CMD ["run"]

@@ -1,1 +1,1 @@
-"""Figures of this machine, printed; never asserted as a test."""
+"""Benchmarks: they print figures of this machine, and no test asserts them."""

@@ -1,9 +1,9 @@
-"""How large the queue's tables are after many cycles, beside what they would be if they were written anew.
+"""Size of the queue's tables after many cycles, compared with their size after VACUUM FULL.
 
     python -m bench.bloat [--cycles 1000000]
 
-Four clients claim and finish in batches of sixteen while autovacuum does its work as it is set up by the migrations.
-The queue is filled again when it is empty, so cycles come in multiples of 60,000; `make bench` does 180,000.
+Four clients claim and finish in batches of sixteen while autovacuum runs as the migrations configure it.
+The queue is refilled when it is empty, so cycles come in multiples of 60,000; `make bench` does 180,000.
 """
 
 import argparse
@@ -29,7 +29,7 @@ HOURS = 7200.0
 
 
 def run(stack: Stack, cycles: int) -> None:
-    """Work, then print a table."""
+    """Run the cycles, then print a table."""
     system = Sentinel(stack.superuser_dsn)
     with system.connect() as connection:
         system.fill(connection, 0)
@@ -37,7 +37,7 @@ def run(stack: Stack, cycles: int) -> None:
         while done < cycles:
             done += measure(system, CLIENTS, BATCH, seconds=HOURS, vacuum=False).done
             print(f"{done:,} cycles", flush=True)
-        print("\n| table | rows | MB | MB written anew |\n| --- | --- | --- | --- |")
+        print("\n| table | rows | MB | MB after VACUUM FULL |\n| --- | --- | --- | --- |")
         connection.execute("delete from public.analysis_requests where status = 'queued'")
         for table in TABLES:
             count = connection.execute(b"select count(*) from %s" % table.encode()).fetchone()

@@ -1,9 +1,9 @@
-"""What a worker that has nothing to do asks and says: `sentinel-worker run` with the demo detector, at its defaults.
+"""HTTP requests and log lines of an idle worker: `sentinel-worker run` with the demo detector and default settings.
 
     python -m bench.idle [--seconds 600]
 
-HTTP requests are counted in a proxy between it and the gateway. Ends with 1 where there were 40 or more in ten minutes,
-or the log has a line above info.
+A proxy between the worker and the gateway counts HTTP requests. Exits with 1 if there were 40 or more in ten minutes,
+or if the log has a line above info.
 """
 
 import argparse

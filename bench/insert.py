@@ -1,10 +1,10 @@
-"""What one INSERT of many requests costs a signed-in user, beside the same rows in a plain table.
+"""Time of one INSERT of many requests by a signed-in user, compared with the same rows in a plain table.
 
     python -m bench.insert [--rows 20000] [--rounds 8]
 
-The plain table has what any queue has: the columns and their checks, a key, an owner, an order. It has no triggers, no
-row security, and of the indexes only those. Both are filled in turn, and nothing is kept. Exits with 1 where the
-fastest of ours takes twice as long as the fastest of the plain ones, or longer.
+The plain table has what any queue has: the columns and their checks, a key, an owner, an order, and their indexes. It
+has no triggers and no row security. Both are filled in turn, and rolled back. Exits with 1 if our fastest INSERT takes
+at least twice as long as the fastest plain one.
 """
 
 import argparse
@@ -33,11 +33,11 @@ TABLES = ("analysis_requests", "plain")
 USER = "insert into auth.users (id) select gen_random_uuid() returning id::text"
 INSERT = "insert into public.{} (storage_path) select auth.uid() || '/a.mp4' from generate_series(1, {})"
 MOST = 2.0
-"""How many times a plain insert ours may cost."""
+"""Largest allowed ratio of our INSERT's time to a plain one's."""
 
 
 def seconds_to_insert(connection: psycopg.Connection[Any], user: str, table: str, rows: int) -> float:
-    """How long one INSERT of this user takes until it is rolled back."""
+    """Return the seconds of one INSERT by this user, which is then rolled back."""
     claims = json.dumps({"sub": user, "role": "authenticated"})
     with connection.transaction(force_rollback=True):
         connection.execute("select set_config('request.jwt.claims', %s, true)", (claims,))
@@ -48,7 +48,7 @@ def seconds_to_insert(connection: psycopg.Connection[Any], user: str, table: str
 
 
 def measure(dsn: str, rows: int, rounds: int) -> tuple[float, float]:
-    """The fewest seconds of ours and of the plain table."""
+    """Return the shortest times of our table and of the plain table."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         ((user,),) = connection.execute(USER).fetchall()
         connection.execute(PLAIN)
@@ -58,7 +58,7 @@ def measure(dsn: str, rows: int, rounds: int) -> tuple[float, float]:
 
 
 def report(rows: int, ours: float, plain: float) -> bool:
-    """Print both; returns whether ours is cheap enough."""
+    """Print both; returns True if ours is fast enough."""
     ratio = ours / plain
     within = ratio < MOST
     verdict = f"{ratio:.2f} times ({'under' if within else 'OVER'} {MOST:g})"

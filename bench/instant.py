@@ -1,9 +1,9 @@
-"""A worker whose detector answers at once and looks at no media; all else of it is the real worker.
+"""A worker that answers immediately without looking at media; everything else is the real worker.
 
     python -m bench.instant
 
-takes its settings from the environment, as `sentinel-worker run` does, and INSTANT_SECONDS, which is how long each
-request takes. Tests and benches of the queue use it.
+takes its settings from the environment, as `sentinel-worker run` does, and INSTANT_SECONDS, the duration of each
+request. Tests and benchmarks of the queue use it.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ RESULT: Final[Mapping[str, Any]] = {"verdict": "real", "fake_probability": 0.1, 
 
 @dataclass
 class Instant:
-    """In place of the pipeline: waits for `seconds`, then answers."""
+    """Replaces the pipeline: waits for `seconds`, then answers."""
 
     seconds: float = 0.0
     lanes: tuple[str, ...] = ("video/default", "auto/default")
     can_decode: bool = True
 
     async def analyze(self, lease: Lease) -> Finish:
-        """Answer without a look."""
+        """Answer without looking at the media."""
         async with lease.enter("analyzing", limit_seconds=60):
             await asyncio.sleep(self.seconds)
         return Finish("succeeded", stage="finishing", result=RESULT)
@@ -45,22 +45,22 @@ class Instant:
 
 @dataclass(frozen=True)
 class InstantWorker(daemon.Parts):
-    """The worker and what one may want to look at."""
+    """The worker and the parts that a caller may inspect."""
 
     @property
     def states(self) -> Mapping[HintName, bool]:
-        """Which hints are READY; none without Realtime."""
+        """State of each hint; empty without Realtime."""
         return self.wakeup.states if self.wakeup is not None else {}
 
     @property
     def ready(self) -> bool:
-        """Whether it claims, and hears both hints."""
+        """True if it claims and receives both hints."""
         return self.health.state == "ready" and all(self.states.values())
 
 
 @asynccontextmanager
 async def instant_worker(settings: Settings, *, seconds: float = 0.0, **parts: Any) -> AsyncIterator[InstantWorker]:
-    """The daemon's worker around an instant pipeline; `parts` are those of `daemon.open_worker`."""
+    """Open the daemon's worker with an instant pipeline; `parts` are passed to `daemon.open_worker`."""
     pipeline = cast(Pipeline, Instant(seconds))
     async with daemon.open_worker(settings, uuid.uuid4(), lambda *_: pipeline, **parts) as opened:
         yield InstantWorker(**vars(opened))

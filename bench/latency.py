@@ -1,11 +1,11 @@
-"""From insert to claim: 200 inserts, 0.1 to 1 s apart, while the local Realtime polls as the real one does.
+"""Latency from insert to claim: 200 inserts, 0.1 to 1 s apart, while the local Realtime polls as the real one does.
 
     python -m bench.latency [--inserts 200] [--without-realtime]
 
-Each row is inserted through the gateway as a user does. Two times are printed: from the insert to the claim, by the
-database's clock; and from the arrival of a hint's frame to the claim that has been committed and answered, by this
-process's clock. The worker answers at once (`bench.instant`), so that no running request is in a claim's way. Exits
-with 1 when a p95 is over its limit.
+Each row is inserted through the gateway, as users do. Two times are printed: from the insert to the claim, by the
+database's clock; and from the arrival of a hint's frame to the response of the committed claim, by this process's
+clock. The worker answers immediately (`bench.instant`), so that no running request delays a claim. Exits with 1 if a
+p95 is over its limit.
 """
 
 import argparse
@@ -32,11 +32,11 @@ from sentinel_worker.queue.client import QueueClient
 
 SETTLE_SECONDS = 30
 INSERT_TO_CLAIM_MS, FRAME_TO_CLAIM_MS = 60, 20
-"""What p95 has to stay below."""
+"""Upper limits of p95."""
 
 
 class Wake(asyncio.Event):
-    """The worker's event, which notes when it was first set for the claim that follows."""
+    """The worker's event; it records when it was first set before the next claim."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Wake(asyncio.Event):
 
 
 class TimedClaims(QueueClient):
-    """Claims that note the milliseconds from the wake-up to the answer that brought rows."""
+    """A queue client that records the milliseconds from the wake-up to a claim's response with rows."""
 
     wake: Wake
     milliseconds: list[float]
@@ -106,7 +106,7 @@ async def main() -> int:
 
 
 async def insert(client: AsyncClient, user_id: str, count: int) -> None:
-    """Insert rows at a user's pace, so that no batch hides the wake-up's delay."""
+    """Insert rows at a user's pace, so that batches do not hide the delay of a wake-up."""
     for _ in range(count):
         row = {"storage_path": f"{user_id}/{uuid.uuid4()}.mp4", "media_kind": "video"}
         await client.table("analysis_requests").insert(row).execute()
@@ -114,7 +114,7 @@ async def insert(client: AsyncClient, user_id: str, count: int) -> None:
 
 
 async def waits(stack: Stack, count: int) -> list[float]:
-    """Milliseconds from each insert to its first claim."""
+    """Return the milliseconds from each insert to its first claim."""
     query = (
         "select extract(epoch from min(a.claimed_at) - r.created_at) * 1000 from analysis_requests r"
         " join sentinel.attempts a on a.request_id = r.id group by r.id"
@@ -128,7 +128,7 @@ async def waits(stack: Stack, count: int) -> list[float]:
 
 
 def report(what: str, milliseconds: list[float], limit: float | None) -> bool:
-    """Print the distribution; returns whether p95 is what it has to be."""
+    """Print the distribution; returns True if p95 is below its limit."""
     ordered = sorted(milliseconds)
     p50, p95 = (ordered[round(share * (len(ordered) - 1))] for share in (0.5, 0.95))
     within = limit is None or p95 < limit

@@ -1,10 +1,10 @@
-"""How the time and the memory of one analysis depend on the length of a video.
+"""Time and memory of one analysis by the length of the video.
 
     python -m bench.long_video [--minutes 1 10 120]
 
-The same footage again and again at a low bitrate, with sound, and the demo detector. Printed for each length: the
-seconds of each stage, the windows, the seconds in which a child decodes eight windows of the sound (which it does from
-the start), and the peak of the proportional set size (PSS) of all processes together.
+The footage is a loop at a low bitrate, with sound; the detector is the demo's. Printed for each length: the seconds of
+each stage, the windows, the seconds in which a child decodes eight windows of sound (which it does from the start of
+the file), and the peak proportional set size (PSS) of all processes together.
 """
 
 import argparse
@@ -48,7 +48,7 @@ async def main() -> None:
 
 
 async def listen(examiner: Examiner, path: Path) -> float:
-    """The seconds in which eight windows of four seconds of sound are decoded."""
+    """Return the seconds for decoding eight windows of four seconds of sound."""
     geometry = SoundGeometry(4 * 16_000)
     policy = WindowPolicy(geometry.samples, FrameStep(source_frames=1), budget=8)
     async with examiner.zygote.open(path, path.parent, MediaLimits()) as child:
@@ -61,7 +61,7 @@ async def listen(examiner: Examiner, path: Path) -> float:
 
 
 def film(folder: Path) -> Path:
-    """A minute of real footage with sound, at about 150 kbit/s; a key frame every ten seconds."""
+    """Make a minute of real footage with sound, at about 150 kbit/s, with a key frame every ten seconds."""
     source = ["-stream_loop", "-1", "-i", str(samples.film_path("bikes.mp4")), "-f", "lavfi", "-i", "sine=300"]
     encode = ["-c:v", "libx264", "-preset", "veryfast", "-b:v", "100k", "-g", "250", "-c:a", "aac", "-b:a", "48k"]
     result = folder / "minute.mp4"
@@ -71,7 +71,7 @@ def film(folder: Path) -> Path:
 
 
 def repeated(folder: Path, block: Path, minutes: int) -> Path:
-    """The block again and again, copied, not encoded."""
+    """Repeat the block by copying streams, without encoding."""
     result = folder / f"{minutes}.mp4"
     loop = ["-stream_loop", str(minutes - 1), "-i", str(block), "-c", "copy"]
     subprocess.run(["ffmpeg", "-v", "error", "-nostdin", *loop, str(result)], check=True)

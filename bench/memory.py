@@ -1,11 +1,11 @@
-"""Peak memory of worker, zygote and children for a 5 MB and for a 1 GB video, printed by process.
+"""Peak memory of worker, zygote and children for a 5 MB and a 1 GB video, by process.
 
     python -m bench.memory [--large-megabytes 1024]
 
-The large file is the same footage again and again at a high bitrate, so every byte of it is a real frame.
+The large file loops the same footage at a high bitrate, so every byte of it belongs to a real frame.
 Run it as root: the worker hides its memory from other processes of its user. The figure is the proportional set size
-(PSS), sampled from the kernel while the request runs: pages that the zygote shares with its children are counted once.
-The page cache is not part of it.
+(PSS), sampled from the kernel while the request runs: pages that the zygote shares with its children are counted once,
+and the page cache is not included.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from sentinel_worker.database import migrate
 LIMIT_SECONDS = 600
 MEGABYTE = 1024**2
 SAMPLE_SECONDS = 0.02
-"""Kernel bookkeeping has no event for a new peak; PSS has to be sampled."""
+"""PSS has to be sampled, because the kernel has no event for a new peak."""
 
 
 async def main() -> None:
@@ -45,7 +45,7 @@ async def main() -> None:
 
 
 def film(folder: Path, megabytes: int) -> Path:
-    """Real footage looped at a bitrate that makes 1 GB last about four minutes."""
+    """Loop real footage at a bitrate at which 1 GB lasts about four minutes."""
     result = folder / f"{megabytes}.mp4"
     source = samples.film_path("bikes.mp4")
     looped = ["-stream_loop", "-1", "-i", str(source), "-an", "-vf", "scale=1280:720,fps=25"]
@@ -56,7 +56,7 @@ def film(folder: Path, megabytes: int) -> Path:
 
 
 async def measure(stack: Stack, folder: Path, path: Path) -> dict[str, int]:
-    """Peak PSS in bytes by process while one request for `path` is answered by a worker of its own."""
+    """Return the peak PSS in bytes by process while a new worker answers one request for `path`."""
     log = folder / f"worker-{path.stem}.log"
     async with WorkerProcess(worker_environment(stack), log=log) as worker:
         client = await acreate_client(stack.url, stack.publishable_key)
@@ -76,7 +76,7 @@ async def measure(stack: Stack, folder: Path, path: Path) -> dict[str, int]:
 
 
 async def upload(stack: Stack, token: str, storage_path: str, path: Path) -> None:
-    """Stream the file; supabase-py would read all of it into memory."""
+    """Upload the file as a stream; supabase-py would read all of it into memory."""
     headers = {"apikey": stack.publishable_key, "Authorization": f"Bearer {token}", "Content-Type": "video/mp4"}
     async with httpx.AsyncClient(timeout=LIMIT_SECONDS) as http:
         answer = await http.post(
@@ -86,7 +86,7 @@ async def upload(stack: Stack, token: str, storage_path: str, path: Path) -> Non
 
 
 async def chunks(path: Path) -> AsyncIterator[bytes]:
-    """The file in pieces of 1 MB."""
+    """Yield the file in pieces of 1 MB."""
     with path.open("rb") as file:
         while piece := await asyncio.to_thread(file.read, MEGABYTE):
             yield piece
@@ -106,7 +106,7 @@ async def answered(client: AsyncClient, storage_path: str) -> dict[str, Any]:
 
 
 async def sample(worker: int, peaks: dict[str, int]) -> None:
-    """Keep the highest PSS of each kind of process, and of all together, until cancelled."""
+    """Record the highest PSS of each kind of process, and of all together, until cancelled."""
     while True:
         now = dict.fromkeys(("worker", "zygote", "children"), 0)
         for kind, process in family(worker):
@@ -117,7 +117,7 @@ async def sample(worker: int, peaks: dict[str, int]) -> None:
 
 
 def family(worker: int) -> Iterator[tuple[str, int]]:
-    """The worker, its zygote, and the zygote's children."""
+    """Yield the worker, its zygote, and the zygote's children."""
     yield "worker", worker
     for zygote in children_of(worker):
         yield "zygote", zygote
@@ -126,7 +126,7 @@ def family(worker: int) -> Iterator[tuple[str, int]]:
 
 
 def children_of(process: int) -> list[int]:
-    """Process ids of the direct children, of whichever thread."""
+    """Return the process ids of the direct children of all threads."""
     found: list[int] = []
     with suppress(FileNotFoundError, ProcessLookupError):
         for thread in Path(f"/proc/{process}/task").iterdir():
@@ -135,7 +135,7 @@ def children_of(process: int) -> list[int]:
 
 
 def pss_bytes(process: int) -> int:
-    """Proportional set size; 0 when the process has just ended."""
+    """Return the proportional set size; 0 if the process has just exited."""
     with suppress(FileNotFoundError, ProcessLookupError):  # the worker hides its memory: this needs root
         for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -144,7 +144,7 @@ def pss_bytes(process: int) -> int:
 
 
 def report(films: dict[str, Path], peaks: dict[str, dict[str, int]]) -> None:
-    """One line a process, in MB."""
+    """Print one line per process, in MB."""
     print(f"{'peak PSS, MB':>14}" + "".join(f"{path.stat().st_size / MEGABYTE:>9.0f} MB" for path in films.values()))
     for kind in peaks["small"]:
         print(f"{kind:>14}" + "".join(f"{peaks[label][kind] / MEGABYTE:>12.1f}" for label in films))

@@ -1,4 +1,4 @@
-"""Print the statements of procrastinate and pgqueuer as JSON; runs in a virtual environment that has them."""
+"""Print the SQL statements of procrastinate and pgqueuer as JSON; runs in a virtual environment that has them."""
 
 import importlib.util
 import json
@@ -9,12 +9,12 @@ from uuid import uuid4
 
 
 def main() -> None:
-    """Their own schema, claim and finish, with $1, $2 … for the values."""
+    """Print schema, claim and finish of each, with $1, $2 … for the values."""
     print(json.dumps({"procrastinate": procrastinate(), "pgqueuer": pgqueuer()}))
 
 
 def procrastinate() -> dict[str, str]:
-    """From its SQL files."""
+    """Read the statements from its SQL files."""
     found = importlib.util.find_spec("procrastinate")
     assert found is not None
     assert found.origin is not None
@@ -30,7 +30,7 @@ def procrastinate() -> dict[str, str]:
 
 
 def pgqueuer() -> dict[str, str]:
-    """From its builders."""
+    """Get the statements from its query builders."""
     from pgqueuer.adapters.persistence import qb  # type: ignore[import-not-found]
 
     builder = qb.QueryQueueBuilder()

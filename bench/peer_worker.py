@@ -1,4 +1,4 @@
-"""The own worker of procrastinate or pgqueuer around a task that does nothing, for `bench.workers`.
+"""The worker of procrastinate or pgqueuer with a task that does nothing, for `bench.workers`.
 
     python peer_worker.py procrastinate|pgqueuer DSN SLOTS
 
@@ -10,7 +10,7 @@ import sys
 
 
 async def procrastinate(dsn: str, slots: int) -> None:
-    """As `procrastinate worker --concurrency SLOTS`."""
+    """Run the equivalent of `procrastinate worker --concurrency SLOTS`."""
     from procrastinate import App, PsycopgConnector  # type: ignore[import-not-found]
 
     app = App(connector=PsycopgConnector(conninfo=dsn))
@@ -24,7 +24,7 @@ async def procrastinate(dsn: str, slots: int) -> None:
 
 
 async def pgqueuer(dsn: str, slots: int) -> None:
-    """As `pgq run --batch-size SLOTS`."""
+    """Run the equivalent of `pgq run --batch-size SLOTS`."""
     import psycopg
     from pgqueuer import PgQueuer  # type: ignore[import-not-found]
     from pgqueuer.db import PsycopgDriver  # type: ignore[import-not-found]

@@ -1,4 +1,4 @@
-"""procrastinate and pgqueuer from PyPI, in a virtual environment of their own, and their own SQL."""
+"""Install procrastinate and pgqueuer from PyPI in a separate virtual environment, and get their SQL."""
 
 import json
 import subprocess
@@ -11,18 +11,18 @@ from sentinel_local_supabase.stack import Stack
 
 PACKAGES: Final = ("procrastinate==3.10.0", "pgqueuer==1.6.0")
 SCRIPT: Final = Path(__file__).with_name("peer_sql.py")
-# -P in what is run there: this folder has a module `queue`, as the standard library does.
+# Needs -P: this folder has a module `queue`, which would shadow the standard library's.
 
 
 def python(folder: Path) -> Path:
-    """The interpreter of the environment."""
+    """Return the path of the environment's interpreter."""
     return folder / "bin" / "python"
 
 
 def open_peers(stack: Stack, folder: Path) -> list[System]:
-    """Each in a database of its own. None where they cannot be had, which is printed.
+    """Open each peer in a separate database; if they cannot be installed, print that and return an empty list.
 
-    The environment is made in `folder` where it is missing or was not finished.
+    The environment is made in `folder` if it is missing or incomplete.
     """
     try:
         sql = _sql(folder)

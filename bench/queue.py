@@ -1,13 +1,13 @@
-"""Claims and finishes a second, beside procrastinate, pgqueuer and pgmq on the same server by the same driver.
+"""Claims and finishes per second, compared with procrastinate, pgqueuer and pgmq on the same server and driver.
 
     python -m bench.queue [--seconds 3] [--finished 2000000] [--peers .sentinel/peers] [--pgmq pgmq.sql]
 
-Each system's own SQL, its own schema in a database of its own, one PostgreSQL with fsync on. A client claims a batch,
-then finishes it: two transactions. The peers keep finished jobs as they do by default: procrastinate in its table,
-pgqueuer in its log, pgmq in its archive. procrastinate claims one at a time, whatever the batch. What differs is not
-hidden: here a finish writes a result and a line of history, and checks a fence; the requests are those of twenty users.
-procrastinate and pgqueuer are installed from PyPI into the folder `--peers` where they are missing; a peer that cannot
-be had is left out, and that is printed.
+Each system uses its own SQL and schema in a separate database; one PostgreSQL serves all, with fsync on. A client
+claims a batch, then finishes it: two transactions. The peers keep finished jobs as they do by default: procrastinate in
+its table, pgqueuer in its log, pgmq in its archive. procrastinate claims one job at a time, regardless of the batch.
+This project does more: a finish writes a result and a line of history and checks a fence, and the requests belong to
+twenty users. procrastinate and pgqueuer are installed from PyPI into the folder `--peers` if missing; a peer that
+cannot be installed is left out, with a message.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from sentinel_worker.database import migrate
 
 CLIENTS, BATCHES = (1, 4, 16), (1, 16)
 Load = tuple[int, int]
-"""Clients and batch."""
+"""Number of clients, size of a batch."""
 
 
 @dataclass
@@ -41,21 +41,21 @@ class Measured:
 
     @property
     def rate(self) -> float:
-        """Requests claimed and finished a second."""
+        """Requests claimed and finished per second."""
         return self.done / self.seconds
 
     @property
     def median_claim_ms(self) -> float:
-        """How long a claim's call took."""
+        """Median duration of a claim, in milliseconds."""
         return sorted(self.claim_ms)[len(self.claim_ms) // 2]
 
 
 def measure(system: System, clients: int, batch: int, seconds: float, *, vacuum: bool = True) -> Measured:
-    """Let clients claim and finish for a while, or until nothing waits."""
+    """Let clients claim and finish for `seconds`, or until the queue is empty."""
     with system.connect() as connection:
         system.enqueue(connection)
         if vacuum:
-            connection.execute("vacuum analyze")  # of what the enqueueing removed
+            connection.execute("vacuum analyze")  # enqueueing has deleted rows
     found, lock, start = Measured(), threading.Lock(), threading.Barrier(clients + 1)
 
     def work() -> None:
@@ -87,18 +87,18 @@ def measure(system: System, clients: int, batch: int, seconds: float, *, vacuum:
 
 
 def systems(stack: Stack, chosen: argparse.Namespace) -> list[System]:
-    """Each in a database of its own; the two ways into this project's share one."""
+    """Open each system in a separate database; the two interfaces of this project share one."""
     own = [Sentinel(stack.superuser_dsn), Gateway(stack.superuser_dsn, stack.url, stack.secret_key)]
     peers = open_peers(stack, chosen.peers)
     if chosen.pgmq:
         peers.append(Pgmq(stack.postgres.create_database("pgmq"), chosen.pgmq))
     else:
-        print("no pgmq: --pgmq names a file of its SQL")
+        print("pgmq is left out: --pgmq names its SQL file")
     return [*own, *peers]
 
 
 def compare(stack: Stack, chosen: argparse.Namespace) -> None:
-    """A table for each size."""
+    """Print a table for each number of finished rows."""
     all_of_them = systems(stack, chosen)
     empty: dict[Load, Measured] = {}
     for finished in (0, chosen.finished):
@@ -107,16 +107,16 @@ def compare(stack: Stack, chosen: argparse.Namespace) -> None:
                 with system.connect() as connection:
                     system.fill(connection, finished)
                     connection.execute("vacuum analyze")
-        print(f"\n{finished:,} finished rows at the start; claimed and finished a second (median ms of a claim)\n")
+        print(f"\n{finished:,} finished rows at the start; claimed and finished per second (median ms of a claim)\n")
         own = table(all_of_them, chosen.seconds)
         empty = empty or own
     shares = {load: own[load].median_claim_ms / empty[load].median_claim_ms for load in own}
     shown = ", ".join(f"{clients} clients, batch {batch}: {share:.2f}" for (clients, batch), share in shares.items())
-    print(f"\na claim of {all_of_them[0].name} at {chosen.finished:,} rows, times that at none: {shown}")
+    print(f"\nduration of a claim of {all_of_them[0].name} at {chosen.finished:,} rows ÷ at none: {shown}")
 
 
 def table(all_of_them: Sequence[System], seconds: float) -> dict[Load, Measured]:
-    """One row a load; returns what the first system did."""
+    """Print one row per load; returns the figures of the first system."""
     names = [system.name for system in all_of_them]
     peers = [number for number, system in enumerate(all_of_them) if not isinstance(system, Sentinel)]
     print(f"| clients | batch | {' | '.join(names)} | {' | '.join('÷ ' + names[peer] for peer in peers)} |")
@@ -138,7 +138,7 @@ async def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--finished", type=int, default=2_000_000)
     parser.add_argument("--peers", type=Path, default=Path(".sentinel/peers"))
-    parser.add_argument("--pgmq", type=Path, help="a file of pgmq's SQL (pgmq.sql of its repository)")
+    parser.add_argument("--pgmq", type=Path, help="pgmq's SQL file (pgmq.sql of its repository)")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         async with Stack(Path(folder) / "supabase", port=0, migrations=migrate.apply) as stack:

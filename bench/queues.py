@@ -28,28 +28,28 @@ class System(ABC):
     name: str
     largest_batch = 100
     waits: str
-    """A query for how many have not ended."""
+    """Query that counts the requests that have not ended."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
 
     def connect(self) -> Connection:
-        """A client's connection; values are $1, $2 …"""
+        """Open a client's connection; parameters are $1, $2 …"""
         return psycopg.connect(self.dsn, autocommit=True, cursor_factory=psycopg.RawCursor)
 
     def waiting(self, connection: Connection) -> int:
-        """How many have not ended."""
+        """Return the number of requests that have not ended."""
         row = connection.execute(self.waits.encode()).fetchone()
         assert row is not None
         return int(row[0])
 
     @abstractmethod
     def fill(self, connection: Connection, finished: int) -> None:
-        """Make finished requests, as many."""
+        """Insert `finished` finished requests."""
 
     @abstractmethod
     def enqueue(self, connection: Connection) -> None:
-        """Empty the queue of what waits and runs, and let WAITING requests wait."""
+        """Delete waiting and running requests, and enqueue WAITING new ones."""
 
     @abstractmethod
     def claim(self, connection: Connection, worker: UUID, limit: int) -> list[Any]:
@@ -57,7 +57,7 @@ class System(ABC):
 
     @abstractmethod
     def finish(self, connection: Connection, worker: UUID, claims: list[Any]) -> None:
-        """End what was claimed, in one transaction."""
+        """Finish the claims in one transaction."""
 
 
 class Sentinel(System):
@@ -92,7 +92,7 @@ class Sentinel(System):
 
     def finish(self, connection: Connection, worker: UUID, claims: list[Any]) -> None:
         outcomes = {str(claim[0]): {"id": str(claim[0]), "fence": str(claim[1])} | OUTCOME for claim in claims}
-        while outcomes:  # as the worker does: what somebody has locked just now is asked again
+        while outcomes:  # as the worker does: retry requests that are locked at the moment
             args = json.dumps({"worker": str(worker), "outcomes": list(outcomes.values())})
             answers = self.answers(connection, args)
             for request_id, answer in answers:
@@ -101,12 +101,12 @@ class Sentinel(System):
                     del outcomes[request_id]
 
     def answers(self, connection: Connection, args: str) -> Iterable[tuple[str, str]]:
-        """One call of sentinel_finish."""
+        """Call sentinel_finish once."""
         return connection.execute("select id::text, answer from public.sentinel_finish($1)", (args,)).fetchall()
 
 
 class Gateway(Sentinel):
-    """The same through PostgREST's interface of the local Supabase, as the worker calls it."""
+    """This project through the REST API of the local Supabase, as the worker calls it."""
 
     name = "sentinel, gateway"
 
@@ -116,7 +116,7 @@ class Gateway(Sentinel):
         self._own = threading.local()
 
     def call(self, function: str, args: str) -> Any:
-        """One call by this thread's own HTTP client."""
+        """Call a function with this thread's HTTP client."""
         if not hasattr(self._own, "client"):
             headers = {"apikey": self._key, "content-type": "application/json"}
             self._own.client = httpx.Client(base_url=f"{self._url}/rest/v1/rpc/", headers=headers, timeout=30)
@@ -133,7 +133,7 @@ class Gateway(Sentinel):
 
 
 class Procrastinate(System):
-    """As its worker does it, job by job."""
+    """procrastinate, job by job, as its worker does."""
 
     name = "procrastinate"
     largest_batch = 1
@@ -171,7 +171,7 @@ class Procrastinate(System):
 
 
 class Pgqueuer(System):
-    """As its queue manager does it."""
+    """pgqueuer, as its queue manager does."""
 
     name = "pgqueuer"
     waits = "select count(*) from pgqueuer"
@@ -208,7 +208,7 @@ class Pgqueuer(System):
 
 
 class Pgmq(System):
-    """Supabase Queues, from a file of its SQL; what is done is kept in its archive."""
+    """pgmq (Supabase Queues), from its SQL file; finished messages go to its archive."""
 
     name = "pgmq"
     waits = "select count(*) from pgmq.q_bench"

@@ -1,12 +1,12 @@
-"""Browsers that watch their own rows: what Realtime delivers, how soon, and what its process keeps in memory.
+"""Browsers that watch their own rows: completeness and delay of Realtime's events, and memory of its process.
 
     python -m bench.realtime [--seconds 60] [--browsers 20] [--changes-per-second 200] [--pace real]
 
-Each browser is a supabase-py client with a socket and a user of its own. Row security shows it its own rows only.
-Rows are inserted and updated one by one, each in its own transaction, at an even pace, for the users in turn; a
-broadcast from the database goes to everybody once a second. The rate limit is off. An event is late by the time from
-the change (the database's clock, inside the statement) to the client's callback. The memory is the gateway's
-proportional set size (PSS).
+Each browser is a supabase-py client with its own socket and user. Row security shows it only its own rows. Rows are
+inserted and updated one by one, each in its own transaction, at an even pace, for the users in turn; a broadcast from
+the database goes to everybody once a second. The rate limit is off. The delay of an event is the time from the change
+(the database's clock, inside the statement) to the client's callback. The memory is the gateway's proportional set size
+(PSS).
 """
 
 import argparse
@@ -45,7 +45,7 @@ BROADCAST = "select realtime.send(jsonb_build_object('n', %s::bigint), 'tick', '
 
 @dataclass
 class Browser:
-    """One user's client; `seen` are the numbers of the changes, in the order of their arrival."""
+    """One user's client; `seen` has the numbers of the changes in order of arrival."""
 
     client: AsyncClient
     user_id: str
@@ -56,7 +56,7 @@ class Browser:
     trouble: list[str] = field(default_factory=list)
 
     def changed(self, payload: Any) -> None:
-        """Note a change."""
+        """Record a change."""
         record = payload["data"]["record"]
         self.late_ms.append((time.time() - datetime.fromisoformat(record["at"]).timestamp()) * 1000)
         self.seen.append(record["n"])
@@ -66,7 +66,7 @@ class Browser:
         self.ticks += 1
 
     def subscribed(self, state: RealtimeSubscribeStates, error: Exception | None) -> None:
-        """Note everything but success."""
+        """Record every state except success."""
         if state is not RealtimeSubscribeStates.SUBSCRIBED:
             self.trouble.append(f"{state}: {error}")
 
@@ -99,7 +99,7 @@ async def main() -> None:
 
 @asynccontextmanager
 async def browser(stack: Stack) -> AsyncIterator[Browser]:
-    """A signed-in client whose subscription is ready."""
+    """Open a signed-in client, and wait until its subscription is ready."""
     client = await acreate_client(stack.url, stack.publishable_key)
     signed = await client.auth.sign_in_anonymously()
     assert signed.user is not None
@@ -120,7 +120,7 @@ async def browser(stack: Stack) -> AsyncIterator[Browser]:
 
 
 async def change(stack: Stack, browsers: list[Browser], seconds: int, a_second: int) -> int:
-    """Insert rows and update them, user by user, never faster than asked; answers how many broadcasts were sent."""
+    """Insert and update rows, user by user, at most `a_second`; returns the number of broadcasts sent."""
     ticks = 0
     async with await psycopg.AsyncConnection.connect(stack.superuser_dsn, autocommit=True) as database:
         begin = time.monotonic()
@@ -137,7 +137,7 @@ async def change(stack: Stack, browsers: list[Browser], seconds: int, a_second: 
 
 
 async def settled(browsers: list[Browser], changes: int, ticks: int) -> None:
-    """Wait until everything has arrived, or nothing more can be hoped for."""
+    """Wait until everything has arrived, or nothing more arrives."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while time.monotonic() < deadline:
         if sum(len(b.seen) for b in browsers) >= changes and all(b.ticks >= ticks for b in browsers):
@@ -163,21 +163,21 @@ def report(browsers: list[Browser], changes: int, ticks: int, took: float) -> No
 
 
 def report_memory(samples: list[int]) -> None:
-    """Print the samples and what was added since the second one (the first is from before the load)."""
+    """Print the samples and the growth since the second one (the first is from before the load)."""
     print("gateway PSS, MB: " + " ".join(f"{size / MEGABYTE:.1f}" for size in samples))
     if len(samples) > 2:
         print(f"growth since {SAMPLE_SECONDS} s: {(samples[-1] - samples[1]) / MEGABYTE:+.1f} MB")
 
 
 async def sample(process: int, sizes: list[int]) -> None:
-    """Note the PSS now and every SAMPLE_SECONDS until cancelled."""
+    """Record the PSS now and every SAMPLE_SECONDS until cancelled."""
     while True:
         sizes.append(pss_bytes(process))
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
 def gateway_pid() -> int:
-    """The gateway among the children of this process."""
+    """Return the process id of the gateway among the children of this process."""
     children = (pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split())
     return next(
         int(pid)
@@ -187,7 +187,7 @@ def gateway_pid() -> int:
 
 
 def pss_bytes(process: int) -> int:
-    """The proportional set size of a process."""
+    """Return the proportional set size of a process."""
     for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024

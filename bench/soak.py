@@ -1,15 +1,15 @@
-"""Several workers, random kills and cuts, and the question whether every request was answered once.
+"""Soak test: several workers under random kills and cuts; checks that every request is answered exactly once.
 
     python -m bench.soak [--seconds 60] [--workers 4] [--every 2] [--per-second 20]
     python -m bench.soak --real [--requests 100] [--every 20]
 
-By default each worker is `bench.instant`, which answers after 0.1 s and looks at no media: claims, leases, heartbeats,
-outcomes, wake-ups and processes are the real ones. Every few seconds one of these is done, at random: SIGKILL to a
-worker, which is started again; SIGSTOP past its lease, then SIGCONT; every connection of a worker cut with a RST; a
-worker's connections half open for a second; the next answers to claims and finishes lost after they were committed.
-With `--real` workers run the demo detector on short clips, and kills are the only fault. A request is lost when it was
-inserted and is not final in the end, whether its row is there or not, and duplicated when it has more than one result
-that was ever current. Exits with 1 when any was lost, duplicated or failed.
+By default each worker is `bench.instant`, which answers after 0.1 s without looking at media: claims, leases,
+heartbeats, outcomes, wake-ups and processes are real. Every few seconds a random fault occurs: SIGKILL to a worker,
+which is restarted; SIGSTOP past its lease, then SIGCONT; every connection of a worker cut with a RST; a worker's
+connections half open for a second; the next responses to claims and finishes lost after their commit. With `--real`
+workers run the demo detector on short clips, and kills are the only fault. A request is lost if it was inserted and is
+not final in the end, even if its row is gone, and duplicated if more than one of its results was ever current. Exits
+with 1 if any was lost, duplicated or failed.
 """
 
 import argparse
@@ -52,7 +52,7 @@ QUICK = {
     "INSTANT_SECONDS": "0.1",
 }
 USERS = 5
-# Killed workers are not the request's fault here, and must not end it as poison.
+# Requests are not at fault when workers are killed here, and must not fail as poison.
 LIMITS = "update sentinel.settings set value = '1000' where name = 'max_crashes'"
 INSERT = "insert into analysis_requests (user_id, storage_path, media_kind) values (%s, %s, 'video')"
 ANY_FAULT = ("kill", "kill", "kill", "freeze", "cut", "silence", "lose")
@@ -71,7 +71,7 @@ select extract(epoch from finished_at - created_at)::float8 as s from analysis_r
 
 @dataclass(frozen=True)
 class Totals:
-    """What became of the `inserted` requests; all but `inserted` is counted in the database."""
+    """Counts of the `inserted` requests by outcome; all but `inserted` come from the database."""
 
     inserted: int
     succeeded: int
@@ -82,18 +82,18 @@ class Totals:
 
     @property
     def lost(self) -> int:
-        """Inserted, and not final."""
+        """Number of inserted requests that are not final."""
         return self.inserted - self.succeeded - self.failed - self.cancelled
 
     @property
     def well(self) -> bool:
-        """Whether every request was answered, once."""
+        """True if every request was answered exactly once."""
         return not (self.lost or self.failed or self.duplicated)
 
 
 @dataclass
 class Victim:
-    """One worker, its cable to the gateway, and its process, which changes with each kill."""
+    """One worker, its proxy to the gateway, and its process, which changes with each kill."""
 
     number: int
     environment: dict[str, str]
@@ -103,23 +103,23 @@ class Victim:
     process: WorkerProcess = field(init=False)
 
     async def start(self) -> None:
-        """Start it, with a log of its own."""
+        """Start a process with a new log."""
         log = self.log.with_suffix(f".{time.monotonic():.2f}.log")
         self.process = WorkerProcess(self.environment, log=log, module=self.module)
         await self.process.__aenter__()
 
     async def stop(self) -> None:
-        """Drain whatever process it has by then."""
+        """Drain the current process."""
         await self.process.stop()
 
     async def kill(self) -> None:
-        """SIGKILL, and a new process in its place."""
+        """Send SIGKILL, and start a new process."""
         os.kill(self.process.pid, signal.SIGKILL)
         await self.process.wait()
         await self.start()
 
     async def freeze(self) -> None:
-        """Stop it for longer than its leases last."""
+        """Suspend the process for longer than its leases last."""
         pid = self.process.pid
         os.kill(pid, signal.SIGSTOP)
         await asyncio.sleep(LEASE_SECONDS + 2)
@@ -130,7 +130,7 @@ class Victim:
         self.proxy.reset()
 
     async def silence(self) -> None:
-        """Half-open connections for a moment; they stay so until they time out."""
+        """Make the connections half open for a moment; they stay so until they time out."""
         self.proxy.silent = True
         await asyncio.sleep(1)
         self.proxy.silent = False
@@ -159,7 +159,7 @@ async def torment(
     done: Counter[str],
     enough: asyncio.Event,
 ) -> None:
-    """One of `faults` every `every` seconds, until it is `enough`; what takes longer goes on beside the next."""
+    """Cause one of `faults` every `every` seconds until `enough` is set; longer ones overlap with the next."""
     async with asyncio.TaskGroup() as group:
         busy: set[int] = set()
 
@@ -187,7 +187,7 @@ async def torment(
 
 
 async def insert_evenly(stack: Stack, per_second: float, seconds: float) -> int:
-    """Single rows of some users, as frontends insert them; returns how many."""
+    """Insert single rows for several users, as frontends do; returns their number."""
     async with await psycopg.AsyncConnection.connect(stack.superuser_dsn, autocommit=True) as database:
         users = [str(uuid.uuid4()) for _ in range(USERS)]
         for user in users:
@@ -203,7 +203,7 @@ async def insert_evenly(stack: Stack, per_second: float, seconds: float) -> int:
 
 
 async def upload_and_insert(stack: Stack, clips: list[Path], count: int) -> int:
-    """Real films of one user; each request has a file of its own name. Returns how many."""
+    """Upload real films for one user, each request with a separate file; returns their number."""
     client = await acreate_client(stack.url, stack.publishable_key)
     signed = await client.auth.sign_in_anonymously()
     assert signed.user is not None
@@ -216,7 +216,7 @@ async def upload_and_insert(stack: Stack, clips: list[Path], count: int) -> int:
 
 
 async def settled(stack: Stack, inserted: int, limit_seconds: float) -> Totals:
-    """The totals, once all is final or nothing more can be hoped for."""
+    """Return the totals once all requests are final, or at the limit."""
     deadline = time.monotonic() + limit_seconds
     while True:
         totals = Totals(inserted, **(await query(stack, TOTALS))[0])
@@ -231,11 +231,11 @@ async def query(stack: Stack, text: str) -> list[dict[str, Any]]:
 
 
 def report(totals: Totals, waits: list[float], done: Counter[str]) -> None:
-    """Print what became of everything."""
+    """Print totals, faults and the time from insert to finish."""
     names = ("inserted", "succeeded", "failed", "cancelled", "duplicated", "lost")
     print(", ".join(f"{name} {getattr(totals, name)}" for name in names))
     faults = ", ".join(f"{name} {count}" for name, count in sorted(done.items()))
-    print(f"leases that ran out {totals.expired}; faults: {faults}")
+    print(f"expired leases {totals.expired}; faults: {faults}")
     if len(waits) > 1:
         cuts = statistics.quantiles(waits, n=100, method="inclusive")
         shown = ", ".join(f"p{n} {cuts[n - 1]:.3f} s" for n in (50, 95, 99))

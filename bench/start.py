@@ -1,11 +1,11 @@
-"""How long the local Supabase takes to start: on a new folder (cold), and on one that was used before (warm).
+"""Start time of the local Supabase in a new folder (cold) and in one that was used before (warm).
 
     python -m bench.start [--runs 3]
 
-Each run takes a folder of its own, starts cold, and starts warm twice. `Stack` is timed from its construction to the
-end of its `__aenter__`, in this process, with PostgreSQL safe against a power cut (durable) and all migrations. The
-command is `sentinel-worker dev --no-worker`, timed from the start of its process to the line that says it is running:
-that adds Python itself and the imports. One start before all runs is not counted: it reads the programs from the disk.
+Each run uses a new folder, starts cold once, and warm twice. `Stack` is timed from its construction to the end of its
+`__aenter__`, in this process, with PostgreSQL safe against power loss (durable) and all migrations. The command is
+`sentinel-worker dev --no-worker`, timed from the start of its process to the line that says it is running, which
+includes Python's start and the imports. A first start, which reads the programs from disk, is not counted.
 """
 
 import argparse
@@ -38,21 +38,21 @@ async def main() -> None:
 
 
 async def start_stack(folder: Path) -> float:
-    """Seconds until everything answers."""
+    """Return the seconds until everything answers."""
     began = time.perf_counter()
     async with Stack(folder, port=0, migrations=migrate.apply):
         return time.perf_counter() - began
 
 
 def start_command(folder: Path) -> float:
-    """Seconds until the command says that it is running; it is stopped as by Ctrl-C."""
+    """Return the seconds until the command says that it is running; then stop it as Ctrl-C does."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "sentinel_worker", "dev", "--no-worker", "--port", "0", "--data", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         while RUNNING not in (line := process.stdout.readline()):
             if not line:
-                sys.exit(f"the command ended with exit code {process.wait()}")
+                sys.exit(f"the command exited with code {process.wait()}")
         seconds = time.perf_counter() - began
         process.send_signal(signal.SIGINT)
         process.stdout.read()
@@ -60,7 +60,7 @@ def start_command(folder: Path) -> float:
 
 
 def report(what: str, runs: list[list[float]]) -> None:
-    """Every start, in seconds: the first of each run is the cold one."""
+    """Print every start, in seconds; the first of each run is the cold one."""
     print(what)
     for label, times in (
         ("cold", [run[0] for run in runs]),

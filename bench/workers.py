@@ -1,12 +1,12 @@
-"""Whole workers beside the peers' own: requests ended a second by one process that does nothing with them.
+"""Whole workers compared with the peers' workers: requests per second of one process that does no work on them.
 
     python -m bench.workers [--seconds 10] [--finished 2000000] [--peers .sentinel/peers]
 
-This project's is the daemon around an instant detector, with heartbeats, progress, rights and breaker, over HTTP to the
-local Supabase's gateway. procrastinate's and pgqueuer's are their workers as documented, connected to PostgreSQL
-itself. All on one PostgreSQL with fsync on; a worker counts from the first request that it ended, and ended ones are
-counted in the database. A queue that runs empty ends the measurement at the last look that found something waiting, and
-its figure says so. The peers are installed as `bench.queue` says; where they cannot be, this project's worker is alone.
+This project's worker is the daemon with an instant pipeline, with heartbeats, progress, rights and breaker, over HTTP
+to the local Supabase's gateway. procrastinate's and pgqueuer's workers run as documented, connected directly to
+PostgreSQL. All use one PostgreSQL with fsync on. The measurement starts at the first finished request, and finished
+requests are counted in the database. If the queue runs empty, it ends at the last look that found waiting requests, and
+the figure says so. The peers are installed as for `bench.queue`; if that fails, only this project's worker is measured.
 """
 
 import argparse
@@ -33,7 +33,7 @@ START_SECONDS: Final = 60
 
 @dataclass(frozen=True)
 class Look:
-    """How many waited or ran at a moment."""
+    """Number of waiting and running requests at one moment."""
 
     at: float
     left: int
@@ -41,16 +41,16 @@ class Look:
 
 @dataclass(frozen=True)
 class Rate:
-    """Ended a second between the first and the last of some looks; a look that found nothing left does not count.
+    """Requests finished per second between the first and the last look, except looks that found an empty queue.
 
-    Raises ValueError when fewer than two looks are left then.
+    Raises ValueError if fewer than two looks remain.
     """
 
     looks: Sequence[Look]
 
     def __post_init__(self) -> None:
         if len(self._usable) < 2:
-            raise ValueError("the queue ran empty before there was anything to measure: choose fewer --seconds")
+            raise ValueError("the queue ran empty before two looks; choose fewer --seconds")
 
     @property
     def _usable(self) -> Sequence[Look]:
@@ -58,17 +58,17 @@ class Rate:
 
     @property
     def emptied(self) -> bool:
-        """Whether the queue ran empty."""
+        """True if the queue ran empty."""
         return len(self._usable) < len(self.looks)
 
     @property
     def seconds(self) -> float:
-        """How long was measured."""
+        """Seconds between the first and the last look."""
         return self._usable[-1].at - self._usable[0].at
 
     @property
     def per_second(self) -> float:
-        """Ended a second."""
+        """Requests finished per second."""
         return (self._usable[0].left - self._usable[-1].left) / self.seconds
 
     def __str__(self) -> str:
@@ -76,14 +76,14 @@ class Rate:
 
 
 def own(stack: Stack, slots: int, folder: Path) -> AbstractAsyncContextManager[object]:
-    """`bench.instant`, which is the daemon but for the detector."""
+    """Run `bench.instant`, the daemon with an instant pipeline."""
     names = {"SENTINEL_SLOTS": str(slots), "SENTINEL_LOG_LEVEL": "warning"}
     return WorkerProcess(worker_environment(stack, names), log=folder / "sentinel.log", module="bench.instant")
 
 
 @asynccontextmanager
 async def peer(system: System, slots: int, python: Path, folder: Path) -> AsyncIterator[None]:
-    """A peer's worker in a process of its environment."""
+    """Run a peer's worker as a process in its environment."""
     script = Path(__file__).with_name("peer_worker.py")
     with (folder / f"{system.name}.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
@@ -98,7 +98,7 @@ async def peer(system: System, slots: int, python: Path, folder: Path) -> AsyncI
 
 
 async def measure(system: System, worker: AbstractAsyncContextManager[object], seconds: float, folder: Path) -> Rate:
-    """From the first that was ended."""
+    """Measure from the first finished request."""
     with system.connect() as connection:
         await asyncio.to_thread(system.enqueue, connection)
         connection.execute("vacuum analyze")
@@ -110,7 +110,9 @@ async def measure(system: System, worker: AbstractAsyncContextManager[object], s
                         await asyncio.sleep(START_LOOK_SECONDS)
             except TimeoutError:
                 said = (folder / f"{system.name}.log").read_text()[-2000:]
-                raise SystemExit(f"{system.name} ended nothing within {START_SECONDS} s; it said:\n{said}") from None
+                raise SystemExit(
+                    f"{system.name} finished nothing within {START_SECONDS} s; its output:\n{said}"
+                ) from None
             looks = [first]
             while looks[-1].left and looks[-1].at < first.at + seconds:
                 await asyncio.sleep(seconds / LOOKS)
@@ -119,12 +121,12 @@ async def measure(system: System, worker: AbstractAsyncContextManager[object], s
 
 
 def look(system: System, connection: Connection) -> Look:
-    """The time is taken before the count begins, as the rows are seen that are there then."""
+    """Count the requests, and take the time before, because the query sees the rows of that moment."""
     return Look(time.monotonic(), system.waiting(connection))
 
 
 async def compare(stack: Stack, chosen: argparse.Namespace, folder: Path) -> None:
-    """A row for each number of slots."""
+    """Print a row for each number of slots."""
     others = await asyncio.to_thread(peers.open_peers, stack, chosen.peers)
     python = peers.python(chosen.peers)
     sentinel = Sentinel(stack.superuser_dsn)
@@ -132,7 +134,7 @@ async def compare(stack: Stack, chosen: argparse.Namespace, folder: Path) -> Non
         with system.connect() as connection:
             await asyncio.to_thread(system.fill, connection, chosen.finished)
     names = [system.name for system in others]
-    print(f"\n{chosen.finished:,} finished rows at the start; requests ended a second by one worker process\n")
+    print(f"\n{chosen.finished:,} finished rows at the start; requests finished per second by one worker process\n")
     print(f"| {' | '.join(['slots', 'sentinel', *names, *('÷ ' + name for name in names)])} |")
     print("| --- " * (2 + 2 * len(names)) + "|")
     for slots in SLOTS:

@@ -1,1 +1,1 @@
-"""What a release is made of and how it is run: the lock, its audit, its bill of materials, Docker, systemd."""
+"""Contents and deployment of a release: the lock, its audit, its bill of materials, Docker, systemd."""

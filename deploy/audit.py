@@ -1,7 +1,7 @@
-"""`make audit`: whether a known vulnerability concerns what is locked, by pip-audit.
+"""`make audit`: look for known vulnerabilities of the locked packages with pip-audit.
 
-A registry that serves packages only, and a machine without a network, cannot answer that; then the audit says so and
-passes. pip-audit skips a package that the service does not know and reports success; here it counts as not checked.
+If the registry serves only packages, or the machine has no network, the audit says so and passes. pip-audit skips a
+package that the service does not know and reports success; here it counts as not checked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _AWAY: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What was found out. `vulnerable` are lines for people; `unchecked` are names; `failure` is why nothing was."""
+    """Findings. `vulnerable` are lines for people; `unchecked` are package names; `failure` is why there are none."""
 
     checked: int = 0
     vulnerable: tuple[str, ...] = ()
@@ -34,27 +34,27 @@ class Audit:
 
     @property
     def answered(self) -> bool:
-        """Whether the service said anything about any package."""
+        """True if the service answered for at least one package."""
         return self.failure is None and self.checked > 0
 
     @property
     def passes(self) -> bool:
-        """No vulnerability is known, and pip-audit did not fail for a reason of its own."""
+        """True if no vulnerability is known and pip-audit itself did not fail."""
         return self.failure is None and not self.vulnerable
 
     def lines(self) -> list[str]:
-        """The result for people, worst first."""
+        """Return the result for people, worst first."""
         if self.failure is not None:
             return [f"pip-audit failed: {self.failure}"]
         if not self.answered:
-            return ["Not audited: the vulnerability service cannot be reached, or knows none of these packages."]
+            return ["Not audited: the vulnerability service is unreachable, or knows none of these packages."]
         unchecked = [f"Not checked, unknown to the service: {', '.join(self.unchecked)}."] if self.unchecked else []
         counts = f"Locked packages checked: {self.checked}; known vulnerabilities: {len(self.vulnerable)}."
         return [*self.vulnerable, *unchecked, counts]
 
 
 def judge(report: str, errors: str, exit_code: int) -> Audit:
-    """What pip-audit's JSON report, its standard error and its exit code say together."""
+    """Combine pip-audit's JSON report, its standard error and its exit code."""
     if not report:
         if exit_code != 0 and not _AWAY.search(errors):
             last = errors.strip().splitlines()[-1:] or ["no reason given"]
@@ -71,17 +71,17 @@ def judge(report: str, errors: str, exit_code: int) -> Audit:
 
 def _line(package: dict[str, Any], vulnerability: dict[str, Any]) -> str:
     mended = ", ".join(vulnerability["fix_versions"]) or "no version yet"
-    return f"{package['name']} {package['version']}: {vulnerability['id']}, mended in {mended}"
+    return f"{package['name']} {package['version']}: {vulnerability['id']}, fixed in {mended}"
 
 
 def audit(options: Sequence[str] = ()) -> Audit:
-    """Audit the lock files; `options` go to pip-audit, for instance `--ignore-vuln ID`."""
+    """Audit the lock files; `options` are passed to pip-audit, for instance `--ignore-vuln ID`."""
     files = [lock.DAEMON, lock.CUDA, lock.BUILD]
     with tempfile.TemporaryDirectory() as folder:
         one = Path(folder) / "one.lock"
         entry = lock.read(lock.DAEMON)[0]
         one.write_text(f"{entry.name}=={entry.version} --hash=sha256:{entry.hashes[0]}\n", encoding="utf-8")
-        first = _run([one], options)  # a hundred questions to a service that answers none would be a nuisance
+        first = _run([one], options)  # do not send a hundred queries to a service that answers none
     return _run(files, options) if first.answered else first
 
 

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Installs the Debian packages that are missing, or names them: `deploy/debian.sh demo [PYTHON]`, and `test`, which takes
-# the browser's too. PYTHON is the interpreter of the virtual environment, or the one that will make it.
+# Installs missing Debian packages as root, otherwise names them: `deploy/debian.sh demo [PYTHON]`, or `test`, which also
+# needs those of the browser. PYTHON is the interpreter of the virtual environment, or the one that will create it.
 set -eu
 purpose=$1 python=${2:-python3}
 PATH="$PATH:/usr/sbin:/sbin"
 
 loads() { "$python" -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$1" 2>/dev/null; }
 
-# FFmpeg's libraries decode media, and its command makes clips. torchcodec is linked to Python's own library.
+# FFmpeg's libraries decode media, and its command makes clips. torchcodec is linked to Python's shared library.
 needed() {
     command -v ffmpeg >/dev/null && ldconfig -p | grep -q 'libavdevice\.so' || echo ffmpeg
     command -v "$python" >/dev/null || { echo python3 python3-venv; return; }
@@ -16,7 +16,7 @@ needed() {
     loads "libpython$version.so.1.0" || echo "libpython$version"
 }
 
-# Without them the tests in a browser are skipped, and say so. Node, which drives it, is linked to libatomic.
+# Without these, browser tests are skipped with a message. Node, which drives the browser, is linked to libatomic.
 wanted() {
     [ "$purpose" = test ] || return 0
     command -v chromium >/dev/null || echo chromium

@@ -1,6 +1,6 @@
 """`make sbom`: every part of a release as CycloneDX 1.6 JSON: locked packages, models in the package, FFmpeg.
 
-Versions, hashes and who needs whom are those of the lock; licences are those that the packages installed here state.
+Versions, hashes and dependencies come from the lock, licences from the packages that are installed here.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from sentinel_worker.detectors.files import file_sha256
 
 _MODELS: Final = ("*.onnx", "*.safetensors")
 _LONGEST_LICENCE: Final = 100
-"""Some packages put the whole text where the name belongs."""
+"""Longest name of a licence: some packages state the whole text instead."""
 
 
 def bill() -> Bom:
-    """The bill of materials of the daemon with PyPI's CUDA build of torch."""
+    """Return the bill of materials of the daemon with PyPI's CUDA build of torch."""
     bom = Bom()
     worker = bom.metadata.component = _worker()
     packages = [(_package(entry), entry) for entry in _entries()]
@@ -48,7 +48,7 @@ def bill() -> Bom:
 
 
 def write(path: Path) -> None:
-    """Write the bill to `path`, making its folder."""
+    """Write the bill to `path`, and create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     JsonV1Dot6(bill()).output_to_file(str(path), allow_overwrite=True, indent=2)
 
@@ -105,7 +105,7 @@ def _models() -> Iterator[Component]:
 
 
 def _ffmpeg() -> Component:
-    """Debian's FFmpeg, in the version that this machine has: the image takes Debian's current one."""
+    """Describe Debian's FFmpeg in this machine's version; the image installs Debian's current one."""
     command = ["dpkg-query", "--show", "--showformat=${Version}", "ffmpeg"]
     asked = subprocess.run(command, capture_output=True, text=True, check=False) if _is_debian() else None
     version = asked.stdout if asked is not None and asked.returncode == 0 else None

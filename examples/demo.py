@@ -1,6 +1,6 @@
 """`make demo`: a local Supabase, a worker, three real clips and three tampered ones, six verdicts.
 
-What a frontend does with supabase-js is done here with supabase-py: sign in, upload, insert, watch.
+It does with supabase-py what a frontend does with supabase-js: sign in, upload, insert, watch.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ console = Console()
 
 @dataclass
 class Watched:
-    """One clip on its way, as its owner sees the row."""
+    """One clip and its row, as the owner sees it."""
 
     path: Path
     expected: str
@@ -59,7 +59,7 @@ class Watched:
         return self.row.get("verdict") == self.expected
 
     def see(self, row: dict[str, Any]) -> None:
-        """Take in a newer version of the row."""
+        """Apply a newer version of the row."""
         if not self.done:
             self.row |= row
             self.seconds = monotonic() - self.inserted_at
@@ -84,19 +84,19 @@ async def main() -> int:
             async with asyncio.timeout(LIMIT_SECONDS):
                 await ask(client, clips)
         except TimeoutError:
-            console.print(f"[red]no answer in {LIMIT_SECONDS} s[/red]; the worker's log is {log}")
+            console.print(f"[red]no answer within {LIMIT_SECONDS} s[/red]; see the worker's log {log}")
         finally:
             await client.realtime.close()
     console.print()
     console.print(verdicts(clips))
     console.print(f"[yellow]{registry.DETECTORS['demo'].notice}[/yellow]")
     right = sum(clip.right for clip in clips)
-    console.print(f"{right} of {len(clips)} verdicts right")
+    console.print(f"{right} of {len(clips)} verdicts are right")
     return 0 if right == len(clips) else 1
 
 
 async def sign_in(stack: Stack) -> AsyncClient:
-    """A new user each time, as the frontend's sign-up makes one."""
+    """Sign up a new user, as the frontend does, and return their client."""
     client = await acreate_client(stack.url, stack.publishable_key)
     email, password = f"demo-{uuid.uuid4().hex[:12]}@example.com", uuid.uuid4().hex
     await client.auth.sign_up({"email": email, "password": password})
@@ -105,7 +105,7 @@ async def sign_in(stack: Stack) -> AsyncClient:
 
 
 async def ask(client: AsyncClient, clips: Sequence[Watched]) -> None:
-    """Upload and insert every clip, then show its row until it is final."""
+    """Upload and insert every clip, then show the rows until all are final."""
     session = await client.auth.get_session()
     assert session is not None
     by_id = {clip.id: clip for clip in clips}
@@ -142,7 +142,7 @@ async def ask(client: AsyncClient, clips: Sequence[Watched]) -> None:
 
 
 async def look_or_wait(client: AsyncClient, by_id: dict[str, Watched], changed: asyncio.Event) -> None:
-    """Wait for an UPDATE; Realtime may lose some, so look at the rows when it has been quiet."""
+    """Wait for an UPDATE; query the rows after a quiet time, because Realtime may lose some."""
     try:
         async with asyncio.timeout(LOOK_AGAIN_SECONDS):
             await changed.wait()
@@ -154,7 +154,7 @@ async def look_or_wait(client: AsyncClient, by_id: dict[str, Watched], changed: 
 
 
 def progress(clips: Sequence[Watched]) -> Table:
-    """One line a clip, for the time of the work."""
+    """Return a table of the progress, with one line per clip."""
     table = Table.grid(padding=(0, 2))
     for clip in clips:
         percent = 100 if clip.done else clip.row.get("progress") or 0
@@ -164,7 +164,7 @@ def progress(clips: Sequence[Watched]) -> Table:
 
 
 def verdicts(clips: Sequence[Watched]) -> Table:
-    """What came of each clip."""
+    """Return a table of the verdicts."""
     headings = ("file", "verdict", "P(fake)", "windows", "seconds", "worker", "")
     table = Table(
         *(Column(heading, no_wrap=True) for heading in headings), box=None, padding=(0, 2, 0, 0), pad_edge=False

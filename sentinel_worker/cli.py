@@ -1,4 +1,7 @@
-"""The command line. Exit codes: 0 done, 1 done and not all is well, 2 bad configuration, 75 a temporary failure."""
+"""Answer media analysis requests kept in Supabase.
+
+Exit codes: 0 success; 1 finished, but something is wrong; 2 bad configuration; 75 temporary failure.
+"""
 
 import asyncio
 import os
@@ -38,7 +41,7 @@ def root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Answers media analysis requests kept in Supabase."""
+    """Answer media analysis requests kept in Supabase."""
 
 
 @app.command()
@@ -47,7 +50,7 @@ def run() -> None:
     from sentinel_worker.confine import sandbox
 
     sandbox.hide_memory()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something that can read keys again
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until something can reload the keys
     try:
         settings = settings_module.load()
         settings_module.forget_environment()
@@ -68,14 +71,14 @@ def run() -> None:
         structlog.get_logger().error(logs.BROKEN, error_code=error.code, error=error.message)
         raise typer.Exit(EXIT_CONFIGURATION) from None
     except Exception:  # noqa: BLE001 - logged with its traceback
-        # The last boundary: a supervisor restarts the process, and the log says why it ended.
+        # The outermost boundary: a supervisor restarts the process, and the log says why it exited.
         structlog.get_logger().exception(logs.BROKEN)
         raise typer.Exit(EXIT_TEMPORARY) from None
 
 
 @app.command()
 def check() -> None:
-    """Ask this machine what confines decoders, and Supabase for the worker's rights; print what is missing."""
+    """Check this machine's confinement of decoders and the worker's rights in Supabase; print what is missing."""
     from sentinel_worker.commands import check as command  # imports supabase
     from sentinel_worker.commands.layers import print_layers
 
@@ -95,7 +98,7 @@ def migrate_command(
         typer.Option(envvar="SENTINEL_DB_URL", help="PostgreSQL URL of the project's owner (`postgres`)."),
     ],
 ) -> None:
-    """Apply the migrations that the database lacks. The Supabase CLI shares the same ledger."""
+    """Apply missing migrations to the database. The Supabase CLI uses the same ledger."""
     masking.register(urlsplit(db_url).password)
     try:
         applied = migrate.apply(db_url)
@@ -109,28 +112,30 @@ def migrate_command(
     if not applied:
         typer.echo("nothing to apply: the database is up to date")
     if unset:
-        typer.echo(f"quotas of users that are off: {', '.join(unset)}; docs/threat-model.md says what to set")
+        typer.echo(f"user quotas that are off: {', '.join(unset)}; docs/threat-model.md says what to set")
 
 
-ChosenDevice = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(envvar="SENTINEL_DEVICE", help="Where to score.")]
+ChosenDevice = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(envvar="SENTINEL_DEVICE", help="Device that runs the detectors.")
+]
 
 
 @app.command()
 def analyze(
-    sources: Annotated[list[str], typer.Argument(metavar="FILE|URL…", help="Files or http(s) addresses.")],
-    detector: Annotated[str | None, typer.Option(help="Ask this detector alone.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
-    report: Annotated[Path | None, typer.Option(dir_okay=False, help="Write a page with pictures, too.")] = None,
+    sources: Annotated[list[str], typer.Argument(metavar="FILE|URL…", help="Files or http(s) URLs.")],
+    detector: Annotated[str | None, typer.Option(help="Use only this detector.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    report: Annotated[Path | None, typer.Option(dir_okay=False, help="Also write an HTML page with pictures.")] = None,
     detectors_file: DetectorsFile = None,
     defaults: Annotated[
         str,
         typer.Option(
-            "--defaults", envvar="SENTINEL_DETECTOR", help="Which detectors to load without --detector, by commas."
+            "--defaults", envvar="SENTINEL_DETECTOR", help="Detectors to load without --detector, separated by commas."
         ),
     ] = ",".join(registry.DEFAULT_DETECTORS),
     device: ChosenDevice = "auto",
 ) -> None:
-    """Examine files here and now, without a database. Exit code 1 when a file got no answer."""
+    """Examine files immediately, without a database. Exit code 1 if a file got no answer."""
     from sentinel_worker.commands.chosen_detectors import all_here, those_here  # imports huggingface_hub
 
     try:
@@ -152,13 +157,13 @@ def analyze(
 @app.command()
 def evaluate(
     manifest: Annotated[
-        Path, typer.Argument(metavar="MANIFEST.csv", help="Columns path, label (fake or real) and, if wanted, group.")
+        Path, typer.Argument(metavar="MANIFEST.csv", help="Columns path, label (fake or real) and, optionally, group.")
     ],
     detector: Annotated[str, typer.Option(help="Key of the detector to measure.")],
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the report and the calibration file.")] = Path(
         "evaluation"
     ),
-    seed: Annotated[int, typer.Option(help="Of the splits and of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the splits and the bootstrap.")] = 0,
     detectors_file: DetectorsFile = None,
     device: ChosenDevice = "auto",
 ) -> None:
@@ -177,25 +182,25 @@ def evaluate(
 
 @app.command()
 def dev(
-    data: Annotated[Path, typer.Option(help="Folder for the database, the files and the keys.")] = Path(
-        ".sentinel/dev"
-    ),
-    port: Annotated[int, typer.Option(help="Port of the gateway; 0 takes a free one.")] = 54321,
+    data: Annotated[Path, typer.Option(help="Folder of the database, the files and the keys.")] = Path(".sentinel/dev"),
+    port: Annotated[int, typer.Option(help="Port of the gateway; 0 picks a free one.")] = 54321,
     fresh: Annotated[bool, typer.Option(help="Empty the folder first.")] = False,
-    worker: Annotated[bool, typer.Option(help="Start one worker beside it.")] = True,
+    worker: Annotated[bool, typer.Option(help="Also start one worker.")] = True,
     misbehave: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SERVICE:KEY[=VALUE],…",
-            help="Show a fault of the real servers, e.g. rest:status=503,times=3; may be repeated (docs/local.md).",
+            help="Imitate a fault of the real servers, e.g. rest:status=503,times=3; may be repeated (docs/local.md).",
         ),
     ] = None,
     pace: Annotated[
-        Literal["real", "fast"], typer.Option(help="Poll row changes as slowly as the real Realtime, or fast.")
+        Literal["real", "fast"], typer.Option(help="Poll row changes at the pace of the real Realtime, or fast.")
     ] = "real",
-    rate_limit: Annotated[bool, typer.Option(help="Drop row changes over 100 a second, as the real Realtime.")] = True,
+    rate_limit: Annotated[
+        bool, typer.Option(help="Drop row changes over 100 a second, as the real Realtime does.")
+    ] = True,
 ) -> None:
-    """Keep a local Supabase running, with one worker. For development; never expose it."""
+    """Run a local Supabase and one worker. Only for development; never expose it."""
     try:
         with needs_extra("local"):
             from sentinel_worker.commands import dev as command

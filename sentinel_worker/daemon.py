@@ -1,4 +1,4 @@
-"""Puts the worker together: the only place that knows how its parts are made."""
+"""Builds the worker: the only module that knows how its parts are made."""
 
 import asyncio
 import os
@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 
 async def serve(settings: Settings, specs: Sequence[DetectorSpec]) -> None:
-    """Run one worker with these detectors until it is drained. Raises `Fatal` where it cannot start."""
+    """Run one worker with these detectors until it is drained. Raises `Fatal` if it cannot start."""
     worker_id = uuid.uuid4()
     structlog.contextvars.bind_contextvars(worker=str(worker_id))
     log.info(
@@ -88,7 +88,7 @@ async def serve(settings: Settings, specs: Sequence[DetectorSpec]) -> None:
 
 @dataclass(frozen=True)
 class Parts:
-    """A worker, and what may be looked at or nudged from outside."""
+    """A worker and those of its parts that callers may inspect or nudge."""
 
     worker: Worker
     wakeup: Wakeup | None
@@ -109,16 +109,16 @@ async def open_worker(
     wake: asyncio.Event | None = None,
     pace: ConnectionTimes | None = None,
 ) -> AsyncIterator[Parts]:
-    """All that a worker has toward Supabase, around the pipeline that answers; `worker.run` is the caller's to await.
+    """Build a worker with its connections to Supabase around the given pipeline; the caller awaits `worker.run`.
 
-    `pipeline_of` gets Storage's client.
+    `pipeline_of` receives the HTTP client for Storage.
     """
     async with AsyncExitStack() as stack:
         circuit, wake, health = circuit or Circuit(), wake or asyncio.Event(), Health()
         loop, look_at_keys, doubt = asyncio.get_running_loop(), asyncio.Event(), Doubt()
 
         def key_refused() -> None:
-            """From any thread: the key in use may have been replaced a moment ago."""
+            """Look at the keys again, because the one in use may have just been replaced. Safe from any thread."""
             loop.call_soon_threadsafe(look_at_keys.set)
 
         keys = WorkerKeys(settings, refused=key_refused)
@@ -153,13 +153,13 @@ async def open_worker(
 
 
 def _log_layers(layers: Layers) -> None:
-    """What holds a decoding child, and what this kernel did not grant."""
+    """Log the layers that confine a decoding child, and those that this kernel did not grant."""
     level = log.warning if set(layers.missing) & set(sandbox.REQUIRED) else log.info
     level(logs.SANDBOX_LAYERS, in_force=layers.in_force, missing=dict(layers.missing))
 
 
 def media_limits(settings: Settings) -> MediaLimits:
-    """What one file may cost."""
+    """Return the limits on one file."""
     return MediaLimits(
         max_bytes=settings.media_max_bytes,
         max_duration_seconds=settings.media_max_seconds,
@@ -168,7 +168,7 @@ def media_limits(settings: Settings) -> MediaLimits:
 
 
 def end_on_signals() -> None:
-    """Until the worker takes the signals over to drain, they end the start: there is nothing to hand back yet."""
+    """Make signals cancel the startup, until the worker handles them itself: there is nothing to hand back yet."""
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
@@ -193,7 +193,7 @@ def _wakeup(
 def _rotation(
     settings: Settings, keys: WorkerKeys, asked: asyncio.Event, worker: Worker, wakeup: Wakeup | None
 ) -> Rotation:
-    """What brings a changed key into use everywhere."""
+    """Build the rotation, which brings a changed key into use everywhere."""
 
     def changed() -> None:
         worker.key_changed()

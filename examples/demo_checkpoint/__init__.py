@@ -1,1 +1,1 @@
-"""How the demo checkpoint is made: footage, tampering, training and measurement. Not part of the package."""
+"""Makes the demo checkpoint: footage, tampering, training and measurement. Not part of the package."""

@@ -34,7 +34,7 @@ class Pair:
 
 
 def make_pair(seed: int, index: int, sources: Sources, directory: Path, frames: int = FRAMES) -> Pair:
-    """Pair `index` of the set `seed`; the same arguments give the same bytes."""
+    """Make pair `index` of the set `seed`; the same arguments give the same bytes."""
     rng = np.random.default_rng([seed, index])
     width, height = SIZES[int(rng.integers(len(SIZES)))]
     video = make_footage(rng, sources, Shape(frames, width, height))
@@ -57,15 +57,15 @@ def encode(path: Path, video: torch.Tensor, frames_per_second: int, quality: int
 
 
 def one_thread() -> None:
-    """Start of a generating process: torch on one thread, beside its siblings."""
+    """Initialise a generating process: torch on one thread, because siblings use the other cores."""
     torch.set_num_threads(1)
 
 
 @contextmanager
 def mapping(processes: int) -> Iterator[MapPairs]:
-    """A `map` in so many processes, or in this one for 1; torch has one thread in each, and here for as long."""
+    """Yield a `map` over `processes` processes, or in this one for 1. torch gets one thread in each, and here."""
     threads = torch.get_num_threads()
-    one_thread()  # more of them only wait for each other beside the generating processes
+    one_thread()  # more threads would only compete with the generating processes
     try:
         if processes == 1:
             yield map

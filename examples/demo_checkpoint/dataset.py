@@ -24,8 +24,8 @@ PATCH = 8
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """`clips` uint8 [N, 2, T, 3, 64, 64], clean before tampered; `masks` float16 [N, 8, 8], the share of
-    each patch that was tampered with."""
+    """Training pairs: `clips` uint8 [N, 2, T, 3, 64, 64], clean before tampered; `masks` float16 [N, 8, 8], the
+    tampered share of each patch."""
 
     clips: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.float16]
@@ -40,7 +40,7 @@ class Pairs:
 
 
 def generate(split: Split, seed: int, count: int, processes: int, opencv_doc: Path = OPENCV_DOC) -> Pairs:
-    """`count` pairs of a split; the result does not depend on `processes`."""
+    """Generate `count` pairs of a split; the result does not depend on `processes`."""
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=one_thread) as pool,
@@ -62,6 +62,6 @@ def _arrays(
 
 
 def _decode(path: Path) -> npt.NDArray[np.uint8]:
-    """Every frame, resized as the worker does: uint8, bilinear, antialiased, aspect ratio ignored."""
+    """Decode every frame, resized as the worker does: uint8, bilinear, antialiased, aspect ratio ignored."""
     frames = VideoDecoder(str(path), num_ffmpeg_threads=1)[:]
     return functional.interpolate(frames, size=(EDGE, EDGE), mode="bilinear", antialias=True).numpy()

@@ -28,14 +28,14 @@ from sentinel_worker.media.probe import open_media
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the detector said about one clip. `group` is 'clean' or the kind of tampering."""
+    """The detector's answer about one clip. `group` is 'clean' or the kind of tampering."""
 
     group: str
     judgement: Judgement
 
     @property
     def is_right(self) -> bool:
-        """Whether the verdict is the right word; `uncertain` is wrong for both classes."""
+        """True if the verdict is right; `uncertain` is wrong for both classes."""
         return self.judgement.verdict == ("real" if self.group == "clean" else "fake")
 
 
@@ -71,12 +71,12 @@ def evaluate(
 
 
 def accuracy(answers: Sequence[Answer]) -> float:
-    """The share of right verdicts."""
+    """Return the share of right verdicts."""
     return sum(answer.is_right for answer in answers) / len(answers)
 
 
 def area_under_curve(answers: Sequence[Answer]) -> float:
-    """The chance that a tampered clip has a higher probability than a clean one."""
+    """Return the chance that a tampered clip has a higher probability than a clean one."""
     clean = [a.judgement.fake_probability or 0.0 for a in answers if a.group == "clean"]
     tampered = [a.judgement.fake_probability or 0.0 for a in answers if a.group != "clean"]
     won = sum((t > c) + 0.5 * (t == c) for t in tampered for c in clean)
@@ -84,7 +84,7 @@ def area_under_curve(answers: Sequence[Answer]) -> float:
 
 
 def table(answers: Sequence[Answer]) -> str:
-    """Accuracy, AUC, and the share of right verdicts per group, as lines of text."""
+    """Format accuracy, AUC, and the share of right verdicts per group as lines of text."""
     lines = [f"{len(answers)} clips: accuracy {accuracy(answers):.3f}, AUC {area_under_curve(answers):.3f}"]
     for group in ("clean", *KINDS):
         some = [answer for answer in answers if answer.group == group]
@@ -95,7 +95,7 @@ def table(answers: Sequence[Answer]) -> str:
 
 
 def main() -> None:
-    """Parse the arguments, measure, print."""
+    """Parse the arguments, measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test")

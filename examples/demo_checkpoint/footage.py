@@ -1,7 +1,7 @@
-"""Footage of 24 frames: a camera over a still, a piece of a reel, or moving noise, with what makes honest
-video hard: shake, cuts, exposure flicker, moving objects, static overlays, noise, repeated frames.
+"""Footage of 24 frames: a camera over a still, a piece of a reel, or moving noise, with the difficulties of genuine
+video: shake, cuts, exposure flicker, moving objects, static overlays, noise, repeated frames.
 
-Frames are float32 RGB [T, 3, H, W] in 0..255. Everything follows from the generator that is passed in.
+Frames are float32 RGB [T, 3, H, W] in 0..255. All randomness comes from the generator that is passed in.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Shape:
 
 
 def make_footage(rng: np.random.Generator, sources: Sources, shape: Shape) -> torch.Tensor:
-    """Untampered footage with a random share of the hard cases."""
+    """Make untampered footage with a random share of the difficulties."""
     video = _scene(rng, sources, shape)
     if chance(rng, 0.15):
         cut = int(rng.integers(2, shape.frames - 2))
@@ -57,7 +57,7 @@ def make_footage(rng: np.random.Generator, sources: Sources, shape: Shape) -> to
 
 
 def texture(rng: np.random.Generator, sources: Sources) -> torch.Tensor:
-    """One picture [3, H, W] of the split, or noise of several octaves."""
+    """Return one picture [3, H, W] of the split, or noise of several octaves."""
     if chance(rng, 0.2):
         return _noise_picture(rng)
     name = sources.stills[int(rng.integers(len(sources.stills)))]
@@ -65,7 +65,7 @@ def texture(rng: np.random.Generator, sources: Sources) -> torch.Tensor:
 
 
 def chance(rng: np.random.Generator, probability: float) -> bool:
-    """True with the given probability; one draw."""
+    """Return True with the given probability; uses one draw."""
     return bool(rng.random() < probability)
 
 
@@ -93,7 +93,7 @@ def _noise_picture(rng: np.random.Generator, edge: int = 384) -> torch.Tensor:
 
 
 def _camera(rng: np.random.Generator, picture: torch.Tensor, shape: Shape) -> torch.Tensor:
-    """A camera that pans, zooms, rolls and perhaps shakes over a still."""
+    """Move a camera over a still: it pans, zooms, rolls and perhaps shakes."""
     frames = shape.frames
     view = float(rng.uniform(0.35, 0.9))
     scale = min(1.5, max(shape.width / (view * picture.shape[-1]), shape.height / (view * picture.shape[-2])))
@@ -118,7 +118,7 @@ def _camera(rng: np.random.Generator, picture: torch.Tensor, shape: Shape) -> to
 
 
 def _drift(rng: np.random.Generator, time: np.ndarray, room: float) -> np.ndarray:
-    """A smooth line: start, speed and a slow swing (in units of half the picture)."""
+    """Draw a smooth path: start, speed and a slow swing, in units of half the picture."""
     speed = float(rng.choice([0, rng.normal(0, 0.15), rng.normal(0, 0.6)]))
     swing = float(rng.normal(0, 0.05)) * np.sin(2 * math.pi * (time * rng.uniform(0.3, 2) + rng.random()))
     line: np.ndarray = float(rng.uniform(-room, room)) + speed * (time - 0.5) + swing
@@ -126,7 +126,7 @@ def _drift(rng: np.random.Generator, time: np.ndarray, room: float) -> np.ndarra
 
 
 def _piece(rng: np.random.Generator, reel: Pixels, shape: Shape) -> torch.Tensor:
-    """A random piece of a reel, perhaps at double speed, cropped and resized."""
+    """Take a random piece of a reel, perhaps at double speed, cropped and resized."""
     step = 2 if chance(rng, 0.2) and len(reel) >= 2 * shape.frames else 1
     start = int(rng.integers(0, max(1, len(reel) - step * shape.frames + 1)))
     picked = np.minimum(start + step * np.arange(shape.frames), len(reel) - 1)
@@ -141,12 +141,12 @@ def _piece(rng: np.random.Generator, reel: Pixels, shape: Shape) -> torch.Tensor
 
 
 def coordinates(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """x [1, W] and y [H, 1] in -1..1."""
+    """Return x [1, W] and y [H, 1] in -1..1."""
     return torch.linspace(-1, 1, width)[None, :], torch.linspace(-1, 1, height)[:, None]
 
 
 def _moving_object(rng: np.random.Generator, sources: Sources, video: torch.Tensor) -> torch.Tensor:
-    """A textured ellipse or rectangle that moves smoothly, often through the centre or swinging there."""
+    """Add a textured ellipse or rectangle that moves smoothly, often through the centre or swinging there."""
     frames, _, height, width = video.shape
     radius = rng.uniform(0.12, 0.5, 2)
     time = np.arange(frames)
@@ -174,7 +174,7 @@ def _moving_object(rng: np.random.Generator, sources: Sources, video: torch.Tens
 
 
 def _static_overlay(rng: np.random.Generator, video: torch.Tensor) -> torch.Tensor:
-    """A tinted or slowly fading region that looks like tampering but does not flicker."""
+    """Add a tinted or slowly fading region that looks like tampering but does not flicker."""
     x, y = coordinates(video.shape[-2], video.shape[-1])
     rx, ry = rng.uniform(0.2, 0.75, 2)
     u, v = (x - float(rng.normal(0, 0.1))) / rx, (y - float(rng.normal(0, 0.1))) / ry
@@ -187,7 +187,7 @@ def _static_overlay(rng: np.random.Generator, video: torch.Tensor) -> torch.Tens
 
 
 def _exposure_flicker(rng: np.random.Generator, video: torch.Tensor) -> torch.Tensor:
-    """The whole picture flickers: lamps, flashes, a camera that adjusts itself."""
+    """Make the whole picture flicker: lamps, flashes, automatic exposure."""
     gains = 1 + rng.normal(0, rng.uniform(0.02, 0.15), (len(video), 1))
     if chance(rng, 0.4):
         gains = gains + rng.normal(0, 0.05, (len(video), 3))
@@ -196,7 +196,7 @@ def _exposure_flicker(rng: np.random.Generator, video: torch.Tensor) -> torch.Te
 
 
 def _repeated_frames(rng: np.random.Generator, video: torch.Tensor) -> torch.Tensor:
-    """Every second, third or fourth frame is shown twice, as after a change of the frame rate."""
+    """Show every second, third or fourth frame twice, as after a change of the frame rate."""
     every = int(rng.integers(2, 5))
     index = torch.arange(len(video))
     return video[index - (index % every == every - 1).long()]

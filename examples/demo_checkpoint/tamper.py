@@ -1,7 +1,7 @@
-"""The one manipulation that the demo checkpoint knows: a centre region that flickers from frame to frame.
+"""The only manipulation that the demo checkpoint detects: a centre region that flickers from frame to frame.
 
-Three kinds: `gain` (colour or brightness), `mix` (another picture shines through), `affine` (the region
-jumps). A draw that would not be visible after decoding to 64 x 64 is drawn again, stronger.
+It has three kinds: `gain` (colour or brightness), `mix` (another picture shines through), `affine` (the region
+jumps). A draw that would not be visible after decoding to 64 x 64 is repeated with more strength.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _DRAWS = 10
 def tamper(
     rng: np.random.Generator, sources: Sources, video: torch.Tensor, kind: Kind
 ) -> tuple[torch.Tensor, torch.Tensor, Kind]:
-    """The tampered video (float32 [T, 3, H, W]), its mask (float32 [H, W] in 0..1), and the kind.
+    """Return the tampered video (float32 [T, 3, H, W]), its mask (float32 [H, W] in 0..1), and the kind.
 
-    The kind is another one where the footage shows nothing of the one asked for.
+    Another kind is used if the requested one would not be visible in the footage.
     """
     needed = float(rng.uniform(*_VISIBLE))
     strength = 1.0
@@ -44,7 +44,7 @@ def tamper(
 
 
 def visible_flicker(video: torch.Tensor, result: torch.Tensor, mask: torch.Tensor) -> float:
-    """Mean change from frame to frame of what was added, inside the mask, at 64 x 64, in grey levels."""
+    """Return the mean frame-to-frame change that was added inside the mask, at 64 x 64, in grey levels."""
     added = functional.interpolate(result - video, size=(64, 64), mode="area").mean(1)
     inside = functional.interpolate(mask[None, None], size=(64, 64), mode="area")[0, 0]
     change = (added[1:] - added[:-1]).abs() * inside
@@ -62,7 +62,7 @@ def _region(rng: np.random.Generator, height: int, width: int) -> torch.Tensor:
 
 
 def _flicker(rng: np.random.Generator, frames: int) -> torch.Tensor:
-    """A value in -1..1 per frame that changes from each frame to the next."""
+    """Return a value in -1..1 per frame that changes from each frame to the next."""
     time = np.arange(frames)
     pattern = rng.choice(["alternate", "wave", "random"], p=[0.35, 0.3, 0.35])
     if pattern == "alternate":
@@ -105,7 +105,7 @@ def _change(
 
 
 def _other(rng: np.random.Generator, sources: Sources, video: torch.Tensor) -> torch.Tensor:
-    """What shines through: another picture, a flat colour, the mirrored or the negative footage."""
+    """Return the picture that shines through: another one, a flat colour, the mirrored or the negative footage."""
     kind = rng.choice(["picture", "flat", "mirror", "negative"])
     if kind == "picture":
         size = (video.shape[-2], video.shape[-1])

@@ -1,7 +1,7 @@
 """Train the demo checkpoint: `python -m examples.demo_checkpoint.train OUT [--pairs N] [--steps N] …`.
 
-Deterministic on one machine type: one thread, fixed seeds, single-threaded encodes. It is run by hand and
-its result is committed; what counts is the measurement of the committed file.
+Deterministic on one machine type: one thread, fixed seeds, single-threaded encodes. It is run by hand and its
+result is committed; tests measure the committed file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _REPORT_STEPS = 250
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Hyperparameters; a batch holds `pairs_per_batch` clean and as many tampered windows."""
+    """Hyperparameters; a batch has `pairs_per_batch` clean and as many tampered windows."""
 
     steps: int
     pairs_per_batch: int = 8
@@ -47,7 +47,7 @@ class Recipe:
 def train(
     pairs: Pairs, validation: Pairs, recipe: Recipe, start_from: Path | None = None
 ) -> VideoMAEForVideoClassification:
-    """Train from scratch, or on from a saved model; prints loss and validation accuracy as it goes."""
+    """Train from scratch or continue from a saved model; prints loss and validation accuracy."""
     model = make_model(recipe.seed)
     if start_from is not None:
         model = VideoMAEForVideoClassification.from_pretrained(start_from, local_files_only=True)
@@ -82,9 +82,9 @@ def _rate(step: int, recipe: Recipe) -> float:
 
 
 def _batch(rng: np.random.Generator, pairs: Pairs, count: int) -> Batch:
-    """Windows [2 * count, T, 3, H, W] in 0..1, clean then tampered, labels, and masks [2 * count, 8, 8].
+    """Return windows [2 * count, T, 3, H, W] in 0..1, clean then tampered, labels, and masks [2 * count, 8, 8].
 
-    A pair shares its window, flip, direction of time, order of channels, gain and offset.
+    Both windows of a pair have the same position, flip, direction of time, order of channels, gain and offset.
     """
     windows, masks = [], []
     for index in rng.integers(0, len(pairs.clips), count):
@@ -131,7 +131,7 @@ def _loss(
 
 @torch.inference_mode()
 def validate(model: VideoMAEForVideoClassification, pairs: Pairs) -> float:
-    """Accuracy of the mean of three windows."""
+    """Return the accuracy of the mean of three windows."""
     model.train(False)
     length = pairs.clips.shape[2]
     starts = [0, (length - WINDOW) // 2, length - WINDOW]
@@ -166,17 +166,17 @@ def save(model: VideoMAEForVideoClassification, folder: Path) -> None:
 
 
 def main() -> None:
-    """Parse the arguments, make the data (or take it from --cache), train, save."""
+    """Parse the arguments, make the data (or read it from --cache), train, and save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pairs", type=int, default=3000)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start-from", type=Path, help="folder of a checkpoint to train on from")
+    parser.add_argument("--start-from", type=Path, help="folder of a checkpoint to continue from")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--opencv-doc", type=Path, default=OPENCV_DOC)
-    parser.add_argument("--cache", type=Path, help="folder that keeps the generated pairs")
+    parser.add_argument("--cache", type=Path, help="folder for the generated pairs")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)

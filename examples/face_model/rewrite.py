@@ -1,8 +1,8 @@
 """Rewrite CenterFace for any picture size: `python -m examples.face_model.rewrite ORIGINAL.onnx OUT.onnx`.
 
 The original declares 10 pictures of 32 x 32 pixels and names its outputs 537 to 540; the graph itself takes any
-sides that are multiples of 32. Only the declared dimensions and names change, and weights that nothing reads go.
-Needs `pip install onnx`, which the worker does not.
+sides that are multiples of 32. Only the declared dimensions and names change, and unused weights are removed.
+Needs `pip install onnx`, unlike the worker.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ IR_VERSION = 8
 
 
 def rewrite(original: onnx.ModelProto) -> onnx.ModelProto:
-    """The same computation, with named outputs and a picture [1, 3, height, width]."""
+    """Return the same computation with named outputs, for a picture [1, 3, height, width]."""
     model = onnx.ModelProto()
     model.CopyFrom(original)
     model.ir_version = IR_VERSION
@@ -55,7 +55,7 @@ def main() -> None:
     original, out = (Path(argument) for argument in sys.argv[1:3])
     content = original.read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256:
-        raise SystemExit(f"{original} is not the file that was looked at")
+        raise SystemExit(f"{original} has an unexpected SHA-256")
     written = rewrite(onnx.load_from_string(content)).SerializeToString(deterministic=True)
     out.write_bytes(written)
     print(hashlib.sha256(written).hexdigest())

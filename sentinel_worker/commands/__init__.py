@@ -1,1 +1,1 @@
-"""The commands that take more than a few lines. Thin; the work is done below them."""
+"""Commands that take more than a few lines. Thin; the work is done below them."""

@@ -1,4 +1,4 @@
-"""`sentinel-worker analyze`: files examined here and now, without a database."""
+"""`sentinel-worker analyze`: examine files immediately, without a database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sentinel_worker.sources.choosing import shown
 
 COLOURS = {"fake": "red", "real": "green", "uncertain": "yellow", "not_applicable": "dim"}
 MEANING = (
-    "A verdict is a statistical judgement and no proof: see docs/detectors.md for what it means and what it does not."
+    "A verdict is a statistical judgement, not proof: docs/detectors.md explains what it means and what it does not."
 )
 
 console = Console()
@@ -34,14 +34,14 @@ errors = Console(stderr=True)
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One source, as it may be shown, and what came of it: either is set."""
+    """One source, as it may be shown, and its answer or its error."""
 
     source: str
     examined: ExaminedFile | None = None
     error: CodedError | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """A line of `--json`."""
+        """Return a line of `--json`."""
         if self.examined is not None:
             return {"source": self.source, **self.examined.document}
         assert self.error is not None
@@ -57,7 +57,7 @@ async def analyze(
     as_json: bool,
     report: Path | None,
 ) -> bool:
-    """Examine every source and print the answers; whether all of them got one. Raises Fatal."""
+    """Examine every source and print the answers; returns True if all of them got one. Raises Fatal."""
     if report is not None:
         _check_report(report)
     with tempfile.TemporaryDirectory() as name:
@@ -79,24 +79,24 @@ def _print(answers: Sequence[Answered], *, as_json: bool) -> None:
 
 
 def _write(report: Path, answers: Sequence[Answered]) -> None:
-    from sentinel_worker.reports import analysis_page  # an extra, needed here alone
+    from sentinel_worker.reports import analysis_page  # needs the extra `reports`, only here
 
     with writing(report):
         analysis_page.write(report, [(one.as_json(), one.examined.pictures if one.examined else {}) for one in answers])
 
 
 def _check_report(report: Path) -> None:
-    """Raise Fatal, before minutes of work, where the report cannot be made."""
+    """Raise Fatal if the report cannot be written, before minutes of work."""
     with needs_extra("reports"):
         importlib.import_module("sentinel_worker.reports.analysis_page")
     if not report.parent.is_dir():
-        raise Fatal("report_unwritable", f"{report} cannot be written: there is no folder {report.parent}.")
+        raise Fatal("report_unwritable", f"{report} cannot be written: the folder {report.parent} does not exist.")
 
 
 async def _examine_all(
     examiner: Examiner, sources: Sequence[str], key: str | None, folder: Path | None
 ) -> list[Answered]:
-    """In the order of the sources, a few at a time, with a bar for each."""
+    """Examine the sources, a few at a time, with a progress bar for each; returns answers in their order."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as bars:
 
@@ -128,7 +128,7 @@ async def _answer(
 
 def _show(answers: Sequence[Answered]) -> None:
     headings = ("kind", "verdict", "P(fake)", "windows", "detector", "seconds")
-    # A long name gives way, the answer does not.
+    # A long name is shortened, the answer is not.
     columns = (Column(heading, no_wrap=True) for heading in headings)
     table = Table(Column("file", overflow="fold"), *columns, box=None, pad_edge=False)
     for answer in answers:

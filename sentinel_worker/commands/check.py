@@ -1,4 +1,4 @@
-"""`check`: whether Supabase can be reached, accepts the key, and grants every right that the job needs."""
+"""`sentinel-worker check`: verify that Supabase is reachable, accepts the key, and grants every right of a worker."""
 
 import uuid
 
@@ -16,10 +16,10 @@ console = Console(highlight=False, emoji=False, soft_wrap=True)
 
 
 async def check(settings: Settings) -> bool:
-    """Print what is missing; True when nothing is.
+    """Print the missing rights; returns True if there are none.
 
-    Raises Fatal where the worker could not start: `access_refused` or `schema_missing`, and Transient while Supabase
-    cannot be asked.
+    Raises Fatal if the worker could not start (`access_refused`, `schema_missing`), and Transient if Supabase is
+    unavailable.
     """
     keys = WorkerKeys(settings)
     client = connections.connect(settings, keys)
@@ -30,7 +30,7 @@ async def check(settings: Settings) -> bool:
     finally:
         await connections.close(client)
     for right in missing:
-        kind = "[red]missing[/red]" if right.needed else "[yellow]missing, the job goes on without it[/yellow]"
+        kind = "[red]missing[/red]" if right.needed else "[yellow]missing, but the worker runs without it[/yellow]"
         console.print(f"{kind} {plain(mask(right.sentence))}")
     if needed := [right for right in missing if right.needed]:
         raise Fatal("access_refused", f"{len(needed)} of the rights that every request needs are missing.")

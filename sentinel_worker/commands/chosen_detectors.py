@@ -1,4 +1,4 @@
-"""Which detectors a command asks: known, and on this machine, before seconds of imports are spent on them."""
+"""Choice of a command's detectors: checks that they are known and on this machine before imports that take seconds."""
 
 from __future__ import annotations
 
@@ -18,40 +18,43 @@ errors = Console(stderr=True)
 
 
 class _Absent(NamedTuple):
-    """A detector whose weights are not here."""
+    """A detector whose weights are not on this machine."""
 
     spec: DetectorSpec
     why: Fatal
 
 
 def all_here(keys: Sequence[str], detectors_file: Path | None) -> list[DetectorSpec]:
-    """The detectors of `keys`, in this order.
+    """Return the detectors of `keys`, in this order.
 
-    Raises Fatal: 'bad_detectors', 'unknown_detector', what `locate` raises, and 'checkpoint_missing' where several have
-    no weights here, all of which it names.
+    Raises Fatal: 'bad_detectors', 'unknown_detector', what `locate` raises, and 'checkpoint_missing', which names all
+    detectors without weights on this machine if there are several.
     """
     here, absent = _part(keys, detectors_file)
     if len(absent) == 1:
         raise absent[0].why
     if absent:
-        raise Fatal("checkpoint_missing", f"{_names(absent)} are not on this machine: {_remedy(absent)}")
+        raise Fatal("checkpoint_missing", f"The weights of {_names(absent)} are not on this machine: {_remedy(absent)}")
     return here
 
 
 def those_here(keys: Sequence[str], detectors_file: Path | None) -> list[DetectorSpec]:
-    """As `all_here`, but the detectors without weights are left out and named on standard error while one is left."""
+    """Return the detectors of `keys` that have weights here, and name the others on standard error.
+
+    Raises as `all_here` does, but 'checkpoint_missing' only if none has weights.
+    """
     here, absent = _part(keys, detectors_file)
     if not here:
-        raise Fatal("checkpoint_missing", f"No detector is on this machine: {_remedy(absent)}")
+        raise Fatal("checkpoint_missing", f"No detector has its weights on this machine: {_remedy(absent)}")
     if absent:
-        said = plain(f"without {_names(absent)}, which are not on this machine: {_remedy(absent)}")
+        said = plain(f"skipping {_names(absent)}, whose weights are not on this machine: {_remedy(absent)}")
         errors.print(f"[yellow]{said}[/yellow]", soft_wrap=True)
     return here
 
 
 def _part(keys: Sequence[str], detectors_file: Path | None) -> tuple[list[DetectorSpec], list[_Absent]]:
     if not keys:
-        raise Fatal("unknown_detector", "No detector is named.")
+        raise Fatal("unknown_detector", "No detector is named; set SENTINEL_DETECTOR or --detector.")
     known = read_detectors(detectors_file)
     here, absent = [], []
     for spec in find_detectors(keys, known):
@@ -71,7 +74,7 @@ def _names(absent: Sequence[_Absent]) -> str:
 
 
 def _remedy(absent: Sequence[_Absent]) -> str:
-    """One command for all that can be pulled, and what is wrong with the others."""
+    """Return one command for all that can be pulled, and the reasons why the others are missing."""
     pulled = [one.spec for one in absent if one.spec.folder is None]
     command = [pull_command(*pulled)] if pulled else []
     return "; ".join(command + [one.why.message for one in absent if one.spec.folder is not None])

@@ -1,4 +1,4 @@
-"""What commands that print and write about files have in common."""
+"""Printing and writing shared by the commands."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sentinel_worker.domain.errors import Fatal
 
 
 def plain(text: object) -> str:
-    """`text` for rich: a file's name is no markup, moves no cursor, and may hold bytes that are no text."""
+    """Escape `text` for rich: a file's name may look like markup or contain control characters or undecodable bytes."""
     shown = "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in str(text))
     return escape(shown)
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raises Fatal('report_unwritable') where the block cannot write to `path`."""
+    """Raise Fatal('report_unwritable') if the block cannot write to `path`."""
     try:
         yield
     except OSError as error:
@@ -28,7 +28,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def needs_extra(name: str) -> Iterator[None]:
-    """Raises Fatal('extra_missing') where the block imports what only this extra of the package installs."""
+    """Raise Fatal('extra_missing') if the block imports a package of this extra that is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -26,13 +26,15 @@ from sentinel_worker.observe import logs
 TETHER = Path(__file__).with_name("tether.py")
 LOOK_EVERY_SECONDS = 0.1
 STOP_LIMIT_SECONDS = 20.0
-DEMO_DETECTOR = "The worker beside it uses the demo detector: it finds one synthetic flicker and no deepfakes."
+DEMO_DETECTOR = (
+    "The worker uses the demo detector, which finds one synthetic flicker manipulation and does not detect deepfakes."
+)
 
 console = Console(highlight=False, soft_wrap=True)
 
 
 def worker_environment(stack: Stack, overrides: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a worker beside `stack`: the demo detector, unless the caller chose another."""
+    """Return the environment of a worker for `stack`, with the demo detector unless the caller chose another."""
     chosen = {name: value for name, value in os.environ.items() if not name.startswith("SUPABASE_")}
     return {
         "SENTINEL_DETECTOR": "demo",
@@ -44,7 +46,7 @@ def worker_environment(stack: Stack, overrides: Mapping[str, str] | None = None)
 
 
 class WorkerProcess:
-    """`sentinel-worker run`, or another `module` of that kind, in a process of its own, which dies with this one."""
+    """A child process that runs `sentinel-worker run`, or another worker `module`. It dies with this process."""
 
     def __init__(
         self, environment: Mapping[str, str], *, log: Path | None = None, module: str = "sentinel_worker"
@@ -56,7 +58,7 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """The process id; only while it runs."""
+        """Process id; valid only while the process runs."""
         assert self._process is not None
         return self._process.pid
 
@@ -69,7 +71,7 @@ class WorkerProcess:
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stderr=stderr,
-                start_new_session=True,  # a terminal's Ctrl-C is for the parent, which then stops things in order
+                start_new_session=True,  # a terminal's Ctrl-C goes only to the parent, which stops things in order
             )
         finally:
             if stderr:
@@ -80,25 +82,25 @@ class WorkerProcess:
         await self.stop()
 
     async def ready(self) -> None:
-        """Wait until it says in its log file that it is ready; raises `Transient` when it ends instead."""
+        """Wait until its log says that it is ready; raises `Transient` if it exits instead."""
         assert self._log is not None
         while f'"{logs.READY}"' not in self._log.read_text():
             if self._process is None or self._process.returncode is not None:
-                raise Transient("worker_ended", f"The worker ended by itself; its log is {self._log}.")
+                raise Transient("worker_ended", f"The worker exited unexpectedly; see its log {self._log}.")
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     async def wait(self) -> int:
-        """Wait for its end; returns the exit status."""
+        """Wait for the process to exit; returns the exit status."""
         assert self._process is not None
         return await self._process.wait()
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Send a signal."""
+        """Send a signal to the process."""
         assert self._process is not None
         self._process.send_signal(number)
 
     async def stop(self) -> int:
-        """Drain it, and kill what does not end; returns the exit status."""
+        """Drain the worker, and kill it if it does not exit; returns the exit status."""
         assert self._process is not None
         if self._process.returncode is None:
             self.signal()
@@ -120,10 +122,10 @@ async def keep_running(
     pace: RealtimePace = "real",
     rate_limit: bool = True,
 ) -> None:
-    """Start everything, print how to reach it, stop everything at Ctrl-C or SIGTERM.
+    """Start everything, print its addresses, and stop everything at Ctrl-C or SIGTERM.
 
-    The worker meets the `faults` from its start. Raises `Fatal` where it could not start, and `Transient` when it ends
-    by itself.
+    The `faults` are active when the worker starts. Raises `Fatal` if something cannot start, and `Transient` if the
+    worker exits unexpectedly.
     """
     if with_worker:
         await asyncio.to_thread(require_libraries)
@@ -141,7 +143,7 @@ async def keep_running(
         await stack.misbehave(wanted)
         _print_addresses(stack, time.monotonic() - began)
         if wanted != Faults():
-            console.print("[yellow]It misbehaves, as it was told.[/yellow]")
+            console.print("[yellow]The faults of --misbehave are active.[/yellow]")
         if with_worker:
             console.print(DEMO_DETECTOR)
         ended: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait())]
@@ -153,7 +155,7 @@ async def keep_running(
             task.cancel()
         console.print("stopping …")
     if not stop.is_set():
-        raise Transient("worker_ended", "The worker ended by itself; its log says why.")
+        raise Transient("worker_ended", "The worker exited unexpectedly; its log says why.")
 
 
 @contextmanager

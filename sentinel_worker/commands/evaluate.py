@@ -1,4 +1,4 @@
-"""`sentinel-worker evaluate`: a detector measured and calibrated on labelled files."""
+"""`sentinel-worker evaluate`: measure and calibrate a detector on labelled files."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ errors = Console(stderr=True)
 
 
 async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: Path, seed: int) -> None:
-    """Score the files of `manifest`, print the figures, and write report and calibration into `out`.
+    """Score the files of `manifest`, print the metrics, and write the report and the calibration to `out`.
 
-    Raises Fatal: see `read_manifest` and `evaluation.evaluate`; 'report_unwritable'.
+    Raises Fatal: the codes of `read_manifest` and `evaluation.evaluate`, and 'report_unwritable'.
     """
     entries = read_manifest(manifest)
     check_counts([entry.is_fake for entry in entries])
-    with writing(out):  # before the hours that scoring may take
+    with writing(out):  # before scoring, which may take hours
         await asyncio.to_thread(out.mkdir, parents=True, exist_ok=True)
     async with opened([spec], device) as examiner:
         described = examiner.roster.scorers[spec.key].describe() | {"notice": spec.notice}
@@ -56,7 +56,7 @@ async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: P
     _show(evaluation)
     with writing(out):
         report = await asyncio.to_thread(evaluation_page.write, evaluation, described, out)
-    console.print(f"{plain(report)}: the report; beside it its pictures", soft_wrap=True)
+    console.print(f"{plain(report)}: the report, with its pictures beside it", soft_wrap=True)
     console.print(
         f"{plain(out / evaluation_page.CALIBRATION)}: name it as this detector's `calibration` in the file of "
         "SENTINEL_DETECTORS",

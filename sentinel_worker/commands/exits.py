@@ -1,4 +1,4 @@
-"""How a command ends badly: one line a mistake on standard error, and the exit code."""
+"""Error exit of a command: one line per mistake on standard error, and the exit code."""
 
 from typing import NoReturn
 
@@ -16,7 +16,7 @@ errors = Console(stderr=True, highlight=False, emoji=False)
 
 
 def fail(error: SentinelError) -> NoReturn:
-    """Say what went wrong and leave: 2 for what has to be mended, 75 for what may pass."""
+    """Print `error` and exit: 2 if something has to be fixed, 75 for a temporary failure."""
     for line in mask(error.message if isinstance(error, CodedError) else str(error)).splitlines():
         errors.print(f"[red]error[/red] {plain(line)}", soft_wrap=True)
     raise typer.Exit(EXIT_CONFIGURATION if isinstance(error, Fatal) else EXIT_TEMPORARY)

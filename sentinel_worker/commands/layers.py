@@ -1,4 +1,4 @@
-"""Which layers of confinement this machine grants to decoding children, tried by a real one."""
+"""Print the layers of confinement that a real decoding child gets on this machine."""
 
 from rich.console import Console
 
@@ -11,9 +11,9 @@ console = Console(highlight=False, emoji=False, soft_wrap=True)
 
 
 async def print_layers(mode: Mode) -> bool:
-    """Print the layers in force and those missing; True when `require` would be content.
+    """Print the layers in force and the missing ones; returns True if they satisfy `require`.
 
-    Raises Fatal('sandbox_unavailable') where the daemon would not start.
+    Raises Fatal('sandbox_unavailable') if the daemon would not start.
     """
     zygote = Zygote(sandbox=mode)
     await zygote.start()
@@ -22,8 +22,10 @@ async def print_layers(mode: Mode) -> bool:
 
 
 def _print(layers: Layers) -> bool:
-    console.print(f"[green]ok[/green] decoding children are held by {', '.join(layers.in_force)}")
+    console.print(f"[green]ok[/green] decoding children are confined by {', '.join(layers.in_force)}")
     for name in layers.missing:
-        kind = "[red]missing[/red]" if name in sandbox.REQUIRED else "[yellow]missing, others do its work[/yellow]"
+        kind = (
+            "[red]missing[/red]" if name in sandbox.REQUIRED else "[yellow]missing, but other layers cover it[/yellow]"
+        )
         console.print(f"{kind} {plain(sandbox.why([name], layers))}")
     return not set(layers.missing) & set(sandbox.REQUIRED)

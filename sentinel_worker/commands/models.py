@@ -1,4 +1,4 @@
-"""`sentinel-worker models`: which detectors there are, their weights and licences."""
+"""`sentinel-worker models`: the detectors, their weights and licences."""
 
 import json
 import os
@@ -28,13 +28,13 @@ DetectorsFile = Annotated[
     Path | None,
     typer.Option("--detectors", envvar="SENTINEL_DETECTORS", help="The operator's TOML file of detectors."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DetectorKeys = Annotated[list[str] | None, typer.Argument(metavar="[KEY]…", show_default=False)]
 
 
 @app.command(name="list")
 def list_command(detectors: DetectorsFile = None, as_json: AsJson = False) -> None:
-    """List the detectors, and which of them are on this machine."""
+    """List the detectors, and where their weights are."""
     from sentinel_worker.detectors import overview
 
     with _said():
@@ -76,14 +76,14 @@ def pull(
     keys: DetectorKeys = None,
     detectors: DetectorsFile = None,
     accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Accept licences that are not for commercial use, or not stated.")
+        bool, typer.Option("--accept-licence", help="Accept licences that forbid commercial use or are not stated.")
     ] = False,
     newest: Annotated[
-        bool, typer.Option("--newest", help="Take the hub's current revision where none is pinned.")
+        bool, typer.Option("--newest", help="Fetch the hub's current revision if none is pinned.")
     ] = False,
 ) -> None:
-    """Fetch weights from the Hugging Face hub into its cache; without keys those of the default detectors."""
-    # Read once, when the hub's library is imported: this is the one command that may use the network.
+    """Fetch weights from the Hugging Face hub into its cache; without keys, those of the default detectors."""
+    # huggingface_hub reads this once, on import. Only this command may use the network.
     os.environ["HF_HUB_OFFLINE"] = "0"
     from sentinel_worker.detectors import store
 
@@ -103,7 +103,7 @@ def pull(
 
 @app.command()
 def verify(keys: DetectorKeys = None, detectors: DetectorsFile = None) -> None:
-    """Hash pulled weights again and compare; exit code 1 and the file named on a difference."""
+    """Hash pulled weights again and compare them; exit code 1, and the file's name, on a difference."""
     from sentinel_worker.detectors import store
 
     with _said():
@@ -128,13 +128,13 @@ def _said() -> Iterator[None]:
 
 
 def _default_keys() -> list[str]:
-    """What this machine's worker would load."""
+    """Return the keys that this machine's worker would load."""
     named = os.environ.get("SENTINEL_DETECTOR", "")
     return split_keys(named) or list(DEFAULT_DETECTORS)
 
 
 def _accept(spec: DetectorSpec, *, accepted: bool) -> None:
-    """A licence that may stand in the way of the operator's use is agreed to, not passed over."""
+    """Ask the operator to accept a licence that may forbid their use."""
     if spec.commercial_use or spec.folder is not None:
         return
     errors.print(
@@ -144,11 +144,13 @@ def _accept(spec: DetectorSpec, *, accepted: bool) -> None:
     )
     if accepted or (sys.stdin.isatty() and typer.confirm("Accept?", err=True)):
         return
-    raise Fatal("licence_not_accepted", f"The licence of detector '{spec.key}' was not accepted (--accept-licence).")
+    raise Fatal(
+        "licence_not_accepted", f"The licence of detector '{spec.key}' was not accepted; --accept-licence accepts it."
+    )
 
 
 def _lines(shown: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """One line a value; tables inside become dotted names."""
+    """Return one pair per value; nested tables become dotted names."""
     lines: list[tuple[str, str]] = []
     for name, value in shown.items():
         if isinstance(value, Mapping):

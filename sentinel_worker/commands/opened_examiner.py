@@ -1,4 +1,4 @@
-"""An examiner for the commands, with a word about the wait."""
+"""An examiner for the commands, with a status line while it loads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ errors = Console(stderr=True)
 
 @asynccontextmanager
 async def opened(specs: Sequence[DetectorSpec], device: Device) -> AsyncIterator[Examiner]:
-    """An examiner with its own folder for private copies; raises Fatal where decoder or detectors do not load."""
+    """Open an examiner with a temporary work folder; raises Fatal if the decoder or the detectors do not load."""
     async with AsyncExitStack() as stack:
         work = stack.enter_context(work_directory())
         with errors.status("loading the decoder and the detectors"):

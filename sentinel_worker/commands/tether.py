@@ -1,7 +1,7 @@
-"""Become another program that ends when its parent does: `python -I -S tether.py PARENT_PID COMMAND …`.
+"""Execute another program that ends when its parent does: `python -I -S tether.py PARENT_PID COMMAND …`.
 
-The process keeps its id, so a signal sent to it reaches the program. The program gets SIGTERM when the
-parent dies, by whatever signal.
+The process keeps its id, so a signal sent to it reaches the program. The kernel sends the program SIGTERM when the
+parent dies, even by SIGKILL.
 """
 
 import ctypes
@@ -13,9 +13,9 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(parent: int, command: list[str]) -> None:
-    """Arm the signal, then execute `command`; it survives the exec."""
+    """Set the parent-death signal, then execute `command`; the setting survives the exec."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the signal was armed
+    if os.getppid() != parent:  # it died before the signal was set
         sys.exit(1)
     os.execv(command[0], command)  # noqa: S606 - the argument list comes from our own parent
 

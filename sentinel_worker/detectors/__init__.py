@@ -1,6 +1,6 @@
-"""Detectors: which there are, how their checkpoints are loaded, and how clips become logits."""
+"""Detectors: the registry, loading of checkpoints, and scoring of clips to logits."""
 
 import os
 
-# Read once by huggingface_hub when it is imported: weights are fetched beforehand, never while serving.
+# huggingface_hub reads this once, on import: weights are fetched beforehand, never while serving.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

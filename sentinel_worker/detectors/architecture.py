@@ -1,4 +1,4 @@
-"""What a checkpoint's config.json says about its model, and whether that fits the detector and its preprocessing."""
+"""Parse a checkpoint's config.json and check that its model fits the detector and its preprocessing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sentinel_worker.detectors.preprocess import Preprocessing
 from sentinel_worker.detectors.registry import DetectorSpec, Task
 
 _CHANNELS = 3
-# Any size is right for these: convolutions, or positions that are interpolated in every forward.
+# These take any size: they are convolutional, or interpolate their positions in every forward pass.
 _ANY_SIZE = frozenset({"convnext", "convnextv2", "dinov2", "dinov2_with_registers"})
 _MODEL_TYPES: Mapping[Task, frozenset[str]] = {
     "video": frozenset({"videomae"}),
@@ -27,30 +27,33 @@ _MODEL_TYPES: Mapping[Task, frozenset[str]] = {
 
 
 def parse_config(content: dict[str, Any], spec: DetectorSpec) -> Any:
-    """A PreTrainedConfig with the library's defaults filled in: files leave out values that equal them.
+    """Return a PreTrainedConfig with the library's defaults filled in: files omit values that equal them.
 
-    Raises Fatal('checkpoint_invalid') for another architecture than the detector's task, or wrong types.
+    Raises Fatal('checkpoint_invalid') for an architecture that does not fit the detector's task, or wrong types.
     """
     model_type = content.get("model_type")
     if model_type not in _MODEL_TYPES[spec.task]:
         only = " (only VideoMAE is supported)" if spec.task == "video" else ""
-        raise invalid(spec, f"its model_type {model_type!r} is no {spec.task} classifier{only}")
+        raise invalid(spec, f"its model_type {model_type!r} is not a supported {spec.task} classifier{only}")
     try:
         config = CONFIG_MAPPING[model_type].from_dict(content)
     except (StrictDataclassError, AttributeError, TypeError, ValueError) as error:
         raise invalid(spec, "its config.json has values of the wrong type") from error
     if config.problem_type not in {None, "single_label_classification"}:
-        raise invalid(spec, "its labels do not exclude each other")
+        raise invalid(spec, "its problem_type is not single_label_classification")
     return config
 
 
 def check_pictures(spec: DetectorSpec, config: Any, preprocessing: Preprocessing) -> None:
-    """Compare what the library would only notice as an unclear shape error at the first clip, or never."""
+    """Check frames, channels and size, which the library reports as unclear shape errors at the first clip, if at all.
+
+    Raises Fatal('checkpoint_invalid').
+    """
     if spec.task == "video":
         _check_frames(spec, config)
     vision = getattr(config, "vision_config", config)
     if getattr(vision, "num_channels", _CHANNELS) != _CHANNELS:
-        raise invalid(spec, "it does not take three colour channels")
+        raise invalid(spec, "its model does not take three colour channels")
     edge = getattr(vision, "image_size", None)
     if edge is None or config.model_type in _ANY_SIZE:
         return
@@ -58,7 +61,7 @@ def check_pictures(spec: DetectorSpec, config: Any, preprocessing: Preprocessing
     if size != (preprocessing.crop_height, preprocessing.crop_width):
         raise invalid(
             spec,
-            f"its image_size is {edge}, but its preprocessing makes "
+            f"its image_size is {edge}, but its preprocessing produces "
             f"{preprocessing.crop_height} x {preprocessing.crop_width} frames",
         )
 
@@ -66,6 +69,8 @@ def check_pictures(spec: DetectorSpec, config: Any, preprocessing: Preprocessing
 def _check_frames(spec: DetectorSpec, config: Any) -> None:
     frames, tubelet = config.num_frames, config.tubelet_size
     if frames != spec.window_policy.frames:
-        raise invalid(spec, f"it takes {frames} frames, the detector is registered with {spec.window_policy.frames}")
+        raise invalid(
+            spec, f"it takes {frames} frames, but the detector is registered with {spec.window_policy.frames}"
+        )
     if tubelet < 1 or frames % tubelet:
-        raise invalid(spec, f"its {frames} frames do not divide into tubelets of {tubelet}")
+        raise invalid(spec, f"its {frames} frames are not divisible by its tubelet_size {tubelet}")

@@ -1,4 +1,4 @@
-"""Audio detectors: classifiers of raw sound of the wav2vec2 family."""
+"""Audio detectors: wav2vec2-family classifiers of raw sound."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AudioDetector(LoadedDetector):
         return (self.spec.window_policy.frames,)
 
     def geometry(self, frames_per_second: float) -> SoundGeometry:
-        """A window of sound has the same samples whatever its source."""
+        """Return the same number of samples for every source."""
         return SoundGeometry(samples=self.spec.window_policy.frames, sample_rate=self.spec.sample_rate)
 
     def _inputs(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:

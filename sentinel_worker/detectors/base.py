@@ -1,4 +1,4 @@
-"""What every detector has in common: a device, batches that fit its memory, log-odds, a description."""
+"""Base class of all detectors: a device, batches that fit its memory, log-odds, a description."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class LoadedDetector(ABC):
 
     @classmethod
     def load(cls, spec: DetectorSpec, device: Device = "auto", *, cpu_bfloat16: bool = False) -> Self:
-        """Load `spec` onto `device` and score one black or quiet clip, so that a broken set-up fails at the start.
+        """Load `spec` onto `device` and score one black or silent clip, so that a broken setup fails at startup.
 
-        Takes seconds. Raises Fatal as `load_checkpoint` does, and 'no_gpu', 'gpu_out_of_memory', 'out_of_memory',
+        Takes seconds. Raises Fatal: the codes of `load_checkpoint`, 'no_gpu', 'gpu_out_of_memory', 'out_of_memory',
         'gpu_failed'.
         """
         chosen = _device(device)
@@ -53,30 +53,32 @@ class LoadedDetector(ABC):
             short = error if isinstance(error, Transient) else _short_of_memory(error)
             if short is None:
                 raise
-            raise Fatal(short.code, f"Detector '{spec.key}' does not fit: {short.message}") from error
+            raise Fatal(short.code, f"Detector '{spec.key}' does not fit into memory: {short.message}") from error
         if not odds.isfinite().all():
-            raise Fatal("checkpoint_invalid", f"Detector '{spec.key}' gives no usable number for an empty clip.")
+            raise Fatal(
+                "checkpoint_invalid", f"Detector '{spec.key}' gives a score that is not finite for an empty clip."
+            )
         return detector
 
     @property
     @abstractmethod
     def clip_shape(self) -> tuple[int, ...]:
-        """Of a clip: (T, 3, H, W) of pictures, (S,) of sound."""
+        """Shape of one clip: (T, 3, H, W) for pictures, (S,) for sound."""
 
     @abstractmethod
     def geometry(self, frames_per_second: float) -> ClipGeometry | SoundGeometry:
-        """How clips of a source of `frames_per_second` are decoded for this detector."""
+        """Return how to decode clips of a source with `frames_per_second` for this detector."""
 
     @abstractmethod
     def _inputs(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The model's arguments for clips on the device."""
+        """Return the model's keyword arguments for clips that are on the device."""
 
     def score(self, clips: torch.Tensor) -> torch.Tensor:
-        """Log-odds of P(fake), float32 [N] on the CPU, for clips `clip_dtype` [N, *clip_shape] on the CPU.
+        """Return log-odds of P(fake), float32 [N] on the CPU, for clips `clip_dtype` [N, *clip_shape] on the CPU.
 
-        A batch that does not fit the device's memory is halved, and later batches stay that small. Raises
-        Transient('gpu_out_of_memory') when a single clip does not fit, or 'out_of_memory' when the machine's
-        memory is meant, Fatal('gpu_failed') when the device is unusable, ValueError for other shapes.
+        Halves a batch that does not fit the device's memory, and keeps later batches that small. Raises
+        Transient('gpu_out_of_memory') if a single clip does not fit the GPU, Transient('out_of_memory') if it does
+        not fit the machine's memory, Fatal('gpu_failed') if the device is unusable, ValueError for other shapes.
         """
         found = (str(clips.dtype).removeprefix("torch."), tuple(clips.shape[1:]))
         wanted = (str(self.clip_dtype), self.clip_shape)
@@ -102,7 +104,7 @@ class LoadedDetector(ABC):
         return torch.cat(scored) if scored else torch.empty(0)
 
     def describe(self) -> dict[str, object]:
-        """What a result records about the detector: JSON values."""
+        """Return the description of the detector that every result records, as JSON values."""
         labels, spec = self.checkpoint.labels, self.spec
         return {
             "key": spec.key,
@@ -133,7 +135,7 @@ class LoadedDetector(ABC):
 
 
 def _short_of_memory(error: Exception) -> Transient | None:
-    """What `error` means when it says that an allocation was refused."""
+    """Translate a refused allocation; return None for any other error."""
     if isinstance(error, torch.OutOfMemoryError):
         return Transient("gpu_out_of_memory", "The GPU has too little free memory for one clip.")
     if out_of_memory(error):
@@ -142,12 +144,12 @@ def _short_of_memory(error: Exception) -> Transient | None:
 
 
 def _broken() -> Fatal:
-    return Fatal("gpu_failed", "The GPU failed; the worker has to be restarted.")
+    return Fatal("gpu_failed", "The GPU failed; restart the worker.")
 
 
 def _device(device: Device) -> torch.device:
     if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise Fatal("no_gpu", "The setting asks for CUDA, but no usable GPU was found.")
+        raise Fatal("no_gpu", "SENTINEL_DEVICE or --device is 'cuda', but no usable GPU was found.")
     return torch.device("cuda")

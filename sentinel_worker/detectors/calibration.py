@@ -27,7 +27,7 @@ _Interval = tuple[_Positive, _Positive]
 
 @dataclass(frozen=True, slots=True)
 class FittedOn:
-    """What a calibration was fitted on: files that were scored, their groups (sources) and classes, the day."""
+    """Size and date of a fit: files scored, their groups (sources) and classes, the day."""
 
     __pydantic_config__ = _STRICT
 
@@ -40,7 +40,7 @@ class FittedOn:
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """95 % intervals by bootstrap over groups: (lower, upper), both inclusive."""
+    """95 % bootstrap intervals over groups: (lower, upper), both inclusive."""
 
     __pydantic_config__ = _STRICT
 
@@ -51,9 +51,9 @@ class Intervals:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How the log-odds of one detector become a probability and a verdict (see `VerdictRule`).
+    """Mapping from one detector's log-odds to a probability and a verdict (see `VerdictRule`).
 
-    `weights_sha256` names the weights that were measured, None where nobody hashed them. The metrics are those
+    `weights_sha256` identifies the weights that were measured; None if they were not hashed. The metrics are those
     of `evaluation.metrics`, before and after; after is measured on groups that the fit did not see.
     """
 
@@ -74,11 +74,11 @@ class Calibration:
             raise ValueError("real_below is above fake_from")
 
     def apply(self, rule: VerdictRule) -> VerdictRule:
-        """`rule` with this temperature and these thresholds."""
+        """Return `rule` with this temperature and these thresholds."""
         return replace(rule, temperature=self.temperature, real_below=self.real_below, fake_from=self.fake_from)
 
     def write(self, path: Path) -> None:
-        """Write to `path`, whole or not at all; raises OSError."""
+        """Write to `path` atomically; raises OSError."""
         content = {"version": VERSION} | _ADAPTER.dump_python(self, mode="json")
         partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
@@ -95,11 +95,11 @@ _ADAPTER: TypeAdapter[Calibration] = TypeAdapter(Calibration)
 
 
 def read(path: Path) -> Calibration:
-    """The calibration in the file `path`; raises Fatal('calibration_invalid'), which names every mistake."""
+    """Read the calibration file `path`; raises Fatal('calibration_invalid'), which names every mistake."""
     content = _read_object(path)
     version = content.pop("version", None)
     if version != VERSION or isinstance(version, bool):
-        raise _invalid(path, f"its version is {json.dumps(version)}, this worker reads version {VERSION}")
+        raise _invalid(path, f"its version is {json.dumps(version)}, but this worker reads version {VERSION}")
     try:
         return _ADAPTER.validate_json(json.dumps(content))
     except ValidationError as error:

@@ -1,6 +1,6 @@
-"""The operator's detectors: a TOML file that changes the built-in ones and adds others.
+"""The operator's detectors: a TOML file that changes built-in detectors and adds others.
 
-Every mistake of the file is named at once, as `detectors.KEY.FIELD: what is wrong`.
+One error names every mistake in the file, as `detectors.KEY.FIELD: what is wrong`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from sentinel_worker.detectors.catalogue_spec import Mistakes, make_spec
 from sentinel_worker.detectors.registry import DETECTORS, DetectorSpec
 from sentinel_worker.domain.errors import Fatal
 
-# What the database accepts as a detector's key.
+# The database accepts only these keys.
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 def read_detectors(path: Path | None) -> Mapping[str, DetectorSpec]:
-    """The built-in detectors, with what the file at `path` changes and adds.
+    """Return the built-in detectors with the changes and additions of the file at `path`.
 
-    Raises Fatal('bad_detectors') with one line for each mistake. Folders and files in it are relative to it.
+    Paths in the file are relative to it. Raises Fatal('bad_detectors') with one line for each mistake.
     """
     if path is None:
         return DETECTORS
@@ -44,7 +44,7 @@ def read_detectors(path: Path | None) -> Mapping[str, DetectorSpec]:
 
 def _read_entry(key: str, table: Any, folder: Path, mistakes: Mistakes) -> DetectorSpec | None:
     if _KEY.fullmatch(key) is None:
-        mistakes.add("", "a key has at most 64 small letters, digits, dots, dashes and underscores")
+        mistakes.add("", "a key has at most 64 lowercase letters, digits, dots, dashes and underscores")
     if not isinstance(table, dict):
         mistakes.add("", "is not a table")
         return None
@@ -67,11 +67,11 @@ def _tables(path: Path) -> dict[str, Any]:
     tables = content.pop("detectors", {})
     if content or not isinstance(tables, dict):
         other = ", ".join(content) or "detectors"
-        raise Fatal("bad_detectors", f"{other}: the file holds tables [detectors.KEY] alone")
+        raise Fatal("bad_detectors", f"{other}: the file may hold only tables [detectors.KEY]")
     return tables
 
 
 def _sentence(kind: str, message: str) -> str:
     if kind == "extra_forbidden":
-        return "no such field"
+        return "is not a known field"
     return message.removeprefix("Value error, ").removeprefix("Input ")

@@ -1,4 +1,4 @@
-"""The fields of a table `[detectors.KEY]`, and the values that each may have."""
+"""Fields of a table `[detectors.KEY]` and their valid values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FACES = FaceSearch()
 
 
 def _as_the_hub_names(repository: str) -> str:
-    # A quarter of a second, and few files name one.
+    # The import takes a quarter of a second, and few files name a repository.
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not re-exported for mypy
 
     validate_repo_id(repository)  # raises a ValueError
@@ -27,7 +27,7 @@ _Repository = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*/[\w.-]+$"), Aft
 
 
 class FacesTable(BaseModel):
-    """How faces are searched; `FaceSearch` says what each number means."""
+    """Options of the face search; `FaceSearch` describes each number."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -39,7 +39,7 @@ class FacesTable(BaseModel):
 
 
 class Entry(BaseModel):
-    """One table; what is left out keeps its built-in value, or its default."""
+    """One table; omitted fields keep their built-in value or default."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

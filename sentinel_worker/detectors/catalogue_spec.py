@@ -1,4 +1,4 @@
-"""From a table `[detectors.KEY]` to a DetectorSpec, with every contradiction named."""
+"""Turn a table `[detectors.KEY]` into a DetectorSpec, and report every contradiction."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _COPIED = ("title", "licence", "commercial_use", "notice", "revision", "weights_
 
 @dataclass
 class Mistakes:
-    """What is wrong with one table: pairs of a field ('' for the table) and a sentence."""
+    """Mistakes in one table: pairs of a field ('' for the table) and a sentence."""
 
     _found: list[tuple[str, str]] = field(default_factory=list)
 
@@ -51,9 +51,9 @@ class Mistakes:
 
 
 def make_spec(key: str, entry: Entry, folder: Path, mistakes: Mistakes) -> DetectorSpec | None:
-    """The built-in detector `key` as `entry` changes it, or a new one; None where there are mistakes.
+    """Return the built-in detector `key` changed by `entry`, or a new one; None if there are mistakes.
 
-    `folder` is where relative paths begin.
+    Relative paths start at `folder`.
     """
     base = DETECTORS.get(key)
     if base is None:
@@ -61,7 +61,7 @@ def make_spec(key: str, entry: Entry, folder: Path, mistakes: Mistakes) -> Detec
     else:
         for name in ("task", "media_kind", "repository"):
             if getattr(entry, name) is not None:
-                mistakes.add(name, "a built-in detector keeps its own; give another checkpoint a key of its own")
+                mistakes.add(name, "cannot be changed for a built-in detector; give another checkpoint another key")
     if base is None:
         return None
     _refuse_fields_of_other_tasks(base.task, entry, mistakes)
@@ -77,7 +77,7 @@ def make_spec(key: str, entry: Entry, folder: Path, mistakes: Mistakes) -> Detec
 
 
 def _new(key: str, entry: Entry, folder: Path, mistakes: Mistakes) -> DetectorSpec | None:
-    """A detector of the operator's, with the defaults of its task."""
+    """Return a new detector with the defaults of its task."""
     if entry.task is None:
         mistakes.add("task", "is missing: video, image or audio")
         return None
@@ -93,7 +93,7 @@ def _new(key: str, entry: Entry, folder: Path, mistakes: Mistakes) -> DetectorSp
         return None
     return DetectorSpec(
         key=key,
-        title="The operator's own checkpoint",
+        title="Operator's checkpoint",
         task=entry.task,
         media_kind=kind,
         repository=entry.repository,
@@ -116,7 +116,7 @@ def _default_policy(entry: Entry, task: Task, kind: Task, folder: Path, mistakes
 
 
 def _frames_of(entry: Entry, folder: Path) -> int | None:
-    """What the checkpoint itself says, where it lies in a folder."""
+    """Return num_frames from the checkpoint's config.json if it is in a folder."""
     if entry.folder is None:
         return None
     try:
@@ -147,9 +147,12 @@ def _labels(entry: Entry, folder: Path, mistakes: Mistakes) -> dict[str, Any]:
         changes["fake_indices"] = tuple(entry.fake_indices)
         changes["fake_indices_source"] = entry.fake_indices_source or "the operator's detectors file"
     elif entry.fake_indices_source is not None:
-        mistakes.add("fake_indices_source", "goes with fake_indices")
+        mistakes.add("fake_indices_source", "is only valid together with fake_indices")
     if (entry.known_fake is None) != (entry.known_real is None):
-        mistakes.add("known_fake" if entry.known_fake is None else "known_real", "is missing: the check needs both")
+        mistakes.add(
+            "known_fake" if entry.known_fake is None else "known_real",
+            "is missing: the polarity check needs both known_fake and known_real",
+        )
     for name in ("known_fake", "known_real"):
         paths = getattr(entry, name) or ()
         found = [_existing(folder, path, name, mistakes, is_folder=False) for path in paths]
@@ -164,9 +167,9 @@ def _existing(folder: Path, path: str, name: str, mistakes: Mistakes, *, is_fold
     found = folder / path
     try:
         if not (found.is_dir() if is_folder else found.is_file()):
-            mistakes.add(name, f"there is no {'folder' if is_folder else 'file'} {path}")
+            mistakes.add(name, f"the {'folder' if is_folder else 'file'} {path} does not exist")
     except OSError as error:
-        mistakes.add(name, f"{path} cannot be looked at: {error.strerror}")
+        mistakes.add(name, f"{path} cannot be read: {error.strerror}")
     return found
 
 
@@ -177,7 +180,7 @@ def _faces(value: bool | FacesTable) -> FaceSearch | None:
 
 
 def _calibrated(key: str, entry: Entry, folder: Path, rule: VerdictRule, mistakes: Mistakes) -> dict[str, Any]:
-    """The rule, by the table or by a calibration file, not by both."""
+    """Return the verdict rule from the table or from a calibration file; both together are a mistake."""
     stated = {
         name: getattr(entry, name)
         for name in ("aggregation", "fake_windows", *_FITTED)
@@ -191,7 +194,7 @@ def _calibrated(key: str, entry: Entry, folder: Path, rule: VerdictRule, mistake
         return {"rule": rule}
     for name in _FITTED:
         if name in stated:
-            mistakes.add(name, "comes from the calibration file")
+            mistakes.add(name, "is set by the calibration file; remove one of the two")
     path = folder / entry.calibration
     try:
         read = calibration.read(path)
@@ -206,7 +209,7 @@ def _calibrated(key: str, entry: Entry, folder: Path, rule: VerdictRule, mistake
 def _policy(entry: Entry, spec: DetectorSpec, mistakes: Mistakes) -> WindowPolicy | None:
     policy = spec.window_policy
     if entry.step_frames is not None and entry.step_seconds is not None:
-        mistakes.add("step_seconds", "contradicts step_frames: give one")
+        mistakes.add("step_seconds", "contradicts step_frames; give only one of them")
         return None
     step = policy.step
     if entry.step_frames is not None or entry.step_seconds is not None:
@@ -216,7 +219,7 @@ def _policy(entry: Entry, spec: DetectorSpec, mistakes: Mistakes) -> WindowPolic
         seconds = entry.window_seconds or policy.frames / SAMPLE_RATE
         frames = round(seconds * spec.sample_rate)
     budget = entry.budget or policy.budget
-    # A budget that is smaller than the built-in one keeps back what it can.
+    # If the budget is smaller than the built-in one, less of it is reserved for refinement.
     refine = entry.refine if entry.refine is not None else min(policy.refine, budget - 1)
     try:
         return WindowPolicy(frames, step, budget, refine)

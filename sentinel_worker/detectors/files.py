@@ -1,4 +1,4 @@
-"""Where the files of a detector's checkpoint lie on this disk, and whether they are those that were pulled."""
+"""Locate a detector's checkpoint files on disk, and check that they are the ones that were pulled."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from sentinel_worker.domain.errors import Fatal
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 PICKLED: Final = re.compile(r".*\.(?:bin|pt|pth|ckpt|h5|msgpack|pkl|pickle)")
-"""Names of weights in formats that can run code when they are read."""
+"""Names of weights in formats that can run code when read."""
 
 NOT_HERE: Final = with_trait(Trait.NOT_PULLED)
-"""The codes of weights that have not been pulled."""
+"""Error codes of weights that have not been pulled."""
 
 _SHARD_NAME: Final = re.compile(r"[\w.-]+\.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A folder with a checkpoint's files. `pull` is the record of how they came; `revision` their commit."""
+    """A folder with a checkpoint's files. `pull` is the record of their download, `revision` their commit."""
 
     folder: Path
     revision: str | None = None
     pull: lock.Pull | None = None
 
     def weights(self) -> list[Path]:
-        """The file, or the sorted shards, that hold the weights; those that are not there too."""
+        """The weights file, or the sorted shards, including missing ones."""
         index = self.folder / WEIGHTS_INDEX
         if (self.folder / WEIGHTS).exists() or not index.exists():
             return [self.folder / WEIGHTS]
         return [self.folder / name for name in shards(index)]
 
     def weights_sha256(self) -> str:
-        """Which weights these are: the file's SHA-256; of shards, that of the lines `<sha256>  <name>`.
+        """Return the SHA-256 of the weights file; for shards, the SHA-256 of the lines `<sha256>  <name>`.
 
-        Taken from the record where the files were pulled, else read through: seconds for a gigabyte.
+        Taken from the record if the files were pulled, else computed: seconds for a gigabyte.
         """
         digests = {}
         for file in self.weights():
@@ -60,10 +60,10 @@ class Located:
 
 
 def locate(spec: DetectorSpec, *, check_sizes: bool = True) -> Located:
-    """Find the files of `spec`; the sizes of pulled ones are compared, which costs nothing.
+    """Find the files of `spec`, and compare the sizes of pulled ones, which costs nothing.
 
-    Raises Fatal: 'checkpoint_missing', 'checkpoint_unpinned', 'checkpoint_invalid' (a size that differs, or no right
-    to look), 'models_record_damaged'.
+    Raises Fatal: 'checkpoint_missing', 'checkpoint_unpinned', 'checkpoint_invalid' (a size differs, or access is
+    denied), 'models_record_damaged'.
     """
     with reading(spec):
         return _locate(spec, check_sizes=check_sizes)
@@ -71,7 +71,7 @@ def locate(spec: DetectorSpec, *, check_sizes: bool = True) -> Located:
 
 @contextmanager
 def reading(spec: DetectorSpec) -> Iterator[None]:
-    """Raises Fatal('checkpoint_invalid') where the block may not look at a file, or the disk fails."""
+    """Raise Fatal('checkpoint_invalid') if the block may not read a file, or the disk fails."""
     try:
         yield
     except OSError as error:
@@ -89,7 +89,7 @@ def _locate(spec: DetectorSpec, *, check_sizes: bool) -> Located:
     if revision is None:
         raise Fatal(
             "checkpoint_unpinned",
-            f"Detector '{spec.key}' is not pulled, and no revision is pinned: run `{pull_command(spec)}`.",
+            f"Detector '{spec.key}' was not pulled, and no revision is pinned: run `{pull_command(spec)}`.",
         )
     config = try_to_load_from_cache(spec.repository, CONFIG, revision=revision)
     if not isinstance(config, str):
@@ -110,9 +110,9 @@ def _check_sizes(spec: DetectorSpec, folder: Path, pull: lock.Pull) -> None:
 
 
 def check_contents(located: Located, spec: DetectorSpec) -> None:
-    """Hash what was pulled, and the weights that the operator's file pins; takes seconds for a gigabyte.
+    """Hash pulled files, and weights that the operator's file pins; takes seconds for a gigabyte.
 
-    Raises Fatal: 'weights_not_safetensors', 'checkpoint_invalid' (a file that is not what was pulled or pinned).
+    Raises Fatal: 'weights_not_safetensors', 'checkpoint_invalid' (a file differs from what was pulled or pinned).
     """
     with reading(spec):
         _check_contents(located, spec)
@@ -123,13 +123,13 @@ def _check_contents(located: Located, spec: DetectorSpec) -> None:
     pulled = located.pull.files if located.pull is not None else {}
     for name, file in pulled.items():
         if file_sha256(located.folder / name) != file.sha256:
-            raise invalid(spec, f"its {name} is not what was pulled, by its SHA-256; pull it again")
+            raise invalid(spec, f"its {name} has another SHA-256 than when it was pulled; pull it again")
     if located.pull is not None and spec.remote_code:
         foreign = sorted(path.name for path in located.folder.glob("*.py") if path.name not in pulled)
         if foreign:
-            raise invalid(spec, f"{', '.join(foreign)} lies beside it and was not pulled; remove it")
+            raise invalid(spec, f"its folder contains {', '.join(foreign)}, which was not pulled; remove it")
     if spec.weights_sha256 is not None and spec.weights_sha256 != located.weights_sha256():
-        raise invalid(spec, "its weights are not those that weights_sha256 in the detectors file names")
+        raise invalid(spec, "the SHA-256 of its weights differs from weights_sha256 in the detectors file")
 
 
 def _check_format(located: Located, spec: DetectorSpec) -> None:
@@ -143,14 +143,14 @@ def _check_format(located: Located, spec: DetectorSpec) -> None:
     if pickled:
         raise Fatal(
             "weights_not_safetensors",
-            f"The checkpoint of detector '{spec.key}' has {', '.join(pickled)} and no {WEIGHTS}; other formats can "
-            "run code when they are read, and are not loaded. Store the weights with save_pretrained of transformers.",
+            f"The checkpoint of detector '{spec.key}' has {', '.join(pickled)} but no {WEIGHTS}. Other formats can "
+            "run code when they are read, and are not loaded. Save the weights with save_pretrained of transformers.",
         )
     raise missing(spec, next(path.name for path in weights if not path.exists()))
 
 
 def read_json(located: Located, name: str, spec: DetectorSpec) -> dict[str, Any]:
-    """A JSON object of the checkpoint; raises Fatal('checkpoint_missing' or 'checkpoint_invalid')."""
+    """Read a JSON object of the checkpoint; raises Fatal('checkpoint_missing' or 'checkpoint_invalid')."""
     try:
         content = json.loads((located.folder / name).read_text(encoding="utf-8"))
     except OSError as error:
@@ -163,9 +163,9 @@ def read_json(located: Located, name: str, spec: DetectorSpec) -> dict[str, Any]
 
 
 def shards(index: Path) -> list[str]:
-    """The names of the files that an index lists, sorted; raises ValueError where it is none.
+    """Return the sorted names of the files that an index lists; raises ValueError if it is not an index.
 
-    A name in another format is refused, because the library would read that file as a pickle.
+    Refuses a name in another format, because the library would read that file as a pickle.
     """
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
@@ -177,18 +177,18 @@ def shards(index: Path) -> list[str]:
 
 
 def file_sha256(path: Path) -> str:
-    """64 hex digits."""
+    """Return the SHA-256 as 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def pull_command(*specs: DetectorSpec) -> str:
-    """What an operator types to fetch the weights of `specs`."""
+    """Return the shell command that fetches the weights of `specs`."""
     return f"sentinel-worker models pull {' '.join(spec.key for spec in specs)}"
 
 
 def missing(spec: DetectorSpec, name: str) -> Fatal:
-    """A file that is not there, and what to do about it."""
+    """Error for a missing file, with the remedy."""
     if spec.folder is not None:
         return Fatal("checkpoint_missing", f"Detector '{spec.key}' has no {name} in its folder.")
     return Fatal(
@@ -198,5 +198,5 @@ def missing(spec: DetectorSpec, name: str) -> Fatal:
 
 
 def invalid(spec: DetectorSpec, reason: str) -> Fatal:
-    """A checkpoint that cannot be used."""
+    """Error for a checkpoint that cannot be used."""
     return Fatal("checkpoint_invalid", f"The checkpoint of detector '{spec.key}' cannot be used: {reason}.")

@@ -1,4 +1,4 @@
-"""What can go wrong with the hub, said so that an operator knows what to do."""
+"""Errors of the hub, translated into sentences that tell an operator what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx2  # the hub's library raises its errors
+import httpx2  # huggingface_hub raises its errors
 from huggingface_hub import constants
 from huggingface_hub.errors import (
     DisabledRepoError,
@@ -28,7 +28,7 @@ _GIGABYTE = 1000**3
 
 @contextmanager
 def translated(repository: str) -> Iterator[None]:
-    """Turn the library's exceptions into ours."""
+    """Translate the library's exceptions into ours."""
     try:
         yield
     except SentinelError:
@@ -38,7 +38,7 @@ def translated(repository: str) -> Iterator[None]:
 
 
 def enough_space(repository: str, needed: int) -> None:
-    """Raise Transient('disk_full') where `needed` bytes do not fit beside the cache."""
+    """Raise Transient('disk_full') if `needed` bytes do not fit on the cache's disk."""
     folder = Path(constants.HF_HUB_CACHE)
     while not folder.exists():
         folder = folder.parent
@@ -46,7 +46,7 @@ def enough_space(repository: str, needed: int) -> None:
     if needed > free:
         raise Transient(
             "disk_full",
-            f"{repository} takes {needed / _GIGABYTE:.1f} GB; {free / _GIGABYTE:.1f} GB are free for the cache.",
+            f"{repository} needs {needed / _GIGABYTE:.1f} GB, but the cache's disk has {free / _GIGABYTE:.1f} GB free.",
         )
 
 
@@ -57,9 +57,9 @@ def _meaning(error: BaseException, repository: str) -> Fatal | Transient:
         case LocalEntryNotFoundError(__cause__=BaseException() as cause):
             return _meaning(cause, repository)
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            return Transient("disk_full", "The disk of the Hugging Face cache is full.")
+            return Transient("disk_full", "The disk of the Hugging Face cache is full; free some space and pull again.")
         case OSError(errno=errno.EACCES | errno.EROFS):
-            return Fatal("cache_not_writable", f"The Hugging Face cache {constants.HF_HUB_CACHE} cannot be written.")
+            return Fatal("cache_not_writable", f"The Hugging Face cache {constants.HF_HUB_CACHE} is not writable.")
     return Transient(
         "hub_unreachable", f"The hub at {constants.ENDPOINT} cannot be reached ({type(error).__name__}); try again."
     )
@@ -74,7 +74,7 @@ def _refusal(error: HfHubHTTPError, repository: str) -> Fatal | Transient:
         case RevisionNotFoundError():
             return Fatal("repository_not_found", f"The repository {repository} has no such revision.")
         case _ if isinstance(error, RepositoryNotFoundError) or status == httpx2.codes.UNAUTHORIZED:
-            # Without an account the hub answers 401 for what is private and for what does not exist.
+            # Without an account the hub answers 401 both for private and for unknown repositories.
             said = f"The hub has no repository {repository}, or it is private: check the name, or `hf auth login`."
             return Fatal("repository_not_found", said)
     if status >= _SERVER_FAULT or status == httpx2.codes.TOO_MANY_REQUESTS:

@@ -1,4 +1,4 @@
-"""Image detectors: classifiers of single pictures, for stills or for frames of a video."""
+"""Image detectors: classifiers of single pictures, for stills or frames of a video."""
 
 from __future__ import annotations
 

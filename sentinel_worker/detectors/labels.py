@@ -1,7 +1,7 @@
-"""From a checkpoint's label names to P(fake): which outputs mean fake, which mean real, or a refusal.
+"""Map a checkpoint's label names to P(fake): decide which outputs mean fake and which mean real, or refuse.
 
-Checkpoints disagree about order and names, and some are published with the two swapped. A wrong guess turns
-every verdict around, so there is no default: names are recognised, an override decides, or loading fails.
+Checkpoints disagree about order and names, and some are published with the two swapped. A wrong guess inverts
+every verdict, so nothing is assumed: names are recognised, an override decides, or loading fails.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Meaning = Literal["fake", "real"]
 
 @dataclass(frozen=True, slots=True)
 class LabelMap:
-    """Which outputs are fake and which are real, and how that was decided. Together they are all outputs."""
+    """Indices of the fake and the real outputs, which together are all outputs, and how they were decided."""
 
     fake_indices: tuple[int, ...]
     real_indices: tuple[int, ...]
@@ -38,9 +38,9 @@ class LabelMap:
 def map_labels(names: Mapping[int, str], fake_indices: Sequence[int] | None = None) -> LabelMap:
     """Decide the polarity of a classifier with output names `names` (index to name, from 0).
 
-    1. `fake_indices`, where given, win; every other output is real. 2. Otherwise the whole words of each
+    1. `fake_indices`, if given, win; every other output is real. 2. Otherwise the whole words of each
     name are looked up. 3. P(fake) is the fakes' share of fakes and reals (`logits` are compared by
-    log-sum-exp). 4. Of two outputs with one recognised, the other is its complement. 5. Anything else
+    log-sum-exp). 4. If one of two outputs is recognised, the other is its complement. 5. Anything else
     raises Fatal('label_polarity_unknown').
     """
     if sorted(names) != list(range(len(names))) or len(names) < _TWO_CLASSES:
@@ -66,7 +66,7 @@ def map_labels(names: Mapping[int, str], fake_indices: Sequence[int] | None = No
 
 
 def label_meaning(name: str) -> _Meaning | None:
-    """What one label name says by its whole words; None when it says nothing, both, or a negation."""
+    """Return the meaning of a label name by its whole words; None if it has none, has both, or contains a negation."""
     words = [word for word in re.split(r"[^0-9a-z]+", name.casefold()) if word]
     if not _NEGATIONS.isdisjoint(words):
         return None
@@ -79,10 +79,10 @@ def label_meaning(name: str) -> _Meaning | None:
 
 
 def check_polarity(fake_logits: Sequence[float], real_logits: Sequence[float]) -> None:
-    """Raise Fatal('label_polarity_inverted') when known fakes score below known reals on average.
+    """Raise Fatal('label_polarity_inverted') if known fakes score below known reals on average.
 
-    Logits are log-odds of being fake of labelled clips, scored at start-up. Without clips of both classes
-    nothing can be said, which is a ValueError.
+    Logits are log-odds of being fake of labelled clips, scored at startup. Raises ValueError unless both classes
+    are given.
     """
     if not fake_logits or not real_logits:
         raise ValueError("a polarity check needs fakes and reals")

@@ -1,4 +1,4 @@
-"""The one entrance to loaded detectors."""
+"""Single entry point for loading detectors."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _KINDS: Mapping[Task, type[LoadedDetector]] = {"video": VideoDetector, "image": 
 
 
 def load_detector(spec: DetectorSpec, device: Device = "auto", *, cpu_bfloat16: bool = False) -> LoadedDetector:
-    """Load `spec` onto `device`, warm; raises Fatal as `LoadedDetector.load` does. Takes seconds: use a thread."""
+    """Load `spec` onto `device` and warm it up. Raises as `LoadedDetector.load` does. Takes seconds: use a thread."""
     with naming(spec.key):
         return _KINDS[spec.task].load(spec, device, cpu_bfloat16=cpu_bfloat16)
 
 
 @contextmanager
 def naming(key: str) -> Iterator[None]:
-    """A Fatal of the block says which detector it is about: a worker loads several."""
+    """Name the detector in every Fatal that the block raises: a worker loads several."""
     try:
         yield
     except Fatal as error:

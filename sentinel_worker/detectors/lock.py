@@ -1,4 +1,4 @@
-"""What `models pull` fetched: one JSON file in the Hugging Face home folder, read again at every load."""
+"""Record of what `models pull` fetched: a JSON file in the Hugging Face home folder, read again at every load."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "sentinel-worker-models.json"
 
 @dataclass(frozen=True, slots=True)
 class PulledFile:
-    """SHA-256 (64 hex digits) and size in bytes of a file when it was pulled."""
+    """SHA-256 (64 hex digits) and size in bytes of a file at the time of its pull."""
 
     sha256: str
     size: int
@@ -27,8 +27,8 @@ class PulledFile:
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """A repository's files at a commit. `pulled_at` is ISO 8601 in UTC. `resolved`: no revision was pinned, and
-    the commit was the hub's current one; a detector without a revision uses the last of these."""
+    """A repository's files at a commit. `pulled_at` is ISO 8601 in UTC. `resolved` means that no revision was pinned
+    and the commit was the hub's current one; a detector without a revision uses the latest resolved pull."""
 
     repository: str
     revision: str
@@ -38,12 +38,12 @@ class Pull:
 
 
 def path() -> Path:
-    """Where the record lies: in HF_HOME."""
+    """Return the path of the record, which is in HF_HOME."""
     return Path(constants.HF_HOME) / NAME
 
 
 def find(repository: str, revision: str | None) -> Pull | None:
-    """The record of a repository at `revision`; where that is None, the last one that was resolved."""
+    """Return the record of a repository at `revision`; for None, the latest resolved one."""
     found = [
         pull
         for pull in _read()
@@ -53,12 +53,12 @@ def find(repository: str, revision: str | None) -> Pull | None:
 
 
 def record(pull: Pull) -> None:
-    """Add `pull`, in place of an earlier one of the same commit; a reader sees the old file or the new one."""
+    """Add `pull`, replacing an earlier one of the same commit. The file is replaced atomically."""
     pulls = _read()
     commits = [(one.repository, one.revision) for one in pulls]
     place = commits.index((pull.repository, pull.revision)) if (pull.repository, pull.revision) in commits else None
     if place is not None and pulls[place].resolved and not pull.resolved:
-        # Keeps its place: a pinned pull does not change which commit was resolved last.
+        # It keeps its place: a pinned pull does not change which commit was resolved last.
         pulls[place] = replace(pull, resolved=True)
     else:
         pulls = [one for position, one in enumerate(pulls) if position != place] + [pull]

@@ -1,4 +1,4 @@
-"""What there is to know about a detector without loading it, as JSON values. No torch here."""
+"""Descriptions of detectors that are not loaded, as JSON values. Does not import torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sentinel_worker.domain.errors import Fatal
 
 
 def brief(spec: DetectorSpec) -> dict[str, Any]:
-    """A line of `models list`. `state` is pulled, cached (not by `models pull`), folder, missing or damaged."""
+    """Return a line of `models list`. `state` is pulled, cached (not by `models pull`), folder, missing or damaged."""
     state, located = _state(spec)
     return {
         "key": spec.key,
@@ -29,7 +29,7 @@ def brief(spec: DetectorSpec) -> dict[str, Any]:
 
 
 def full(spec: DetectorSpec) -> dict[str, Any]:
-    """All of `models show`."""
+    """Return the whole output of `models show`."""
     policy, rule = spec.window_policy, spec.rule
     unit = "samples" if spec.task == "audio" else "frames"
     return brief(spec) | {
@@ -69,10 +69,10 @@ def _state(spec: DetectorSpec) -> tuple[str, Located | None]:
 
 
 def _labels(spec: DetectorSpec) -> dict[str, Any]:
-    """Names of the checkpoint's outputs and what they mean, or why that is not known."""
+    """Return the names and meanings of the checkpoint's outputs, or the reason why they are unknown."""
     try:
         content = read_json(locate(spec), CONFIG, spec)
-        # The library's names where a file gives none.
+        # Falls back to the library's names if the file gives none.
         given = content.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
         names = {int(index): str(name) for index, name in given.items()}
         labels = map_labels(names, spec.fake_indices)

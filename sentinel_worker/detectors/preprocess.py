@@ -21,14 +21,14 @@ _CHANNELS = 3
 _PROCESSOR_OF_MODEL: Mapping[str, Mapping[str, str]] = image_processing_auto.IMAGE_PROCESSOR_MAPPING_NAMES  # type: ignore[attr-defined]
 _RESCALE = 1 / 255
 _SUFFIX = re.compile(r"(?:ImageProcessor(?:Fast|Pil)?|FeatureExtractor)$")
-# From this edge on ConvNeXt's processor squashes; below it crops, from a frame that is larger by 1 / crop_pct.
+# From this edge upward ConvNeXt's processor squashes; below it crops a frame that is larger by 1 / crop_pct.
 _CONVNEXT_SQUASH_EDGE = 384
 _CONVNEXT_CROP_SHARE = 224 / 256
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessorDefaults:
-    """What a type of image processor does where its file is silent; the library's class attributes."""
+    """Defaults of a type of image processor, from the library's class attributes."""
 
     center_crop: bool
     integer_is_square: bool
@@ -49,7 +49,7 @@ PROCESSORS: Mapping[str, ProcessorDefaults] = {
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What happens to a frame: resize, crop, `pixel * scale`, `(value - mean) / std` per RGB channel."""
+    """Preprocessing of a frame: resize, crop, `pixel * scale`, `(value - mean) / std` per RGB channel."""
 
     resize_mode: ResizeMode
     resize_height: int
@@ -65,10 +65,10 @@ class Preprocessing:
     def from_config(
         cls, config: Mapping[str, Any], resize_mode: ResizeMode | None = None, model_type: str | None = None
     ) -> Preprocessing:
-        """Read preprocessor_config.json; `resize_mode` overrides its way of resizing.
+        """Parse preprocessor_config.json; `resize_mode` overrides its way of resizing.
 
-        A file that names no type of processor has the one of its `model_type`. Raises
-        Fatal('preprocessing_unsupported') for what would silently change the scores: an unknown type, a
+        A file that names no type of processor gets the one of its `model_type`. Raises
+        Fatal('preprocessing_unsupported') for anything that would silently change the scores: an unknown type, a
         missing mean (the library's defaults are not the checkpoints'), an unknown filter, no resizing.
         """
         name = _processor_name(config, model_type)
@@ -98,7 +98,7 @@ class Preprocessing:
         return replace(read, resize_mode=resize_mode, resize_height=height, resize_width=width)
 
     def geometry(self, frames: int, step_seconds: float) -> ClipGeometry:
-        """The media child's part, for clips of `frames` frames that lie `step_seconds` apart."""
+        """Return the media child's part, for clips of `frames` frames `step_seconds` apart."""
         return ClipGeometry(
             frames=frames,
             step_seconds=step_seconds,
@@ -111,7 +111,7 @@ class Preprocessing:
         )
 
     def normalise(self, clips: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """The device's part: uint8 [N, T, 3, H, W] to `dtype` of the same shape, on the same device.
+        """Do the device's part: uint8 [N, T, 3, H, W] to `dtype` of the same shape, on the same device.
 
         Computed in float32, then rounded to `dtype` once.
         """
@@ -122,7 +122,7 @@ class Preprocessing:
 
 
 _Frame = tuple[ResizeMode, int, int, int, int]
-"""How to resize, and to which height and width; then height and width of the crop."""
+"""Resize mode, height and width; then height and width of the crop."""
 
 
 def _processor_name(config: Mapping[str, Any], model_type: str | None) -> str:
@@ -130,15 +130,15 @@ def _processor_name(config: Mapping[str, Any], model_type: str | None) -> str:
     if named is None and model_type is not None:
         named = _PROCESSOR_OF_MODEL.get(model_type, {}).get("pil")
     if named is None:
-        raise _unsupported("it names no type of image processor")
+        raise _unsupported("it does not name a type of image processor")
     name = _SUFFIX.sub("", str(named))
     if name not in PROCESSORS:
-        raise _unsupported(f"its type {named} is none of {', '.join(sorted(PROCESSORS))}")
+        raise _unsupported(f"its type {named} is not one of {', '.join(sorted(PROCESSORS))}")
     return name
 
 
 def _get(config: Mapping[str, Any], name: str, default: Any) -> Any:
-    """As the library reads its files: null is as good as absent."""
+    """Return a value as the library reads it: null counts as absent."""
     value = config.get(name)
     return default if value is None else value
 
@@ -160,7 +160,7 @@ def _frame(config: Mapping[str, Any], defaults: ProcessorDefaults, override: Res
 def _convnext_frame(config: Mapping[str, Any]) -> _Frame:
     mode, edge, _ = _size(config.get("size"), integer_is_square=False)
     if mode != "shortest_edge" or config.get("do_center_crop"):
-        raise _unsupported("a ConvNext processor has a shortest edge, and no crop besides its own")
+        raise _unsupported("a ConvNext processor needs a shortest edge and no crop besides its own")
     if edge >= _CONVNEXT_SQUASH_EDGE:
         return "squash", edge, edge, edge, edge
     larger = int(edge / _get(config, "crop_pct", _CONVNEXT_CROP_SHARE))
@@ -168,7 +168,7 @@ def _convnext_frame(config: Mapping[str, Any]) -> _Frame:
 
 
 def _size(value: Any, *, integer_is_square: bool) -> tuple[ResizeMode, int, int]:
-    """`{"shortest_edge": s}`, `{"height": h, "width": w}`, or a number, which means either."""
+    """Parse `{"shortest_edge": s}`, `{"height": h, "width": w}`, or a number, which can mean either."""
     match value:
         case bool():
             pass

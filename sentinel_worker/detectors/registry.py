@@ -1,4 +1,4 @@
-"""The detectors that this package knows: where their weights are, and how their answers are to be read."""
+"""Built-in detectors: where their weights are, and how to read their answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Task = Literal["video", "image", "audio"]
 DEFAULT_DETECTORS = ("video-large", "image-vit", "audio-xlsr")
 DEMO_DETECTOR = "demo"
 
-# What models of the wav2vec2 family were trained on, all of them.
+# All models of the wav2vec2 family were trained on this rate.
 SAMPLE_RATE = 16_000
 TRAINED_STEP = FrameStep(seconds=4 / 30)
 STILL_STEP = FrameStep(source_frames=1)
@@ -27,28 +27,28 @@ ONE_PICTURE = VerdictRule("mean", fake_windows=0)
 _DEMO_FOLDER = Path(__file__).with_name("demo_checkpoint")
 _IMAGE_REPOSITORY = "prithivMLmods/Deep-Fake-Detector-v2-Model"
 _IMAGE_LABELS_SOURCE = (
-    "three independent evaluations: as its config.json names the labels the accuracy is 0.07 to 0.10, "
-    "and 0.93 with the two swapped"
+    "three independent evaluations: with the labels of its config.json the accuracy is 0.07 to 0.10, "
+    "with the two swapped 0.93"
 )
-_IMAGE_NOTICE = "Weak outside of the pictures that this detector was trained on: an AUC of 0.49 was measured there."
+_IMAGE_NOTICE = "Weak on pictures unlike those that this detector was trained on: an AUC of 0.49 was measured there."
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
-    """A detector: model, preprocessing, and how its windows are chosen and judged.
+    """A detector: model, preprocessing, window policy and verdict rule.
 
-    `task` is what the model takes, `media_kind` the requests that it answers: an image model may look at the
+    `task` is the model's input, `media_kind` the kind of requests that it answers: an image model may score the
     frames of videos. A clip has `window_policy.frames` frames, or samples at `sample_rate` hertz.
 
-    Weights come from `folder` where it is set, else from `repository` at `revision` (40 hex digits; None: the
-    one that `models pull` recorded) in the local cache; others than those of `weights_sha256` (as
-    `Located.weights_sha256` counts it) are refused. `fake_indices` overrides the checkpoint's label names,
-    for the reason in `fake_indices_source`. `resize_mode` overrides its preprocessor_config.json. Without
-    `faces` whole frames are scored. `remote_code`: the operator lets code of the checkpoint run. `notice` goes
-    into every result; without `commercial_use` the licence has to be accepted when the weights are pulled.
+    Weights come from `folder` if set, else from `repository` at `revision` (40 hex digits; None: the one that
+    `models pull` recorded) in the local cache. If `weights_sha256` (computed as in `Located.weights_sha256`) is
+    set, other weights are refused. `fake_indices` overrides the checkpoint's label names, for the reason in
+    `fake_indices_source`. `resize_mode` overrides its preprocessor_config.json. Without `faces` whole frames are
+    scored. `remote_code`: the operator allows the checkpoint's code to run. `notice` goes into every result;
+    without `commercial_use` the licence has to be accepted when the weights are pulled.
 
-    `rule` holds what was read from the file `calibration`, which was fitted on the weights of the SHA-256
-    `calibrated_weights`. `known_fake` and `known_real` are files whose scores have to lie that way around.
+    `rule` includes the values of the file `calibration`, which was fitted on the weights with the SHA-256
+    `calibrated_weights`. `known_fake` and `known_real` are files; the fakes must score above the reals on average.
     """
 
     key: str
@@ -90,7 +90,7 @@ _SPECS = (
         notice="The weights of this detector are licensed CC BY-NC 4.0: not for commercial use.",
         fake_indices=(0,),
         fake_indices_source="model card: 0 = deepfake, 1 = real",
-        resize_mode="squash",  # its author resized to 224 x 224 without keeping the aspect ratio
+        resize_mode="squash",  # its author resized to 224 x 224 without preserving the aspect ratio
     ),
     DetectorSpec(
         key="video-base",
@@ -139,15 +139,15 @@ _SPECS = (
     ),
     DetectorSpec(
         key="audio-arena",
-        title="DF Arena 500M for voices (mean EER 5.1 % over 24 sets); brings its own code, so has to be allowed",
+        title="DF Arena 500M for voices (mean EER 5.1 % over 24 sets); runs its own code, which has to be allowed",
         task="audio",
         media_kind="audio",
         repository="Speech-Arena-2025/DF_Arena_500M_V_1",
         window_policy=WindowPolicy(frames=64_600, step=STILL_STEP, budget=16),
         rule=TOP_K,
-        licence="its own, non-commercial",
+        licence="custom, non-commercial",
         commercial_use=False,
-        notice="The weights of this detector have a licence of their own: not for commercial use.",
+        notice="The weights of this detector have a custom licence: not for commercial use.",
         fake_indices=(0,),
         fake_indices_source="model card: 0 = spoof, 1 = bonafide",
     ),
@@ -169,18 +169,18 @@ DETECTORS: Mapping[str, DetectorSpec] = {spec.key: spec for spec in _SPECS}
 
 
 def split_keys(text: str) -> list[str]:
-    """The keys that a text like `video-large, image-vit` names."""
+    """Split a text such as `video-large, image-vit` into keys."""
     return [key.strip() for key in text.split(",") if key.strip()]
 
 
 def find_detector(key: str, detectors: Mapping[str, DetectorSpec] = DETECTORS) -> DetectorSpec:
-    """The spec of `key`; raises Fatal('unknown_detector') with the keys there are."""
+    """Return the spec of `key`; raises Fatal('unknown_detector'), which lists the known keys."""
     return find_detectors([key], detectors)[0]
 
 
 def find_detectors(keys: Sequence[str], detectors: Mapping[str, DetectorSpec]) -> list[DetectorSpec]:
-    """The specs of `keys`, in this order; raises Fatal('unknown_detector') with all that are not there."""
+    """Return the specs of `keys`, in this order; raises Fatal('unknown_detector'), which names all unknown keys."""
     unknown = " or ".join(f"'{key}'" for key in keys if key not in detectors)
     if unknown:
-        raise Fatal("unknown_detector", f"There is no detector {unknown}; known are {', '.join(sorted(detectors))}.")
+        raise Fatal("unknown_detector", f"Unknown detector {unknown}; choose from {', '.join(sorted(detectors))}.")
     return [detectors[key] for key in keys]

@@ -12,19 +12,19 @@ import torch
 from sentinel_worker.domain.errors import Fatal
 
 _EXTRACTOR = "Wav2Vec2FeatureExtractor"
-_EPSILON = 1e-7  # the library's, inside the square root
+_EPSILON = 1e-7  # the library's value, inside the square root
 
 
 @dataclass(frozen=True, slots=True)
 class SoundPreprocessing:
-    """What happens to a window of sound: zero mean and unit variance, where `do_normalize`."""
+    """Preprocessing of a window of sound: zero mean and unit variance, if `do_normalize`."""
 
     sample_rate: int
     do_normalize: bool
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], sample_rate: int) -> SoundPreprocessing:
-        """Read preprocessor_config.json, for windows at `sample_rate` hertz.
+        """Parse preprocessor_config.json, for windows at `sample_rate` hertz.
 
         Raises Fatal('preprocessing_unsupported') for extractors that do more than normalise (spectrograms), and
         for another sampling rate.
@@ -34,13 +34,13 @@ class SoundPreprocessing:
             raise _unsupported(f"its type {named} is not {_EXTRACTOR}")
         rate = config.get("sampling_rate", 16_000)
         if rate != sample_rate:
-            raise _unsupported(f"it wants {rate} samples a second, the detector is registered with {sample_rate}")
+            raise _unsupported(f"it takes {rate} samples a second, but the detector is registered with {sample_rate}")
         if config.get("feature_size", 1) != 1:
-            raise _unsupported("it does not take a single channel of sound")
+            raise _unsupported("it does not take mono sound")
         return cls(sample_rate, bool(config.get("do_normalize", True)))
 
     def normalise(self, clips: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """float32 [N, S] to `dtype` of the same shape, on the same device; computed in float32."""
+        """Convert float32 [N, S] to `dtype` of the same shape, on the same device; computed in float32."""
         if self.do_normalize:
             variance, mean = torch.var_mean(clips, dim=1, correction=0, keepdim=True)
             clips = (clips - mean) / torch.sqrt(variance + _EPSILON)

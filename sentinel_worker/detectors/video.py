@@ -19,7 +19,7 @@ class VideoDetector(LoadedDetector):
     def __post_init__(self) -> None:
         super().__post_init__()
         model: Any = self.checkpoint.model
-        # A plain tensor, not a buffer: `to` leaves it behind, and each forward would copy it to the device.
+        # A plain tensor, not a buffer: `to` does not move it, so each forward pass would copy it to the device.
         embeddings = model.videomae.embeddings
         embeddings.position_embeddings = embeddings.position_embeddings.to(self.device, self.dtype)
 

@@ -1,5 +1,5 @@
-"""Checkpoints on disk become checked models. Nothing is fetched here, and no code of a checkpoint is run unless
-the operator allows it."""
+"""Load checkpoints from disk and check them. Nothing is fetched, and a checkpoint's code runs only if the operator
+allows it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _AUTO_CLASSES: Mapping[Task, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model in evaluation mode, float32 on the CPU, with what its files say about its use."""
+    """A model in evaluation mode, float32 on the CPU, with its preprocessing and labels."""
 
     model: torch.nn.Module
     preprocessing: Preprocessing | SoundPreprocessing
@@ -64,9 +64,9 @@ class Checkpoint:
 def load_checkpoint(spec: DetectorSpec) -> Checkpoint:
     """Load and check the classifier in `spec.folder`, or in the local cache of the hub.
 
-    Raises Fatal: 'checkpoint_unpinned', 'checkpoint_missing', 'checkpoint_invalid' (not what was pulled, other
-    architecture, frames or size, missing or unexpected weights), 'weights_not_safetensors', 'remote_code_refused',
-    'label_polarity_unknown', 'preprocessing_unsupported', 'calibration_mismatch'.
+    Raises Fatal: 'checkpoint_unpinned', 'checkpoint_missing', 'checkpoint_invalid' (not what was pulled, another
+    architecture, frame count or size, missing or unexpected weights), 'weights_not_safetensors',
+    'remote_code_refused', 'label_polarity_unknown', 'preprocessing_unsupported', 'calibration_mismatch'.
     """
     located = locate(spec)
     check_contents(located, spec)
@@ -75,8 +75,8 @@ def load_checkpoint(spec: DetectorSpec) -> Checkpoint:
     if own_code and not spec.remote_code:
         raise Fatal(
             "remote_code_refused",
-            f"The checkpoint of detector '{spec.key}' wants to run its own code; "
-            "allow_remote_code in the detectors file allows it.",
+            f"The checkpoint of detector '{spec.key}' needs to run its own code; "
+            "set allow_remote_code in the detectors file to allow it.",
         )
     config = _remote_config(located, spec) if own_code else parse_config(content, spec)
     preprocessing = _preprocessing(located, spec, config, own_code=own_code)
@@ -91,7 +91,7 @@ def _preprocessing(
     located: Located, spec: DetectorSpec, config: Any, *, own_code: bool
 ) -> Preprocessing | SoundPreprocessing:
     if spec.task == "audio":
-        if own_code:  # such a model takes the samples as they are
+        if own_code:  # the model takes raw samples
             return SoundPreprocessing(spec.sample_rate, do_normalize=False)
         return SoundPreprocessing.from_config(read_json(located, PREPROCESSOR, spec), spec.sample_rate)
     read = read_json(located, PREPROCESSOR, spec)
@@ -108,7 +108,7 @@ def _check_calibration(located: Located, spec: DetectorSpec) -> None:
     if spec.calibrated_weights != found:
         raise Fatal(
             "calibration_mismatch",
-            f"The calibration of detector '{spec.key}' was fitted on other weights than those that are loaded; "
+            f"The calibration of detector '{spec.key}' was fitted on other weights than the loaded ones; "
             "run `sentinel-worker evaluate` again.",
         )
 
@@ -118,7 +118,7 @@ def _remote_config(located: Located, spec: DetectorSpec) -> Any:
     try:
         return load(str(located.folder), trust_remote_code=True, local_files_only=True)
     except (OSError, ValueError, ImportError, AttributeError) as error:
-        raise invalid(spec, "its own code does not load") from error
+        raise invalid(spec, "its own code cannot be loaded") from error
 
 
 def _load_model(
@@ -146,7 +146,7 @@ def _load_model(
     except ImportError as error:
         raise invalid(spec, "it needs a package that is not installed") from error
     except RuntimeError as error:
-        raise invalid(spec, "its weights have other shapes than its config.json says") from error
+        raise invalid(spec, "the shapes of its weights do not match its config.json") from error
     wrong = {name: sorted(map(str, report[name])) for name in ("missing_keys", "unexpected_keys", "mismatched_keys")}
     if any(wrong.values()):
         found = "; ".join(f"{name} {', '.join(keys[:4])}" for name, keys in wrong.items() if keys)

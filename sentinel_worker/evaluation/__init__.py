@@ -1,1 +1,1 @@
-"""How right a detector is on labelled files, and the calibration that they give. Needs the extra `reports`."""
+"""Measures a detector on labelled files and fits its calibration to them. Needs the extra `reports`."""

@@ -22,7 +22,7 @@ REPLICATES = 500
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a rule answered, its metrics, and their 95 % intervals by name."""
+    """Answers of a rule, its metrics, and their 95 % intervals by name."""
 
     answers: Answers
     metrics: Metrics
@@ -31,8 +31,8 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`before` is measured with `rule`; `after` with calibrations that were each fitted without the groups that
-    they answer for, in `fold_count` folds. `calibration` is fitted on all files."""
+    """Result of an evaluation. `before` is measured with `rule`; `after` by cross-validation in `fold_count` folds:
+    each file is judged by a calibration fitted without its group. `calibration` is fitted on all files."""
 
     rule: VerdictRule
     scores: Scores
@@ -54,8 +54,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate the detector with the key `detector`, whose verdicts follow `rule`. Takes seconds.
 
-    Raises Fatal: 'manifest_invalid' (one content with two labels or groups), 'calibration_impossible' (too few
-    files or groups), 'label_polarity_inverted'.
+    Raises Fatal: 'manifest_invalid' (identical files with different labels or groups), 'calibration_impossible' (too
+    few files or groups), 'label_polarity_inverted'.
     """
     scores = collect(files, rule)
     check_scores(scores.labels, scores.log_odds)
@@ -113,7 +113,7 @@ def _fit_intervals(scores: Scores, seed: int, replicates: int) -> Intervals:
 
 
 def _intervals(samples: Iterable[Mapping[str, float]]) -> dict[str, Interval]:
-    """The 2.5th and 97.5th percentile of each value over the samples that have it."""
+    """Return the 2.5th and 97.5th percentile of each value over the samples that have it."""
     drawn: dict[str, list[float]] = {}
     for sample in samples:
         for name, value in sample.items():

@@ -1,4 +1,4 @@
-"""The list of labelled files: a CSV file with the columns path, label and, if wanted, group."""
+"""The manifest of labelled files: a CSV file with the columns path, label and, optionally, group."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One labelled file. `name` is its path as the manifest writes it, `line` where (from 1)."""
+    """One labelled file. `name` is its path as written in the manifest, `line` its line there, from 1."""
 
     path: Path
     name: str
@@ -28,11 +28,11 @@ class Entry:
 
 
 def read_manifest(path: Path) -> list[Entry]:
-    """The entries of the manifest at `path`; raises Fatal('manifest_invalid'), which names the first 20 mistakes.
+    """Read the manifest at `path`; raises Fatal('manifest_invalid'), which names the first 20 mistakes.
 
     The first line names the columns, in any order. Paths are relative to the manifest's folder. A label is
-    `fake` or `1`, `real` or `0`. Files that come from one source (the same footage, person or speaker) share a
-    group; a file without one is a group of its own.
+    `fake` or `1`, `real` or `0`. Files from one source (the same footage, person or speaker) share a group; a file
+    without one gets a separate group.
     """
     mistakes: list[str] = []
     entries: list[Entry] = []
@@ -45,14 +45,14 @@ def read_manifest(path: Path) -> list[Entry]:
             mistakes += [f"line {line}: {mistake}" for mistake in found]
     mistakes += _repeated(entries)
     if not entries and not mistakes:
-        mistakes.append("it lists no file")
+        mistakes.append("it lists no files")
     if mistakes:
         raise _invalid(path, mistakes)
     return entries
 
 
 def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The names of the columns, and the cells of each line that has some."""
+    """Return the column names, and the cells of each line that is not empty."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -71,24 +71,24 @@ def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
     if not header:
-        raise _invalid(path, ["line 1: it is empty; it has to name the columns path,label and, if wanted, group"])
+        raise _invalid(path, ["line 1: it is empty; it must name the columns path,label and, optionally, group"])
     wrong = [f"the column {name} is missing" for name in _NEEDED if name not in header]
-    wrong += [f"there is no column {name!r}" for name in header if name not in _NEEDED + _OPTIONAL]
-    wrong += [f"the column {name} is there twice" for name in sorted(set(header)) if header.count(name) > 1]
+    wrong += [f"the column {name!r} is unknown" for name in header if name not in _NEEDED + _OPTIONAL]
+    wrong += [f"the column {name} occurs twice" for name in sorted(set(header)) if header.count(name) > 1]
     if wrong:
-        raise _invalid(path, [f"line 1: {'; '.join(wrong)}; the columns are path,label and, if wanted, group"])
+        raise _invalid(path, [f"line 1: {'; '.join(wrong)}; the columns are path,label and, optionally, group"])
 
 
 def _entry(folder: Path, line: int, header: Sequence[str], cells: Sequence[str]) -> Entry | list[str]:
     if len(cells) != len(header):
-        return [f"{len(cells)} cells where the first line names {len(header)} columns"]
+        return [f"it has {len(cells)} cells, but the first line names {len(header)} columns"]
     row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
     name, label = row["path"], row["label"].casefold()
     mistakes = []
     if not name:
         mistakes.append("the path is empty")
     elif not _is_file(folder / name):
-        mistakes.append(f"there is no file {name!r}")
+        mistakes.append(f"the file {name!r} does not exist")
     if label not in _LABELS:
         mistakes.append(f"the label is {row['label']!r}, not fake, real, 1 or 0")
     if mistakes:
@@ -97,7 +97,7 @@ def _entry(folder: Path, line: int, header: Sequence[str], cells: Sequence[str])
 
 
 def _is_file(path: Path) -> bool:
-    """Whether it is a file that can be found; `Path.is_file` raises for a name that is too long."""
+    """Return True for an existing file. `Path.is_file` raises for a name that is too long."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except (OSError, ValueError):  # ValueError: a NUL
@@ -110,9 +110,9 @@ def _repeated(entries: Sequence[Entry]) -> list[str]:
     for entry in entries:
         earlier = first.setdefault(entry.path, entry)
         if earlier.is_fake != entry.is_fake:
-            mistakes.append(f"line {entry.line}: {entry.name!r} has the other label on line {earlier.line}")
+            mistakes.append(f"line {entry.line}: {entry.name!r} has another label on line {earlier.line}")
         elif earlier is not entry:
-            mistakes.append(f"line {entry.line}: {entry.name!r} is on line {earlier.line} already")
+            mistakes.append(f"line {entry.line}: {entry.name!r} is already on line {earlier.line}")
     return mistakes
 
 

@@ -1,4 +1,4 @@
-"""What a detector answered about labelled files, as arrays. A rule can be tried on it without scoring again."""
+"""A detector's scores of labelled files, as arrays. Other rules can be tried on them without scoring again."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Booleans = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class ScoredFile:
-    """A labelled file with the log-odds of its windows; without any, `failure` says in a sentence why.
+    """A labelled file with the log-odds of its windows; without any, `failure` is the reason as a sentence.
 
-    `duration_seconds` is that of the track that the windows cut, `sha256` that of the file.
+    `duration_seconds` is the length of the track that the windows divide, `sha256` the hash of the file.
     """
 
     entry: Entry
@@ -31,14 +31,14 @@ class ScoredFile:
     failure: str | None = None
 
     def judge(self, rule: VerdictRule) -> Judgement | None:
-        """The answer by `rule`, as the worker gives it; None where the file failed."""
+        """Judge by `rule`, as the worker does; returns None if the file failed."""
         return judge(self.windows, self.duration_seconds, rule) if self.windows else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """The files that have a probability, in one order: `labels` (True: fake), the number of each one's `groups`
-    (from 0), and `log_odds` of being fake at temperature 1. Beside them what has none."""
+    """Scored files in one order: `labels` (True: fake), `groups` (each file's group number, from 0), and `log_odds` of
+    being fake at temperature 1. `not_applicable` and `failed` have no probability."""
 
     files: tuple[ScoredFile, ...]
     labels: Booleans
@@ -61,8 +61,8 @@ class Answers:
 
 
 def collect(files: Sequence[ScoredFile], rule: VerdictRule) -> Scores:
-    """Sort `files` by whether they have a probability; raises Fatal('manifest_invalid') where one content has
-    two labels or groups."""
+    """Separate `files` with a probability from those without; raises Fatal('manifest_invalid') if identical files have
+    different labels or groups."""
     _check_contents(files)
     judged = [(file, file.judge(rule)) for file in files]
     scored = [(file, j.log_odds) for file, j in judged if j and j.log_odds is not None]
@@ -78,7 +78,7 @@ def collect(files: Sequence[ScoredFile], rule: VerdictRule) -> Scores:
 
 
 def answer(files: Sequence[ScoredFile], rules: Sequence[VerdictRule]) -> Answers:
-    """What the worker says about each of `files`, which all have a probability, by its own rule."""
+    """Judge each of `files`, which all have a probability, by its rule in `rules`."""
     judged = [file.judge(rule) for file, rule in zip(files, rules, strict=True)]
     probabilities = [j.fake_probability for j in judged if j and j.fake_probability is not None]
     verdicts: list[Verdict] = [j.verdict for j in judged if j]
@@ -86,15 +86,15 @@ def answer(files: Sequence[ScoredFile], rules: Sequence[VerdictRule]) -> Answers
 
 
 def _check_contents(files: Sequence[ScoredFile]) -> None:
-    """One content under two names would be on both sides of a split, or contradict itself."""
+    """Refuse identical files with different labels or groups: they could be on both sides of a split."""
     contents: defaultdict[str, list[Entry]] = defaultdict(list)
     for file in files:
         if file.sha256 is not None:
             contents[file.sha256].append(file.entry)
     for first, *others in contents.values():
         for other in others:
-            where = f"Lines {first.line} and {other.line} of the manifest have the same content"
+            where = f"Lines {first.line} and {other.line} of the manifest name identical files"
             if other.is_fake != first.is_fake:
-                raise Fatal("manifest_invalid", f"{where} and different labels.")
+                raise Fatal("manifest_invalid", f"{where} with different labels.")
             if other.group != first.group:
-                raise Fatal("manifest_invalid", f"{where} and different groups.")
+                raise Fatal("manifest_invalid", f"{where} with different groups.")

@@ -1,4 +1,4 @@
-"""Splits and resamples of labelled files by group: one source is never on both sides."""
+"""Split and resample labelled files by group: one source is never on both sides."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MOST_FOLDS = 5
 
 
 def folds(labels: Booleans, groups: Indices, seed: int) -> list[tuple[Indices, Indices]]:
-    """(fitted, held out) index pairs; each file is held out once, and fitted files hold both classes.
+    """Return pairs of (fitted, held out) indices; each file is held out once, and fitted files include both classes.
 
-    At most five folds, fewer where few groups hold a class. Raises Fatal('calibration_impossible') where no
-    split exists.
+    Makes at most five folds, fewer if few groups contain a class. Raises Fatal('calibration_impossible') if no split
+    exists.
     """
     most = min(MOST_FOLDS, *(len(np.unique(groups[labels == label])) for label in (False, True)))
     for count in range(most, 1, -1):
@@ -30,13 +30,13 @@ def folds(labels: Booleans, groups: Indices, seed: int) -> list[tuple[Indices, I
             return pairs
     raise Fatal(
         "calibration_impossible",
-        "Fakes and reals have to come from at least two groups each, so that a calibration can be measured on "
-        "groups that it was not fitted on; give the files of one source one group, and add sources.",
+        "Fakes and reals must come from at least two groups each, so that a calibration can be measured on "
+        "groups that it was not fitted on. Give all files of one source the same group, and add sources.",
     )
 
 
 def resamples(labels: Booleans, groups: Indices, count: int, seed: int) -> Iterator[Indices]:
-    """`count` bootstrap samples of whole groups, drawn with replacement until both classes are there."""
+    """Yield `count` bootstrap samples of whole groups, each with both classes."""
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     made = 0

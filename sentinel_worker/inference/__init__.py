@@ -1,4 +1,4 @@
-"""From a file to a verdict: which detectors look, batches on one thread, evidence.
+"""From a file to a verdict: choice of detectors, batches on one thread, evidence.
 
 Belongs here: everything about one file that needs no database. May import `detectors`, `sources`, `media` and below.
 """

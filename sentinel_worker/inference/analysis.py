@@ -1,4 +1,4 @@
-"""What is in a file: its windows decoded in the child, scored in batches, judged. Knows neither database nor lease."""
+"""Analysis of one file: windows are decoded in the child, scored in batches, judged. Knows no database and no lease."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from sentinel_worker.media.protocol import ProbedFacts
 from sentinel_worker.observe import logs
 
 STILL_RATE = 1.0
-"""Frames per second that a still picture is planned with: one window, from 0 to 1."""
+"""Frame rate for planning a still picture: one window, from 0 to 1."""
 CLIPS_AHEAD = 16
-"""Clips of one track that may wait for their scores; decoding waits for them, and memory stays bounded."""
+"""Clips of one track that may wait for their scores. Decoding pauses at this number, which bounds memory."""
 FAULTS_OF_SOUND = with_trait(Trait.OF_SOUND)
-"""What may be wrong with a video's sound alone."""
+"""Codes of errors that concern only a video's sound."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class TrackAnalysis:
-    """What one detector made of the pictures or the sound."""
+    """One detector's judgement of the pictures or the sound."""
 
     scorer: Scorer
     judgement: Judgement
@@ -41,7 +41,7 @@ class TrackAnalysis:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """The answer about a file. `sound_error` is the code of what kept a video's sound from being judged."""
+    """The answer about a file. `sound_error` is the code of the error that prevented judging a video's sound."""
 
     facts: ProbedFacts
     overall: Overall
@@ -53,14 +53,14 @@ class Analysis:
 
     @property
     def main(self) -> TrackAnalysis:
-        """The track that the verdict is about first: the pictures, where they were looked at."""
+        """The track that the verdict is mainly about: the pictures if they were scored, else the sound."""
         track = self.pictures or self.sound
         assert track is not None
         return track
 
     @property
     def moments(self) -> dict[str, float]:
-        """The pictures that are kept for people, by name: seconds from the first frame. None of sound alone."""
+        """Pictures to keep for people: seconds from the first frame, by name. Empty for a file with only sound."""
         if self.facts.kind == "audio":
             return {}
         moments = {"thumbnail": self.facts.duration_seconds / 2}
@@ -73,10 +73,10 @@ class Analysis:
 async def examine(
     child: Child, facts: ProbedFacts, choice: Choice, on_progress: Callable[[float], None] = lambda _: None
 ) -> Analysis:
-    """Score and judge what `choice` names; `on_progress` gets fractions from 0 to 1.
+    """Score and judge the tracks of `choice`; `on_progress` gets fractions from 0 to 1.
 
-    Raises what the child and the detectors raise, and Permanent('media_unreadable') when nothing could be
-    decoded. Damaged sound of a video does not cost the verdict about its pictures: it comes last.
+    Raises what the child and the detectors raise, and Permanent('media_unreadable') if nothing could be
+    decoded. Sound is decoded last, so a video with damaged sound still gets a verdict about its pictures.
     """
     sound_error: str | None = None
     try:
@@ -95,7 +95,7 @@ async def examine(
                         raise
                     sound, sound_error = None, error.code
     except BaseExceptionGroup as errors:
-        # Not `except*`: what is raised there Python wraps in another group before 3.11.4, and Debian 12 has 3.11.2.
+        # Not `except*`: Python before 3.11.4 wraps what it raises in another group, and Debian 12 has 3.11.2.
         foreseen, others = errors.split(SentinelError)
         if foreseen is None or others is not None:
             raise
@@ -111,9 +111,9 @@ async def examine(
 
 
 async def derive(child: Child, analysis: Analysis) -> dict[str, Path]:
-    """Make the pictures for people; their files in the child's folder, by name.
+    """Make the pictures for people; returns their files in the child's folder, by name.
 
-    One that cannot be made is left out: no verdict is lost for a thumbnail.
+    A picture that cannot be made is left out: a missing thumbnail does not cost the verdict.
     """
     made: dict[str, Path] = {}
     for name, seconds in analysis.moments.items():
@@ -157,7 +157,7 @@ def _sound(child: Child, facts: ProbedFacts, scorer: Scorer, group: asyncio.Task
 
 
 class _Progress:
-    """How many of the planned windows have been scored or skipped."""
+    """Share of the planned windows that have been scored or skipped."""
 
     def __init__(self, report: Callable[[float], None]) -> None:
         self._report = report
@@ -167,13 +167,13 @@ class _Progress:
 
     def done(self, key: str, window: Window) -> None:
         self._done.add((key, window))
-        # A closer look adds to the plan: what was shown stays.
+        # A closer look adds to the plan: progress must not go backward.
         self._shown = max(self._shown, min(1.0, len(self._done) / max(self.planned, 1)))
         self._report(self._shown)
 
 
 class _Scoring:
-    """One track on its way: decoding and scoring overlap."""
+    """Scoring of one track: decoding and scoring overlap."""
 
     def __init__(
         self,
@@ -199,11 +199,11 @@ class _Scoring:
         self._ahead = asyncio.Semaphore(CLIPS_AHEAD)
 
     async def decode(self) -> None:
-        """Decode the planned windows; what comes is scored at once, in tasks of the group."""
+        """Decode the planned windows; tasks of the group score each clip as it arrives."""
         await self._take(self._windows)
 
     async def look_closer(self) -> None:
-        """Spend what the policy kept back around the window that looks most fake so far."""
+        """Spend the windows that the policy reserved for refinement around the one that looks most fake so far."""
         if not self._scorer.spec.window_policy.refine or not self._scores:
             return
         await asyncio.wait([task for scores in self._scores.values() for _, task in scores])
@@ -219,7 +219,7 @@ class _Scoring:
         await self._take(more)
 
     def judged(self, unreadable: str) -> TrackAnalysis:
-        """The judgement, once all tasks are done; raises Permanent('media_unreadable') when there is nothing."""
+        """Judge the track, once all tasks are done; raises Permanent('media_unreadable') if nothing was decoded."""
         scores = [WindowScore(window, skipped=reason) for window, reason in self._skipped.items()]
         lost = [window for window in self._asked if window not in self._skipped and window not in self._scores]
         for window, found in self._scores.items():
@@ -254,7 +254,7 @@ class _Scoring:
 
 
 def _first(errors: BaseExceptionGroup[SentinelError]) -> SentinelError:
-    """One of them; a Fatal goes before the others, because it concerns the whole worker."""
+    """Return one error of a group, preferably a Fatal, because it concerns the whole worker."""
     fatal = errors.subgroup(Fatal)
     error: BaseException = fatal if fatal is not None else errors
     while isinstance(error, BaseExceptionGroup):

@@ -1,4 +1,4 @@
-"""Clips of several requests, gathered to batches and scored on one thread."""
+"""Gathers clips of several requests into batches, and scores them on one thread."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GATHER_SECONDS = 0.004
 
 
 class Detector(Protocol):
-    """What a scorer needs of a detector; those of `detectors` are."""
+    """Interface that a scorer needs; the classes of `detectors` implement it."""
 
     spec: DetectorSpec
 
@@ -49,8 +49,8 @@ class Scorer:
     """One detector's batcher. Use it as `async with Scorer(detector) as scorer`.
 
     A batch is closed when it has `batch_windows` clips, or `gather_seconds` after its first one. While one
-    batch is scored the next one gathers; the queue holds two batches, then `score` waits. Detectors on the
-    same device share a `thread`, which is then the caller's to shut down.
+    batch is scored, the next one gathers; when the queue holds two batches, `score` waits. Detectors on the
+    same device share a `thread`, which the caller shuts down.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class Scorer:
         return self.detector.spec
 
     def geometry(self, frames_per_second: float) -> ClipGeometry | SoundGeometry:
-        """How clips of a source of `frames_per_second` are decoded for this detector."""
+        """Return how to decode clips of a source with `frames_per_second` for this detector."""
         return self.detector.geometry(frames_per_second)
 
     def describe(self) -> dict[str, object]:
-        """What a result records about the detector: JSON values."""
+        """Return the description of the detector that every result records, as JSON values."""
         return self.detector.describe()
 
     async def __aenter__(self) -> Self:
@@ -93,7 +93,7 @@ class Scorer:
         await self.close()
 
     async def close(self) -> None:
-        """Stop: clips that are not scored yet answer `Released`. Waits for the batch on the thread."""
+        """Stop: clips that are not scored yet raise `Released`. Waits for the batch on the thread."""
         self._closed = True
         if self._runner is not None:
             self._runner.cancel()
@@ -104,9 +104,9 @@ class Scorer:
             await asyncio.to_thread(self._thread.shutdown)
 
     async def score(self, clip: Clip) -> float:
-        """Log-odds that `clip` is fake.
+        """Return the log-odds that `clip` is fake.
 
-        Raises what the detector raises, `Permanent('score_not_finite')` for an unusable answer, `Released`
+        Raises what the detector raises, `Permanent('score_not_finite')` for a score that is not finite, `Released`
         after `close`, and ValueError for a clip of another shape.
         """
         wanted = (self.detector.clip_dtype, self.detector.clip_shape)
@@ -129,7 +129,7 @@ class Scorer:
             self._batch.clear()
 
     async def _gather(self) -> None:
-        """Fill `_batch`, where `close` finds what was taken off the queue."""
+        """Fill `_batch`, where `close` finds the clips that were taken off the queue."""
         self._batch.append(await self._queue.get())
         with suppress(TimeoutError):
             async with asyncio.timeout(self._gather_seconds):

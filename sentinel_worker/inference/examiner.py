@@ -1,4 +1,4 @@
-"""Files examined without a database: what `analyze`, `evaluate` and the check of polarity have in common."""
+"""Examine files without a database: shared by `analyze`, `evaluate` and the polarity check."""
 
 import asyncio
 import shutil
@@ -21,7 +21,7 @@ from sentinel_worker.media.zygote import Zygote
 from sentinel_worker.sources import choosing
 
 SPANS: Mapping[Stage, tuple[float, float]] = {"fetching": (0.0, 0.2), "analyzing": (0.2, 1.0)}
-"""Which part of a file's progress each stage is that shows any."""
+"""Start and end of each stage that reports progress, as fractions of a file's progress."""
 CHILDREN = 2
 DEFAULT_LIMITS = MediaLimits()
 
@@ -30,16 +30,16 @@ Report = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class FileStages:
-    """The stages of an operator's file: without limits of their own, shown as one fraction."""
+    """Stages of an operator's file: without time limits, reported as one fraction."""
 
     on_progress: Report
 
     def enter(self, _stage: Stage) -> AbstractAsyncContextManager[None]:
-        """Nothing is held."""
+        """Return a context manager that does nothing."""
         return nullcontext()
 
     def report(self, stage: Stage, fraction: float) -> None:
-        """Show that `fraction` (0 to 1) of `stage` is done."""
+        """Report that `fraction` (0 to 1) of `stage` is done."""
         start, end = SPANS[stage]
         self.on_progress(start + (end - start) * fraction)
 
@@ -69,10 +69,10 @@ class Examiner:
         keep: Path | None = None,
         on_progress: Report = lambda _: None,
     ) -> ExaminedFile:
-        """Examine a file, or what an http(s) address answers.
+        """Examine a file, or the response of an http(s) URL.
 
-        With `keep`, small pictures for people are put into that folder. Raises what `Flow.run` raises for a source
-        `choosing.of_operator`.
+        With `keep`, small pictures for people are moved to that folder. Raises what `Flow.run` raises for a source
+        of `choosing.of_operator`.
         """
         pictures: dict[str, Path] = {}
 
@@ -103,7 +103,7 @@ async def open_examiner(
     batch_windows: int = 8,
     sandbox: Mode = "auto",
 ) -> AsyncIterator[Examiner]:
-    """Start the zygote and load the detectors, at the same time; it takes seconds. Private folders lie in `work`."""
+    """Start the zygote and load the detectors at the same time, which takes seconds. Private folders are in `work`."""
     zygote = Zygote(sandbox=sandbox)
     starting = asyncio.create_task(zygote.start())
     try:
@@ -117,7 +117,7 @@ async def open_examiner(
 
 
 async def check_polarities(examiner: Examiner) -> None:
-    """Score the operator's known files with each detector that has some.
+    """Score the operator's known files with each detector that has any.
 
     Raises Fatal('label_polarity_inverted') for a detector whose known fakes score below its known reals.
     """
@@ -138,5 +138,7 @@ async def _log_odds(examiner: Examiner, key: str, paths: Sequence[Path]) -> list
     try:
         judged = [(await examiner.examine(path, key=key)).analysis.main.judgement for path in paths]
     except Permanent as error:
-        raise Fatal("known_file_unusable", f"A known file of detector '{key}' is of no use: {error.message}") from error
+        raise Fatal(
+            "known_file_unusable", f"A known file of detector '{key}' cannot be used: {error.message}"
+        ) from error
     return [judgement.log_odds for judgement in judged if judgement.log_odds is not None]

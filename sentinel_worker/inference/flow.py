@@ -1,4 +1,4 @@
-"""The way of a file from its source to its evidence: fetch, probe, choose, examine, derive. Rows and files share it."""
+"""The flow of a file from source to evidence: fetch, probe, choose, examine, derive. Shared by rows and files."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from sentinel_worker.media.zygote import Zygote
 from sentinel_worker.sources.choosing import Source
 
 Keep = Callable[[Mapping[str, Path]], Awaitable[dict[str, str]]]
-"""Takes the pictures for people, files by name, and returns what the evidence calls each that was kept."""
+"""Callback that keeps the pictures for people (files by name), and returns the name of each in the evidence."""
 
 
 class Stages(Protocol):
-    """What limits the stages of one file, and who hears how far it is."""
+    """Limits on the stages of one file, and the receiver of its progress."""
 
     def enter(self, stage: Stage) -> AbstractAsyncContextManager[None]:
-        """Work inside belongs to `stage`."""
+        """Return a context manager for the work of `stage`."""
 
     def report(self, stage: Stage, fraction: float) -> None:
-        """Show that `fraction` (0 to 1) of `stage` is done."""
+        """Report that `fraction` (0 to 1) of `stage` is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What all files of a process go through: its decoder, its detectors, the limits of one file.
+    """Flow shared by all files of a process: its decoder, its detectors, the limits of one file.
 
-    `work` is the folder of their private folders; `decoding` bounds how many children there are.
+    `work` contains the files' private folders; `decoding` bounds the number of children.
     """
 
     zygote: Zygote
@@ -57,7 +57,7 @@ class Flow:
     async def run(
         self, source: Source, kind: MediaKind, key: str | None, *, stages: Stages, keep: Keep | None
     ) -> Examined:
-        """Examine the file of `source` as `kind`, with the detector `key` where that is set.
+        """Examine the file of `source` as `kind`, with the detector `key` if that is set.
 
         Raises what the source, the decoding child, `Roster.choose`, `analysis.examine` and `keep` raise.
         """

@@ -19,7 +19,7 @@ _NOT_EVIDENCE = frozenset({"keyframe_seconds"})
 def document(
     analysis: Analysis, fetched: Fetched, derived: Mapping[str, str], seconds: Mapping[str, float]
 ) -> dict[str, Any]:
-    """The `result` of `sentinel_finish`, as docs/frontend.md describes it."""
+    """Return the `result` for `sentinel_finish`, as docs/frontend.md describes it."""
     overall, facts, main = analysis.overall, asdict(analysis.facts), analysis.main
     instead = {"instead_of": analysis.instead_of} if analysis.instead_of else {}
     return {
@@ -59,7 +59,7 @@ def _answer(judgement: Judgement) -> dict[str, Any]:
 
 
 def _timeline(judgement: Judgement, duration_seconds: float) -> list[dict[str, Any]]:
-    """The windows in order. A still picture has one, from 0 to 0."""
+    """Return the windows in order. A still picture has one, from 0 to 0."""
     return [_window(answer, duration_seconds) for answer in judgement.windows]
 
 
@@ -84,7 +84,7 @@ def _face(face: Face) -> dict[str, Any]:
 
 
 def _faces(pictures: TrackAnalysis | None) -> dict[str, Any] | None:
-    """How much of the pictures showed a face; None for detectors that do not look for faces."""
+    """Count the windows with faces; None for detectors that do not look for faces."""
     if pictures is None or pictures.scorer.spec.faces is None:
         return None
     found = [len(answer.score.faces) for answer in pictures.judgement.windows]
@@ -96,7 +96,7 @@ def _faces(pictures: TrackAnalysis | None) -> dict[str, Any] | None:
 
 
 def _audio(analysis: Analysis) -> dict[str, Any] | None:
-    """The sound's own judgement; None where nobody listened."""
+    """Return the judgement of the sound; None if no detector scored it."""
     if analysis.sound_error is not None:
         return {"error_code": analysis.sound_error}
     if analysis.sound is None:

@@ -1,4 +1,4 @@
-"""Which of the loaded detectors look at a file: by what was asked for, and by what the file is."""
+"""Choice of the loaded detectors for a file, by the request and by the file's own kind."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sentinel_worker.inference.batching import Scorer
 from sentinel_worker.media.protocol import ProbedFacts
 
 PICTURE_FILES = frozenset({"apng", "avif", "gif", "heic", "webp"})
-"""Containers of pictures that may move: who asks for an image may mean one of these."""
+"""Containers of pictures that may be animated: a request for an image may mean one of them."""
 _MAX_REPEATED_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What looks at the pictures, and what listens to the sound; one of them is there.
+    """Detectors of the pictures and of the sound; at least one is set.
 
     `instead_of` is the key of the detector that could not take the pictures.
     """
@@ -35,7 +35,7 @@ class Choice:
 
 
 class Roster:
-    """The detectors of one worker, in the operator's order: the first of each kind is that kind's default."""
+    """Detectors of one worker, in the operator's order: the first of each kind is the default for it."""
 
     def __init__(self, scorers: Mapping[str, Scorer]) -> None:
         self.scorers = dict(scorers)
@@ -50,14 +50,14 @@ class Roster:
         return [*(f"{kind}/default" for kind in (*self._defaults, "auto")), *named]
 
     def offer(self, kind: MediaKind, key: str | None) -> None:
-        """Raise Permanent('detector_unavailable') where a request cannot be served whatever its file is."""
+        """Raise Permanent('detector_unavailable') for a request that cannot be served, regardless of its file."""
         if key is not None and key not in self.scorers:
             raise _unavailable(kind, key)
         if key is None and kind != "auto" and kind not in self._defaults:
             raise _unavailable(kind, key)
 
     def choose(self, kind: MediaKind, key: str | None, facts: ProbedFacts) -> Choice:
-        """Who looks at a file that is asked for as `kind`; `key` names one detector, which then is alone.
+        """Choose the detectors for a file requested as `kind`; with `key`, only that one.
 
         Raises Permanent with `media_kind_mismatch`, `no_sound`, or `detector_unavailable`.
         """
@@ -78,9 +78,9 @@ class Roster:
         return self._with_stand_in(pictures, sound, facts)
 
     def _with_stand_in(self, pictures: Scorer, sound: Scorer | None, facts: ProbedFacts) -> Choice:
-        """An image detector over frames, where there is one, for what a video detector cannot take."""
+        """Replace a video detector that cannot take the file by an image detector over frames, if one is loaded."""
         images = [scorer for scorer in self.scorers.values() if scorer.spec.task == "image"]
-        images.sort(key=lambda scorer: scorer.spec.media_kind != "video")  # the one that is made for it first
+        images.sort(key=lambda scorer: scorer.spec.media_kind != "video")  # detectors made for videos come first
         if takes(pictures.spec, facts) or not images:
             return Choice(pictures, sound)
         return Choice(images[0], sound, instead_of=pictures.spec.key)
@@ -103,7 +103,7 @@ class Roster:
 
 @asynccontextmanager
 async def open_roster(specs: Sequence[DetectorSpec], *, device: Device, batch_windows: int) -> AsyncIterator[Roster]:
-    """Load the detectors, one after the other, and score all of them on one thread: they share a device."""
+    """Load the detectors one after another, and run all of them on one thread, because they share a device."""
     async with AsyncExitStack() as open_scorers:
         thread = open_scorers.enter_context(ThreadPoolExecutor(1, thread_name_prefix="score"))
         scorers: dict[str, Scorer] = {}
@@ -115,7 +115,7 @@ async def open_roster(specs: Sequence[DetectorSpec], *, device: Device, batch_wi
 
 
 def takes(spec: DetectorSpec, facts: ProbedFacts) -> bool:
-    """Whether a clip of the file is more than a few pictures repeated: a video detector looks at motion."""
+    """Return True if a clip of the file is more than a few repeated pictures: a video detector needs motion."""
     if spec.task != "video":
         return True
     step = spec.window_policy.step.seconds_at(facts.frames_per_second)
@@ -126,7 +126,7 @@ _NAMES: Mapping[str, str] = {"video": "a video", "image": "a picture", "audio": 
 
 
 def _wanted(kind: MediaKind, facts: ProbedFacts) -> Kind:
-    """The kind of work: what was asked for, where the file has it."""
+    """Return the kind of work: the requested kind, if the file has it."""
     if kind in ("auto", facts.kind):
         return facts.kind
     if kind == "audio":
@@ -150,6 +150,6 @@ def _unavailable(kind: MediaKind, key: str | None) -> Permanent:
     what = f"detector '{key}'" if key is not None else "detector"
     return Permanent(
         "detector_unavailable",
-        f"No {what} for media of kind '{kind}' runs here.",
+        f"This worker has no {what} for media of kind '{kind}'.",
         params={"detector": key, "media_kind": kind},
     )

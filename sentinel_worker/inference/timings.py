@@ -1,4 +1,4 @@
-"""How long the stages of one request took."""
+"""Durations of one request's stages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,1 +1,1 @@
-"""Pages for people: of an evaluation, and of analysed files. Needs the extra `reports`."""
+"""HTML reports of an evaluation and of analysed files. Needs the extra `reports`."""

@@ -1,4 +1,4 @@
-"""The page of `analyze --report`: what was found in each file, and what that means."""
+"""The page of `analyze --report`: the findings in each file and their meaning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sentinel_worker.reports.timeline_plot import clock, timeline
 Result = Mapping[str, Any]
 
 _REASONS = {
-    "no_face": "no face was found, and this detector judges faces alone",
+    "no_face": "no face was found, and this detector judges only faces",
     "silence": "the sound is silent throughout",
 }
 _LISTED_WINDOWS = 24
@@ -25,7 +25,7 @@ _RIGHT = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A face on the picture: CSS lengths, and its P(fake). `at_right`: a label from its left side would stick out."""
+    """A face in the picture: CSS lengths, and its P(fake). `at_right`: a label at its left side would overflow."""
 
     left: str
     top: str
@@ -46,8 +46,8 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One file, ready for the template. `timeline` is of what the verdict is about first: `about`, the pictures or
-    the sound. `sound` is the answer about a video's sound beside its pictures."""
+    """One file, ready for the template. `about` is the track that the verdict is mainly about ("pictures" or "sound"),
+    and `timeline` is its plot. `sound` is the answer about the sound of a video whose pictures were judged, too."""
 
     result: Result
     sentence: str
@@ -62,13 +62,13 @@ class Section:
 
 
 def write(path: Path, results: Sequence[tuple[Result, Mapping[str, Path]]]) -> None:
-    """Write the page to `path`; raises OSError. `results` are as for `page`."""
+    """Write the page to `path`; raises OSError. `page` describes `results`."""
     html.write(path, page(results))
 
 
 def page(results: Sequence[tuple[Result, Mapping[str, Path]]]) -> str:
-    """The HTML page of `results`: documents as `analysis_results` keeps them, with `source` (the file's name or
-    address), each with its derived JPEG files by name.
+    """Render `results` as HTML: documents as in `analysis_results`, with `source` (the file's name or URL), each with
+    its derived JPEG files by name.
 
     A file that failed has `source`, `error_code` and `error_message` instead.
     """
@@ -110,8 +110,8 @@ def _sentence(result: Result, sound: Result) -> str:
         case "real":
             return f"below {real_below:.2f}, from where it would be uncertain." if real_below else "low enough."
     if probability >= threshold:
-        few = f"at or above the threshold of {threshold:.2f}, but too few windows reach it by themselves."
-        return few if decider is result else "the larger one of pictures and sound; neither is called fake."
+        few = f"at or above the threshold of {threshold:.2f}, but too few single windows reach it."
+        return few if decider is result else "the higher one of pictures and sound; neither is called fake."
     return f"below the threshold of {threshold:.2f}, and not low enough to be called real."
 
 
@@ -139,11 +139,11 @@ def _part(fraction: float) -> str:
 
 
 def _timeline(track: Result, what: str) -> Picture | None:
-    """Plots need more than one moment: a still picture has none."""
+    """Plot the windows; None for a still picture, which has no duration."""
     windows = track.get("timeline") or ()
     if not any(window["end_seconds"] > window["start_seconds"] for window in windows):
         return None
-    threshold = (track.get("frames") or track)["threshold"]  # the file's own may be the sound's
+    threshold = (track.get("frames") or track)["threshold"]  # the file's threshold may be the sound's
     draw = partial(_draw, windows, threshold, track["detector"].get("real_below"))
     return html.picture(draw, f"The probability of each window of the {what} over time.")
 
@@ -153,7 +153,7 @@ def _draw(windows: Sequence[Result], threshold: float, real_below: float | None,
 
 
 def _faces(windows: Sequence[Result]) -> list[tuple[str, list[float]]]:
-    """The moment and the faces' probabilities of the windows with faces, the highest first."""
+    """Return the time span and the faces' probabilities of windows with faces, the highest first."""
     found = [
         (window, [face["fake_probability"] for face in window["faces"]]) for window in windows if "faces" in window
     ]

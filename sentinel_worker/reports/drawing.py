@@ -1,4 +1,4 @@
-"""What all plots share: colours that the colour-blind can tell apart, in light and dark, and PNG bytes."""
+"""Shared by all plots: colours that the colour-blind can tell apart, in light and dark, and PNG output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DOTS_PER_INCH = 150
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colours of a plot. Fake and real are of Okabe and Ito's set, and never told apart by colour alone."""
+    """Colours of a plot. Fake and real are from Okabe and Ito's palette; they never differ only in colour."""
 
     paper: str
     ink: str
@@ -30,12 +30,12 @@ DARK = Theme(paper="#1b2026", ink="#e4e8ec", faint="#3b444e", fake="#f0913f", re
 
 
 def figure(theme: Theme, width: float, height: float) -> Figure:
-    """An empty figure of `width` x `height` inches."""
+    """Create an empty figure of `width` x `height` inches."""
     return Figure(figsize=(width, height), facecolor=theme.paper, layout="constrained")
 
 
 def dress(axes: Axes, theme: Theme, *, title: str = "", x: str = "", y: str = "") -> None:
-    """Title and axis names, in the theme's colours."""
+    """Set the title and the axis labels, in the theme's colours."""
     axes.set_facecolor(theme.paper)
     axes.set_title(title, color=theme.ink, fontsize=10, loc="left", fontweight="bold")
     axes.set_xlabel(x, color=theme.ink, fontsize=9)
@@ -49,14 +49,14 @@ def dress(axes: Axes, theme: Theme, *, title: str = "", x: str = "", y: str = ""
 
 
 def key(axes: Axes, theme: Theme, where: Corner) -> None:
-    """The legend."""
+    """Add the legend."""
     axes.legend(
         loc=where, fontsize=8, labelcolor=theme.ink, facecolor=theme.paper, edgecolor=theme.faint, framealpha=0.9
     )
 
 
 def png(drawn: Figure) -> bytes:
-    """`drawn` as a PNG file."""
+    """Return `drawn` as PNG bytes."""
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, facecolor=drawn.get_facecolor())
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: a page, its pictures, and the calibration file."""
+"""Output of an evaluation: a page, its pictures, and the calibration file."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ REPORT, CALIBRATION = "report.html", "calibration.json"
 
 _WORST = 10
 _MEASURES = {
-    "auc": "AUC: a fake scores above a real",
+    "auc": "AUC: chance that a fake scores above a real",
     "eer": "Equal error rate",
     "tpr_at_1_fpr": "Fakes found when 1 % of reals are called fake",
     "tpr_at_5_fpr": "Fakes found when 5 % of reals are called fake",
     "ece": f"Expected calibration error ({ECE_BINS} bins)",
     "brier": "Brier score",
-    "accuracy": "Right, of the verdicts fake and real",
+    "accuracy": "Correct, of the verdicts fake and real",
     "uncertain": "Uncertain, of all files",
     "false_alarms": "Reals called fake",
     "misses": "Fakes called real",
 }
 _WORDS = {
-    "reliability": "The share of fakes against the probability that was said, before and after the calibration.",
+    "reliability": "The share of fakes against the predicted probability, before and after the calibration.",
     "roc": "Fakes found against reals called fake, with the two thresholds.",
-    "scores": "How many fakes and reals have which calibrated probability, with the bands of the verdicts.",
+    "scores": "The distribution of calibrated probabilities of fakes and reals, with the bands of the verdicts.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A line of the table: a measure before and after, each with its interval."""
+    """A row of the table: a metric before and after, each with its interval."""
 
     words: str
     before: str
@@ -49,9 +49,9 @@ class _Row:
 
 
 def write(evaluation: Evaluation, detector: Mapping[str, Any], folder: Path) -> Path:
-    """Write page, PNG files and calibration into `folder`, and give the page's path; raises OSError.
+    """Write the page, PNG files and calibration to `folder`, and return the page's path; raises OSError.
 
-    `detector` is what a result records of it (`Detector.describe`).
+    `detector` is its description in a result (`Detector.describe`).
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, draw in PLOTS.items():
@@ -62,7 +62,7 @@ def write(evaluation: Evaluation, detector: Mapping[str, Any], folder: Path) -> 
 
 
 def page(evaluation: Evaluation, detector: Mapping[str, Any]) -> str:
-    """The HTML page."""
+    """Render the evaluation as HTML."""
     plots = {
         name: html.picture(lambda theme, draw=draw: draw(evaluation, theme), _WORDS[name])  # type: ignore[misc]
         for name, draw in PLOTS.items()
@@ -96,7 +96,7 @@ def _detector(detector: Mapping[str, Any], evaluation: Evaluation) -> list[tuple
         ("Licence of the weights", detector.get("licence")),
         ("Labels", labels),
         ("Outputs that mean fake", f"{fake} (by {detector.get('fake_indices_source')})" if fake else None),
-        ("Windows become one answer by", str(evaluation.rule.aggregation).replace("_", " ")),
+        ("Windows are combined by", str(evaluation.rule.aggregation).replace("_", " ")),
     ]
     return [(name, str(value)) for name, value in rows if value]
 
@@ -114,7 +114,7 @@ def _cell(name: str, measured: Measured) -> str:
 
 
 def _worst(evaluation: Evaluation) -> Sequence[tuple[ScoredFile, float, str]]:
-    """The files farthest on the wrong side of 0.5: file, calibrated P(fake), verdict."""
+    """Return the files farthest on the wrong side of 0.5: file, calibrated P(fake), verdict."""
     labels, answers = evaluation.scores.labels, evaluation.after.answers
     wrong_by = np.where(labels, 0.5 - answers.probabilities, answers.probabilities - 0.5)
     order = [int(index) for index in np.argsort(-wrong_by, kind="stable")[:_WORST] if wrong_by[index] > 0]
@@ -125,7 +125,7 @@ def _worst(evaluation: Evaluation) -> Sequence[tuple[ScoredFile, float, str]]:
 
 
 def _without(evaluation: Evaluation) -> list[tuple[ScoredFile, str]]:
-    """The files that were left out, and why."""
+    """Return the files that were left out, with the reasons."""
     skipped = [
         (file, str(judgement.reason).replace("_", " "))
         for file in evaluation.scores.not_applicable

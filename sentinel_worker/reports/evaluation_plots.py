@@ -1,4 +1,4 @@
-"""The three pictures of an evaluation: reliability, ROC, and how probabilities spread over the classes."""
+"""The three plots of an evaluation: reliability, ROC, and the distribution of probabilities by class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPREAD_BINS = 25
 
 
 def reliability(evaluation: Evaluation, theme: Theme) -> bytes:
-    """PNG: the share of fakes against P(fake), before and after, and how many files stand behind each point."""
+    """Draw a PNG of the share of fakes against P(fake), before and after, with the number of files at each point."""
     drawn = figure(theme, 8.4, 4.4)
     axes = drawn.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3, 1))
     sides = (("Before", evaluation.before), ("After, on groups the fit did not see", evaluation.after))
@@ -36,7 +36,7 @@ def _reliability(above: Axes, below: Axes, labels: Booleans, probabilities: Floa
     edges = np.linspace(0, 1, ECE_BINS + 1)
     counts, _ = np.histogram(probabilities, edges)
     share, said = calibration_curve(labels, probabilities, n_bins=ECE_BINS)
-    above.plot([0, 1], [0, 1], color=theme.ink, linestyle="--", linewidth=1, label="what is said happens")
+    above.plot([0, 1], [0, 1], color=theme.ink, linestyle="--", linewidth=1, label="perfect calibration")
     above.plot(said, share, color=theme.real, marker="o", markersize=5, linewidth=1.6, label="files, in 10 bins")
     above.set_xlim(0, 1)
     above.set_ylim(-0.03, 1.03)
@@ -46,7 +46,7 @@ def _reliability(above: Axes, below: Axes, labels: Booleans, probabilities: Floa
 
 
 def roc(evaluation: Evaluation, theme: Theme) -> bytes:
-    """PNG: the ROC of the uncalibrated order, and where the fitted thresholds stand on it."""
+    """Draw a PNG of the ROC of the uncalibrated scores, with the fitted thresholds on it."""
     scores, calibration = evaluation.scores, evaluation.calibration
     drawn = figure(theme, 5.2, 4.8)
     axes = drawn.subplots()
@@ -69,7 +69,7 @@ def roc(evaluation: Evaluation, theme: Theme) -> bytes:
 
 
 def spread(evaluation: Evaluation, theme: Theme) -> bytes:
-    """PNG: how many fakes and reals have which calibrated P(fake), fakes upwards and reals downwards."""
+    """Draw a PNG of the histogram of calibrated P(fake), fakes upwards and reals downwards."""
     labels, probabilities = evaluation.scores.labels, evaluation.after.answers.probabilities
     edges = np.linspace(0, 1, _SPREAD_BINS + 1)
     drawn = figure(theme, 8.4, 3.6)

@@ -1,4 +1,4 @@
-"""Pages that stand alone: everything is inside the file, and everything that a file or a person named is escaped."""
+"""Self-contained HTML pages: they load nothing, and all text from files and users is escaped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sentinel_worker.reports.drawing import DARK, LIGHT, Theme
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A PNG in both colour schemes, as data URIs, and what it shows in words."""
+    """A PNG in both colour schemes, as data URIs, with a description in words."""
 
     light: str
     dark: str
@@ -24,7 +24,7 @@ class Picture:
 
 
 def picture(draw: Callable[[Theme], bytes], words: str) -> Picture:
-    """`draw` in both colour schemes."""
+    """Draw in both colour schemes."""
     return Picture(data_uri(draw(LIGHT), "image/png"), data_uri(draw(DARK), "image/png"), words)
 
 
@@ -33,12 +33,12 @@ def data_uri(content: bytes, media_type: str) -> str:
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
-    """The page of `templates/<template>`."""
+    """Render `templates/<template>`."""
     return _environment().get_template(template).render(values, worker_version=__version__)
 
 
 def write(path: Path, page: str) -> None:
-    """Write a page; a name that UTF-8 cannot hold does not cost the report."""
+    """Write a page; a name that cannot be encoded in UTF-8 does not cost the report."""
     path.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
@@ -55,7 +55,7 @@ def _environment() -> Environment:
 
 
 def _probability(value: float | None) -> str:
-    """Three digits; never 1 or 0, which nobody can be sure of."""
+    """Format with three digits, but never as 1 or 0, because no verdict is certain."""
     if value is None:
         return "none"
     shown = f"{value:.3f}"
@@ -67,5 +67,5 @@ def _percent(value: float) -> str:
 
 
 def _words(value: object) -> str:
-    """A code as words: `not_applicable` is "not applicable"."""
+    """Turn a code into words: `not_applicable` becomes "not applicable"."""
     return str(value).replace("_", " ")

@@ -1,4 +1,4 @@
-"""The timeline of a track: the probability of each window over time."""
+"""Timeline of a track: the probability of each window over time."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from matplotlib.patches import Patch
 
 from sentinel_worker.reports.drawing import Theme, dress, figure, png
 
-# Of the whole track: a window of four seconds in three hours is still seen.
+# Share of the whole track, so that a window of four seconds in three hours is still visible.
 _THINNEST = 0.004
 _HOUR, _MINUTE = 3600, 60
 
 
 def timeline(windows: Sequence[Mapping[str, Any]], threshold: float, real_below: float | None, theme: Theme) -> bytes:
-    """PNG of `windows` as a result's timeline holds them; thresholds are P(fake)."""
+    """Draw a PNG of `windows`, in the format of a result's timeline; thresholds are P(fake)."""
     drawn = figure(theme, 8.4, 2.5)
     axes = drawn.subplots()
     end = max(0.001, *(window["end_seconds"] for window in windows))
@@ -34,7 +34,7 @@ def timeline(windows: Sequence[Mapping[str, Any]], threshold: float, real_below:
 
 
 def clock(seconds: float) -> str:
-    """`1:02:03`, `2:03` or `0:03.5`."""
+    """Format as `1:02:03`, `2:03` or `0:03.5`."""
     tenths = round(seconds * 10)
     whole, tenth = divmod(tenths, 10)
     hours, rest = divmod(whole, _HOUR)
@@ -50,7 +50,7 @@ def _bar(axes: Axes, window: Mapping[str, Any], end: float, threshold: float, th
         axes.bar(start, 1, width, align="edge", **_skipped(theme))
         return
     colour = theme.fake if probability >= threshold else theme.real
-    # The foot of a window at 0 is seen, too.
+    # A window at 0 stays visible.
     axes.bar(start, max(probability, 0.012), width, align="edge", color=colour, edgecolor=theme.paper, linewidth=0.6)
 
 

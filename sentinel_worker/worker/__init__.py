@@ -1,4 +1,4 @@
-"""The run loop, a request's way through it, and what an error means for the request.
+"""The run loop, the pipeline of a request, and the outcome of errors.
 
 Belongs here: decisions about requests. May import `queue`, `wake`, `inference` and below; only `daemon` builds it.
 """

@@ -1,4 +1,4 @@
-"""What an error means for the request: the one place where that is decided."""
+"""Map errors to outcomes of the request. No other module decides this."""
 
 import structlog
 
@@ -9,29 +9,29 @@ from sentinel_worker.observe import logs
 from sentinel_worker.observe.masking import mask
 
 NOT_ITS_FAULT = with_trait(Trait.NOT_ITS_FAULT)
-"""Errors that would meet every request alike: an outage must not use up attempts."""
+"""Errors that would affect every request: an outage must not use up attempts."""
 OTHERS_FIRST = with_trait(Trait.OTHERS_FIRST)
-"""Others hold what this request needs, and it has its turn when they have had theirs, however long they do."""
+"""Errors of a request that waits for resources held by others. Such a wait never uses up attempts."""
 SNOOZE_SECONDS = 30.0
-REFUSED_MESSAGE = "The worker may not read or store files just now; the request is tried again."
-"""What the request's owner reads of `access_refused`: the names of roles and the SQL to run are for operators."""
+REFUSED_MESSAGE = "The worker cannot read or store files at the moment; the request will be retried."
+"""Message of `access_refused` for the request's owner. The role names and the SQL to run are only for operators."""
 ELSEWHERE_SECONDS = 60.0
 ELSEWHERE_AGE_SECONDS = 15 * 60.0
-"""How long a request of kind `auto` waits for another worker, once its file is not for this one's detectors."""
+"""A request of kind `auto` waits this long for another worker if its file does not suit this worker's detectors."""
 SNOOZE_AGE_SECONDS = 24 * 3600.0
-"""Older requests are retried instead, which ends: no outage is waited for for ever."""
-FAULT = "The analysis failed because of a fault in the worker."
+"""Older requests are retried instead, a limited number of times, so no request waits for ever."""
+FAULT = "The analysis failed because of an internal error of the worker."
 CAUSE_CHARACTERS = 4500
-"""Of what stands behind an error: a decoding child's traceback, or a library's words, quoting strangers."""
+"""Longest cause that is stored: a decoding child's traceback or a library's message, which may quote user input."""
 
 
 log = structlog.get_logger()
 
 
 def finish_for(error: Exception, claim: Claim, stage: Stage) -> Finish:
-    """What `error` means for the request; raises `LeaseLost` again, after which nothing may be written.
+    """Return the outcome of the request after `error`; re-raises `LeaseLost`, after which nothing may be written.
 
-    What nobody foresaw, here too, is logged as a fault of the worker, and costs the request an attempt.
+    An unexpected exception, even one raised here, is logged as an internal error and costs the request an attempt.
     """
     try:
         return _meaning(error, claim, stage)
@@ -79,6 +79,6 @@ def _meaning(error: Exception, claim: Claim, stage: Stage) -> Finish:
 
 
 def _may_be_served_elsewhere(error: Permanent, claim: Claim) -> bool:
-    """What `auto` turns out to be is known only here; workers beside this one may have other detectors."""
+    """Return True if another worker may have a detector: the kind of an `auto` request is known only after probing."""
     unserved = error.code == "detector_unavailable" and claim.media_kind == "auto"
     return unserved and claim.age_seconds < ELSEWHERE_AGE_SECONDS

@@ -30,13 +30,13 @@ from sentinel_worker.worker.sweeps import Sweeps
 RETRY_FIRST_SECONDS, RETRY_CAP_SECONDS = 0.5, 60.0
 DECODER_RETRY_SECONDS = 1.0
 REALTIME_START_SECONDS = 15.0
-"""Realtime takes a moment to be ready; only later is its absence worth a warning."""
+"""Grace period for Realtime to connect; its absence is reported only after it."""
 
 log = structlog.get_logger()
 
 
 class Worker:
-    """Claims and answers requests until it is told to drain."""
+    """Claims and answers requests until `drain` is called."""
 
     def __init__(
         self,
@@ -84,10 +84,10 @@ class Worker:
         self._supervisor = Supervisor(self._break)
 
     async def run(self, *beside: Callable[[Supervisor], Coroutine[object, object, None]]) -> None:
-        """Work until `drain` is called and the running requests have ended; `beside` runs for as long.
+        """Work until `drain` is called and the running requests have ended; the loops of `beside` run as long.
 
-        Raises `Fatal` for a bad start, and `Transient('worker_broken')` when a request or a loop met something that
-        this process cannot go on with; its requests were released then.
+        Raises `Fatal` if the start fails, and `Transient('worker_broken')` after an error in a request or a loop from
+        which this process cannot recover; its requests have been released by then.
         """
         try:
             await self._rights.check()
@@ -117,19 +117,19 @@ class Worker:
             raise Transient("worker_broken", self._broken_by.message) from self._broken_by
 
     def drain(self) -> None:
-        """Claim no more. A second call releases what runs at once."""
+        """Stop claiming. A second call immediately releases the running requests."""
         if self._draining.is_set():
             self._hurry.set()
         self._draining.set()
         self._wake.set()
 
     def key_changed(self) -> None:
-        """What was refused before may be accepted now."""
+        """Retry at once: calls refused with the old key may succeed with the new one."""
         self._key_changed.set()
         self._wake.set()
 
     def drain_on_signals(self) -> None:
-        """SIGTERM and SIGINT drain; a second one hurries."""
+        """Drain on SIGTERM or SIGINT; a second signal releases running requests immediately."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.drain)
@@ -137,7 +137,7 @@ class Worker:
     # The claim loop
 
     async def _claim_when_woken(self, group: asyncio.TaskGroup) -> None:
-        # Before the calls: what comes during them is not lost.
+        # Cleared before the calls, so that wake-ups during them are not lost.
         self._wake.clear()
         self._key_changed.clear()
         try:
@@ -154,7 +154,7 @@ class Worker:
             await self._sweeps.wait(self._wake)
 
     async def _claim(self, group: asyncio.TaskGroup) -> int:
-        """Fill the free slots; returns how many requests came."""
+        """Claim requests for the free slots; returns how many were claimed."""
         free = 0 if self._draining.is_set() else self._settings.slots - len(self._running)
         if not self._pipeline.can_decode:
             self._sweeps.within(DECODER_RETRY_SECONDS)
@@ -173,9 +173,9 @@ class Worker:
         return len(claims)
 
     async def _wait_out(self, error: CodedError) -> None:
-        """After a failed call: wait with backoff, but not longer than until the drain."""
+        """Wait with backoff after a failed call, at most until the drain starts."""
         self._failures += 1
-        if self._claims.circuit.open:  # it has logged that, and knows when to ask again
+        if self._claims.circuit.open:  # the breaker has logged this, and decides when to retry
             self._health.become("degraded", AWAY)
             await unless(self._draining, self._claims.circuit.turn())
             return
@@ -188,15 +188,15 @@ class Worker:
 
     def _show_condition(self) -> None:
         if not self._pipeline.can_decode:
-            self._health.become("broken", "The decoder does not start; no request is claimed.")
+            self._health.become("broken", "The decoder does not start, so no requests are claimed.")
         elif self._wakeup is None or self._wakeup.healthy:
             self._health.become("ready")
         elif self._health.state != "starting" or monotonic() - self._started_at > REALTIME_START_SECONDS:
-            self._health.become("degraded", "Realtime is down; requests are found by polling.")
+            self._health.become("degraded", "Realtime is down, so requests are found by polling.")
 
     def _due_in(self, seconds: float) -> None:
         self._sweeps.within(seconds)
-        self._wake.set()  # the wait for the next sweep begins anew
+        self._wake.set()  # restarts the wait for the next sweep
 
     def _break(self, error: Fatal) -> None:
         log.error(logs.BROKEN, error_code=error.code, error=error.message)

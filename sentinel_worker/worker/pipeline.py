@@ -1,4 +1,4 @@
-"""One request from its claim to its outcome: the flow of a file, held to the row's lease, limits and progress."""
+"""Process one request from claim to outcome: the flow of a file under the row's lease, time limits and progress."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -29,14 +29,17 @@ SPANS: Mapping[Stage, tuple[float, float]] = {
     "deriving": (90, 98),
     "finishing": (98, 100),
 }
-"""Which part of the whole request's progress, in percent, each stage covers."""
+"""Start and end of each stage, in percent of the request's progress."""
 
 log = structlog.get_logger()
 
 
 @contextmanager
 def memory_errors_translated() -> Iterator[None]:
-    """An allocation that the machine refuses, alone or in a group, is no fault of the worker or the file."""
+    """Translate a MemoryError, also one in an exception group, into Transient('out_of_memory').
+
+    Neither the worker nor the file is at fault.
+    """
     try:
         yield
     except (MemoryError, ExceptionGroup) as error:
@@ -47,7 +50,7 @@ def memory_errors_translated() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class RequestStages:
-    """The stages of one request: each has its time limit, and its part of the progress that the owner sees."""
+    """Stages of one request: each has a time limit and a share of the progress that the owner sees."""
 
     lease: Lease
     progress: Progress
@@ -55,7 +58,7 @@ class RequestStages:
 
     @asynccontextmanager
     async def enter(self, stage: Stage) -> AsyncIterator[None]:
-        """Work inside belongs to `stage`, and ends with `Transient('stage_timed_out')` at its limit."""
+        """Run the block as `stage`; raises `Transient('stage_timed_out')` at its time limit."""
         limits_seconds: Mapping[Stage, float] = {
             "fetching": self.settings.fetch_deadline_seconds,
             "probing": self.settings.probe_deadline_seconds,
@@ -68,14 +71,14 @@ class RequestStages:
                 yield
 
     def report(self, stage: Stage, fraction: float) -> None:
-        """Show that `fraction` (0 to 1) of `stage` is done."""
+        """Report that `fraction` (0 to 1) of `stage` is done."""
         start, end = SPANS[stage]
         self.progress.report(self.lease.claim, stage, start + (end - start) * fraction)
 
 
 @dataclass
 class Pipeline:
-    """Everything that answering a request needs; one per worker. `http` is for Storage only: it carries the key."""
+    """Everything needed to answer requests; one per worker. `http` is only for Storage, because it sends the key."""
 
     settings: Settings
     flow: Flow
@@ -85,7 +88,7 @@ class Pipeline:
     rights: RightsCheck
 
     async def analyze(self, lease: Lease) -> Finish:
-        """Answer one claim. Raises this package's errors; writes nothing but derived files of this fence."""
+        """Answer one claim. Raises this package's errors; writes only derived files, under this fence."""
         claim, stages = lease.claim, RequestStages(lease, self.progress, self.settings)
         source = self.sources.of(claim)
         self.flow.roster.offer(claim.media_kind, claim.detector)
@@ -102,26 +105,26 @@ class Pipeline:
 
     @property
     def lanes(self) -> list[str]:
-        """The lanes of the queue that this worker can serve."""
+        """Lanes of the queue that this worker can serve."""
         return self.flow.roster.lanes
 
     @property
     def can_decode(self) -> bool:
-        """Whether the zygote is there to fork children."""
+        """True if the zygote is running and can fork children."""
         return self.flow.zygote.running
 
     async def _fetch(self, fetch: Fetch, **options: Any) -> Fetched:
-        """What Storage refuses raises doubt about the worker's rights."""
+        """Fetch the file; if Storage refuses, have the worker's rights checked again."""
         with self.rights.doubted_after("access_refused"):
             try:
                 return await fetch(**options)
             except Permanent as error:
-                if error.code == "object_not_found":  # also what Storage says of a file that this role may not see
+                if error.code == "object_not_found":  # Storage's answer also for a file that this role may not see
                     await self.rights.check_again()
                 raise
 
     async def _upload(self, lease: Lease, made: Mapping[str, Path]) -> dict[str, str]:
-        """Store the pictures for people; returns their paths in the bucket `derived`."""
+        """Upload the pictures for people; returns their paths in the bucket `derived`."""
         folder = f"{lease.claim.user_id}/{lease.claim.id}/{lease.claim.fence}"
         stored: dict[str, str] = {}
         for name, file in made.items():

@@ -1,4 +1,4 @@
-"""The requests that a worker has under way: each is a task that answers its claim, and none takes another down."""
+"""Requests that a worker is running: each is a task that answers its claim, and its failure does not affect others."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from sentinel_worker.worker.error_outcomes import finish_for
 from sentinel_worker.worker.pipeline import Pipeline
 
 RELEASE_SECONDS = 10.0
-"""How long the drain waits for released requests to be handed back."""
+"""Time limit of the drain for handing back released requests."""
 RESULT_REFUSED = Finish(
     "failed",
     stage="finishing",
     error_code="result_refused",
-    error_message="The analysis was done, but the database refused its result.",
+    error_message="The analysis finished, but the database refused its result.",
 )
 
 log = structlog.get_logger()
@@ -30,8 +30,8 @@ log = structlog.get_logger()
 class Running:
     """Starts, answers and ends requests.
 
-    `freed` is called when one has ended, `due_in` with the seconds after which an answered one is queued again, and
-    `broken` when one met an error that concerns the whole worker.
+    Callbacks: `freed` after a request has ended, `due_in` with the seconds until an answered request is due again,
+    `broken` with an error that concerns the whole worker.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Running:
         self._tasks: dict[asyncio.Task[None], Lease] = {}
 
     def __len__(self) -> int:
-        """How many there are now."""
+        """Return the number of running requests."""
         return len(self._tasks)
 
     def start(self, group: asyncio.TaskGroup, claim: Claim, called_at: float) -> None:
@@ -66,7 +66,7 @@ class Running:
         task.add_done_callback(self._ended)
 
     async def drain(self, limit_seconds: float, hurry: asyncio.Event) -> None:
-        """Let them end within the limit or until `hurry` is set; hand the rest back."""
+        """Wait for the requests to end until the limit or until `hurry` is set, then release the rest."""
         hurried = asyncio.ensure_future(hurry.wait())
         try:
             async with asyncio.timeout(limit_seconds):
@@ -105,7 +105,7 @@ class Running:
             except LeaseLost:
                 log.warning(logs.LEASE_LOST, stage=lease.stage)
             except Exception:
-                # Unanswered, and so offered again; the other requests go on.
+                # The claim is not answered, so it is offered again; the other requests continue.
                 log.exception(logs.CRASHED, stage=lease.stage)
             finally:
                 self._progress.forget(claim)

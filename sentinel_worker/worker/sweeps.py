@@ -1,4 +1,4 @@
-"""When the queue is looked at unasked, and what a request found then says about the hints."""
+"""Schedule of sweeps (polls of the queue without a wake-up), and detection of missed hints."""
 
 import asyncio
 import random
@@ -17,13 +17,14 @@ from sentinel_worker.wake.wakeup import Wakeup
 
 MIN_SWEEP_SECONDS = 0.25
 LOOK_AHEAD_SECONDS = 1.0
-"""A hint that brought no request may be about one scheduled for soon; no worker looks that up more often."""
+"""Shortest time between looks for scheduled requests, after a hint that led to no claim."""
 MAINTAIN_AFTER_PAUSES, REMOVE_AFTER_PAUSES = 1.5, 7.5
-"""An idle worker is quiet, every second and every eighth sweep: a claim that finds nothing promotes by itself."""
+"""An idle worker maintains only at every second sweep, because an empty claim promotes due requests too, and removes
+deleted files at every eighth."""
 NEAR_PAUSES = 2.0
-"""What is due later than that needs no sweep of its own yet."""
+"""A request due after more sweeps than this does not advance the next sweep."""
 MISSED_AFTER_SECONDS = 3.0
-"""Realtime's own delay stays below this; a row older than it that no hint announced was missed."""
+"""Upper limit of Realtime's own delay; a row that waited longer without a hint was missed."""
 
 log = structlog.get_logger()
 
@@ -53,26 +54,26 @@ class Sweeps:
 
     @property
     def due(self) -> bool:
-        """Whether it is time for one."""
+        """True if it is time for a sweep."""
         return monotonic() >= self._at
 
     def within(self, seconds: float) -> None:
-        """Something is due then: sweep no later."""
+        """Sweep in `seconds` at the latest, because a request is due then."""
         self._at = min(self._at, monotonic() + seconds)
 
     def found_nothing(self) -> None:
-        """A claim came back empty. If a hint led to it, its request may wait for its time: look ahead soon."""
+        """Record an empty claim. If a hint led to it, sweep soon: its request may be scheduled."""
         hinted_at = None if self._wakeup is None else self._wakeup.last_hint_at
         if hinted_at is not None and hinted_at > self._maintained_at:
             self._nothing_due = False
             self._at = min(self._at, self._maintained_at + LOOK_AHEAD_SECONDS)
 
     async def sweep(self) -> None:
-        """Set the time of the next; register, promote and expire where the claim that follows is not enough."""
+        """Schedule the next sweep, and maintain the queue (register, promote, expire) if a claim would not suffice."""
         began = monotonic()
         listening = self._wakeup is not None and self._wakeup.healthy
         usual = self._settings.sweep_seconds if listening else self._settings.sweep_degraded_seconds
-        pause = usual * random.uniform(0.9, 1.1)  # noqa: S311 - spreads the load of many workers, no secret
+        pause = usual * random.uniform(0.9, 1.1)  # noqa: S311 - jitter to spread the load of many workers, not a secret
         if not self._nothing_due or began - self._maintained_at > MAINTAIN_AFTER_PAUSES * usual:
             next_due_seconds = await self._claims.maintain(
                 name=self._settings.worker_name, lanes=self._lanes, slots=self._settings.slots
@@ -87,8 +88,8 @@ class Sweeps:
         self._at = monotonic() + pause
 
     async def wait(self, wake: asyncio.Event) -> None:
-        """Until `wake` or the time of the next sweep."""
-        if self._wakeup is not None and not self._wakeup.healthy:  # since the time was set, perhaps
+        """Wait for `wake` or the time of the next sweep."""
+        if self._wakeup is not None and not self._wakeup.healthy:  # may have changed since the sweep was scheduled
             self.within(self._settings.sweep_degraded_seconds)
         self._idle_since = monotonic()
         try:
@@ -99,7 +100,7 @@ class Sweeps:
         self._idle_since = None
 
     def judge_wakeup(self, claims: Sequence[Claim]) -> None:
-        """A row that lay queued while this worker was idle and listening was never announced."""
+        """Log requests that no hint announced, though this worker was idle and listening while they were queued."""
         idle_since, self._idle_since = self._idle_since, None
         if self._wakeup is None or idle_since is None:
             return

@@ -108,7 +108,7 @@ def worker_environment(stack: Stack) -> dict[str, str]:
 def after_layers(printed: str) -> str:
     """What the command prints after the first line, which is about this machine."""
     layers, rest = printed.split("\n", 1)
-    assert layers.startswith("ok decoding children are held by ")
+    assert layers.startswith("ok decoding children are confined by ")
     return rest
 
 
@@ -124,7 +124,7 @@ async def test_the_command_says_it_and_its_exit_code_too(stack: Stack) -> None:
         )
         printed = (await process.communicate())[0].decode()
     assert process.returncode == 1
-    assert after_layers(printed) == f"missing, the job goes on without it {taken.sentence}\n"
+    assert after_layers(printed) == f"missing, but the worker runs without it {taken.sentence}\n"
 
 
 async def test_the_exit_codes_of_all_and_of_too_little(stack: Stack) -> None:

@@ -59,7 +59,7 @@ def test_a_known_vulnerability_fails_the_audit(service: Service, monkeypatch: py
     service.known["pillow"] = {"schema_version": "1.0.0", "id": "GHSA-test-1", "affected": affected}
     found = ask(service.server_port, monkeypatch)
     version = next(entry.version for entry in lock.read(lock.DAEMON) if entry.name == "pillow")
-    assert found.vulnerable == (f"pillow {version}: GHSA-test-1, mended in 99.1",)
+    assert found.vulnerable == (f"pillow {version}: GHSA-test-1, fixed in 99.1",)
     assert not found.passes
     assert {"torch", "hatchling", "yt-dlp"} <= set(service.asked)
     assert found.lines()[-1] == f"Locked packages checked: {found.checked}; known vulnerabilities: 1."

@@ -67,7 +67,7 @@ def test_it_sets_temperature_and_thresholds_of_a_rule_and_nothing_else() -> None
 @pytest.mark.parametrize(
     ("change_it", "said"),
     [
-        (lambda c: c.update(version=2), "its version is 2, this worker reads version 1"),
+        (lambda c: c.update(version=2), "its version is 2, but this worker reads version 1"),
         (lambda c: c.pop("version"), "its version is null"),
         (lambda c: c.update(version=True), "its version is true"),
         (lambda c: c.pop("detector"), "detector is missing"),

@@ -24,7 +24,7 @@ async def test_wrong_settings_are_all_named_and_exit_2(stack: Stack, start_worke
     [
         ({"SUPABASE_SECRET_KEY": "sb_secret_wrong"}, "access_refused"),
         ({"SENTINEL_SOCIAL_EXTRACTORS": "youtube,youtobe"}, "no extractor named youtobe"),
-        ({"SENTINEL_DETECTOR": "demo,no-such"}, "no detector 'no-such'"),
+        ({"SENTINEL_DETECTOR": "demo,no-such"}, "Unknown detector 'no-such'"),
         ({"SENTINEL_DETECTOR": "video-large", "HF_HOME": "/nonexistent"}, "models pull video-large"),
     ],
 )

@@ -111,7 +111,7 @@ def test_retries(limited: Queue) -> None:
 def test_migrate_says_what_is_off_until_what_the_docs_recommend_is_set(limited: Queue) -> None:
     said = CliRunner().invoke(cli.app, ["migrate", "--db-url", limited.dsn]).output
     off = "max_open_requests, max_requests_per_hour, max_running_requests, max_stored_bytes"
-    assert said.splitlines()[-1] == f"quotas of users that are off: {off}; docs/threat-model.md says what to set"
+    assert said.splitlines()[-1] == f"user quotas that are off: {off}; docs/threat-model.md says what to set"
     page = (Path(__file__).parents[3] / "docs" / "threat-model.md").read_text(encoding="utf-8")
     limited.sql(page.partition("```sql\n")[2].partition("```")[0])
     assert json.loads(refusal(limited, 21).message_detail or "") == {"quota": "open_requests", "limit": 20, "used": 0}

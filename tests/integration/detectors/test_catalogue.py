@@ -156,7 +156,7 @@ def test_a_name_that_no_hub_has(tmp_path: Path, name: str) -> None:
 def test_what_cannot_be_looked_at_is_a_mistake(tmp_path: Path) -> None:
     (mistake,) = mistakes(tmp_path, f"[detectors.image-vit]\nfolder = '{'x' * 300}'")
     assert mistake.startswith("detectors.image-vit.folder: xxx")
-    assert mistake.endswith("cannot be looked at: File name too long")
+    assert mistake.endswith("cannot be read: File name too long")
 
 
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
@@ -206,26 +206,26 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     expected = [
         "detectors.flat: is not a table",
         "detectors.UPPER: a key has at most",
-        "detectors.video-large.thresold: no such field",
+        "detectors.video-large.thresold: is not a known field",
         "detectors.video-large.fake_from: should be a valid number",
-        "detectors.video-base.task: a built-in detector keeps its own",
+        "detectors.video-base.task: cannot be changed for a built-in detector",
         "detectors.video-base.window_seconds: means nothing for a model of task video",
         "detectors.video-base.allow_remote_code: means nothing",
-        "detectors.video-base.temperature: comes from the calibration file",
+        "detectors.video-base.temperature: is set by the calibration file",
         "detectors.frames.fake_from: a verdict rule needs",
         "detectors.frames.known_real: is missing",
-        "detectors.frames.known_fake: there is no file nowhere.png",
+        "detectors.frames.known_fake: the file nowhere.png does not exist",
         "detectors.frames.step_seconds: means nothing",
         "detectors.image-vit.calibration: was fitted for detector video-base",
         "detectors.image-vit.refine: a window policy keeps back fewer",
         "detectors.audio-xlsr.faces: means nothing",
         "detectors.audio-xlsr.calibration: The calibration file broken.json cannot be used",
-        "detectors.audio-xlsr.fake_indices_source: goes with fake_indices",
+        "detectors.audio-xlsr.fake_indices_source: is only valid together with fake_indices",
         "detectors.new.task: is missing",
         "detectors.newer.media_kind: a model of task video does not answer requests for audio",
         "detectors.newer.revision: is missing",
         "detectors.newer.frames: is missing",
-        "detectors.newest.folder: there is no folder nowhere",
+        "detectors.newest.folder: the folder nowhere does not exist",
         "detectors.newest.step_seconds: contradicts step_frames",
     ]
     unmet = [line for line in expected if not any(said.startswith(line) for said in found)]
@@ -237,8 +237,8 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("[detectors", "is not TOML"),
-        ("[detector.mine]\ntask = 'image'", "detector: the file holds tables"),
-        ("detectors = 3", "the file holds tables"),
+        ("[detector.mine]\ntask = 'image'", "detector: the file may hold only tables"),
+        ("detectors = 3", "the file may hold only tables"),
     ],
 )
 def test_a_file_that_is_no_detectors_file_is_refused(tmp_path: Path, text: str, said: str) -> None:

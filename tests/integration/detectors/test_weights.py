@@ -90,16 +90,16 @@ def test_biases_under_their_old_names_are_converted(make_checkpoint: MakeCheckpo
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"num_frames": 16}, "takes 16 frames, the detector is registered with 4"),
-        ({"tubelet_size": 3}, "tubelets of 3"),
+        ({"num_frames": 16}, "takes 16 frames, but the detector is registered with 4"),
+        ({"tubelet_size": 3}, "not divisible by its tubelet_size 3"),
         ({"image_size": 32}, "image_size is 32"),
-        ({"model_type": "vit"}, "model_type 'vit' is no video classifier"),
-        ({"model_type": None}, "model_type None is no video classifier"),
-        ({"problem_type": "multi_label_classification"}, "labels do not exclude each other"),
+        ({"model_type": "vit"}, "model_type 'vit' is not a supported video classifier"),
+        ({"model_type": None}, "model_type None is not a supported video classifier"),
+        ({"problem_type": "multi_label_classification"}, "problem_type is not single_label_classification"),
         ({"num_channels": 1}, "three colour channels"),
         ({"num_frames": "4"}, "wrong type"),
         ({"id2label": ["real", "fake"]}, "wrong type"),
-        ({"hidden_size": 32}, "other shapes|do not fit"),
+        ({"hidden_size": 32}, "shapes of its weights|do not fit"),
         ({"num_hidden_layers": 2}, "missing_keys"),
         ({"use_mean_pooling": False}, "do not fit"),
     ],
@@ -145,7 +145,7 @@ def test_pickled_weights_are_not_loaded(make_checkpoint: MakeCheckpoint, tmp_pat
     torch.save(Trap(trace), weights_of(spec).with_name("pytorch_model.bin"))
     refused = refusal(spec)
     assert refused.code == "weights_not_safetensors"
-    assert "has pytorch_model.bin and no model.safetensors; other formats can run code" in refused.message
+    assert "has pytorch_model.bin but no model.safetensors. Other formats can run code" in refused.message
     assert not trace.exists()
 
 
@@ -181,7 +181,7 @@ def test_weights_in_a_folder_can_be_pinned(make_checkpoint: MakeCheckpoint) -> N
     save_file(stored, weights_of(spec), metadata={"format": "pt"})
     refused = refusal(pinned)
     assert refused.code == "checkpoint_invalid"
-    assert "not those that weights_sha256 in the detectors file names" in refused.message
+    assert "differs from weights_sha256 in the detectors file" in refused.message
     load_checkpoint(spec)
 
 
@@ -275,7 +275,7 @@ def test_pictures_without_a_fitting_size_are_refused(make_checkpoint: MakeCheckp
     vit = {"image_processor_type": "ViTImageProcessor"}
     assert load_checkpoint(make_checkpoint("image", preprocessor=vit)).pictures.crop_height == 16
     refused = refusal(make_checkpoint("image", preprocessor=vit | {"size": 32}))
-    assert re.search(r"image_size is 16, but its preprocessing makes 32 x 32", refused.message)
+    assert re.search(r"image_size is 16, but its preprocessing produces 32 x 32", refused.message)
 
 
 @pytest.mark.parametrize(("name", "model"), sorted(other_pictures().items()))
@@ -292,9 +292,9 @@ def test_other_image_architectures_are_taken(make_checkpoint: MakeCheckpoint, na
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"sampling_rate": 8000}, "wants 8000 samples a second, the detector is registered with 16000"),
+        ({"sampling_rate": 8000}, "takes 8000 samples a second, but the detector is registered with 16000"),
         ({"feature_extractor_type": "ASTFeatureExtractor"}, "ASTFeatureExtractor is not Wav2Vec2FeatureExtractor"),
-        ({"feature_size": 2}, "single channel"),
+        ({"feature_size": 2}, "mono sound"),
     ],
 )
 def test_sound_that_would_be_prepared_otherwise_is_refused(

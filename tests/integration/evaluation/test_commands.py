@@ -66,7 +66,7 @@ def test_a_table_for_people(command: Command, clips: dict[str, Path], clip: Path
         assert row.split()[:2] == [name, "video"]
         assert row.split()[2] in {"fake", "real", "uncertain"}
         assert "demo" in row
-    assert "A verdict is a statistical judgement and no proof" in answer.stdout
+    assert "A verdict is a statistical judgement, not proof" in answer.stdout
     assert "[red]a\\x1b[31m\\udcff.mp4" in answer.stdout
     assert "gone\\udcff.mp4 cannot be read: No such file or directory." in answer.stdout
 
@@ -120,7 +120,10 @@ def test_lines_for_machines_a_report_and_what_failed(
     [
         (("--detector", "nobody"), "nobody"),
         (("--detector", "video-large"), "sentinel-worker models pull video-large"),
-        ((), "No detector is on this machine: sentinel-worker models pull video-large image-vit audio-xlsr"),
+        (
+            (),
+            "No detector has its weights on this machine: sentinel-worker models pull video-large image-vit audio-xlsr",
+        ),
     ],
 )
 def test_what_is_said_before_seconds_of_imports(
@@ -134,8 +137,8 @@ def test_what_is_said_before_seconds_of_imports(
 @pytest.mark.parametrize(
     ("keys", "code", "said"),
     [
-        ("video-large,no-such", "unknown_detector", "no detector 'no-such'"),
-        ("no-such,demo,nor-this", "unknown_detector", "no detector 'no-such' or 'nor-this'"),
+        ("video-large,no-such", "unknown_detector", "Unknown detector 'no-such';"),
+        ("no-such,demo,nor-this", "unknown_detector", "Unknown detector 'no-such' or 'nor-this'"),
         ("image-vit", "checkpoint_unpinned", "run `sentinel-worker models pull image-vit`"),
         (
             "video-large,demo,image-vit",
@@ -162,14 +165,17 @@ def test_defaults_that_name_nothing(process: Command, clip: Path) -> None:
 def test_a_folder_that_is_not_there_is_said_before_the_work(command: Command, clip: Path) -> None:
     answer = command("analyze", clip, "--detector", "demo", "--report", "no/such/folder.html")
     assert (answer.returncode, answer.stdout) == (2, "")
-    assert "there is no folder no/such" in answer.stderr
+    assert "the folder no/such does not exist" in answer.stderr
 
 
 def test_defaults_that_are_not_here_are_named(command: Command, clip: Path) -> None:
     answer = command("analyze", clip, "--defaults", "demo, audio-xlsr")
     assert answer.returncode == 0, answer.stderr
     assert "does not detect deepfakes" in answer.stdout
-    assert "without audio-xlsr, which are not on this machine: sentinel-worker models pull audio-xlsr" in answer.stderr
+    assert (
+        "skipping audio-xlsr, whose weights are not on this machine: sentinel-worker models pull audio-xlsr"
+        in answer.stderr
+    )
 
 
 def test_a_report_that_cannot_be_written_costs_no_answer(command: Command, clip: Path) -> None:
@@ -235,10 +241,10 @@ def forty(tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     ("manifest", "words", "said"),
     [
-        ("path,label\ngone.mp4,fake\na.mp4,x\n", ("--detector", "demo"), "line 2: there is no file 'gone.mp4'"),
-        ("path,label\nm.csv,fake\n", ("--detector", "demo"), "There are 1 fakes and 0 reals to go by"),
+        ("path,label\ngone.mp4,fake\na.mp4,x\n", ("--detector", "demo"), "line 2: the file 'gone.mp4' does not exist"),
+        ("path,label\nm.csv,fake\n", ("--detector", "demo"), "Only 1 fakes and 0 reals can be used"),
         ("forty", ("--detector", "demo", "--out", "m.csv/out"), "m.csv/out cannot be written"),
-        ("forty", ("--detector", "demo"), "There are 0 fakes and 0 reals to go by"),
+        ("forty", ("--detector", "demo"), "Only 0 fakes and 0 reals can be used"),
     ],
 )
 def test_an_evaluation_that_cannot_be(

@@ -140,7 +140,7 @@ def test_one_content_under_two_names(changes: dict[str, Any], said: str) -> None
     files = overconfident(100, temperature=1.0)
     first = next(file for file in files if file.entry.is_fake)
     entry = replace(first.entry, name="copy.mp4", line=102, **changes)
-    with pytest.raises(Fatal, match=f"Lines {first.entry.line} and 102 of the manifest have the same content") as error:
+    with pytest.raises(Fatal, match=f"Lines {first.entry.line} and 102 of the manifest name identical files") as error:
         evaluated([*files, replace(first, entry=entry)])
     assert said in error.value.message
     assert error.value.code == "manifest_invalid"

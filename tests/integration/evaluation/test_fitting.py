@@ -121,7 +121,7 @@ def test_a_resample_draws_whole_groups_and_both_classes() -> None:
 
 def test_too_few_of_a_class() -> None:
     labels = np.array([True] * 19 + [False] * 40)
-    with pytest.raises(Fatal, match="19 fakes and 40 reals to go by; a calibration needs 20") as refused:
+    with pytest.raises(Fatal, match="19 fakes and 40 reals can be used; a calibration needs 20") as refused:
         fitting.check_scores(labels, np.where(labels, 1.0, -1.0))
     assert refused.value.code == "calibration_impossible"
     with pytest.raises(Fatal, match="0 fakes and 0 reals"):

@@ -58,27 +58,27 @@ def test_as_spreadsheets_write_it(folder: Path, encoding: str, newline: str) -> 
 def test_every_mistake_is_named_with_its_line(folder: Path) -> None:
     rows = ["a.mp4,fake,x", "gone.mp4,real,x", "b.mp4,maybe,x", ",,", "b.mp4,real", "sub,real,x", "nul\0,2,x"]
     assert mistakes(folder, "path,label,group\n" + "\n".join(rows)).splitlines() == [
-        "line 3: there is no file 'gone.mp4'",
+        "line 3: the file 'gone.mp4' does not exist",
         "line 4: the label is 'maybe', not fake, real, 1 or 0",
         "line 5: the path is empty",
         "line 5: the label is '', not fake, real, 1 or 0",
-        "line 6: 2 cells where the first line names 3 columns",
-        "line 7: there is no file 'sub'",
-        "line 8: there is no file 'nul\\x00'",
+        "line 6: it has 2 cells, but the first line names 3 columns",
+        "line 7: the file 'sub' does not exist",
+        "line 8: the file 'nul\\x00' does not exist",
         "line 8: the label is '2', not fake, real, 1 or 0",
     ]
 
 
 def test_a_name_that_no_file_can_have(folder: Path) -> None:
-    assert mistakes(folder, f"path,label\n{'n' * 300},fake").startswith("line 2: there is no file 'nnn")
+    assert mistakes(folder, f"path,label\n{'n' * 300},fake").startswith("line 2: the file 'nnn")
 
 
 def test_one_file_twice_and_with_two_labels(folder: Path) -> None:
     (folder / "link.mp4").symlink_to("a.mp4")
     text = "path,label\na.mp4,fake\n./a.mp4,fake\nlink.mp4,real\n"
     assert mistakes(folder, text).splitlines() == [
-        "line 3: './a.mp4' is on line 2 already",
-        "line 4: 'link.mp4' has the other label on line 2",
+        "line 3: './a.mp4' is already on line 2",
+        "line 4: 'link.mp4' has another label on line 2",
     ]
 
 
@@ -92,10 +92,13 @@ def test_of_many_mistakes_twenty_are_shown(folder: Path) -> None:
     [
         ("", "line 1: it is empty"),
         ("\na.mp4,fake", "line 1: it is empty"),
-        ("path,label\n", "it lists no file."),
-        ("a.mp4,fake\n", "line 1: the column path is missing; the column label is missing; there is no column 'a.mp4'"),
-        ("path,label,notes\n", "line 1: there is no column 'notes'"),
-        ("path,label,Label\n", "line 1: the column label is there twice"),
+        ("path,label\n", "it lists no files."),
+        (
+            "a.mp4,fake\n",
+            "line 1: the column path is missing; the column label is missing; the column 'a.mp4' is unknown",
+        ),
+        ("path,label,notes\n", "line 1: the column 'notes' is unknown"),
+        ("path,label,Label\n", "line 1: the column label occurs twice"),
         ('path,label\n"a.mp4,fake\n', "line 2: unexpected end of data"),
         ("path,label\n\udcff,fake\n", "it is not UTF-8."),
     ],

@@ -92,5 +92,5 @@ def test_a_measure_without_a_value_is_left_out() -> None:
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_cannot_be_measured(label: int) -> None:
-    with pytest.raises(ValueError, match="one class"):
+    with pytest.raises(ValueError, match="both classes"):
         measured([label] * 3, [0.1, 0.5, 0.9])

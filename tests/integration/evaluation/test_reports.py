@@ -139,8 +139,8 @@ def test_every_number_of_an_evaluation_is_on_its_page(evaluation: Evaluation, ev
     counts = f"201 with a probability {fitted.fitted_on.fakes} {fitted.fitted_on.reals} 51 1 1"
     assert counts in text
     assert "2026-05-01, on 201 files of 51 groups" in text
-    assert "fake only when 2 windows reach the threshold" in text
-    assert f"come from {evaluation.fold_count} calibrations" in text
+    assert "requires that 2 single windows reach the threshold" in text
+    assert f"come from {evaluation.fold_count}-fold cross-validation" in text
 
 
 def test_errors_and_files_without_a_probability_are_listed(evaluated: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_measure_without_a_value_is_none(evaluation: Evaluation) -> None:
     undecided = replace(evaluation.after.metrics, accuracy=float("nan"))
     page = evaluation_page.page(replace(evaluation, after=replace(evaluation.after, metrics=undecided)), DETECTOR)
     before, interval = evaluation.before.metrics.accuracy, evaluation.before.intervals["accuracy"]
-    row = f"Right, of the verdicts fake and real {before:.3f} [{interval[0]:.3f}, {interval[1]:.3f}] none"
+    row = f"Correct, of the verdicts fake and real {before:.3f} [{interval[0]:.3f}, {interval[1]:.3f}] none"
     assert row in Parsed(page).text
 
 
@@ -184,21 +184,21 @@ def test_verdicts_are_said_in_sentences(analysed: str) -> None:
     said = sections(analysed)
     assert "Fake , P(fake) 0.961: at or above the threshold of 0.50." in Parsed(analysed).text
     assert "below the threshold of 0.50, and not low enough to be called real." in said["unsure.mp4"]
-    assert "0.777: at or above the threshold of 0.50, but too few windows reach it" in said["few.mp4"]
+    assert "0.777: at or above the threshold of 0.50, but too few single windows reach it" in said["few.mp4"]
     assert "Real , P(fake) < 0.001: below 0.33, from where it would be uncertain." in said["plain.mp4"]
-    assert "no face was found, and this detector judges faces alone; only the sound was judged" in said["faceless.mp4"]
+    assert "no face was found, and this detector judges only faces; only the sound was judged" in said["faceless.mp4"]
     assert "Failed: The file <b> cannot be decoded. media_unreadable" in said["broken<b>.mp4"]
 
 
 def test_sound_beside_pictures_and_alone(analysed: str) -> None:
     said = sections(analysed)
-    assert "It could not be judged: media_unreadable" in said["plain.mp4"]
-    assert "Real , P(fake) 0.101 by our-sound. File" in said["faceless.mp4"]  # no larger one of two
+    assert "The sound could not be judged: media_unreadable" in said["plain.mp4"]
+    assert "Real , P(fake) 0.101 by our-sound. File" in said["faceless.mp4"]  # no higher one of two
     assert "Pictures over time" in said["unsure.mp4"]
     alone = said["speech.mp3"]
     assert alone.count("Sound over time") == 1
     assert "Pictures" not in alone
-    assert "larger one" not in alone
+    assert "higher one" not in alone
     assert "Sound mp3, 16 kHz, 1 channels" in alone
 
 
@@ -264,7 +264,7 @@ def test_a_threshold_belongs_to_the_track_that_decides() -> None:
     assert "below 0.40, from where it would be uncertain" in Parsed(analysis_page.page([(both, {})])).text
     unsure = result("u.mp4", "uncertain", 0.55, audio=sound("uncertain", 0.55))
     said = Parsed(analysis_page.page([(unsure, {})])).text
-    assert "0.550: the larger one of pictures and sound; neither is called fake." in said
+    assert "0.550: the higher one of pictures and sound; neither is called fake." in said
 
 
 @pytest.mark.parametrize(

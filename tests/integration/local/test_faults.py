@@ -355,7 +355,7 @@ async def test_dev_misbehaves_as_it_is_told(tmp_path: Path) -> None:
             assert (await client.get("/rest/v1/notes")).status_code == 401
             assert "502 Bad Gateway" in (await client.get("/auth/v1/settings")).text
         dev.send_signal(signal.SIGINT)
-        assert b"It misbehaves" in await dev.stdout.read()
+        assert b"The faults of --misbehave are active" in await dev.stdout.read()
         assert await dev.wait() == 0
 
 

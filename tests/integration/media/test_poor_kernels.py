@@ -117,10 +117,10 @@ def test_check_prints_the_layers(tmp_path: Path) -> None:
     """Before Supabase is asked, which is not there (75); and 2 where the daemon would not start."""
     ran = command("check", "auto", tmp_path)
     said = ran.stdout.splitlines()
-    assert said[0].startswith("ok decoding children are held by resource_limits, no_new_privileges, seccomp")
+    assert said[0].startswith("ok decoding children are confined by resource_limits, no_new_privileges, seccomp")
     for line, layer in zip(said[1:], ("user_namespace", "network_namespace", "landlock"), strict=False):
         assert line.startswith(f"missing {layer} (")
-    assert said[-1].startswith("missing, others do its work landlock_scopes (")
+    assert said[-1].startswith("missing, but other layers cover it landlock_scopes (")
     assert ran.returncode == 75
     ran = command("check", "require", tmp_path)
     assert (ran.stdout, ran.returncode) == ("", 2)
