@@ -1,4 +1,4 @@
-"""Settings that are lists: items separated by commas, spaces around them allowed, each checked when it is read."""
+"""List settings: items separated by commas, with optional spaces, each validated when it is read."""
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network

@@ -1,4 +1,4 @@
-"""Settings of the daemon, all from the environment; every mistake is named at once."""
+"""Settings of the daemon, all from environment variables; every mistake is reported at once."""
 
 import ipaddress
 import os
@@ -18,7 +18,7 @@ from sentinel_worker.observe import masking
 
 GIBIBYTE = 1024**3
 SECRETS: Final = ("secret_key", "service_role_key", "publishable_key", "worker_jwt")
-"""The fields that hold a secret; each has a field `<name>_file` beside it."""
+"""Fields that hold a secret; each has a matching field `<name>_file`."""
 SITES = (
     "9gag",
     "bilibili",
@@ -50,7 +50,7 @@ SITES = (
 
 
 class Settings(BaseSettings):
-    """One field a setting; units are in the names. `docs/settings.md` is the table for people."""
+    """One field per setting; units are in the names. `docs/settings.md` is the table for people."""
 
     model_config = SettingsConfigDict(
         env_prefix="SENTINEL_", env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
@@ -220,7 +220,7 @@ class Settings(BaseSettings):
             raise ValueError(f"cannot be looked at: {error.strerror}") from error
         return value
 
-    # Contradictions are checked on the later field of a pair, so that they are listed beside every other mistake.
+    # Contradictions are checked on the later field of a pair, so that they are listed with every other mistake.
 
     @field_validator("worker_jwt")
     @classmethod
@@ -247,25 +247,25 @@ class Settings(BaseSettings):
 
     @property
     def url_places(self) -> int:
-        """How many slots URLs may hold: never the last one, so that uploads go on beside servers that drip."""
+        """Number of slots that URLs may hold: never the last one, so that uploads continue beside slow servers."""
         return max(1, min(self.url_concurrency, self.slots - 1))
 
     @property
     def detector_keys(self) -> tuple[str, ...]:
-        """What `detector` names, in its order."""
+        """Keys in `detector`, in its order."""
         return tuple(self.detector.split(","))
 
     @property
     def secret_paths(self) -> dict[str, Path]:
-        """The files that secrets were read from, by field: those that can change while the worker runs."""
+        """Files that secrets were read from, by field. Only these secrets can change while the worker runs."""
         paths = {name: getattr(self, f"{name}_file") for name in SECRETS}
         return {name: path for name, path in paths.items() if path is not None}
 
 
 def load() -> Settings:
-    """Read the environment and the files of secrets; raises `Fatal('bad_settings')` with one line for each mistake.
+    """Read the environment and the secret files; raises `Fatal('bad_settings')` with one line per mistake.
 
-    The secrets are masked wherever this process writes from here on.
+    The secrets are masked in everything that this process writes from here on.
     """
     try:
         settings = Settings()
@@ -279,9 +279,9 @@ def load() -> Settings:
 
 
 def forget_environment() -> None:
-    """Take the secrets out of this process's environment: nothing that it starts or prints can find them there.
+    """Remove the secrets from this process's environment, so that nothing it starts or prints can find them there.
 
-    What the kernel shows of the first environment stays, for this user and root; see `media.sandbox.hide_memory`.
+    The kernel still shows the original environment to this user and root; see `confine.sandbox.hide_memory`.
     """
     for name in SECRETS:
         os.environ.pop(variable(name), None)
@@ -289,7 +289,7 @@ def forget_environment() -> None:
 
 
 def variable(field: str) -> str:
-    """The environment variable that sets `field`."""
+    """Environment variable that sets `field`."""
     alias = Settings.model_fields[field].validation_alias
     return alias if isinstance(alias, str) else f"SENTINEL_{field.upper()}"
 

@@ -1,7 +1,8 @@
-"""Every error code, declared once: the classes it is raised as, its meaning in the docs, and what else follows from it.
+"""Every error code, declared once: the classes it is raised as, its meaning in the docs, and its traits.
 
-`errors` refuses to construct a code that is not here, or not for that class. docs/operations.md has a row for each, of
-the same words; a test compares them both ways. The sentences that people read are where the errors are raised.
+`errors` refuses to construct a code that is not declared here, or not for that class. docs/operations.md has a row for
+each code in the same words; a test compares them both ways. The sentences that people read are where the errors are
+raised.
 """
 
 from collections.abc import Mapping
@@ -10,28 +11,28 @@ from enum import Enum, auto
 from typing import Final, Literal
 
 Kind = Literal["transient", "permanent", "fatal", "database"]
-"""The class that carries a code; `database` is one that SQL writes into a row."""
+"""Class that carries a code; `database` marks a code that SQL writes into a row."""
 
 
 class Trait(Enum):
-    """What follows from a code beside its kind."""
+    """Consequence of a code beyond its kind."""
 
     NOT_ITS_FAULT = auto()
-    """It would meet every request alike: for a day it costs no attempt."""
+    """Every request would fail alike: for a day this costs no attempt."""
     OTHERS_FIRST = auto()
-    """Others hold what the request needs: it costs no attempt, however long they do."""
+    """Other requests hold what this one needs: waiting costs no attempt, however long it takes."""
     OUTAGE = auto()
-    """Supabase is away; it says nothing about the call."""
+    """Supabase is down; the call itself may be valid."""
     SET_UP = auto()
-    """Met by the first call it is fatal: the key or the schema is the operator's to mend."""
+    """Fatal if the first call fails with it: the operator must fix the key or the schema."""
     AT_ONCE = auto()
-    """Storage is asked again within the same attempt."""
+    """Storage is retried within the same attempt."""
     OF_MEDIA = auto()
-    """A decoding child may say it of its file; other codes could put the request off for ever."""
+    """A decoding child may report it about its file; other codes could postpone the request for ever."""
     OF_SOUND = auto()
-    """Of a video's sound it does not cost the verdict about the pictures."""
+    """In a video's sound it does not cost the verdict about the pictures."""
     OF_PROXY = auto()
-    """What yt-dlp makes of a connection that the worker's proxy refused."""
+    """yt-dlp reports it for a connection that the worker's proxy refused."""
     NOT_PULLED = auto()
     """The weights are not on this machine."""
 
@@ -136,7 +137,7 @@ OF_REQUESTS: Final[Mapping[str, ErrorCode]] = {
     "failed_by_hand": _database("an admin set `failed`"),
     "unknown_error": _database("a worker reported a code that the database does not accept"),
 }
-"""What `error_code` of a request can be."""
+"""Codes that a request's `error_code` can hold."""
 
 OF_WORKER: Final[Mapping[str, ErrorCode]] = {
     "bad_settings": _fatal("mistakes in the settings; in plain lines on standard error, as how to log is a setting"),
@@ -168,7 +169,7 @@ OF_WORKER: Final[Mapping[str, ErrorCode]] = {
     "gpu_failed": _fatal("CUDA failed while running"),
     "worker_broken": _transient("a running worker met one of these"),
 }
-"""What stops a worker, or its calls."""
+"""Codes that stop a worker, or its calls."""
 
 OF_COMMANDS: Final[Mapping[str, ErrorCode]] = {
     "extra_missing": _fatal("a command needs an extra of the package, which it names"),
@@ -188,11 +189,11 @@ OF_COMMANDS: Final[Mapping[str, ErrorCode]] = {
     "worker_ended": _transient("the worker of `dev` ended by itself; its log says why"),
     "local_supabase_failed": _fatal("the local Supabase of `dev` cannot be had as wanted; the message says why"),
 }
-"""What the commands show beside these."""
+"""Codes that only the commands show, besides those above."""
 
 CODES: Final[Mapping[str, ErrorCode]] = {**OF_REQUESTS, **OF_WORKER, **OF_COMMANDS}
 
 
 def with_trait(trait: Trait) -> frozenset[str]:
-    """The codes that have it."""
+    """Return the codes that have `trait`."""
     return frozenset(code for code, declared in CODES.items() if trait in declared.traits)
