@@ -25,11 +25,11 @@ def read(path: Path) -> str:
     try:
         text = content.decode("ascii").strip()
     except UnicodeDecodeError:
-        raise ValueError(f"{path} holds something else than a key") from None
+        raise ValueError(f"{path} does not contain a key: write only the key, in ASCII") from None
     if not text:
-        raise ValueError(f"{path} is empty")
+        raise ValueError(f"{path} is empty: write the key into it")
     if len(content) > MAX_BYTES or len(text.split()) > 1:
-        raise ValueError(f"{path} holds more than one line with a key")
+        raise ValueError(f"{path} contains more than a key: write only the key, on one line")
     return text
 
 
