@@ -52,7 +52,7 @@ class Shares:
             except TimeoutError:
                 raise Transient(
                     "worker_busy",
-                    "Other URLs are being fetched; this one is tried again.",
+                    "Other URLs are being fetched; this one will be retried soon.",
                     retry_after_seconds=AGAIN_SECONDS,
                 ) from None
             yield

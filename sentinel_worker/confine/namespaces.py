@@ -35,7 +35,7 @@ def enter(libc: ctypes.CDLL) -> tuple[list[str], dict[str, str]]:
 def enter_sharing_network(libc: ctypes.CDLL) -> tuple[list[str], dict[str, str]]:
     """Like `enter`, but stay in the machine's network."""
     user, group = os.geteuid(), os.getegid()
-    missing = {"network_namespace": "not asked for"}
+    missing = {"network_namespace": "not requested"}
     if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWIPC) == 0:
         _map_identity(user, group)
         return ["user_namespace"], missing

@@ -132,22 +132,24 @@ def _landlock_layers(abi: int, missing: dict[str, str]) -> list[str]:
         if abi >= since:
             held.append(layer)
         else:
-            missing[layer] = f"this kernel has version {abi} of Landlock, and version {since} is needed"
+            missing[layer] = f"this kernel has Landlock version {abi}, but version {since} is needed"
     return held
 
 
 def _check(walls: Walls, layers: Layers, mode: Mode) -> None:
     absent = [name for name in REQUIRED if name not in layers.in_force]
     if mode == "require" and absent:
-        raise SandboxError(f"SENTINEL_SANDBOX=require asks for every layer, and missing are {why(absent, layers)}")
+        raise SandboxError(f"SENTINEL_SANDBOX=require needs every layer, but these are missing: {why(absent, layers)}")
     if walls.network != "none" and "landlock" not in layers.in_force:
         raise SandboxError(
-            f"a process with a network may not read every file, and missing is {why(['landlock'], layers)}"
+            f"a process with a network must not read every file, but this layer is missing: {why(['landlock'], layers)}"
         )
     if "network_namespace" in layers.in_force or walls.network == "shared":
         return
     if walls.network == "own_namespace":
-        raise SandboxError(f"a network namespace of its own is not permitted here ({_WITHOUT_NAMESPACES})")
+        raise SandboxError(
+            f"the process needs its own network namespace, which is not permitted here ({_WITHOUT_NAMESPACES})"
+        )
     if "seccomp" not in layers.in_force:
         raise SandboxError("neither a network namespace nor a system call filter is permitted here")
 

@@ -41,11 +41,11 @@ class FrameStep:
 
     def __post_init__(self) -> None:
         if (self.source_frames is None) == (self.seconds is None):
-            raise ValueError("a frame step is either in source frames or in seconds")
+            raise ValueError("a frame step must be either in source frames or in seconds")
         if self.source_frames is not None and self.source_frames < 1:
-            raise ValueError("a frame step is at least one source frame")
+            raise ValueError("a frame step must be at least one source frame")
         if self.seconds is not None and not 0 < self.seconds < math.inf:
-            raise ValueError("a frame step in seconds is positive")
+            raise ValueError("a frame step in seconds must be positive")
 
     def seconds_at(self, frames_per_second: float) -> float:
         """The step in seconds for a source of `frames_per_second`."""
@@ -72,7 +72,7 @@ class WindowPolicy:
         if self.frames < 1 or self.budget < 1:
             raise ValueError("a window policy needs at least one frame and one window")
         if not 0 <= self.refine < self.budget:
-            raise ValueError("a window policy keeps back fewer windows than it has")
+            raise ValueError("a window policy must hold back fewer windows than its budget")
 
     def window_seconds(self, frames_per_second: float) -> float:
         """Trained duration: `frames` steps."""

@@ -61,7 +61,7 @@ def _check_samples(samples: int, size: int, limits: MediaLimits, *, pictures: bo
     if pictures:
         check_frames("video", samples, limits.max_frames)
     if samples > size:
-        raise Permanent("media_unreadable", f"The file promises {samples} samples in {size} bytes; it is damaged.")
+        raise Permanent("media_unreadable", f"The file is damaged: it promises {samples} samples in {size} bytes.")
 
 
 def _boxes(path: Path) -> Iterator[tuple[bytes, bool]]:

@@ -57,7 +57,7 @@ class ChildProcess:
             if event["event"] == "forked":
                 self.forked.set_result(event["pid"])
             else:
-                self._refuse(Transient("decoder_lost", "The machine has no room for another decoder."))
+                self._refuse(Transient("decoder_lost", "The machine cannot start another decoder now."))
 
     def lose(self) -> None:
         """Record that the zygote is gone."""
@@ -166,7 +166,7 @@ class Child:
     @contextmanager
     def _call(self) -> Iterator[None]:
         if self._busy:
-            raise RuntimeError("a decoding child answers one call at a time, and none after a broken one")
+            raise RuntimeError("a decoding child takes one call at a time, and none after an interrupted one")
         self._busy = True
         try:
             yield
@@ -174,7 +174,7 @@ class Child:
             self._busy = False
             raise
         except (ProtocolError, KeyError, TypeError, ValueError, OverflowError) as error:
-            raise Transient("decoder_failed", "The decoder gave an answer that makes no sense.") from error
+            raise Transient("decoder_failed", "The decoder gave an invalid answer.") from error
         self._busy = False
 
     async def _ask(self, question: Mapping[str, Any], clock: _Clock) -> None:
@@ -196,7 +196,7 @@ class Child:
             read = protocol.read_error if wanted == "confined" else protocol.read_error_of_media
             raise read(answer) from _told(answer)
         if answer.get("answer") not in (wanted, *others) or (payload_bytes and wanted not in _WITH_PAYLOAD):
-            raise ProtocolError(f"an answer {answer.get('answer')!r} instead of {wanted!r}")
+            raise ProtocolError(f"the answer {answer.get('answer')!r} instead of {wanted!r}")
         answer["payload_bytes"] = payload_bytes
         return answer
 

@@ -163,6 +163,6 @@ def resize_frame(frame: Tensor, geometry: ClipGeometry) -> Tensor:
 def check_geometry(geometry: ClipGeometry) -> None:
     """Refuse a geometry that no frame can have; that is a bug of the caller."""
     if geometry.crop_height > geometry.resize_height or geometry.crop_width > geometry.resize_width:
-        raise ValueError("the crop of a clip is not larger than its resized frames")
+        raise ValueError("the crop of a clip must not be larger than its resized frames")
     if geometry.resize_mode == "shortest_edge" and geometry.resize_height != geometry.resize_width:
-        raise ValueError("the shortest edge has one length")
+        raise ValueError("shortest_edge needs equal resize_height and resize_width")

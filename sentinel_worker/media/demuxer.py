@@ -54,7 +54,7 @@ def check_demuxer(path: Path, container: str) -> None:
     if found is not None and found not in DEMUXERS[container]:
         raise Permanent(
             "media_not_supported",
-            f"The file is not media that can be analyzed: it starts like {container} and reads like {found}.",
+            f"The file is not media that can be analyzed: it starts like {container} but reads like {found}.",
             params={"found": found},
         )
 

@@ -129,7 +129,7 @@ def check_values(clip: Clip) -> None:
 def _face(values: Sequence[Any]) -> Face:
     numbers = [float(value) for value in values]
     if len(numbers) != 5 or not all(math.isfinite(n) and 0 <= n <= 1 for n in numbers):  # noqa: PLR2004 Face's fields
-        raise ProtocolError("a face that is none")
+        raise ProtocolError("a face with invalid numbers")
     face = Face(*numbers)
     if face.left >= face.right or face.top >= face.bottom:
         raise ProtocolError("a face without a size")

@@ -24,7 +24,7 @@ def open_media(path: Path, limits: MediaLimits) -> OpenedMedia:
     `no_frames`, `media_too_long` or `media_too_large`.
     """
     if not path.is_absolute() or "%" in path.name:
-        raise ValueError("the path of a media file is absolute and without patterns")
+        raise ValueError("the path of a media file must be absolute and without patterns")
     container, size = _sniff_file(path)
     if size > limits.max_bytes:
         raise too_large(f"The file has {size} bytes; at most {limits.max_bytes} are allowed.", limits.max_bytes)

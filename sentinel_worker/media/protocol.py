@@ -176,7 +176,7 @@ def read_error(message: Mapping[str, Any]) -> CodedError:
     code, sentence = message.get("code"), message.get("message")
     params, cls = message.get("params"), _CLASSES.get(str(message.get("class")))
     if cls is None or not isinstance(code, str) or not is_declared(code, cls) or not isinstance(sentence, str):
-        return Transient("decoder_failed", "The decoder failed on this file for a reason of its own.")
+        return Transient("decoder_failed", "The decoder failed on this file for an unknown reason.")
     shown = "".join(character for character in sentence[:_MAX_SENTENCE] if character.isprintable())
     return cls(code, shown, params=_flat(params))
 
@@ -199,7 +199,7 @@ def read_error_of_media(message: Mapping[str, Any]) -> CodedError:
     a server."""
     error = read_error(message)
     if not isinstance(error, Permanent) or error.code not in VERDICTS_ON_MEDIA:
-        return Transient("decoder_failed", "The decoder failed on this file for a reason of its own.")
+        return Transient("decoder_failed", "The decoder failed on this file for an unknown reason.")
     return error
 
 

@@ -48,7 +48,7 @@ def check_frames(what: str, frames: int, limit: int) -> None:
 def check_picture_size(width: int, height: int, limits: MediaLimits) -> None:
     """Refuse pictures that have no size, are too large, or are nearly a line."""
     if width <= 0 or height <= 0:
-        raise Permanent("media_unreadable", "The file says no picture size; it is damaged.")
+        raise Permanent("media_unreadable", "The file is damaged: it gives no picture size.")
     if width * height > limits.max_pixels:
         raise too_large(
             f"The pictures are {width} x {height} pixels; at most {limits.max_pixels} pixels are allowed.",
@@ -66,6 +66,7 @@ def check_rate(frames_per_second: float, limits: MediaLimits) -> None:
     """Refuse videos with too many frames per second."""
     if frames_per_second > limits.max_frames_per_second:
         raise too_large(
-            f"The video has {frames_per_second:.0f} frames a second; at most {limits.max_frames_per_second:g} may be.",
+            f"The video has {frames_per_second:.0f} frames per second; "
+            f"at most {limits.max_frames_per_second:g} are allowed.",
             limits.max_frames_per_second,
         )

@@ -116,7 +116,7 @@ class Zygote:
         zygote is not running and `Fatal('sandbox_unavailable')` if the child cannot be confined.
         """
         if not path.is_absolute() or not path.is_relative_to(directory):
-            raise ValueError("the media lies in the request's own directory")
+            raise ValueError("the media must lie in the request's own directory")
         process = ChildProcess(next(self._numbers))
         try:
             child = await self._fork(process, path, directory, limits)
