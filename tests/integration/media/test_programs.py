@@ -17,7 +17,7 @@ from sentinel_worker.confine.layers import Layers, Limits, Walls
 PRELUDE = """
 import encodings.idna, errno, fcntl, json, os, resource, socket, subprocess, sys, threading
 from pathlib import Path
-from sentinel_worker.media import sandbox
+from sentinel_worker.confine import sandbox
 from sentinel_worker.confine.layers import Limits, Walls
 
 def attempt(work):

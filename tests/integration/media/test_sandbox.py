@@ -14,7 +14,7 @@ import pytest
 PRELUDE = """
 import errno, json, os, resource, socket, sys, threading
 from pathlib import Path
-from sentinel_worker.media import sandbox
+from sentinel_worker.confine import sandbox
 from sentinel_worker.confine.layers import Limits, Walls
 
 def attempt(work):

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 SWITCHED = ("resource_limits", "user_namespace", "network_namespace", "landlock", "seccomp")
 VICTIM = """
 import ctypes, signal
-from sentinel_worker.media import namespaces
+from sentinel_worker.confine import namespaces
 namespaces.drop_capabilities(ctypes.CDLL(None, use_errno=True))
 print("ready", flush=True)
 signal.pause()
