@@ -109,7 +109,7 @@ def _program(walls: Walls, column: int, arch: int) -> list[bytes]:
 def _rules(walls: Walls, *, decoder: bool) -> dict[str, tuple[_Rule, ...]]:
     """Return the rules by call; a call must keep all of its rules."""
     own = os.getpid()
-    # abort() signals its own process, and a process may lower its own limits; those of others are off limits.
+    # abort() signals its own process, and a process may lower its own limits; other processes are out of bounds.
     rules: dict[str, tuple[_Rule, ...]] = {"tgkill": (_Rule(0, (own,)),), "prlimit64": (_Rule(0, (0, own)),)}
     if walls.network != "none":
         # Only TCP: no Unix sockets of others, no datagrams, none of the kernel's own protocols.

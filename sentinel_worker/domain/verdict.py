@@ -39,7 +39,7 @@ class VerdictRule:
         if not 0 < self.real_below <= self.fake_from < 1:
             raise ValueError("a verdict rule needs 0 < real_below <= fake_from < 1")
         if not 0 < self.temperature < math.inf or self.fake_windows < 0:
-            raise ValueError("a verdict rule needs a positive temperature and a count of windows")
+            raise ValueError("a verdict rule needs a positive temperature and fake_windows of at least 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ class WindowScore:
         if not all(math.isfinite(logit) for logit in self.logits):
             raise ValueError("a logit is not finite")
         if bool(self.logits) == (self.skipped is not None):
-            raise ValueError("a window is scored, or skipped for a reason")
+            raise ValueError("a window must be either scored or skipped for a reason")
         if self.faces and len(self.faces) != len(self.logits):
-            raise ValueError(f"{len(self.faces)} faces have {len(self.logits)} logits")
+            raise ValueError(f"{len(self.faces)} faces cannot have {len(self.logits)} logits")
 
 
 @dataclass(frozen=True, slots=True)

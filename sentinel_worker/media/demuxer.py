@@ -1,6 +1,6 @@
 """Check of the demuxer with which FFmpeg would open a file, made by asking FFmpeg before it opens the file.
 
-FFmpeg chooses by its own scores, and torchcodec lets nobody else choose: a file that starts like QuickTime to `sniff`
+FFmpeg chooses by its own scores, and torchcodec has no option to choose: a file that starts like QuickTime to `sniff`
 could be a DASH manifest to FFmpeg, which names other files (docs/adr/0016). So both have to agree. The library asked is
 the one that torchcodec has loaded, through the function that it will call itself.
 """

@@ -4,7 +4,7 @@ The decoder library would follow playlists, manifests and concat scripts to othe
 that start like a media container. Pure: no file is opened here.
 """
 
-# ruff: noqa: PLR2004 the numbers are those of the formats
+# ruff: noqa: PLR2004 the numbers come from the formats
 
 from __future__ import annotations
 

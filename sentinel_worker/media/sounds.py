@@ -61,7 +61,7 @@ def _damaged() -> Permanent:
 
 
 def _samples(decoder: AudioDecoder, start_seconds: float, geometry: SoundGeometry) -> npt.NDArray[np.float32] | None:
-    """Return at least one and at most `geometry.samples` samples; None if there are none or they are damaged."""
+    """Return at least one and at most `geometry.samples` samples, or None if none exist or they are damaged."""
     stop_seconds = start_seconds + geometry.samples / geometry.sample_rate
     try:
         decoded = decoder.get_samples_played_in_range(start_seconds, stop_seconds).data

@@ -149,7 +149,7 @@ def _scanned(decoder: Tensor) -> ContainerMetadata:
     try:
         return get_container_metadata(decoder)
     except ValueError as error:
-        raise Permanent("media_unreadable", "The file's time stamps are damaged.") from error
+        raise Permanent("media_unreadable", "The file's timestamps are damaged.") from error
 
 
 def _check_film(decoder: VideoDecoder, facts: ProbedFacts, limits: MediaLimits) -> tuple[ProbedFacts, float]:
@@ -160,8 +160,8 @@ def _check_film(decoder: VideoDecoder, facts: ProbedFacts, limits: MediaLimits) 
     begin, end = float(begin), float(end)
     rate = _rate(found.average_fps, found.average_fps_from_header)
     if not _sane(begin, end, rate):
-        raise Permanent("media_unreadable", "The video's time stamps are damaged.")
-    # Rounded or missing stamps of the last frame make the span too short.
+        raise Permanent("media_unreadable", "The video's timestamps are damaged.")
+    # Rounded or missing timestamps of the last frame make the span too short.
     span, counted = end - begin, frames / rate
     duration = max(span, counted) if abs(counted - span) <= _MAX_LOST_FRAMES / rate else span
     if duration > limits.max_duration_seconds:
@@ -177,7 +177,7 @@ def _check_film(decoder: VideoDecoder, facts: ProbedFacts, limits: MediaLimits) 
 
 
 def _rate(counted: float | None, promised: float | None) -> float:
-    """Frames per second. A cut file or a last frame without a time stamp makes the count slightly wrong, so the
+    """Frames per second. A cut file or a last frame without a timestamp makes the count slightly wrong, so the
     header's rate is used if the two agree."""
     if counted and promised and abs(counted - promised) <= _RATE_SHARE * counted:
         return float(promised)
@@ -219,7 +219,7 @@ def _open_sound(path: Path, header: ContainerMetadata, container: str, size: int
 
 
 def _with_sound(facts: ProbedFacts, scanned: ContainerMetadata, limits: MediaLimits) -> ProbedFacts:
-    """Add the sound track that counts (`_best_sound`) to the facts, or note that there is none."""
+    """Add the sound track that counts (`_best_sound`) to the facts; without one, say that the file has no sound."""
     track = _best_sound(scanned)
     if track is None:
         return replace(facts, has_audio=False)

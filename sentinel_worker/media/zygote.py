@@ -52,7 +52,7 @@ class Zygote:
 
     `sandbox` says which layers its children need (`sandbox.apply`); `layers` are those of a child forked at the start.
     `restarts` counts deaths since `start`; `last_failure` is the newest reason, which is also logged. After
-    `renew_after` forks another zygote is started beside it and takes over as soon as there is no child.
+    `renew_after` forks another zygote is started beside it and takes over as soon as no child runs.
     """
 
     def __init__(self, *, sandbox: Mode = "auto", renew_after: int = RENEW_AFTER) -> None:
