@@ -85,7 +85,7 @@ OF_REQUESTS: Final[Mapping[str, ErrorCode]] = {
     "url_host_unknown": _permanent("the URL's host does not exist"),
     "url_not_found": _permanent("the server answered 404 or 410"),
     "url_forbidden": _permanent("the server answered 401, 402, 403, 407 or 451"),
-    "url_unusable": _permanent("the server sent no file: too many redirects, a compressed response, no HTTP"),
+    "url_unusable": _permanent("the server sent no file: too many redirects, a compressed response, or no HTTP"),
     "url_untrusted": _permanent("the server's certificate is not valid for the host"),
     "url_unavailable": _transient("the server answered 408, 425, 429 or 5xx; its Retry-After is kept, up to an hour"),
     "url_unreachable": _transient("the host cannot be resolved or reached now, or the connection broke"),
