@@ -1,8 +1,8 @@
-"""Places that users hold in turn, and one user at most half of them.
+"""Places that users take in turn; one user holds at most half of them.
 
-What a stranger's server sends as slowly as it may holds its place for half an hour. So a user has at most half of
-the places, even while nobody else waits: whoever comes later finds one free, where there are two. Of those who wait
-the one is served whose last place is longest ago; who gives up and comes back loses nothing by it. A user's own come
+A server that sends as slowly as it may occupies a place for half an hour. So one user holds at most half of the places,
+even while nobody else waits: if there are at least two, the next user finds one free. Among waiting users, the one
+whose last place is longest ago goes first; giving up and coming back costs no turn. A user's own requests are served
 first in, first out.
 """
 
@@ -20,12 +20,14 @@ from sentinel_worker.domain.errors import Transient
 PATIENCE_SECONDS = 15.0
 AGAIN_SECONDS = 5.0
 REMEMBERED_USERS = 1000
-"""Whose last turn is known; whoever is forgotten counts as one who never had any."""
+"""Number of users whose last turn is remembered; a forgotten user counts as one who never had a turn."""
 
 
 class Shares:
-    """`places`, at most half of them (rounded up) held by one user. Who waits holds no place, but a slot of the
-    worker: for `patience_seconds` at most."""
+    """`places` in all, of which one user holds at most half (rounded up).
+
+    A waiting request holds no place, but it does hold a slot of the worker, so it waits at most `patience_seconds`.
+    """
 
     def __init__(self, places: int, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._free = places
@@ -35,11 +37,11 @@ class Shares:
         self._waiting: dict[UUID, deque[asyncio.Future[None]]] = {}
         self._turns = itertools.count(1)
         self._last_turn: dict[UUID, int] = {}
-        """The oldest comes first."""
+        """Oldest first."""
 
     @asynccontextmanager
     async def place(self, user: UUID) -> AsyncIterator[None]:
-        """Hold a place inside the block; raises `Transient('worker_busy')` where none came in time."""
+        """Hold a place inside the block; raises `Transient('worker_busy')` if none becomes free in time."""
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(user, deque()).append(place)
         self._serve()
@@ -50,7 +52,7 @@ class Shares:
             except TimeoutError:
                 raise Transient(
                     "worker_busy",
-                    "Other URLs are being fetched; this one is tried again.",
+                    "Other URLs are being fetched; this one will be retried soon.",
                     retry_after_seconds=AGAIN_SECONDS,
                 ) from None
             yield
@@ -58,7 +60,7 @@ class Shares:
             self._leave(user, place)
 
     def _serve(self) -> None:
-        """Give what is free to those who wait."""
+        """Give free places to waiting requests."""
         while self._free:
             users = [user for user in self._waiting if self._held[user] < self._of_one]
             if not users:
@@ -67,7 +69,7 @@ class Shares:
             place = self._waiting[user].popleft()
             if not self._waiting[user]:
                 del self._waiting[user]
-            if not place.done():  # else it was given up, and leaves by itself
+            if not place.done():  # otherwise its request gave up, and `_leave` cleans up
                 self._free -= 1
                 self._held[user] += 1
                 self._note_turn(user)
@@ -82,7 +84,7 @@ class Shares:
     def _leave(self, user: UUID, place: asyncio.Future[None]) -> None:
         if place.done() and not place.cancelled():
             self._free += 1
-            self._held -= Counter((user,))  # forgets who holds none
+            self._held -= Counter((user,))  # drops users who hold none
             self._serve()
             return
         waiting = self._waiting.get(user, deque())

@@ -1,4 +1,4 @@
-"""The worker's endless loops: a fault of one's own is said, waited out and tried again, here and nowhere else."""
+"""The worker's endless loops. Only here are unexpected errors logged, then retried after a backoff."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,11 +17,11 @@ log = structlog.get_logger()
 
 
 class Supervisor:
-    """Repeats the steps of loops. What a step foresees it handles itself; any exception that leaves it is a fault.
+    """Repeats the steps of loops. A step handles the errors it expects; any exception that leaves it is unexpected.
 
-    `broken` is called when a step of a `vital` loop, without which no request is answered, failed `MOST_IN_A_ROW` times
-    without a success in between. It shall end the worker; the loop goes on until it is cancelled, as what runs has to
-    be answered or handed back first.
+    `broken` is called when a step of a `vital` loop, without which no request is answered, has failed `MOST_IN_A_ROW`
+    times without a success in between. It must end the worker. The loop itself continues until it is cancelled, because
+    running requests must first be answered or handed back.
     """
 
     def __init__(self, broken: Callable[[Fatal], None]) -> None:
@@ -35,7 +35,7 @@ class Supervisor:
         vital: bool = False,
         until: asyncio.Event | None = None,
     ) -> None:
-        """Await `step` again and again, until `until` is set or this task is cancelled."""
+        """Await `step` repeatedly until `until` is set or this task is cancelled."""
         until = until or asyncio.Event()
         faults = 0
         while not until.is_set():

@@ -1,4 +1,4 @@
-"""Work that has to be done whatever happens to the task that asked for it."""
+"""Work that must finish even if the task that asked for it is cancelled."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -8,7 +8,7 @@ _Result = TypeVar("_Result")
 
 
 async def to_the_end(work: Awaitable[_Result]) -> _Result:
-    """Finish `work` even when this task is cancelled meanwhile; the cancellation is raised afterwards."""
+    """Finish `work` even if this task is cancelled meanwhile; the cancellation is raised afterwards."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():

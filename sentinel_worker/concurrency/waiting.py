@@ -1,4 +1,4 @@
-"""Waiting for the first of two things."""
+"""Waits that end with the first of two things."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,14 +7,14 @@ from typing import Any
 
 
 async def at_most(seconds: float | None, event: asyncio.Event) -> None:
-    """Wait for `event`, but not for longer than `seconds`; None is for ever."""
+    """Wait for `event`, but at most `seconds`; None means without a limit."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
 
 
 async def unless(event: asyncio.Event, wait: Coroutine[Any, Any, None]) -> None:
-    """Await `wait`, but not longer than until `event` is set; raises what `wait` does."""
+    """Await `wait`, but only until `event` is set; raises what `wait` raises."""
     waits = [asyncio.ensure_future(wait), asyncio.ensure_future(event.wait())]
     try:
         ended, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

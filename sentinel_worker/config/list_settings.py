@@ -1,4 +1,4 @@
-"""Settings that are lists: items separated by commas, spaces around them allowed, each checked when it is read."""
+"""List settings: items separated by commas, with optional spaces, each validated when it is read."""
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -24,13 +24,15 @@ def _unless_none(value: object) -> object:
 def _host(value: str) -> str:
     host = value.lower()
     if not _HOST.fullmatch(host):
-        raise ValueError(f"{value!r} is no host: write example.org, .example.org (it and all below it) or an address")
+        raise ValueError(
+            f"{value!r} is not a valid host: write example.org, .example.org (with all its subdomains) or an address"
+        )
     return host
 
 
 def _port(value: str | int) -> int:
     if not str(value).isdecimal() or int(value) not in _PORTS:
-        raise ValueError(f"{value!r} is no port: write numbers from 1 to 65535")
+        raise ValueError(f"{value!r} is not a valid port: write numbers from 1 to 65535")
     return int(value)
 
 
@@ -38,13 +40,15 @@ def _network(value: object) -> IPv4Network | IPv6Network:
     try:
         return ip_network(str(value))
     except ValueError as error:
-        raise ValueError(f"{value!r} is no network: write 10.1.0.0/16, 2001:db8::/32 or an address") from error
+        raise ValueError(f"{value!r} is not a valid network: write 10.1.0.0/16, 2001:db8::/32 or an address") from error
 
 
 def _site(value: str) -> str:
     site = value.lower()
     if site in _NO_SITES or not _SITE.fullmatch(site):
-        raise ValueError(f"{value!r} is no site: write names of yt-dlp's extractors, such as youtube; never generic")
+        raise ValueError(
+            f"{value!r} is not a valid site: write names of yt-dlp extractors such as youtube, never generic"
+        )
     return site
 
 

@@ -1,4 +1,4 @@
-"""Settings of the daemon, all from the environment; every mistake is named at once."""
+"""Settings of the daemon, all from environment variables; every mistake is reported at once."""
 
 import ipaddress
 import os
@@ -18,7 +18,7 @@ from sentinel_worker.observe import masking
 
 GIBIBYTE = 1024**3
 SECRETS: Final = ("secret_key", "service_role_key", "publishable_key", "worker_jwt")
-"""The fields that hold a secret; each has a field `<name>_file` beside it."""
+"""Fields that hold a secret; each has a matching field `<name>_file`."""
 SITES = (
     "9gag",
     "bilibili",
@@ -50,14 +50,14 @@ SITES = (
 
 
 class Settings(BaseSettings):
-    """One field a setting; units are in the names. `docs/settings.md` is the table for people."""
+    """One field per setting; units are in the names. `docs/settings.md` is the table for people."""
 
     model_config = SettingsConfigDict(
         env_prefix="SENTINEL_", env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
     allow_plain_http: bool = Field(
-        False, description="Let `SUPABASE_URL` be `http://` for a host that is not this machine."
+        False, description="Allow `http://` in `SUPABASE_URL` for a host other than this machine."
     )
     supabase_url: str = Field(validation_alias="SUPABASE_URL", description="Base URL of the Supabase project.")
     secret_key_file: Path | None = Field(
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
         None, validation_alias="SUPABASE_SERVICE_ROLE_KEY", description="Legacy service_role JWT."
     )
     publishable_key: SecretStr | None = Field(
-        None, validation_alias="SUPABASE_PUBLISHABLE_KEY", description="Publishable key, beside a worker JWT."
+        None, validation_alias="SUPABASE_PUBLISHABLE_KEY", description="Publishable key, used with a worker JWT."
     )
     worker_jwt: SecretStr | None = Field(
         None, description="JWT with role `sentinel_worker`, used with the publishable key."
@@ -86,25 +86,25 @@ class Settings(BaseSettings):
     worker_name: str = Field(default_factory=socket.gethostname, description="Name shown in `sentinel.workers`.")
     detector: str = Field(
         "video-large,image-vit,audio-xlsr",
-        description="Keys of the detectors that are loaded; the first of each kind answers requests that name none.",
+        description="Keys of the detectors to load; the first of each kind answers requests that name none.",
     )
     detectors: Path | None = Field(
         None, description="TOML file with the operator's own detectors and changes to the built-in ones."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where detectors run.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Device that detectors run on.")
     slots: int = Field(8, ge=1, le=64, description="Requests worked on at the same time.")
     fetch_concurrency: int = Field(4, ge=1, le=64, description="Downloads from Storage at the same time.")
     url_concurrency: int = Field(
         4,
         ge=1,
         le=64,
-        description="Downloads of URLs and posts at the same time, at most half of them one user's; "
-        "one slot stays free of them.",
+        description="Downloads of URLs and posts at the same time, at most half of them for one user; "
+        "they always leave one slot free.",
     )
     decode_concurrency: int = Field(2, ge=1, le=64, description="Decoding children at the same time.")
-    batch_windows: int = Field(8, ge=1, le=256, description="Windows scored in one batch at most.")
+    batch_windows: int = Field(8, ge=1, le=256, description="Maximum number of windows scored in one batch.")
 
-    lease_seconds: float = Field(60, ge=2, le=3600, description="How long a claim holds without a heartbeat.")
+    lease_seconds: float = Field(60, ge=2, le=3600, description="Time that a claim lasts without a heartbeat.")
     heartbeat_seconds: float = Field(20, ge=0.2, le=600, description="Time between heartbeats.")
     sweep_seconds: float = Field(30, ge=0.2, le=3600, description="Time between polls while Realtime is up.")
     sweep_degraded_seconds: float = Field(
@@ -118,51 +118,53 @@ class Settings(BaseSettings):
     )
     realtime: bool = Field(True, description="Listen for wake-ups; without it the worker only polls.")
     http_timeout_seconds: float = Field(
-        10, ge=0.5, le=120, description="Limit of one database call; for a heartbeat at most a quarter of the lease."
+        10, ge=0.5, le=120, description="Timeout of one database call; for a heartbeat at most a quarter of the lease."
     )
 
     media_max_bytes: int = Field(2 * GIBIBYTE, ge=1, description="Largest file that is fetched.")
     media_max_seconds: float = Field(3 * 3600, gt=0, description="Longest video or audio that is analyzed.")
-    fetch_deadline_seconds: float = Field(1800, gt=0, description="Limit of the stage `fetching`.")
-    probe_deadline_seconds: float = Field(120, gt=0, description="Limit of the stage `probing`.")
-    analyze_deadline_seconds: float = Field(900, gt=0, description="Limit of the stage `analyzing`.")
-    derive_deadline_seconds: float = Field(120, gt=0, description="Limit of the stage `deriving`.")
+    fetch_deadline_seconds: float = Field(1800, gt=0, description="Time limit of the stage `fetching`.")
+    probe_deadline_seconds: float = Field(120, gt=0, description="Time limit of the stage `probing`.")
+    analyze_deadline_seconds: float = Field(900, gt=0, description="Time limit of the stage `analyzing`.")
+    derive_deadline_seconds: float = Field(120, gt=0, description="Time limit of the stage `deriving`.")
     sandbox: Mode = Field(
         "auto",
-        description="`auto`: decoding children get every layer of confinement that the kernel grants, and no network "
-        "in any case; `require`: the daemon does not start where a layer is missing.",
+        description="`auto`: decoding children get every layer of confinement that the kernel grants, and never a "
+        "network; `require`: the daemon does not start if a layer is missing.",
     )
     url_sources: UrlSources = Field(
         ("direct", "social"),
-        description="Which `source_url`s are fetched: `direct` to files, `social` to posts, or `none`.",
+        description="Kinds of `source_url` that are fetched: `direct` to files, `social` to posts, or `none`.",
     )
     url_schemes: Schemes = Field(("https",), description="Schemes of URLs that are fetched: `https`, `http`.")
-    url_ports: Ports = Field((), description="Ports that URLs may name; those of the schemes by default.")
+    url_ports: Ports = Field((), description="Ports that URLs may use; by default those of the schemes.")
     url_allowed_hosts: Hosts = Field(
-        (), description="The only hosts that are fetched from: `example.org`, or `.example.org` with all below it."
+        (), description="The only hosts to fetch from: `example.org`, or `.example.org` with all its subdomains."
     )
-    url_denied_hosts: Hosts = Field((), description="Hosts that are never fetched from; wins over the allowed ones.")
+    url_denied_hosts: Hosts = Field(
+        (), description="Hosts never to fetch from; takes precedence over the allowed ones."
+    )
     url_allowed_networks: Networks = Field(
-        (), description="Networks that are fetched from although they are not public, such as `10.1.0.0/16`."
+        (), description="Networks to fetch from although they are not public, such as `10.1.0.0/16`."
     )
-    url_denied_networks: Networks = Field((), description="Networks that are never fetched from.")
-    url_max_redirects: int = Field(5, ge=0, le=20, description="Redirects that are followed for one URL.")
+    url_denied_networks: Networks = Field((), description="Networks never to fetch from.")
+    url_max_redirects: int = Field(5, ge=0, le=20, description="Maximum number of redirects followed for one URL.")
     url_min_bytes_per_second: int = Field(
-        10240, ge=1, description="Slowest server that a file is fetched from, over 30 seconds."
+        10240, ge=1, description="Lowest speed accepted from a server, over 30 seconds."
     )
     social_extractors: Sites = Field(
-        SITES, description="Sites whose posts are fetched, by the names of yt-dlp's extractors; never `generic`."
+        SITES, description="Sites whose posts are fetched, as names of yt-dlp extractors; never `generic`."
     )
     social_without_namespace: bool = Field(
         False,
-        description="Fetch posts even where the program that does it cannot have a network of its own; "
-        "it needs Landlock all the same.",
+        description="Fetch posts even if the fetching process cannot get its own network namespace; "
+        "it still needs Landlock.",
     )
     work_dir: Path | None = Field(
-        None, description="Where private request folders are made; the system's temporary folder by default."
+        None, description="Folder for private request folders; by default the system's temporary folder."
     )
 
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="`json` for machines, `console` for people.")
 
     @field_validator("supabase_url")
@@ -172,11 +174,11 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         url = urlsplit(value)
         if url.username is not None or url.password is not None or url.query:
-            raise ValueError("must be a bare address, without a user, a password or a query: it is logged")
+            raise ValueError("must be a bare address, without a user, a password or a query, because it is logged")
         if url.scheme == "http" and not _is_loopback(url.hostname or "") and not info.data.get("allow_plain_http"):
             raise ValueError(
                 "http:// would send the key unencrypted to another machine: use https://, "
-                "or set SENTINEL_ALLOW_PLAIN_HTTP=true where the network between is trusted"
+                "or set SENTINEL_ALLOW_PLAIN_HTTP=true if the network between them is trusted"
             )
         return value.rstrip("/")
 
@@ -187,7 +189,7 @@ class Settings(BaseSettings):
         name = variable(info.field_name.removesuffix("_file"))
         credential = secret_files.credential(name)
         if value is not None and credential is not None:
-            raise ValueError(f"is set, and there is a systemd credential {name} too: keep one of them")
+            raise ValueError(f"is set, and so is the systemd credential {name}: keep only one of them")
         return value or credential
 
     @field_validator(*SECRETS)
@@ -197,7 +199,7 @@ class Settings(BaseSettings):
         if path is None:
             return value
         if value is not None:
-            raise ValueError(f"is set, and there is a file for it too ({path}): keep one of them")
+            raise ValueError(f"is set, and so is a file for it ({path}): keep only one of them")
         return SecretStr(secret_files.read(path))
 
     @field_validator("detector")
@@ -205,9 +207,9 @@ class Settings(BaseSettings):
     def _keys(cls, value: str) -> str:
         keys = [key.strip() for key in value.split(",")]
         if not all(keys):
-            raise ValueError("names an empty key; separate the keys of detectors by single commas")
+            raise ValueError("contains an empty key: separate the keys of detectors with single commas")
         if len(set(keys)) < len(keys):
-            raise ValueError("names a detector twice")
+            raise ValueError("names a detector twice: name each only once")
         return ",".join(keys)
 
     @field_validator("detectors")
@@ -217,10 +219,10 @@ class Settings(BaseSettings):
             if value is not None and not value.is_file():
                 raise ValueError("is not a file")
         except OSError as error:
-            raise ValueError(f"cannot be looked at: {error.strerror}") from error
+            raise ValueError(f"cannot be read: {error.strerror}") from error
         return value
 
-    # Contradictions are checked on the later field of a pair, so that they are listed beside every other mistake.
+    # Contradictions are checked on the later field of a pair, so that they are listed with every other mistake.
 
     @field_validator("worker_jwt")
     @classmethod
@@ -247,25 +249,25 @@ class Settings(BaseSettings):
 
     @property
     def url_places(self) -> int:
-        """How many slots URLs may hold: never the last one, so that uploads go on beside servers that drip."""
+        """Number of slots that URLs may hold: never the last one, so that uploads continue beside slow servers."""
         return max(1, min(self.url_concurrency, self.slots - 1))
 
     @property
     def detector_keys(self) -> tuple[str, ...]:
-        """What `detector` names, in its order."""
+        """Keys in `detector`, in its order."""
         return tuple(self.detector.split(","))
 
     @property
     def secret_paths(self) -> dict[str, Path]:
-        """The files that secrets were read from, by field: those that can change while the worker runs."""
+        """Files that secrets were read from, by field. Only these secrets can change while the worker runs."""
         paths = {name: getattr(self, f"{name}_file") for name in SECRETS}
         return {name: path for name, path in paths.items() if path is not None}
 
 
 def load() -> Settings:
-    """Read the environment and the files of secrets; raises `Fatal('bad_settings')` with one line for each mistake.
+    """Read the environment and the secret files; raises `Fatal('bad_settings')` with one line per mistake.
 
-    The secrets are masked wherever this process writes from here on.
+    The secrets are masked in everything that this process writes from here on.
     """
     try:
         settings = Settings()
@@ -279,9 +281,9 @@ def load() -> Settings:
 
 
 def forget_environment() -> None:
-    """Take the secrets out of this process's environment: nothing that it starts or prints can find them there.
+    """Remove the secrets from this process's environment, so that nothing it starts or prints can find them there.
 
-    What the kernel shows of the first environment stays, for this user and root; see `media.sandbox.hide_memory`.
+    The kernel still shows the original environment to this user and root; see `confine.sandbox.hide_memory`.
     """
     for name in SECRETS:
         os.environ.pop(variable(name), None)
@@ -289,7 +291,7 @@ def forget_environment() -> None:
 
 
 def variable(field: str) -> str:
-    """The environment variable that sets `field`."""
+    """Environment variable that sets `field`."""
     alias = Settings.model_fields[field].validation_alias
     return alias if isinstance(alias, str) else f"SENTINEL_{field.upper()}"
 

@@ -1,4 +1,4 @@
-"""Python processes that know nothing of the worker: no environment, no current folder, no descriptor but one socket."""
+"""Python processes without an environment or current folder, and with only one descriptor: a socket."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def program(module: str, before: str = "") -> str:
-    """What such a process runs: `before`, then `main(descriptor of the socket, pid of the worker)` of `module`."""
+    """Source text of a bare process: `before`, then `main(descriptor of the socket, pid of the worker)` of `module`."""
     return (
         # -I keeps the environment and the current folder out; the worker's own search path is passed on instead.
         "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
@@ -18,7 +18,7 @@ def program(module: str, before: str = "") -> str:
 
 
 def start(text: str, connection: socket.socket, cwd: Path, *, stderr: int | None = None) -> subprocess.Popen[bytes]:
-    """Start `text`, a `program`, in a session of its own: vfork and exec, a millisecond."""
+    """Start `text`, a `program`, in its own session. It takes a millisecond: vfork and exec."""
     search_path = json.dumps([entry for entry in sys.path if Path(entry).is_absolute()])
     arguments = [str(connection.fileno()), str(os.getpid()), search_path]
     return subprocess.Popen(

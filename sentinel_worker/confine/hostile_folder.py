@@ -1,4 +1,4 @@
-"""Removing a folder that something hostile may have filled."""
+"""Removal of a folder that hostile code may have filled."""
 
 import itertools
 import os
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def clear(folder: Path) -> None:
-    """Remove it once what wrote there is dead, however deep it is and whatever rights are in it.
+    """Remove `folder` once its writers are dead, however deep it is and whatever its permissions are.
 
-    Folders are brought to the top first: paths, stacks and descriptors, of which `shutil.rmtree` takes one a level,
-    come to an end before a chain of folders does.
+    Subfolders are moved to the top first: paths, stacks and descriptors, of which `shutil.rmtree` takes one per level,
+    run out before a chain of folders does.
     """
     with suppress(OSError), tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as top:
         names = itertools.count()

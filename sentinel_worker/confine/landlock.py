@@ -1,6 +1,7 @@
-"""Landlock without a library: which files a process may open, and with newer kernels whom it may connect to or signal.
+"""Landlock without a library: limits the files that a process may open and, on newer kernels, its connections and
+signals.
 
-Numbers from the kernel's `linux/landlock.h`; a kernel says which version (ABI) it knows, and gets no more than that.
+Numbers are from the kernel's `linux/landlock.h`. A kernel reports the version (ABI) it knows, and is asked for no more.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 from sentinel_worker.confine.layers import Walls
 
 TCP_ABI, SCOPES_ABI = 4, 6
-"""From these on TCP, and signals and abstract Unix sockets, can be refused."""
+"""First versions that can refuse TCP (4), and signals and abstract Unix sockets (6)."""
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ASK_VERSION: Final = 1
@@ -35,13 +36,13 @@ _ABSTRACT_UNIX, _SIGNAL = 1 << 0, 1 << 1
 
 
 class LandlockError(Exception):
-    """The kernel has no Landlock, or it is switched off."""
+    """Landlock is missing from the kernel or disabled."""
 
 
 def restrict(libc: ctypes.CDLL, walls: Walls) -> int:
-    """Close the file system to this process for ever but for what `walls` name; returns the kernel's ABI.
+    """Close the file system to this process for ever, except for what `walls` names; returns the kernel's ABI.
 
-    `PR_SET_NO_NEW_PRIVS` must be set before. Raises `LandlockError`, and `OSError` for a path that is not there.
+    `PR_SET_NO_NEW_PRIVS` must be set before. Raises `LandlockError`, and `OSError` for a path that does not exist.
     """
     abi = _call(libc, _CREATE_RULESET, None, 0, _ASK_VERSION)
     if abi < 1:
@@ -68,7 +69,7 @@ def _handled(abi: int, walls: Walls) -> bytes:
 
 
 def _file_rights(abi: int) -> int:
-    """All that this kernel can refuse."""
+    """All rights that this kernel can refuse."""
     return _FIRST_RIGHTS | sum(right for since, right in _LATER_RIGHTS.items() if since <= abi)
 
 
@@ -84,13 +85,13 @@ def _add(libc: ctypes.CDLL, ruleset: int, paths: Iterable[Path], rights: int) ->
 
 
 def _add_ports(libc: ctypes.CDLL, ruleset: int, ports: Iterable[int]) -> None:
-    """Of any address: Landlock knows ports alone."""
+    """Allow connections to `ports` at any address: Landlock knows only ports."""
     for port in ports:
         _checked(_call(libc, _ADD_RULE, ruleset, _NET_PORT, struct.pack("=QQ", _CONNECT_TCP, port), 0))
 
 
 def _call(libc: ctypes.CDLL, number: int, *arguments: bytes | int | None) -> int:
-    # A plain int would fill half of the register.
+    # A plain int would fill only half of the register.
     wide = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
     return int(libc.syscall(ctypes.c_long(number), *wide))
 

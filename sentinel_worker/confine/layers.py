@@ -1,4 +1,4 @@
-"""What a confined process may do, and which layers were found to hold it to that."""
+"""Limits of a confined process, and the layers found to enforce them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Mode = Literal["auto", "require"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the kernel lets the process use: bytes of address space, CPU seconds, bytes of one file that it
+    """Resources that the kernel lets the process use: bytes of address space, CPU seconds, bytes of one file that it
     writes (0: it writes none), open descriptors."""
 
     memory_bytes: int
@@ -25,13 +25,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Walls:
-    """The walls of one process; what is not named here is refused.
+    """The walls of one process; anything not named here is refused.
 
-    It stands in `directory`, reads what lies below `readable` and `writable`, and makes, changes and removes
+    The process runs in `directory`, reads what lies below `readable` and `writable`, and makes, changes and removes
     files below `writable`. `network`: `none` refuses every socket; `own_namespace` gives TCP sockets and a loopback
-    device that no other process shares, and fails where the kernel grants no network namespace; `shared` gives TCP
-    sockets of the machine's network, for connections to `connect_ports` alone where Landlock knows TCP. `may_fork`
-    also lets it run programs that lie below `readable`.
+    device that no other process shares, and fails if the kernel grants no network namespace; `shared` gives TCP sockets
+    on the machine's network, only for connections to `connect_ports` if Landlock knows TCP. `may_fork` also lets the
+    process run programs that lie below `readable`.
     """
 
     directory: Path
@@ -45,7 +45,7 @@ class Walls:
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """The layers in force, by name, and for each one missing what the kernel said."""
+    """The layers in force, by name, and the kernel's reason for each missing one."""
 
     in_force: tuple[str, ...]
     missing: Mapping[str, str]

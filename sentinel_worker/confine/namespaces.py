@@ -1,4 +1,4 @@
-"""A user and a network namespace of the process's own, without a library."""
+"""A user and a network namespace for one process, without a library."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _IFF_UP: Final = 1
 
 
 def enter(libc: ctypes.CDLL) -> tuple[list[str], dict[str, str]]:
-    """Leave the worker's namespaces; names the layers that hold now, and why others do not.
+    """Leave the worker's namespaces; returns the layers now in force, and the reason for each missing one.
 
-    A user namespace also hides the worker's environment: another's `/proc/<pid>/environ` is refused.
+    A user namespace also hides the worker's environment: the kernel refuses to open its `/proc/<pid>/environ`.
     """
     user, group = os.geteuid(), os.getegid()
     if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC) == 0:
@@ -33,9 +33,9 @@ def enter(libc: ctypes.CDLL) -> tuple[list[str], dict[str, str]]:
 
 
 def enter_sharing_network(libc: ctypes.CDLL) -> tuple[list[str], dict[str, str]]:
-    """As `enter`, but stay in the machine's network."""
+    """Like `enter`, but stay in the machine's network."""
     user, group = os.geteuid(), os.getegid()
-    missing = {"network_namespace": "not asked for"}
+    missing = {"network_namespace": "not requested"}
     if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWIPC) == 0:
         _map_identity(user, group)
         return ["user_namespace"], missing
@@ -43,13 +43,13 @@ def enter_sharing_network(libc: ctypes.CDLL) -> tuple[list[str], dict[str, str]]
 
 
 def raise_loopback() -> None:
-    """Bring `lo` up in a new network namespace; before the capabilities are dropped."""
+    """Bring up `lo` in a new network namespace; call it before the capabilities are dropped."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
 
 
 def drop_capabilities(libc: ctypes.CDLL) -> None:
-    """The first process of a user namespace holds every capability in it, and root holds all; give them back."""
+    """Drop all capabilities: the first process of a user namespace holds every one in it, and root holds all."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     nothing = (ctypes.c_uint32 * 6)()
     if libc.capset(header, nothing) != 0:
@@ -57,7 +57,8 @@ def drop_capabilities(libc: ctypes.CDLL) -> None:
 
 
 def _map_identity(user: int, group: int) -> None:
-    """Nobody in it is as well confined as somebody; AppArmor's rules for user namespaces may refuse the names."""
+    """Map this user and group into the namespace. AppArmor's rules for user namespaces may refuse the files; an
+    unmapped user is confined just as well."""
     with contextlib.suppress(PermissionError):
         Path("/proc/self/setgroups").write_bytes(b"deny")
         Path("/proc/self/uid_map").write_bytes(b"%d %d 1" % (user, user))

@@ -1,4 +1,4 @@
-"""The folder of one worker's private request folders, and what a killed worker left behind."""
+"""Folder for one worker's private request folders, and removal of what a killed worker left behind."""
 
 import asyncio
 import fcntl
@@ -14,14 +14,14 @@ from sentinel_worker.confine.hostile_folder import clear
 
 PREFIX = "sentinel-worker-"
 YOUNG_SECONDS = 60.0
-"""A folder this young may belong to a worker that has not locked it yet."""
+"""A folder younger than this may belong to a worker that has not locked it yet."""
 
 
 @contextmanager
 def work_directory(parent: Path | None = None) -> Iterator[Path]:
-    """A folder below `parent` (the system's temporary folder by default), locked for as long as the block.
+    """Make a folder below `parent` (by default the system's temporary folder), locked as long as the block runs.
 
-    The kernel drops the lock with the process, however that ends: folders that nobody locks are removed first.
+    The kernel releases the lock when the process ends, however it ends. Folders that nobody locks are removed first.
     """
     base = parent or Path(tempfile.gettempdir())
     for folder in base.glob(f"{PREFIX}*"):
@@ -38,7 +38,7 @@ def work_directory(parent: Path | None = None) -> Iterator[Path]:
 
 @asynccontextmanager
 async def private_directory(parent: Path) -> AsyncIterator[Path]:
-    """A folder for one request, removed at the end whatever happens; off the loop, for 1 GB takes its time."""
+    """Make a folder for one request and always remove it; off the event loop, because removing 1 GB takes time."""
     directory = tempfile.TemporaryDirectory(prefix="request-", dir=parent)
     try:
         yield Path(directory.name)

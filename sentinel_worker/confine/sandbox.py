@@ -1,9 +1,9 @@
-"""The walls around a process that touches what strangers sent, put up before it reads the first byte.
+"""Walls around a process that handles untrusted input, put up before it reads the first byte.
 
-Every wall is a layer with a name (docs/architecture.md). Network is the one that must not fail: either the process
-has its own empty network namespace, or a system call filter refuses sockets; `apply` raises where neither holds,
-unless the operator has chosen a shared network. A process that has a network needs Landlock besides: what it may
-read it could send.
+Every wall is a layer with a name (docs/architecture.md). The network layer must not fail: either the process has its
+own empty network namespace, or a system call filter refuses sockets; `apply` raises if neither holds, unless the
+operator has chosen a shared network. A process with a network also needs Landlock, because it could send what it can
+read.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ REQUIRED: Final = {
     "landlock": "needs Linux 5.13 with landlock among its security modules (lsm=)",
     "seccomp": "needs a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64",
 }
-"""The layers that `require` insists on, in the order in which they are put up, and what commonly blocks them."""
+"""Layers that `require` insists on, in the order in which they are put up, with what commonly blocks each."""
 
 LAYERS: Final = (*REQUIRED, "landlock_tcp", "landlock_scopes")
-"""Every layer. The last two repeat, with newer kernels, what namespaces and seccomp refuse."""
+"""Every layer. On newer kernels the last two repeat what namespaces and seccomp refuse."""
 
 _PROCESSES: Final = 64
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
@@ -48,12 +48,12 @@ class SandboxError(Exception):
 
 
 def apply(walls: Walls, *, mode: Mode = "auto", parent: int | None = None) -> Layers:
-    """Confine this process for ever; says which layers hold.
+    """Confine this process for ever; returns the layers in force.
 
-    Call it once, in a single-threaded process, after the last file descriptor was opened. With `parent`, its parent's
-    process id, it ends when that ends. Raises `SandboxError` when nothing keeps it off the network as `walls` ask,
-    when it has a network and no Landlock, or, with `require`, when any of `REQUIRED` is missing; `OSError` for a path
-    that is not there.
+    Call it once, in a single-threaded process, after the last file descriptor was opened. With `parent`, the process id
+    of its parent, this process ends when the parent ends. Raises `SandboxError` if nothing keeps it off the network as
+    `walls` require, if it has a network but no Landlock, or, with `require`, if any of `REQUIRED` is missing; `OSError`
+    for a path that does not exist.
     """
     _offer_to_the_oom_killer()
     os.umask(0o077)
@@ -87,7 +87,7 @@ def apply(walls: Walls, *, mode: Mode = "auto", parent: int | None = None) -> La
 
 
 def why(absent: Iterable[str], layers: Layers) -> str:
-    """Layers that are missing, with what the kernel said and what commonly blocks them; those with one reason together.
+    """Format missing layers with the kernel's reason and what commonly blocks them; layers with one reason are grouped.
 
     ```
     user_namespace, network_namespace (Operation not permitted; commonly blocked by …); landlock (…)
@@ -101,18 +101,19 @@ def why(absent: Iterable[str], layers: Layers) -> str:
 
 
 def hide_memory() -> None:
-    """Close this process's memory and environment to others of its user, so that a child cannot read a key there.
+    """Close this process's memory and environment to the user's other processes, so that a child cannot read a key
+    there.
 
-    Nor does a crash write them into a core dump.
+    A crash does not write them into a core dump either.
     """
     _prctl(_PR_SET_DUMPABLE, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when `parent` ends; leave at once if it already has.
+    """Ask the kernel to kill this process when `parent` ends; exit at once if it has already ended.
 
-    The request is dropped by a change of credentials, so it comes after the namespaces.
+    A change of credentials cancels this, so call it after entering the namespaces.
     """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -120,8 +121,8 @@ def die_with_parent(parent: int) -> None:
 
 
 def _offer_to_the_oom_killer() -> None:
-    """Where memory runs out the kernel ends this process before the worker, and so one request instead of all."""
-    with contextlib.suppress(OSError):  # a container may hide or protect it; the order is then by size
+    """Let the kernel end this process before the worker when memory runs out: one request is lost instead of all."""
+    with contextlib.suppress(OSError):  # a container may hide or protect the file; then the largest process ends first
         Path("/proc/self/oom_score_adj").write_bytes(b"1000")  # text would load a codec in every child
 
 
@@ -131,28 +132,30 @@ def _landlock_layers(abi: int, missing: dict[str, str]) -> list[str]:
         if abi >= since:
             held.append(layer)
         else:
-            missing[layer] = f"this kernel has version {abi} of Landlock, and version {since} is needed"
+            missing[layer] = f"this kernel has Landlock version {abi}, but version {since} is needed"
     return held
 
 
 def _check(walls: Walls, layers: Layers, mode: Mode) -> None:
     absent = [name for name in REQUIRED if name not in layers.in_force]
     if mode == "require" and absent:
-        raise SandboxError(f"SENTINEL_SANDBOX=require asks for every layer, and missing are {why(absent, layers)}")
+        raise SandboxError(f"SENTINEL_SANDBOX=require needs every layer, but these are missing: {why(absent, layers)}")
     if walls.network != "none" and "landlock" not in layers.in_force:
         raise SandboxError(
-            f"a process with a network may not read every file, and missing is {why(['landlock'], layers)}"
+            f"a process with a network must not read every file, but this layer is missing: {why(['landlock'], layers)}"
         )
     if "network_namespace" in layers.in_force or walls.network == "shared":
         return
     if walls.network == "own_namespace":
-        raise SandboxError(f"a network namespace of its own is not permitted here ({_WITHOUT_NAMESPACES})")
+        raise SandboxError(
+            f"the process needs its own network namespace, which is not permitted here ({_WITHOUT_NAMESPACES})"
+        )
     if "seccomp" not in layers.in_force:
         raise SandboxError("neither a network namespace nor a system call filter is permitted here")
 
 
 def mapped_bytes() -> int:
-    """The address space that this process takes up now, as `RLIMIT_AS` counts it."""
+    """Address space that this process takes up now, as `RLIMIT_AS` counts it."""
     return int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
 
 
@@ -168,7 +171,8 @@ def _limit_resources(limits: Limits) -> None:
 
 
 def _limit_processes() -> None:
-    """Only in a user namespace: elsewhere all processes of the user are counted. Root is not bound."""
+    """Limit processes, only in a user namespace: elsewhere all processes of the user are counted. Root is not
+    limited."""
     _limit(resource.RLIMIT_NPROC, _PROCESSES, _PROCESSES)
 
 

@@ -1,8 +1,8 @@
 """A system call filter without a library.
 
-A decoder has a list of calls that it may make. A program that keeps sockets, writes or forks has a list of calls
-that it may not make: a wrong allow list would break it on the next C library. What is refused for good reason is
-answered with EPERM, what is unknown here with ENOSYS, on which a C library falls back to an older call.
+A decoder has a list of calls that it may make. A program that keeps sockets, writes or forks has a list of calls that
+it may not make: a wrong allow list would break it on the next C library. Calls that are refused for good reason fail
+with EPERM; calls unknown here fail with ENOSYS, on which a C library falls back to an older call.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ _NR, _ARCH, _ARGUMENTS = 0, 4, 16
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """What the low 32 bits of a call's argument must be, or must not be."""
+    """Values that the low 32 bits of a call's argument must have, or must not have."""
 
     argument: int
     values: tuple[int, ...]
     allowed: bool = True
 
 
-# Signals can be sent by others' descriptors, too: F_SETOWN, F_SETSIG and F_SETOWN_EX; FIOSETOWN and SIOCSPGRP. TIOCSTI
-# and TIOCLINUX type on a terminal.
+# Descriptors can send signals too: F_SETOWN, F_SETSIG and F_SETOWN_EX; FIOSETOWN and SIOCSPGRP. TIOCSTI and TIOCLINUX
+# type on a terminal.
 _PROGRAM_RULES: Final = {
     "fcntl": _Rule(1, (8, 10, 15), allowed=False),
     "ioctl": _Rule(1, (0x8901, 0x8902, 0x5412, 0x541C), allowed=False),
 }
 # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC; TCGETS, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX;
-# PR_SET_NAME, PR_GET_NAME and PR_SET_VMA, by which threads and memory get their names.
+# PR_SET_NAME, PR_GET_NAME and PR_SET_VMA, which name threads and memory.
 _DECODER_RULES: Final = {
     "fcntl": _Rule(1, (0, 1, 2, 3, 4, 1030)),
     "ioctl": _Rule(1, (0x5401, 0x541B, 0x5421, 0x5450, 0x5451)),
@@ -63,7 +63,7 @@ class _Program(ctypes.Structure):
 
 
 def install_filter(libc: ctypes.CDLL, walls: Walls) -> str | None:
-    """Put the filter in force for this process for ever; says why where there is none.
+    """Put the filter in force for this process for ever; returns the reason if that is not possible.
 
     `PR_SET_NO_NEW_PRIVS` must be set before.
     """
@@ -78,7 +78,7 @@ def install_filter(libc: ctypes.CDLL, walls: Walls) -> str | None:
 
 
 def _program(walls: Walls, column: int, arch: int) -> list[bytes]:
-    """The filter as BPF instructions; conditional jumps count the instructions they skip."""
+    """Return the filter as BPF instructions; conditional jumps count the instructions they skip."""
     decoder = walls.network == "none" and not walls.may_fork and not walls.writable
     program = [
         _instruction(_LOAD, _ARCH),
@@ -107,14 +107,14 @@ def _program(walls: Walls, column: int, arch: int) -> list[bytes]:
 
 
 def _rules(walls: Walls, *, decoder: bool) -> dict[str, tuple[_Rule, ...]]:
-    """By call; all rules of a call must be kept."""
+    """Return the rules by call; a call must keep all of its rules."""
     own = os.getpid()
-    # abort() signals its own process, and a process may lower its own limits; nobody else's.
+    # abort() signals its own process, and a process may lower its own limits; other processes are out of bounds.
     rules: dict[str, tuple[_Rule, ...]] = {"tgkill": (_Rule(0, (own,)),), "prlimit64": (_Rule(0, (0, own)),)}
     if walls.network != "none":
-        # TCP alone: neither Unix sockets of others, nor datagrams, nor the kernel's own protocols.
+        # Only TCP: no Unix sockets of others, no datagrams, none of the kernel's own protocols.
         rules["socket"] = (_Rule(0, (_AF_INET, _AF_INET6)), _Rule(1, _STREAMS))
-        # A pair of datagram sockets would send to any Unix socket that has a path.
+        # A pair of datagram sockets could send to any Unix socket that has a path.
         rules["socketpair"] = (_Rule(0, (_AF_UNIX,)), _Rule(1, _STREAMS))
     return rules | {name: (rule,) for name, rule in (_DECODER_RULES if decoder else _PROGRAM_RULES).items()}
 
@@ -124,7 +124,7 @@ def _answer(numbers: Iterable[int], answer: bytes) -> list[bytes]:
 
 
 def _clone(number: int, *, may_fork: bool) -> list[bytes]:
-    """Threads, and forks where they are allowed, but never a namespace."""
+    """Allow threads, and forks if `may_fork`, but never a namespace."""
     flags = [
         _instruction(_LOAD, _ARGUMENTS),
         _instruction(_BITS, _CLONE_NEW_NAMESPACES, 0, 1),
@@ -141,7 +141,7 @@ def _decide(number: int, *rules: _Rule) -> list[bytes]:
 
 
 def _check(rule: _Rule) -> list[bytes]:
-    """Refuse, or go on behind this check."""
+    """Refuse, or continue after this check."""
     load, count = _instruction(_LOAD, _ARGUMENTS + 8 * rule.argument), len(rule.values)
     if not rule.allowed:
         return [load, *_answer(rule.values, _REFUSE)]

@@ -1,6 +1,6 @@
-"""Numbers of system calls, from the kernel's tables, and which of them a confined process may make.
+"""System call numbers from the kernel's tables, and the calls that a confined process may make.
 
-A test compares them with the kernel's headers where these are installed.
+A test compares them with the kernel's headers if these are installed.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 Numbers = tuple[int, int]
-"""On x86_64 and on aarch64; -1 where an architecture lacks the call."""
+"""Numbers on x86_64 and on aarch64; -1 if an architecture lacks the call."""
 
 DECODING: Final[dict[str, Numbers]] = {
     "read": (0, 63),
@@ -94,7 +94,7 @@ DECODING: Final[dict[str, Numbers]] = {
     "exit": (60, 93),
     "exit_group": (231, 94),
 }
-"""All that a decoder makes: it reads, takes memory, starts threads and waits."""
+"""All calls that a decoder makes: it reads, allocates memory, starts threads and waits."""
 
 REFUSED: Final[dict[str, Numbers]] = {
     "io_uring_setup": (425, 425),
@@ -194,9 +194,11 @@ REFUSED: Final[dict[str, Numbers]] = {
     "ioperm": (173, -1),
     "modify_ldt": (154, -1),
 }
-"""What no confined process may do: to others, to the machine, or by a part of the kernel that is often broken.
+"""Calls that no confined process may make: they affect other processes or the machine, or reach a part of the kernel
+that often has bugs.
 
-Rights, owners, times and attributes are among them: Landlock leaves those of every file to the user that owns it.
+Calls that change permissions, owners, times and attributes are included: Landlock allows those on every file that the
+user owns.
 """
 
 SOCKETS: Final[dict[str, Numbers]] = {
@@ -208,7 +210,7 @@ SOCKETS: Final[dict[str, Numbers]] = {
     "accept": (43, 202),
     "accept4": (288, 242),
 }
-"""Refused without a network; a namespace of its own does not hide Unix sockets that lie in the file system."""
+"""Refused without a network; a network namespace does not hide Unix sockets in the file system."""
 
 PROGRAMS: Final[dict[str, Numbers]] = {
     "fork": (57, -1),
@@ -216,7 +218,7 @@ PROGRAMS: Final[dict[str, Numbers]] = {
     "execve": (59, 221),
     "execveat": (322, 281),
 }
-"""New processes and programs; one would escape the limit on CPU time."""
+"""New processes and programs; a new process would escape the limit on CPU time."""
 
 BY_ARGUMENT: Final[dict[str, Numbers]] = {
     "clone": (56, 220),
@@ -227,4 +229,4 @@ BY_ARGUMENT: Final[dict[str, Numbers]] = {
     "ioctl": (16, 29),
     "prctl": (157, 167),
 }
-"""Decided by what they are asked for (`seccomp`)."""
+"""Allowed or refused by their arguments (`seccomp`)."""

@@ -1,18 +1,18 @@
-"""What can go wrong, and what each kind means for the request.
+"""Errors that this package raises, and what each class means for the request.
 
 ```
 SentinelError
 ├── Transient    the same work may succeed later: retry with backoff
 ├── Permanent    it can never succeed: the request fails at once
-├── LeaseLost    somebody else owns the request now: stop, write nothing
+├── LeaseLost    another worker owns the request now: stop, write nothing
 ├── Cancelled    the owner asked to stop: finish as cancelled
 ├── Released     this worker stops: hand the request back, the attempt is refunded
 └── Fatal        this worker cannot work at all: exit or stay degraded
 ```
 
-A library's own exception is translated where that library is called, so the rest of the code meets
-only these. `code` is stable, machine-readable and declared in `error_codes`; `message` is one plain
-sentence for the user and holds no path, key or traceback.
+A library's own exceptions are translated where that library is called, so the rest of the code sees only these. `code`
+is stable, machine-readable and declared in `error_codes`; `message` is one plain sentence for the user and contains no
+path, key or traceback.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class CodedError(SentinelError):
 
 
 class Transient(CodedError):
-    """Worth another attempt. `retry_after_seconds` is the server's own wish, where it gave one."""
+    """Worth another attempt. `retry_after_seconds` is the delay that the server asked for, if any."""
 
     kind = "transient"
 
@@ -77,9 +77,9 @@ class Cancelled(SentinelError):
 
 
 class Released(SentinelError):
-    """This worker shuts down and hands the request back."""
+    """This worker is shutting down and hands the request back."""
 
 
 def is_declared(code: str, cls: type[CodedError]) -> bool:
-    """Whether `error_codes` has `code` for errors of `cls`."""
+    """True if `error_codes` declares `code` for errors of `cls`."""
     return code in CODES and cls.kind in CODES[code].kinds

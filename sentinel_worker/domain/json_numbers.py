@@ -1,6 +1,9 @@
-"""The numbers that every reader of JSON keeps as they are."""
+"""Range of integers that every JSON reader preserves."""
 
 from typing import Final
 
 LARGEST: Final = 2**53 - 1
-"""More than any length, size or count of a file. Python itself refuses to read or write one of thousands of digits."""
+"""Largest integer that every JSON reader preserves; larger than any length, size or count of a file.
+
+Python itself refuses to read or write an integer of thousands of digits.
+"""

@@ -1,4 +1,4 @@
-"""What is known about a media file, what is allowed of it, and the shape of what is decoded from it."""
+"""Facts about a media file, its limits, and the shape of what is decoded from it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Resample = Literal["bilinear", "bicubic"]
 
 @dataclass(frozen=True, slots=True)
 class MediaFacts:
-    """What the decoder found.
+    """Facts that the decoder found.
 
-    `kind`: `video` has pictures that follow each other (an animation too), `image` is one picture, `audio` has
-    sound alone. Width, height, rate and duration are those of the pictures, after rotation; a file without
-    pictures has the duration of its sound and 0 for the rest. A picture has no duration and a rate of 0.
-    `audio_seconds`, `sample_rate` (hertz) and `channels` are the first sound track's, 0 where there is none.
+    `kind`: `video` has pictures that follow each other (an animation too), `image` is one picture, `audio` has only
+    sound. Width, height, rate and duration describe the pictures, after rotation; a file without pictures has the
+    duration of its sound and 0 for the rest. A picture has no duration and a rate of 0. `audio_seconds`, `sample_rate`
+    (hertz) and `channels` describe the first sound track, and are 0 without one.
     """
 
     kind: Kind
@@ -44,12 +44,12 @@ class MediaFacts:
 
 @dataclass(frozen=True, slots=True)
 class MediaLimits:
-    """What one request may cost. The child refuses a file beyond these before it decodes it, and the
-    kernel ends a child that uses more seconds or memory.
+    """Limits of one request. The child refuses a file beyond them before it decodes it, and the kernel ends a child
+    that uses more seconds or memory.
 
-    A detector resizes the shorter side to a fixed length, so `max_side_ratio` bounds what the longer one becomes.
-    Pictures are read whole and animations decoded from the start, hence limits of their own. `max_memory_bytes` is
-    counted beyond what the decoder itself takes up before it opens the file.
+    A detector resizes the shorter side to a fixed length, so `max_side_ratio` bounds the longer one. Pictures are read
+    whole and animations are decoded from the start, so they have their own limits. `max_memory_bytes` is counted on top
+    of what the decoder itself takes up before it opens the file.
     """
 
     max_bytes: int = 2 * 1024**3
@@ -68,12 +68,12 @@ class MediaLimits:
 
 @dataclass(frozen=True, slots=True)
 class ClipGeometry:
-    """How a window becomes a clip of uint8 RGB [frames, 3, crop_height, crop_width].
+    """Rules that turn a window into a clip of uint8 RGB [frames, 3, crop_height, crop_width].
 
-    `step_seconds` lies between two frames (`windows.frame_times` is the rule). `squash` resizes each frame
-    to `(resize_height, resize_width)` and ignores the aspect ratio; `shortest_edge` keeps the ratio and
-    brings the shorter side to `resize_height` (= `resize_width`), the longer one rounded down. Then the
-    centre of `(crop_height, crop_width)` is cut out; equal sizes cut nothing. Resizing is antialiased.
+    Frames are `step_seconds` apart (see `windows.frame_times`). `squash` resizes each frame to `(resize_height,
+    resize_width)` and ignores the aspect ratio; `shortest_edge` keeps the ratio and brings the shorter side to
+    `resize_height` (= `resize_width`), with the longer one rounded down. Then the centre of `(crop_height, crop_width)`
+    is cut out; equal sizes cut nothing. Resizing is antialiased.
     """
 
     frames: int
@@ -88,10 +88,10 @@ class ClipGeometry:
 
 @dataclass(frozen=True, slots=True)
 class SoundGeometry:
-    """How a window of sound becomes float32 [samples], mono, -1 to 1, at `sample_rate` hertz.
+    """Rules that turn a window of sound into float32 [samples], mono, -1 to 1, at `sample_rate` hertz.
 
-    A window with fewer samples (the end of a short track) is repeated from its start until it is full. One
-    whose root mean square is below `silence_dbfs` (decibels relative to full scale) is silence, and skipped.
+    A window with fewer samples (the end of a short track) is repeated from its start until it is full. A window whose
+    root mean square is below `silence_dbfs` (decibels relative to full scale) counts as silence and is skipped.
     """
 
     samples: int
@@ -101,12 +101,12 @@ class SoundGeometry:
 
 @dataclass(frozen=True, slots=True)
 class FaceSearch:
-    """How faces are found and cut out of a window.
+    """Rules by which faces are found and cut out of a window.
 
-    `samples` of its frames, evenly spread, are searched; boxes that overlap from one to the next are the same
-    face. Each of the `max_faces` largest gives a clip of its own: a square around all its boxes, `margin`
-    (a share of the box's longer side, on each side) wider, the same for the whole window. Boxes below
-    `min_score` (0 to 1) or with a shorter side below `min_pixels` are no faces.
+    `samples` of its frames, evenly spread, are searched; boxes that overlap from one to the next are the same face.
+    Each of the `max_faces` largest faces gives its own clip: a square around all its boxes, `margin` (a share of the
+    box's longer side, on each side) wider, the same for the whole window. Boxes below `min_score` (0 to 1) or with a
+    shorter side below `min_pixels` do not count as faces.
     """
 
     samples: int = 4
@@ -120,8 +120,8 @@ class FaceSearch:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """Where a face was cut out: fractions (0 to 1) of the picture's width and height, and how sure the search
-    was (`score`, 0 to 1)."""
+    """Location of a cut-out face, as fractions (0 to 1) of the picture's width and height, and the confidence of the
+    search (`score`, 0 to 1)."""
 
     left: float
     top: float
@@ -135,7 +135,7 @@ SkipReason = Literal["no_face", "silence", "damaged"]
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A window that holds nothing to score."""
+    """A window with nothing to score."""
 
     window: Window
     reason: SkipReason
@@ -143,9 +143,9 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """What of one window is scored: uint8 RGB [T, 3, H, W] or float32 sound [S], C-contiguous.
+    """The part of a window that is scored: uint8 RGB [T, 3, H, W] or float32 sound [S], C-contiguous.
 
-    A window with several faces gives a clip for each.
+    A window with several faces gives one clip for each.
     """
 
     window: Window

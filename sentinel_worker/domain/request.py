@@ -1,4 +1,4 @@
-"""The row that a worker holds, and what it says back about it."""
+"""A claimed row, and the worker's report about it."""
 
 import math
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ Outcome = Literal["succeeded", "failed", "retry", "snoozed", "released", "cancel
 Stage = Literal["fetching", "probing", "analyzing", "deriving", "finishing"]
 
 SAME_TIME = timedelta(seconds=0.5)
-"""`run_at` is reckoned from two answers of the database's clock, taken one after the other."""
+"""Tolerance of `run_at`, which is calculated from two readings of the database's clock, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """One request that this worker holds under `fence` until its lease ends.
 
-    By the database's clock: `lease_seconds` is what was left of the lease when the claim was answered,
-    `queued_seconds` is how long the row could have been claimed before. `was_scheduled` says that this began
-    after the insert: a time of the user's own, or a retry.
+    Two times are by the database's clock: `lease_seconds` was left of the lease when the claim was answered, and for
+    `queued_seconds` the row had been ready to claim. `was_scheduled` is True if it became ready after the insert: at a
+    time that the user chose, or for a retry.
     """
 
     id: UUID
@@ -67,18 +67,18 @@ class Claim:
 
     @property
     def age_seconds(self) -> float:
-        """Since the insert, by this machine's clock."""
+        """Seconds since the insert, by this machine's clock."""
         return (datetime.now(UTC) - self.created_at).total_seconds()
 
     @property
     def key(self) -> dict[str, str]:
-        """Identity and fence, as every write of a worker carries them."""
+        """Identity and fence, which every write of a worker carries."""
         return {"id": str(self.id), "fence": str(self.fence)}
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """What a worker reports for one claim; `None` fields are left to the database."""
+    """A worker's report about one claim; `None` fields are left to the database."""
 
     outcome: Outcome
     stage: Stage | None = None
@@ -90,7 +90,8 @@ class Finish:
     delay_seconds: float | None = None
 
     def as_json(self, claim: Claim) -> dict[str, Any]:
-        """The element of `sentinel_finish`'s `outcomes` for `claim`, without secrets and what JSON or jsonb refuses."""
+        """Element of `sentinel_finish`'s `outcomes` for `claim`, without secrets or values that JSON or jsonb
+        refuses."""
         entry = claim.key | {
             "outcome": self.outcome,
             "stage": self.stage,

@@ -1,4 +1,4 @@
-"""From the logits of the windows to one probability and one verdict. Pure arithmetic, no torch."""
+"""The way from the logits of the windows to one probability and one verdict. Pure arithmetic, no torch."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ _SLACK_SECONDS = 0.001
 
 @dataclass(frozen=True, slots=True)
 class VerdictRule:
-    """How a detector's windows become a verdict.
+    """A detector's rule for turning windows into a verdict.
 
-    `mean` averages all logits; `top_k` the k highest, k = min(n, max(2, ceil(n / 4))), never the single
-    highest of many, which grows with the length of the video. Logits are divided by `temperature` first.
-    A probability below `real_below` is `real`, one of at least `fake_from` is `fake`, between them
-    `uncertain`. `fake` also needs `fake_windows` windows that reach `fake_from` by themselves, unless the
-    only window is the whole video.
+    `mean` averages all logits; `top_k` the k highest, k = min(n, max(2, ceil(n / 4))), never only the highest of many,
+    which grows with the length of the video. Logits are divided by `temperature` first. A probability below
+    `real_below` is `real`, from `fake_from` on it is `fake`, and between them `uncertain`. `fake` also needs
+    `fake_windows` windows that each reach `fake_from`, unless the only window is the whole video.
     """
 
     aggregation: Aggregation
@@ -40,14 +39,14 @@ class VerdictRule:
         if not 0 < self.real_below <= self.fake_from < 1:
             raise ValueError("a verdict rule needs 0 < real_below <= fake_from < 1")
         if not 0 < self.temperature < math.inf or self.fake_windows < 0:
-            raise ValueError("a verdict rule needs a positive temperature and a count of windows")
+            raise ValueError("a verdict rule needs a positive temperature and fake_windows of at least 0")
 
 
 @dataclass(frozen=True, slots=True)
 class WindowScore:
-    """What one window gave: log-odds of being fake, one for each of `faces`, or a single one without faces.
+    """Score of one window: log-odds of being fake, one for each of `faces`, or only one without faces.
 
-    No logits: there was nothing to score, for the reason in `skipped`.
+    Without logits there was nothing to score, for the reason in `skipped`.
     """
 
     window: Window
@@ -59,14 +58,14 @@ class WindowScore:
         if not all(math.isfinite(logit) for logit in self.logits):
             raise ValueError("a logit is not finite")
         if bool(self.logits) == (self.skipped is not None):
-            raise ValueError("a window is scored, or skipped for a reason")
+            raise ValueError("a window must be either scored or skipped for a reason")
         if self.faces and len(self.faces) != len(self.logits):
-            raise ValueError(f"{len(self.faces)} faces have {len(self.logits)} logits")
+            raise ValueError(f"{len(self.faces)} faces cannot have {len(self.logits)} logits")
 
 
 @dataclass(frozen=True, slots=True)
 class WindowAnswer:
-    """A window's calibrated P(fake), 0 to 1: that of its worst face. None where it was skipped.
+    """A window's calibrated P(fake), 0 to 1, from its worst face. None if it was skipped.
 
     `face_probabilities` are in the order of `score.faces`.
     """
@@ -82,9 +81,12 @@ class WindowAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The answer about one track. `fake_probability` is calibrated P(fake), 0 to 1; None, with a `reason`,
-    where the verdict is `not_applicable`. `log_odds` are the same before the temperature, for calibration.
-    `windows` are sorted by start; `worst` is the one with the highest probability."""
+    """The answer about one track.
+
+    `fake_probability` is calibrated P(fake), 0 to 1; None, with a `reason`, if the verdict is `not_applicable`.
+    `log_odds` are the same before the temperature, for calibration. `windows` are sorted by start; `worst` is the one
+    with the highest probability.
+    """
 
     verdict: Verdict
     fake_probability: float | None
@@ -97,7 +99,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Overall:
-    """The answer about a file: its pictures' judgement, raised by its sound's."""
+    """The answer about a file: the judgement of its pictures, raised by its sound."""
 
     verdict: Verdict
     fake_probability: float | None
@@ -108,8 +110,8 @@ class Overall:
 def judge(scores: Iterable[WindowScore], duration_seconds: float, rule: VerdictRule) -> Judgement:
     """Judge a track of `duration_seconds` by its windows; raises ValueError without any.
 
-    A window counts with its worst face. Skipped windows are listed and not counted; when nothing else is
-    there, the verdict is `not_applicable`. Where most windows are damaged, what is left cannot make it `real`.
+    A window counts with its worst face. Skipped windows are listed but not counted; if all are skipped, the verdict is
+    `not_applicable`. If most windows are damaged, the rest cannot make it `real`.
     """
     windows = tuple(_calibrated(score, rule) for score in sorted(scores, key=lambda s: s.window.start_seconds))
     if not windows:
@@ -138,11 +140,11 @@ def judge(scores: Iterable[WindowScore], duration_seconds: float, rule: VerdictR
 
 
 def fuse(pictures: Judgement | None, sound: Judgement | None) -> Overall:
-    """One answer from the judgements about pictures and sound; raises ValueError without either.
+    """Combine the judgements about pictures and sound into one answer; raises ValueError without either.
 
-    The probability is the larger one, the verdict the more severe one, the threshold that of the track which
-    decided. Sound can only raise: without a face to look at, a soundtrack that is real does not make the video
-    real. Silence says nothing.
+    The probability is the larger one, the verdict the more severe one, and the threshold comes from the track that
+    decided. Sound can only raise: without a face to look at, a real soundtrack does not make the video real. Silence
+    decides nothing.
     """
     first = pictures or sound
     if first is None:
@@ -161,7 +163,7 @@ def fuse(pictures: Judgement | None, sound: Judgement | None) -> Overall:
 
 
 def sigmoid(logit: float) -> float:
-    """The probability of log-odds; does not overflow."""
+    """Probability of log-odds; does not overflow."""
     if logit >= 0:
         return 1 / (1 + math.exp(-logit))
     return math.exp(logit) / (1 + math.exp(logit))

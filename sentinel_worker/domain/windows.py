@@ -1,7 +1,7 @@
-"""Which parts of a track are scored: windows of the trained duration, evenly spread, within a budget.
+"""Choice of the scored parts of a track: windows of the trained duration, evenly spread, within a budget.
 
-All times are seconds from the first frame of the track, not the container's timestamps: a decoder whose
-stream begins at 1.4 s adds 1.4 to them.
+All times are seconds from the first frame of the track, not the container's timestamps: a decoder whose stream begins
+at 1.4 s adds 1.4 to them.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class FrameStep:
 
     def __post_init__(self) -> None:
         if (self.source_frames is None) == (self.seconds is None):
-            raise ValueError("a frame step is either in source frames or in seconds")
+            raise ValueError("a frame step must be either in source frames or in seconds")
         if self.source_frames is not None and self.source_frames < 1:
-            raise ValueError("a frame step is at least one source frame")
+            raise ValueError("a frame step must be at least one source frame")
         if self.seconds is not None and not 0 < self.seconds < math.inf:
-            raise ValueError("a frame step in seconds is positive")
+            raise ValueError("a frame step in seconds must be positive")
 
     def seconds_at(self, frames_per_second: float) -> float:
         """The step in seconds for a source of `frames_per_second`."""
@@ -57,10 +57,10 @@ class FrameStep:
 
 @dataclass(frozen=True, slots=True)
 class WindowPolicy:
-    """How a detector wants a track cut: `frames` per clip, `step` apart, at most `budget` windows.
+    """A detector's rule for cutting a track: `frames` per clip, `step` apart, at most `budget` windows.
 
-    `refine` of the budget are kept back on a track that is longer than the budget covers, and are then spent
-    around the window that looked most fake.
+    On a track longer than the budget covers, `refine` of the budget are held back, and are then spent around the window
+    that looked most fake.
     """
 
     frames: int
@@ -72,10 +72,10 @@ class WindowPolicy:
         if self.frames < 1 or self.budget < 1:
             raise ValueError("a window policy needs at least one frame and one window")
         if not 0 <= self.refine < self.budget:
-            raise ValueError("a window policy keeps back fewer windows than it has")
+            raise ValueError("a window policy must hold back fewer windows than its budget")
 
     def window_seconds(self, frames_per_second: float) -> float:
-        """The trained duration: `frames` steps."""
+        """Trained duration: `frames` steps."""
         return self.frames * self.step.seconds_at(frames_per_second)
 
 
@@ -84,12 +84,11 @@ def plan_windows(
 ) -> list[Window]:
     """Cut `[0, duration_seconds)` into at most `policy.budget` windows, sorted by start.
 
-    As many windows as cover the track, up to the budget, the first at its start and the last at its end;
-    a budget of one takes the middle. Starts lie on source frames; where the windows leave gaps, each moves to
-    the nearest of the sorted `keyframes` (seconds) in its share of them, because decoding begins there. A
-    track that is not longer than one window gives a single window over the whole of it, and `frame_times`
-    repeats its last frame to fill the clip. A duration below one source frame (a still, a track of one frame)
-    counts as one source frame.
+    As many windows as cover the track, up to the budget, the first at its start and the last at its end; a budget of
+    one takes the middle. Starts lie on source frames. If the windows leave gaps, each start moves to the nearest of the
+    sorted `keyframes` (seconds) in its share of the gaps, because decoding begins there. A track no longer than one
+    window gives a single window over all of it, and `frame_times` repeats its last frame to fill the clip. A duration
+    below one source frame (a still, a track of one frame) counts as one source frame.
     """
     rate = _checked_rate(frames_per_second)
     if not 0 <= duration_seconds < math.inf:
@@ -113,7 +112,7 @@ def plan_windows(
 
 
 def _snapped(starts: list[float], length: float, last_start: float, keyframes: Sequence[float]) -> list[float]:
-    """Each start on the nearest key frame within half of the gap between two windows, where there is one."""
+    """Move each start to the nearest key frame, if one lies within half of the gap between two windows."""
     if not keyframes:
         return starts
     room = min((later - earlier - length for earlier, later in pairwise(starts)), default=0.0) / 2
@@ -130,10 +129,10 @@ def _snapped(starts: list[float], length: float, last_start: float, keyframes: S
 def refine_windows(
     planned: Sequence[Window], worst: int, duration_seconds: float, frames_per_second: float, policy: WindowPolicy
 ) -> list[Window]:
-    """At most `policy.refine` more windows, half a window's length around `planned[worst]`, sorted by start.
+    """Add at most `policy.refine` windows, half a window's length around `planned[worst]`, sorted by start.
 
-    None where the planned windows cover the track already. Windows that would lie within a quarter of their
-    length of a planned one tell nothing new, and are left out.
+    Adds none if the planned windows already cover the track. Windows within a quarter of their length of a planned one
+    would add nothing, and are left out.
     """
     rate = _checked_rate(frames_per_second)
     length = policy.window_seconds(rate)
@@ -151,11 +150,11 @@ def refine_windows(
 
 
 def frame_times(window: Window, frames: int, step_seconds: float, frames_per_second: float) -> list[float]:
-    """When the `frames` frames of a window's clip are on screen, in seconds from the first frame.
+    """Times at which the `frames` frames of a window's clip are on screen, in seconds from the first frame.
 
-    `t_i = start + i * step + half a source frame`: the middle of a frame's display time, so that rounding
-    never picks its neighbour and a step of one source frame hits each frame once. Times after the middle
-    of the window's last frame are held there: a short window repeats its last frame.
+    `t_i = start + i * step + half a source frame`: the middle of a frame's display time, so that rounding never picks
+    its neighbour and a step of one source frame hits each frame once. Times after the middle of the window's last frame
+    are clamped to it: a short window repeats its last frame.
     """
     if frames < 1 or not 0 < step_seconds < math.inf:
         raise ValueError("a clip needs at least one frame and a positive step")

@@ -1,4 +1,4 @@
-"""The structure of ISO media and RIFF files: whether the file is as long as it says, and what its tables promise."""
+"""Structure of ISO media and RIFF files: their promised length, and the promises of their tables."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sentinel_worker.media.refused_files import check_frames
 _INSIDE: Final = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"})
 _MAX_BOXES: Final = 100_000
 _MAX_DEPTH: Final = 8
-# Written by programs that could not go back to the start of their output.
+# Written by programs that could not seek back to the start of their output.
 _UNKNOWN_LENGTH: Final = 0xFFFFFFFF
 
 
 def has_index(path: Path) -> bool:
-    """Whether an MP4 or QuickTime file has a complete `moov` box at its top level."""
+    """True if an MP4 or QuickTime file has a complete `moov` box at its top level."""
     return any(kind == b"moov" and whole for kind, whole in _boxes(path))
 
 
 def ends_early(path: Path) -> bool:
-    """Whether the last box of an ISO file, or a RIFF file as a whole, promises more bytes than there are.
+    """True if the last box of an ISO file, or a RIFF file as a whole, promises more bytes than the file has.
 
     False for other files.
     """
@@ -61,11 +61,11 @@ def _check_samples(samples: int, size: int, limits: MediaLimits, *, pictures: bo
     if pictures:
         check_frames("video", samples, limits.max_frames)
     if samples > size:
-        raise Permanent("media_unreadable", f"The file promises {samples} samples in {size} bytes; it is damaged.")
+        raise Permanent("media_unreadable", f"The file is damaged: it promises {samples} samples in {size} bytes.")
 
 
 def _boxes(path: Path) -> Iterator[tuple[bytes, bool]]:
-    """The kind of each top-level box, and whether all of it is there."""
+    """Yield the kind of each top-level box, and True if the box is complete."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         for kind, _, end in islice(_level(file, 0, size), _MAX_BOXES):
@@ -73,7 +73,7 @@ def _boxes(path: Path) -> Iterator[tuple[bytes, bool]]:
 
 
 def _walk(file: BinaryIO, start: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, int, int]]:
-    """Every box and those in it: its kind, and where its body starts and ends."""
+    """Yield every box, including nested ones: its kind, and the start and end of its body."""
     for kind, body, stop in _level(file, start, end):
         yield kind, body, stop
         if kind in _INSIDE and depth < _MAX_DEPTH:

@@ -1,4 +1,4 @@
-"""Where faces are in a picture: CenterFace (`face_model/README.md`), run on one thread.
+"""Face detection by CenterFace (`face_model/README.md`), on one thread.
 
 The session is made in the zygote, before the fork, so a child opens no file for it.
 """
@@ -18,11 +18,11 @@ from sentinel_worker.media.refused_files import out_of_memory
 
 MODEL_PATH: Final = Path(__file__).with_name("face_model") / "centerface.onnx"
 SIDE_MULTIPLE: Final = 32
-"""The sides of a picture that is searched are multiples of this many pixels."""
+"""The sides of a searched picture are multiples of this many pixels."""
 
 _STRIDE: Final = 4
 _SAME_FACE_IOU: Final = 0.3
-# More cells than this above the score are no crowd but a pattern; the best ones are looked at.
+# More cells than this above the score are a pattern, not a crowd; only the best are examined.
 _MAX_CELLS: Final = 1024
 _ERRORS_ONLY: Final = 3
 
@@ -32,7 +32,7 @@ Boxes = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """Boxes, the surest first, and how sure each is (float32 [N], 0 to 1)."""
+    """Boxes, the surest first, and the confidence of each (float32 [N], 0 to 1)."""
 
     boxes: Boxes
     scores: npt.NDArray[np.float32]
@@ -51,13 +51,13 @@ class CenterFace:
         self._session = onnxruntime.InferenceSession(str(MODEL_PATH), options, providers=["CPUExecutionProvider"])
 
     def find(self, picture: npt.NDArray[np.uint8], min_score: float) -> Found:
-        """The faces in uint8 RGB [3, H, W]; the sides are multiples of `SIDE_MULTIPLE`."""
+        """Find the faces in uint8 RGB [3, H, W]; both sides are multiples of `SIDE_MULTIPLE`."""
         heatmap, size, offset = self._run(picture)
         rows, columns = np.nonzero(heatmap >= min_score)
         best = np.argsort(-heatmap[rows, columns], kind="stable")[:_MAX_CELLS]
         rows, columns = rows[best], columns[best]
         scores = heatmap[rows, columns]
-        # Each cell of the map says how far the face's centre is from its own, and the logarithm of its sides.
+        # Each cell of the map gives the face's centre relative to its own, and the logarithms of the face's sides.
         high, wide = np.exp(np.minimum(size[:, rows, columns], 8.0)) * _STRIDE
         middle_y = (rows + offset[0, rows, columns] + 0.5) * _STRIDE
         middle_x = (columns + offset[1, rows, columns] + 0.5) * _STRIDE
@@ -80,7 +80,7 @@ class CenterFace:
 
 @cache
 def face_model() -> CenterFace:
-    """The session of this process."""
+    """Return the session of this process."""
     return CenterFace()
 
 
@@ -95,13 +95,13 @@ def overlap(boxes: Boxes, others: Boxes) -> npt.NDArray[np.float32]:
 
 
 def area(boxes: Boxes) -> npt.NDArray[np.float32]:
-    """Square pixels of each box."""
+    """Area of each box, in square pixels."""
     result: npt.NDArray[np.float32] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return result
 
 
 def _suppress(boxes: Boxes) -> list[int]:
-    """Of boxes that overlap, the surest; `boxes` are sorted by score."""
+    """Keep the surest of overlapping boxes; `boxes` are sorted by score."""
     shares = overlap(boxes, boxes)
     left = np.ones(len(boxes), dtype=bool)
     kept = []

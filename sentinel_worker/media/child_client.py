@@ -1,4 +1,4 @@
-"""One decoding child as the worker sees it: questions, checked answers, and what its death means."""
+"""One decoding child as the worker sees it: questions, checked answers, and the error that its death means."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sentinel_worker.media.received_thumbnails import keep_picture, picture_byte
 _REAP_SECONDS: Final = 2.0
 _WITH_PAYLOAD: Final = ("clip", "picture")
 _MAX_DETAIL: Final = 4000
-"""As much as an honest child tells; a header has room for a megabyte."""
+"""Characters of detail that an honest child sends at most; a header has room for a megabyte."""
 _CRASHES: Final = frozenset(
     {
         signal.SIGSEGV,
@@ -36,10 +36,10 @@ _CRASHES: Final = frozenset(
 
 
 class ChildProcess:
-    """What the zygote tells about a child.
+    """The zygote's reports about a child.
 
-    `forked` holds its pid; `exited` its exit code (negative: a signal), or None when the zygote died first
-    and took the child with it.
+    `forked` holds its pid; `exited` its exit code (negative: a signal), or None if the zygote died first and took the
+    child with it.
     """
 
     def __init__(self, number: int) -> None:
@@ -50,23 +50,23 @@ class ChildProcess:
         self.exited: asyncio.Future[int | None] = loop.create_future()
 
     def note(self, event: Mapping[str, Any]) -> None:
-        """Take in an event of the zygote."""
+        """Record an event from the zygote."""
         if event["event"] == "exited":
             self._settle(event["code"])
         elif not self.forked.done():
             if event["event"] == "forked":
                 self.forked.set_result(event["pid"])
             else:
-                self._refuse(Transient("decoder_lost", "The machine has no room for another decoder."))
+                self._refuse(Transient("decoder_lost", "The machine cannot start another decoder now."))
 
     def lose(self) -> None:
-        """The zygote is gone."""
+        """Record that the zygote is gone."""
         self._refuse(lost())
 
     def _refuse(self, error: Transient) -> None:
         if not self.forked.done():
             self.forked.set_exception(error)
-            self.forked.exception()  # seen here, in case nobody waits any more
+            self.forked.exception()  # retrieved here, in case nobody awaits it any more
         self._settle(None)
 
     def _settle(self, code: int | None) -> None:
@@ -75,18 +75,18 @@ class ChildProcess:
 
 
 def lost() -> Transient:
-    """The error of a request whose child went away through no fault of its file."""
+    """Return the error of a request whose child was lost through no fault of its file."""
     return Transient("decoder_lost", "The decoder was lost while it worked on this file.")
 
 
 class Child:
-    """A confined child with one open media file. One call at a time; a call that was broken off is the last.
+    """A confined child with one open media file. It takes one call at a time, and none after an interrupted one.
 
-    Each call may wait `limits.max_wall_seconds` for the child (the caller's own time between clips is free),
-    then raises `Transient('decoder_timeout')`. A child that dies raises `Permanent('media_unreadable')` for a
-    crash, `Permanent('media_too_large')` for its CPU limit, `Transient('decoder_lost')` otherwise; what it
-    finds wrong with the file it raises as `probe.open_media` and `decode.decode_clips` say.
-    `unreadable_frames` counts the damaged frames that were replaced in clips so far.
+    Each call may wait `limits.max_wall_seconds` for the child (the caller's own time between clips does not count),
+    then raises `Transient('decoder_timeout')`. A child that dies raises `Permanent('media_unreadable')` for a crash,
+    `Permanent('media_too_large')` for its CPU limit, `Transient('decoder_lost')` otherwise. For problems with the file
+    it raises the errors of `probe.open_media` and `decode.decode_clips`. `unreadable_frames` counts the damaged frames
+    that were replaced in clips so far.
     """
 
     def __init__(self, process: ChildProcess, directory: Path, limits: MediaLimits) -> None:
@@ -101,17 +101,17 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process id of the child."""
+        """Process id of the child."""
         return self._process.forked.result()
 
     async def greet(self, limit_seconds: float) -> None:
-        """Wait until the child says that it is confined; `layers` names the walls."""
+        """Wait until the child reports that it is confined; `layers` names the walls."""
         clock = _Clock(limit_seconds)
         with self._call():
             self.layers = protocol.read_layers(await self._answer("confined", clock))
 
     async def probe(self) -> ProbedFacts:
-        """What the file is; raises `Permanent` when it cannot or may not be analyzed."""
+        """Return the facts of the file; raises `Permanent` if it cannot or must not be analyzed."""
         clock = _Clock(self._limits.max_wall_seconds)
         with self._call():
             await self._ask({"ask": "probe"}, clock)
@@ -123,7 +123,7 @@ class Child:
     def clips(
         self, windows: Sequence[Window], geometry: ClipGeometry, faces: FaceSearch | None = None
     ) -> AsyncGenerator[Clip | Skipped]:
-        """The clips of `windows`, in order of their last frames; a badly damaged window gives none.
+        """Yield the clips of `windows`, in order of their last frames; a badly damaged window gives none.
 
         With `faces` a window gives a clip for each of its faces, the largest first, or is skipped.
         """
@@ -131,7 +131,8 @@ class Child:
         return self._stream(question, ExpectedClips.pictures(windows, geometry, faces))
 
     def sounds(self, windows: Sequence[Window], geometry: SoundGeometry) -> AsyncGenerator[Clip | Skipped]:
-        """The sound of `windows`, in order of their starts; silence is skipped, a damaged window gives nothing."""
+        """Yield the sound of `windows`, in order of their starts; silence is skipped, a damaged window gives
+        nothing."""
         question = protocol.sounds_question(windows, geometry)
         return self._stream(question, ExpectedClips.sounds(windows, geometry))
 
@@ -148,7 +149,7 @@ class Child:
             self.unreadable_frames += expected.unreadable_frames(answer)
 
     async def derive(self, *, at_seconds: Sequence[float], names: Sequence[str]) -> list[Path]:
-        """A small JPEG of the frame at each of `at_seconds` (from the first frame), kept in the directory.
+        """Save a small JPEG of the frame at each of `at_seconds` (from the first frame) in the directory.
 
         `names` match `protocol.DERIVED_NAME`; returns the files in that order. Raises `Transient('disk_full')`.
         """
@@ -165,7 +166,7 @@ class Child:
     @contextmanager
     def _call(self) -> Iterator[None]:
         if self._busy:
-            raise RuntimeError("a decoding child answers one call at a time, and none after a broken one")
+            raise RuntimeError("a decoding child takes one call at a time, and none after an interrupted one")
         self._busy = True
         try:
             yield
@@ -173,7 +174,7 @@ class Child:
             self._busy = False
             raise
         except (ProtocolError, KeyError, TypeError, ValueError, OverflowError) as error:
-            raise Transient("decoder_failed", "The decoder gave an answer that makes no sense.") from error
+            raise Transient("decoder_failed", "The decoder gave an invalid answer.") from error
         self._busy = False
 
     async def _ask(self, question: Mapping[str, Any], clock: _Clock) -> None:
@@ -195,7 +196,7 @@ class Child:
             read = protocol.read_error if wanted == "confined" else protocol.read_error_of_media
             raise read(answer) from _told(answer)
         if answer.get("answer") not in (wanted, *others) or (payload_bytes and wanted not in _WITH_PAYLOAD):
-            raise ProtocolError(f"an answer {answer.get('answer')!r} instead of {wanted!r}")
+            raise ProtocolError(f"the answer {answer.get('answer')!r} instead of {wanted!r}")
         answer["payload_bytes"] = payload_bytes
         return answer
 
@@ -228,7 +229,7 @@ class Child:
 
 
 class _Clock:
-    """Time left for waiting; entered around every wait, so that the time in between is free."""
+    """Time left for waiting; entered around every wait, so that the time in between does not count."""
 
     def __init__(self, seconds: float) -> None:
         self._left_seconds = seconds
@@ -250,7 +251,7 @@ class _Clock:
 
 
 class ChildError(Exception):
-    """The traceback of a child, as the cause of the error that the request gets."""
+    """Traceback of a child, as the cause of the request's error."""
 
 
 def _told(answer: Mapping[str, Any]) -> ChildError | None:

@@ -1,6 +1,7 @@
 """A decoding child: one request's media, parsed in a process that has nothing to lose.
 
-Forked by the zygote, confined by `sandbox`, then it answers the worker's questions until the worker hangs up.
+The zygote forks it and `sandbox` confines it. Then it answers the worker's questions until the worker closes the
+socket.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _MAX_DETAIL = 4000
 
 
 def warm_up() -> None:
-    """Touch what every child needs, so that the zygote pays for it once."""
+    """Load what every child needs, so that only the zygote pays for it."""
     pictures.register_plugins()
     demuxer.load_library()
     face_model().find(np.zeros((3, SIDE_MULTIPLE, SIDE_MULTIPLE), dtype=np.uint8), 0.5)
@@ -62,10 +63,10 @@ def run(
 
 
 def _walls(directory: Path, limits: MediaLimits) -> Walls:
-    """It reads its own folder and writes nothing: what it makes goes through the socket.
+    """Walls of a child that reads only its own folder and writes nothing: its output goes through the socket.
 
-    The kernel counts what is mapped, and the libraries of a CUDA build of torch are 3.5 GiB of that: a file's share is
-    counted from there.
+    The kernel counts mapped memory, and the libraries of a CUDA build of torch map 3.5 GiB. The limit for the file is
+    added to what is mapped already.
     """
     memory_bytes = sandbox.mapped_bytes() + limits.max_memory_bytes
     return Walls(directory, Limits(memory_bytes, limits.max_cpu_seconds), readable=(directory,))
@@ -85,7 +86,7 @@ class _Session:
             self.fail(error)
         except (BrokenPipeError, ConnectionResetError):
             raise
-        except Exception as error:  # noqa: BLE001 whatever failed, the worker is told
+        except Exception as error:  # noqa: BLE001 any failure is reported to the worker
             if out_of_memory(error):
                 self.fail(_too_costly())
             else:

@@ -1,7 +1,7 @@
-"""Windows of a video become clips: frame by frame, resized at once, so that memory holds one full frame.
+"""Decoding of a video's windows into clips: each frame is resized at once, so that memory holds one full frame.
 
-Runs in a decoding child, and directly for trusted files: the checkpoint's training and tests take their
-clips from here, so that training and production see the same pixels.
+Runs in a decoding child, and directly for trusted files: the checkpoint's training and tests take their clips from
+here, so that training and production see the same pixels.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_UNREADABLE_SHARE: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class DecodedClip:
-    """A clip, the place of its window in the question, and how many of its frames were damaged.
+    """A clip, the index of its window in the question, and the number of its damaged frames.
 
     A damaged frame is replaced by its predecessor in the clip (the first ones by the first good frame).
     """
@@ -38,7 +38,7 @@ class DecodedClip:
 
 @dataclass(frozen=True, slots=True)
 class SkippedWindow:
-    """The place of a window in the question that holds nothing to score, and why."""
+    """Index in the question of a window with nothing to score, and the reason."""
 
     index: int
     reason: SkipReason
@@ -47,9 +47,9 @@ class SkippedWindow:
 def decode_clips(media: OpenedMedia, windows: Sequence[Window], geometry: ClipGeometry) -> Iterator[DecodedClip]:
     """Decode the clip of every window, in one pass forward over the file.
 
-    Clips come when their last frame is decoded, so windows that are sorted and equally long come in order;
-    clips of overlapping windows are held until then. A window of which more than half the frames are
-    damaged gives no clip. Raises `Permanent('media_unreadable')` when no window gave one.
+    A clip is yielded when its last frame is decoded, so windows that are sorted and equally long come in order; clips
+    of overlapping windows are held until then. A window with more than half of its frames damaged gives no clip. Raises
+    `Permanent('media_unreadable')` if no window gives one.
     """
     check_geometry(geometry)
     pending = [_Pending(index, window, geometry) for index, window in enumerate(windows)]
@@ -73,12 +73,13 @@ def decode_clips(media: OpenedMedia, windows: Sequence[Window], geometry: ClipGe
 
 
 def clip_times(media: OpenedMedia, window: Window, geometry: ClipGeometry) -> list[float]:
-    """When the frames of a window's clip are on screen; a still picture, shown at any time, has a rate of 1."""
+    """Times at which the frames of a window's clip are on screen. A still picture, shown at any time, has a rate of
+    1."""
     return frame_times(window, geometry.frames, geometry.step_seconds, media.facts.frames_per_second or 1.0)
 
 
 class _Pending:
-    """A clip under way; its buffer is made with its first frame."""
+    """An unfinished clip; its buffer is made with its first frame."""
 
     def __init__(self, index: int, window: Window, geometry: ClipGeometry) -> None:
         self._index = index
@@ -101,7 +102,7 @@ class _Pending:
         return self._missing == 0
 
     def finish(self) -> DecodedClip | None:
-        """The clip with its holes filled, None when too many; the buffer is given away."""
+        """Return the clip with its holes filled, or None if there are too many; gives up the buffer."""
         frames, self._frames = self._frames, None
         assert frames is not None
         sources = fill_holes(self._readable)
@@ -114,7 +115,8 @@ class _Pending:
 
 
 def fill_holes(readable: npt.NDArray[np.bool_]) -> list[int] | None:
-    """Which frame stands at each place: itself, or a damaged one's good predecessor; None when too many are."""
+    """Index of the frame used at each place: a damaged frame gets its good predecessor. None if too many are
+    damaged."""
     good = np.flatnonzero(readable)
     if len(readable) - len(good) > _MAX_UNREADABLE_SHARE * len(readable):
         return None
@@ -132,7 +134,7 @@ class PreparedFrames:
         self._kept: Tensor | None = None
 
     def at(self, seconds: float) -> Tensor | None:
-        """The frame on screen `seconds` after the first frame, or None when it is damaged."""
+        """Return the frame on screen `seconds` after the first frame, or None if it is damaged."""
         if not self._start_seconds <= seconds < self._end_seconds:
             shown = self._reader.at(seconds)
             if shown is None:
@@ -159,8 +161,8 @@ def resize_frame(frame: Tensor, geometry: ClipGeometry) -> Tensor:
 
 
 def check_geometry(geometry: ClipGeometry) -> None:
-    """Refuse what no frame can become; a mistake of the caller."""
+    """Refuse a geometry that no frame can have; that is a bug of the caller."""
     if geometry.crop_height > geometry.resize_height or geometry.crop_width > geometry.resize_width:
-        raise ValueError("the crop of a clip is not larger than its resized frames")
+        raise ValueError("the crop of a clip must not be larger than its resized frames")
     if geometry.resize_mode == "shortest_edge" and geometry.resize_height != geometry.resize_width:
-        raise ValueError("the shortest edge has one length")
+        raise ValueError("shortest_edge needs equal resize_height and resize_width")

@@ -1,8 +1,8 @@
-"""Which of FFmpeg's demuxers would open a file, asked of FFmpeg itself before it opens it.
+"""Check of the demuxer with which FFmpeg would open a file, made by asking FFmpeg before it opens the file.
 
-FFmpeg chooses by scores of its own, and torchcodec lets nobody else choose: what starts like QuickTime to `sniff`
-could be a DASH manifest to FFmpeg, which names other files (docs/adr/0016). So both have to agree. The library asked
-is the one that torchcodec has loaded, by the function that it will call itself.
+FFmpeg chooses by its own scores, and torchcodec has no option to choose: a file that starts like QuickTime to `sniff`
+could be a DASH manifest to FFmpeg, which names other files (docs/adr/0016). So both have to agree. The library asked is
+the one that torchcodec has loaded, through the function that it will call itself.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DEMUXERS: Final[dict[str, tuple[str, ...]]] = {
     "mp3": ("mp3",),
     "aac": ("aac",),
 }
-"""The demuxers that may open a container, each by its first name; containers that are not here are pictures."""
+"""Demuxers that may open a container, each by its first name; containers that are not here are pictures."""
 
 _READ: Final = 1
 
@@ -47,19 +47,20 @@ _READ: Final = 1
 def check_demuxer(path: Path, container: str) -> None:
     """Refuse a file that FFmpeg would not read as the `container` that `sniff` named.
 
-    Raises `Permanent('media_not_supported')`. One that no demuxer takes passes: opening it fails, and says how.
+    Raises `Permanent('media_not_supported')`. A file that no demuxer takes passes: opening it fails and gives the
+    reason.
     """
     found = probed_demuxer(path)
     if found is not None and found not in DEMUXERS[container]:
         raise Permanent(
             "media_not_supported",
-            f"The file is not media that can be analyzed: it starts like {container} and reads like {found}.",
+            f"The file is not media that can be analyzed: it starts like {container} but reads like {found}.",
             params={"found": found},
         )
 
 
 def probed_demuxer(path: Path) -> str | None:
-    """The first name of the demuxer that FFmpeg would choose for the file; None where it would choose none."""
+    """First name of the demuxer that FFmpeg would choose for the file; None if it would choose none."""
     library = load_library()
     context, chosen = ctypes.c_void_p(), ctypes.POINTER(_InputFormat)()
     name = os.fsencode(path)
@@ -73,14 +74,14 @@ def probed_demuxer(path: Path) -> str | None:
 
 
 class _InputFormat(ctypes.Structure):
-    """AVInputFormat starts with its names, separated by commas, in every version of FFmpeg."""
+    """FFmpeg's AVInputFormat, which starts with its names, separated by commas, in every version."""
 
     _fields_ = (("name", ctypes.c_char_p),)
 
 
 @cache
 def load_library() -> ctypes.CDLL:
-    """The libavformat that torchcodec uses; raises `OSError` where it has loaded none by that name."""
+    """Return the libavformat that torchcodec uses; raises `OSError` if none of that name is loaded."""
     major = get_ffmpeg_library_versions()["libavformat"][0]  # type: ignore[no-untyped-call]
     library = ctypes.CDLL(f"libavformat.so.{major}", mode=os.RTLD_NOLOAD)
     library.avio_open.argtypes = (ctypes.POINTER(ctypes.c_void_p), ctypes.c_char_p, ctypes.c_int)

@@ -1,4 +1,4 @@
-"""What a child may still answer to a question for clips, and whether an answer is one of these."""
+"""Answers that a child may still give to a question for clips, and checks of each answer."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SLOWEST: Final = 1e-6
 
 
 class ExpectedClips:
-    """The windows that were asked for and are not answered yet.
+    """Windows that were asked for and are not answered yet.
 
-    Each is answered once: by a clip of one shape and type (with faces: by at most `max_faces`, one after the
-    other) or by the reason for skipping it.
+    Each is answered once: by a clip of one shape and type (with faces: by at most `max_faces` clips in a row) or by the
+    reason for skipping it.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ExpectedClips:
 
     @classmethod
     def pictures(cls, windows: Sequence[Window], geometry: ClipGeometry, faces: FaceSearch | None) -> ExpectedClips:
-        """uint8 [frames, 3, height, width]."""
+        """Expect uint8 [frames, 3, height, width]."""
         shape = (geometry.frames, 3, geometry.crop_height, geometry.crop_width)
         if faces is None:
             return cls(windows, shape, np.uint8)
@@ -59,11 +59,11 @@ class ExpectedClips:
 
     @classmethod
     def sounds(cls, windows: Sequence[Window], geometry: SoundGeometry) -> ExpectedClips:
-        """float32 [samples]."""
+        """Expect float32 [samples]."""
         return cls(windows, (geometry.samples,), np.float32, "silence")
 
     def take(self, answer: Mapping[str, Any]) -> Clip | Skipped:
-        """What `answer` announces, a clip with its values still to be filled; raises `ProtocolError`."""
+        """Return what `answer` announces, a clip with its values still to be filled; raises `ProtocolError`."""
         if answer["answer"] == "skipped":
             return self._skipped(answer)
         index = answer["window"]
@@ -83,7 +83,7 @@ class ExpectedClips:
         return Clip(self._windows[index], values, face)
 
     def unreadable_frames(self, answer: Mapping[str, Any]) -> int:
-        """How many frames of the clips were replaced, as the `end` says: at most those that were asked for."""
+        """Number of replaced frames in the clips, as `end` reports it: at most as many as were asked for."""
         count = answer["unreadable_frames"]
         most = len(self._windows) * (self._shape[0] if self._dtype == np.uint8 else 0)
         if type(count) is not int or not 0 <= count <= most:
@@ -105,7 +105,7 @@ class ExpectedClips:
 
 
 def beyond_limits(facts: ProbedFacts, limits: MediaLimits) -> str | None:
-    """Which of the facts a child that tells the truth would have refused; lengths and rates are estimates."""
+    """Name of a fact that an honest child would have refused, or None. Lengths and rates are estimates."""
     if max(facts.duration_seconds, facts.audio_seconds) > 2 * limits.max_duration_seconds:
         return "length"
     slowest = _SLOWEST if facts.kind == "video" else 0.0
@@ -121,7 +121,7 @@ def beyond_limits(facts: ProbedFacts, limits: MediaLimits) -> str | None:
 
 
 def check_values(clip: Clip) -> None:
-    """Refuse sound that is no number: it would become a verdict that is none."""
+    """Refuse sound that is not a number or beyond full scale: its verdict would mean nothing."""
     if clip.values.dtype == np.float32 and not (np.abs(clip.values) <= 1).all():
         raise ProtocolError("sound beyond full scale")
 
@@ -129,7 +129,7 @@ def check_values(clip: Clip) -> None:
 def _face(values: Sequence[Any]) -> Face:
     numbers = [float(value) for value in values]
     if len(numbers) != 5 or not all(math.isfinite(n) and 0 <= n <= 1 for n in numbers):  # noqa: PLR2004 Face's fields
-        raise ProtocolError("a face that is none")
+        raise ProtocolError("a face with invalid numbers")
     face = Face(*numbers)
     if face.left >= face.right or face.top >= face.bottom:
         raise ProtocolError("a face without a size")

@@ -1,4 +1,4 @@
-"""Windows become clips of the faces in them: decode once, search a few frames, cut the same square from all."""
+"""Clips of the faces in windows: decode once, search a few frames, cut the same square from all."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from sentinel_worker.media.faces import FaceTrack, Square, as_face, link, square
 from sentinel_worker.media.opened_media import OpenedMedia
 
 SEARCH_PIXELS: Final = 640
-"""The long side at which frames are searched, at most."""
+"""Longest side of a frame while it is searched."""
 
 MAX_WINDOW_BYTES: Final = 192 * 1024**2
-"""What the frames of one window may take (32 of 1080p do); larger ones are kept smaller."""
+"""Limit for the frames of one window (32 of 1080p fit); larger frames are kept smaller."""
 
 
 def decode_faces(
     media: OpenedMedia, windows: Sequence[Window], geometry: ClipGeometry, search: FaceSearch
 ) -> Iterator[DecodedClip | SkippedWindow]:
-    """For every window, by their starts, a clip for each of its faces, the largest first, or `no_face`.
+    """Yield for every window, by their starts, a clip for each of its faces, the largest first, or `no_face`.
 
-    A window of which more than half the frames are damaged gives nothing. Raises
-    `Permanent('media_unreadable')` when that is so for all.
+    A window with more than half of its frames damaged gives nothing. Raises `Permanent('media_unreadable')` if that is
+    so for all.
     """
     check_geometry(geometry)
     size = _kept_size(media, geometry.frames)
@@ -62,7 +62,7 @@ def _decode_window(
     geometry: ClipGeometry,
     search: FaceSearch,
 ) -> Iterator[DecodedClip | SkippedWindow]:
-    """One window's answers. Its frames end with this call, before those of the next are decoded."""
+    """Yield one window's answers. Its frames are freed at the end, before the next window is decoded."""
     shown = [frames.at(time) for time in clip_times(media, window, geometry)]
     sources = fill_holes(np.array([frame is not None for frame in shown]))
     if sources is None:
@@ -76,12 +76,12 @@ def _decode_window(
     for place, track in enumerate(tracks):
         square = square_around(track, search.margin, width, height)
         clip = Clip(window, _cut_all(whole, square, geometry), as_face(square, track, width, height))
-        # The holes are those of the window, so they are counted once.
+        # The holes belong to the window, so they are counted once.
         yield DecodedClip(index, clip, 0 if place else holes)
 
 
 def _kept_size(media: OpenedMedia, frames: int) -> tuple[int, int]:
-    """Height and width at which `frames` frames fit `MAX_WINDOW_BYTES`."""
+    """Height and width at which `frames` frames fit into `MAX_WINDOW_BYTES`."""
     height, width = media.facts.height, media.facts.width
     scale = min(1.0, math.sqrt(MAX_WINDOW_BYTES / (3 * frames * height * width)))
     return max(1, int(height * scale)), max(1, int(width * scale))
@@ -94,7 +94,7 @@ def _resized(pixels: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _faces_of(window: Sequence[Tensor], search: FaceSearch, min_pixels: float) -> list[FaceTrack]:
-    """The faces of one window's frames; boxes with a shorter side below `min_pixels` are none."""
+    """Find the faces in one window's frames; boxes with a shorter side below `min_pixels` do not count."""
     count = min(search.samples, len(window))
     places = [(2 * sample + 1) * len(window) // (2 * count) for sample in range(count)]
     found: dict[int, Found] = {}
@@ -131,7 +131,7 @@ def _cut_all(window: Sequence[Tensor], square: Square, geometry: ClipGeometry) -
 
 
 def _cut(frame: Tensor, square: Square) -> Tensor:
-    """The square of a frame; what lies beyond the picture repeats its edge."""
+    """Cut the square out of a frame; beyond the picture, its edge is repeated."""
     height, width = frame.shape[1:]
     rows = torch.arange(square.top, square.top + square.side).clamp(0, height - 1)
     columns = torch.arange(square.left, square.left + square.side).clamp(0, width - 1)

@@ -1,4 +1,4 @@
-"""Boxes of searched frames become faces, and each face a square that stays where it is for the whole window."""
+"""Linking of boxes in searched frames into faces, each with a square that stays in place for the whole window."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LINK_IOU = 0.2
 
 @dataclass(slots=True)
 class FaceTrack:
-    """One face over the searched frames of a window."""
+    """One face in the searched frames of a window."""
 
     boxes: list[Boxes] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
@@ -26,13 +26,13 @@ class FaceTrack:
 
     @property
     def size(self) -> float:
-        """The mean area of its boxes, in square pixels."""
+        """Mean area of its boxes, in square pixels."""
         return float(np.mean([(box[2] - box[0]) * (box[3] - box[1]) for box in self.boxes]))
 
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """Whole pixels; beyond the picture only where the picture is too small for it."""
+    """A square in whole pixels; it extends beyond the picture only if the picture is too small for it."""
 
     left: int
     top: int
@@ -40,10 +40,10 @@ class Square:
 
 
 def link(found: Sequence[Found], search: FaceSearch) -> list[FaceTrack]:
-    """The faces that are seen in at least half of the searched frames, at most `max_faces`, the largest first.
+    """Return the faces that are seen in at least half of the searched frames, at most `max_faces`, the largest first.
 
-    A face that is there for less of the window is left out: most frames of its crop would show something else,
-    which a detector that was trained on faces has never seen.
+    A face seen in less of the window is left out: most frames of its crop would show something else, which a detector
+    trained on faces has never seen.
     """
     tracks: list[FaceTrack] = []
     for frame, seen in enumerate(found):
@@ -53,7 +53,7 @@ def link(found: Sequence[Found], search: FaceSearch) -> list[FaceTrack]:
 
 
 def _extend(tracks: list[FaceTrack], frame: int, seen: Found) -> None:
-    """Give each box to the track whose latest box it overlaps most, the best pairs first; the rest begin tracks."""
+    """Give each box to the track whose latest box it overlaps most, the best pairs first; the rest begin new tracks."""
     unlinked = set(range(len(seen.boxes)))
     if tracks and unlinked:
         latest = np.array([track.boxes[-1] for track in tracks])
@@ -82,10 +82,10 @@ def _add(track: FaceTrack, frame: int, seen: Found, index: int) -> None:
 
 
 def square_around(track: FaceTrack, margin: float, width: int, height: int) -> Square:
-    """The square around all boxes of a face, and `margin` of the longer side more on each side.
+    """Return the square around all boxes of a face, with `margin` of the longer side added on each side.
 
-    It is moved into the picture where it sticks out. Where it is larger than the picture's shorter side, the
-    margin gives way; what the boxes themselves need beyond the picture is filled with its edge (`face_clips`).
+    It is moved into the picture if it sticks out. If it is larger than the picture's shorter side, the margin shrinks;
+    what the boxes themselves need beyond the picture is filled with its edge (`face_clips`).
     """
     boxes = np.array(track.boxes, dtype=np.float64)
     (left, top), (right, bottom) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
@@ -101,7 +101,7 @@ def _placed(middle: float, side: int, length: int) -> int:
 
 
 def as_face(square: Square, track: FaceTrack, width: int, height: int) -> Face:
-    """Where the crop is, as fractions of the picture, and the mean score of its boxes."""
+    """Return the crop as fractions of the picture, with the mean score of its boxes."""
     return Face(
         left=max(square.left, 0) / width,
         top=max(square.top, 0) / height,

@@ -1,4 +1,4 @@
-"""The frame of a film that is on screen at a time, whatever the container's seeking does."""
+"""Frame of a film on screen at a given time, even if seeking in its container is unreliable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from torch import Tensor
 
-# The public API cannot step without seeking; torchcodec is pinned to one minor.
+# The public API cannot step without seeking; torchcodec is pinned to one minor version.
 from torchcodec._core.ops import get_next_frame
 from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 
@@ -21,11 +21,11 @@ _NO_MORE: Final = "no more frames left to decode"
 
 
 class VideoFrames:
-    """Reads the frames of a film by time (`opened.FrameReader`); `begin_seconds` is that of the first frame.
+    """Reads the frames of a film by time (`opened_media.FrameReader`); `begin_seconds` is the time of the first frame.
 
-    A seek in MPEG-TS lands by decoding time, so behind the key frame it was meant for, and the decoder then
-    shows a later picture, or none where no key frame follows. Such a frame is known by its time, and searched
-    again from further back.
+    A seek in MPEG-TS goes by decoding time, so it lands behind the intended key frame, and the decoder then shows a
+    later picture, or none if no key frame follows. The frame's time reveals this, and the search is repeated from
+    further back.
     """
 
     def __init__(self, path: Path, decoder: VideoDecoder, begin_seconds: float) -> None:
@@ -36,9 +36,9 @@ class VideoFrames:
         self._vain_searches = 0
 
     def at(self, seconds: float) -> Shown | None:
-        """The frame on screen at `seconds`; before the first and after the last frame, that one.
+        """Return the frame on screen at `seconds`; outside the film, its first or last frame.
 
-        None when it is damaged.
+        None if it is damaged.
         """
         try:
             shown = self._indexed(seconds)
@@ -51,7 +51,7 @@ class VideoFrames:
         return shown
 
     def _indexed(self, seconds: float) -> Shown | None:
-        """By the scan's index; None where the seek led behind the last frame that can be decoded."""
+        """Look the frame up in the scan's index; None if the seek lands behind the last frame that can be decoded."""
         decoder, moment = self._decoder, self._begin_seconds + seconds
         end = decoder.metadata.end_stream_seconds
         assert end is not None
@@ -89,13 +89,13 @@ class VideoFrames:
         return self._shown(frame.data, frame.pts_seconds, frame.duration_seconds)
 
     def _walk_from_start(self, seconds: float) -> Shown | None:
-        """No seek reaches the first key frame of such a file; a decoder that never seeks does."""
+        """Search with a decoder that never seeks, for files whose first key frame no seek can reach."""
         if self._from_start is None:
             try:
                 self._from_start = VideoDecoder(
                     str(self._path), seek_mode="approximate", num_ffmpeg_threads=1, device="cpu"
                 )
-            except ValueError:  # without a scan it wants a length from the header, and damaged files may have none
+            except ValueError:  # without a scan it needs a length from the header, and damaged files may have none
                 return None
         return self._walk(self._from_start, self._next(self._from_start), seconds)
 

@@ -1,11 +1,11 @@
-"""What a file that is no media looks like: texts that would send a decoder elsewhere, archives, programs."""
+"""Recognition of files that are not media: texts that would send a decoder elsewhere, archives, programs."""
 
 from __future__ import annotations
 
 import codecs
 from typing import Final
 
-# Looked up here, once: a confined child can load no codec.
+# Looked up here, once: a confined child cannot load a codec.
 _UTF_8, _UTF_16 = codecs.lookup("utf-8-sig"), codecs.lookup("utf-16")
 _TEXT_BYTES: Final = 64
 _SPACES: Final = "\t\n\v\f\r"
@@ -53,7 +53,7 @@ _REFUSED_TEXT: Final[tuple[tuple[str, str], ...]] = (
 
 
 def describe(head: bytes) -> str:
-    """What the file is, as the end of a sentence ("an archive", "a DASH manifest")."""
+    """Name the file's format, as the end of a sentence ("an archive", "a DASH manifest")."""
     for magic, name in _REFUSED_MAGIC:
         if head.startswith(magic):
             return name
@@ -70,10 +70,10 @@ def describe(head: bytes) -> str:
 
 
 def starts_as_text(head: bytes) -> bool:
-    """Whether the file reads as text from its start, in UTF-8 or with a mark of UTF-16.
+    """True if the file reads as text from its start, in UTF-8 or with a byte order mark of UTF-16.
 
-    A container has a byte that no text has (a zero in a length, an invalid character) within these bytes; and a text
-    that holds one is well-formed to no parser of manifests.
+    Within these bytes a container has one that no text has (a zero in a length, an invalid character). No parser of
+    manifests accepts a text that contains it.
     """
     decoder = _codec(head).incrementaldecoder()  # a character may be cut in two at the end
     try:

@@ -1,7 +1,7 @@
-"""The system's shared libraries that the decoder loads: which are missing, and which Debian packages bring them.
+"""The system's shared libraries that the decoder loads: which are missing, and which Debian packages contain them.
 
-torchcodec's wheel brings neither FFmpeg nor Python's own library, and Debian's python3 is linked statically. Where one
-is missing, all that torchcodec says is a page of tracebacks, one for each version of FFmpeg that it tries.
+torchcodec's wheel contains neither FFmpeg nor Python's own library, and Debian's python3 is linked statically. If one
+is missing, torchcodec reports only a page of tracebacks, one for each version of FFmpeg that it tries.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import Final
 from sentinel_worker.domain.errors import Fatal
 
 FFMPEG: Final = tuple(f"libavdevice.so.{number}" for number in (62, 61, 60, 59, 58))
-"""FFmpeg 8, 7, 6, 5 and 4, which torchcodec tries in this order. libavdevice loads all the others that it needs."""
+"""FFmpeg 8, 7, 6, 5 and 4, in the order in which torchcodec tries them. libavdevice loads the others that it needs."""
 PYTHON: Final = f"libpython{sys.version_info.major}.{sys.version_info.minor}{sys.abiflags}.so.1.0"
-"""torchcodec's build for this Python is linked to it, also where this Python itself is linked statically."""
+"""Python's own library, to which torchcodec's build for this Python is linked, even if Python itself is linked
+statically."""
 
-# One that is linked to its library has it loaded already; any other asks the loader.
+# A Python that is linked to its library has already loaded it; any other asks the loader.
 _LOAD: Final = """
 import ctypes, sys
 for name in sys.argv[1:]:
@@ -33,9 +34,9 @@ for name in sys.argv[1:]:
 
 
 def require_libraries(python: str = PYTHON, ffmpeg: Sequence[str] = FFMPEG) -> None:
-    """Raise `Fatal('library_missing')` where the decoder could not load what it needs; it takes 0.2 s.
+    """Raise `Fatal('library_missing')` if the decoder cannot load the libraries that it needs; it takes 0.2 s.
 
-    `python` is needed, and one of `ffmpeg`. A process of its own loads them, with the zygote's empty environment: code
+    `python` is needed, and one of `ffmpeg`. A separate process loads them, with the zygote's empty environment: code
     that parses media has no place in the worker, not even unused.
     """
     command = [sys.executable, "-I", "-S", "-c", _LOAD, python, *ffmpeg]
@@ -54,6 +55,7 @@ def require_libraries(python: str = PYTHON, ffmpeg: Sequence[str] = FFMPEG) -> N
 
 
 def _elsewhere(python: str) -> str:
-    """Where this Python keeps its library, if it is there and the loader does not look."""
+    """Hint at the folder where this Python keeps its library, if the library exists and the loader does not look
+    there."""
     folder = Path(str(sysconfig.get_config_var("LIBDIR")))
     return f" (the loader does not look into {folder})" if (folder / python).exists() else ""

@@ -1,4 +1,4 @@
-"""A media file that passed every check, and how its pictures are read."""
+"""A media file that passed every check, and the reader of its pictures."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class FrameReader(Protocol):
     """Reads frames by time; cheap when times rise."""
 
     def at(self, seconds: float) -> Shown | None:
-        """The frame on screen at `seconds`; before the first and after the last frame, that one.
+        """Return the frame on screen at `seconds`; outside the film, its first or last frame.
 
-        None when it is damaged.
+        None if it is damaged.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class SoundTrack:
-    """Which stream of the file is listened to, and the container's time of its first sample."""
+    """Stream of the file whose sound is analyzed, and the container's time of its first sample."""
 
     stream: int
     begin_seconds: float
@@ -41,7 +41,7 @@ class SoundTrack:
 
 @dataclass(frozen=True, slots=True)
 class OpenedMedia(ABC):
-    """A checked file and what is known about it; the path is absolute and of this program's making."""
+    """A checked file and its facts; the path is absolute and was made by this program."""
 
     path: Path
     facts: ProbedFacts
@@ -49,13 +49,13 @@ class OpenedMedia(ABC):
 
     @abstractmethod
     def frames(self) -> FrameReader:
-        """A new reader that stands at the first frame."""
+        """Return a new reader at the first frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedSound(OpenedMedia):
-    """A file that holds sound alone."""
+    """A file with only sound."""
 
     def frames(self) -> FrameReader:
-        """There are none; the worker does not ask for them."""
+        """Raise `ProtocolError`: the file has no pictures, so the worker does not ask for them."""
         raise ProtocolError("a file without pictures was asked for pictures")

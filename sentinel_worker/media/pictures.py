@@ -1,6 +1,6 @@
-"""Still pictures, and animations that FFmpeg does not play, by Pillow: turned upright, RGB, 8 bit.
+"""Still pictures, and animations that FFmpeg does not play, read by Pillow: turned upright, RGB, 8 bit.
 
-A picture is decoded while it is probed, because only that says whether it is whole.
+A picture is decoded while it is probed, because only that shows whether it is complete.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ PICTURE_FORMATS: Final[dict[str, tuple[str, ...]]] = {
     # The brand `mif1` is written by both.
     "heic": ("HEIF", "AVIF"),
 }
-"""Which of Pillow's formats a container of `sniff` may be."""
+"""Pillow's formats that a container of `sniff` may be."""
 
 _ANIMATED: Final = frozenset({"webp", "avif", "heic"})
 _CUT_SIGNS: Final = ("truncated", "unexpected end of file", "not enough")
@@ -63,7 +63,7 @@ _WHITE: Final = (255, 255, 255, 255)
 
 @cache
 def register_plugins() -> None:
-    """Make the formats known to Pillow, those that it would import later too; each decodes in one thread."""
+    """Register the formats with Pillow, including those that it would import later; each decodes in one thread."""
     Image.preinit()
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     if pillow_heif is not None:
@@ -73,12 +73,12 @@ def register_plugins() -> None:
 
 @dataclass(frozen=True, slots=True)
 class OpenedPicture(OpenedMedia):
-    """One picture, uint8 RGB [3, H, W], decoded; it is shown at any time."""
+    """One decoded picture, uint8 RGB [3, H, W]; it is shown at any time."""
 
     pixels: Tensor
 
     def frames(self) -> _OnePicture:
-        """A reader that always shows it."""
+        """Return a reader that always shows it."""
         return _OnePicture(self.pixels)
 
 
@@ -90,12 +90,12 @@ class OpenedAnimation(OpenedMedia):
     starts: tuple[float, ...]
 
     def frames(self) -> _Animation:
-        """A new reader."""
+        """Return a new reader."""
         return _Animation(self.image, self.starts, self.facts.duration_seconds)
 
 
 def open_pictures(path: Path, container: str, size: int, limits: MediaLimits) -> OpenedMedia:
-    """Decode the picture, or every picture of an animation once, for their number and times."""
+    """Decode the picture, or every picture of an animation once to learn their number and times."""
     register_plugins()
     # Pillow reads an animation whole when it is opened, so the file is closed either way.
     with _damage(path, limits), path.open("rb") as file:
@@ -197,10 +197,10 @@ class _Animation:
 
 
 def upright_rgb(image: Image.Image) -> Tensor:
-    """The picture as it is meant to be seen, uint8 RGB [3, H, W].
+    """Return the picture as it is meant to be seen, uint8 RGB [3, H, W].
 
-    Turned as EXIF says. Transparency lies on white, as a page would show it. 16 bit grey is scaled down; 32 bit
-    numbers have no fixed white, so their own range is stretched.
+    It is turned as EXIF says. Transparency lies on white, as on a web page. 16 bit grey is scaled down; 32 bit numbers
+    have no fixed white, so their own range is stretched.
     """
     image.load()
     image = ImageOps.exif_transpose(image)
@@ -225,7 +225,7 @@ def _to_8_bit(values: npt.NDArray[Any], mode: str) -> npt.NDArray[np.uint8]:
 
 @contextmanager
 def _damage(path: Path, limits: MediaLimits) -> Iterator[None]:
-    """Pillow's parsers fail in every way; here each becomes a sentence. Its bomb check counts our pixels."""
+    """Turn the many errors of Pillow's parsers into sentences. Its bomb check counts our pixels."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -1,6 +1,6 @@
-"""Open a media file, say what it is, and refuse what cannot or may not be analyzed.
+"""Open a media file, report its facts, and refuse it if it cannot or must not be analyzed.
 
-Runs in a decoding child; also directly, for files that are trusted (tests, the demo checkpoint's training).
+Runs in a decoding child, and directly for trusted files (tests, the demo checkpoint's training).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from sentinel_worker.media.tracks import ANIMATIONS, open_tracks
 def open_media(path: Path, limits: MediaLimits) -> OpenedMedia:
     """Sniff, read the header, check the limits, then scan every packet, or decode the picture, at `path`.
 
-    `path` is absolute and was named by this program: the decoder expands patterns such as `%d`. Raises
-    `Permanent` with `media_empty`, `media_not_supported`, `media_truncated`, `media_unreadable`,
-    `no_tracks`, `no_frames`, `media_too_long` or `media_too_large`.
+    `path` is absolute and was named by this program, because the decoder expands patterns such as `%d`. Raises
+    `Permanent` with `media_empty`, `media_not_supported`, `media_truncated`, `media_unreadable`, `no_tracks`,
+    `no_frames`, `media_too_long` or `media_too_large`.
     """
     if not path.is_absolute() or "%" in path.name:
-        raise ValueError("the path of a media file is absolute and without patterns")
+        raise ValueError("the path of a media file must be absolute and without patterns")
     container, size = _sniff_file(path)
     if size > limits.max_bytes:
         raise too_large(f"The file has {size} bytes; at most {limits.max_bytes} are allowed.", limits.max_bytes)
@@ -34,7 +34,7 @@ def open_media(path: Path, limits: MediaLimits) -> OpenedMedia:
     if container in PICTURE_FORMATS and container not in ANIMATIONS:
         return open_pictures(path, container, size, limits)
     opened = open_tracks(path, container, size, limits)
-    # Transparency and orientation of a picture count.
+    # A picture's transparency and orientation matter.
     if container in ANIMATIONS and opened.facts.frame_count == 1:
         return open_pictures(path, container, size, limits)
     return opened

@@ -1,14 +1,14 @@
-"""What the worker and a decoding child say to each other over their stream socket.
+"""Protocol between the worker and a decoding child on their stream socket.
 
-A message is a JSON object behind its length, and may announce raw bytes that follow it:
+A message is a JSON object after its length, and may announce raw bytes that follow it:
 
 ```
 uint32 header length | uint32 payload length | header (JSON, UTF-8) | payload (an array, C-contiguous)
 ```
 
-The worker asks `probe`, `clips`, `sounds` or `derive`; the child answers with `facts`, (`clip` or `skipped`) …
-`end`, a `picture` (JPEG) for each moment, or `error`. A clip is uint8 pictures [T, 3, H, W] or float32 sound [S],
-its header says which. The worker does not trust a child: every answer is checked against what was asked.
+The worker asks `probe`, `clips`, `sounds` or `derive`; the child answers with `facts`, (`clip` or `skipped`) … `end`, a
+`picture` (JPEG) for each moment, or `error`. A clip is uint8 pictures [T, 3, H, W] or float32 sound [S], as its header
+says. The worker does not trust a child: it checks every answer against the question.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ _CLASSES: Final[dict[str, type[CodedError]]] = {
     "fatal": Fatal,
 }
 VERDICTS_ON_MEDIA: Final = with_trait(Trait.OF_MEDIA)
-"""All that a child may say of its file: other codes could put the request off for ever, at no attempt's cost."""
+"""Codes that a child may report about its file; others could postpone the request for ever without costing an
+attempt."""
 _KINDS: Final = ("video", "image", "audio")
 _JSON_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "Kind": (str,),
@@ -62,10 +63,10 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ProbedFacts(MediaFacts):
-    """The facts with what only a scan of every packet tells.
+    """Facts that include what only a scan of every packet shows.
 
-    `truncated`: the file ends before the length that its header promises; the times are of what is there.
-    `keyframe_seconds`: where decoding can begin without what lies before, in seconds from the first frame,
+    `truncated`: the file ends before the length that its header promises; the times cover the part that exists.
+    `keyframe_seconds`: times at which decoding can begin without earlier frames, in seconds from the first frame,
     sorted, at most `MAX_KEYFRAMES` of them.
     """
 
@@ -75,13 +76,13 @@ class ProbedFacts(MediaFacts):
 
 
 def encode(message: Mapping[str, Any], payload_bytes: int = 0) -> bytes:
-    """The lengths and the header of a message; its payload is sent after it."""
+    """Encode the lengths and the header of a message; its payload is sent after them."""
     header = json.dumps(message, separators=(",", ":")).encode()
     return LENGTHS.pack(len(header), payload_bytes) + header
 
 
 def decode_lengths(raw: bytes | bytearray) -> tuple[int, int]:
-    """Header and payload length of the message that starts with `raw`; refuses an oversized header."""
+    """Return the header and payload length of the message that starts with `raw`; refuses an oversized header."""
     header_bytes, payload_bytes = LENGTHS.unpack(raw)
     if header_bytes > MAX_HEADER_BYTES:
         raise ProtocolError(f"a header of {header_bytes} bytes")
@@ -89,7 +90,7 @@ def decode_lengths(raw: bytes | bytearray) -> tuple[int, int]:
 
 
 def decode_header(raw: bytes | bytearray) -> dict[str, Any]:
-    """The JSON object of a message."""
+    """Parse the JSON object of a message."""
     try:
         message = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -100,7 +101,7 @@ def decode_header(raw: bytes | bytearray) -> dict[str, Any]:
 
 
 def receive(connection: socket.socket) -> dict[str, Any] | None:
-    """The next question, on the child's blocking socket; None when the worker hung up."""
+    """Return the next question on the child's blocking socket, or None if the worker closed it."""
     lengths = _receive_exactly(connection, LENGTHS.size)
     if lengths is None:
         return None
@@ -121,13 +122,13 @@ def _receive_exactly(connection: socket.socket, count: int) -> bytes | None:
 def clips_question(
     windows: Sequence[Window], geometry: ClipGeometry, faces: FaceSearch | None = None
 ) -> dict[str, Any]:
-    """Ask for the clips of `windows`, or for those of the faces in them."""
+    """Ask for the clips of `windows`, or for clips of the faces in them."""
     question = {"ask": "clips", "windows": _spans(windows), "geometry": asdict(geometry)}
     return question if faces is None else question | {"faces": asdict(faces)}
 
 
 def read_clips_question(message: Mapping[str, Any]) -> tuple[list[Window], ClipGeometry, FaceSearch | None]:
-    """The windows, the geometry and the search of a `clips` question."""
+    """Return the windows, the geometry and the face search of a `clips` question."""
     faces = FaceSearch(**message["faces"]) if "faces" in message else None
     return _windows(message), ClipGeometry(**message["geometry"]), faces
 
@@ -138,7 +139,7 @@ def sounds_question(windows: Sequence[Window], geometry: SoundGeometry) -> dict[
 
 
 def read_sounds_question(message: Mapping[str, Any]) -> tuple[list[Window], SoundGeometry]:
-    """The windows and geometry of a `sounds` question."""
+    """Return the windows and geometry of a `sounds` question."""
     return _windows(message), SoundGeometry(**message["geometry"])
 
 
@@ -151,7 +152,7 @@ def _windows(message: Mapping[str, Any]) -> list[Window]:
 
 
 def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits, mode: Mode) -> bytes:
-    """What the zygote is told when it must fork a child; the child's socket travels with it."""
+    """Message that tells the zygote to fork a child; the child's socket travels with it."""
     return json.dumps(
         {
             "fork": number,
@@ -164,24 +165,24 @@ def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits, 
 
 
 def error_answer(error: CodedError) -> dict[str, Any]:
-    """How a child reports one of this package's errors."""
+    """Answer in which a child reports one of this package's errors."""
     kind = next(name for name, cls in _CLASSES.items() if isinstance(error, cls))
     described = {"code": error.code, "message": error.message, "params": error.params}
     return {"answer": "error", "class": kind, **described}
 
 
 def read_error(message: Mapping[str, Any]) -> CodedError:
-    """The error that a child reported, as one of this package's own."""
+    """Return the error that a child reported, as one of this package's own."""
     code, sentence = message.get("code"), message.get("message")
     params, cls = message.get("params"), _CLASSES.get(str(message.get("class")))
     if cls is None or not isinstance(code, str) or not is_declared(code, cls) or not isinstance(sentence, str):
-        return Transient("decoder_failed", "The decoder failed on this file for a reason of its own.")
+        return Transient("decoder_failed", "The decoder failed on this file for an unknown reason.")
     shown = "".join(character for character in sentence[:_MAX_SENTENCE] if character.isprintable())
     return cls(code, shown, params=_flat(params))
 
 
 def _flat(params: Any) -> dict[str, Any] | None:
-    """A few numbers and short texts by name; whatever else a child sends, nested for instance, is dropped."""
+    """Keep a few numbers and short texts by name; drop anything else that a child sends, such as nested values."""
     if not isinstance(params, dict):
         return None
     plain = {name: value for name, value in params.items() if _is_plain(value)}
@@ -194,20 +195,21 @@ def _is_plain(value: Any) -> bool:
 
 
 def read_error_of_media(message: Mapping[str, Any]) -> CodedError:
-    """The same from a child that has seen media, and so may lie: it judges its file, and neither worker nor server."""
+    """Like `read_error`, for a child that has seen media and so may lie: it judges only its file, not the worker or
+    a server."""
     error = read_error(message)
     if not isinstance(error, Permanent) or error.code not in VERDICTS_ON_MEDIA:
-        return Transient("decoder_failed", "The decoder failed on this file for a reason of its own.")
+        return Transient("decoder_failed", "The decoder failed on this file for an unknown reason.")
     return error
 
 
 def read_layers(message: Mapping[str, Any]) -> Layers:
-    """The layers of a `confined` answer, which comes before the child has seen media."""
+    """Return the layers of a `confined` answer, which comes before the child has seen media."""
     return Layers(tuple(message["layers"]), dict(message["missing"]))
 
 
 def read_facts(message: Mapping[str, Any]) -> ProbedFacts:
-    """The facts of a `facts` answer; each value has the type of its field, numbers are from 0 to `LARGEST`."""
+    """Return the facts of a `facts` answer; each value has the type of its field, numbers are from 0 to `LARGEST`."""
     values = message.get("facts")
     if not isinstance(values, dict):
         raise ProtocolError("facts that are not an object")
@@ -232,7 +234,7 @@ def _is_usable(value: Any, expected: tuple[type, ...]) -> bool:
 
 
 def _typed(value: Any, wanted: str) -> Any:
-    """A number that JSON wrote without a point is a float all the same where one is wanted."""
+    """Convert a JSON value to the type of its field: JSON may write a float without a point."""
     if isinstance(value, list):
         return tuple(map(float, value))
     return float(value) if wanted == "float" else value

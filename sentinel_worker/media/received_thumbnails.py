@@ -1,4 +1,4 @@
-"""The worker's side of pictures for people: what a child sent, checked and kept."""
+"""The worker's side of thumbnails: pictures from a child, checked and kept."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sentinel_worker.domain.errors import Transient
 from sentinel_worker.media.protocol import DERIVED_NAME, ProtocolError
 
 MAX_PICTURE_BYTES: Final = 4 * 1024**2
-"""640 x 640 pixels without any compression are less."""
+"""Limit of one JPEG; 640 x 640 pixels are smaller without any compression."""
 
 _START_OF_JPEG: Final = b"\xff\xd8\xff"
 
 
 def picture_bytes(answer: Mapping[str, Any]) -> int:
-    """How long the JPEG is that `answer` announces."""
+    """Return the length of the JPEG that `answer` announces."""
     size: int = answer["payload_bytes"]
     if not len(_START_OF_JPEG) < size <= MAX_PICTURE_BYTES:
         raise ProtocolError(f"a picture of {size} bytes")
@@ -26,9 +26,9 @@ def picture_bytes(answer: Mapping[str, Any]) -> int:
 
 
 def keep_picture(jpeg: bytearray, directory: Path, name: str) -> Path:
-    """Write `directory/name`, whole or not at all, for this user alone; raises `Transient('disk_full')`.
+    """Write `directory/name`, completely or not at all, readable only by this user; raises `Transient('disk_full')`.
 
-    Whatever bears the name is replaced and never followed, should a child have left a link there.
+    An existing entry of that name is replaced and never followed, in case a child left a link there.
     """
     if not jpeg.startswith(_START_OF_JPEG) or not DERIVED_NAME.fullmatch(name):
         raise ProtocolError("not a JPEG, or not the name of a derived file")

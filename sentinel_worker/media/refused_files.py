@@ -1,4 +1,4 @@
-"""The sentences with which files beyond the limits, and damaged ones, are refused."""
+"""Errors for damaged files and for files beyond the limits."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _MEMORY_SIGNS: Final = (
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether `error` is how Python or a library under it says that an allocation was refused."""
+    """True if `error` is one with which Python or a library under it reports that an allocation was refused."""
     return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _MEMORY_SIGNS)
 
 
 def too_large(sentence: str, limit: float) -> Permanent:
-    """More than `limit` of something other than time."""
+    """Return the error for more than `limit` of something other than time."""
     return Permanent("media_too_large", sentence, params={"limit": limit})
 
 
 def too_long(what: str, seconds: float, limits: MediaLimits) -> Permanent:
-    """`what` ("video", "sound") lasts longer than is allowed."""
+    """Return the error for a `what` ("video", "sound") that lasts longer than is allowed."""
     return Permanent(
         "media_too_long",
         f"The {what} lasts {seconds:.0f} seconds; at most {limits.max_duration_seconds:.0f} are allowed.",
@@ -46,9 +46,9 @@ def check_frames(what: str, frames: int, limit: int) -> None:
 
 
 def check_picture_size(width: int, height: int, limits: MediaLimits) -> None:
-    """Refuse pictures that say no size, too large a one, or one that is nearly a line."""
+    """Refuse pictures that have no size, are too large, or are nearly a line."""
     if width <= 0 or height <= 0:
-        raise Permanent("media_unreadable", "The file says no picture size; it is damaged.")
+        raise Permanent("media_unreadable", "The file is damaged: it gives no picture size.")
     if width * height > limits.max_pixels:
         raise too_large(
             f"The pictures are {width} x {height} pixels; at most {limits.max_pixels} pixels are allowed.",
@@ -63,9 +63,10 @@ def check_picture_size(width: int, height: int, limits: MediaLimits) -> None:
 
 
 def check_rate(frames_per_second: float, limits: MediaLimits) -> None:
-    """Refuse pictures that follow each other too fast."""
+    """Refuse videos with too many frames per second."""
     if frames_per_second > limits.max_frames_per_second:
         raise too_large(
-            f"The video has {frames_per_second:.0f} frames a second; at most {limits.max_frames_per_second:g} may be.",
+            f"The video has {frames_per_second:.0f} frames per second; "
+            f"at most {limits.max_frames_per_second:g} are allowed.",
             limits.max_frames_per_second,
         )

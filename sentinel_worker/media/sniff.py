@@ -1,10 +1,10 @@
-"""What a file is by its first bytes: containers that are allowed by name, everything else refused.
+"""Detection of a file's container by its first bytes: some are allowed by name, everything else is refused.
 
-The decoder library would follow playlists, manifests and concat scripts to other files and hosts, so
-nothing reaches it that does not start like a media container. Pure: no file is opened here.
+The decoder library would follow playlists, manifests and concat scripts to other files and hosts, so it only gets files
+that start like a media container. Pure: no file is opened here.
 """
 
-# ruff: noqa: PLR2004 the numbers are those of the formats
+# ruff: noqa: PLR2004 the numbers come from the formats
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.media.impostors import describe, starts_as_text
 
 SNIFF_BYTES: Final = 4096
-"""How many first bytes `sniff` wants; a shorter file is given whole."""
+"""Number of first bytes that `sniff` needs; a shorter file is passed whole."""
 
 _ID3_HEADER: Final = 10
 _TRANSPORT_PACKETS: Final = ((188, 0), (192, 4), (204, 0))
@@ -57,11 +57,11 @@ _RIFF: Final = {b"AVI ": "avi", b"WAVE": "wav", b"WEBP": "webp"}
 
 
 def sniff(head: bytes, after_tag: bytes = b"") -> str:
-    """The container that the first `SNIFF_BYTES` bytes of a file announce, as a name ("mp4", "matroska", …).
+    """Return the name of the container that the first `SNIFF_BYTES` bytes of a file announce ("mp4", "matroska", …).
 
-    `after_tag` holds the bytes behind an ID3 tag (`tag_length` says where), because the decoder skips such
-    a tag and trusts what follows it. Raises `Permanent('media_empty')` for no bytes at all and
-    `Permanent('media_not_supported')` with a sentence that names what was found.
+    `after_tag` holds the bytes after an ID3 tag (`tag_length` says where), because the decoder skips the tag and trusts
+    what follows it. Raises `Permanent('media_empty')` for no bytes at all and `Permanent('media_not_supported')` with a
+    sentence that names what was found.
     """
     if not head:
         raise Permanent("media_empty", "The file is empty.")
@@ -76,7 +76,7 @@ def sniff(head: bytes, after_tag: bytes = b"") -> str:
 
 
 def tag_length(head: bytes) -> int:
-    """Bytes of the ID3v2 tag at the start of `head`, its header included; 0 where there is none."""
+    """Length in bytes of the ID3v2 tag at the start of `head`, with its header; 0 without a tag."""
     if len(head) < _ID3_HEADER or head[:3] != b"ID3":
         return 0
     size = 0
@@ -118,7 +118,7 @@ def _ebml(head: bytes) -> str | None:
 
 
 def _bitmap(head: bytes) -> str | None:
-    """BMP has two magic bytes only, so its reserved fields and header size are looked at too."""
+    """BMP has only two magic bytes, so its reserved fields and header size are checked too."""
     if head[:2] == b"BM" and len(head) >= 18 and head[6:10] == bytes(4) and 12 <= head[14] <= 124:
         return "bmp"
     return None

@@ -1,7 +1,7 @@
-"""Windows of a sound track become mono samples, one window after the other.
+"""Decoding of a sound track's windows into mono samples, one window after the other.
 
-Runs in a decoding child. The decoder starts at the first sample and never goes back, so the windows are taken
-by their starts; what lies between two of them is decoded and dropped frame by frame.
+Runs in a decoding child. The decoder starts at the first sample and never goes back, so the windows are taken by their
+starts; sound between two windows is decoded and dropped frame by frame.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ from sentinel_worker.media.refused_files import out_of_memory
 def decode_sounds(
     media: OpenedMedia, windows: Sequence[Window], geometry: SoundGeometry
 ) -> Iterator[DecodedClip | SkippedWindow]:
-    """The samples of every window, by their starts.
+    """Yield the samples of every window, by their starts.
 
-    Silence is skipped; a damaged window gives nothing. Raises `Permanent('media_unreadable')` when all are
-    damaged.
+    Silence is skipped; a damaged window gives nothing. Raises `Permanent('media_unreadable')` if all are damaged.
     """
     if media.sound is None:
         raise ProtocolError("a file without sound was asked for sound")
@@ -62,7 +61,7 @@ def _damaged() -> Permanent:
 
 
 def _samples(decoder: AudioDecoder, start_seconds: float, geometry: SoundGeometry) -> npt.NDArray[np.float32] | None:
-    """At most `geometry.samples` samples, at least one; None where there are none or they are damaged."""
+    """Return at least one and at most `geometry.samples` samples, or None if none exist or they are damaged."""
     stop_seconds = start_seconds + geometry.samples / geometry.sample_rate
     try:
         decoded = decoder.get_samples_played_in_range(start_seconds, stop_seconds).data
@@ -78,6 +77,6 @@ def _samples(decoder: AudioDecoder, start_seconds: float, geometry: SoundGeometr
 
 
 def _level_dbfs(samples: npt.NDArray[np.float32]) -> float:
-    """The root mean square in decibels, 0 for a full square wave."""
+    """Root mean square in decibels, 0 for a full square wave."""
     power = float(np.mean(np.square(samples, dtype=np.float64)))
     return 10 * float(np.log10(max(power, 1e-20)))

@@ -1,7 +1,7 @@
 """Still pictures for people: small JPEGs of chosen moments.
 
-Runs in a decoding child. The file's own pictures are decoded and written anew, so nothing of an upload but
-its pixels reaches a reader of the derived file.
+Runs in a decoding child. The file's pictures are decoded and encoded again, so that only the pixels of an upload reach
+a reader of the derived file.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ JPEG_QUALITY: Final = 85
 
 
 def thumbnails(media: OpenedMedia, at_seconds: Sequence[float]) -> Iterator[bytes]:
-    """The frame on screen at each of `at_seconds` (from the first frame), as a JPEG.
+    """Yield the frame on screen at each of `at_seconds` (from the first frame), as a JPEG.
 
-    A damaged frame gives way to the first one; raises `Permanent('media_unreadable')` when that is damaged too.
+    A damaged frame is replaced by the first one; raises `Permanent('media_unreadable')` if that is damaged too.
     """
     for seconds in at_seconds:
         file = io.BytesIO()
@@ -31,7 +31,7 @@ def thumbnails(media: OpenedMedia, at_seconds: Sequence[float]) -> Iterator[byte
 
 
 def thumbnail(media: OpenedMedia, seconds: float) -> Image.Image:
-    """The frame at `seconds`, its long side at most `LONG_SIDE_PIXELS`."""
+    """Return the frame at `seconds`, its long side at most `LONG_SIDE_PIXELS`."""
     reader = media.frames()
     shown = reader.at(seconds) or reader.at(0.0)
     if shown is None:

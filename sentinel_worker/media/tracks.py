@@ -1,4 +1,4 @@
-"""Films, animations and sound: what FFmpeg finds in a file, checked against the limits."""
+"""Films, animations and sound as FFmpeg finds them in a file, checked against the limits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final
 
 from torch import Tensor
 
-# The public API names neither the audio track nor the number of streams, and scans no sound; torchcodec is
-# pinned to one minor.
+# The public API exposes neither the audio track nor the number of streams, and scans no sound; torchcodec is
+# pinned to one minor version.
 from torchcodec._core._metadata import (
     AudioStreamMetadata,
     ContainerMetadata,
@@ -49,19 +49,19 @@ _MAX_LOST_FRAMES: Final = 1.5
 
 @dataclass(frozen=True, slots=True)
 class OpenedVideo(OpenedMedia):
-    """A film and its decoder. `begin_seconds` is the container's time of the first frame; times in `Window`s
-    start there."""
+    """A film and its decoder. `begin_seconds` is the container's time of the first frame, from which the times in
+    `Window`s count."""
 
     decoder: VideoDecoder
     begin_seconds: float
 
     def frames(self) -> FrameReader:
-        """A new reader of this decoder."""
+        """Return a new reader of this decoder."""
         return VideoFrames(self.path, self.decoder, self.begin_seconds)
 
 
 def open_tracks(path: Path, container: str, size: int, limits: MediaLimits) -> OpenedMedia:
-    """Read the header, check it, then scan every packet: an upload's header may promise anything."""
+    """Read the header, check it, then scan every packet, because an upload's header may promise anything."""
     check_demuxer(path, container)
     if "mov" in DEMUXERS[container]:
         check_promises(path, limits)
@@ -84,7 +84,7 @@ def open_tracks(path: Path, container: str, size: int, limits: MediaLimits) -> O
 def _read_header(path: Path, container: str) -> ContainerMetadata:
     try:
         return get_container_metadata_from_header(path)
-    except (RuntimeError, ValueError) as error:  # torchcodec writes a rate of infinity as JSON that it cannot read
+    except (RuntimeError, ValueError) as error:  # torchcodec writes an infinite rate as JSON that it cannot parse
         if out_of_memory(error):
             raise
         if "mov" in DEMUXERS[container] and not has_index(path):
@@ -97,7 +97,8 @@ def _read_header(path: Path, container: str) -> ContainerMetadata:
 
 
 def _is_song(path: Path, header: ContainerMetadata) -> bool:
-    """Whether the pictures are the cover of a song: one beside a sound track. Counted, for many headers do not say."""
+    """True if the pictures are a song's cover: one beside a sound track. They are counted, as many headers do not
+    say."""
     if header.best_audio_stream_index is None or header.best_video_stream.codec not in _COVER_CODECS:
         return False
     return (_scan_video(path).metadata.num_frames or 0) <= 1
@@ -148,7 +149,7 @@ def _scanned(decoder: Tensor) -> ContainerMetadata:
     try:
         return get_container_metadata(decoder)
     except ValueError as error:
-        raise Permanent("media_unreadable", "The file's time stamps are damaged.") from error
+        raise Permanent("media_unreadable", "The file's timestamps are damaged.") from error
 
 
 def _check_film(decoder: VideoDecoder, facts: ProbedFacts, limits: MediaLimits) -> tuple[ProbedFacts, float]:
@@ -159,8 +160,8 @@ def _check_film(decoder: VideoDecoder, facts: ProbedFacts, limits: MediaLimits) 
     begin, end = float(begin), float(end)
     rate = _rate(found.average_fps, found.average_fps_from_header)
     if not _sane(begin, end, rate):
-        raise Permanent("media_unreadable", "The video's time stamps are damaged.")
-    # Rounded or missing stamps of the last frame make the span too short.
+        raise Permanent("media_unreadable", "The video's timestamps are damaged.")
+    # Rounded or missing timestamps of the last frame make the span too short.
     span, counted = end - begin, frames / rate
     duration = max(span, counted) if abs(counted - span) <= _MAX_LOST_FRAMES / rate else span
     if duration > limits.max_duration_seconds:
@@ -169,15 +170,15 @@ def _check_film(decoder: VideoDecoder, facts: ProbedFacts, limits: MediaLimits) 
         check_frames("animation", frames, limits.max_animation_frames)
     check_frames("video", frames, limits.max_frames)
     if frames == 1:
-        # One frame follows no other; its rate is made of how long it says it stays.
+        # A single frame has no rate; the reported one comes from its display time.
         rate = min(rate, limits.max_frames_per_second)
     check_rate(rate, limits)
     return replace(facts, duration_seconds=duration, frames_per_second=rate, frame_count=frames), begin
 
 
 def _rate(counted: float | None, promised: float | None) -> float:
-    """Frames per second. A cut file or an unstamped last frame makes the count a little wrong, so the
-    header's rate is taken where the two agree."""
+    """Frames per second. A cut file or a last frame without a timestamp makes the count slightly wrong, so the
+    header's rate is used if the two agree."""
     if counted and promised and abs(counted - promised) <= _RATE_SHARE * counted:
         return float(promised)
     return float(counted or promised or 0)
@@ -189,7 +190,8 @@ def _sane(begin: float, end: float, rate: float) -> bool:
 
 
 def _keyframe_seconds(decoder: VideoDecoder, facts: ProbedFacts) -> tuple[float, ...]:
-    """Where decoding can begin. By the average rate: near enough for choosing windows, exact for most files."""
+    """Times at which decoding can begin, by the average rate: near enough for choosing windows, exact for most
+    files."""
     indices: Tensor = _get_key_frame_indices(decoder._decoder)
     thinned = indices[:: math.ceil(len(indices) / MAX_KEYFRAMES)] if len(indices) else indices
     return tuple(round(int(index) / facts.frames_per_second, 6) for index in thinned.sort().values)
@@ -217,7 +219,7 @@ def _open_sound(path: Path, header: ContainerMetadata, container: str, size: int
 
 
 def _with_sound(facts: ProbedFacts, scanned: ContainerMetadata, limits: MediaLimits) -> ProbedFacts:
-    """The facts with those of the sound track that counts (`_best_sound`), or without sound."""
+    """Add the sound track that counts (`_best_sound`) to the facts; without one, say that the file has no sound."""
     track = _best_sound(scanned)
     if track is None:
         return replace(facts, has_audio=False)
@@ -235,7 +237,7 @@ def _with_sound(facts: ProbedFacts, scanned: ContainerMetadata, limits: MediaLim
 
 
 def _best_sound(scanned: ContainerMetadata) -> AudioStreamMetadata | None:
-    """The sound track that FFmpeg would play, None where the scan found nothing in it or no usable times."""
+    """Return the sound track that FFmpeg would play, or None if the scan found nothing in it or no usable times."""
     if scanned.best_audio_stream_index is None:
         return None
     track = scanned.best_audio_stream

@@ -10,9 +10,9 @@ async with zygote.open(path, directory, limits) as child:
 await zygote.stop()
 ```
 
-A child that dies is an error of its request alone. A zygote that dies is started again; the requests that
-had children get `Transient('decoder_lost')`. Children have the addresses of their zygote, so that one learns from
-another where code lies: after many of them another zygote takes over, at a moment when it has none.
+A child that dies fails only its own request. A zygote that dies is started again; the requests that had children get
+`Transient('decoder_lost')`. Children share the memory addresses of their zygote, so one child could learn from another
+where code lies: after many forks a new zygote takes over, at a moment when the old one has no child.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ log = structlog.get_logger()
 class Zygote:
     """A running zygote, started again whenever it dies.
 
-    `sandbox`: which layers its children need (`sandbox.apply`); `layers` are those of a child forked at the start.
-    `restarts` counts deaths since `start`; `last_failure` is the newest reason, which the log has too. After
-    `renew_after` forks another one is started beside it and takes over as soon as there is no child.
+    `sandbox` says which layers its children need (`sandbox.apply`); `layers` are those of a child forked at the start.
+    `restarts` counts deaths since `start`; `last_failure` is the newest reason, which is also logged. After
+    `renew_after` forks another zygote is started beside it and takes over as soon as no child runs.
     """
 
     def __init__(self, *, sandbox: Mode = "auto", renew_after: int = RENEW_AFTER) -> None:
@@ -73,12 +73,12 @@ class Zygote:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the running zygote."""
+        """Process id of the running zygote."""
         return self._running.process.pid if self._running is not None else None
 
     @property
     def running(self) -> bool:
-        """Whether it can fork now; it is started again by itself when it died, unless its keeper has ended."""
+        """True if it can fork now. After its death it is started again automatically, unless its keeper has ended."""
         return self._ready.is_set() and not (self._keeper is not None and self._keeper.done())
 
     async def start(self) -> None:
@@ -105,19 +105,18 @@ class Zygote:
             raise
 
     async def stop(self) -> None:
-        """End the zygote and every child; harmless when it was not started."""
+        """End the zygote and every child; harmless if it was not started."""
         await to_the_end(self._stop())
 
     @contextlib.asynccontextmanager
     async def open(self, path: Path, directory: Path, limits: MediaLimits) -> AsyncIterator[Child]:
         """Fork a child for the media at `path`, an absolute path inside the private `directory`.
 
-        The child is killed and reaped when the block ends, however it ends. Raises
-        `Transient('decoder_lost')` when the zygote is away and `Fatal('sandbox_unavailable')` when the child
-        cannot be confined.
+        The child is killed and reaped when the block ends, however it ends. Raises `Transient('decoder_lost')` if the
+        zygote is not running and `Fatal('sandbox_unavailable')` if the child cannot be confined.
         """
         if not path.is_absolute() or not path.is_relative_to(directory):
-            raise ValueError("the media lies in the request's own directory")
+            raise ValueError("the media must lie in the request's own directory")
         process = ChildProcess(next(self._numbers))
         try:
             child = await self._fork(process, path, directory, limits)
@@ -160,7 +159,7 @@ class Zygote:
         self._renew_when_idle()
 
     def _say(self, message: bytes, descriptor: int | None = None) -> None:
-        """Send one packet. A full socket means a zygote that no longer reads: the same as a dead one."""
+        """Send one packet. A full socket means that the zygote no longer reads, which is as good as dead."""
         if self._running is None:
             raise lost()
         try:
@@ -214,10 +213,11 @@ class Zygote:
         self._former, following, self._next = self._running, self._next, None
         self._begin(following)
         with contextlib.suppress(OSError):
-            self._former.control.shutdown(socket.SHUT_RDWR)  # the keeper hears that, and reaps it
+            self._former.control.shutdown(socket.SHUT_RDWR)  # the keeper notices, and reaps it
 
     async def _prepare(self) -> None:
-        """Start the one that takes over. Where that fails the old one goes on, and it is tried again as much later."""
+        """Start the zygote that takes over. If that fails, the old one continues, and the next try comes after as
+        many forks."""
         try:
             self._next = await launch()
         except (StartError, OSError) as error:

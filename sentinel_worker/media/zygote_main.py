@@ -1,10 +1,10 @@
 """The zygote: a single-threaded process that has imported the decoder and forks one child per request.
 
-It is started by exec with an empty environment, so neither it nor a child inherits a secret. It never
-touches media. It ends with the worker, and its children end with it.
+It is started by exec with an empty environment, so neither it nor a child inherits a secret. It never touches media. It
+ends with the worker, and its children end with it.
 
-On its control socket (one JSON object a packet) it hears `{"fork": n, …}` with the child's socket attached
-and `{"kill": n}`, and says `ready` or `failed` once, then `forked`, `exited` with a wait status.
+On its control socket (one JSON object per packet) it receives `{"fork": n, …}` with the child's socket attached and
+`{"kill": n}`. It sends `ready` or `failed` once, then `forked` or `unforked`, and `exited` with an exit code.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _SESSION_FD: Final = 3
 
 
 def main(control_fd: int, parent: int) -> None:
-    """Import the decoder, say so, then fork and reap until the worker hangs up."""
+    """Import the decoder, report that, then fork and reap until the worker closes the socket."""
     # systemd sends SIGTERM to every process of a service; requests that drain still need their children.
     for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     control = socket.socket(fileno=control_fd)
     try:
         _warm_up(parent)
-    except Exception:  # noqa: BLE001 whatever an import raises is reported to the worker, then this process ends
+    except Exception:  # noqa: BLE001 any error of an import is reported to the worker, then this process ends
         _tell(control, {"event": "failed", "detail": traceback.format_exc(limit=-3)})
         return
     _tell(control, {"event": "ready", "pid": os.getpid()})
@@ -44,7 +44,7 @@ def main(control_fd: int, parent: int) -> None:
 
 
 def _warm_up(parent: int) -> None:
-    # Read by OpenBLAS and OpenMP when they are loaded: a forked child has no thread but the one that forked.
+    # Read by OpenBLAS and OpenMP when they are loaded: a forked child has only the thread that forked.
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     import gc
 
@@ -70,20 +70,20 @@ def _warm_up(parent: int) -> None:
 
 @contextlib.contextmanager
 def _without_compiler(torch: ModuleType) -> Iterator[None]:
-    """Keep torchcodec from importing torch's compiler, only to say that its operators are not to be compiled.
+    """Keep torchcodec from importing torch's compiler, which it does only to exclude its operators from compilation.
 
-    Nothing here is, and the import takes two fifths of this process's start, and 70 MB (`bench/RESULTS.md`).
+    Nothing is compiled here, and the import takes two fifths of this process's start, and 70 MB (`bench/RESULTS.md`).
     """
     vars(torch)["_dynamo"] = _NoCompiler("torch._dynamo")
     try:
         yield
     finally:
         if isinstance(vars(torch)["_dynamo"], _NoCompiler):
-            del vars(torch)["_dynamo"]  # whoever asks for it later gets the real one
+            del vars(torch)["_dynamo"]  # later imports get the real one
 
 
 class _NoCompiler(ModuleType):
-    """The one function of torch's compiler that torchcodec calls; for any other the compiler itself is imported."""
+    """The only function of torch's compiler that torchcodec calls; any other access imports the compiler itself."""
 
     @staticmethod
     def disallow_in_graph(operator: object) -> object:
@@ -159,7 +159,7 @@ class _Zygote:
 
 
 def _become_child(order: dict[str, Any], session_fd: int, zygote: int) -> NoReturn:
-    """Never returns into the zygote's loop, whatever happens."""
+    """Run a child and never return into the zygote's loop."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)

@@ -1,4 +1,4 @@
-"""The zygote's process as the worker sees it: start it, hear it, end it."""
+"""The zygote's process as the worker sees it: start it, listen to it, end it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _BOOT: Final = bare_process.program("sentinel_worker.media.zygote_main")
 
 
 class StartError(Exception):
-    """The zygote could not import what it needs, or ended before it said so."""
+    """The zygote could not import what it needs, or ended before it was ready."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningZygote:
-    """A zygote's process, and the socket on which it is told what to do."""
+    """A zygote's process, and the socket that controls it."""
 
     process: subprocess.Popen[bytes]
     control: socket.socket
 
     async def hear(self) -> dict[str, Any] | None:
-        """Its next event; None when it is gone."""
+        """Return its next event, or None if it is gone."""
         try:
             packet = await asyncio.get_running_loop().sock_recv(self.control, _PACKET_BYTES)
         except OSError:
@@ -40,11 +40,12 @@ class RunningZygote:
         try:
             event = json.loads(packet)
         except (ValueError, RecursionError):
-            return None  # whatever it is by now, it is no zygote
+            return None  # it no longer behaves like a zygote
         return event if isinstance(event, dict) and "event" in event else None
 
     async def end(self) -> int:
-        """Close the control socket, which ends the zygote and its children, and reap the zygote; its status."""
+        """Close the control socket, which ends the zygote and its children, and reap the zygote; returns its exit
+        status."""
         self.control.close()
         try:
             return await asyncio.to_thread(self.process.wait, STOP_SECONDS)

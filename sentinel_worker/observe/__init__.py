@@ -1,4 +1,4 @@
-"""What the worker says about itself: log events, masking of secrets, its condition.
+"""The worker's reports about itself: log events, masking of secrets, health.
 
 Belongs here: event names, log formatting, anything that describes the process to an operator. Imports no other room.
 """

@@ -1,4 +1,4 @@
-"""The worker's condition in one word, and why."""
+"""The worker's health in one word, with a reason."""
 
 from typing import Literal
 
@@ -20,14 +20,14 @@ log = structlog.get_logger()
 
 
 class Health:
-    """`ready` needs a warm detector, a zygote and a recent good claim; without Realtime it is `degraded`."""
+    """`ready` needs a warm detector, a zygote and a recent successful claim; without Realtime it is `degraded`."""
 
     def __init__(self) -> None:
         self.state: State = "starting"
         self.reason = ""
 
     def become(self, state: State, reason: str = "") -> None:
-        """Log a change once; draining is final."""
+        """Log a change once; `draining` is final."""
         if self.state == "draining" or (state, reason) == (self.state, self.reason):
             return
         self.state, self.reason = state, reason

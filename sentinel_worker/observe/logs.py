@@ -1,7 +1,7 @@
-"""Structured logs: every event name of the daemon, and how lines are written.
+"""Structured logs: every event name of the daemon, and the format of lines.
 
-One JSON object a line on standard error. While a request is worked on, `request_id` and `attempt`
-are bound to the context of its task, so every line about it carries them.
+One JSON object per line on standard error. While a request is worked on, `request_id` and `attempt` are bound to the
+context of its task, so every line about it carries them.
 """
 
 import logging
@@ -55,7 +55,7 @@ OUTCOMES: Final[Mapping[str, str]] = {
     "queued": RELEASED,
     "cancelled": CANCELLED,
 }
-"""The event for each status that a finish is answered with; any other answer is a lost lease."""
+"""Event for each status that a finish returns; any other status means a lost lease."""
 
 HEARTBEAT_FAILED: Final = "lease.heartbeat_failed"
 HEARTBEAT_WITHHELD: Final = "lease.heartbeat_withheld"
@@ -80,16 +80,16 @@ SANDBOX_LAYERS: Final = "sandbox.layers"
 DETECTOR_LOADED: Final = "detector.loaded"
 
 LONGEST_TEXT: Final = 8 * 1024
-"""Characters of one text in a line of JSON, which would be none any more if `masking` had to cut it."""
+"""Characters of one text in a line of JSON; a line that `masking` has to cut would no longer be JSON."""
 
-# Local variables are left out of tracebacks: those of an HTTP client hold keys.
+# Local variables are left out of tracebacks: an HTTP client's variables hold keys.
 _FRAMES = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
 def configure(level: Literal["debug", "info", "warning", "error"], log_format: Literal["json", "console"]) -> None:
-    """Send structlog's and the libraries' logs to standard error; the libraries' only from warning up.
+    """Send the logs of structlog and of libraries to standard error; libraries only from level warning.
 
-    Nothing is written that `masking` takes for a secret; see `leave_no_secrets` for what does not come this way.
+    Text that `masking` takes for a secret is never written; `leave_no_secrets` covers what does not come this way.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -129,9 +129,9 @@ def configure(level: Literal["debug", "info", "warning", "error"], log_format: L
 
 
 def leave_no_secrets() -> None:
-    """Mask what passes by `configure`'s handler: what nobody caught, and libraries with handlers of their own.
+    """Mask what bypasses `configure`'s handler: uncaught exceptions, and libraries with their own handlers.
 
-    asyncio's own complaints go through `logging`.
+    asyncio reports its errors through `logging`.
     """
     logging.setLogRecordFactory(_masked_record)
     warnings.showwarning = _write_warning
@@ -149,7 +149,8 @@ def _masked_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """What is logged; wrong arguments must not fail the library that gave them, as they do not without us."""
+    """Return the logged message; wrong arguments must not break the library that passed them, as they would not
+    without us."""
     try:
         return record.getMessage()
     except Exception:  # noqa: BLE001 - arguments may raise anything when they are shown
@@ -171,7 +172,7 @@ def _write_warning(
     file: Any = None,
     line: str | None = None,
 ) -> None:
-    """As `logging.captureWarnings`, which says nothing where no handler is configured."""
+    """Log a warning like `logging.captureWarnings`, which prints nothing if no handler is configured."""
     text = warnings.formatwarning(message, category, filename, lineno, line)
     if structlog.is_configured():
         logging.getLogger("py.warnings").warning("%s", text.rstrip("\n"))
@@ -203,6 +204,6 @@ def _short(text: str) -> str:
 
 
 def _without_secrets(_logger: Any, _method: str, line: str | bytes | Mapping[str, Any]) -> str:
-    """The last step works on the finished line, so that no field, traceback or library can slip through."""
+    """Mask the finished line in the last step, so that no field, traceback or library can slip through."""
     assert isinstance(line, str)
     return masking.mask(line)

@@ -1,11 +1,11 @@
-"""Removes secrets from text that is about to be written: the net beneath code that writes none.
+"""Masking of secrets in text that is about to be written: the safety net under code that writes none.
 
-Two meshes. Values that this process was given (`register`) go wherever they stand, also URL-quoted and in base64. What
-only looks like a secret goes by its form: JWTs, `sb_secret_…` keys, the password in a URL, the values of `token=`,
-`signature=`, `Authorization:`, cookies and their like.
+Two layers. Values that this process was given (`register`) are removed wherever they stand, also URL-quoted and in
+base64. Text that only looks like a secret is recognised by its form: JWTs, `sb_secret_…` keys, the password in a URL,
+the values of `token=`, `signature=`, `Authorization:`, cookies and the like.
 
-The text may be a stranger's, and no other thread runs while `re` works: each form takes time in proportion to the text,
-and no more than `LONGEST` characters of it are looked at.
+The text may come from a stranger, and no other thread runs while `re` works: each pattern takes time in proportion to
+the text, and at most `LONGEST` characters of it are searched.
 """
 
 import re
@@ -16,11 +16,11 @@ from urllib.parse import quote, quote_plus
 
 MASK: Final = "***"
 MIN_LENGTH: Final = 8
-"""Shorter values are no secrets, and would take half of the text with them."""
+"""Shorter values are not secrets, and masking them would remove half of the text."""
 LONGEST: Final = 64 * 1024
-"""Characters: what is longer is cut there."""
+"""Characters; longer text is cut here."""
 _BEYOND: Final = 4096
-"""How much is read beyond a cut, which may go through a secret; no secret is longer."""
+"""Characters read beyond a cut, which may split a secret; no secret is longer."""
 
 _QUOTE: Final = r"\\*[\"']"  # JSON inside JSON escapes its quotes
 _REST: Final = r"[^\s\"'\\&,;<>{}()]+"
@@ -29,12 +29,12 @@ _PARAMETERS: Final = "token|signature|sig|api_?key|access_key|secret|password|pa
 _BEFORE_EQUALS: Final = "authorization|hdn(?:ea|tl|ts)|hmac|jwt"
 _IN_QUERIES: Final = "auth|key|oh|policy|sid"
 _FORMS: Final = (
-    # A JWT, or what a limit on length has left of one.
+    # A JWT, or the part of one that a length limit left.
     re.compile(r"()\beyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){0,2}"),
     re.compile(r"()\bsb_(?:secret|publishable)_[A-Za-z0-9_-]+"),
-    # The user and the password of a URL. Its scheme is not looked for: that would begin again at each of its letters.
+    # The user and the password of a URL. The scheme is not matched: the search would restart at each of its letters.
     re.compile(r"(://)[^\s/\"'\\<>@]++(?=@)"),
-    # Headers, as lines and in dicts or pairs: all of the value, to its end.
+    # Headers, as lines and in dicts or pairs: the whole value.
     re.compile(
         rf"(\b(?:{_HEADERS})(?:\s*:\s*|{_QUOTE}\s*[:,]\s*b?{_QUOTE}))[^\"'\\\r\n\s][^\"'\\\r\n]*",
         re.IGNORECASE,
@@ -47,7 +47,7 @@ _FORMS: Final = (
     ),
     # Names that end other words of a log, as in `"names": "SENTINEL_WORKER_JWT", "event"`.
     re.compile(rf"((?<![a-z])(?:{_BEFORE_EQUALS})(?:\s*=\s*|%3D)){_REST}", re.IGNORECASE),
-    # Names that are too common elsewhere; `~` stands between the parts of some signatures.
+    # Names that are too common elsewhere; `~` separates the parts of some signatures.
     re.compile(rf"((?:[?&;~]|%3F|%26|%7E)(?:{_IN_QUERIES})(?:=|%3D)){_REST}", re.IGNORECASE),
 )
 _JWT: Final = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.([A-Za-z0-9_-]+)")
@@ -67,7 +67,8 @@ def register(*values: str | None) -> None:
 
 
 def _written(value: str) -> Iterator[str]:
-    """The forms of a secret. A JWT's last part is one alone: the others say who it is for, and only it proves that."""
+    """Forms of a secret. The last part of a JWT is one too: the other parts say who it is for, and only this part
+    proves it."""
     yield from (value, quote(value, safe=""), quote_plus(value), *within_base64(value.encode()))
     token = _JWT.fullmatch(value)
     if token is not None and len(token[1]) >= MIN_LENGTH:
@@ -75,8 +76,11 @@ def _written(value: str) -> Iterator[str]:
 
 
 def within_base64(value: bytes) -> Iterator[str]:
-    """What stands in the base64 of any text with `value` in it: three bytes are four characters, so there are three
-    beginnings, and characters that depend on the neighbours too are left out."""
+    """Text that appears in the base64 of anything containing `value`.
+
+    Three bytes become four characters, so `value` can start in three ways; characters that also depend on its
+    neighbours are left out.
+    """
     for before in range(3):
         encoded = b64encode(bytes(before) + value).decode()
         own = encoded[-(-before * 8 // 6) : (before + len(value)) * 8 // 6]
@@ -85,13 +89,13 @@ def within_base64(value: bytes) -> Iterator[str]:
 
 
 def mask(text: str, limit: int = LONGEST) -> str:
-    """`text` without secrets, and without what goes beyond `limit` characters.
+    """Return `text` without secrets, cut to `limit` characters.
 
-    The cut comes after the masking: half of a secret is known by nothing.
+    It is cut after the masking, because half of a secret cannot be recognised.
     """
     piece = _without_secrets(text[: limit + _BEYOND])
     if len(text) > limit + _BEYOND:
-        piece = piece[: max(0, len(piece) - _BEYOND)]  # here is what that slice may have halved
+        piece = piece[: max(0, len(piece) - _BEYOND)]  # the slice may have cut a secret in this part
     elif len(piece) <= limit:
         return piece
     return f"{piece[:limit]}… (of {len(text)} characters)"
@@ -106,7 +110,7 @@ def _without_secrets(text: str) -> str:
 
 
 def masked(value: Any, change: Callable[[str], str] = mask) -> Any:
-    """`value`, made of what JSON knows, with every text in it masked, or changed as `change` does it."""
+    """Return `value`, made of JSON types, with every text in it masked, or changed by `change`."""
     match value:
         case str():
             return change(value)

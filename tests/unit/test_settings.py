@@ -107,12 +107,12 @@ def test_a_key_comes_from_a_file_or_from_a_credential(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({"SUPABASE_SECRET_KEY": "x", "SUPABASE_SECRET_KEY_FILE": "KEY"}, "SUPABASE_SECRET_KEY: is set, and there is"),
-        ({"SENTINEL_WORKER_JWT": "x", "CREDENTIALS_DIRECTORY": "."}, "SENTINEL_WORKER_JWT: is set, and there is"),
+        ({"SUPABASE_SECRET_KEY": "x", "SUPABASE_SECRET_KEY_FILE": "KEY"}, "SUPABASE_SECRET_KEY: is set, and so is"),
+        ({"SENTINEL_WORKER_JWT": "x", "CREDENTIALS_DIRECTORY": "."}, "SENTINEL_WORKER_JWT: is set, and so is"),
         ({"SENTINEL_WORKER_JWT_FILE": "KEY", "CREDENTIALS_DIRECTORY": "."}, "SENTINEL_WORKER_JWT_FILE: is set, and"),
         ({"SUPABASE_SECRET_KEY_FILE": "missing"}, "cannot be read: No such file or directory"),
         ({"SUPABASE_SECRET_KEY_FILE": "empty"}, "is empty"),
-        ({"SUPABASE_SECRET_KEY_FILE": "two"}, "holds more than one line with a key"),
+        ({"SUPABASE_SECRET_KEY_FILE": "two"}, "contains more than a key: write only the key, on one line"),
         ({"SUPABASE_SECRET_KEY_FILE": "."}, "cannot be read: Is a directory"),
     ],
 )

@@ -59,7 +59,7 @@ FILMS: dict[str, tuple[Callable[[bytes], bytes], tuple[str, ...], str, str]] = {
         lambda film: bombs.with_lengths(film, 1),
         MJPEG,
         "media_too_large",
-        "10240 frames a second; at most 240 may be",
+        "10240 frames per second; at most 240 are allowed",
     ),
     "frames without a length": (lambda film: bombs.with_lengths(film, 0), MJPEG, "media_unreadable", "damaged"),
     "a negative length": (bombs.negative, MP4, "media_too_long", "at most 10800 are allowed"),

@@ -217,7 +217,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         "detectors.frames.known_fake: the file nowhere.png does not exist",
         "detectors.frames.step_seconds: means nothing",
         "detectors.image-vit.calibration: was fitted for detector video-base",
-        "detectors.image-vit.refine: a window policy keeps back fewer",
+        "detectors.image-vit.refine: a window policy must hold back fewer",
         "detectors.audio-xlsr.faces: means nothing",
         "detectors.audio-xlsr.calibration: The calibration file broken.json cannot be used",
         "detectors.audio-xlsr.fake_indices_source: is only valid together with fake_indices",
