@@ -24,8 +24,8 @@ log = structlog.get_logger()
 class Outcomes:
     """One caller for every finish of this worker; a finish is idempotent, so a lost answer is asked again."""
 
-    def __init__(self, claims: QueueClient) -> None:
-        self._claims = claims
+    def __init__(self, queue: QueueClient) -> None:
+        self._queue = queue
         self._pending: dict[Claim, tuple[Finish, asyncio.Future[Answer]]] = {}
         self._added = asyncio.Event()
         self._failures = 0
@@ -45,7 +45,7 @@ class Outcomes:
         await supervisor.repeat("outcomes", self._write_next, vital=True)
 
     async def _write_next(self) -> None:
-        circuit = self._claims.circuit
+        circuit = self._queue.circuit
         await self._added.wait()
         await circuit.turn()
         try:
@@ -84,7 +84,7 @@ class Outcomes:
     async def _ask(self, batch: Sequence[tuple[Claim, Finish]]) -> dict[UUID, Answer]:
         """The answers to a batch. One that is refused whole is asked one by one, so that none blocks the others."""
         try:
-            return await self._claims.finish(batch)
+            return await self._queue.finish(batch)
         except Permanent as error:
             log.error(logs.CALL_FAILED, call="finish", error_code=error.code, error=error.message, batch=len(batch))
             if len(batch) == 1:

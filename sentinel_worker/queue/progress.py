@@ -33,8 +33,8 @@ class _Shown:
 class Progress:
     """Collects reports; `run` writes what is worth showing, all requests in one call a second at most."""
 
-    def __init__(self, claims: QueueClient) -> None:
-        self._claims = claims
+    def __init__(self, queue: QueueClient) -> None:
+        self._queue = queue
         self._shown: dict[Claim, _Shown] = {}
         self._pending: dict[Claim, tuple[Stage, int]] = {}
         self._due = asyncio.Event()
@@ -64,7 +64,7 @@ class Progress:
         changes, self._pending = self._pending, {}
         if changes:
             try:
-                await self._claims.progress(changes)
+                await self._queue.progress(changes)
             except CodedError as error:
                 log.debug(logs.CALL_FAILED, call="progress", error_code=error.code, error=error.message)
             await asyncio.sleep(CALL_EVERY_SECONDS)

@@ -24,8 +24,8 @@ class Removals:
     Nothing is acknowledged: the outbox itself looks whether an object is gone, and names it again where it is not.
     """
 
-    def __init__(self, claims: QueueClient, http: httpx.AsyncClient, rights: RightsCheck) -> None:
-        self._claims = claims
+    def __init__(self, queue: QueueClient, http: httpx.AsyncClient, rights: RightsCheck) -> None:
+        self._queue = queue
         self._rights = rights
         self._http = http
         self._due = asyncio.Event()
@@ -50,7 +50,7 @@ class Removals:
     async def once(self) -> int:
         """Remove the next objects; returns how many were named."""
         named = defaultdict(list)
-        for bucket, name in await self._claims.deletions(limit=OBJECTS_A_CALL):
+        for bucket, name in await self._queue.deletions(limit=OBJECTS_A_CALL):
             named[bucket].append(name)
         for bucket, names in named.items():
             removed = await remove(self._http, bucket, names)

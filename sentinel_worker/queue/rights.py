@@ -33,8 +33,8 @@ class Doubt:
 class RightsCheck:
     """Names each missing right once, with what to run, until it is there again."""
 
-    def __init__(self, claims: QueueClient, doubt: Doubt) -> None:
-        self._claims = claims
+    def __init__(self, queue: QueueClient, doubt: Doubt) -> None:
+        self._queue = queue
         self._doubt = doubt
         self._told: set[str] = set()
 
@@ -60,7 +60,7 @@ class RightsCheck:
     async def check_again(self) -> None:
         """The same, and ask in any case."""
         try:
-            missing = await self._claims.missing_rights()
+            missing = await self._queue.missing_rights()
         except Transient as error:
             if error.code != "schema_missing":
                 raise

@@ -78,7 +78,7 @@ class ForwardProxy:
     async def serve(self, listener: socket.socket) -> AsyncIterator[None]:
         """Accept on `listener` for as long as the block lasts; then every connection is closed."""
         server = await asyncio.start_server(self._accept, sock=listener, limit=_BLOCK_BYTES)
-        watch = asyncio.create_task(self._watch_pace())
+        watch = asyncio.create_task(self._watch_speed())
         try:
             yield
         finally:
@@ -113,7 +113,7 @@ class ForwardProxy:
         finally:
             writer.transport.abort()  # a closed one is kept until its peer has read everything: for ever
 
-    async def _watch_pace(self) -> None:
+    async def _watch_speed(self) -> None:
         stall, floor = self._limits.stall_seconds, self._limits.floor_bytes
         while True:
             before = self.down_bytes

@@ -12,7 +12,7 @@ import httpx
 
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
-from sentinel_worker.sources.minimum_speed import MinimumSpeed, pulse
+from sentinel_worker.sources.minimum_speed import MinimumSpeed, stall_timeout
 from sentinel_worker.sources.private_file import Sink
 from sentinel_worker.sources.url_errors import interrupted, refusal, stalled, unusable
 
@@ -37,14 +37,14 @@ class Receiving:
         response: httpcore.Response,
         limit_bytes: int,
         on_progress: Callable[[float], None],
-        pace: MinimumSpeed,
+        minimum_speed: MinimumSpeed,
     ) -> None:
         self._host = host
         self._response = response
         self._headers = httpx.Headers(response.headers)
         self._limit_bytes = limit_bytes
         self._on_progress = on_progress
-        self._pace = pace
+        self._minimum_speed = minimum_speed
         length = self._headers.get("content-length", "")
         self._promised = int(length) if length.isascii() and length.isdigit() else 0
 
@@ -53,8 +53,8 @@ class Receiving:
         self._accept()
         async with Sink.create(directory / FILE_NAME) as sink:
             try:
-                async with pulse(self._pace) as beat:
-                    await self._read(sink, beat)
+                async with stall_timeout(self._minimum_speed) as received:
+                    await self._read(sink, received)
             except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
                 raise interrupted(self._host) from error
             except TimeoutError as error:
@@ -70,12 +70,12 @@ class Receiving:
         if self._promised > self._limit_bytes:
             raise self._too_large()
 
-    async def _read(self, sink: Sink, beat: Callable[[int], None]) -> None:
+    async def _read(self, sink: Sink, received: Callable[[int], None]) -> None:
         """What came is counted, not what was promised: a longer body than promised is no HTTP, a shorter one is cut."""
         block, parts = bytearray(), _Parts(self._host)
         async for part in self._response.aiter_stream():
             await parts.took(len(part))
-            beat(len(part))
+            received(len(part))
             block += part
             if sink.size_bytes + len(block) > self._limit_bytes:
                 raise self._too_large()

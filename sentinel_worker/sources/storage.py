@@ -20,14 +20,14 @@ import httpx
 
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
-from sentinel_worker.sources.minimum_speed import PATIENT, MinimumSpeed, pulse
+from sentinel_worker.sources.minimum_speed import DEFAULT_SPEED, MinimumSpeed, stall_timeout
 from sentinel_worker.sources.private_file import Sink
 from sentinel_worker.sources.storage_errors import key_of, refusal, wants_retry
 
 BUCKET: Final = "media"
 UPLOAD_POLICY: Final = "sentinel: worker adds derived"
 MAX_TRIES: Final = 5
-"""Tries in a row that brought less than `Pace.floor_bytes`."""
+"""Tries in a row that brought less than `MinimumSpeed.floor_bytes`."""
 MAX_CONNECTIONS_A_FETCH: Final = 50
 
 _BLOCK_BYTES: Final = 1024**2
@@ -45,7 +45,7 @@ async def fetch(
     directory: Path,
     limit_bytes: int,
     on_progress: Callable[[float], None] = lambda _: None,
-    pace: MinimumSpeed = PATIENT,
+    minimum_speed: MinimumSpeed = DEFAULT_SPEED,
 ) -> Fetched:
     """Stream the object `storage_path` of bucket `media` into a file of a fixed name in `directory`.
 
@@ -56,7 +56,7 @@ async def fetch(
     """
     url = _object_url("authenticated/" + BUCKET, _own_path(user_id, storage_path))
     async with Sink.create(directory / FILE_NAME) as sink:
-        download = _Download(client, url, sink, limit_bytes, on_progress, pace)
+        download = _Download(client, url, sink, limit_bytes, on_progress, minimum_speed)
         await download.run()
         return Fetched(sink.path, sink.size_bytes, sink.sha256, download.etag)
 
@@ -67,7 +67,7 @@ async def upload(
     bucket: str,
     path: str,
     file: Path,
-    pace: MinimumSpeed = PATIENT,
+    minimum_speed: MinimumSpeed = DEFAULT_SPEED,
 ) -> None:
     """Store the small picture at `file` as `bucket/path`, over an older one of that name.
 
@@ -80,7 +80,7 @@ async def upload(
     for tries in range(1, MAX_TRIES + 1):
         error: CodedError
         try:
-            async with asyncio.timeout(pace.stall_seconds):
+            async with asyncio.timeout(minimum_speed.stall_seconds):
                 response = await client.post(url, content=content, headers=headers)
             if response.is_success:
                 return
@@ -93,7 +93,7 @@ async def upload(
             error = _stalled()
         if tries == MAX_TRIES or not wants_retry(error):
             raise error
-        await _pause(tries, pace)
+        await _pause(tries, minimum_speed)
 
 
 class _Download:
@@ -106,14 +106,14 @@ class _Download:
         sink: Sink,
         limit_bytes: int,
         on_progress: Callable[[float], None],
-        pace: MinimumSpeed,
+        minimum_speed: MinimumSpeed,
     ) -> None:
         self._client = client
         self._url = url
         self._sink = sink
         self._limit_bytes = limit_bytes
         self._on_progress = on_progress
-        self._pace = pace
+        self._minimum_speed = minimum_speed
         self._total_bytes: int | None = None
         self.etag: str | None = None
 
@@ -131,10 +131,10 @@ class _Download:
                 error = _stalled()
             except Transient as failure:
                 error = failure
-            vain = 0 if self._sink.size_bytes - reached >= self._pace.floor_bytes else vain + 1
+            vain = 0 if self._sink.size_bytes - reached >= self._minimum_speed.floor_bytes else vain + 1
             if vain == MAX_TRIES or not wants_retry(error):
                 raise error
-            await _pause(vain, self._pace)
+            await _pause(vain, self._minimum_speed)
         raise error
 
     async def _once(self) -> bool:
@@ -142,13 +142,16 @@ class _Download:
         headers = {"accept-encoding": "identity"}
         if self._sink.size_bytes:
             headers["range"] = f"bytes={self._sink.size_bytes}-"
-        async with pulse(self._pace) as beat, self._client.stream("GET", self._url, headers=headers) as response:
+        async with (
+            stall_timeout(self._minimum_speed) as received,
+            self._client.stream("GET", self._url, headers=headers) as response,
+        ):
             if not await self._accept(response):
                 return False
             block = bytearray()
             try:
                 async for part in response.aiter_raw():
-                    beat(len(part))
+                    received(len(part))
                     block += part
                     if self._sink.size_bytes + len(block) > self._limit_bytes:
                         block.clear()
@@ -239,8 +242,8 @@ def _stalled() -> Transient:
     return Transient("storage_stalled", "Storage sends too slowly.")
 
 
-async def _pause(tries: int, pace: MinimumSpeed) -> None:
-    await asyncio.sleep(random.uniform(0, pace.pause_seconds * 2 ** max(tries - 1, 0)))  # noqa: S311 jitter
+async def _pause(tries: int, minimum_speed: MinimumSpeed) -> None:
+    await asyncio.sleep(random.uniform(0, minimum_speed.pause_seconds * 2 ** max(tries - 1, 0)))  # noqa: S311 jitter
 
 
 async def _short_body(response: httpx.Response) -> bytes:

@@ -26,7 +26,7 @@ from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.egress_policy import MAX_URL_CHARACTERS, EgressPolicy, Target, shown_host
 from sentinel_worker.sources.fetched import Fetched
 from sentinel_worker.sources.http_body import Receiving
-from sentinel_worker.sources.minimum_speed import PATIENT, MinimumSpeed
+from sentinel_worker.sources.minimum_speed import DEFAULT_SPEED, MinimumSpeed
 from sentinel_worker.sources.pinned_connection import answer
 from sentinel_worker.sources.url_errors import network_errors, stalled, unusable
 
@@ -40,7 +40,7 @@ class UrlRules:
 
     egress: Egress
     max_redirects: int = 5
-    pace: MinimumSpeed = PATIENT
+    minimum_speed: MinimumSpeed = DEFAULT_SPEED
     answer_seconds: float = 30.0
     """For the look-up, the connection and the head of one answer."""
     limit_seconds: float = 1800.0
@@ -50,11 +50,11 @@ class UrlRules:
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """For URLs of users."""
-        floor_bytes = round(settings.url_min_bytes_per_second * PATIENT.stall_seconds)
+        floor_bytes = round(settings.url_min_bytes_per_second * DEFAULT_SPEED.stall_seconds)
         return cls(
             Egress(EgressPolicy.from_settings(settings)),
             max_redirects=settings.url_max_redirects,
-            pace=replace(PATIENT, floor_bytes=floor_bytes),
+            minimum_speed=replace(DEFAULT_SPEED, floor_bytes=floor_bytes),
             limit_seconds=settings.fetch_deadline_seconds,
         )
 
@@ -86,7 +86,7 @@ async def fetch(
             for _ in range(rules.max_redirects + 1):
                 async with _asked(target, rules) as response:
                     if response.status not in _REDIRECTS:
-                        receiving = Receiving(target.host, response, limit_bytes, on_progress, rules.pace)
+                        receiving = Receiving(target.host, response, limit_bytes, on_progress, rules.minimum_speed)
                         return replace(await receiving.into(directory), source_url=first.shown)
                     target = _onwards(target, response, rules.egress.policy)
     except TimeoutError as error:

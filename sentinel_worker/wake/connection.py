@@ -78,14 +78,14 @@ class Generation:
         self,
         name: HintName,
         access: Access,
-        pace: ConnectionTimes,
+        times: ConnectionTimes,
         on_hint: Callable[[], None],
         on_gap: Callable[[], None],
     ) -> None:
         loop = asyncio.get_running_loop()
         self._name = name
         self._access = access
-        self._pace = pace
+        self._times = times
         self._on_hint = on_hint
         self._on_gap = on_gap
         self._client = AsyncRealtimeClient(access.url, access.current_api_key(), auto_reconnect=False, max_retries=1)
@@ -97,11 +97,11 @@ class Generation:
     async def open(self) -> str | None:
         """Connect and join; None once hints flow, else the reason why they do not."""
         try:
-            async with asyncio.timeout(self._pace.ready):
+            async with asyncio.timeout(self._times.ready):
                 await self._join()
                 await asyncio.wait([self._flowing, self._ended], return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
-            return f"not ready after {self._pace.ready:g} s"
+            return f"not ready after {self._times.ready:g} s"
         except Exception as error:  # noqa: BLE001 - the library raises bare Exceptions; being deaf is no crash
             return f"{type(error).__name__}: {error}"
         return self._ended.result() if self._ended.done() else None
@@ -109,9 +109,9 @@ class Generation:
     async def watch(self) -> str:
         """Wait for the end; returns the reason."""
         # The spread keeps many workers from reconnecting together.
-        dies_at = monotonic() + self._pace.age * random.uniform(0.9, 1.0)  # noqa: S311 - no secret
+        dies_at = monotonic() + self._times.age * random.uniform(0.9, 1.0)  # noqa: S311 - no secret
         while not self._ended.done():
-            await asyncio.wait([self._ended], timeout=self._pace.check)
+            await asyncio.wait([self._ended], timeout=self._times.check)
             self._look(dies_at)
         return self._ended.result()
 
@@ -130,12 +130,12 @@ class Generation:
             for push in self._channel.messages_waiting_for_ack.values():
                 push.destroy()
         with contextlib.suppress(TimeoutError, OSError, WebSocketException):
-            async with asyncio.timeout(self._pace.close):
+            async with asyncio.timeout(self._times.close):
                 await client.close()
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=self._pace.close)
+            await asyncio.wait(tasks, timeout=self._times.close)
         for task in tasks:
             if task.done() and not task.cancelled():
                 task.exception()  # asked for, so that asyncio does not complain that nobody did
@@ -186,7 +186,7 @@ class Generation:
             self.end("the token expires")
 
     def _has_fresher_token(self) -> bool:
-        if self._token is None or seconds_to_live(self._token, time()) > self._pace.token_margin:
+        if self._token is None or seconds_to_live(self._token, time()) > self._times.token_margin:
             return False
         return self._access.current_token() != self._token
 

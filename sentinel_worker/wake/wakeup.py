@@ -47,14 +47,14 @@ class Wakeup:
         token: Token = None,
         event: asyncio.Event,
         on_state: OnState = lambda _hint, _ready: None,
-        pace: ConnectionTimes | None = None,
+        times: ConnectionTimes | None = None,
         circuit: Circuit | None = None,
     ) -> None:
         circuit = circuit or Circuit()
         access = Access(f"{url.rstrip('/')}/realtime/v1", api_key, token)
         names: tuple[HintName, ...] = ("changes", "broadcast")
         self.hints: dict[HintName, Hint] = {
-            name: Hint(name, access, event, on_state, pace or ConnectionTimes(), circuit) for name in names
+            name: Hint(name, access, event, on_state, times or ConnectionTimes(), circuit) for name in names
         }
 
     async def run(self, supervisor: Supervisor) -> None:
@@ -101,7 +101,7 @@ class Hint:
         access: Access,
         event: asyncio.Event,
         on_state: OnState,
-        pace: ConnectionTimes,
+        times: ConnectionTimes,
         circuit: Circuit,
     ) -> None:
         self.name = name
@@ -110,7 +110,7 @@ class Hint:
         self._access = access
         self._event = event
         self._on_state = on_state
-        self._pace = pace
+        self._times = times
         self._circuit = circuit
         self._ready_at: float | None = None
         self._current: Generation | None = None
@@ -129,7 +129,7 @@ class Hint:
     async def _live_once(self) -> None:
         await self._circuit.closed()
         reason, lived_seconds = await self._live()
-        self._failures = 1 if lived_seconds >= self._pace.health else self._failures + 1
+        self._failures = 1 if lived_seconds >= self._times.health else self._failures + 1
         pause = self._pause_seconds(reason, self._failures)
         # Realtime may be away for hours while all else works: each reason is news once.
         write = log.warning if lived_seconds or reason != self._told else log.debug
@@ -155,7 +155,7 @@ class Hint:
         if self._ready_at is None or self._current is None or queued_at <= self._ready_at:
             return
         silent_seconds = monotonic() - queued_at
-        wait = max(self._pace.silence - silent_seconds, self._pace.silence / 3)
+        wait = max(self._times.silence - silent_seconds, self._times.silence / 3)
         asyncio.get_running_loop().call_later(wait, self._judge, self._current, queued_at)
 
     def _judge(self, generation: Generation, queued_at: float) -> None:
@@ -165,7 +165,7 @@ class Hint:
     async def _live(self) -> tuple[str, float]:
         """One generation; why it ended, and for how many seconds it was READY."""
         self.generation += 1
-        self._current = Generation(self.name, self._access, self._pace, self._hinted, self._event.set)
+        self._current = Generation(self.name, self._access, self._times, self._hinted, self._event.set)
         try:
             if (failure := await self._current.open()) is not None:
                 return failure, 0.0
@@ -188,8 +188,8 @@ class Hint:
 
     def _pause_seconds(self, reason: str, failures: int) -> float:
         if any(sign in reason for sign in REFUSAL_SIGNS):
-            return self._pace.refused * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
-        pause = full_jitter_seconds(failures, first=self._pace.backoff_first, cap=self._pace.backoff_cap)
+            return self._times.refused * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+        pause = full_jitter_seconds(failures, first=self._times.backoff_first, cap=self._times.backoff_cap)
         if any(sign in reason for sign in RATE_LIMIT_SIGNS):
-            return max(pause, self._pace.rate_limited)
+            return max(pause, self._times.rate_limited)
         return pause

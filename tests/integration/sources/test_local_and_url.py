@@ -241,8 +241,8 @@ async def test_a_body_that_is_cut(server: Unruly, private: Path) -> None:
 
 @pytest.mark.parametrize(
     "hasty",
-    [replace(RULES, limit_seconds=0.2), replace(RULES, pace=MinimumSpeed(stall_seconds=0.2))],
-    ids=["limit", "pace"],
+    [replace(RULES, limit_seconds=0.2), replace(RULES, minimum_speed=MinimumSpeed(stall_seconds=0.2))],
+    ids=["limit", "speed"],
 )
 async def test_a_server_that_stands_still(server: Unruly, private: Path, hasty: url.UrlRules) -> None:
     async def stall(exchange: Exchange) -> None:
