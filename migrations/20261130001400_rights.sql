@@ -52,8 +52,8 @@ language sql stable security invoker set search_path = '' set jit = off as $$
        ('storage', 'insert', true,  'cannot store pictures'),
        ('storage', 'update', true,  'cannot store pictures'),
        ('storage', 'delete', false, 'cannot remove the files of deleted requests'),
-       ('realtime', 'select', false, 'hears no broadcast wake-ups'),
-       ('public', 'select', false, 'hears of no row changes')) w (namespace, privilege, needed, loss)
+       ('realtime', 'select', false, 'receives no broadcast wake-ups'),
+       ('public', 'select', false, 'receives no row changes')) w (namespace, privilege, needed, loss)
       join relations t on t.namespace = w.namespace
      where not (has_schema_privilege(me.role, t.schema_oid, 'usage') and has_table_privilege(me.role, t.oid, w.privilege))
   ),
@@ -73,9 +73,9 @@ language sql stable security invoker set search_path = '' set jit = off as $$
        ('storage', 'sentinel: worker removes what was deleted', false, 'cannot remove the files of deleted requests',
         $p$for delete to sentinel_worker using (bucket_id in ('media', 'derived') $p$
           || $p$and sentinel.may_remove(bucket_id, name, version))$p$),
-       ('realtime', 'sentinel: worker hears wake-ups', false, 'hears no broadcast wake-ups',
+       ('realtime', 'sentinel: worker hears wake-ups', false, 'receives no broadcast wake-ups',
         $p$for select to sentinel_worker using (realtime.topic() = 'sentinel:wake' and extension = 'broadcast')$p$),
-       ('public', 'worker: read', false, 'hears of no row changes',
+       ('public', 'worker: read', false, 'receives no row changes',
         $p$for select to sentinel_worker using (true)$p$)) w (namespace, name, needed, loss, definition)
       join relations t on t.namespace = w.namespace
      where not me.sees_all and not exists (

@@ -1,4 +1,4 @@
-"""Outcomes on their way to the database: batched, and asked again until they are answered."""
+"""Writing of outcomes to the database: batched, and retried until they are answered."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 class Outcomes:
-    """One caller for every finish of this worker; a finish is idempotent, so a lost answer is asked again."""
+    """Single writer of this worker's outcomes; a finish is idempotent, so it is retried after a lost response."""
 
     def __init__(self, queue: QueueClient) -> None:
         self._queue = queue
@@ -31,7 +31,7 @@ class Outcomes:
         self._failures = 0
 
     async def write(self, claim: Claim, finish: Finish) -> Answer:
-        """Report `finish` and wait for the database's answer, for as long as that takes."""
+        """Write `finish` and wait for the database's answer, however long it takes."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._pending[claim] = (finish, answer)
         self._added.set()
@@ -64,8 +64,8 @@ class Outcomes:
                 await asyncio.sleep(BUSY_RETRY_SECONDS)
 
     async def _write_batch(self) -> bool:
-        """Write some of what waits; True when a row was locked by somebody and has to wait."""
-        # One of each request: the answers name no fence, and an older claim's must not be taken for a newer one's.
+        """Write a batch of pending outcomes; return True if a row was locked and must be retried."""
+        # One per request: answers carry no fence, and an older claim's must not be taken for a newer one's.
         first_of_each: dict[UUID, tuple[Claim, Finish]] = {}
         for claim, (finish, _) in self._pending.items():
             first_of_each.setdefault(claim.id, (claim, finish))
@@ -82,7 +82,7 @@ class Outcomes:
         return any(answer.status == "busy" for answer in answers.values())
 
     async def _ask(self, batch: Sequence[tuple[Claim, Finish]]) -> dict[UUID, Answer]:
-        """The answers to a batch. One that is refused whole is asked one by one, so that none blocks the others."""
+        """Return the answers to a batch. A refused batch is retried one by one, so that none blocks the others."""
         try:
             return await self._queue.finish(batch)
         except Permanent as error:

@@ -1,4 +1,4 @@
-"""Progress of running requests, written sparingly: each write is a Realtime event for a whole project."""
+"""Progress of running requests, written sparingly: each write causes a Realtime event for the whole project."""
 
 import asyncio
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class _Shown:
 
 
 class Progress:
-    """Collects reports; `run` writes what is worth showing, all requests in one call a second at most."""
+    """Collects reports; `run` writes those worth showing, for all requests in at most one call a second."""
 
     def __init__(self, queue: QueueClient) -> None:
         self._queue = queue
@@ -50,12 +50,12 @@ class Progress:
             self._due.set()
 
     def forget(self, claim: Claim) -> None:
-        """Drop what was not yet written; the request has ended here."""
+        """Drop unwritten progress: this worker is done with the request."""
         self._shown.pop(claim, None)
         self._pending.pop(claim, None)
 
     async def run(self, supervisor: Supervisor) -> None:
-        """Write until cancelled. A failed write is dropped: the next one says more."""
+        """Write until cancelled. A failed write is dropped, because the next one is more recent."""
         await supervisor.repeat("progress", self._write_next)
 
     async def _write_next(self) -> None:

@@ -1,10 +1,9 @@
 """Wake-ups: Supabase Realtime as hints that set an Event, never as data.
 
-Two hints, each on a socket of its own, because a refused private join blocks its socket for seconds:
-row changes of public.analysis_requests, and a broadcast that a trigger sends on the private topic
-`sentinel:wake`. Each is supervised alone and for ever, one generation after the other. Realtime delivers
-at most once, so the Event is also set whenever a gap ends (READY) or begins (loss): the claim that
-follows is the sweep.
+Two hints, each on its own socket, because a refused private join blocks its socket for seconds: row changes of
+public.analysis_requests, and a broadcast that a trigger sends on the private topic `sentinel:wake`. Each is supervised
+separately and for ever, one generation after the other. Realtime delivers at most once, so the Event is also set
+whenever a gap ends (READY) or begins (loss): the claim that follows is the sweep.
 """
 
 import asyncio
@@ -32,11 +31,11 @@ log = structlog.get_logger()
 
 
 class Wakeup:
-    """Sets `event` when there may be work. `run()` lasts until it is cancelled and never fails for Realtime.
+    """Sets `event` when work may be waiting. `run()` lasts until cancelled and never fails because of Realtime.
 
-    `url` is the project's base URL, `api_key` its secret, publishable or legacy key. `token` is a JWT to act
-    with instead of the key's role. Both may be callables that return a current one. `on_state(hint, ready)` is
-    called when a hint becomes READY or is lost. While `circuit` is open no socket is opened.
+    `url` is the project's base URL, `api_key` its secret, publishable or legacy key. `token` is a JWT to use instead
+    of the key's role. Both may be callables that return the current value. `on_state(hint, ready)` is called when a
+    hint becomes READY or is lost. While `circuit` is open, no socket is opened.
     """
 
     def __init__(
@@ -65,35 +64,35 @@ class Wakeup:
 
     @property
     def healthy(self) -> bool:
-        """Whether at least one hint is READY, so that sweeps may be rare."""
+        """True if at least one hint is READY, so that sweeps may be rare."""
         return any(hint.ready for hint in self.hints.values())
 
     @property
     def last_hint_at(self) -> float | None:
-        """When the latest hint came, on the monotonic clock."""
+        """Time of the latest hint on the monotonic clock."""
         return max((hint.last_hint_at for hint in self.hints.values() if hint.last_hint_at is not None), default=None)
 
     @property
     def states(self) -> Mapping[HintName, bool]:
-        """Which hints are READY."""
+        """State of each hint: True if READY."""
         return {name: hint.ready for name, hint in self.hints.items()}
 
     def renew(self) -> None:
-        """The key is another one: connect anew at once, with that."""
+        """Reconnect at once, because the key has changed."""
         for hint in self.hints.values():
             hint.renew()
 
     def missed(self, queued_seconds: float) -> None:
-        """A sweep found a row that had been queued for so long: a hint that was silent about it is dead.
+        """Note that a sweep found a row queued for `queued_seconds`: a hint that did not report it is dead.
 
-        Nothing happens to a hint that became READY later than the row, or that speaks up within moments.
+        A hint that became READY later than the row, or that arrives within moments, is left alone.
         """
         for hint in self.hints.values():
             hint.suspect(monotonic() - queued_seconds)
 
 
 class Hint:
-    """The supervisor of one hint. `last_hint_at` is on the monotonic clock, `generation` counts from 1."""
+    """Supervisor of one hint. `last_hint_at` is on the monotonic clock, `generation` counts from 1."""
 
     def __init__(
         self,
@@ -119,11 +118,11 @@ class Hint:
 
     @property
     def ready(self) -> bool:
-        """Whether hints flow, as far as anybody can tell."""
+        """True if hints seem to flow."""
         return self._ready_at is not None
 
     async def run(self, supervisor: Supervisor) -> None:
-        """One generation after the other, for ever."""
+        """Run one generation after the other until cancelled."""
         await supervisor.repeat(f"wakeup-{self.name}", self._live_once)
 
     async def _live_once(self) -> None:
@@ -131,7 +130,7 @@ class Hint:
         reason, lived_seconds = await self._live()
         self._failures = 1 if lived_seconds >= self._times.health else self._failures + 1
         pause = self._pause_seconds(reason, self._failures)
-        # Realtime may be away for hours while all else works: each reason is news once.
+        # Realtime may be down for hours while the rest works, so each reason is a warning only once.
         write = log.warning if lived_seconds or reason != self._told else log.debug
         self._told = reason
         write(
@@ -145,13 +144,13 @@ class Hint:
         self._renewed.clear()
 
     def renew(self) -> None:
-        """End the generation, and the pause between two."""
+        """End the current generation, or the pause between two."""
         self._renewed.set()
         if self._current is not None:
             self._current.end("the key changed")
 
     def suspect(self, queued_at: float) -> None:
-        """End the generation unless a hint came, or comes at once, after `queued_at` (monotonic)."""
+        """End the generation unless a hint came after `queued_at` (monotonic), or comes within moments."""
         if self._ready_at is None or self._current is None or queued_at <= self._ready_at:
             return
         silent_seconds = monotonic() - queued_at
@@ -163,7 +162,7 @@ class Hint:
             generation.end("it was silent about a queued row")
 
     async def _live(self) -> tuple[str, float]:
-        """One generation; why it ended, and for how many seconds it was READY."""
+        """Run one generation; return the reason for its end, and the seconds for which it was READY."""
         self.generation += 1
         self._current = Generation(self.name, self._access, self._times, self._hinted, self._event.set)
         try:
