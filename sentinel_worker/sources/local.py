@@ -27,7 +27,7 @@ async def copy(
             raise _too_large(path, limit_bytes)
         async with Sink.create(directory / FILE_NAME) as sink:
             while block := await asyncio.to_thread(_read, file, path):
-                if sink.size_bytes + len(block) > limit_bytes:  # it grows
+                if sink.size_bytes + len(block) > limit_bytes:  # the file is growing
                     raise _too_large(path, limit_bytes)
                 await sink.write(block)
                 on_progress(sink.size_bytes / max(size, sink.size_bytes))

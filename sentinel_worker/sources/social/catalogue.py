@@ -1,7 +1,7 @@
 """Allowed sites and the URLs that belong to them, decided without any traffic.
 
 An extractor is yt-dlp's class for a site. A site's name covers the extractors `name` and `name:…`, so that a playlist
-or a channel of an allowed site is recognised too, and refused as such.
+or a channel of an allowed site is recognized too, and refused as such.
 """
 
 from __future__ import annotations
