@@ -52,7 +52,7 @@ class Wake(asyncio.Event):
         super().clear()
 
 
-class TimedClaims(QueueClient):
+class TimedClient(QueueClient):
     """A queue client that records the milliseconds from the wake-up to a claim's response with rows."""
 
     wake: Wake
@@ -71,7 +71,7 @@ async def main() -> int:
     arguments.add_argument("--without-realtime", action="store_true")
     chosen = arguments.parse_args()
     logs.configure("warning", "json")
-    TimedClaims.wake, TimedClaims.milliseconds = Wake(), []
+    TimedClient.wake, TimedClient.milliseconds = Wake(), []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         async with Stack(Path(name) / "supabase", port=0, migrations=migrate.apply) as stack:
             settings = Settings.model_validate(
@@ -82,7 +82,7 @@ async def main() -> int:
                     "slots": 64,
                 }
             )
-            async with instant_worker(settings, wake=TimedClaims.wake, claims_type=TimedClaims) as running:
+            async with instant_worker(settings, wake=TimedClient.wake, client_type=TimedClient) as running:
                 working = asyncio.create_task(running.worker.run())
                 async with asyncio.timeout(SETTLE_SECONDS):
                     while not running.ready:
@@ -100,7 +100,7 @@ async def main() -> int:
     else:
         within = [
             report("insert to claim, broadcast and row changes", waited, INSERT_TO_CLAIM_MS),
-            report("frame to committed claim", TimedClaims.milliseconds, FRAME_TO_CLAIM_MS),
+            report("frame to committed claim", TimedClient.milliseconds, FRAME_TO_CLAIM_MS),
         ]
     return 0 if all(within) else 1
 

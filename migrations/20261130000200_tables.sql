@@ -1,5 +1,5 @@
--- What is stored, closed to everybody until 20261130001400_rights.sql opens it. The checks make impossible rows
--- unwritable, whoever writes. What each column means is in 20261130001500_comments.sql.
+-- Tables, closed to everyone until 20261130001400_rights.sql grants access. The checks refuse impossible rows from any
+-- role. 20261130001500_comments.sql describes the columns.
 
 create table public.analysis_requests (
   id               uuid primary key default gen_random_uuid(),
@@ -34,8 +34,8 @@ create table public.analysis_requests (
   constraint status_is_known
     check (status in ('queued', 'scheduled', 'running', 'succeeded', 'failed', 'cancelled')),
   constraint one_source check (num_nonnulls(storage_path, source_url) = 1),
-  -- Below the owner's folder, no empty or dot segment, and a whitelist without %: a client that normalises or
-  -- decodes the path must not be able to leave the folder.
+  -- In the owner's folder, without empty or dot segments, and only listed characters without %: a client that
+  -- normalizes or decodes the path must not be able to leave the folder.
   constraint own_path check (
     storage_path is null
     or (length(storage_path) <= 1024
@@ -68,21 +68,21 @@ create table public.analysis_requests (
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
 
--- The queue: whose turn it is, which priorities come first, and how many of a user's requests run (see turns.sql).
+-- The queue: turns, priorities, and the number of a user's running requests (see 20261130000500_turns.sql).
 create index analysis_requests_turns on public.analysis_requests (lane, user_id, priority desc, run_at, id)
   where status = 'queued';
 create index analysis_requests_ahead on public.analysis_requests (lane, (-priority), user_id, run_at, id)
   where status = 'queued' and priority > 0;
 create index analysis_requests_at_work on public.analysis_requests (user_id, id) where status = 'running';
 create index analysis_requests_due on public.analysis_requests (run_at) where status = 'scheduled';
--- Owners' lists, quotas, batches, and one unfinished request for a key.
+-- Owners' lists, quotas, batches, and one unfinished request per key.
 create index analysis_requests_user on public.analysis_requests (user_id, created_at desc);
 create index analysis_requests_open on public.analysis_requests (user_id)
   where status in ('queued', 'scheduled', 'running');
 create index analysis_requests_batch on public.analysis_requests (batch_id) where batch_id is not null;
 create unique index analysis_requests_dedupe on public.analysis_requests (user_id, dedupe_key)
   where dedupe_key is not null and status in ('queued', 'scheduled', 'running');
--- Retention, and whether another request names a file that is to be removed.
+-- Retention, and the check that no other request names a file before it is removed.
 create index analysis_requests_finished on public.analysis_requests (finished_at) where finished_at is not null;
 create index analysis_requests_path on public.analysis_requests (storage_path) where storage_path is not null;
 
@@ -123,7 +123,7 @@ create index analysis_results_request on public.analysis_results (request_id);
 create index analysis_results_user on public.analysis_results (user_id, created_at desc);
 create index analysis_results_superseded on public.analysis_results (superseded_at) where superseded_at is not null;
 
--- Leases are apart from the requests and lease_until is in no index: a heartbeat then rewrites one small page.
+-- Leases are separate from requests, and lease_until is not indexed, so that a heartbeat rewrites one small page.
 create table sentinel.leases (
   request_id  uuid primary key references public.analysis_requests on delete cascade,
   fence       uuid not null,
@@ -167,7 +167,7 @@ create table sentinel.unserved_lanes (
   since timestamptz not null default now()
 );
 
--- A row of each worker's own: no two claims wait for each other.
+-- One row per worker, so that no two claims wait for each other.
 create table sentinel.turns (
   worker      uuid primary key,
   after_user  uuid not null,
@@ -176,7 +176,7 @@ create table sentinel.turns (
   ahead_after uuid[]
 );
 
--- Apart from the requests, so that deleting one gives no place back.
+-- Separate from the requests, so that deleting one does not restore quota.
 create table sentinel.usage (
   id      bigint generated always as identity primary key,
   user_id uuid not null,
@@ -221,7 +221,7 @@ insert into sentinel.settings (name, value, note) values
   ('keep_attempts_days', 'null', 'Attempts that ended longer ago than this leave the history; null: never.'),
   ('prune_rows', '500', 'How many rows of each kind one sweep prunes at most.');
 
--- A hosted project grants new tables of `public` to its API roles by itself; that is taken back before anybody sees them.
+-- A hosted project grants new tables in `public` to its API roles by default; this revokes it before anyone sees them.
 alter table public.analysis_requests enable row level security;
 alter table public.analysis_results enable row level security;
 revoke all on
@@ -229,7 +229,7 @@ revoke all on
   sentinel.unserved_lanes, sentinel.turns, sentinel.usage, sentinel.deletions, sentinel.settings
   from public, anon, authenticated, service_role;
 
--- Last, because it locks the platform's table. Requests go with their user.
+-- Last, because it locks the platform's table. Deleting a user deletes their requests.
 do $$ begin
   if to_regclass('auth.users') is not null then
     alter table public.analysis_requests add constraint analysis_requests_user

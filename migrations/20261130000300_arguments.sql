@@ -1,6 +1,6 @@
--- How functions read their arguments and the settings. Every function of a worker takes one jsonb argument, so that
--- worker and database may differ in version during an upgrade. Reading never raises, but for the worker's own name: an
--- odd element must not end its batch.
+-- Parsing of arguments and settings. Every function for workers takes one jsonb argument, so that worker and database
+-- may differ in version during an upgrade. Parsing never raises, except for the worker's id: an invalid element must
+-- not fail its batch.
 
 create function sentinel.elements(args jsonb, name text) returns setof jsonb
 language sql immutable set search_path = '' as $$
@@ -15,20 +15,20 @@ language sql immutable set search_path = '' as $$
               then (value #>> '{}')::uuid end
 $$;
 
--- A number within bounds, or null for anything else.
+-- A number, clamped to bounds; null for anything else.
 create function sentinel.to_number(value jsonb, low double precision, high double precision)
 returns double precision language sql immutable set search_path = '' as $$
   select case when jsonb_typeof(value) = 'number'
               then greatest(low::numeric, least(high::numeric, (value #>> '{}')::numeric))::double precision end
 $$;
 
--- A string cut to a length, or null for anything else.
+-- A string, cut to a length; null for anything else.
 create function sentinel.to_text(value jsonb, length integer) returns text
 language sql immutable set search_path = '' as $$
   select case when jsonb_typeof(value) = 'string' then left(value #>> '{}', length) end
 $$;
 
--- The caller's identity, which is the one argument that no call can do without.
+-- The caller's id, the only argument that every call needs.
 create function sentinel.worker_of(args jsonb) returns uuid
 language plpgsql immutable set search_path = '' as $$
 begin
@@ -38,7 +38,7 @@ begin
   return sentinel.to_uuid(args -> 'worker');
 end $$;
 
--- A setting's number, or the fallback where its row is missing or holds something else.
+-- A setting's number, or the fallback if its row is missing or not a number.
 create function sentinel.setting(name text, fallback double precision) returns double precision
 language sql stable set search_path = '' as $$
   select coalesce(

@@ -1,17 +1,17 @@
--- The state machine: what a new row looks like, and what a change of status by hand means.
+-- The state machine: normalizes new rows and completes changes of status made by hand.
 --
--- Our functions renew the fence themselves, and say so for the time they run (setting sentinel.moving). Both must
--- hold: an UPDATE in plain SQL that writes `fence`, or one made by another trigger while our function runs, is
--- still a change by hand, and is made whole here.
+-- Our functions renew the fence themselves and set sentinel.moving while they run. Both conditions are required: an
+-- UPDATE in plain SQL that writes `fence`, or one made by another trigger while our function runs, is still a change by
+-- hand, and is completed here.
 
 create function sentinel.admit() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  -- Bulk inserts through the API send null for a column that only some rows name.
+  -- Bulk inserts through the API send null for columns that only some rows set.
   new.status := coalesce(new.status, 'queued');
   if new.status not in ('queued', 'scheduled') then
-    raise exception 'a new request cannot have the status ''%'': insert it without a status, and with run_at in the '
-      'future to have it run later', new.status using errcode = 'check_violation';
+    raise exception 'a new request cannot have the status ''%'': insert it without a status; to run it later, set '
+      'run_at to a time in the future', new.status using errcode = 'check_violation';
   end if;
   new.id := coalesce(new.id, gen_random_uuid());
   new.media_kind := coalesce(new.media_kind, 'auto');
@@ -19,7 +19,7 @@ begin
   new.priority := coalesce(new.priority, 0);
   new.max_attempts := coalesce(new.max_attempts, 5);
   new.created_at := coalesce(new.created_at, now());
-  -- The queue is ordered by run_at: a time in the past must not buy a better place.
+  -- The queue is ordered by run_at, so a time in the past must not give a better place.
   new.run_at := greatest(coalesce(new.run_at, now()), now());
   new.status := case when new.run_at > now() then 'scheduled' else 'queued' end;
   new.attempt := 0;
@@ -35,16 +35,16 @@ begin
   return new;
 end $$;
 
--- Refuse options that some client or listener could not read: they get the whole row with each change that they hear
--- of. Ordinary JSON readers nest a few hundred levels deep, and JavaScript's largest number is the one below.
+-- Refuse options that some clients or listeners could not parse: every change sends them the whole row. Common JSON
+-- parsers allow a few hundred levels of nesting, and JavaScript's largest number is the one below.
 --
--- A trigger and no CHECK: PostgreSQL asks a CHECK at every UPDATE of a row, also where `options` stays as it is, and this
--- one looks at every value. The trigger runs when somebody writes the column, and costs a row without options one
--- comparison.
+-- This is a trigger and not a CHECK, because it scans every value: PostgreSQL evaluates a CHECK at every UPDATE of a
+-- row, even if `options` is unchanged. The trigger runs only when the column is written, and costs a row without
+-- options one comparison.
 create function sentinel.bound_options() returns trigger
 language plpgsql set search_path = '' as $$
 begin
-  -- What is too large altogether is refused by its CHECK, which comes after this; it needs no closer look.
+  -- Options that are too large are refused by their CHECK, which runs after this trigger.
   if octet_length(new.options::text) > 8192 then
     return new;
   end if;
@@ -55,20 +55,21 @@ begin
   end if;
   if jsonb_path_exists(
     new.options, 'strict $.** ? (@ > 1.7976931348623157e308 || @ < -1.7976931348623157e308)') then
-    raise exception 'options_are_readable: options hold a number beyond 1.7976931348623157e308'
+    raise exception 'options_are_readable: options contain a number beyond 1.7976931348623157e308'
       using errcode = 'check_violation', schema = 'public', table = 'analysis_requests',
             constraint = 'options_are_readable';
   end if;
   return new;
 end $$;
 
--- End what a request was before a change by hand: its lease with a line of history, its result as evidence of the past.
+-- End a request's former state before a change by hand: delete its lease, record it in the history, and mark its result
+-- superseded.
 create function sentinel.leave(was public.analysis_requests, becomes text) returns void
 language plpgsql set search_path = '' as $$
 declare
   held sentinel.leases;
 begin
-  -- The caller's UPDATE holds the request's lock: request first, then lease, as everywhere.
+  -- The caller's UPDATE holds the request's lock; the lease's lock comes second, as everywhere.
   delete from sentinel.leases l where l.request_id = was.id returning l.* into held;
   if found then
     insert into sentinel.attempts (request_id, fence, attempt, worker, claimed_at, outcome, answer, stage)
@@ -113,7 +114,7 @@ begin
   new.cancel_requested := false;
   new.finished_at := case when not waiting then now() end;
   if new.status = 'failed' then
-    -- The error of an earlier attempt does not explain this end; one that the same UPDATE names does.
+    -- The error of an earlier attempt does not explain this end, but an error set by the same UPDATE does.
     if new.error_code is not distinct from old.error_code then
       new.error_code := null;
       new.error_message := nullif(new.error_message, old.error_message);
@@ -130,7 +131,7 @@ begin
     new.attempt := 0;
     new.crashes := 0;
     new.started_at := null;
-    -- A requeue of many rows must not fail because two of them, or a newer request, share a key.
+    -- Requeueing many rows must not fail because two of them, or a newer request, share a key.
     if new.dedupe_key is not null and exists (
       select from public.analysis_requests q
        where q.user_id = new.user_id and q.dedupe_key = new.dedupe_key and q.id <> new.id
@@ -144,7 +145,7 @@ end $$;
 
 create trigger analysis_requests_admit before insert on public.analysis_requests
   for each row execute function sentinel.admit();
--- Its name puts it behind analysis_requests_admit, which makes null an empty object.
+-- Its name makes it run after analysis_requests_admit, which turns null into an empty object.
 create trigger analysis_requests_options before insert or update of options on public.analysis_requests
   for each row when (new.options is distinct from '{}'::jsonb) execute function sentinel.bound_options();
 create trigger analysis_requests_move before update of status, fence, run_at on public.analysis_requests

@@ -1,15 +1,15 @@
--- Whose turn it is: the requests that a claim takes, chosen and locked (docs/adr/0011, docs/adr/0019).
+-- Turns: choose and lock the requests that a claim takes (docs/adr/0011, docs/adr/0019).
 --
--- Users take turns, so that one with ten thousand requests does not keep one with a single request waiting. Nothing is
--- counted: who waits and who runs is read from indexes, so that no change by hand can put it wrong. A claim goes round
--- the users in the order of their ids, from where the same worker's last claim ended, and takes one request of each. Half
--- of a claim goes by priority over all users first: priority is a head start, and nobody starves.
+-- Users take turns, so that one with ten thousand requests does not keep one with a single request waiting. No counters
+-- are stored: indexes tell who waits and who runs, so that no change by hand can make them wrong. A claim visits users
+-- in the order of their ids, starting where the same worker's last claim ended, and takes one request of each. Before
+-- that, half of the claim is filled by priority over all users: priority is a head start, and no user starves.
 --
--- Bounds and row comparisons stand where equality would do, and enable_seqscan is off: with `lane = …` the planner may
--- think that any index in the order of users will do, and then reads every request of a lane that has none waiting; and a
--- plan that was cached while the table was empty is kept when it is not.
+-- Queries use bounds and row comparisons instead of equality, and enable_seqscan is off. With `lane = …` the planner
+-- may pick any index ordered by user, and then reads every request of a lane in which none is waiting. A plan that was
+-- cached while the table was empty is kept after it has filled up.
 
--- Who is next: up to p_count users behind p_after (null: from the first) with something queued, up to p_upto.
+-- The next users: up to p_count users after p_after (null: from the first), up to p_upto, with something queued.
 create function sentinel.next_users(p_lanes text[], p_after uuid, p_upto uuid, p_count integer) returns uuid[]
 language plpgsql stable set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 begin
@@ -39,7 +39,7 @@ begin
     select t.user_id from turn t where t.user_id <= coalesce(p_upto, t.user_id) order by t.n);
 end $$;
 
--- As next_users without a level; with one, who has something queued at that priority, which is above 0.
+-- Like next_users above without a level; with a level (above 0), only users with something queued at that priority.
 create function sentinel.next_users(p_lanes text[], p_level smallint, p_after uuid, p_upto uuid, p_count integer)
 returns uuid[]
 language plpgsql stable set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
@@ -77,8 +77,9 @@ begin
     select t.user_id from turn t where t.user_id <= coalesce(p_upto, t.user_id) order by t.n);
 end $$;
 
--- How many more of a user's requests may run. Another claim that is deciding the same just now leaves none to this one.
--- Bounds and an order, so that the index of all that a user has open, which holds everything that waits, will not do.
+-- The number of a user's requests that may still start. It is 0 while another claim is deciding the same for this user.
+-- Bounds and an order keep the planner from using the index of all of a user's open requests, which includes waiting
+-- ones.
 create function sentinel.room(p_user uuid, p_most integer, p_chosen uuid[]) returns integer
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 begin
@@ -92,9 +93,9 @@ begin
     - (select count(*) from public.analysis_requests r where r.id = any (p_chosen) and r.user_id = p_user));
 end $$;
 
--- One round: each of these users gives an equal part of what is missing to p_upto, its best that nobody has locked.
--- Of several lanes that have some, the best one gives one, because their order shows only one by one; the same where
--- only priorities from p_least on are wanted.
+-- One round: each of these users gives an equal share of the requests missing to p_upto, the best that are not locked.
+-- If a user has requests in several lanes, the best lane gives one, because their order shows only one by one; the same
+-- if only priorities from p_least on are wanted.
 create function sentinel.serve(
   p_users uuid[], p_lanes text[], p_upto integer, p_least smallint, p_most integer, inout chosen uuid[], out givers uuid[])
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
@@ -142,15 +143,15 @@ begin
   givers := coalesce(givers, '{}');
 end $$;
 
--- Of users who share what cannot be shared equally, which is the last that gives one more: the next claim begins
--- behind it.
+-- The position of the last user who gives one more when p_count cannot be divided equally: the next claim starts after
+-- that user.
 create function sentinel.last_with_more(p_count integer, p_users integer) returns integer
 language sql immutable set search_path = '' as $$
   select case when p_count % p_users = 0 then p_users else p_count % p_users end
 $$;
 
--- Round the users, one request each; when all were asked, what is missing comes from those who had some. With a level:
--- round those who have something queued at that priority.
+-- Visit the users in turn, one request each; after a full round, users who gave some give the rest. With a level: visit
+-- only users with something queued at that priority.
 create function sentinel.by_turns(
   p_lanes text[], p_limit integer, p_most integer, p_start uuid, p_level smallint,
   inout chosen uuid[], out last_user uuid)
@@ -167,7 +168,7 @@ declare
   v_visits integer := 0;
   s record;
 begin
-  -- Users at their limit, or whose requests other claims hold just now, give none; the next claim begins behind them.
+  -- Users at their limit, or whose requests are locked by other claims, give none; the next claim starts after them.
   while v_more and v_missing > 0 and v_visits < v_most_visits loop
     v_users := sentinel.next_users(p_lanes, p_level, v_after, v_upto, v_missing);
     if cardinality(v_users) < v_missing and v_upto is null then
@@ -192,9 +193,9 @@ begin
   end loop;
 end $$;
 
--- The best priorities above 0 over all users, each priority's users in turn. Compared as rows, in an order that only
--- analysis_requests_ahead has: by equality the planner may take any other index, and then reads all that a lane, or a
--- user, has waiting.
+-- The best priorities above 0 over all users; within a priority, users take turns. Rows are compared in an order that
+-- only analysis_requests_ahead has: with equality the planner may use another index, and then reads everything that a
+-- lane or a user has waiting.
 create function sentinel.by_priority(
   p_lanes text[], p_limit integer, p_most integer, p_start uuid, inout ahead_after uuid[], out chosen uuid[])
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
@@ -220,7 +221,7 @@ begin
   end loop;
 end $$;
 
--- The requests that a claim takes, locked, in their order.
+-- The requests that a claim takes, locked and in order.
 create function sentinel.choose(p_worker uuid, p_lanes text[], p_limit integer) returns uuid[]
 language plpgsql set search_path = '' set enable_seqscan = off as $$
 declare

@@ -1,9 +1,9 @@
--- What a worker calls before and while it works: claim, heartbeat, progress. None of them ever waits for a lock.
+-- Functions that a worker calls before and during work: claim, heartbeat, progress. None of them ever waits for a lock.
 --
--- They run with their owner's rights, and are granted by name: row security does not bind them, and no other role may
+-- They run with their owner's rights, so row security does not apply to them, and only the roles named in a grant may
 -- call them.
 
--- Leases of this worker that it does not list: the answer that carried them was lost.
+-- This worker's leases that it does not list as held, because the response with them was lost.
 create function sentinel.offer_again(p_worker uuid, p_held uuid[], p_limit integer, p_until timestamptz) returns uuid[]
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
@@ -22,7 +22,7 @@ begin
      where r.id = any (v_ids) and r.status = 'running' order by l.claimed_at);
 end $$;
 
--- Queued requests of these lanes, chosen by turns, taken by this worker.
+-- Claim queued requests of these lanes, chosen by turns, for this worker.
 create function sentinel.take_turns(p_worker uuid, p_lanes text[], p_limit integer, p_until timestamptz) returns uuid[]
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
@@ -36,7 +36,7 @@ begin
        where r.id = any (v_ids) returning r.id, r.fence, r.attempt)
     insert into sentinel.leases as l (request_id, fence, worker, attempt, lease_until)
     select t.id, t.fence, p_worker, t.attempt, p_until from taken t
-    -- A lease that outlived its request's claim would otherwise stop every worker's claims.
+    -- Without this, a lease that outlived its request's claim would make every worker's claims fail.
     on conflict (request_id) do update
        set fence = excluded.fence, worker = excluded.worker, attempt = excluded.attempt,
            claimed_at = excluded.claimed_at, lease_until = excluded.lease_until;
@@ -44,8 +44,8 @@ begin
   return v_ids;
 end $$;
 
--- `options` is empty in the answer: no worker reads what users write there, and a whole number of more than 4,300
--- digits, or some 950 arrays inside each other, fit into 8 KiB, are JSON to PostgreSQL, and no JSON to Python.
+-- `options` is empty in the answer, because no worker reads it. 8 KiB can hold an integer of more than 4,300 digits, or
+-- about 950 nested arrays: valid JSON to PostgreSQL, but Python refuses to parse it.
 create function public.sentinel_claim(args jsonb)
 returns table (
   id uuid, fence uuid, user_id uuid, media_kind text, storage_path text, source_url text, detector text,
@@ -54,7 +54,7 @@ returns table (
   queued_seconds double precision, reoffered boolean)
 language plpgsql volatile security definer
 set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off
--- Planned once a session, by index: planning what a call runs costs more than running it.
+-- Plan once per session, with indexes: planning these statements costs more than running them.
 set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   v_worker uuid := sentinel.worker_of(args);
@@ -83,8 +83,8 @@ begin
     from public.analysis_requests r where r.id = any (v_ids) order by array_position(v_ids, r.id);
 end $$;
 
--- Extends leases. `busy` stands for a lease that somebody else has locked just now and that was not extended; `cancel`
--- comes after it, so that it means an extended lease, too.
+-- Extend leases. `busy` means that the lease is locked by another session and was not extended. `cancel` is checked
+-- after `busy`, so it also means an extended lease.
 create function public.sentinel_heartbeat(args jsonb) returns table (id uuid, answer text)
 language plpgsql volatile security definer
 set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
@@ -103,7 +103,7 @@ begin
   extended as (
     update sentinel.leases l set lease_until = clock_timestamp() + make_interval(secs => v_seconds)
       from mine where l.request_id = mine.request_id returning l.request_id)
-  -- What whoever holds the lock makes of the lease, the next heartbeat tells.
+  -- If another session is changing the lease, the next heartbeat reports the result.
   select i.id, case when l.request_id is null then 'lost'
                     when not exists (select from extended x where x.request_id = l.request_id) then 'busy'
                     when r.cancel_requested then 'cancel' else 'ok' end

@@ -1,13 +1,12 @@
--- How an attempt ends. The request, its result and its history change in one transaction, for a whole batch
--- (docs/adr/0019).
+-- The end of an attempt. Requests, results and history of a whole batch change in one transaction (docs/adr/0019).
 
--- Full jitter below 5 s doubled for each attempt, an hour at most; never before `at_least` seconds.
+-- Full jitter up to 5 s, doubled for each attempt, at most an hour; never less than `at_least` seconds.
 create function sentinel.backoff_seconds(attempt integer, at_least double precision) returns double precision
 language sql volatile set search_path = '' as $$
   select greatest(coalesce(at_least, 0), random() * least(3600, 5 * 2.0 ^ least(greatest(attempt, 1) - 1, 10)))
 $$;
 
--- A request's status after an outcome: a success stands, a wish to cancel goes before everything else.
+-- A request's status after an outcome: a success stands; otherwise a requested cancellation takes precedence.
 create function sentinel.status_after(outcome text, r public.analysis_requests, delay double precision) returns text
 language sql immutable set search_path = '' as $$
   select case
@@ -19,11 +18,11 @@ language sql immutable set search_path = '' as $$
   end
 $$;
 
--- What a worker says of one attempt's end, and what it is answered.
+-- A worker's report of one attempt's end, and the answer to it.
 create type sentinel.ending as (id uuid, fence uuid, outcome text, entry jsonb);
 create type sentinel.ended as (id uuid, fence uuid, answer text, due_in_seconds double precision);
 
--- Carry out the endings whose request and lease can be locked, request first; what is left out is for explain().
+-- Carry out the endings whose request and lease can be locked, request first; explain() answers the others.
 create function sentinel.end_attempts(p_worker uuid, p_endings sentinel.ending[]) returns sentinel.ended[]
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
@@ -34,7 +33,7 @@ declare
   v_leased uuid[] := array(
     select l.request_id from sentinel.leases l where l.request_id = any (v_running) and l.worker = p_worker
        for update skip locked);
-  -- `= any (array)` beside a join: a plan that was made while a table was empty must not read all of it later.
+  -- `= any (array)` in addition to a join: a plan made while a table was empty must not read all of it later.
   v_held uuid[] := array(
     select q.id from unnest(p_endings) i
       join public.analysis_requests q on q.id = i.id and q.fence = i.fence
@@ -72,7 +71,7 @@ begin
       progress = case when e.answer = 'succeeded' then 100 end,
       attempt = case when e.outcome in ('snoozed', 'released') and e.answer <> 'cancelled'
                      then greatest(q.attempt - 1, 0) else q.attempt end,
-      -- A request that is handed back at once keeps its place in the queue.
+      -- A request that is released without a delay keeps its place in the queue.
       run_at = case when e.answer = 'scheduled'
                     then clock_timestamp() + make_interval(secs => e.due_in_seconds) else q.run_at end,
       verdict = case when e.answer = 'succeeded' then e.entry -> 'result' ->> 'verdict' end,
@@ -114,7 +113,7 @@ begin
   return v_ended;
 end $$;
 
--- Why an ending was not carried out: it was before, another has its place, something holds a lock, or it is odd.
+-- The reason why an ending was not carried out: it already was, another replaced it, a lock is held, or it is invalid.
 create function sentinel.explain(
   p_worker uuid, p_id uuid, p_fence uuid, p_valid boolean, out answer text, out due_in_seconds double precision)
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
@@ -165,7 +164,7 @@ begin
   begin
     v_ended := sentinel.end_attempts(v_worker, v_valid);
   exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
-    -- One that cannot be stored must not stop the others.
+    -- An outcome that cannot be stored must not block the others.
     foreach v_ending in array v_valid loop
       begin
         v_ended := v_ended || sentinel.end_attempts(v_worker, array[v_ending]);

@@ -1,6 +1,5 @@
--- What time does to the queue: due requests are promoted, leases run out, lanes stay without workers, and what is not
--- kept any more is pruned. Every worker asks for it at its sweep; there is no leader, and whoever comes second at the
--- same moment skips it.
+-- Maintenance: promote due requests, expire leases, fail requests in lanes without workers, and prune old rows. Every
+-- worker calls it at its sweep. No leader is elected; of two concurrent calls the second skips the work.
 
 create function sentinel.promote() returns integer
 language plpgsql set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
@@ -15,8 +14,8 @@ begin
   return v_count;
 end $$;
 
--- End one attempt whose worker is gone; the caller holds the request's lock. It is an attempt like any other: the last
--- one ends the request.
+-- End one attempt whose worker is gone; the caller holds the request's lock. The attempt counts like any other: if it
+-- is the last one, the request fails.
 create function sentinel.expire_one(r public.analysis_requests, held sentinel.leases) returns text
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
@@ -35,9 +34,9 @@ begin
     error_code = case v_status when 'cancelled' then null else 'worker_lost' end,
     error_message = case
       when v_status = 'failed' and v_poison
-        then 'The analysis stopped its worker ' || v_crashes || ' times and was given up.'
-      when v_status = 'failed' then 'The worker stopped answering, and no attempt is left.'
-      when v_status = 'scheduled' then 'The worker stopped answering; the analysis starts again.' end,
+        then 'The worker stopped responding during this analysis ' || v_crashes || ' times, so it will not be retried.'
+      when v_status = 'failed' then 'The worker stopped responding, and no attempts are left.'
+      when v_status = 'scheduled' then 'The worker stopped responding; the analysis will be retried.' end,
     error_params = case v_status when 'cancelled' then null else jsonb_build_object('crashes', v_crashes) end,
     finished_at = case when v_status <> 'scheduled' then clock_timestamp() end
    where q.id = r.id;
@@ -47,7 +46,7 @@ begin
   return v_status;
 end $$;
 
--- Leases that ran out, and running requests that have none (someone deleted it).
+-- End attempts whose lease has expired, or was deleted by hand.
 create function sentinel.expire(out expired integer, out poisoned integer)
 language plpgsql set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
@@ -62,7 +61,7 @@ begin
      where q.status = 'running' and (l.request_id is null or l.lease_until < clock_timestamp())
      order by q.id limit 100
   loop
-    -- Each look is a new statement, and sees what was committed since the list was made.
+    -- Each query is a new statement, and sees changes committed since the list was made.
     select q.* into r from public.analysis_requests q
      where q.id = v_id and q.status = 'running' for no key update skip locked;
     continue when not found;
@@ -79,7 +78,7 @@ begin
   end loop;
 end $$;
 
--- Fail requests that have waited too long in a lane that no live worker has offered for as long.
+-- Fail requests that have waited too long in a lane that no live worker has offered for just as long.
 create function sentinel.fail_unserved() returns integer
 language plpgsql set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
@@ -87,7 +86,7 @@ declare
   v_grace interval := make_interval(secs => sentinel.setting('lane_grace_seconds', 900));
   v_count integer;
 begin
-  -- The distinct lanes of the queue, by one step in the index for each.
+  -- The distinct lanes of the queue, with one index lookup for each.
   with recursive waiting (lane, n) as (
     (select r.lane, 1 from public.analysis_requests r where r.status = 'queued' order by r.lane limit 1)
     union all
@@ -99,14 +98,14 @@ begin
      where w.last_seen > now() - v_alive),
   again as (
     delete from sentinel.unserved_lanes u using served s where u.lane = s.lane)
-  -- The clock of a lane starts when somebody is there to see it empty: after an outage of everything, workers
-  -- that come back one after the other must not fail each other's requests.
+  -- A lane's clock starts when a worker's sweep first finds it unserved: after a full outage, workers that return one
+  -- after the other must not fail each other's requests.
   insert into sentinel.unserved_lanes (lane)
   select w.lane from waiting w where w.lane is not null and not exists (select from served s where s.lane = w.lane)
   on conflict do nothing;
   update public.analysis_requests q set
     status = 'failed', fence = gen_random_uuid(), finished_at = clock_timestamp(), error_code = 'detector_unavailable',
-    error_message = 'No worker offers the detector that this analysis asks for.',
+    error_message = 'No worker offers the detector that this analysis requests.',
     error_params = jsonb_build_object('detector', q.detector, 'media_kind', q.media_kind)
    where q.id in (
      select r.id from sentinel.unserved_lanes u
@@ -122,16 +121,16 @@ begin
   return v_count;
 end $$;
 
--- The moment before which something is not kept any more; null: it is kept for ever. A day is the least, because a
--- repeated finish is answered from the history.
+-- The time before which rows are no longer kept; null: they are kept for ever. The minimum is a day, because a repeated
+-- finish is answered from the history.
 create function sentinel.kept_since(name text) returns timestamptz
 language sql stable set search_path = '' as $$
   select now() - make_interval(secs => 86400 * sentinel.to_number(s.value, 1, 36500))
     from sentinel.settings s where s.name = kept_since.name
 $$;
 
--- Retention: remove what is not kept any more, oldest first, so many rows a call, and name its files in the outbox, as
--- every deletion does.
+-- Retention: delete rows that are no longer kept, oldest first, a limited number per call, and add their files to the
+-- outbox, as every deletion does.
 create function sentinel.prune() returns integer
 language plpgsql set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
@@ -188,7 +187,7 @@ begin
   end if;
 end $$;
 
--- Seconds until the next scheduled request or lease is due; null when there is neither.
+-- Seconds until the next scheduled request or lease is due; null without any.
 create function sentinel.next_due_seconds() returns double precision
 language sql volatile set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
   select case when due.at is not null then greatest(0, extract(epoch from due.at - clock_timestamp())) end

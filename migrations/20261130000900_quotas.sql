@@ -1,9 +1,9 @@
--- What one user may have open, ask for in an hour, store, and run again. The limits are rows of sentinel.settings; JSON
--- null switches one off.
+-- Quotas of one user: open requests, requests per hour, stored bytes, retries per hour. The limits are rows of
+-- sentinel.settings; JSON null switches one off.
 --
--- They bind everybody to whom row security applies: `authenticated`, and any role of the project that inherits it. Not
--- bound are those whom it does not bind either: service_role, the owner `postgres`, superusers; and so a function of the
--- project that inserts for its callers with its owner's rights.
+-- They apply to every role to which row security applies: `authenticated`, and any role of the project that inherits
+-- it. They do not apply to roles that row security does not bind either: service_role, the owner `postgres`,
+-- superusers, and therefore a function of the project that inserts for its callers with its owner's rights.
 
 create function sentinel.used_in_an_hour(p_user uuid, p_kind text) returns bigint
 language sql stable set search_path = '' as $$
@@ -17,7 +17,7 @@ language sql stable set search_path = '' as $$
    where r.user_id = p_user and r.status in ('queued', 'scheduled', 'running')
 $$;
 
--- The comparisons are those of the index that Storage keeps for prefixes; '0' follows '/'.
+-- The comparisons match Storage's index for prefixes; '0' follows '/'.
 create function sentinel.stored_bytes(p_user uuid) returns bigint
 language sql stable set search_path = '' as $$
   select coalesce(sum(case when o.metadata ->> 'size' ~ '^[0-9]{1,18}$' then (o.metadata ->> 'size')::bigint end), 0)::bigint
@@ -30,7 +30,7 @@ language sql stable set search_path = '' as $$
   select sentinel.to_number(s.value, 0, 9e15)::bigint from sentinel.settings s where s.name = quota.name
 $$;
 
--- Refuse what is above a limit. The message is for the user's eyes; the detail is for a frontend that translates it.
+-- Refuse a call above a limit. The message is for the user; the detail is for a frontend that translates it.
 create function sentinel.refuse(quota text, allowed bigint, used bigint, sentence text, hint text) returns void
 language plpgsql immutable set search_path = '' as $$
 begin
@@ -38,7 +38,7 @@ begin
     detail = jsonb_build_object('quota', quota, 'limit', allowed, 'used', used)::text;
 end $$;
 
--- Count requests that this transaction has queued for a user, and refuse them where a limit is passed.
+-- Count requests that this transaction has queued for a user, and refuse them if a limit is exceeded.
 create function sentinel.spend(p_user uuid, p_kind text, p_amount integer) returns void
 language plpgsql set search_path = '' set enable_seqscan = off as $$
 declare
@@ -49,15 +49,15 @@ declare
   v_used bigint;
 begin
   if v_open is not null or v_hourly is not null then
-    -- What another transaction of this user has queued must be counted: one after the other.
+    -- Requests queued by this user's other transactions must be counted, so the transactions take turns.
     perform pg_advisory_xact_lock(hashtextextended('sentinel.quota ' || p_user, 0));
   end if;
   if v_open is not null then
     v_used := sentinel.open_requests(p_user) - p_amount;
     if v_used + p_amount > v_open then
       perform sentinel.refuse('open_requests', v_open, v_used,
-        format('Too many unfinished analyses: %s of %s are taken.', v_used, v_open),
-        'Wait until one is finished, or cancel one.');
+        format('Too many unfinished analyses: %s of %s are in use.', v_used, v_open),
+        'Wait until one has finished, or cancel one.');
     end if;
   end if;
   if v_hourly is not null then
@@ -65,7 +65,7 @@ begin
     if v_used + p_amount > v_hourly then
       perform sentinel.refuse(case p_kind when 'retry' then 'retries_per_hour' else 'requests_per_hour' end,
         v_hourly, v_used,
-        format(case p_kind when 'retry' then 'Too many analyses run again within an hour: %s of %s.'
+        format(case p_kind when 'retry' then 'Too many retries within an hour: %s of %s.'
                            else 'Too many analyses within an hour: %s of %s.' end, v_used, v_hourly),
         'Try again later.');
     end if;
@@ -106,8 +106,8 @@ language sql stable security definer set search_path = '' as $$
     from (select auth.uid() as id) me
 $$;
 
--- Storage asks before it takes a byte, so the size of the new file is not known: it is the one that passes the limit
--- that is refused its successor.
+-- Storage evaluates this before it accepts a byte, so the size of the new file is unknown. The file that exceeds the
+-- limit is accepted, and the next one is refused.
 create function sentinel.may_store() returns boolean
 language sql stable security definer set search_path = '' as $$
   select case when q.bytes is null then true else sentinel.stored_bytes(auth.uid()) < q.bytes end

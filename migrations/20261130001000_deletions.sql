@@ -1,5 +1,6 @@
--- What is deleted here has files in Storage, and SQL may not delete those. An outbox names them; workers remove them
--- by the Storage API, and an entry goes when its objects are gone: a lost answer or a killed worker costs a repeat.
+-- Files of deleted rows. SQL must not delete objects in Storage, so an outbox lists them and workers remove them
+-- through the Storage API. An entry is deleted when its objects are gone: a lost response or a killed worker only costs
+-- a retry.
 
 create function sentinel.outbox_requests() returns trigger
 language plpgsql security definer set search_path = '' as $$
@@ -23,8 +24,8 @@ begin
   return null;
 end $$;
 
--- Whether an object is to go: it lies below a folder of the outbox (a user's, a request's or an attempt's), or it is the
--- upload that an entry names and no other request does.
+-- True if an object may be removed: it is in a folder of the outbox (a user's, a request's or an attempt's), or it is
+-- an upload named by an entry and by no other request.
 create function sentinel.may_remove(p_bucket text, p_name text, p_version text) returns boolean
 language sql stable security definer set search_path = '' set enable_seqscan = off as $$
   select exists (
@@ -38,7 +39,7 @@ language sql stable security definer set search_path = '' set enable_seqscan = o
               select from public.analysis_requests r where r.storage_path = p_name))))
 $$;
 
--- The objects that one entry stands for now; '0' follows '/'.
+-- The objects that one entry currently covers; '0' follows '/'.
 create function sentinel.objects_of(d sentinel.deletions, p_limit integer) returns setof text
 language sql stable set search_path = '' set enable_seqscan = off as $$
   (select o.name from storage.objects o
@@ -60,7 +61,7 @@ begin
   perform sentinel.worker_of(args);
   for d in
     select e.* from sentinel.deletions e where e.due_at <= clock_timestamp()
-     order by e.due_at limit 2000 for update skip locked  -- most are folders with nothing in them, at 0.1 ms each
+     order by e.due_at limit 2000 for update skip locked  -- most are empty folders, at 0.1 ms each
   loop
     exit when v_left = 0;
     v_names := array(select sentinel.objects_of(d, v_left));
@@ -88,5 +89,5 @@ do $$ begin
       referencing old table as gone for each statement execute function sentinel.outbox_users();
   end if;
 exception when insufficient_privilege then
-  raise notice 'no trigger on auth.users: the files of deleted users stay in Storage, but for those of their requests';
+  raise notice 'no trigger on auth.users: files of deleted users stay in Storage, except those of their requests';
 end $$;

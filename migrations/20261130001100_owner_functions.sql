@@ -1,4 +1,4 @@
--- What the owner of a request may do to it. Answers are the request's status, or not_found for anybody else's.
+-- Functions for a request's owner. They return the request's status, or not_found for another user's request.
 
 create function public.cancel_analysis(id uuid) returns text
 language plpgsql volatile security definer set search_path = '' as $$
@@ -15,7 +15,7 @@ begin
     return 'cancelled';
   end if;
   if r.status = 'running' then
-    -- The worker hears of it at its next heartbeat; a success that arrives first stands.
+    -- The worker learns of it at its next heartbeat; a success that arrives first stands.
     update public.analysis_requests q set cancel_requested = true where q.id = r.id and not q.cancel_requested;
     return 'cancelling';
   end if;

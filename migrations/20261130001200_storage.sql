@@ -7,7 +7,7 @@ on conflict (id) do nothing;
 
 do $$ begin
   if exists (select from storage.buckets b where b.id in ('media', 'derived') and b.public) then
-    raise warning 'the bucket ''media'' or ''derived'' existed already and is public: everybody can read what is in it';
+    raise warning 'the bucket ''media'' or ''derived'' already existed and is public: everyone can read its files';
   end if;
 end $$;
 
@@ -15,11 +15,10 @@ do $$ begin
   grant usage on schema storage to sentinel_worker;
   grant select, insert, update, delete on storage.objects to sentinel_worker;
 exception when insufficient_privilege then
-  raise notice 'storage.objects is not granted to sentinel_worker: it reaches it as a member of anon, if at all';
+  raise notice 'storage.objects is not granted to sentinel_worker: it has at most the rights of anon there';
 end $$;
 
--- Policies come last in each file: a hosted project locks its own tables from a CREATE POLICY to the end of the
--- transaction.
+-- Policies come last in each file: CREATE POLICY locks the platform's tables until the end of the transaction.
 
 create policy "sentinel: owner reads" on storage.objects for select to authenticated
   using (bucket_id in ('media', 'derived') and (storage.foldername(name))[1] = (select auth.uid())::text);

@@ -1,4 +1,4 @@
--- How others hear of changes: the publication for frontends, and a wake-up for workers.
+-- Notifications of changes: the publication for frontends, and a wake-up for workers.
 
 do $$
 declare
@@ -19,8 +19,9 @@ begin
   end loop;
 end $$;
 
--- A hint without data, once a transaction. It must never fail or hold up the statement that caused it: without
--- the schema, a partition or the lock within a moment there is no hint, and the workers' sweep finds the request.
+-- Send a hint without data, once per transaction. It must never fail or delay the statement that caused it: if the
+-- schema or a partition is missing, or the lock is not available within 100 ms, no hint is sent, and a sweep finds the
+-- request.
 create function sentinel.wake() returns trigger
 language plpgsql security definer set search_path = '' set lock_timeout = '100ms' as $$
 declare

@@ -1,7 +1,7 @@
--- Who may read and write what (docs/rights.md). Functions that an API calls are granted where they are made. Only our own
--- objects are named: the project has others in `public`.
+-- Rights of each role (docs/rights.md). Functions that an API calls are granted where they are created. Only our own
+-- objects are named, because the project has others in `public`.
 
--- The schema is closed to everyone, and so is each function in it should the schema be opened one day.
+-- The schema is closed to everyone, and so is each function in it, in case the schema is ever opened.
 do $$
 declare
   f regprocedure;
@@ -10,12 +10,12 @@ begin
     execute format('revoke all on function %s from public, anon, authenticated, service_role', f);
   end loop;
 end $$;
--- Policies of storage.objects ask them, as whoever reads or writes there.
+-- Policies of storage.objects call these functions as the role that reads or writes there.
 grant execute on function sentinel.may_store() to authenticated;
 grant execute on function sentinel.may_remove(text, text, text) to sentinel_worker;
 
--- What a worker's role lacks to do the whole job, each with a sentence for people and the statement that grants it.
--- It runs as the caller and reads only catalogues, so it tells nobody more than they may see anyway.
+-- The rights that a worker's role lacks, each with a sentence for people and the statement that grants it. The function
+-- runs as the caller and reads only catalogs, so it reveals nothing that the caller may not see anyway.
 create function public.sentinel_rights(args jsonb default '{}')
   returns table (name text, needed boolean, sentence text, remedy text)
 language sql stable security invoker set search_path = '' set jit = off as $$
@@ -44,7 +44,7 @@ language sql stable security invoker set search_path = '' set jit = off as $$
            format('The role %s may not %s %s.%s, so it %s', me.role, w.privilege, t.namespace, t.relation, w.loss),
            case when t.namespace = 'public'
                 then format('grant %s on %I.%I to %I', w.privilege, t.namespace, t.relation, me.role)
-                -- Hosted projects let nobody grant on these tables; anon has the rights that a member inherits.
+                -- Hosted projects do not allow grants on these tables; a member of anon inherits its rights.
                 else format('grant anon to %I', me.role) end
       from me
      cross join (values
@@ -52,8 +52,8 @@ language sql stable security invoker set search_path = '' set jit = off as $$
        ('storage', 'insert', true,  'cannot store pictures'),
        ('storage', 'update', true,  'cannot store pictures'),
        ('storage', 'delete', false, 'cannot remove the files of deleted requests'),
-       ('realtime', 'select', false, 'hears no broadcast wake-ups'),
-       ('public', 'select', false, 'hears of no row changes')) w (namespace, privilege, needed, loss)
+       ('realtime', 'select', false, 'receives no broadcast wake-ups'),
+       ('public', 'select', false, 'receives no row changes')) w (namespace, privilege, needed, loss)
       join relations t on t.namespace = w.namespace
      where not (has_schema_privilege(me.role, t.schema_oid, 'usage') and has_table_privilege(me.role, t.oid, w.privilege))
   ),
@@ -73,9 +73,9 @@ language sql stable security invoker set search_path = '' set jit = off as $$
        ('storage', 'sentinel: worker removes what was deleted', false, 'cannot remove the files of deleted requests',
         $p$for delete to sentinel_worker using (bucket_id in ('media', 'derived') $p$
           || $p$and sentinel.may_remove(bucket_id, name, version))$p$),
-       ('realtime', 'sentinel: worker hears wake-ups', false, 'hears no broadcast wake-ups',
+       ('realtime', 'sentinel: worker hears wake-ups', false, 'receives no broadcast wake-ups',
         $p$for select to sentinel_worker using (realtime.topic() = 'sentinel:wake' and extension = 'broadcast')$p$),
-       ('public', 'worker: read', false, 'hears of no row changes',
+       ('public', 'worker: read', false, 'receives no row changes',
         $p$for select to sentinel_worker using (true)$p$)) w (namespace, name, needed, loss, definition)
       join relations t on t.namespace = w.namespace
      where not me.sees_all and not exists (
@@ -99,13 +99,13 @@ $$;
 revoke all on function public.sentinel_rights(jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.sentinel_rights(jsonb) to service_role, sentinel_worker;
 
--- Column-level SELECT would break `select *`; INSERT names the inputs, so that nothing else can be forged.
+-- Column-level SELECT would break `select *`. INSERT lists the input columns, so that no other column can be forged.
 grant select on public.analysis_requests, public.analysis_results to authenticated;
 grant insert (id, media_kind, storage_path, source_url, detector, options, run_at, dedupe_key, batch_id)
   on public.analysis_requests to authenticated;
 grant select, insert, update, delete on public.analysis_requests to service_role;
 grant select on public.analysis_results to service_role;
--- Realtime sends a role the changes that it may select.
+-- Realtime sends a role only the changes that it may select.
 grant select on public.analysis_requests to sentinel_worker;
 
 create policy "own requests: read" on public.analysis_requests

@@ -104,10 +104,10 @@ async def open_worker(
     worker_id: uuid.UUID,
     pipeline_of: Callable[[httpx.AsyncClient, Progress, RightsCheck], Pipeline],
     *,
-    claims_type: type[QueueClient] = QueueClient,
+    client_type: type[QueueClient] = QueueClient,
     circuit: Circuit | None = None,
     wake: asyncio.Event | None = None,
-    pace: ConnectionTimes | None = None,
+    times: ConnectionTimes | None = None,
 ) -> AsyncIterator[Parts]:
     """Build a worker with its connections to Supabase around the given pipeline; the caller awaits `worker.run`.
 
@@ -126,12 +126,12 @@ async def open_worker(
         stack.callback(connections.close_sync, heartbeat_client)
         stack.push_async_callback(connections.close, client)
         http = await stack.enter_async_context(connections.storage_http(settings, keys, circuit))
-        claims = claims_type(client, worker_id, circuit, refused=doubt.call_refused)
-        progress, rights = Progress(claims), RightsCheck(claims, doubt)
-        wakeup = _wakeup(settings, keys, wake, circuit, pace) if settings.realtime else None
+        queue = client_type(client, worker_id, circuit, refused=doubt.call_refused)
+        progress, rights = Progress(queue), RightsCheck(queue, doubt)
+        wakeup = _wakeup(settings, keys, wake, circuit, times) if settings.realtime else None
         worker = Worker(
             settings,
-            claims=claims,
+            queue=queue,
             leases=Leases(
                 heartbeat_client,
                 worker_id,
@@ -139,10 +139,10 @@ async def open_worker(
                 heartbeat_seconds=settings.heartbeat_seconds,
                 refused=rights.doubt,
             ),
-            outcomes=Outcomes(claims),
+            outcomes=Outcomes(queue),
             progress=progress,
             pipeline=pipeline_of(http, progress, rights),
-            removals=Removals(claims, http, rights),
+            removals=Removals(queue, http, rights),
             rights=rights,
             wakeup=wakeup,
             wake=wake,
@@ -178,14 +178,14 @@ def end_on_signals() -> None:
 
 
 def _wakeup(
-    settings: Settings, keys: WorkerKeys, wake: asyncio.Event, circuit: Circuit, pace: ConnectionTimes | None
+    settings: Settings, keys: WorkerKeys, wake: asyncio.Event, circuit: Circuit, times: ConnectionTimes | None
 ) -> Wakeup:
     return Wakeup(
         url=settings.supabase_url,
         api_key=lambda: keys.current.api_key,
         token=lambda: keys.current.token,
         event=wake,
-        pace=pace,
+        times=times,
         circuit=circuit,
     )
 

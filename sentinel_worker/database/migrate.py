@@ -1,7 +1,7 @@
-"""Bring a project's database up to this version, on the Supabase CLI's own ledger.
+"""Migration of a project's database to this version, using the Supabase CLI's own ledger.
 
-`supabase db push` and `sentinel-worker migrate` read and write `supabase_migrations.schema_migrations`, so that
-neither applies what the other has applied.
+`supabase db push` and `sentinel-worker migrate` both use `supabase_migrations.schema_migrations`, so that neither
+applies what the other has applied.
 """
 
 import re
@@ -23,8 +23,8 @@ FILE_NAME = re.compile(r"(\d{14})_([a-z0-9_]+)\.sql")
 LOCK_LIMIT_SECONDS: Final = 60.0
 LONGEST_PAUSE_SECONDS: Final = 2.0
 LOCK_TIMEOUT: Final = "500ms"
-"""Whoever asks for a table that a migration waits for waits behind it. Half of PostgreSQL's deadlock_timeout, so that
-in a deadlock it is nearly always the migration that gives way."""
+"""Limit for waiting for a table's lock, because later lock requests queue behind the migration's. Half of PostgreSQL's
+deadlock_timeout, so that in a deadlock the migration nearly always gives way."""
 GIVES_WAY = frozenset({"55P03", "40P01"})  # lock_not_available, deadlock_detected
 FOLDED: Final = ("20261122000100", "role_and_schema")
 """First of the files that were folded into the present ones before the first release (docs/adr/0020)."""
@@ -37,7 +37,7 @@ class MigrationError(SentinelError):
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file: its 14-digit version, its name without the version, its text."""
+    """One migration file: its 14-digit version, its name without the version, its text."""
 
     version: str
     name: str
@@ -45,13 +45,13 @@ class Migration:
 
     @property
     def file_name(self) -> str:
-        """The name of the file that it came from."""
+        """Name of the migration's file."""
         return f"{self.version}_{self.name}.sql"
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One migration that this call applied, and what it had to say about this database."""
+    """One migration that this call applied, with the notices it raised."""
 
     version: str
     name: str
@@ -59,13 +59,13 @@ class Applied:
 
 
 def available(migrations_dir: Path | None = None) -> list[Migration]:
-    """The migrations of a folder, in order; without one those that came with this package."""
+    """Return the migrations of a folder in order, by default those shipped with this package."""
     folder = migrations_dir or _shipped()
     found = []
     for path in sorted(folder.glob("*.sql")):
         match = FILE_NAME.fullmatch(path.name)
         if match is None:
-            raise MigrationError(f"{path.name}: a migration is named <14 digits>_<name>.sql")
+            raise MigrationError(f"{path.name}: rename it to <14 digits>_<name>.sql, as every migration is named")
         found.append(Migration(match[1], match[2], path.read_text(encoding="utf-8")))
     if not found:
         raise MigrationError(f"no migrations in {folder}")
@@ -73,7 +73,7 @@ def available(migrations_dir: Path | None = None) -> list[Migration]:
 
 
 def pending(db_url: str, *, migrations_dir: Path | None = None) -> list[Migration]:
-    """The migrations that this database lacks. Writes nothing, and needs only to read the ledger."""
+    """Return the migrations that this database lacks. Writes nothing, and only needs to read the ledger."""
     with _connect(db_url) as connection:
         return _missing(connection, available(migrations_dir))
 
@@ -81,12 +81,11 @@ def pending(db_url: str, *, migrations_dir: Path | None = None) -> list[Migratio
 def apply(
     db_url: str, *, migrations_dir: Path | None = None, lock_limit_seconds: float = LOCK_LIMIT_SECONDS
 ) -> list[Applied]:
-    """Apply what is missing, each file and its line in the ledger in one transaction.
+    """Apply missing migrations, each file and its row in the ledger in one transaction.
 
-    Callers at the same time wait for each other, and the second finds nothing to do. A file that meets another
-    session's lock gives way within half a second, so that traffic goes on, and is tried again for
-    `lock_limit_seconds`. Raises MigrationError; files before the one that failed stay applied, that one leaves
-    nothing behind.
+    Concurrent callers wait for each other, and the second finds nothing to do. A file that waits for another session's
+    lock gives way within half a second, so that traffic continues, and is retried for `lock_limit_seconds`. Raises
+    MigrationError; files before the failed one stay applied, and the failed one is rolled back.
     """
     migrations = available(migrations_dir)
     applied = []
@@ -98,13 +97,13 @@ def apply(
 
 
 def unset_quotas(db_url: str) -> list[str]:
-    """The names of the limits of users that are switched off in a migrated database."""
+    """Return the names of the limits per user that are switched off in a migrated database."""
     with _connect(db_url) as connection:
         return [name for (name,) in connection.execute(_sql("unset_quotas.sql"))]
 
 
 def _apply_patiently(connection: psycopg.Connection, migration: Migration, lock_limit_seconds: float) -> Applied | None:
-    """Give way to the locks of others, and try again, until the limit has passed."""
+    """Apply one migration; give way to other sessions' locks and retry until the limit has passed."""
     deadline = time.monotonic() + lock_limit_seconds
     tries = 0
     while True:
@@ -139,9 +138,9 @@ def _lock_holders(connection: psycopg.Connection) -> str:
 
 
 def _apply_first(connection: psycopg.Connection, migration: Migration, lock_limit_seconds: float) -> Applied | None:
-    """Apply one migration; None when somebody else has done so meanwhile."""
+    """Apply one migration; return None if another session has applied it meanwhile."""
     with connection.transaction():
-        # Behind another migration one may wait: nobody else waits for this lock.
+        # Waiting for another migration is harmless: no traffic waits for this lock.
         connection.execute("select set_config('lock_timeout', %s, true)", (f"{lock_limit_seconds * 1000:.0f}ms",))
         connection.execute("select pg_advisory_xact_lock(hashtextextended('sentinel_worker.database.migrate', 0))")
         connection.execute("select set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
@@ -161,7 +160,7 @@ def _apply_first(connection: psycopg.Connection, migration: Migration, lock_limi
 
 @contextmanager
 def _notices(connection: psycopg.Connection) -> Iterator[list[str]]:
-    """What a migration says by `raise`, and the server about rights that it did not give; no `already exists`."""
+    """Collect the migration's own notices and the server's about rights not granted; no `already exists`."""
     said: list[str] = []
 
     def hear(notice: psycopg.errors.Diagnostic) -> None:
@@ -207,7 +206,7 @@ def _missing(connection: psycopg.Connection, migrations: list[Migration]) -> lis
 
 
 def _refuse_folded(ledger: dict[str, str | None], migrations: list[Migration]) -> None:
-    """Raise where the schema is there under other versions: to make it again would fail at the first table."""
+    """Raise if the schema exists under other versions: creating it again would fail at the first table."""
     version, name = FOLDED
     if ledger.get(version, "") in {name, None} and version not in {migration.version for migration in migrations}:
         raise MigrationError(
@@ -230,7 +229,7 @@ def _connect(db_url: str) -> Iterator[psycopg.Connection]:
             yield connection
     except psycopg.Error as error:
         # libpq's text names host, port and role, never the password.
-        raise MigrationError(f"the database did not answer as it should: {str(error).strip()}") from error
+        raise MigrationError(f"the database reported an error: {str(error).strip()}") from error
 
 
 def _sql(file_name: str) -> bytes:

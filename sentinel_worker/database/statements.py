@@ -1,4 +1,4 @@
-"""A file of SQL as its single statements, split exactly where the Supabase CLI splits it."""
+"""Splitting of an SQL file into statements, exactly as the Supabase CLI splits it."""
 
 import re
 from collections.abc import Iterator
@@ -32,12 +32,12 @@ class Statement:
     code: int
 
     def line_of(self, position: int | None) -> int:
-        """The file's line of a character of `text` (1-based, as PostgreSQL counts); without one, of the SQL's first."""
+        """Return the file's line of the character at `position` (1-based, like PostgreSQL), or of the SQL's start."""
         return self.line + self.text.count("\n", 0, self.code if position is None else position - 1)
 
 
 def split(text: str) -> Iterator[Statement]:
-    """Split SQL at the semicolons that are not inside strings, names, dollar quotes or comments."""
+    """Split SQL at semicolons outside strings, names, dollar quotes and comments."""
     start = 0
     for token in TOKEN.finditer(text):
         if token[0] == ";":

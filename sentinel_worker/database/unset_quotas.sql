@@ -1,2 +1,2 @@
--- The limits of what one user may have, ask for and run that are switched off.
+-- Limits per user that are switched off.
 select s.name from sentinel.settings s where s.name ~ '^max_' and s.value = 'null' order by s.name;

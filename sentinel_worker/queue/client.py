@@ -1,7 +1,7 @@
-"""The queue's functions in the database, as typed calls. Errors are `Transient` or `Permanent`.
+"""Typed calls of the queue's functions in the database. Errors are `Transient` or `Permanent`.
 
-A call that timed out may have been carried out: each function is idempotent, so the answer to any
-`Transient` is to ask again. Only one claim may be in flight per worker.
+A call that timed out may have been carried out. Each function is idempotent, so any `Transient` can be retried. Only
+one claim may be in flight per worker.
 """
 
 import json
@@ -23,18 +23,18 @@ from sentinel_worker.supabase_client.breaker import Circuit
 from sentinel_worker.supabase_client.connections import network_errors
 
 _NO_JSON = (ValueError, RecursionError, APIError)
-"""What supabase-py raises over what is none, or none to Python: numbers of thousands of digits, hundreds of levels."""
+"""Raised by supabase-py for invalid JSON, or valid JSON that Python refuses: huge integers, hundreds of levels."""
 _OTHER_SHAPE = (ValueError, KeyError, IndexError, TypeError, OverflowError, AttributeError)
-"""What reading a row raises that is not as this worker knows it."""
+"""Raised by parsing a row of an unexpected shape."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a finish: the request's new status, or `lost`, `busy` (ask again), `invalid`.
+    """Answer to a finish: the request's new status, or `lost`, `busy` (retry), `invalid`.
 
-    `due_in_seconds` is set where the request will be queued again.
+    `due_in_seconds` is set if the request will be queued again.
     """
 
     status: str
@@ -43,7 +43,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class MissingRight:
-    """A right that this worker's role lacks. Without one that is `needed` it cannot answer requests.
+    """A right that this worker's role lacks. If it is `needed`, the worker cannot process requests without it.
 
     `remedy` is the SQL that grants it, for the project's owner.
     """
@@ -55,9 +55,9 @@ class MissingRight:
 
 
 class QueueClient:
-    """Calls of one worker, identified by a uuid that is new at each process start; `circuit` is fed by them.
+    """Calls of one worker, identified by a uuid that is new at each process start; they feed `circuit`.
 
-    `refused` is called with the function's name when one is refused for want of a right.
+    `refused` is called with the function's name when a call is refused for lack of a right.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class QueueClient:
     async def claim(
         self, lanes: Sequence[str], *, limit: int, lease_seconds: float, held: Iterable[UUID]
     ) -> list[Claim]:
-        """Take up to `limit` requests of `lanes`; those of this worker that `held` lacks come first."""
+        """Claim up to `limit` requests of `lanes`; this worker's claims that are missing from `held` come first."""
         rows = await self._call(
             "sentinel_claim",
             {
@@ -99,14 +99,14 @@ class QueueClient:
         return claims
 
     async def progress(self, changes: Mapping[Claim, tuple[Stage, int]]) -> None:
-        """Show stage and percentage of running requests; a row that is no longer ours stays as it is."""
+        """Write stage and percentage of running requests; rows that this worker no longer holds are unchanged."""
         entries = [claim.key | {"stage": stage, "progress": percent} for claim, (stage, percent) in changes.items()]
         await self._call("sentinel_progress", {"progress": entries})
 
     async def finish(self, outcomes: Sequence[tuple[Claim, Finish]]) -> dict[UUID, Answer]:
-        """Write outcomes; a repeated one is answered as it was the first time.
+        """Write outcomes; a repeated outcome gets the same answer as the first time.
 
-        Raises `Permanent('call_refused')`, too, where one of them cannot be written.
+        Raises `Permanent('call_refused')` also if one of them cannot be encoded.
         """
         entries = [_entry(claim, finish) for claim, finish in outcomes]
         rows = await self._call("sentinel_finish", {"outcomes": entries})
@@ -114,7 +114,7 @@ class QueueClient:
             return {UUID(row["id"]): Answer(row["answer"], row["due_in_seconds"]) for row in rows}
 
     async def maintain(self, *, name: str, lanes: Sequence[str], slots: int) -> float | None:
-        """Register this worker, promote and expire rows; the seconds until the next row or lease falls due, if any."""
+        """Register this worker, promote and expire rows; return the seconds until the next row or lease is due."""
         args = {"name": name, "version": __version__, "lanes": list(lanes), "slots": slots}
         rows = await self._call("sentinel_maintain", args)
         with _readable("sentinel_maintain"):
@@ -122,13 +122,13 @@ class QueueClient:
             return due_seconds
 
     async def deletions(self, *, limit: int) -> list[tuple[str, str]]:
-        """Bucket and name of objects to remove; those that stay are named again later."""
+        """Return bucket and name of objects to remove; objects that remain are returned again later."""
         rows = await self._call("sentinel_deletions", {"limit": limit})
         with _readable("sentinel_deletions"):
             return [(row["bucket_id"], row["name"]) for row in rows]
 
     async def missing_rights(self) -> list[MissingRight]:
-        """What the database does not let this worker's role do, and should."""
+        """Return the rights that this worker's role should have and lacks."""
         rows = await self._call("sentinel_rights", {})
         with _readable("sentinel_rights"):
             return [MissingRight(**row) for row in rows]
@@ -139,7 +139,7 @@ class QueueClient:
             with self.circuit.call(), network_errors():
                 try:
                     answer = await self._client.rpc(function, {"args": {"worker": self._worker, **args}}).execute()
-                except _NO_JSON as error:  # kept from the circuit: Supabase is there, whatever it answered
+                except _NO_JSON as error:  # hidden from the circuit: Supabase did respond
                     unreadable = error
         except Transient as error:
             if error.code == "access_refused":
@@ -151,7 +151,7 @@ class QueueClient:
 
 
 def heartbeat(client: Client, worker: UUID, claims: Iterable[Claim], lease_seconds: float) -> dict[UUID, str]:
-    """Extend leases from a thread of its own; answers `ok`, `cancel`, `busy` (not extended) or `lost` for each."""
+    """Extend leases, from a separate thread; return `ok`, `cancel`, `busy` (not extended) or `lost` for each."""
     args = {"worker": str(worker), "lease_seconds": lease_seconds, "leases": [claim.key for claim in claims]}
     with network_errors():
         try:
@@ -165,12 +165,12 @@ def heartbeat(client: Client, worker: UUID, claims: Iterable[Claim], lease_secon
 def _rows(function: str, answer: Any) -> list[dict[str, Any]]:
     if isinstance(answer, list) and all(isinstance(row, dict) for row in answer):
         return answer
-    raise Transient("supabase_unavailable", f"{function} was answered with something that is not rows.")
+    raise Transient("supabase_unavailable", f"{function} returned something other than rows.")
 
 
 @contextmanager
 def _readable(function: str) -> Iterator[None]:
-    """Translate what Python raises over rows that are not what was asked for."""
+    """Translate Python's errors over rows of an unexpected shape."""
     try:
         yield
     except _OTHER_SHAPE as error:
@@ -178,14 +178,14 @@ def _readable(function: str) -> Iterator[None]:
 
 
 def _not_read(function: str, error: Exception) -> Transient:
-    said = f"{function} was answered with something that cannot be read ({type(error).__name__})."
+    said = f"{function} returned something that cannot be parsed ({type(error).__name__})."
     return Transient("supabase_unavailable", said)
 
 
 def _entry(claim: Claim, finish: Finish) -> dict[str, Any]:
     try:
         entry = finish.as_json(claim)
-        json.dumps(entry, ensure_ascii=False, allow_nan=False).encode()  # as httpx does it, where it is too late
+        json.dumps(entry, ensure_ascii=False, allow_nan=False).encode()  # like httpx, which would fail too late
     except (TypeError, ValueError, RecursionError) as error:
-        raise Permanent("call_refused", f"An outcome cannot be written as JSON ({type(error).__name__}).") from error
+        raise Permanent("call_refused", f"An outcome cannot be encoded as JSON ({type(error).__name__}).") from error
     return entry

@@ -1,8 +1,8 @@
-"""Leases as this process can prove them, and the thread that extends them.
+"""Leases that this process can prove, and the thread that extends them.
 
-The thread has a client of its own, so that neither a busy event loop nor its connections delay a
-heartbeat. It withholds the heartbeat of work that has stopped moving: when the event loop does not
-answer, or a request is past its stage's deadline, another worker shall have the row.
+The thread has its own client, so that neither a busy event loop nor its connections delay a heartbeat. It withholds
+the heartbeat of stuck work: if the event loop does not respond, or a request is past its stage's deadline, another
+worker shall get the row.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from sentinel_worker.observe import logs
 from sentinel_worker.queue.client import heartbeat
 
 STAGE_GRACE_SECONDS = 10.0
-"""The stage's own time limit acts first; the heartbeat is withheld only when that did not help."""
+"""Delay between the stage's own time limit, which acts first, and withholding the heartbeat."""
 
 Ending = LeaseLost | Cancelled | Released
 
@@ -29,12 +29,12 @@ log = structlog.get_logger()
 
 
 def boottime() -> float:
-    """Seconds on a clock that goes on while the machine sleeps, as the database's clock does."""
+    """Return seconds on a clock that keeps running while the machine sleeps, like the database's clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Lease:
-    """One claim while it is worked on."""
+    """Lease of one claim in progress."""
 
     def __init__(self, claim: Claim, called_at: float) -> None:
         self.claim = claim
@@ -46,14 +46,14 @@ class Lease:
         self._task: asyncio.Task[object] | None = None
 
     def check(self) -> None:
-        """Raise `LeaseLost` when the lease cannot be proved any more; called before every write."""
+        """Raise `LeaseLost` if the lease can no longer be proved; called before every write."""
         if self._ended_by is not None:
             raise self._ended_by
         if boottime() >= self.expires_at:
             raise LeaseLost
 
     def watch(self) -> None:
-        """End the work when the lease runs out, whatever the heartbeat's thread is waiting for."""
+        """End the work when the lease expires, even if the heartbeat's thread is blocked."""
         remaining = self.expires_at - boottime()
         if remaining <= 0:
             self.end(LeaseLost())
@@ -61,12 +61,12 @@ class Lease:
             self._expiry = asyncio.get_running_loop().call_later(remaining, self.watch)
 
     def unwatch(self) -> None:
-        """Stop watching: the request has ended here."""
+        """Stop watching: this worker is done with the request."""
         if self._expiry is not None:
             self._expiry.cancel()
 
     def end(self, reason: Ending) -> None:
-        """Stop the guarded work; `guard` raises `reason` there. Only from the event loop."""
+        """Cancel the guarded work; `guard` raises `reason` there. Call it only from the event loop."""
         if self._ended_by is None:
             self._ended_by = reason
             if self._task is not None:
@@ -74,7 +74,7 @@ class Lease:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Work inside ends with what `end` was given, or `LeaseLost`."""
+        """Guard the work inside: it ends with the reason given to `end`, or `LeaseLost`."""
         self.check()
         self._task = asyncio.current_task()
         assert self._task is not None
@@ -92,7 +92,7 @@ class Lease:
 
     @asynccontextmanager
     async def enter(self, stage: Stage, limit_seconds: float) -> AsyncIterator[None]:
-        """Work inside belongs to `stage` and ends with `Transient('stage_timed_out')` at the limit."""
+        """Mark the work inside as `stage`; at the limit it ends with `Transient('stage_timed_out')`."""
         self.stage = stage
         self.stage_deadline = boottime() + limit_seconds
         try:
@@ -111,7 +111,7 @@ class Lease:
 
 
 class Leases:
-    """Every lease of this worker, and its heartbeat. `refused` is called in the event loop when that is refused."""
+    """Leases of this worker and their heartbeat. `refused` is called in the event loop after a refused heartbeat."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Leases:
 
     @property
     def ids(self) -> list[UUID]:
-        """The requests held now."""
+        """Ids of the requests held now."""
         return list(self._held)
 
     def add(self, claim: Claim, called_at: float) -> Lease:
@@ -148,19 +148,19 @@ class Leases:
         return lease
 
     def remove(self, lease: Lease) -> None:
-        """Let go: the request has ended here. A newer lease of the same request stays."""
+        """Release `lease`: this worker is done with it. A newer lease of the same request stays."""
         lease.unwatch()
         with self._changed:
             if self._held.get(lease.claim.id) is lease:
                 del self._held[lease.claim.id]
 
     def start(self) -> None:
-        """Start the thread; from the event loop whose work the leases guard."""
+        """Start the thread. Call it from the event loop whose work the leases guard."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
     async def stop(self) -> None:
-        """Stop the thread; a call in flight ends by its own time limit."""
+        """Stop the thread; a call in flight ends at its own timeout."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -182,11 +182,11 @@ class Leases:
                 if error.code == "access_refused":
                     self._hand_back_in_time()
             except Exception:
-                # Without this thread every lease would run out, so it outlives its own faults.
+                # Without this thread every lease would expire, so it survives unexpected errors.
                 log.exception(logs.HEARTBEAT_FAILED)
 
     def _wait_until(self, due: float) -> bool:
-        """Sleep until `due`, and for as long as nothing is held; False when the worker stops."""
+        """Sleep until `due`, and longer while nothing is held; return False when the worker stops."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopping, timeout=max(0.0, due - boottime()))
             self._changed.wait_for(lambda: self._stopping or self._held)
@@ -200,7 +200,7 @@ class Leases:
         answers = heartbeat(self._client, self._worker, [lease.claim for lease in leases.values()], self._lease_seconds)
         for request_id, answer in answers.items():
             lease = leases[request_id]
-            # What is `busy` was not extended, and keeps its time until the next heartbeat asks again.
+            # A `busy` lease was not extended; it keeps its expiry until the next heartbeat retries.
             if answer in ("ok", "cancel"):
                 lease.expires_at = called_at + self._lease_seconds
             if answer == "lost":
@@ -209,7 +209,7 @@ class Leases:
                 self._end(lease, Cancelled())
 
     def _hand_back_in_time(self) -> None:
-        """A heartbeat that is refused is no crash: what it cannot save is released, which refunds the attempt."""
+        """Release leases that a refused heartbeat cannot save: it is not a crash, so the attempt is refunded."""
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._refused)
         with self._changed:
@@ -221,7 +221,7 @@ class Leases:
     def _moving(self) -> list[Lease]:
         now = boottime()
         with self._changed:
-            # What ran out has ended here already; asking for it all through an outage would save nothing.
+            # Work under an expired lease has already ended, so extending it would save nothing.
             held = [lease for lease in self._held.values() if now < lease.expires_at]
         stuck = [lease for lease in held if lease.stage_deadline and now > lease.stage_deadline + STAGE_GRACE_SECONDS]
         for lease in stuck:
@@ -234,7 +234,7 @@ class Leases:
         self._loop.call_soon_threadsafe(answered.set)
         if answered.wait(self._heartbeat_seconds):
             return True
-        log.error(logs.HEARTBEAT_WITHHELD, error="the event loop does not answer")
+        log.error(logs.HEARTBEAT_WITHHELD, error="the event loop does not respond")
         return False
 
     def _end(self, lease: Lease, reason: Ending) -> None:

@@ -1,4 +1,4 @@
-"""Outcomes on their way to the database: batched, and asked again until they are answered."""
+"""Writing of outcomes to the database: batched, and retried until they are answered."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,16 +22,16 @@ log = structlog.get_logger()
 
 
 class Outcomes:
-    """One caller for every finish of this worker; a finish is idempotent, so a lost answer is asked again."""
+    """Single writer of this worker's outcomes; a finish is idempotent, so it is retried after a lost response."""
 
-    def __init__(self, claims: QueueClient) -> None:
-        self._claims = claims
+    def __init__(self, queue: QueueClient) -> None:
+        self._queue = queue
         self._pending: dict[Claim, tuple[Finish, asyncio.Future[Answer]]] = {}
         self._added = asyncio.Event()
         self._failures = 0
 
     async def write(self, claim: Claim, finish: Finish) -> Answer:
-        """Report `finish` and wait for the database's answer, for as long as that takes."""
+        """Write `finish` and wait for the database's answer, however long it takes."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._pending[claim] = (finish, answer)
         self._added.set()
@@ -45,7 +45,7 @@ class Outcomes:
         await supervisor.repeat("outcomes", self._write_next, vital=True)
 
     async def _write_next(self) -> None:
-        circuit = self._claims.circuit
+        circuit = self._queue.circuit
         await self._added.wait()
         await circuit.turn()
         try:
@@ -64,8 +64,8 @@ class Outcomes:
                 await asyncio.sleep(BUSY_RETRY_SECONDS)
 
     async def _write_batch(self) -> bool:
-        """Write some of what waits; True when a row was locked by somebody and has to wait."""
-        # One of each request: the answers name no fence, and an older claim's must not be taken for a newer one's.
+        """Write a batch of pending outcomes; return True if a row was locked and must be retried."""
+        # One per request: answers carry no fence, and an older claim's must not be taken for a newer one's.
         first_of_each: dict[UUID, tuple[Claim, Finish]] = {}
         for claim, (finish, _) in self._pending.items():
             first_of_each.setdefault(claim.id, (claim, finish))
@@ -82,9 +82,9 @@ class Outcomes:
         return any(answer.status == "busy" for answer in answers.values())
 
     async def _ask(self, batch: Sequence[tuple[Claim, Finish]]) -> dict[UUID, Answer]:
-        """The answers to a batch. One that is refused whole is asked one by one, so that none blocks the others."""
+        """Return the answers to a batch. A refused batch is retried one by one, so that none blocks the others."""
         try:
-            return await self._claims.finish(batch)
+            return await self._queue.finish(batch)
         except Permanent as error:
             log.error(logs.CALL_FAILED, call="finish", error_code=error.code, error=error.message, batch=len(batch))
             if len(batch) == 1:

@@ -1,4 +1,4 @@
-"""Progress of running requests, written sparingly: each write is a Realtime event for a whole project."""
+"""Progress of running requests, written sparingly: each write causes a Realtime event for the whole project."""
 
 import asyncio
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ class _Shown:
 
 
 class Progress:
-    """Collects reports; `run` writes what is worth showing, all requests in one call a second at most."""
+    """Collects reports; `run` writes those worth showing, for all requests in at most one call a second."""
 
-    def __init__(self, claims: QueueClient) -> None:
-        self._claims = claims
+    def __init__(self, queue: QueueClient) -> None:
+        self._queue = queue
         self._shown: dict[Claim, _Shown] = {}
         self._pending: dict[Claim, tuple[Stage, int]] = {}
         self._due = asyncio.Event()
@@ -50,12 +50,12 @@ class Progress:
             self._due.set()
 
     def forget(self, claim: Claim) -> None:
-        """Drop what was not yet written; the request has ended here."""
+        """Drop unwritten progress: this worker is done with the request."""
         self._shown.pop(claim, None)
         self._pending.pop(claim, None)
 
     async def run(self, supervisor: Supervisor) -> None:
-        """Write until cancelled. A failed write is dropped: the next one says more."""
+        """Write until cancelled. A failed write is dropped, because the next one is more recent."""
         await supervisor.repeat("progress", self._write_next)
 
     async def _write_next(self) -> None:
@@ -64,7 +64,7 @@ class Progress:
         changes, self._pending = self._pending, {}
         if changes:
             try:
-                await self._claims.progress(changes)
+                await self._queue.progress(changes)
             except CodedError as error:
                 log.debug(logs.CALL_FAILED, call="progress", error_code=error.code, error=error.message)
             await asyncio.sleep(CALL_EVERY_SECONDS)

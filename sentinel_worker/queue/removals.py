@@ -1,4 +1,4 @@
-"""Files of deleted requests and users go from Storage: the database's outbox names them, a worker removes them."""
+"""Removal of deleted requests' and users' files from Storage, as listed in the database's outbox."""
 
 import asyncio
 from collections import defaultdict
@@ -19,23 +19,23 @@ log = structlog.get_logger()
 
 
 class Removals:
-    """`nudge` after each sweep; `run` does the work apart from the claims.
+    """Removes files in the background. Call `nudge` after each sweep; `run` does the work.
 
-    Nothing is acknowledged: the outbox itself looks whether an object is gone, and names it again where it is not.
+    Nothing is acknowledged: the outbox itself checks whether an object is gone, and lists it again otherwise.
     """
 
-    def __init__(self, claims: QueueClient, http: httpx.AsyncClient, rights: RightsCheck) -> None:
-        self._claims = claims
+    def __init__(self, queue: QueueClient, http: httpx.AsyncClient, rights: RightsCheck) -> None:
+        self._queue = queue
         self._rights = rights
         self._http = http
         self._due = asyncio.Event()
 
     def nudge(self) -> None:
-        """Look into the outbox soon."""
+        """Check the outbox soon."""
         self._due.set()
 
     async def run(self, supervisor: Supervisor) -> None:
-        """Work until cancelled. What fails is left to a later sweep, of this worker or another."""
+        """Work until cancelled. Failed removals are left to a later sweep, of this worker or another."""
         await supervisor.repeat("removals", self._remove_when_due)
 
     async def _remove_when_due(self) -> None:
@@ -48,14 +48,14 @@ class Removals:
             log.warning(logs.REMOVAL_FAILED, error_code=error.code, error=error.message)
 
     async def once(self) -> int:
-        """Remove the next objects; returns how many were named."""
+        """Remove the next objects; return how many were listed."""
         named = defaultdict(list)
-        for bucket, name in await self._claims.deletions(limit=OBJECTS_A_CALL):
+        for bucket, name in await self._queue.deletions(limit=OBJECTS_A_CALL):
             named[bucket].append(name)
         for bucket, names in named.items():
             removed = await remove(self._http, bucket, names)
             write = log.info if removed == len(names) else log.warning
             write(logs.REMOVED, bucket=bucket, removed=removed, left=len(names) - removed)
-            if removed < len(names):  # row security hides what may not be removed, as if it were not there
+            if removed < len(names):  # row security hides objects that this role may not remove
                 self._rights.doubt()
         return sum(map(len, named.values()))

@@ -1,6 +1,6 @@
-"""Whether the database lets this worker do its whole job: asked at the start, and whenever a refusal raises doubt.
+"""Check of this worker's rights in the database, at the start and after each refusal.
 
-Without a right that the job needs no request is claimed, so that none loses an attempt for it.
+While a needed right is missing, no request is claimed, so that none loses an attempt for it.
 """
 
 from collections.abc import Iterator
@@ -17,34 +17,34 @@ log = structlog.get_logger()
 
 
 class Doubt:
-    """Whether the rights are to be asked before the next claim. `QueueClient` reports here what is refused."""
+    """Flag that the rights must be checked before the next claim. `QueueClient` reports refused calls here."""
 
     def __init__(self) -> None:
         self.raised = True
         self.spared: set[str] = set()
-        """Rights that are known to be missing, and that the job does not need."""
+        """Names of rights that are known to be missing, but that the worker does not need."""
 
     def call_refused(self, function: str) -> None:
-        """The database refused this function of its own."""
+        """Note that the database refused a call of `function`."""
         if f"execute {function}" not in self.spared:
             self.raised = True
 
 
 class RightsCheck:
-    """Names each missing right once, with what to run, until it is there again."""
+    """Logs each missing right once, with the statement that grants it, until it is granted."""
 
-    def __init__(self, claims: QueueClient, doubt: Doubt) -> None:
-        self._claims = claims
+    def __init__(self, queue: QueueClient, doubt: Doubt) -> None:
+        self._queue = queue
         self._doubt = doubt
         self._told: set[str] = set()
 
     def doubt(self) -> None:
-        """Ask again before the next claim: something was refused, or hidden."""
+        """Check again before the next claim, because something was refused or hidden."""
         self._doubt.raised = True
 
     @contextmanager
     def doubted_after(self, *codes: str) -> Iterator[None]:
-        """Doubt when what is done inside ends with one of these error codes."""
+        """Call `doubt` if the block raises an error with one of these codes."""
         try:
             yield
         except CodedError as error:
@@ -53,18 +53,18 @@ class RightsCheck:
             raise
 
     async def check(self) -> None:
-        """Raise `Transient('access_refused')` while a needed right is missing; costs a call only after a doubt."""
+        """Raise `Transient('access_refused')` while a needed right is missing; makes a call only after a doubt."""
         if self._doubt.raised:
             await self.check_again()
 
     async def check_again(self) -> None:
-        """The same, and ask in any case."""
+        """Raise like `check`, but make the call in any case."""
         try:
-            missing = await self._claims.missing_rights()
+            missing = await self._queue.missing_rights()
         except Transient as error:
             if error.code != "schema_missing":
                 raise
-            # A database of an earlier version; each refusal still says what it lacks.
+            # The database has an earlier version; each refusal still names the missing right.
             log.warning(logs.RIGHTS_UNKNOWN, error=error.message)
             self._doubt.raised = False
             return

@@ -1,5 +1,5 @@
-"""Where media comes from and where derived files go: Storage, URLs, posts of social sites, local files.
+"""Sources of media and the destination of derived files: Storage, URLs, posts of social sites, local files.
 
-Belongs here: transfers under limits of bytes, time and speed, and the rules for which addresses may be reached.
+Belongs here: transfers limited in bytes, time and speed, and the rules about which addresses may be reached.
 May import `supabase_client` and below.
 """

@@ -1,7 +1,7 @@
-"""Which IP addresses are no place of the public internet, and why.
+"""IP addresses that are not on the public internet, and why.
 
-The tables are IANA's special-purpose registries (RFC 6890 and what was added since), with the addresses at which
-clouds keep the credentials of their machines. Python's own `is_global` differs from release to release.
+The tables are IANA's special-purpose registries (RFC 6890 and later additions), plus the metadata addresses at which
+clouds serve credentials to their machines. Python's own `is_global` differs from release to release.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# The first entry that holds an address names it: the narrow ones stand before the wide.
+# The first matching entry gives the reason, so narrow networks precede wide ones.
 _FORBIDDEN: Final[tuple[tuple[Network, str], ...]] = tuple(
     (ip_network(network), reason)
     for reason, networks in (
@@ -38,16 +38,16 @@ _IPV4_COMPATIBLE: Final = IPv6Network("::/96")
 
 
 def plain(address: Address) -> Address:
-    """An IPv4-mapped address as the IPv4 address to which a connection would really go."""
+    """Unwrap an IPv4-mapped address: a connection would go to the IPv4 address inside."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return address if mapped is None else mapped
 
 
 def forbidden_address(address: Address) -> str | None:
-    """Why `address` is not public, in a word or two (`loopback`, `private`, `metadata`, …); None where it is.
+    """Return the reason why `address` is not public (`loopback`, `private`, `metadata`, …), or None if it is public.
 
-    An IPv4-mapped or IPv4-compatible address is judged by the one inside; the latter, which nobody can reach, is
-    refused whatever it holds. So is every IPv6 address outside of 2000::/3, scoped ones included.
+    An IPv4-mapped or IPv4-compatible address is judged by the IPv4 address inside. IPv4-compatible addresses are
+    unreachable, so they are always refused. So is every IPv6 address outside 2000::/3, including scoped ones.
     """
     address = plain(address)
     if isinstance(address, IPv6Address) and address.scope_id is not None:

@@ -1,4 +1,4 @@
-"""Where a file comes from, chosen in one place: Storage, a URL, a post of a social site, or this machine."""
+"""Choice of a file's source: Storage, a URL, a post of a social site, or this machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sentinel_worker.sources.social.fetcher import Social
 
 
 class Fetch(Protocol):
-    """Brings a file into the private folder `directory`; `on_progress` gets fractions from 0 to 1."""
+    """Fetches a file into the private folder `directory`; `on_progress` gets fractions from 0 to 1."""
 
     def __call__(
         self, *, directory: Path, limit_bytes: int, on_progress: Callable[[float], None]
@@ -31,7 +31,7 @@ class Fetch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """How one file is fetched, and the place that is held meanwhile where there are few."""
+    """A fetch of one file, and the place it occupies meanwhile if places are limited."""
 
     fetch: Fetch
     place: AbstractAsyncContextManager[object] = field(default_factory=nullcontext)
@@ -47,12 +47,12 @@ class RequestSources:
         self._http = http
         self._url_rules = url_rules
         self._social = social
-        # Apart, so that servers of strangers, however slow, never hold up what lies in Storage.
+        # Separate places, so that slow third-party servers never delay downloads from Storage.
         self._uploads = asyncio.Semaphore(settings.fetch_concurrency)
         self._urls = Shares(settings.url_places)
 
     def of(self, claim: Claim) -> Source:
-        """Where the request's file lies. Raises Permanent('source_not_supported')."""
+        """Return the source of the request's file. Raises `Permanent('source_not_supported')`."""
         if claim.source_url is not None:
             return Source(self._url(claim.source_url), self._urls.place(claim.user_id))
         assert claim.storage_path is not None  # the database's one_source
@@ -60,26 +60,28 @@ class RequestSources:
         return Source(fetch, self._uploads)
 
     def _url(self, source_url: str) -> Fetch:
-        """A post of a social site by yt-dlp, anything else as a file."""
+        """Return a fetch by yt-dlp for a post of a social site, and a direct download for any other URL."""
         if not self._kinds:
-            raise Permanent("source_not_supported", "This worker fetches no URLs: upload the file instead.")
+            raise Permanent("source_not_supported", "This worker does not fetch URLs: upload the file instead.")
         if self._social is not None and self._social.suits(source_url):
             social = replace(self._social, egress=self._social.egress.of_one_client())
             return partial(social.fetch, source_url)
         if "direct" not in self._kinds:
-            raise Permanent("source_not_supported", "This worker fetches posts of social sites, and no other URLs.")
+            raise Permanent(
+                "source_not_supported", "This worker fetches only posts of social sites: upload the file instead."
+            )
         return partial(url.fetch, source_url, rules=self._url_rules)
 
 
 def of_operator(argument: Path | str) -> Source:
-    """What an operator named: an http(s) address, which may lead anywhere, or a file of this machine."""
+    """Return the source that an operator named: an http(s) URL to any address, or a file on this machine."""
     if isinstance(argument, str) and _is_address(argument):
         return Source(partial(url.fetch, argument, rules=url.UrlRules.of_operator()))
     return Source(partial(local.copy, Path(argument)))
 
 
 def shown(argument: str) -> str:
-    """An operator's argument for people, reports and logs: an address without its secrets."""
+    """Format an operator's argument for people, reports and logs: a URL loses its secrets."""
     return url.shown(argument) if _is_address(argument) else argument
 
 

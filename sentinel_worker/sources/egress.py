@@ -1,8 +1,8 @@
-"""Where traffic for users goes: names are looked up once, and every address is checked before it is used.
+"""Outgoing traffic for users: names are looked up once, and every address is checked before it is used.
 
-Whoever connects on a user's behalf asks `EgressPolicy.check_url` (or `check_target`) for every URL and every
-redirect, `Egress.resolve` once for each connection, and connects to the addresses that it answers, never to the
-name: a second look-up could be answered otherwise.
+Code that connects on a user's behalf calls `EgressPolicy.check_url` (or `check_target`) for every URL and every
+redirect, and `Egress.resolve` once per connection. It connects to the returned addresses, never to the name: a second
+look-up could return other addresses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RESOLVE_SECONDS: Final = 10.0
 AGAIN_SECONDS: Final = 30.0
 OF_ONE_CLIENT: Final = 8
 LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
-"""All addresses of a name; raises socket.gaierror, and BlockingIOError where all look-ups are taken."""
+"""Returns all addresses of a name. Raises socket.gaierror, and BlockingIOError if too many look-ups are in flight."""
 
 _UNKNOWN: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
@@ -35,10 +35,10 @@ def _look_up(host: str, port: int) -> list[str]:
 
 
 class SystemLookUp:
-    """Asks the system, in a thread for each name, at most `in_flight` of them; more raise BlockingIOError at once.
+    """Asks the system resolver, in one thread per name. More than `in_flight` threads raise BlockingIOError at once.
 
-    A name whose servers never answer keeps its thread long after nobody waits for it. The event loop's own threads,
-    which write files, are not for that, and neither is a pool: the interpreter waits for those when it exits.
+    A name whose servers never respond occupies its thread long after the caller has given up. That rules out the
+    event loop's own threads, which write files, and a thread pool, which the interpreter waits for when it exits.
     """
 
     def __init__(self, ask: Callable[[str, int], Sequence[str]] = _look_up, *, in_flight: int = 64) -> None:
@@ -49,7 +49,7 @@ class SystemLookUp:
         if not self._free.acquire(blocking=False):
             raise BlockingIOError("too many names are looked up at once")
         answer: Future[Sequence[str]] = Future()
-        answer.set_running_or_notify_cancel()  # nobody who gives up waiting can cancel it
+        answer.set_running_or_notify_cancel()  # a caller that gives up cannot cancel it
         try:
             threading.Thread(target=self._settle, args=(answer, host, port), name="look-up", daemon=True).start()
         except RuntimeError as error:
@@ -60,7 +60,7 @@ class SystemLookUp:
     def _settle(self, answer: Future[Sequence[str]], host: str, port: int) -> None:
         try:
             found = self._ask(host, port)
-        except BaseException as error:  # noqa: BLE001 it is raised where the answer is waited for
+        except BaseException as error:  # noqa: BLE001 re-raised in the caller
             self._free.release()
             answer.set_exception(error)
         else:
@@ -72,10 +72,10 @@ system_look_up: Final = SystemLookUp()
 
 
 class OneClient:
-    """At most `in_flight` look-ups of one client, whoever else asks too; more raise OSError at once.
+    """Limits one client to `in_flight` look-ups; more raise OSError at once.
 
-    One counts until it ends, not until nobody waits for it: names that never answer are what a client would take
-    them all with.
+    A look-up counts until it ends, not until its caller gives up. Otherwise a client could use up all look-ups with
+    names that never resolve.
     """
 
     def __init__(self, look_up: LookUp, *, in_flight: int = OF_ONE_CLIENT) -> None:
@@ -94,27 +94,27 @@ class OneClient:
     def _end(self, asked: asyncio.Future[Sequence[str]]) -> None:
         self._asked.discard(asked)
         if not asked.cancelled():
-            asked.exception()  # seen, in case nobody waits any more
+            asked.exception()  # mark as retrieved, in case the caller has gone
 
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """A policy with the way to look names up; tests bring a look-up of their own."""
+    """A policy together with a resolver; tests bring their own."""
 
     policy: EgressPolicy
     look_up: LookUp = system_look_up
     resolve_seconds: float = RESOLVE_SECONDS
 
     def of_one_client(self) -> Egress:
-        """The same for a client that may not obey: it gets a few look-ups at a time, so that others find some."""
+        """Return a copy for a client that may misbehave: few look-ups at a time, so that some remain for others."""
         return replace(self, look_up=OneClient(self.look_up))
 
     async def resolve(self, target: Target) -> tuple[Address, ...]:
-        """The checked addresses of `target`, at least one, in the order in which to try them; asks once.
+        """Look up `target` once; return its checked addresses, at least one, in the order in which to try them.
 
-        One forbidden address among many refuses them all: an honest name has none, and the answer is a mixture only
-        where somebody tries what gets through. Raises `Permanent` with `url_refused` or `url_host_unknown`, and
-        `Transient` with `url_unreachable`, or `worker_busy` where others have taken all look-ups.
+        One forbidden address among many refuses them all: an honest name has none, and a mixture is an attempt to see
+        what gets through. Raises `Permanent` with `url_refused` or `url_host_unknown`, and `Transient` with
+        `url_unreachable`, or with `worker_busy` if too many look-ups are in flight.
         """
         literal = target.address
         if literal is not None:
@@ -126,11 +126,13 @@ class Egress:
             raise _unresolved(target.host, error) from error
         except BlockingIOError as error:
             raise Transient(
-                "worker_busy", "Too many names are being looked up just now.", retry_after_seconds=AGAIN_SECONDS
+                "worker_busy",
+                "This worker is looking up too many host names at once.",
+                retry_after_seconds=AGAIN_SECONDS,
             ) from error
         except (TimeoutError, OSError) as error:
             raise Transient(
-                "url_unreachable", f"The name {shown_host(target.host)} cannot be looked up now."
+                "url_unreachable", f"The host name {shown_host(target.host)} could not be resolved."
             ) from error
         if not found:
             raise _unknown(target.host)
@@ -141,8 +143,9 @@ class Egress:
 def _unresolved(host: str, error: socket.gaierror) -> Permanent | Transient:
     if error.errno in _UNKNOWN:
         return _unknown(host)
-    return Transient("url_unreachable", f"The name {shown_host(host)} cannot be looked up now.")
+    return Transient("url_unreachable", f"The host name {shown_host(host)} could not be resolved.")
 
 
 def _unknown(host: str) -> Permanent:
-    return Permanent("url_host_unknown", f"There is no host {shown_host(host)}.", params={"host": shown_host(host)})
+    shown = shown_host(host)
+    return Permanent("url_host_unknown", f"The host {shown} does not exist: check the URL.", params={"host": shown})

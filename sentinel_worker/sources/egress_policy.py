@@ -1,4 +1,4 @@
-"""Which URLs and addresses a worker may connect to for its users: one strict reading, no network."""
+"""URLs and addresses that a worker may connect to for its users: parsed once and strictly, without any traffic."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.sources.addresses import Address, Network, forbidden_address, plain
 
 MAX_URL_CHARACTERS: Final = 8192
-"""A row holds 2,048; redirects to signed addresses are longer."""
+"""A row holds 2,048; redirects to signed URLs are longer."""
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
-# Whatever two readers of URLs could read differently is refused: user names, backslashes, empty ports, zones, signs.
+# Refuse everything that two URL parsers could read differently: user names, backslashes, empty ports, zones, signs.
 _FORM: Final = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^][/?#:@%]+)(:[0-9]{1,5})?([/?#].*)?", re.IGNORECASE)
 _UNREADABLE: Final = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029\ufeff\ud800-\udfff]")
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-# A last label that begins with a digit is an IPv4 address in some spelling: 2130706433, 0x7f.1, 127.1.
+# A last label that begins with a digit is a way to spell an IPv4 address: 2130706433, 0x7f.1, 127.1.
 _NAME: Final = re.compile(rf"(?:{_LABEL}\.)*[a-z](?:[a-z0-9_-]{{0,61}}[a-z0-9_])?")
 _MAX_NAME_CHARACTERS: Final = 253
 _SHOWN_CHARACTERS: Final = 80
@@ -31,7 +31,7 @@ _FOREIGN_DOTS: Final = re.compile("[\u3002\uff0e\uff61]")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a checked URL leads to. `resource` is path and query, which may hold secrets."""
+    """The target of a checked URL. `resource` is path and query, which may contain secrets."""
 
     scheme: str
     host: str
@@ -41,7 +41,7 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """Host and port as a Host header has them."""
+        """Host and port as in a Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS.get(self.scheme) else f"{host}:{self.port}"
 
@@ -52,7 +52,7 @@ class Target:
 
     @property
     def address(self) -> Address | None:
-        """The host where it is an address."""
+        """The host as an address, or None if it is a name."""
         try:
             return ip_address(self.host)
         except ValueError:
@@ -61,20 +61,20 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """What may be asked for. Hosts are names, or `.name` for it and all below it; what is denied wins."""
+    """Rules for URLs. A host is a name, or `.name` for that name and its subdomains; denials win."""
 
     schemes: frozenset[str] = frozenset({"https"})
     ports: Collection[int] = frozenset({443})
     allowed_hosts: tuple[str, ...] = ()
-    """Empty: all that are not denied."""
+    """Empty: all hosts that are not denied."""
     denied_hosts: tuple[str, ...] = ()
     allowed_networks: tuple[Network, ...] = ()
-    """Allowed although not public: an intranet, or the loopback of tests."""
+    """Networks allowed although not public: an intranet, or the loopback interface in tests."""
     denied_networks: tuple[Network, ...] = ()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """What the operator set."""
+        """Return the operator's policy."""
         return cls(
             schemes=frozenset(settings.url_schemes),
             ports=frozenset(settings.url_ports or (DEFAULT_PORTS[scheme] for scheme in settings.url_schemes)),
@@ -85,16 +85,16 @@ class EgressPolicy:
         )
 
     def check_url(self, url: str) -> Target:
-        """Read `url` once and strictly; raises `Permanent('url_refused')` with a sentence that holds no secret."""
+        """Parse `url` once and strictly. Raises `Permanent('url_refused')`, whose sentence contains no secret."""
         if len(url) > MAX_URL_CHARACTERS:
             raise _refused(f"The URL is longer than {MAX_URL_CHARACTERS} characters.")
         if _UNREADABLE.search(url):
             raise _refused(
-                "The URL holds a space, a backslash or a control character: write those as %20 and the like."
+                "The URL contains a space, a backslash or a control character: percent-encode it (a space is %20)."
             )
         authority = url.partition("://")[2].partition("/")[0]
         if "@" in authority.partition("?")[0].partition("#")[0]:
-            raise _refused("The URL holds a user name or a password: only URLs without one are allowed.")
+            raise _refused("The URL contains a user name or a password: remove it.")
         form = _FORM.fullmatch(url)
         try:
             parsed = httpx.URL(url)
@@ -102,7 +102,7 @@ class EgressPolicy:
             form = None
         if form is None or _FOREIGN_DOTS.search(form[1]):
             raise _refused(
-                "The URL cannot be read: write it as https://host/path, with a name or a plain IP address as the host."
+                "The URL is invalid: write it as https://host/path, where host is a name or a plain IP address."
             )
         scheme, port = parsed.scheme, parsed.port
         if port is None:
@@ -110,9 +110,9 @@ class EgressPolicy:
         return self.check_target(scheme, parsed.raw_host.decode("ascii"), port, parsed.raw_path)
 
     def check_target(self, scheme: str, host: str, port: int, resource: bytes = b"/") -> Target:
-        """Check what was read already: of a CONNECT, or of a URL in parts. Raises as `check_url` does.
+        """Check a target that is already parsed: from a CONNECT, or from a URL's parts. Raises like `check_url`.
 
-        An address as the host is checked too; a name's addresses are `Egress.resolve`'s to check.
+        If the host is an address, it is checked too. `Egress.resolve` checks the addresses of a name.
         """
         if scheme not in self.schemes:
             raise _refused(
@@ -122,7 +122,7 @@ class EgressPolicy:
         address = target.address
         if address is None and not (_NAME.fullmatch(target.host) and len(target.host) <= _MAX_NAME_CHARACTERS):
             raise _refused(
-                f"The URL's host, {shown_host(host)}, is neither a plain name nor a plain IP address.",
+                f"The URL's host, {shown_host(host)}, is not a valid host name or plain IP address.",
                 host=shown_host(host),
             )
         if port not in self.ports:
@@ -131,27 +131,27 @@ class EgressPolicy:
             self.allowed_hosts and not _among(target.host, self.allowed_hosts)
         ):
             raise _refused(
-                f"The host {shown_host(host)} is not one that this worker may fetch from.", host=shown_host(host)
+                f"This worker is not allowed to fetch from the host {shown_host(host)}.", host=shown_host(host)
             )
         if address is not None:
             self.check_address(address, target.host)
         return target
 
     def check_address(self, address: Address, host: str) -> Address:
-        """The address to connect to for `host`, an IPv4-mapped one unwrapped; raises `Permanent('url_refused')`.
+        """Return the address to connect to for `host`, unwrapped if IPv4-mapped. Raises `Permanent('url_refused')`.
 
-        The sentence does not hold the address of a name: it would tell of the network that the worker lives in.
+        The sentence does not contain the address of a name, which would reveal the worker's network.
         """
         address = plain(address)
         if _within(address, self.denied_networks):
             raise _refused(
-                f"The host {shown_host(host)} has an address that this worker may not fetch from.",
+                f"The host {shown_host(host)} has an address that this worker is not allowed to fetch from.",
                 host=shown_host(host),
             )
         reason = forbidden_address(address)
         if reason is not None and not _within(address, self.allowed_networks):
             raise _refused(
-                f"The host {shown_host(host)} leads to an address that is not public ({reason}); only public ones are "
+                f"The host {shown_host(host)} has an address that is not public ({reason}): only public addresses are "
                 "allowed.",
                 host=shown_host(host),
                 reason=reason,
@@ -160,7 +160,7 @@ class EgressPolicy:
 
 
 def shown_host(host: str) -> str:
-    """A user's host as it may stand in a sentence."""
+    """Shorten a user's host for a sentence."""
     return host if len(host) <= _SHOWN_CHARACTERS else f"{host[:_SHOWN_CHARACTERS]}…"
 
 

@@ -1,9 +1,9 @@
-"""A forward proxy inside the worker: the only way out for a process that has no network of its own.
+"""Forward proxy inside the worker: the only way out for a process that has no network of its own.
 
-It accepts on a socket that was made in that process's network namespace. Every target is checked as a
-`source_url` is, looked up once, and connected to by the checked address. CONNECT carries TLS from end to end;
-plain http is taken in the absolute form, one request a connection, without chunks: h11 makes an object of each, and
-those of one byte would keep the event loop busy.
+It accepts on a socket that was created in that process's network namespace. Every target is checked like a
+`source_url`, looked up once, and connected to by the checked address. CONNECT carries TLS from end to end. Plain http
+takes absolute URLs, one request per connection, and no chunked request bodies: h11 makes an object of each chunk, and
+one-byte chunks would keep the event loop busy.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sentinel_worker.sources.egress_policy import Target
 _BLOCK_BYTES: Final = 64 * 1024
 _PORT: Final = re.compile("[0-9]{1,5}")
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST"})
-# Of one connection, not of the message; the last two are for proxies, and ours is the last.
+# These concern one connection, not the message. The last two are for proxies, and no other proxy follows.
 _HOP_HEADERS: Final = frozenset(
     {b"host", b"connection", b"keep-alive", b"te", b"upgrade", b"proxy-authorization", b"proxy-connection"}
 )
@@ -37,7 +37,7 @@ _HOP_HEADERS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ProxyLimits:
-    """What one client may cost; bytes and connections are those of all its life, `open_connections` at a time.
+    """Limits of one client. Bytes and `connections` are totals; `open_connections` may be open at once.
 
     While a connection is open, at least `floor_bytes` must arrive every `stall_seconds`.
     """
@@ -52,14 +52,14 @@ class ProxyLimits:
     stall_seconds: float = 30.0
     floor_bytes: int = 4 * 1024
     close_seconds: float = 5.0
-    """How long a client that does not read is waited for at the end of a connection."""
+    """Time for a client to read the rest when a connection ends."""
 
 
 class ForwardProxy:
-    """The proxy of one client, which proves itself with `password`.
+    """Proxy for one client, which authenticates with `password`.
 
-    `failure` is set once a limit is passed, and every connection ends then. `refusal` is why the newest connection
-    was refused or could not be made, None where it was made: a client may live with that, so it is only noted.
+    `failure` is set when a limit is exceeded; every connection then ends. `refusal` is the reason why the newest
+    connection was refused or could not be made, or None. It is only noted, because the client may cope with it.
     """
 
     def __init__(self, egress: Egress, limits: ProxyLimits) -> None:
@@ -76,9 +76,9 @@ class ForwardProxy:
 
     @asynccontextmanager
     async def serve(self, listener: socket.socket) -> AsyncIterator[None]:
-        """Accept on `listener` for as long as the block lasts; then every connection is closed."""
+        """Accept on `listener` until the block ends, then close every connection."""
         server = await asyncio.start_server(self._accept, sock=listener, limit=_BLOCK_BYTES)
-        watch = asyncio.create_task(self._watch_pace())
+        watch = asyncio.create_task(self._watch_speed())
         try:
             yield
         finally:
@@ -111,33 +111,33 @@ class ForwardProxy:
         except (OSError, TimeoutError, _LimitPassed):
             return
         finally:
-            writer.transport.abort()  # a closed one is kept until its peer has read everything: for ever
+            writer.transport.abort()  # close() alone waits until the peer has read everything, possibly for ever
 
-    async def _watch_pace(self) -> None:
+    async def _watch_speed(self) -> None:
         stall, floor = self._limits.stall_seconds, self._limits.floor_bytes
         while True:
             before = self.down_bytes
             await asyncio.sleep(stall)
             oldest = min(self._open.values(), default=monotonic())
             if monotonic() - oldest >= stall and self.down_bytes - before < floor:
-                self._fail(Transient("social_stalled", "The site sends too slowly."))
+                self._fail(Transient("social_stalled", "The site sends data too slowly."))
 
     def authentic(self, credentials: bytes) -> bool:
-        """Whether `credentials` are those of this proxy's client: without a namespace anybody here could ask."""
+        """Check the client's `credentials`: without a network namespace any local process could connect."""
         return secrets.compare_digest(credentials, self._credentials)
 
     def count_down(self, size_bytes: int) -> None:
-        """Note bytes for the client; ends everything above the limit."""
+        """Count bytes sent to the client; exceeding the limit ends every connection."""
         self.down_bytes += size_bytes
         if self.down_bytes > self._limits.down_bytes:
-            self._fail(Permanent("media_too_large", "The post is larger than is allowed."))
+            self._fail(Permanent("media_too_large", "The post is larger than allowed."))
             raise _LimitPassed
 
     def count_up(self, size_bytes: int) -> None:
-        """Note bytes from the client; ends everything above the limit."""
+        """Count bytes sent by the client; exceeding the limit ends every connection."""
         self._up_bytes += size_bytes
         if self._up_bytes > self._limits.up_bytes:
-            self._fail(Transient("social_failed", "Fetching the post sent more than it may."))
+            self._fail(Transient("social_failed", "Fetching the post sent more data than allowed."))
             raise _LimitPassed
 
     def _fail(self, error: CodedError) -> None:
@@ -185,7 +185,7 @@ class _Conversation:
             raise _Refused(HTTPStatus.BAD_REQUEST) from None
 
     async def _next(self) -> h11.Request | h11.Data | h11.EndOfMessage:
-        """What the client says next."""
+        """Return the client's next event."""
         while (event := self._parser.next_event()) is h11.NEED_DATA:
             self._parser.receive_data(await self._reader.read(_BLOCK_BYTES))
         if not isinstance(event, h11.Request | h11.Data | h11.EndOfMessage):
@@ -199,7 +199,7 @@ class _Conversation:
         reader, writer = await self._dial(self._checked(host.removeprefix("[").removesuffix("]"), int(port)))
         try:
             self._writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            await self._next()  # the end of a message without a body, or the parser would keep what follows
+            await self._next()  # consume the end of the message, or the parser would keep what follows
             early, _ = self._parser.trailing_data
             self._proxy.count_up(len(early))
             writer.write(early)
@@ -251,7 +251,7 @@ class _Conversation:
                 self._proxy.refusal = None
                 return made
         raise _Refused(
-            HTTPStatus.BAD_GATEWAY, Transient("url_unreachable", f"The host {target.host} cannot be reached now.")
+            HTTPStatus.BAD_GATEWAY, Transient("url_unreachable", f"The host {target.host} could not be reached.")
         )
 
     async def _carry_up(self, writer: asyncio.StreamWriter) -> None:
@@ -268,7 +268,7 @@ class _Conversation:
 
 
 class _Refused(Exception):
-    """Answer with `status`; `why` is for the worker."""
+    """Respond with `status`; `why` is for the worker."""
 
     def __init__(self, status: HTTPStatus, why: CodedError | None = None) -> None:
         super().__init__(status.phrase)
@@ -277,11 +277,11 @@ class _Refused(Exception):
 
 
 class _LimitPassed(Exception):
-    """This connection ends, and so will all others."""
+    """A limit was exceeded: this connection ends, and so do all others."""
 
 
 async def _first_of(up: Coroutine[Any, Any, object], down: Coroutine[Any, Any, object]) -> None:
-    """Until one direction ends; what it raised is raised, and the other one stops."""
+    """Wait until one direction ends, re-raise its exception if any, and stop the other."""
     ways = [asyncio.ensure_future(up), asyncio.ensure_future(down)]
     try:
         done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""The body of one HTTP answer on its way into a private file, under limits of bytes and speed."""
+"""Download of one HTTP response's body into a private file, limited in bytes and speed."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import httpx
 
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
-from sentinel_worker.sources.minimum_speed import MinimumSpeed, pulse
+from sentinel_worker.sources.minimum_speed import MinimumSpeed, stall_timeout
 from sentinel_worker.sources.private_file import Sink
 from sentinel_worker.sources.url_errors import interrupted, refusal, stalled, unusable
 
 _BLOCK_BYTES: Final = 1024**2
 _MAX_ETAG_CHARACTERS: Final = 256
 _PARTS_A_TURN: Final = 64
-"""h11 and httpcore compute some 0.1 ms for a part, however small: a byte in a chunk of its own."""
+"""h11 and httpcore take about 0.1 ms of CPU time per part, even for a chunk of one byte."""
 _SMALL_PART_BYTES: Final = 512
 _SMALL_PAUSE_SECONDS: Final = 0.05
-"""After a turn's parts, where they were small: one such server costs a tenth of the event loop's time."""
+"""Pause after a turn of small parts: a server that sends them costs a tenth of the event loop's time."""
 _PARTS_TO_JUDGE: Final = 4096
 _LEAST_PART_BYTES: Final = 64
-"""On average, once there were `_PARTS_TO_JUDGE`: no server of files sends it in smaller pieces."""
+"""Least average size once `_PARTS_TO_JUDGE` parts have arrived: no file server sends smaller parts."""
 
 
 class Receiving:
-    """The body of one answer on its way into a file."""
+    """Download of one response's body into a file."""
 
     def __init__(
         self,
@@ -37,24 +37,24 @@ class Receiving:
         response: httpcore.Response,
         limit_bytes: int,
         on_progress: Callable[[float], None],
-        pace: MinimumSpeed,
+        minimum_speed: MinimumSpeed,
     ) -> None:
         self._host = host
         self._response = response
         self._headers = httpx.Headers(response.headers)
         self._limit_bytes = limit_bytes
         self._on_progress = on_progress
-        self._pace = pace
+        self._minimum_speed = minimum_speed
         length = self._headers.get("content-length", "")
         self._promised = int(length) if length.isascii() and length.isdigit() else 0
 
     async def into(self, directory: Path) -> Fetched:
-        """Read it to its end; raises what `sources.url.fetch` raises for an answer."""
+        """Read the body to its end. Raises the errors that `sources.url.fetch` lists for a response."""
         self._accept()
         async with Sink.create(directory / FILE_NAME) as sink:
             try:
-                async with pulse(self._pace) as beat:
-                    await self._read(sink, beat)
+                async with stall_timeout(self._minimum_speed) as received:
+                    await self._read(sink, received)
             except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
                 raise interrupted(self._host) from error
             except TimeoutError as error:
@@ -66,16 +66,16 @@ class Receiving:
         if self._response.status != httpx.codes.OK:
             raise refusal(self._host, self._response.status, self._headers)
         if self._headers.get("content-encoding", "identity").lower() != "identity":
-            raise unusable(self._host, "sends the file in a compressed form, which is not unpacked here")
+            raise unusable(self._host, "sends the file compressed, which this worker does not accept")
         if self._promised > self._limit_bytes:
             raise self._too_large()
 
-    async def _read(self, sink: Sink, beat: Callable[[int], None]) -> None:
-        """What came is counted, not what was promised: a longer body than promised is no HTTP, a shorter one is cut."""
+    async def _read(self, sink: Sink, received: Callable[[int], None]) -> None:
+        """Read the body and count its bytes. Content-Length is not trusted; HTTP itself reports a body cut short."""
         block, parts = bytearray(), _Parts(self._host)
         async for part in self._response.aiter_stream():
             await parts.took(len(part))
-            beat(len(part))
+            received(len(part))
             block += part
             if sink.size_bytes + len(block) > self._limit_bytes:
                 raise self._too_large()
@@ -92,13 +92,13 @@ class Receiving:
     def _too_large(self) -> Permanent:
         return Permanent(
             "media_too_large",
-            f"The file is larger than the {self._limit_bytes} bytes that are allowed.",
+            f"The file is larger than the allowed {self._limit_bytes} bytes.",
             params={"limit": self._limit_bytes},
         )
 
 
 class _Parts:
-    """Gives the event loop its turns: parts that are there already come without one, and each costs it time."""
+    """Yields to the event loop now and then: parts that have already arrived come without a suspension."""
 
     def __init__(self, host: str) -> None:
         self._host = host
@@ -107,7 +107,7 @@ class _Parts:
         self._before_bytes = 0
 
     async def took(self, size_bytes: int) -> None:
-        """Note a part; raises `Permanent('url_unusable')` where they are too small."""
+        """Count a part. Raises `Permanent('url_unusable')` if the parts are too small on average."""
         self._count += 1
         self._size_bytes += size_bytes
         if self._count % _PARTS_A_TURN:

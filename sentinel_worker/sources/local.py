@@ -1,4 +1,4 @@
-"""A file of this machine, copied into a private folder, so that a decoding child cannot touch the original."""
+"""Copy of a local file in a private folder, so that a decoding child cannot touch the original."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ async def copy(
 ) -> Fetched:
     """Copy and hash the file at `path`; `on_progress` gets fractions from 0 to 1.
 
-    Raises Permanent with `file_unreadable` or `media_too_large`, Transient with `disk_full`.
+    Raises `Permanent` with `file_unreadable` or `media_too_large`, and `Transient` with `disk_full`.
     """
     file, size = await asyncio.to_thread(_open, path)
     with file:
@@ -27,7 +27,7 @@ async def copy(
             raise _too_large(path, limit_bytes)
         async with Sink.create(directory / FILE_NAME) as sink:
             while block := await asyncio.to_thread(_read, file, path):
-                if sink.size_bytes + len(block) > limit_bytes:  # it grows
+                if sink.size_bytes + len(block) > limit_bytes:  # the file is growing
                     raise _too_large(path, limit_bytes)
                 await sink.write(block)
                 on_progress(sink.size_bytes / max(size, sink.size_bytes))
@@ -35,7 +35,7 @@ async def copy(
 
 
 def _open(path: Path) -> tuple[BinaryIO, int]:
-    """The file and its size; a pipe or a device, which would be waited for, is refused."""
+    """Open a file and return it with its size. Pipes and devices, which could block, are refused."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -59,4 +59,4 @@ def _unreadable(path: Path, error: OSError) -> Permanent:
 
 
 def _too_large(path: Path, limit_bytes: int) -> Permanent:
-    return Permanent("media_too_large", f"{path} is larger than the {limit_bytes} bytes that are allowed.")
+    return Permanent("media_too_large", f"{path} is larger than the allowed {limit_bytes} bytes.")

@@ -1,4 +1,4 @@
-"""How patient a transfer is: a server that drips is as bad as one that stands still."""
+"""Minimum speed of a transfer: a server that drips is as bad as one that stands still."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class MinimumSpeed:
-    """At least `floor_bytes` every `stall_seconds`; `pause_seconds` × 2ⁿ between tries."""
+    """At least `floor_bytes` every `stall_seconds`; retries wait `pause_seconds` × 2ⁿ."""
 
     stall_seconds: float = 30.0
     floor_bytes: int = 256 * 1024
     pause_seconds: float = 0.5
 
 
-PATIENT = MinimumSpeed()
+DEFAULT_SPEED = MinimumSpeed()
 
 
 @asynccontextmanager
-async def pulse(pace: MinimumSpeed) -> AsyncIterator[Callable[[int], None]]:
-    """Raise TimeoutError unless the bytes reported to what is yielded keep the pace."""
-    loop, received = asyncio.get_running_loop(), 0
+async def stall_timeout(minimum_speed: MinimumSpeed) -> AsyncIterator[Callable[[int], None]]:
+    """Raise TimeoutError if fewer than `floor_bytes` are reported to the yielded callback in `stall_seconds`."""
+    loop, total = asyncio.get_running_loop(), 0
 
-    def beat(count: int) -> None:
-        nonlocal received
-        received += count
-        if received >= pace.floor_bytes:
-            received = 0
-            clock.reschedule(loop.time() + pace.stall_seconds)
+    def received(count: int) -> None:
+        nonlocal total
+        total += count
+        if total >= minimum_speed.floor_bytes:
+            total = 0
+            clock.reschedule(loop.time() + minimum_speed.stall_seconds)
 
-    async with asyncio.timeout(pace.stall_seconds) as clock:
-        yield beat
+    async with asyncio.timeout(minimum_speed.stall_seconds) as clock:
+        yield received

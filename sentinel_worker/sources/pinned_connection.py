@@ -1,6 +1,6 @@
-"""One question to one of the addresses that were checked; no name is looked up.
+"""One HTTP request to one of the checked addresses; no name is looked up.
 
-The host's name is still what the certificate must be for, and what the Host header says.
+The certificate and the Host header must still match the host's name.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from sentinel_worker.sources.url_errors import unusable
 CONNECT_SECONDS: Final = 10.0
 MAX_ADDRESSES: Final = 4
 MAX_HEAD_BYTES: Final = 64 * 1024
-"""Of everything before the body, informational answers included."""
+"""Limit for everything before the body, including informational responses."""
 _HEAD_READ_BYTES: Final = 1024
-"""h11 makes an object of each of 57 informational answers in so many bytes, and the event loop waits for it."""
+"""Bytes per read: they hold up to 57 informational responses, and h11 makes an object of each in the event loop."""
 
 
 class _Head(httpcore.AsyncNetworkStream):
-    """Reads little at a time, and not too much, until `end` is called; the event loop has a turn before each read.
+    """Reads in small blocks and up to a limit until `end` is called, yielding to the event loop before each read.
 
-    Streams suspend only where they have nothing to give, so a server that is fast enough could keep the loop.
+    Streams suspend only when no data is available, so a fast server could otherwise monopolize the loop.
     """
 
     def __init__(self, stream: httpcore.AsyncNetworkStream, host: str) -> None:
@@ -38,7 +38,7 @@ class _Head(httpcore.AsyncNetworkStream):
         self._left_bytes = MAX_HEAD_BYTES
 
     def end(self) -> None:
-        """From now on it is a body that is read, under limits of its own."""
+        """Lift the limits: the body follows, which has its own."""
         self._ended = True
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the interface's
@@ -71,7 +71,7 @@ class _Head(httpcore.AsyncNetworkStream):
 
 
 class _CheckedAddresses(httpcore.AsyncNetworkBackend):
-    """Connects to one of `addresses`, whatever name it is asked for."""
+    """Connects to one of `addresses`, ignoring the requested name."""
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         self._addresses = addresses[:MAX_ADDRESSES]
@@ -98,7 +98,7 @@ class _CheckedAddresses(httpcore.AsyncNetworkBackend):
         raise failure or httpcore.ConnectError("no address")
 
     async def close(self) -> None:
-        """httpcore forgets a connection whose TLS handshake was cancelled, and the event loop keeps it open."""
+        """Close the connection: httpcore leaves it open if its TLS handshake was cancelled."""
         if self.opened is not None:
             await self.opened.aclose()
 
@@ -107,10 +107,10 @@ class _CheckedAddresses(httpcore.AsyncNetworkBackend):
 async def answer(
     target: Target, addresses: Sequence[Address], tls: ssl.SSLContext, headers: Sequence[tuple[str, str]]
 ) -> AsyncIterator[httpcore.Response]:
-    """What `target` answers to a GET in HTTP/1.1, its body not read yet; the connection lasts as long as the block.
+    """Send a GET in HTTP/1.1 and yield the response, its body unread; the connection closes when the block ends.
 
-    `addresses` are what `Egress.resolve` answered for `target`. Raises `Permanent('url_unusable')` where the head is
-    too long, and what httpcore raises.
+    `addresses` are the result of `Egress.resolve` for `target`. Raises `Permanent('url_unusable')` if the head is too
+    long, and httpcore's errors.
     """
     network, url = _CheckedAddresses(addresses), _url_of(target)
     try:
@@ -126,7 +126,7 @@ async def answer(
 
 
 def _url_of(target: Target) -> httpcore.URL:
-    """The target in httpcore's form, part by part: nothing is read a second time."""
+    """Convert the target to httpcore's form part by part, so that nothing is parsed twice."""
     return httpcore.URL(
         scheme=target.scheme.encode(), host=target.host.encode(), port=target.port, target=target.resource
     )

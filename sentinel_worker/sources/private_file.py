@@ -1,4 +1,4 @@
-"""A private file that grows with a download and knows its own hash."""
+"""Private file that grows with a download and is hashed on the way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sentinel_worker.domain.errors import Transient
 
 
 class Sink:
-    """Writes and hashes in a thread: a full disk cache or a block of a megabyte would stall the event loop."""
+    """Writes and hashes in a thread: a full disk cache or a megabyte block would stall the event loop."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
@@ -25,7 +25,7 @@ class Sink:
     @classmethod
     @asynccontextmanager
     async def create(cls, path: Path) -> AsyncIterator[Sink]:
-        """A new file at `path`, readable by this user alone; it stays when the block ends."""
+        """Create a file at `path` that only this user can read; it remains when the block ends."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             yield cls(path, descriptor)
@@ -48,7 +48,7 @@ class Sink:
             raise
 
     async def clear(self) -> None:
-        """Forget everything written."""
+        """Discard everything written."""
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         self._hash = hashlib.sha256()

@@ -1,7 +1,7 @@
-"""Supabase Storage: objects come down as a stream into a private file, derived files go up.
+"""Supabase Storage: downloads stream into a private file, derived files are uploaded.
 
-Plain HTTP, because the client library holds a whole object in memory. A download that is cut goes on where
-it stopped, as long as the object is still the same one; Storage ignores If-Range, so etags are compared here.
+Plain HTTP, because the client library holds a whole object in memory. An interrupted download resumes where it
+stopped if the object is unchanged; Storage ignores If-Range, so etags are compared here.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ import httpx
 
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
-from sentinel_worker.sources.minimum_speed import PATIENT, MinimumSpeed, pulse
+from sentinel_worker.sources.minimum_speed import DEFAULT_SPEED, MinimumSpeed, stall_timeout
 from sentinel_worker.sources.private_file import Sink
 from sentinel_worker.sources.storage_errors import key_of, refusal, wants_retry
 
 BUCKET: Final = "media"
 UPLOAD_POLICY: Final = "sentinel: worker adds derived"
 MAX_TRIES: Final = 5
-"""Tries in a row that brought less than `Pace.floor_bytes`."""
+"""Tries in a row that each brought less than `MinimumSpeed.floor_bytes`."""
 MAX_CONNECTIONS_A_FETCH: Final = 50
 
 _BLOCK_BYTES: Final = 1024**2
 _MAX_ANSWER_BYTES: Final = 64 * 1024
-# The characters that Storage accepts in a key, less those that a URL would give another meaning.
+# The characters that Storage accepts in a key, except those with a special meaning in a URL.
 _PATH: Final = re.compile(r"[A-Za-z0-9_/!.*'() &$@=;:+,-]{1,1024}")
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
@@ -45,9 +45,9 @@ async def fetch(
     directory: Path,
     limit_bytes: int,
     on_progress: Callable[[float], None] = lambda _: None,
-    pace: MinimumSpeed = PATIENT,
+    minimum_speed: MinimumSpeed = DEFAULT_SPEED,
 ) -> Fetched:
-    """Stream the object `storage_path` of bucket `media` into a file of a fixed name in `directory`.
+    """Stream the object `storage_path` of bucket `media` into a file with a fixed name in `directory`.
 
     `client` has the project as its base URL and a key in its headers. `on_progress` gets fractions from 0 to 1.
     Raises `Permanent` with `storage_path_refused`, `object_not_found`, `media_too_large` or
@@ -56,7 +56,7 @@ async def fetch(
     """
     url = _object_url("authenticated/" + BUCKET, _own_path(user_id, storage_path))
     async with Sink.create(directory / FILE_NAME) as sink:
-        download = _Download(client, url, sink, limit_bytes, on_progress, pace)
+        download = _Download(client, url, sink, limit_bytes, on_progress, minimum_speed)
         await download.run()
         return Fetched(sink.path, sink.size_bytes, sink.sha256, download.etag)
 
@@ -67,20 +67,20 @@ async def upload(
     bucket: str,
     path: str,
     file: Path,
-    pace: MinimumSpeed = PATIENT,
+    minimum_speed: MinimumSpeed = DEFAULT_SPEED,
 ) -> None:
-    """Store the small picture at `file` as `bucket/path`, over an older one of that name.
+    """Upload the small picture `file` to `bucket/path`, replacing an older one.
 
-    Raises what `fetch` raises, and `Permanent('storage_refused')` for a file that the bucket does not take.
+    Raises the errors of `fetch`, including `Permanent('storage_refused')` for a file that the bucket does not accept.
     """
     content = await asyncio.to_thread(_read_plain, file)
-    # Upsert makes a repeat after a lost answer harmless.
+    # Upsert makes a retry after a lost response harmless.
     headers = {"content-type": "image/jpeg", "x-upsert": "true"}
     url = _object_url(bucket, _checked(path))
     for tries in range(1, MAX_TRIES + 1):
         error: CodedError
         try:
-            async with asyncio.timeout(pace.stall_seconds):
+            async with asyncio.timeout(minimum_speed.stall_seconds):
                 response = await client.post(url, content=content, headers=headers)
             if response.is_success:
                 return
@@ -93,11 +93,11 @@ async def upload(
             error = _stalled()
         if tries == MAX_TRIES or not wants_retry(error):
             raise error
-        await _pause(tries, pace)
+        await _pause(tries, minimum_speed)
 
 
 class _Download:
-    """One object's way into a sink, over as many connections as it takes."""
+    """Download of one object into a sink, over as many connections as necessary."""
 
     def __init__(
         self,
@@ -106,14 +106,14 @@ class _Download:
         sink: Sink,
         limit_bytes: int,
         on_progress: Callable[[float], None],
-        pace: MinimumSpeed,
+        minimum_speed: MinimumSpeed,
     ) -> None:
         self._client = client
         self._url = url
         self._sink = sink
         self._limit_bytes = limit_bytes
         self._on_progress = on_progress
-        self._pace = pace
+        self._minimum_speed = minimum_speed
         self._total_bytes: int | None = None
         self.etag: str | None = None
 
@@ -124,31 +124,34 @@ class _Download:
             try:
                 if await self._once():
                     return
-                error: CodedError = Transient("storage_unavailable", "The file changed while it was read.")
+                error: CodedError = Transient("storage_unavailable", "The file changed while it was being read.")
             except httpx.TransportError as failure:
                 error = _unreachable(failure)
             except TimeoutError:
                 error = _stalled()
             except Transient as failure:
                 error = failure
-            vain = 0 if self._sink.size_bytes - reached >= self._pace.floor_bytes else vain + 1
+            vain = 0 if self._sink.size_bytes - reached >= self._minimum_speed.floor_bytes else vain + 1
             if vain == MAX_TRIES or not wants_retry(error):
                 raise error
-            await _pause(vain, self._pace)
+            await _pause(vain, self._minimum_speed)
         raise error
 
     async def _once(self) -> bool:
-        """Read from where the sink ends; False when it turns out to be another object."""
+        """Read from where the sink ends; return False if the object turns out to be another one."""
         headers = {"accept-encoding": "identity"}
         if self._sink.size_bytes:
             headers["range"] = f"bytes={self._sink.size_bytes}-"
-        async with pulse(self._pace) as beat, self._client.stream("GET", self._url, headers=headers) as response:
+        async with (
+            stall_timeout(self._minimum_speed) as received,
+            self._client.stream("GET", self._url, headers=headers) as response,
+        ):
             if not await self._accept(response):
                 return False
             block = bytearray()
             try:
                 async for part in response.aiter_raw():
-                    beat(len(part))
+                    received(len(part))
                     block += part
                     if self._sink.size_bytes + len(block) > self._limit_bytes:
                         block.clear()
@@ -156,7 +159,7 @@ class _Download:
                     if len(block) >= _BLOCK_BYTES:
                         await self._write(block)
             finally:
-                # What came before a cut need not come again.
+                # Bytes received before an interruption need not be sent again.
                 await self._write(block)
         if self._total_bytes is not None and self._sink.size_bytes != self._total_bytes:
             await self._start_over()
@@ -164,7 +167,7 @@ class _Download:
         return True
 
     async def _accept(self, response: httpx.Response) -> bool:
-        """Whether this answer continues (or begins) the object; starts over when it belongs to another one."""
+        """Return True if this response continues (or begins) the object; start over if it belongs to another one."""
         status, etag = response.status_code, response.headers.get("etag")
         if status not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
             if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and self._sink.size_bytes:
@@ -172,7 +175,7 @@ class _Download:
                 return False
             raise refusal(status, await _short_body(response), response.headers, key_of(self._client))
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise Transient("storage_unavailable", "Storage sent the file in a form that was not asked for.")
+            raise Transient("storage_unavailable", "Storage sent the file in an encoding that was not requested.")
         if status == httpx.codes.PARTIAL_CONTENT:
             place = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
             same = etag is not None and etag == self.etag
@@ -204,13 +207,13 @@ class _Download:
     def _too_large(self) -> Permanent:
         return Permanent(
             "media_too_large",
-            f"The file is larger than the {self._limit_bytes} bytes that are allowed.",
+            f"The file is larger than the allowed {self._limit_bytes} bytes.",
             params={"limit": self._limit_bytes},
         )
 
 
 def _own_path(user_id: UUID, path: str) -> str:
-    """The database checks this too; a mere prefix test let `<me>/../<other>/x` through to the other's file."""
+    """Check that `path` is in the user's folder, as the database does; a prefix test allows `<me>/../<other>/x`."""
     if not _checked(path).startswith(f"{user_id}/"):
         raise _path_refused()
     return path
@@ -228,7 +231,7 @@ def _object_url(bucket: str, path: str) -> str:
 
 
 def _path_refused() -> Permanent:
-    return Permanent("storage_path_refused", "The file's path is not one of your own folder in Storage.")
+    return Permanent("storage_path_refused", "The file's path is not in your own folder in Storage.")
 
 
 def _unreachable(failure: httpx.TransportError) -> Transient:
@@ -236,11 +239,11 @@ def _unreachable(failure: httpx.TransportError) -> Transient:
 
 
 def _stalled() -> Transient:
-    return Transient("storage_stalled", "Storage sends too slowly.")
+    return Transient("storage_stalled", "Storage sends data too slowly.")
 
 
-async def _pause(tries: int, pace: MinimumSpeed) -> None:
-    await asyncio.sleep(random.uniform(0, pace.pause_seconds * 2 ** max(tries - 1, 0)))  # noqa: S311 jitter
+async def _pause(tries: int, minimum_speed: MinimumSpeed) -> None:
+    await asyncio.sleep(random.uniform(0, minimum_speed.pause_seconds * 2 ** max(tries - 1, 0)))  # noqa: S311 jitter
 
 
 async def _short_body(response: httpx.Response) -> bytes:
@@ -253,6 +256,6 @@ async def _short_body(response: httpx.Response) -> bytes:
 
 
 def _read_plain(file: Path) -> bytes:
-    """Follow no link: the file was written by a child that parses hostile media."""
+    """Read a file without following links: a child that parses hostile media wrote it."""
     with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as opened:
         return opened.read()

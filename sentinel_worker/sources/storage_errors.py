@@ -1,4 +1,4 @@
-"""What Storage's refusals mean: its HTTP status is 400 for nearly everything, the true one is in the body."""
+"""Storage's errors: its HTTP status is 400 for nearly everything, the true one is in the body."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _ROW_SECURITY: Final = "row-level security policy"
 
 
 def key_of(client: httpx.AsyncClient) -> Key | None:
-    """The key that `client` sends, where it is one that knows."""
+    """Return the key that `client` sends, or None if it does not use `KeyAuth`."""
     return client.auth.keys.current if isinstance(client.auth, KeyAuth) else None
 
 
 def refusal(
     status: int, body: bytes, headers: httpx.Headers, key: Key | None = None, *, policy: str = ""
 ) -> CodedError:
-    """The error that an answer other than 2xx stands for; with the `key` that was sent it names what is missing.
+    """Translate a response other than 2xx; given the `key` that was sent, the sentence names the missing right.
 
-    `policy` is the one on storage.objects that allows what was asked for.
+    `policy` is the policy on storage.objects that allows the call.
 
-    A key that is rejected or expired is Transient: it may be one that is being rotated, and no fault of the
-    request. On the `/authenticated/` route it is told apart from a missing object.
+    A key that is rejected or expired is Transient: it may be rotating at the moment, and the request is not at fault.
+    On the `/authenticated/` route it can be told from a missing object.
     """
     answer = _parse(body)
     true_status = status if status >= _SERVER_ERROR else _number(answer.get("statusCode")) or status
@@ -53,7 +53,7 @@ def refusal(
             retry_after_seconds=retry_after or REFUSED_RETRY_SECONDS,
         )
     told_to_wait = true_status >= _SERVER_ERROR or true_status in _LATER
-    # A redirect, or a 404 without Storage's body, comes from something that stands in front of it.
+    # A redirect, or a 404 without Storage's body, comes from a proxy in front of Storage.
     if told_to_wait or true_status < httpx.codes.BAD_REQUEST or true_status == httpx.codes.NOT_FOUND:
         return Transient("storage_unavailable", f"Storage is not available ({shown}).", retry_after_seconds=retry_after)
     return Permanent("storage_refused", f"Storage refused the file ({shown}).")
@@ -64,13 +64,13 @@ def _missing(code: object) -> CodedError:
         return Permanent("object_not_found", "The file is not in Storage: it was deleted or never uploaded.")
     return Transient(
         "bucket_missing",
-        "Storage has no such bucket, or this worker may not see it.",
+        "The bucket does not exist in Storage, or this worker is not allowed to see it.",
         retry_after_seconds=REFUSED_RETRY_SECONDS,
     )
 
 
 def wants_retry(error: CodedError) -> bool:
-    """Whether to try again within the same attempt; a server that names a time has asked to be left alone."""
+    """True if a retry within the same attempt makes sense: not if the server sent Retry-After."""
     return isinstance(error, Transient) and error.code in _AT_ONCE and error.retry_after_seconds is None
 
 

@@ -1,4 +1,4 @@
-"""Removing objects through the Storage API: SQL may not delete rows of storage.objects."""
+"""Removal of objects through the Storage API: SQL must not delete rows of storage.objects."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sentinel_worker.sources.storage_errors import key_of, refusal
 
 
 async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -> int:
-    """Remove objects of `bucket`; returns how many Storage says it removed.
+    """Remove objects of `bucket`; return how many were removed according to Storage.
 
-    Objects that are gone, or that row security hides from this worker's role, are not counted and no error.
+    Objects that are gone, or that row security hides from this worker's role, are not counted and are not an error.
     `client` has the project as its base URL and a key in its headers. Raises `Transient` with
     `storage_unreachable`, `storage_unavailable`, `access_refused` or `bucket_missing`, and
     `Permanent('storage_refused')`.
@@ -27,6 +27,6 @@ async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -
         raise refusal(response.status_code, response.content, response.headers, key_of(client))
     try:
         removed = response.json()
-    except (ValueError, RecursionError) as error:  # it names what users wrote about their files
-        raise Transient("storage_unavailable", "Storage answered a removal with something else.") from error
+    except (ValueError, RecursionError) as error:  # the response contains users' own metadata of their files
+        raise Transient("storage_unavailable", "Storage sent an invalid response to a removal.") from error
     return len(removed) if isinstance(removed, list) else 0

@@ -1,7 +1,7 @@
-"""A file behind a URL, streamed into a private folder under limits of bytes, time and speed.
+"""Download of a URL into a private folder, limited in bytes, time and speed.
 
-Every URL on the way, the first and each redirect, is read strictly, its addresses are checked, and the connection
-goes to those. Proxies and cookies of the environment play no part.
+Every URL, the first and each redirect, is parsed strictly, its addresses are checked, and the connection goes to a
+checked address. Proxies and cookies from the environment are ignored.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sentinel_worker.sources.egress import Egress
 from sentinel_worker.sources.egress_policy import MAX_URL_CHARACTERS, EgressPolicy, Target, shown_host
 from sentinel_worker.sources.fetched import Fetched
 from sentinel_worker.sources.http_body import Receiving
-from sentinel_worker.sources.minimum_speed import PATIENT, MinimumSpeed
+from sentinel_worker.sources.minimum_speed import DEFAULT_SPEED, MinimumSpeed
 from sentinel_worker.sources.pinned_connection import answer
 from sentinel_worker.sources.url_errors import network_errors, stalled, unusable
 
@@ -36,31 +36,31 @@ _ABSOLUTE: Final = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class UrlRules:
-    """Where to, and with how much patience. `tls` verifies certificates."""
+    """Rules for downloads: allowed targets, redirects and time limits. `tls` verifies certificates."""
 
     egress: Egress
     max_redirects: int = 5
-    pace: MinimumSpeed = PATIENT
+    minimum_speed: MinimumSpeed = DEFAULT_SPEED
     answer_seconds: float = 30.0
-    """For the look-up, the connection and the head of one answer."""
+    """Time limit for the look-up, the connection and the head of one response."""
     limit_seconds: float = 1800.0
-    """For everything."""
+    """Time limit for the whole download."""
     tls: ssl.SSLContext = field(default_factory=httpx.create_ssl_context, repr=False)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """For URLs of users."""
-        floor_bytes = round(settings.url_min_bytes_per_second * PATIENT.stall_seconds)
+        """Return the rules for users' URLs."""
+        floor_bytes = round(settings.url_min_bytes_per_second * DEFAULT_SPEED.stall_seconds)
         return cls(
             Egress(EgressPolicy.from_settings(settings)),
             max_redirects=settings.url_max_redirects,
-            pace=replace(PATIENT, floor_bytes=floor_bytes),
+            minimum_speed=replace(DEFAULT_SPEED, floor_bytes=floor_bytes),
             limit_seconds=settings.fetch_deadline_seconds,
         )
 
     @classmethod
     def of_operator(cls) -> Self:
-        """For URLs that the operator typed: to anywhere, over http too."""
+        """Return the rules for the operator's URLs: any address, http included."""
         anywhere = (ip_network("0.0.0.0/0"), ip_network("::/0"))
         policy = EgressPolicy(frozenset({"http", "https"}), ports=range(1, 2**16), allowed_networks=anywhere)
         return cls(Egress(policy))
@@ -74,7 +74,7 @@ async def fetch(
     limit_bytes: int,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> Fetched:
-    """Stream what `url` answers; `on_progress` gets fractions from 0 to 1 where the server says a length.
+    """Download `url` into `directory`; `on_progress` gets fractions from 0 to 1 if the server sends a length.
 
     Raises `Permanent` with `url_refused`, `url_host_unknown`, `url_not_found`, `url_forbidden`, `url_untrusted`,
     `url_unusable` or `media_too_large`, and `Transient` with `url_unreachable`, `url_unavailable`, `url_stalled` or
@@ -86,7 +86,7 @@ async def fetch(
             for _ in range(rules.max_redirects + 1):
                 async with _asked(target, rules) as response:
                     if response.status not in _REDIRECTS:
-                        receiving = Receiving(target.host, response, limit_bytes, on_progress, rules.pace)
+                        receiving = Receiving(target.host, response, limit_bytes, on_progress, rules.minimum_speed)
                         return replace(await receiving.into(directory), source_url=first.shown)
                     target = _onwards(target, response, rules.egress.policy)
     except TimeoutError as error:
@@ -96,12 +96,12 @@ async def fetch(
 
 @asynccontextmanager
 async def _asked(target: Target, rules: UrlRules) -> AsyncIterator[httpcore.Response]:
-    """The answer of `target`, its body not read yet."""
+    """Request `target` and yield the response, its body unread."""
     headers = [
         ("host", target.authority),
         ("user-agent", f"sentinel-worker/{__version__}"),
         ("accept", "*/*"),
-        # Media is compressed already, and what is unpacked here could be a thousand times what was sent.
+        # Media is already compressed, and decompressed data could be a thousand times larger.
         ("accept-encoding", "identity"),
         ("connection", "close"),
     ]
@@ -114,28 +114,28 @@ async def _asked(target: Target, rules: UrlRules) -> AsyncIterator[httpcore.Resp
 
 
 def _onwards(target: Target, response: httpcore.Response, policy: EgressPolicy) -> Target:
-    """Where a redirect leads; raises Permanent where it must not."""
+    """Return the target of a redirect. Raises `Permanent` if it is not allowed."""
     location = httpx.Headers(response.headers).get("location", "")
     if not location:
-        raise unusable(target.host, "redirects to nowhere")
+        raise unusable(target.host, "redirects without a location")
     if len(location) > MAX_URL_CHARACTERS:
-        raise unusable(target.host, f"redirects to an address of more than {MAX_URL_CHARACTERS} characters")
+        raise unusable(target.host, f"redirects to a URL of more than {MAX_URL_CHARACTERS} characters")
     if not _ABSOLUTE.match(location):
         try:
             location = str(httpx.URL(f"{target.scheme}://{target.authority}{target.resource.decode()}").join(location))
         except httpx.InvalidURL as error:
-            raise unusable(target.host, "redirects to what is no URL") from error
+            raise unusable(target.host, "redirects to an invalid URL") from error
     following = policy.check_url(location)
     if (target.scheme, following.scheme) == ("https", "http"):
         raise Permanent(
             "url_refused",
-            f"The server of {shown_host(target.host)} redirects from https to http; only https may follow.",
+            f"The server of {shown_host(target.host)} redirects from https to http, which is not allowed.",
         )
     return following
 
 
 def shown(url: str) -> str:
-    """The address without a password or a query, which may be secrets."""
+    """Return the URL without user name, password and query, which may be secrets."""
     try:
         parsed = httpx.URL(url)
         return str(parsed.copy_with(userinfo=b"", query=None, fragment=None))

@@ -1,4 +1,4 @@
-"""What goes wrong with a user's URL, as errors of the request. Sentences name hosts, never paths or queries."""
+"""Errors of users' URLs. Sentences name hosts, never paths or queries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sentinel_worker.sources.egress_policy import shown_host
 from sentinel_worker.supabase_client.connections import retry_after_seconds
 
 RETRY_AFTER_CAP_SECONDS: Final = 3600.0
-"""As long as the queue's own longest backoff."""
+"""Equal to the queue's longest backoff."""
 
 _GONE: Final = frozenset({404, 410})
 _CLOSED: Final = frozenset({401, 402, 403, 407, 451})
@@ -24,47 +24,50 @@ _SERVER_ERROR: Final = 500
 
 
 def refusal(host: str, status: int, headers: httpx.Headers) -> CodedError:
-    """The error that an answer other than 200 and a redirect stands for."""
-    said, params = f"The server of {shown_host(host)} answers {status}", {"host": shown_host(host), "status": status}
+    """Translate a response that is neither 200 nor a redirect."""
+    shown = shown_host(host)
+    said, params = f"The server of {shown} responded with {status}", {"host": shown, "status": status}
     if status in _GONE:
-        return Permanent("url_not_found", f"{said}: there is no such file.", params=params)
+        return Permanent("url_not_found", f"{said}: the file does not exist.", params=params)
     if status in _CLOSED:
-        return Permanent("url_forbidden", f"{said}: the file is not for everybody.", params=params)
+        return Permanent("url_forbidden", f"{said}: access denied.", params=params)
     if status >= _SERVER_ERROR or status in _LATER:
         wished = retry_after_seconds(headers, RETRY_AFTER_CAP_SECONDS)
-        return Transient("url_unavailable", f"{said}: not available now.", params=params, retry_after_seconds=wished)
-    return Permanent("url_unusable", f"{said}, which is no file.", params=params)
+        return Transient(
+            "url_unavailable", f"{said}: temporarily unavailable.", params=params, retry_after_seconds=wished
+        )
+    return Permanent("url_unusable", f"{said} instead of a file.", params=params)
 
 
 def unusable(host: str, why: str) -> Permanent:
-    """An answer that no attempt can use; `why` is the rest of the sentence."""
+    """Return the error for a response that no retry can make usable; `why` completes the sentence."""
     return Permanent("url_unusable", f"The server of {shown_host(host)} {why}.", params={"host": shown_host(host)})
 
 
 def stalled(host: str) -> Transient:
-    """Slower than is allowed."""
+    """Return the error for a transfer slower than allowed."""
     return Transient("url_stalled", f"The server of {shown_host(host)} is too slow.", params={"host": shown_host(host)})
 
 
 def interrupted(host: str) -> Transient:
-    """The connection ended before the file did."""
+    """Return the error for a connection that ended before the file did."""
     return Transient(
         "url_unreachable",
-        f"The connection to {shown_host(host)} broke before the file was complete.",
+        f"The connection to {shown_host(host)} was lost before the file was complete.",
         params={"host": shown_host(host)},
     )
 
 
 @contextmanager
 def network_errors(host: str) -> Iterator[None]:
-    """Translate what httpcore and the clock raise until the answer's head is there."""
+    """Translate httpcore's errors and timeouts up to the end of the response's head."""
     try:
         yield
     except (TimeoutError, httpcore.ReadTimeout, httpcore.WriteTimeout) as error:
         raise stalled(host) from error
     except httpcore.RemoteProtocolError as error:
-        if error.__cause__ is not None:  # h11's own complaint; without one the server just hung up
-            raise unusable(host, "does not speak HTTP/1.1 as it should") from error
+        if error.__cause__ is not None:  # h11 rejected the response; without a cause the server just hung up
+            raise unusable(host, "sent an invalid HTTP/1.1 response") from error
         raise _unreachable(host) from error
     except httpcore.ConnectError as error:
         if isinstance(error.__cause__, ssl.SSLCertVerificationError):
@@ -81,6 +84,6 @@ def network_errors(host: str) -> Iterator[None]:
 def _unreachable(host: str) -> Transient:
     return Transient(
         "url_unreachable",
-        f"The server of {shown_host(host)} cannot be reached now.",
+        f"The server of {shown_host(host)} could not be reached.",
         params={"host": shown_host(host)},
     )

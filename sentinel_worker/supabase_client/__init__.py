@@ -1,5 +1,5 @@
-"""Connections to Supabase: keys and their rotation, the circuit breaker, what refusals mean.
+"""Connections to Supabase: keys and their rotation, the circuit breaker, errors.
 
-Belongs here: everything true of any call to the project, whichever service answers it. May import `config`,
+Belongs here: everything that applies to any call to the project, to any of its services. May import `config`,
 `concurrency` and below.
 """

@@ -1,8 +1,8 @@
-"""One circuit breaker toward Supabase: during an outage one call a minute asks whether it is over.
+"""Circuit breaker for Supabase: during an outage one call a minute probes whether it is over.
 
-The calls of the queue's functions feed it, for they are what a worker cannot do without. Everything else of the
-worker obeys it: while it is open, Storage is not asked, no socket is opened, and outcomes wait. Realtime or Storage
-alone being away does not open it. Heartbeats neither feed nor obey it: they go on for as long as a lease can be saved.
+Only calls of the queue's functions feed it, because a worker cannot do without them. Everything else in the worker
+obeys it: while it is open, Storage is not called, no socket is opened, and outcomes wait. An outage of only Realtime
+or Storage does not open it. Heartbeats neither feed nor obey it: they continue for as long as a lease can be saved.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ from sentinel_worker.domain.errors import CodedError, Transient
 from sentinel_worker.observe import logs
 
 OUTAGES: Final = with_trait(Trait.OUTAGE)
-"""Errors that say nothing about the call but that Supabase is away."""
-AWAY: Final = "Supabase is away; it is asked again now and then."
+"""Error codes that mean an outage of Supabase, not a problem with the call."""
+AWAY: Final = "Supabase is unavailable; the worker keeps probing it."
 
 log = structlog.get_logger()
 
 
 class Breaker:
-    """Open or closed, without a clock of its own: every `now` is in seconds and never goes back.
+    """Circuit breaker without a clock of its own: `now` is in seconds and never decreases.
 
-    `threshold` failures in a row open it. While it is open, one call at a time is let through, the probe: the first
-    after about `first_seconds`, then ever more rarely, and at last every `probe_seconds`. Any success closes it.
+    `threshold` failures in a row open it. While it is open, it lets one call at a time through as a probe: the first
+    after about `first_seconds`, then less and less often, at last every `probe_seconds`. Any success closes it.
     """
 
     def __init__(
@@ -52,36 +52,36 @@ class Breaker:
 
     @property
     def open(self) -> bool:
-        """Whether calls are refused."""
+        """True if calls are refused."""
         return self._probe_at is not None
 
     @property
     def attempts(self) -> int:
-        """Calls that failed since the last success."""
+        """Number of calls that failed since the last success."""
         return self._failures
 
     def away_seconds(self, now: float) -> float:
-        """Since the first of them."""
+        """Seconds since the first failure after the last success; 0 without a failure."""
         return now - self._since if self._failures else 0.0
 
     def pause_seconds(self, now: float) -> float:
-        """Until a call would be let through; 0 while closed."""
+        """Seconds until a call is let through; 0 while closed."""
         return 0.0 if self._probe_at is None else max(0.0, self._probe_at - now)
 
     def admits(self, now: float) -> bool:
-        """Whether a call may be made now; while open it is then the probe, and the next ones are refused."""
+        """Return True if a call may be made now. While open, that call is the probe and the next ones are refused."""
         if self._probe_at is None:
             return True
         if now < self._probe_at:
             return False
-        # A probe that is never answered for, because its caller was cancelled, gives way to another.
+        # If the probe's caller is cancelled and never reports a result, another probe follows.
         self._probing, self._probe_at = True, now + self._cap
         return True
 
     def failed(self, now: float, wished_seconds: float = 0.0) -> None:
-        """A call met an outage; the server asked to be left alone for so long."""
+        """Record that a call failed because of an outage; `wished_seconds` is the server's Retry-After."""
         if self.open and not self._probing:
-            return  # it set out before the breaker opened, and says nothing new
+            return  # the call started before the breaker opened, so it tells nothing new
         if self._failures == 0:
             self._since = now
         self._failures += 1
@@ -89,19 +89,19 @@ class Breaker:
             self._probing, self._probe_at = False, now + max(self._next_pause(), wished_seconds)
 
     def succeeded(self) -> None:
-        """A call was answered, if only with a refusal."""
+        """Record that a call got a response, even a refusal."""
         self._failures = self._probes = 0
         self._probing, self._probe_at = False, None
 
     def _next_pause(self) -> float:
-        """Jitter while it grows is enough to spread many workers for as long as the outage lasts."""
+        """Return the next pause. Jitter while it grows spreads many workers for the rest of the outage."""
         grown = self._first * 2.0 ** min(self._probes, 30)
         self._probes += 1
         return self._cap if grown >= self._cap else self._uniform(grown / 2, grown)
 
 
 class Circuit:
-    """A `Breaker` in the event loop: guards calls, lets others wait, and logs the loss and the return, once each."""
+    """A `Breaker` in the event loop: guards calls, makes others wait, and logs the outage and its end once each."""
 
     def __init__(self, breaker: Breaker | None = None, clock: Callable[[], float] = monotonic) -> None:
         self._breaker = breaker or Breaker()
@@ -111,12 +111,12 @@ class Circuit:
 
     @property
     def open(self) -> bool:
-        """Whether Supabase is taken to be away."""
+        """True while Supabase is considered unavailable."""
         return self._breaker.open
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Make one call inside. Raises `Transient('supabase_unreachable')` at once while it is not its turn."""
+        """Guard one call. Raises `Transient('supabase_unreachable')` at once if the breaker refuses it."""
         if not self._breaker.admits(self._clock()):
             raise Transient("supabase_unreachable", AWAY)
         try:
@@ -130,11 +130,11 @@ class Circuit:
         self._succeeded()
 
     async def closed(self) -> None:
-        """Wait until Supabase is there."""
+        """Wait until Supabase is available."""
         await self._closed.wait()
 
     async def turn(self) -> None:
-        """Wait until Supabase is there or has to be asked whether it is; whoever calls first asks."""
+        """Wait until Supabase is available or due to be probed; the first call after this is the probe."""
         while pause := self._breaker.pause_seconds(self._clock()):
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):

@@ -1,7 +1,7 @@
-"""Connections to Supabase, and what its refusals mean.
+"""Connections to Supabase and the translation of its errors.
 
-Every HTTP response at or above 400 and every broken connection becomes one of our errors here, before
-a client library can hide the status: supabase-py's `APIError` carries neither status nor Retry-After.
+Every HTTP status of 400 or above and every broken connection becomes one of our errors here, before a client library
+can hide the status: supabase-py's `APIError` carries neither status nor Retry-After.
 """
 
 import json
@@ -24,15 +24,15 @@ from sentinel_worker.supabase_client.keys import Key, KeyAuth, WorkerKeys
 from sentinel_worker.supabase_client.missing_grants import refused_right
 
 REFUSED_RETRY_SECONDS = 30.0
-"""A rejected key may be one that is being rotated; asking more often helps nobody."""
+"""Delay after a refusal: a rejected key may be rotating, and retrying more often does not help."""
 KEEP_ALIVE_SECONDS = 45.0
-"""How long an idle connection may be used again, where httpx allows 5 s: most wake-ups and heartbeats should not wait
-for the handshakes of TCP and TLS. Proxies commonly close theirs after 60 s or more."""
+"""Lifetime of an idle connection, instead of httpx's 5 s: most wake-ups and heartbeats should not wait for TCP and TLS
+handshakes. Proxies commonly close idle connections after 60 s or more."""
 KEPT_CONNECTIONS = 2
-"""Fewer than the failures that open the circuit: after this machine has slept each may be dead, and cost a time-out.
-The clock that they are kept by has stood still meanwhile."""
+"""Size of the connection pool; smaller than the number of failures that open the circuit. After the machine has slept,
+each connection may be dead and cost a timeout, and the clock that expires them stood still meanwhile."""
 RETRY_AFTER_CAP_SECONDS = 60.0
-"""A mistaken header must not put the worker to sleep for days."""
+"""Upper limit for Retry-After: a wrong header must not put the worker to sleep for days."""
 
 _LIMITS = httpx.Limits(
     max_connections=16, max_keepalive_connections=KEPT_CONNECTIONS, keepalive_expiry=KEEP_ALIVE_SECONDS
@@ -45,32 +45,32 @@ _MISSING_CODE = re.compile(r"PGRST20[245]|42883|42P01")
 
 
 class CheckedAuth(KeyAuth):
-    """Raises what the last response means, where its status is 400 or more.
+    """Raises the error for the last response if its status is 400 or above.
 
-    Here and not in a hook for responses, which httpx calls before the flow may send a request again.
+    This is not a response hook, because httpx calls those before the flow can resend the request.
     """
 
     requires_response_body = True
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """The flow of `KeyAuth`, and what came of it."""
+        """Run the flow of `KeyAuth` and check its result."""
         response = yield from self.signed(request)
         if response.status_code >= httpx.codes.BAD_REQUEST:
             raise refusal(response.status_code, response.content, response.headers, self.keys.current)
 
 
 def connect(settings: Settings, keys: WorkerKeys) -> AsyncClient:
-    """The client of the event loop; end it with `close`."""
+    """Return a client for the event loop; close it with `close`."""
     http = httpx.AsyncClient(auth=CheckedAuth(keys), timeout=settings.http_timeout_seconds, limits=_LIMITS)
     options = AsyncClientOptions(httpx_client=http, postgrest_client_retry=False)
     client = AsyncClient(settings.supabase_url, keys.current.api_key, options)
-    del client.options.headers["Authorization"]  # with one of its own, postgrest bypasses the client's `auth`
+    del client.options.headers["Authorization"]  # a header of its own makes postgrest bypass the client's `auth`
     return client
 
 
 def connect_sync(settings: Settings, keys: WorkerKeys) -> Client:
-    """A client for the thread of the heartbeats; end it with `close_sync`."""
-    # A heartbeat that is lost must leave time for another before the leases run out.
+    """Return a client for the heartbeats' thread; close it with `close_sync`."""
+    # A lost heartbeat must leave time for another before the leases expire.
     timeout = min(settings.http_timeout_seconds, settings.lease_seconds / 4)
     http = httpx.Client(auth=CheckedAuth(keys), timeout=timeout, limits=_LIMITS)
     options = SyncClientOptions(httpx_client=http, postgrest_client_retry=False)
@@ -80,12 +80,12 @@ def connect_sync(settings: Settings, keys: WorkerKeys) -> Client:
 
 
 async def try_key(settings: Settings, key: Key) -> None:
-    """Make one call with `key` that changes nothing. Raises `Transient` or `Permanent` unless it is accepted."""
+    """Make one call with `key` that changes nothing. Raises `Transient` or `Permanent` unless the key is accepted."""
     async with httpx.AsyncClient(
         base_url=settings.supabase_url, headers=key.headers, timeout=settings.http_timeout_seconds
     ) as http:
         with network_errors():
-            # A heartbeat, because no worker can do without the right to it.
+            # A heartbeat, because every worker needs the right to it.
             call = {"args": {"worker": str(UUID(int=0)), "lease_seconds": settings.lease_seconds, "leases": []}}
             response = await http.post("/rest/v1/rpc/sentinel_heartbeat", json=call)
     if not response.is_success:
@@ -105,9 +105,9 @@ def close_sync(client: Client) -> None:
 
 
 def storage_http(settings: Settings, keys: WorkerKeys, circuit: Circuit) -> httpx.AsyncClient:
-    """A bare client for Storage, which streams; `base_url` is the project, statuses are the caller's to read.
+    """Return a plain streaming client for Storage; `base_url` is the project. The caller checks the status.
 
-    While `circuit` is open its requests raise httpx.ConnectError at once.
+    While `circuit` is open, requests raise httpx.ConnectError at once.
     """
 
     async def refuse_while_away(request: httpx.Request) -> None:
@@ -124,7 +124,7 @@ def storage_http(settings: Settings, keys: WorkerKeys, circuit: Circuit) -> http
 
 @contextmanager
 def network_errors() -> Iterator[None]:
-    """Translate what httpx raises when no response came; the call may have been carried out all the same."""
+    """Translate httpx's errors when no response arrived; the call may still have been carried out."""
     try:
         yield
     except httpx.TimeoutException as error:
@@ -134,19 +134,19 @@ def network_errors() -> Iterator[None]:
 
 
 def _reason(error: httpx.RequestError) -> str:
-    """The kind of the failure; of a certificate what is wrong with it, which no waiting will mend."""
+    """Return the kind of failure; for a certificate, the problem, which waiting does not fix."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__cause__ or cause.__context__
     if cause is None:
         return type(error).__name__
-    return f"its certificate is not trusted: {cause.verify_message}; SSL_CERT_FILE names the file of a private CA"
+    return f"its certificate is not trusted: {cause.verify_message}; for a private CA set SSL_CERT_FILE to its file"
 
 
 def refusal(status: int, body: bytes, headers: httpx.Headers, key: Key | None = None) -> CodedError:
-    """What a response with `status` >= 400 means; `body` may be PostgREST's JSON, a gateway's, or HTML.
+    """Translate a response with `status` >= 400; `body` may be PostgREST's JSON, a gateway's, or HTML.
 
-    `key` is the one that was sent: with it a refusal names what is missing.
+    `key` is the one that was sent: given it, the sentence names the missing right.
     """
     code, text = _code_and_text(body)
     retry_after = retry_after_seconds(headers)
@@ -154,7 +154,7 @@ def refusal(status: int, body: bytes, headers: httpx.Headers, key: Key | None = 
     if _MISSING_CODE.fullmatch(code):
         return Transient(
             "schema_missing",
-            f"The database lacks a function of this worker ({shown}). Apply the migrations: sentinel-worker migrate.",
+            f"The database lacks a function that this worker calls ({shown}): run sentinel-worker migrate.",
             retry_after_seconds=retry_after or REFUSED_RETRY_SECONDS,
         )
     if _REFUSED_CODE.fullmatch(code) or (status in _REFUSED_STATUS and not _TRANSIENT_CODE.fullmatch(code)):
@@ -172,13 +172,13 @@ def refusal(status: int, body: bytes, headers: httpx.Headers, key: Key | None = 
 
 
 def retry_after_seconds(headers: httpx.Headers, cap: float = RETRY_AFTER_CAP_SECONDS) -> float | None:
-    """The server's own wish in seconds, where it names one; never more than `cap`."""
+    """Return the server's Retry-After in seconds, at most `cap`, or None."""
     value = headers.get("retry-after", "").strip()
     return min(float(value), cap) if value.isascii() and value.isdigit() else None
 
 
 def at_start(error: Transient) -> CodedError:
-    """The same error met by the first call: a wrong key or schema is then the operator's to mend."""
+    """Return the error for a failed first call: a wrong key or schema is Fatal, for the operator to fix."""
     if error.code in with_trait(Trait.SET_UP):
         return Fatal(error.code, error.message)
     return error

@@ -1,4 +1,4 @@
-"""What a JWT says of itself, read without its secret."""
+"""Claims of a JWT, read without verifying it."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ Token = str | Callable[[], str | None] | None
 
 
 def jwt_claims(token: str) -> dict[str, Any]:
-    """Its claims, unproved; none when it is no JWT."""
+    """Return the unverified claims of `token`; empty if it is not a JWT."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -21,7 +21,7 @@ def jwt_claims(token: str) -> dict[str, Any]:
 
 
 def seconds_to_live(token: str, now: float) -> float:
-    """Seconds from `now` (unix time) until the token's `exp`; infinite when it names none or is no JWT."""
+    """Return the seconds from `now` (unix time) to the token's `exp`; infinite without `exp` or if it is not a JWT."""
     try:
         return float(jwt_claims(token)["exp"]) - now
     except (KeyError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Keys that change while the worker runs: read again, tried, and only then used."""
+"""Rotation of keys while the worker runs: reread from files, tried, and only then used."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,10 +19,10 @@ log = structlog.get_logger()
 
 
 class Rotation:
-    """Looks into the files of `keys` every `look_seconds`, when `nudge` is called, and when `asked` is set.
+    """Rereads the files of `keys` every `look_seconds`, when `nudge` is called, and when `asked` is set.
 
-    `try_key` raises unless Supabase accepts a key; `changed` is called once a new one is in use. A key that is refused
-    is named in the log, once, and tried again at each look; the old one stays in use meanwhile.
+    `try_key` raises unless Supabase accepts a key; `changed` is called once a new one is in use. A refused key is
+    logged once and tried again at each look; the old one stays in use meanwhile.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class Rotation:
         self._signalled = False
 
     def nudge(self) -> None:
-        """Look now; for SIGHUP."""
+        """Reread the files now; for SIGHUP."""
         self._signalled = True
         self._asked.set()
 
     async def run(self, supervisor: Supervisor) -> None:
-        """Look until cancelled."""
+        """Watch the files until cancelled."""
         self._warn_of_exposed_files()
         await supervisor.repeat("keys", self._look_when_asked)
 
@@ -91,4 +91,6 @@ class Rotation:
         for name, path in self._keys.paths.items():
             with suppress(OSError):
                 if secret_files.is_exposed(path):
-                    log.warning(logs.KEY_EXPOSED, name=variable(name), error=f"every user may read {path}: chmod 600")
+                    log.warning(
+                        logs.KEY_EXPOSED, name=variable(name), error=f"every user can read {path}: run chmod 600"
+                    )

@@ -1,4 +1,4 @@
-"""As whom the worker calls Supabase: the one place that holds the current key, which may change while it runs."""
+"""The worker's current Supabase key, held in one place because it may change while the worker runs."""
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from sentinel_worker.observe import masking
 from sentinel_worker.supabase_client.jwt import jwt_claims
 
 _REFUSED = frozenset({400, 401, 403})
-"""Storage wraps its refusals of tokens into 400."""
+"""Statuses of refused keys; Storage wraps its refusals of tokens in a 400."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Key:
-    """What is sent as `apikey`, and the JWT beside it where that is not the key itself."""
+    """The `apikey` header's value, and the JWT to send with it unless the key itself is the JWT."""
 
     api_key: str
     token: str | None = None
@@ -26,7 +26,7 @@ class Key:
 
     @classmethod
     def of(cls, secrets: Mapping[str, str]) -> Self:
-        """The strongest of what is there, by the names of `settings.SECRETS`."""
+        """Return the strongest of the given secrets, named as in `settings.SECRETS`."""
         for name in ("secret_key", "service_role_key"):
             if name in secrets:
                 return cls(secrets[name], None, variable(name), variable(name))
@@ -34,12 +34,12 @@ class Key:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What every HTTP request carries."""
+        """Headers of every HTTP request."""
         return {"apikey": self.api_key, "Authorization": f"Bearer {self.token or self.api_key}"}
 
     @property
     def role(self) -> str | None:
-        """As which role the database sees it, as far as the key itself tells; a JWT without that claim is anon's."""
+        """Database role according to the key itself; None for a JWT without the claim, which acts as anon."""
         if self.token is None and self.api_key.startswith("sb_"):
             return "service_role" if self.api_key.startswith("sb_secret_") else "anon"
         role = jwt_claims(self.token or self.api_key).get("role")
@@ -47,7 +47,10 @@ class Key:
 
 
 class WorkerKeys:
-    """`current` may be read from any thread. `refused` is called, from any thread, when the current key was refused."""
+    """Holder of the current key, which any thread may read.
+
+    `refused` is called, from any thread, when the current key was refused.
+    """
 
     def __init__(self, settings: Settings, *, refused: Callable[[], None] = lambda: None) -> None:
         self.paths = settings.secret_paths
@@ -57,7 +60,7 @@ class WorkerKeys:
         self.refused = refused
 
     def read(self) -> dict[str, str]:
-        """The secrets of those files whose content is not what is in use. Raises ValueError with a sentence."""
+        """Return the secrets whose files differ from those in use. Raises ValueError with a sentence."""
         changed = {}
         for name, path in self.paths.items():
             try:
@@ -70,30 +73,30 @@ class WorkerKeys:
         return changed
 
     def with_changes(self, changed: Mapping[str, str]) -> Key:
-        """The key that `changed` would make, not yet in use."""
+        """Return the key with `changed` applied, without using it."""
         return Key.of({**self._secrets, **changed})
 
     def use(self, changed: Mapping[str, str]) -> None:
-        """From now on every request carries it; those under way end as they began."""
+        """Use `changed` for every new request; requests in flight keep the old key."""
         self._secrets |= changed
         self.current = Key.of(self._secrets)
 
 
 class KeyAuth(httpx.Auth):
-    """Signs each request with the current key, and once more when the key changed while the request was under way.
+    """Signs each request with the current key, and retries once if the key changed while the request was in flight.
 
-    The body has to be one that can be sent twice.
+    The body must be repeatable.
     """
 
     def __init__(self, keys: WorkerKeys) -> None:
         self.keys = keys
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """As httpx wants it, for clients of both kinds."""
+        """Implement httpx's interface, for both sync and async clients."""
         yield from self.signed(request)
 
     def signed(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, httpx.Response]:
-        """The flow, which returns the last response."""
+        """Run the flow and return the last response."""
         used = self._sign(request)
         response = yield request
         if response.status_code not in _REFUSED:

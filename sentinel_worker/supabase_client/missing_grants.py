@@ -1,4 +1,4 @@
-"""Which right was missing when PostgREST or Storage refused a call: one sentence that says what to run or to mend."""
+"""Missing rights behind refusals by PostgREST or Storage: one sentence that says what to run or fix."""
 
 import re
 from typing import Final
@@ -13,7 +13,7 @@ _SCHEMA: Final = re.compile(r"permission denied for schema (\w+)")
 _TABLE: Final = re.compile(r"permission denied for table (\w+)")
 _SET_ROLE: Final = re.compile(r'permission denied to set role "([^"]+)"')
 _NO_ROLE: Final = re.compile(r'role "([^"]+)" does not exist')
-# PostgREST's, the gateway's and Storage's words.
+# Messages of PostgREST, the gateway and Storage.
 _EXPIRED: Final = re.compile(r'JWT expired|"exp" claim timestamp check failed')
 _UNSIGNED: Final = re.compile(
     r"JW[ST]|No suitable key|signature verification failed|Invalid Compact|[Ii]nvalid.*(?:JWT|token)"
@@ -22,9 +22,9 @@ _NO_KEY: Final = re.compile(r"Invalid API key|No API key")
 
 
 def refused_right(code: str, text: str, key: Key | None) -> str | None:
-    """The sentence, without its full stop, for an answer with SQLSTATE or PGRST `code` and message `text`.
+    """Return a sentence, without its full stop, for an error with SQLSTATE or PGRST `code` and message `text`.
 
-    None where the answer does not tell, or no `key` is known to have been sent.
+    None if the error does not name the right, or if the `key` that was sent is unknown.
     """
     if key is None:
         return None
@@ -37,7 +37,7 @@ def _wrong_key(code: str, text: str, key: Key) -> str | None:
     if _NO_KEY.search(text):
         return f"{key.api_key_name} is not a key of this project: copy it from the project's settings"
     if code == "PGRST301" or _UNSIGNED.search(text):
-        return f"{key.token_name} is not signed by this project, or no JWT: {_SIGN}"
+        return f"{key.token_name} is not a JWT signed by this project: {_SIGN}"
     return None
 
 
@@ -47,7 +47,7 @@ def _wrong_role(text: str, key: Key) -> str | None:
             return f"The role {WORKER} does not exist: run sentinel-worker migrate"
         return f"{key.token_name} has the role {no_role[1]}, which does not exist: {_SIGN}"
     if key.role is None:
-        return f"{key.token_name} names no role, so that it acts as anon: {_SIGN}"
+        return f"{key.token_name} names no role, so it acts as anon: {_SIGN}"
     if key.role not in _ROLES:
         return f"{key.token_name} has the role {key.role}, which is not a worker's: {_SIGN}"
     return None

@@ -1,8 +1,7 @@
-"""One generation of a Realtime connection: fresh client, one channel, watched until the first trouble.
+"""One generation of a Realtime connection: a fresh client and one channel, watched until the first problem.
 
-realtime-py can look alive and be dead in many ways (a listen task that ended, a channel closed by the
-server's answer to another join, a rejoin that is refused again and again), so nothing is repaired: a
-generation is thrown away whole.
+realtime-py can look alive and be dead in many ways (a listen task that ended, a channel closed by the server's reply
+to another join, a rejoin that is refused repeatedly). So nothing is repaired: the whole generation is discarded.
 """
 
 import asyncio
@@ -29,13 +28,13 @@ HintName = Literal["changes", "broadcast"]
 
 @dataclass(frozen=True, slots=True)
 class ConnectionTimes:
-    """All waits of a supervisor, in seconds.
+    """All times of a supervised connection, in seconds.
 
-    A generation must be READY within `ready`, is looked at every `check`, and ends after `age` (sockets
-    made with secret keys end after 24 h) and `token_margin` before its token, if there is a fresher one.
-    After a loss it waits `backoff_first` doubling to `backoff_cap` with full jitter, at least
-    `rate_limited` after a rate limit, and `refused` after a refused private join; `health` of being READY
-    resets the backoff. A hint is missing when it has not come `silence` after a row.
+    A generation must be READY within `ready` and is checked every `check`. It ends after `age` (sockets made with
+    secret keys end after 24 h), or `token_margin` before its token expires if a fresher one is available. After a loss
+    the backoff starts at `backoff_first` and doubles up to `backoff_cap`, with full jitter; it is at least
+    `rate_limited` after a rate limit, and `refused` after a refused private join. Being READY for `health` resets it. A
+    hint is missing if it has not arrived `silence` after a row.
     """
 
     ready: float = 15.0
@@ -53,39 +52,39 @@ class ConnectionTimes:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where to connect and as whom; see Wakeup."""
+    """URL and credentials of a connection; see `Wakeup`."""
 
     url: str
     api_key: str | Callable[[], str]
     token: Token
 
     def current_api_key(self) -> str:
-        """The key to connect with."""
+        """Return the key to connect with."""
         return self.api_key() if callable(self.api_key) else self.api_key
 
     def current_token(self) -> str | None:
-        """The JWT to join with, or None to act with the key."""
+        """Return the JWT to join with, or None to use the key's role."""
         return self.token() if callable(self.token) else self.token
 
 
 class Generation:
-    """One connection for one hint. `on_hint` is called for every hint, `on_gap` when the server had a gap.
+    """One connection for one hint. `on_hint` is called for every hint, `on_gap` after a gap on the server.
 
-    Use: `open`, then `watch` when that answered None, then always `discard`.
+    Call `open`, then `watch` if that returned None, then always `discard`.
     """
 
     def __init__(
         self,
         name: HintName,
         access: Access,
-        pace: ConnectionTimes,
+        times: ConnectionTimes,
         on_hint: Callable[[], None],
         on_gap: Callable[[], None],
     ) -> None:
         loop = asyncio.get_running_loop()
         self._name = name
         self._access = access
-        self._pace = pace
+        self._times = times
         self._on_hint = on_hint
         self._on_gap = on_gap
         self._client = AsyncRealtimeClient(access.url, access.current_api_key(), auto_reconnect=False, max_retries=1)
@@ -95,33 +94,33 @@ class Generation:
         self._flowing: asyncio.Future[str] = loop.create_future()
 
     async def open(self) -> str | None:
-        """Connect and join; None once hints flow, else the reason why they do not."""
+        """Connect and join; return None once hints flow, else the reason for the failure."""
         try:
-            async with asyncio.timeout(self._pace.ready):
+            async with asyncio.timeout(self._times.ready):
                 await self._join()
                 await asyncio.wait([self._flowing, self._ended], return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
-            return f"not ready after {self._pace.ready:g} s"
-        except Exception as error:  # noqa: BLE001 - the library raises bare Exceptions; being deaf is no crash
+            return f"not ready after {self._times.ready:g} s"
+        except Exception as error:  # noqa: BLE001 - the library raises bare Exceptions; a lost hint is not a crash
             return f"{type(error).__name__}: {error}"
         return self._ended.result() if self._ended.done() else None
 
     async def watch(self) -> str:
-        """Wait for the end; returns the reason."""
-        # The spread keeps many workers from reconnecting together.
-        dies_at = monotonic() + self._pace.age * random.uniform(0.9, 1.0)  # noqa: S311 - no secret
+        """Wait for the connection's end; return the reason."""
+        # The jitter keeps many workers from reconnecting at once.
+        dies_at = monotonic() + self._times.age * random.uniform(0.9, 1.0)  # noqa: S311 - no secret
         while not self._ended.done():
-            await asyncio.wait([self._ended], timeout=self._pace.check)
+            await asyncio.wait([self._ended], timeout=self._times.check)
             self._look(dies_at)
         return self._ended.result()
 
     def end(self, reason: str) -> None:
-        """Let `open` or `watch` return; later reasons are ignored."""
+        """Make `open` or `watch` return `reason`; later reasons are ignored."""
         if not self._ended.done():
             self._ended.set_result(reason)
 
     async def discard(self) -> None:
-        """Close for good, within a limit: also the timers, which would join again on a dead socket."""
+        """Close for good, within a time limit, including the timers, which would rejoin on a dead socket."""
         client = self._client
         tasks = [task for task in (client._listen_task, client._heartbeat_task) if task]
         if self._channel is not None:
@@ -130,15 +129,15 @@ class Generation:
             for push in self._channel.messages_waiting_for_ack.values():
                 push.destroy()
         with contextlib.suppress(TimeoutError, OSError, WebSocketException):
-            async with asyncio.timeout(self._pace.close):
+            async with asyncio.timeout(self._times.close):
                 await client.close()
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=self._pace.close)
+            await asyncio.wait(tasks, timeout=self._times.close)
         for task in tasks:
             if task.done() and not task.cancelled():
-                task.exception()  # asked for, so that asyncio does not complain that nobody did
+                task.exception()  # retrieved, so that asyncio does not warn that it never was
 
     async def _join(self) -> None:
         self._token = self._access.current_token()
@@ -160,7 +159,7 @@ class Generation:
             self._channel.on_broadcast("*", lambda _: self._on_hint())
         await self._channel.subscribe(self._on_subscribe_state)
 
-    # These run inside the library's listen task, which an exception would kill without a sound.
+    # These callbacks run in the library's listen task, which an exception would end silently.
 
     def _on_subscribe_state(self, state: RealtimeSubscribeStates, error: Exception | None) -> None:
         if state is not RealtimeSubscribeStates.SUBSCRIBED:
@@ -186,7 +185,7 @@ class Generation:
             self.end("the token expires")
 
     def _has_fresher_token(self) -> bool:
-        if self._token is None or seconds_to_live(self._token, time()) > self._pace.token_margin:
+        if self._token is None or seconds_to_live(self._token, time()) > self._times.token_margin:
             return False
         return self._access.current_token() != self._token
 

@@ -1,10 +1,9 @@
 """Wake-ups: Supabase Realtime as hints that set an Event, never as data.
 
-Two hints, each on a socket of its own, because a refused private join blocks its socket for seconds:
-row changes of public.analysis_requests, and a broadcast that a trigger sends on the private topic
-`sentinel:wake`. Each is supervised alone and for ever, one generation after the other. Realtime delivers
-at most once, so the Event is also set whenever a gap ends (READY) or begins (loss): the claim that
-follows is the sweep.
+Two hints, each on its own socket, because a refused private join blocks its socket for seconds: row changes of
+public.analysis_requests, and a broadcast that a trigger sends on the private topic `sentinel:wake`. Each is supervised
+separately and for ever, one generation after the other. Realtime delivers at most once, so the Event is also set
+whenever a gap ends (READY) or begins (loss): the claim that follows is the sweep.
 """
 
 import asyncio
@@ -32,11 +31,11 @@ log = structlog.get_logger()
 
 
 class Wakeup:
-    """Sets `event` when there may be work. `run()` lasts until it is cancelled and never fails for Realtime.
+    """Sets `event` when work may be waiting. `run()` lasts until cancelled and never fails because of Realtime.
 
-    `url` is the project's base URL, `api_key` its secret, publishable or legacy key. `token` is a JWT to act
-    with instead of the key's role. Both may be callables that return a current one. `on_state(hint, ready)` is
-    called when a hint becomes READY or is lost. While `circuit` is open no socket is opened.
+    `url` is the project's base URL, `api_key` its secret, publishable or legacy key. `token` is a JWT to use instead
+    of the key's role. Both may be callables that return the current value. `on_state(hint, ready)` is called when a
+    hint becomes READY or is lost. While `circuit` is open, no socket is opened.
     """
 
     def __init__(
@@ -47,14 +46,14 @@ class Wakeup:
         token: Token = None,
         event: asyncio.Event,
         on_state: OnState = lambda _hint, _ready: None,
-        pace: ConnectionTimes | None = None,
+        times: ConnectionTimes | None = None,
         circuit: Circuit | None = None,
     ) -> None:
         circuit = circuit or Circuit()
         access = Access(f"{url.rstrip('/')}/realtime/v1", api_key, token)
         names: tuple[HintName, ...] = ("changes", "broadcast")
         self.hints: dict[HintName, Hint] = {
-            name: Hint(name, access, event, on_state, pace or ConnectionTimes(), circuit) for name in names
+            name: Hint(name, access, event, on_state, times or ConnectionTimes(), circuit) for name in names
         }
 
     async def run(self, supervisor: Supervisor) -> None:
@@ -65,35 +64,35 @@ class Wakeup:
 
     @property
     def healthy(self) -> bool:
-        """Whether at least one hint is READY, so that sweeps may be rare."""
+        """True if at least one hint is READY, so that sweeps may be rare."""
         return any(hint.ready for hint in self.hints.values())
 
     @property
     def last_hint_at(self) -> float | None:
-        """When the latest hint came, on the monotonic clock."""
+        """Time of the latest hint on the monotonic clock."""
         return max((hint.last_hint_at for hint in self.hints.values() if hint.last_hint_at is not None), default=None)
 
     @property
     def states(self) -> Mapping[HintName, bool]:
-        """Which hints are READY."""
+        """State of each hint: True if READY."""
         return {name: hint.ready for name, hint in self.hints.items()}
 
     def renew(self) -> None:
-        """The key is another one: connect anew at once, with that."""
+        """Reconnect at once, because the key has changed."""
         for hint in self.hints.values():
             hint.renew()
 
     def missed(self, queued_seconds: float) -> None:
-        """A sweep found a row that had been queued for so long: a hint that was silent about it is dead.
+        """Note that a sweep found a row queued for `queued_seconds`: a hint that did not report it is dead.
 
-        Nothing happens to a hint that became READY later than the row, or that speaks up within moments.
+        A hint that became READY later than the row, or that arrives within moments, is left alone.
         """
         for hint in self.hints.values():
             hint.suspect(monotonic() - queued_seconds)
 
 
 class Hint:
-    """The supervisor of one hint. `last_hint_at` is on the monotonic clock, `generation` counts from 1."""
+    """Supervisor of one hint. `last_hint_at` is on the monotonic clock, `generation` counts from 1."""
 
     def __init__(
         self,
@@ -101,7 +100,7 @@ class Hint:
         access: Access,
         event: asyncio.Event,
         on_state: OnState,
-        pace: ConnectionTimes,
+        times: ConnectionTimes,
         circuit: Circuit,
     ) -> None:
         self.name = name
@@ -110,7 +109,7 @@ class Hint:
         self._access = access
         self._event = event
         self._on_state = on_state
-        self._pace = pace
+        self._times = times
         self._circuit = circuit
         self._ready_at: float | None = None
         self._current: Generation | None = None
@@ -119,19 +118,19 @@ class Hint:
 
     @property
     def ready(self) -> bool:
-        """Whether hints flow, as far as anybody can tell."""
+        """True if hints seem to flow."""
         return self._ready_at is not None
 
     async def run(self, supervisor: Supervisor) -> None:
-        """One generation after the other, for ever."""
+        """Run one generation after the other until cancelled."""
         await supervisor.repeat(f"wakeup-{self.name}", self._live_once)
 
     async def _live_once(self) -> None:
         await self._circuit.closed()
         reason, lived_seconds = await self._live()
-        self._failures = 1 if lived_seconds >= self._pace.health else self._failures + 1
+        self._failures = 1 if lived_seconds >= self._times.health else self._failures + 1
         pause = self._pause_seconds(reason, self._failures)
-        # Realtime may be away for hours while all else works: each reason is news once.
+        # Realtime may be down for hours while the rest works, so each reason is a warning only once.
         write = log.warning if lived_seconds or reason != self._told else log.debug
         self._told = reason
         write(
@@ -145,17 +144,17 @@ class Hint:
         self._renewed.clear()
 
     def renew(self) -> None:
-        """End the generation, and the pause between two."""
+        """End the current generation, or the pause between two."""
         self._renewed.set()
         if self._current is not None:
             self._current.end("the key changed")
 
     def suspect(self, queued_at: float) -> None:
-        """End the generation unless a hint came, or comes at once, after `queued_at` (monotonic)."""
+        """End the generation unless a hint came after `queued_at` (monotonic), or comes within moments."""
         if self._ready_at is None or self._current is None or queued_at <= self._ready_at:
             return
         silent_seconds = monotonic() - queued_at
-        wait = max(self._pace.silence - silent_seconds, self._pace.silence / 3)
+        wait = max(self._times.silence - silent_seconds, self._times.silence / 3)
         asyncio.get_running_loop().call_later(wait, self._judge, self._current, queued_at)
 
     def _judge(self, generation: Generation, queued_at: float) -> None:
@@ -163,9 +162,9 @@ class Hint:
             generation.end("it was silent about a queued row")
 
     async def _live(self) -> tuple[str, float]:
-        """One generation; why it ended, and for how many seconds it was READY."""
+        """Run one generation; return the reason for its end, and the seconds for which it was READY."""
         self.generation += 1
-        self._current = Generation(self.name, self._access, self._pace, self._hinted, self._event.set)
+        self._current = Generation(self.name, self._access, self._times, self._hinted, self._event.set)
         try:
             if (failure := await self._current.open()) is not None:
                 return failure, 0.0
@@ -188,8 +187,8 @@ class Hint:
 
     def _pause_seconds(self, reason: str, failures: int) -> float:
         if any(sign in reason for sign in REFUSAL_SIGNS):
-            return self._pace.refused * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
-        pause = full_jitter_seconds(failures, first=self._pace.backoff_first, cap=self._pace.backoff_cap)
+            return self._times.refused * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+        pause = full_jitter_seconds(failures, first=self._times.backoff_first, cap=self._times.backoff_cap)
         if any(sign in reason for sign in RATE_LIMIT_SIGNS):
-            return max(pause, self._pace.rate_limited)
+            return max(pause, self._times.rate_limited)
         return pause

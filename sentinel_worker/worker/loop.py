@@ -42,7 +42,7 @@ class Worker:
         self,
         settings: Settings,
         *,
-        claims: QueueClient,
+        queue: QueueClient,
         leases: Leases,
         outcomes: Outcomes,
         progress: Progress,
@@ -54,7 +54,7 @@ class Worker:
         health: Health,
     ) -> None:
         self._settings = settings
-        self._claims = claims
+        self._queue = queue
         self._leases = leases
         self._outcomes = outcomes
         self._progress = progress
@@ -65,7 +65,7 @@ class Worker:
         self._wake = wake
         self._health = health
         self._lanes = pipeline.lanes
-        self._sweeps = Sweeps(settings, claims=claims, removals=removals, wakeup=wakeup, lanes=pipeline.lanes)
+        self._sweeps = Sweeps(settings, queue=queue, removals=removals, wakeup=wakeup, lanes=pipeline.lanes)
         self._failures = 0
         self._started_at = monotonic()
         self._running = Running(
@@ -162,7 +162,7 @@ class Worker:
         if free == 0:
             return 0
         called_at = boottime()
-        claims = await self._claims.claim(
+        claims = await self._queue.claim(
             self._lanes, limit=free, lease_seconds=self._settings.lease_seconds, held=self._leases.ids
         )
         for claim in claims:
@@ -175,9 +175,9 @@ class Worker:
     async def _wait_out(self, error: CodedError) -> None:
         """Wait with backoff after a failed call, at most until the drain starts."""
         self._failures += 1
-        if self._claims.circuit.open:  # the breaker has logged this, and decides when to retry
+        if self._queue.circuit.open:  # the breaker has logged this, and decides when to retry
             self._health.become("degraded", AWAY)
-            await unless(self._draining, self._claims.circuit.turn())
+            await unless(self._draining, self._queue.circuit.turn())
             return
         self._health.become("broken" if isinstance(error, Permanent) else "degraded", error.message)
         wished = error.retry_after_seconds if isinstance(error, Transient) else None

@@ -36,13 +36,13 @@ class Sweeps:
         self,
         settings: Settings,
         *,
-        claims: QueueClient,
+        queue: QueueClient,
         removals: Removals,
         wakeup: Wakeup | None,
         lanes: Sequence[str],
     ) -> None:
         self._settings = settings
-        self._claims = claims
+        self._queue = queue
         self._removals = removals
         self._wakeup = wakeup
         self._lanes = lanes
@@ -75,7 +75,7 @@ class Sweeps:
         usual = self._settings.sweep_seconds if listening else self._settings.sweep_degraded_seconds
         pause = usual * random.uniform(0.9, 1.1)  # noqa: S311 - jitter to spread the load of many workers, not a secret
         if not self._nothing_due or began - self._maintained_at > MAINTAIN_AFTER_PAUSES * usual:
-            next_due_seconds = await self._claims.maintain(
+            next_due_seconds = await self._queue.maintain(
                 name=self._settings.worker_name, lanes=self._lanes, slots=self._settings.slots
             )
             self._maintained_at = began

@@ -27,7 +27,7 @@ from tests.integration.daemon.conftest import (  # noqa: F401 - fixtures
 )
 from tests.integration.daemon.proxy import FaultProxy
 
-PACE = ConnectionTimes(check=0.05, backoff_first=0.05, backoff_cap=0.2, silence=0.3, ready=5.0, close=1.0)
+TIMES = ConnectionTimes(check=0.05, backoff_first=0.05, backoff_cap=0.2, silence=0.3, ready=5.0, close=1.0)
 QUICK = {"lease_seconds": 6, "heartbeat_seconds": 1, "sweep_seconds": 0.5, "sweep_degraded_seconds": 0.3}
 PROBE_SECONDS = 0.6
 """One minute of an outage, a hundred times faster."""
@@ -79,7 +79,7 @@ def run_instant(stack: Stack) -> RunInstant:
                 **changes,
             }
         )
-        async with instant_worker(settings, seconds=seconds, circuit=quick_circuit(), pace=PACE) as running:
+        async with instant_worker(settings, seconds=seconds, circuit=quick_circuit(), times=TIMES) as running:
             task = asyncio.create_task(running.worker.run())
             try:
                 await until(lambda: running.ready, what=lambda: f"it is ready: {running.health}", limit_seconds=20)

@@ -93,7 +93,7 @@ TAKEN: tuple[Taken, ...] = (
     ),
     Taken(
         "`anon` for `sentinel_worker`",
-        "The role sentinel_worker may not select realtime.messages, so it hears no broadcast wake-ups: "
+        "The role sentinel_worker may not select realtime.messages, so it receives no broadcast wake-ups: "
         "run grant anon to sentinel_worker",
         take="revoke anon from sentinel_worker",
         give="grant anon to sentinel_worker",
@@ -108,7 +108,7 @@ TAKEN: tuple[Taken, ...] = (
     ),
     Taken(
         "SELECT on `public.analysis_requests`",
-        "The role sentinel_worker may not select public.analysis_requests, so it hears of no row changes: "
+        "The role sentinel_worker may not select public.analysis_requests, so it receives no row changes: "
         "run grant select on public.analysis_requests to sentinel_worker",
         take="revoke select on public.analysis_requests from sentinel_worker",
         give="grant select on public.analysis_requests to sentinel_worker",
@@ -132,14 +132,14 @@ TAKEN: tuple[Taken, ...] = (
         needed=False,
     ),
     _policy(
-        "sentinel: worker hears wake-ups", "realtime.messages", "hears no broadcast wake-ups",
+        "sentinel: worker hears wake-ups", "realtime.messages", "receives no broadcast wake-ups",
         f"for select to sentinel_worker using {WAKE}", needed=False,
     ),
     _policy(
-        "worker: read", "public.analysis_requests", "hears of no row changes",
+        "worker: read", "public.analysis_requests", "receives no row changes",
         "for select to sentinel_worker using (true)", needed=False,
     ),
-    _token("the JWT's claim `role`", f"SENTINEL_WORKER_JWT names no role, so that it acts as anon: {SIGN}",
+    _token("the JWT's claim `role`", f"SENTINEL_WORKER_JWT names no role, so it acts as anon: {SIGN}",
            claims={"role": None}),
     _token("a role of a worker in it",
            f"SENTINEL_WORKER_JWT has the role authenticated, which is not a worker's: {SIGN}",
@@ -147,9 +147,9 @@ TAKEN: tuple[Taken, ...] = (
     _token("a role that exists", f"SENTINEL_WORKER_JWT has the role nobody, which does not exist: {SIGN}",
            claims={"role": "nobody"}),
     _token("the JWT's time (`exp`)", f"SENTINEL_WORKER_JWT has expired: {SIGN}", claims={"exp": 1_000_000_000}),
-    _token("its signature", f"SENTINEL_WORKER_JWT is not signed by this project, or no JWT: {SIGN}",
+    _token("its signature", f"SENTINEL_WORKER_JWT is not a JWT signed by this project: {SIGN}",
            secret="of another project " * 3),
-    _token("its form", f"SENTINEL_WORKER_JWT is not signed by this project, or no JWT: {SIGN}", token="no-jwt-at-all"),
+    _token("its form", f"SENTINEL_WORKER_JWT is not a JWT signed by this project: {SIGN}", token="no-jwt-at-all"),
     _token("the publishable key", "SUPABASE_PUBLISHABLE_KEY is not a key of this project: "
            "copy it from the project's settings", key="sb_publishable_of_another_project"),
 )  # fmt: skip

@@ -172,7 +172,7 @@ def test_lists_of_urls_are_read_and_checked(monkeypatch: pytest.MonkeyPatch) -> 
     assert policy.allowed_hosts == ("media.example", ".cdn.example")
     assert policy.denied_hosts == ("192.0.2.1",)
     assert policy.allowed_networks == (ip_network("10.1.0.0/16"), ip_network("::1"))
-    assert UrlRules.from_settings(loaded).pace.floor_bytes == 30_000
+    assert UrlRules.from_settings(loaded).minimum_speed.floor_bytes == 30_000
     assert loaded.url_sources == ()
     assert EgressPolicy.from_settings(load(monkeypatch, GOOD | {"SENTINEL_URL_PORTS": "8443"})).ports == frozenset(
         {8443}

@@ -1,5 +1,6 @@
-"""Posts of social media, fetched by yt-dlp in a process of its own.
+"""Posts of social media, fetched by yt-dlp in a separate process.
 
-`fetcher` and `process` run in the worker, `child`, `download`, `formats` and `reasons` in the process that has no
-network but the worker's forward proxy; `catalogue` and `order` in both.
+`fetcher`, `child_process`, `bounded_scan` and `sentences` run in the worker. `child_main`, `download`, `formats` and
+`reasons` run in the process, whose only network access is the worker's forward proxy. `catalogue` and `instructions`
+run in both.
 """

@@ -1,4 +1,4 @@
-"""The folder that the post's process writes to; whatever it makes there, looking at it comes to an end."""
+"""Bounded scan of the folder that the post's process writes to."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 MAX_ENTRIES: Final = 10_000
-"""Empty files take no blocks, but the disk has not many of them either."""
+"""Limit of entries: empty files take no blocks, but they use up inodes."""
 
 
 def is_overfull(folder: Path, limit_bytes: int) -> bool:
-    """Whether more than `limit_bytes` or `MAX_ENTRIES` lie in it; what cannot be looked at counts as too much."""
+    """Return True if `folder` contains more than `limit_bytes` or `MAX_ENTRIES`, or if it cannot be scanned."""
     total = entries = 0
     waiting = [os.fspath(folder)]
     try:

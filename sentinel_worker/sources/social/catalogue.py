@@ -1,7 +1,7 @@
-"""Which sites are asked for posts, and which URLs belong to them; decided without any traffic.
+"""Allowed sites and the URLs that belong to them, decided without any traffic.
 
-yt-dlp's class of a site is its extractor. A site's name covers the extractors `name` and `name:…`, so that a
-playlist or a channel of an allowed site is recognised too, and refused as what it is.
+An extractor is yt-dlp's class for a site. A site's name covers the extractors `name` and `name:…`, so that a playlist
+or a channel of an allowed site is recognized too, and refused as such.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any, Final
 from sentinel_worker.domain.errors import Fatal
 
 GENERIC: Final = "generic"
-"""Asks any page for media; never allowed."""
+"""Extractor that searches any page for media; never allowed."""
 
 Extractor = Any
 """A class of yt-dlp, which has no types."""
 
 
 def find_extractors(sites: Iterable[str]) -> list[Extractor]:
-    """The extractors of `sites`, in the order in which yt-dlp tries them.
+    """Return the extractors of `sites`, in the order in which yt-dlp tries them.
 
-    Raises `Fatal('bad_settings')` for sites that this yt-dlp does not know. Takes a third of a second at first.
+    Raises `Fatal('bad_settings')` for sites that this yt-dlp does not know. The first call takes a third of a second.
     """
     from yt_dlp.extractor import gen_extractor_classes
 
@@ -36,7 +36,7 @@ def find_extractors(sites: Iterable[str]) -> list[Extractor]:
 
 
 def suits(url: str, extractors: Sequence[Extractor]) -> bool:
-    """Whether one of `extractors` would take `url`, which is an address and no search (`ytsearch:…`)."""
+    """Return True if one of `extractors` accepts `url`, and `url` is not a search (`ytsearch:…`)."""
     return url.startswith(("https://", "http://")) and any(extractor.suitable(url) for extractor in extractors)
 
 

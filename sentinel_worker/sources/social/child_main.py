@@ -1,8 +1,8 @@
-"""The process that fetches one post: it confines itself, hands its listener to the worker, and runs yt-dlp.
+"""Process that fetches one post: it sandboxes itself, hands its listening socket to the worker, and runs yt-dlp.
 
-Its only way out is the worker's forward proxy, which accepts on a socket that this process made in its own
-network namespace. It says one packet of JSON at a time: `listening` (with the socket), `progress`, then `done`
-or `failed`. Where the operator allows it to share the machine's network, the worker listens itself.
+Its only way out is the worker's forward proxy, which accepts on a socket that this process created in its own
+network namespace. It sends one JSON packet at a time: `listening` (with the socket), `progress`, then `done` or
+`failed`. If the operator allows it to share the machine's network, the worker listens itself.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _BACKLOG: Final = 64
 
 
 def main(connection_fd: int, parent: int) -> None:
-    """Obey the one order on the inherited socket. The current folder is the only one that is written to."""
-    # systemd sends SIGTERM to every process of a service; requests that drain are still fetched.
+    """Carry out the single order on the inherited socket. Only the current folder is written to."""
+    # systemd sends SIGTERM to every process of a service, but a draining worker still fetches its requests.
     for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     connection = socket.socket(fileno=connection_fd)
@@ -36,7 +36,7 @@ def main(connection_fd: int, parent: int) -> None:
     def say(message: Mapping[str, Any]) -> None:
         connection.sendall(json.dumps(message).encode())
 
-    # Both are imported before the walls stand, which leave little of the file system to read.
+    # Both are imported before the sandbox is applied, which leaves little of the file system readable.
     from sentinel_worker.sources.social import download, reasons
     from sentinel_worker.sources.social.catalogue import find_extractors
 
@@ -53,7 +53,7 @@ def main(connection_fd: int, parent: int) -> None:
             order, extractors, proxy=f"http://worker:{order.password}@127.0.0.1:{port}", say=say
         )
         say({"event": "done", **downloader.fetch(order.url)})
-    except BaseException as error:  # noqa: BLE001 whatever an extractor raises, the worker is told its kind
+    except BaseException as error:  # noqa: BLE001 extractors raise anything; the worker needs an error code
         warnings = downloader.warnings if downloader is not None else ()
         code, shown = reasons.reason(error, warnings), reasons.detail(error)
         del error
@@ -61,7 +61,7 @@ def main(connection_fd: int, parent: int) -> None:
 
 
 def walls(folder: Path, order: Order) -> Walls:
-    """What this process may do: write below `folder`, read Python and yt-dlp, and talk to the proxy."""
+    """Return this process's permissions: write below `folder`, read Python and yt-dlp, connect to the proxy."""
     return Walls(
         folder,
         Limits(MEMORY_BYTES, CPU_SECONDS, order.limit_bytes),
@@ -73,7 +73,7 @@ def walls(folder: Path, order: Order) -> Walls:
 
 
 def _readable() -> tuple[Path, ...]:
-    """yt-dlp imports an extractor when it is used, so code stays readable; certificates are read per connection."""
+    """Return the readable folders: yt-dlp imports extractors on use, and certificates are read per connection."""
     import certifi
     import yt_dlp
 
@@ -82,7 +82,7 @@ def _readable() -> tuple[Path, ...]:
 
 
 def _hand_over_listener(connection: socket.socket) -> int:
-    """Listen on this namespace's loopback, for the worker to accept on; returns the port."""
+    """Listen on this namespace's loopback interface, hand the socket to the worker, and return the port."""
     with socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG) as listener:
         socket.send_fds(connection, [json.dumps({"event": "listening"}).encode()], [listener.fileno()])
         return int(listener.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The worker's side of the process that fetches one post: started by exec, always ended."""
+"""The worker's handle of the process that fetches one post: started by exec, always killed and reaped."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from sentinel_worker.sources.social.sentences import refusal, refused
 BOOT: Final = bare_process.program("sentinel_worker.sources.social.child_main")
 START_SECONDS: Final = 60.0
 MAX_NEWS_A_SECOND: Final = 20
-"""A process that was taken over must not keep the worker's event loop busy."""
+"""Limit of packets: a compromised process must not keep the worker's event loop busy."""
 
 
 class SocialProcess:
-    """A running process and the socket to it."""
+    """A running process and the socket connected to it."""
 
     def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
         self.pid = process.pid
         self._connection = connection
 
     async def listener(self) -> socket.socket:
-        """The socket that the process listens on, for the worker's proxy to accept on.
+        """Receive the process's listening socket, for the worker's proxy to accept on.
 
-        Raises what the process failed with: `Permanent('social_not_confined')` where its walls do not hold.
+        Raises the process's error, such as `Permanent('social_not_confined')` if it could not be sandboxed.
         """
         await _readable(self._connection)
         packet, descriptors, _, _ = socket.recv_fds(self._connection, PACKET_BYTES, 1)
@@ -45,7 +45,7 @@ class SocialProcess:
         return listener
 
     async def news(self) -> AsyncIterator[dict[str, Any]]:
-        """What the process says, until it ends."""
+        """Yield the process's packets until it ends."""
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -60,7 +60,7 @@ class SocialProcess:
 
 @asynccontextmanager
 async def started(order: Order, folder: Path, *, boot: str = BOOT) -> AsyncIterator[SocialProcess]:
-    """Start the process in `folder`; it and all that it started are dead and reaped when the block ends."""
+    """Start the process in `folder`; it and its children are killed, and it is reaped, when the block ends."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     with ours:
@@ -76,7 +76,7 @@ async def started(order: Order, folder: Path, *, boot: str = BOOT) -> AsyncItera
 
 
 async def _readable(connection: socket.socket) -> None:
-    """Wait until there is something to read: asyncio's own sock_recv would drop the descriptor that comes along."""
+    """Wait until the socket is readable: asyncio's sock_recv would drop the descriptor that comes with the packet."""
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(connection, ready.set)
     try:
@@ -89,7 +89,7 @@ async def _readable(connection: socket.socket) -> None:
 
 
 def _parse(packet: bytes) -> dict[str, Any]:
-    """A packet of a process that may lie: what is not an object is empty."""
+    """Parse a packet of an untrusted process; anything but a JSON object becomes an empty one."""
     try:
         message = json.loads(packet)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""yt-dlp, told to fetch one post into one file and to do nothing else."""
+"""yt-dlp, restricted to fetching one post into one file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sentinel_worker.sources.social.reasons import Refused
 
 REPORT_SECONDS: Final = 0.5
 MAX_STEPS: Final = 10
-"""Extractors that one post may be handed to, one after the other."""
+"""Limit of extractors that handle one post in turn."""
 _MAX_WARNINGS: Final = 50
 _LIVE: Final = frozenset({"is_live", "is_upcoming", "post_live"})
 
@@ -27,10 +27,10 @@ Say = Callable[[Mapping[str, Any]], None]
 
 
 class Downloader(YoutubeDL):  # type: ignore[misc]
-    """A YoutubeDL that knows the allowed extractors alone and takes one video."""
+    """A YoutubeDL that knows only the allowed extractors and downloads one video."""
 
     def __init__(self, order: Order, extractors: Sequence[Extractor], *, proxy: str, say: Say) -> None:
-        # No code but yt-dlp's own: plugins would be looked for on the search path.
+        # Load no plugins, which yt-dlp would look for on the search path.
         plugin_dirs.value = []
         all_plugins_loaded.value = True
         self._allowed = list(extractors)
@@ -40,7 +40,7 @@ class Downloader(YoutubeDL):  # type: ignore[misc]
         super().__init__(_parameters(order, self._rules, _Log(self.warnings), proxy))
 
     def fetch(self, url: str) -> dict[str, Any]:
-        """Fetch the post; answers what is known of the file `media` in the current folder."""
+        """Fetch the post; return facts about the file `media` in the current folder."""
         info = self.extract_info(url, download=True) or {}
         downloads = info.get("requested_downloads") or []
         if not downloads or not Path(FILE_NAME).is_file():
@@ -53,19 +53,19 @@ class Downloader(YoutubeDL):  # type: ignore[misc]
         }
 
     def extract_info(self, *args: Any, **options: Any) -> Any:
-        """A post may lead to another, but not for ever."""
+        """Extract a post, and the posts that it links to, up to `MAX_STEPS`."""
         self._steps += 1
         if self._steps > MAX_STEPS:
             raise Refused("social_failed")
         return super().extract_info(*args, **options)
 
     def add_default_info_extractors(self) -> None:
-        """Only the allowed ones; yt-dlp's own setting for it can be passed by, see `get_info_extractor`."""
+        """Add only the allowed extractors; yt-dlp's setting for this can be bypassed, see `get_info_extractor`."""
         for extractor in self._allowed:
             self.add_info_extractor(extractor)
 
     def get_info_extractor(self, ie_key: str) -> Any:
-        """yt-dlp adds whatever extractor a page's result names, `Generic` too, to the ones it allows."""
+        """Return an allowed extractor; yt-dlp itself would also add any that a page's result names, even `Generic`."""
         if ie_key not in self._ies:
             raise Refused("social_not_supported")
         return super().get_info_extractor(ie_key)
@@ -73,7 +73,7 @@ class Downloader(YoutubeDL):  # type: ignore[misc]
     def process_ie_result(
         self, ie_result: dict[str, Any], download: bool = True, extra_info: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """A list of one is what some sites answer for a post with one video; any other list is refused."""
+        """Unwrap a list of one, which some sites return for a post with one video; refuse other lists."""
         if ie_result.get("_type", "video") in ("playlist", "multi_video", "compat_list"):
             entries = list(itertools.islice(ie_result.get("entries") or (), 2))
             if not entries:
@@ -89,7 +89,7 @@ class Downloader(YoutubeDL):  # type: ignore[misc]
 
 
 class _Rules:
-    """What is refused once the post is known, and while it comes."""
+    """Limits that are checked when the post's metadata arrives and during the download."""
 
     def __init__(self, order: Order, say: Say) -> None:
         self._order = order
@@ -98,7 +98,7 @@ class _Rules:
         self.site_has_sound = False
 
     def match(self, info: Mapping[str, Any], *, incomplete: object = False) -> None:
-        """yt-dlp's match_filter, for whole and half known posts."""
+        """Filter for yt-dlp's `match_filter`; the metadata may be incomplete."""
         if info.get("is_live") or info.get("live_status") in _LIVE:
             raise Refused("social_live")
         duration = info.get("duration")
@@ -107,7 +107,7 @@ class _Rules:
         self.site_has_sound |= any(formats.has_sound(one) for one in info.get("formats") or ())
 
     def progress(self, state: Mapping[str, Any]) -> None:
-        """yt-dlp's progress hook: for HLS and bodies without a length this is the only look at the size."""
+        """Hook for yt-dlp's progress: the only size check for HLS and bodies without a length."""
         done, total = state.get("downloaded_bytes") or 0, state.get("total_bytes")
         if max(done, total or 0) > self._order.limit_bytes:
             raise Refused("media_too_large")
@@ -117,21 +117,21 @@ class _Rules:
 
 
 class _Log:
-    """yt-dlp's logger: nothing is printed, the first warnings are kept."""
+    """Logger for yt-dlp that prints nothing and keeps the first warnings."""
 
     def __init__(self, warnings: list[str]) -> None:
         self._warnings = warnings
 
     def debug(self, message: str) -> None:
-        """Dropped."""
+        """Drop the message."""
 
     def warning(self, message: str) -> None:
-        """Kept: only a warning tells of a missing JavaScript runtime."""
+        """Keep the message: a missing JavaScript runtime shows only in a warning."""
         if len(self._warnings) < _MAX_WARNINGS:
             self._warnings.append(message)
 
     def error(self, message: str) -> None:
-        """Dropped: it comes as an exception too."""
+        """Drop the message: it arrives as an exception too."""
 
 
 def _parameters(order: Order, rules: _Rules, log: _Log, proxy: str) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _parameters(order: Order, rules: _Rules, log: _Log, proxy: str) -> dict[str,
         "proxy": proxy,
         "socket_timeout": order.stall_seconds,
         "source_address": None,
-        "geo_bypass": False,  # it would claim to be elsewhere
+        "geo_bypass": False,  # it would fake the worker's location
         "logger": log,
         "quiet": True,
         "noprogress": True,
@@ -147,7 +147,7 @@ def _parameters(order: Order, rules: _Rules, log: _Log, proxy: str) -> dict[str,
         "cachedir": False,
         "cookiefile": None,
         "usenetrc": False,
-        "js_runtimes": {},  # a program: the system call filter lets none start
+        "js_runtimes": {},  # a runtime is a program, which the system call filter does not let start
         "format": formats.choose,
         "outtmpl": {"default": FILE_NAME},
         "paths": {},
@@ -158,7 +158,7 @@ def _parameters(order: Order, rules: _Rules, log: _Log, proxy: str) -> dict[str,
         "fragment_retries": 2,
         "extractor_retries": 1,
         "file_access_retries": 0,
-        "skip_unavailable_fragments": False,  # a film with holes is no evidence
+        "skip_unavailable_fragments": False,  # a video with gaps is not evidence
         "concurrent_fragment_downloads": 1,
         "hls_prefer_native": True,
         "external_downloader": {"default": "native"},

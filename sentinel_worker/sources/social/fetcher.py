@@ -1,4 +1,4 @@
-"""A post of a social site, fetched into a request's private folder."""
+"""Fetching a post of a social site into a request's private folder."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from sentinel_worker.sources.social.instructions import FOLDER, Order
 from sentinel_worker.sources.social.sentences import refusal, refused
 
 PAGES_BYTES: Final = 64 * 1024**2
-"""What a post's pages, manifests and retries may cost beside its media."""
+"""Allowance for a post's pages, manifests and retries, in addition to its media."""
 WITHOUT_SOUND: Final = (
-    "The site offers pictures and sound of this post only apart, or with very small pictures: "
+    "The site offers this post's pictures and sound only separately, or together with very small pictures: "
     "the pictures were analyzed without the sound."
 )
 FULL_BELOW_BYTES: Final = 64 * 1024**2
-"""A disk with more room than this is not full, whatever the process says."""
+"""A disk with more free space than this is not full, even if the process says so."""
 LOOK_EVERY_SECONDS: Final = 1.0
 _BLOCK_BYTES: Final = 1024**2
 _MAX_HEIGHT: Final = 2**16
 _MAX_NAME: Final = 80
 _OF_PROXY: Final = with_trait(Trait.OF_PROXY)
-"""What yt-dlp makes of a connection that the proxy refused."""
+"""Codes that yt-dlp's errors get when the proxy refused a connection."""
 
 log = structlog.get_logger()
 
@@ -55,8 +55,8 @@ log = structlog.get_logger()
 class Social:
     """Fetches posts of `sites` (names of yt-dlp's extractors) through a proxy that asks `egress`.
 
-    `limit_seconds` is the longest video. `without_namespace` lets the process share the machine's network where it
-    can have none of its own. `boot` is its program; tests bring one with an extractor of their own.
+    `limit_seconds` is the longest video. `without_namespace` lets the process share the machine's network if it cannot
+    have a namespace of its own. `boot` is its program; tests bring one with an extractor of their own.
     """
 
     egress: Egress
@@ -70,7 +70,7 @@ class Social:
 
     @classmethod
     def from_settings(cls, settings: Settings, egress: Egress) -> Social | None:
-        """What the operator set; None where no posts are fetched. Raises `Fatal('bad_settings')`."""
+        """Return the operator's configuration, or None if posts are disabled. Raises `Fatal('bad_settings')`."""
         if "social" not in settings.url_sources:
             return None
         return cls(
@@ -83,7 +83,7 @@ class Social:
         )
 
     def suits(self, url: str) -> bool:
-        """Whether `url` is one of a site's posts (or lists); any other URL is fetched directly."""
+        """Return True if `url` is a post (or a list) of an allowed site; other URLs are fetched directly."""
         return catalogue.suits(url, self.extractors)
 
     async def fetch(
@@ -96,7 +96,7 @@ class Social:
     ) -> Fetched:
         """Fetch the post at `url` into `directory`; `on_progress` gets fractions from 0 to 1.
 
-        Raises the errors of `refusals`, what the policy refuses (`url_refused`), and `Transient` with
+        Raises the errors of `sentences`, the policy's `Permanent('url_refused')`, and `Transient` with
         `social_stalled` or `url_unreachable`.
         """
         shown = self.egress.policy.check_url(url).shown
@@ -114,7 +114,7 @@ class Social:
     async def _run(
         self, url: str, folder: Path, limit_bytes: int, on_progress: Callable[[float], None]
     ) -> Mapping[str, Any]:
-        """Run the process to its end; what it says of the file."""
+        """Run the process to its end; return its facts about the file."""
         try:
             return await self._confined(url, folder, limit_bytes, on_progress, shared=False)
         except Permanent as error:
@@ -157,14 +157,14 @@ async def _outcome(
                 return news
             case "failed":
                 raise refused(news, instead=_better_known(str(news.get("code")), proxy, folder))
-    raise refused({"code": "social_failed", "detail": "the process ended without an answer"})
+    raise refused({"code": "social_failed", "detail": "the process ended without reporting a result"})
 
 
 def _better_known(code: str, proxy: ForwardProxy, folder: Path) -> CodedError | None:
-    """What the worker knows itself about what the process says."""
+    """Return the worker's own error if it knows more than the process, else None."""
     if code in _OF_PROXY:
         return proxy.refusal
-    # A full disk costs no attempt: a process that lies could be tried for ever.
+    # A full disk costs no attempt, so a lying process could be retried for ever.
     if code == "disk_full" and shutil.disk_usage(folder).free > FULL_BELOW_BYTES:
         return refusal("social_failed")
     return None
@@ -173,7 +173,7 @@ def _better_known(code: str, proxy: ForwardProxy, folder: Path) -> CodedError | 
 async def _unless(
     failures: Sequence[asyncio.Future[CodedError]], work: Coroutine[Any, Any, Mapping[str, Any]]
 ) -> Mapping[str, Any]:
-    """What `work` answers, unless one of `failures` comes first: limits are not the process's to explain."""
+    """Return the result of `work`, or raise the first of `failures`, which overrides the process's own report."""
     task = asyncio.ensure_future(work)
     try:
         waits: list[asyncio.Future[Any]] = [task, *failures]
@@ -188,7 +188,7 @@ async def _unless(
 
 
 async def _filled(folder: Path, limit_bytes: int) -> CodedError:
-    """Wait until `folder` holds too much: the kernel limits one file, not how many there are."""
+    """Wait until `folder` contains too much: the kernel limits the size of a file, not the number of files."""
     while True:
         if await asyncio.to_thread(is_overfull, folder, limit_bytes):
             return refusal("media_too_large")
@@ -196,20 +196,20 @@ async def _filled(folder: Path, limit_bytes: int) -> CodedError:
 
 
 def _fraction(news: Mapping[str, Any]) -> float:
-    """How much is done, as far as a process that may lie says so; 0 where the size is unknown."""
+    """Return the fraction done, from an untrusted process's report; 0 if the size is unknown."""
     done, total = _count(news.get("done")), _count(news.get("total"))
     return done / total if done is not None and total and done <= total else 0.0
 
 
 def _count(value: object) -> float | None:
-    """A number of bytes; JSON as Python reads it has infinities, and integers that are larger than any float."""
+    """Validate a number of bytes: Python's JSON parser accepts infinities, and integers larger than any float."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= LARGEST:
         return None
     return float(value)
 
 
 def _noted(facts: Mapping[str, Any]) -> dict[str, str | int | None]:
-    """What the log says of a post, from a process that may send 64 kilobytes instead of a name."""
+    """Return a post's facts for the log, shortened: an untrusted process may send 64 kilobytes as a name."""
     extractor, height = facts.get("extractor"), facts.get("height")
     plain = isinstance(height, int) and not isinstance(height, bool) and 0 < height <= _MAX_HEIGHT
     return {
@@ -219,9 +219,9 @@ def _noted(facts: Mapping[str, Any]) -> dict[str, str | int | None]:
 
 
 def _take(made: Path, path: Path, limit_bytes: int) -> Fetched:
-    """Move what the process made to its place and hash it; the process is dead, so nothing changes any more.
+    """Move the process's file to its place and hash it; the process is dead, so the file no longer changes.
 
-    Raises `Permanent('media_too_large')`, and `Transient('social_failed')` where it made no plain file.
+    Raises `Permanent('media_too_large')`, and `Transient('social_failed')` if it is not a plain file.
     """
     try:
         descriptor = os.open(made, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

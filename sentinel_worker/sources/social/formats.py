@@ -1,8 +1,8 @@
-"""Which of a post's formats is fetched: one file, by a downloader that is part of yt-dlp, best for detection.
+"""Choice of a post's format: one file, best for detection, that yt-dlp can download on its own.
 
-Sites that offer pictures and sound apart expect FFmpeg to join them; no FFmpeg runs here. A file with both is
-preferred unless its pictures are too small to show a face well; then the pictures alone are fetched, or the sound
-where there is nothing else.
+Sites that offer pictures and sound separately expect FFmpeg to merge them, but no FFmpeg runs here. A file with both
+is preferred unless its pictures are too small to show a face well. Then only the pictures are fetched, or the sound if
+nothing else is offered.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 SMALLEST_HEIGHT: Final = 360
-"""Below it a file with sound loses against larger pictures without."""
+"""Height below which larger pictures without sound are preferred to a file with sound."""
 LARGEST_HEIGHT: Final = 1080
-"""Detectors see faces of 224 pixels; more pixels cost bytes and gain nothing."""
+"""Greatest useful height: detectors see faces of 224 pixels, so more pixels only cost bytes."""
 NATIVE_PROTOCOLS: Final = frozenset({"http", "https", "m3u8", "m3u8_native", "http_dash_segments"})
-"""What yt-dlp downloads without FFmpeg and over HTTP alone."""
+"""Protocols that yt-dlp downloads without FFmpeg and only over HTTP."""
 
 Format = Mapping[str, Any]
 
 
 def choose(context: Mapping[str, Any]) -> Iterator[Format]:
-    """A format selector of yt-dlp: yields one of `context['formats']`, which are sorted from worst to best."""
+    """Format selector for yt-dlp: yields one of `context['formats']`, which are sorted from worst to best."""
     usable = [one for one in context["formats"] if _usable(one)]
     both = [one for one in usable if _has(one, "vcodec") and _has(one, "acodec")]
     pictures = [one for one in usable if _has(one, "vcodec")]
@@ -39,12 +39,12 @@ def choose(context: Mapping[str, Any]) -> Iterator[Format]:
 
 
 def has_sound(one: Format) -> bool:
-    """Whether the site says that sound is in it, or does not say."""
+    """Return True unless the site says that the format has no sound."""
     return _has(one, "acodec")
 
 
 def _best(candidates: Sequence[Format]) -> Format:
-    """The smallest of what is too large, else yt-dlp's best."""
+    """Return the smallest if all are too large, else yt-dlp's best."""
     if all(_height(one) > LARGEST_HEIGHT for one in candidates):
         return min(candidates, key=_height)
     return candidates[-1]
@@ -59,5 +59,5 @@ def _has(one: Format, codec: str) -> bool:
 
 
 def _height(one: Format) -> int:
-    """In pixels; the smallest good one where the site does not say."""
+    """Return the height in pixels, or `SMALLEST_HEIGHT` if the site does not give one."""
     return one.get("height") or SMALLEST_HEIGHT

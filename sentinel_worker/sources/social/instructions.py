@@ -1,4 +1,4 @@
-"""What the worker tells the process that fetches a post: one packet of JSON."""
+"""Order to the process that fetches a post: one JSON packet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOLDER: Final = "social"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`url` may hold secrets, so it travels here and not in arguments, which other processes can read."""
+    """Order to fetch `url`, which may contain secrets: other processes could read it in the arguments."""
 
     url: str
     sites: tuple[str, ...]
@@ -23,18 +23,18 @@ class Order:
     limit_seconds: float
     """Longest video that is fetched."""
     password: str
-    """The proxy's."""
+    """The proxy's password."""
     stall_seconds: float = 30.0
     proxy_port: int | None = None
-    """Where the proxy listens on the machine's own loopback; None: in the process's own network namespace."""
+    """Port of the proxy on the machine's loopback interface; None: it is in the process's own network namespace."""
     sandbox: Mode = "auto"
 
     def packed(self) -> bytes:
-        """As it travels."""
+        """Encode the order as a packet."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def unpacked(cls, packet: bytes) -> Order:
-        """What `packed` packed."""
+        """Decode a packet made by `packed`."""
         fields = json.loads(packet)
         return cls(**fields | {"sites": tuple(fields["sites"])})

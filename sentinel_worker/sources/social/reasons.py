@@ -1,7 +1,7 @@
-"""What yt-dlp's errors mean, as one word that the worker knows a sentence for.
+"""Error codes for yt-dlp's errors; `sentences` has the sentence for each code.
 
-yt-dlp tells most of them apart by English text alone, the site's own or its extractor's. The text itself never
-leaves the process as a message to users: it can hold whatever a page says.
+yt-dlp distinguishes most errors only by English text, from the site or its extractor. That text never leaves the
+process as a message to users, because a page can put anything in it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _STATUSES: Final = {
     HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS: "social_unavailable_here",
 }
 _SENTENCES: Final = {
-    # The first that matches decides, so what contains another's words stands before it.
+    # The first match decides, so patterns that contain another's words precede it.
     "social_not_supported": r"no suitable extractor",
     "social_blocked": (
         r"not a bot|captcha|rate.?limit|too many requests|ip address is (?:blocked|unable)|rejected by server"
@@ -72,7 +72,7 @@ _MAX_DETAIL: Final = 500
 
 
 class Refused(Exception):
-    """This process's own refusal; of no class that yt-dlp has its own way with."""
+    """A refusal by this process; not a subclass of an exception that yt-dlp handles itself."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -80,7 +80,7 @@ class Refused(Exception):
 
 
 def reason(error: BaseException, warnings: Iterable[str] = ()) -> str:
-    """The code that `error` stands for; `warnings` are those that yt-dlp gave before it."""
+    """Return the error code for `error`; `warnings` are those that yt-dlp gave before it."""
     causes = list(_causes(error))
     by_class = next((code for code in map(_by_class, causes) if code is not None), None)
     if by_class is not None:
@@ -94,13 +94,13 @@ def reason(error: BaseException, warnings: Iterable[str] = ()) -> str:
 
 
 def detail(error: BaseException) -> str:
-    """For the operator's log: what went wrong, without addresses, whose queries may be secrets."""
+    """Describe `error` for the operator's log, without URLs, whose queries may be secrets."""
     shown = " ".join(f"{type(cause).__name__}: {cause}" for cause in list(_causes(error))[:2])
     return _URL.sub("<url>", " ".join(shown.split()))[:_MAX_DETAIL]
 
 
 def _causes(error: BaseException | None, depth: int = 6) -> Iterable[BaseException]:
-    """`error` and what caused it, as yt-dlp nests them."""
+    """Yield `error` and its causes, as yt-dlp nests them."""
     while error is not None and depth:
         yield error
         inner = getattr(error, "cause", None)

@@ -92,7 +92,7 @@ async def test_nothing_makes_it_take_a_certificate_that_nobody_vouches_for(certi
     async with serving(certificate) as port:
         http, socket = await ask(port, **tempting)
     assert http.startswith("supabase_unreachable Supabase could not be reached (its certificate is not trusted: ")
-    assert "SSL_CERT_FILE names the file of a private CA" in http
+    assert "for a private CA set SSL_CERT_FILE to its file" in http
     assert socket == "SSLCertVerificationError"
 
 

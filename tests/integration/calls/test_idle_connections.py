@@ -71,7 +71,7 @@ def loaded(gateway: Gateway) -> Settings:
 
 
 @pytest_asyncio.fixture
-async def claims(loaded: Settings) -> AsyncIterator[QueueClient]:
+async def queue(loaded: Settings) -> AsyncIterator[QueueClient]:
     client = connections.connect(loaded, WorkerKeys(loaded))
     yield QueueClient(client, uuid.uuid4())
     await connections.close(client)
@@ -87,42 +87,42 @@ def later(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return ahead
 
 
-async def ask(claims: QueueClient) -> None:
-    assert await claims.claim(["video/default"], limit=1, lease_seconds=60, held=[]) == []
+async def ask(queue: QueueClient) -> None:
+    assert await queue.claim(["video/default"], limit=1, lease_seconds=60, held=[]) == []
 
 
 async def test_a_claim_after_most_of_a_minute_needs_no_new_connection(
-    gateway: Gateway, claims: QueueClient, later: SimpleNamespace
+    gateway: Gateway, queue: QueueClient, later: SimpleNamespace
 ) -> None:
     for later.seconds in (0, 40, 80):
-        await ask(claims)
+        await ask(queue)
     assert len(gateway.connections) == 1
     later.seconds += 50  # longer than it may be used again
-    await ask(claims)
+    await ask(queue)
     assert len(gateway.connections) == 2
 
 
-async def test_a_connection_that_was_closed_meanwhile_is_not_used(gateway: Gateway, claims: QueueClient) -> None:
+async def test_a_connection_that_was_closed_meanwhile_is_not_used(gateway: Gateway, queue: QueueClient) -> None:
     for _ in range(2):
-        await ask(claims)
+        await ask(queue)
         await gateway.close_all()
     assert len(gateway.connections) == 2
 
 
-async def test_connections_that_died_in_a_sleep_are_no_outage(gateway: Gateway, claims: QueueClient) -> None:
+async def test_connections_that_died_in_a_sleep_are_no_outage(gateway: Gateway, queue: QueueClient) -> None:
     gateway.together = asyncio.Barrier(8)
-    await asyncio.gather(*(ask(claims) for _ in range(8)))
+    await asyncio.gather(*(ask(queue) for _ in range(8)))
     gateway.together = asyncio.Barrier(1)
     gateway.forgotten = [*gateway.connections]
-    http = claims._client.postgrest.session
+    http = queue._client.postgrest.session
     patience, http.timeout = http.timeout, 1
     for _ in range(2):
         with pytest.raises(Transient, match="in time"):
-            await ask(claims)
+            await ask(queue)
     http.timeout = patience
-    await ask(claims)
+    await ask(queue)
     assert gateway.unheard == 2
-    assert not claims.circuit.open
+    assert not queue.circuit.open
 
 
 @pytest.mark.parametrize(("timeout", "lease", "waits"), [(10, 60, 10), (120, 60, 15), (1, 2, 0.5)])

@@ -58,7 +58,7 @@ async def server() -> AsyncIterator[Server]:
         yield serving
 
 
-async def by_claims(server: Server) -> None:
+async def by_queue(server: Server) -> None:
     client = connections.connect(server.settings, server.keys)
     try:
         assert await QueueClient(client, NOBODY).missing_rights() == []
@@ -81,14 +81,14 @@ async def by_storage(server: Server) -> None:
         assert (await http.post("/storage/v1/object/x", content=b"picture")).is_success
 
 
-@pytest.mark.parametrize("call", [by_claims, by_heartbeat, by_storage])
+@pytest.mark.parametrize("call", [by_queue, by_heartbeat, by_storage])
 async def test_a_request_that_met_the_rotation_is_sent_again(server: Server, call: Call) -> None:
     await call(server)
     assert server.seen[:2] == [OLD, NEW]
     assert set(server.seen[1:]) == {NEW}
 
 
-@pytest.mark.parametrize("call", [by_claims, by_heartbeat])
+@pytest.mark.parametrize("call", [by_queue, by_heartbeat])
 async def test_a_key_that_is_refused_without_another_is_told(server: Server, call: Call) -> None:
     server.rotates = False
     with pytest.raises(Transient) as caught:

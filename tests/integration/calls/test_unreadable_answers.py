@@ -65,13 +65,13 @@ async def loaded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 async def test_every_call_of_the_queue(loaded: Settings) -> None:
     client, circuit = connections.connect(loaded, WorkerKeys(loaded)), Circuit()
-    claims = QueueClient(client, uuid.uuid4(), circuit)
+    queue = QueueClient(client, uuid.uuid4(), circuit)
     calls: list[Callable[[], Awaitable[object]]] = [
-        lambda: claims.claim(["video/default"], limit=1, lease_seconds=60, held=[]),
-        lambda: claims.finish([(a_claim(), Finish("failed"))]),
-        lambda: claims.maintain(name="x", lanes=[], slots=1),
-        lambda: claims.deletions(limit=1),
-        claims.missing_rights,
+        lambda: queue.claim(["video/default"], limit=1, lease_seconds=60, held=[]),
+        lambda: queue.finish([(a_claim(), Finish("failed"))]),
+        lambda: queue.maintain(name="x", lanes=[], slots=1),
+        lambda: queue.deletions(limit=1),
+        queue.missing_rights,
     ]
     try:
         for call in calls:

@@ -27,7 +27,7 @@ from tests.integration.daemon.conftest import StartWorker, User, row_when, sql, 
 from tests.integration.daemon.proxy import FaultProxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-PACE = ConnectionTimes(check=0.05, backoff_first=0.05, backoff_cap=0.2, ready=5.0, close=1.0)
+TIMES = ConnectionTimes(check=0.05, backoff_first=0.05, backoff_cap=0.2, ready=5.0, close=1.0)
 DOWNLOAD = "GET /storage/v1/object/authenticated/media/"
 
 
@@ -62,7 +62,7 @@ async def running(stack: Stack, jwt_file: Path, *, looks: bool = True, **changes
         "worker_name": "rotating", "sweep_seconds": 0.5, "sweep_degraded_seconds": 0.5, "heartbeat_seconds": 0.5,
         "lease_seconds": 30, **changes,
     }  # fmt: skip
-    async with instant_worker(Settings.model_validate(values), seconds=0.1, pace=PACE) as worker:
+    async with instant_worker(Settings.model_validate(values), seconds=0.1, times=TIMES) as worker:
         if not looks:
             worker.rotation._look_seconds = 3600.0
         task = asyncio.create_task(worker.worker.run(worker.rotation.run))
@@ -226,18 +226,18 @@ async def test_an_optional_right_that_was_told_raises_no_doubt(stack: Stack) -> 
     settings = Settings.model_validate(values)
     client = connections.connect(settings, WorkerKeys(settings))
     doubt = Doubt()
-    claims = Counting(client, uuid4(), refused=doubt.call_refused)
-    rights = RightsCheck(claims, doubt)
+    queue = Counting(client, uuid4(), refused=doubt.call_refused)
+    rights = RightsCheck(queue, doubt)
     try:
         for _ in range(2):
             await rights.check()
             with pytest.raises(Transient, match="access_refused"):
-                await claims.progress({a_claim(): ("probing", 5)})
+                await queue.progress({a_claim(): ("probing", 5)})
         await rights.check()
-        assert claims.asked == 1
+        assert queue.asked == 1
         doubt.call_refused("sentinel_claim")
         await rights.check()
-        assert claims.asked == 2
+        assert queue.asked == 2
     finally:
         await connections.close(client)
 

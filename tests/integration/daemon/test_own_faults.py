@@ -94,7 +94,7 @@ async def test_a_fault_in_each_call_loses_nothing(
     def pipeline(_http: httpx.AsyncClient, progress: Progress, rights: RightsCheck) -> Pipeline:
         return cast(Pipeline, Reporting(progress, rights))
 
-    async with daemon.open_worker(quick_settings(stack), uuid.uuid4(), pipeline, claims_type=Faulty) as parts:
+    async with daemon.open_worker(quick_settings(stack), uuid.uuid4(), pipeline, client_type=Faulty) as parts:
         running = asyncio.create_task(parts.worker.run(parts.rotation.run))
         await until(lambda: parts.health.state == "ready", what="it is ready")
         to_fail |= CALLS
@@ -125,7 +125,7 @@ async def test_a_fault_that_recurs_ends_the_worker_which_hands_back_what_it_hold
     def pipeline(_http: httpx.AsyncClient, progress: Progress, rights: RightsCheck) -> Pipeline:
         return cast(Pipeline, Reporting(progress, rights, seconds=60))
 
-    async with daemon.open_worker(quick_settings(stack), uuid.uuid4(), pipeline, claims_type=Faulty) as parts:
+    async with daemon.open_worker(quick_settings(stack), uuid.uuid4(), pipeline, client_type=Faulty) as parts:
         running = asyncio.create_task(parts.worker.run(parts.rotation.run))
         request_id = await ask(user)
         await row_when(stack, request_id, lambda row: row["status"] == "running")

@@ -197,7 +197,7 @@ async def test_a_worker_that_fetches_no_urls_says_so(stack: Stack, start_worker:
     await start_worker(SENTINEL_URL_SOURCES="none")
     row = await user.answer(await user.insert(None, source_url="https://127.0.0.2/film.mp4"))
     assert (row["status"], row["error_code"], row["attempt"]) == ("failed", "source_not_supported", 1)
-    assert row["error_message"] == "This worker fetches no URLs: upload the file instead."
+    assert row["error_message"] == "This worker does not fetch URLs: upload the file instead."
 
 
 def nothing_leaked(worker: Worker) -> None:

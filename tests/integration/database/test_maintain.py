@@ -59,7 +59,7 @@ def test_a_lease_that_ran_out_in_the_last_attempt_ends_the_request(queue: Queue)
     queue.expire(claim)
     row = queue.row(claim["id"])
     assert (row["status"], row["error_code"], row["attempt"], row["crashes"]) == ("failed", "worker_lost", 1, 1)
-    assert row["error_message"] == "The worker stopped answering, and no attempt is left."
+    assert row["error_message"] == "The worker stopped responding, and no attempts are left."
 
 
 def test_a_live_lease_and_one_that_is_revived_are_left_alone(queue: Queue) -> None:

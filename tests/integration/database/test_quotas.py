@@ -53,8 +53,8 @@ def test_open_requests(limited: Queue) -> None:
     limit(limited, "max_open_requests", 3)
     ask(limited, 2)
     said = refusal(limited, 2)
-    assert said.message_primary == "Too many unfinished analyses: 2 of 3 are taken."
-    assert said.message_hint == "Wait until one is finished, or cancel one."
+    assert said.message_primary == "Too many unfinished analyses: 2 of 3 are in use."
+    assert said.message_hint == "Wait until one has finished, or cancel one."
     assert json.loads(said.message_detail or "") == {"quota": "open_requests", "limit": 3, "used": 2}
     ask(limited)
     refusal(limited)
@@ -96,13 +96,13 @@ def test_retries(limited: Queue) -> None:
     first, second = ask(limited, 2)
     limited.sql("update public.analysis_requests set status = 'cancelled'")
     assert retry(limited, first) == "queued"
-    with pytest.raises(psycopg.Error, match="Too many analyses run again within an hour: 1 of 1") as refused:
+    with pytest.raises(psycopg.Error, match="Too many retries within an hour: 1 of 1") as refused:
         retry(limited, second)
     assert refused.value.sqlstate == "PT429"
     assert limited.row(second)["status"] == "cancelled"
     limit(limited, "max_retries_per_hour", 5)
     limit(limited, "max_open_requests", 1)
-    with pytest.raises(psycopg.Error, match="unfinished analyses: 1 of 1 are taken"):
+    with pytest.raises(psycopg.Error, match="unfinished analyses: 1 of 1 are in use"):
         retry(limited, second)
     limited.sql("update public.analysis_requests set status = 'queued'")
     assert limited.row(second)["status"] == "queued", "an administrator requeues as often as they like"

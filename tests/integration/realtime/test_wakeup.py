@@ -90,7 +90,11 @@ def heard_logs() -> Any:
 
 @contextlib.asynccontextmanager
 async def watching(
-    server: Served, api_key: str, token: Token = None, pace: ConnectionTimes = QUICK, event: asyncio.Event | None = None
+    server: Served,
+    api_key: str,
+    token: Token = None,
+    times: ConnectionTimes = QUICK,
+    event: asyncio.Event | None = None,
 ) -> AsyncIterator[Watched]:
     event = event or asyncio.Event()
     states: asyncio.Queue[tuple[HintName, bool]] = asyncio.Queue()
@@ -100,7 +104,7 @@ async def watching(
         token=token,
         event=event,
         on_state=lambda hint, ready: states.put_nowait((hint, ready)),
-        pace=pace,
+        times=times,
     )
     with heard_logs() as lines:
         running = asyncio.create_task(wakeup.run(supervisor()))
@@ -237,7 +241,7 @@ async def test_a_fresher_token_replaces_one_that_is_about_to_expire(
 
 
 async def test_old_age_ends_a_generation(server: Served, keys: ProjectKeys) -> None:
-    async with watching(server, keys.secret_key, pace=replace(QUICK, age=0.2)) as watched:
+    async with watching(server, keys.secret_key, times=replace(QUICK, age=0.2)) as watched:
         for hint in watched.wakeup.hints:
             assert (await watched.logged("realtime.lost", hint))["reason"] == "old age"
         await watched.changed("changes", True)
@@ -257,7 +261,7 @@ async def test_silence_about_a_queued_row_ends_the_generation(server: Served, ke
 async def test_a_hint_that_comes_late_is_forgiven(
     server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
-    async with watching(server, keys.secret_key, pace=replace(QUICK, silence=2.0)) as watched:
+    async with watching(server, keys.secret_key, times=replace(QUICK, silence=2.0)) as watched:
         await watched.ready()
         watched.wakeup.missed(queued_seconds=0.0)
         database.execute(WAKE)

@@ -79,7 +79,7 @@ async def test_a_half_open_server_is_given_up_and_tried_again(
 ) -> None:
     async with by_cable(server) as (proxy, cable):
         proxy.silent = True
-        async with watching(cable, keys.secret_key, pace=replace(QUICK, ready=0.3)) as watched:
+        async with watching(cable, keys.secret_key, times=replace(QUICK, ready=0.3)) as watched:
             for hint in watched.wakeup.hints:
                 assert "not ready after 0.3 s" in (await watched.logged("realtime.failed", hint))["reason"]
         proxy.silent = False
@@ -116,7 +116,7 @@ async def test_a_late_reply_to_a_join_belongs_to_nobody(
     server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     misbehave(server, join_reply_seconds=2.0)
-    async with watching(server, keys.secret_key, pace=replace(QUICK, ready=1.5)) as watched:
+    async with watching(server, keys.secret_key, times=replace(QUICK, ready=1.5)) as watched:
         for hint in watched.wakeup.hints:
             assert "not ready" in (await watched.logged("realtime.failed", hint))["reason"]
         behave(server)
@@ -267,7 +267,7 @@ async def test_the_table_leaves_the_publication_and_comes_back(
     server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     tables = "public.analysis_requests, public.big_rows, public.full_rows, public.no_grant, public.typed_rows"
-    async with watching(server, keys.secret_key, pace=replace(QUICK, silence=2.0)) as watched:
+    async with watching(server, keys.secret_key, times=replace(QUICK, silence=2.0)) as watched:
         await watched.ready()
         database.execute("alter publication supabase_realtime drop table public.analysis_requests")
         try:
@@ -352,7 +352,7 @@ async def phoenix(it: Phoenix) -> AsyncIterator[Any]:
 
 async def test_a_phx_error_loop_is_one_attempt_at_a_time(keys: ProjectKeys) -> None:
     it = Phoenix()
-    async with phoenix(it) as address, watching(address, keys.secret_key, pace=replace(QUICK, ready=0.3)) as watched:
+    async with phoenix(it) as address, watching(address, keys.secret_key, times=replace(QUICK, ready=0.3)) as watched:
         await it.joined(6)
         assert it.joins <= sum(watched.generations), "the library's own rejoins end with their generation"
         it.spoilt = False
@@ -363,7 +363,7 @@ async def test_a_join_over_the_rate_limit_waits(keys: ProjectKeys) -> None:
     it = RefusingJoins()
     async with (
         phoenix(it) as address,
-        watching(address, keys.secret_key, pace=replace(QUICK, rate_limited=0.5)) as watched,
+        watching(address, keys.secret_key, times=replace(QUICK, rate_limited=0.5)) as watched,
     ):
         for hint in watched.wakeup.hints:
             failed = await watched.logged("realtime.failed", hint)

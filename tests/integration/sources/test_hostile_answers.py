@@ -105,7 +105,7 @@ async def test_a_slow_loris(scene: Scene, slow: str) -> None:
     head, chunk = SLOW[slow]
     scene.attacker.behave = [functools.partial(drip, head=head, drop=chunk)]
     async with asyncio.timeout(BELOW_DEFAULT_SECONDS):
-        refused = await scene.refusal(pace=QUICK, answer_seconds=0.5)
+        refused = await scene.refusal(minimum_speed=QUICK, answer_seconds=0.5)
     assert (type(refused), refused.code) == (Transient, "url_stalled")
 
 
@@ -113,7 +113,7 @@ async def test_a_body_that_keeps_the_pace_for_ever(scene: Scene) -> None:
     """Fast enough for the floor, too slow ever to reach the limit of bytes: then the limit of time ends it."""
     scene.attacker.behave = [functools.partial(drip, head=OK + b"\r\n")]
     async with asyncio.timeout(BELOW_DEFAULT_SECONDS):
-        refused = await scene.refusal(pace=MinimumSpeed(stall_seconds=60.0, floor_bytes=1), limit_seconds=0.5)
+        refused = await scene.refusal(minimum_speed=MinimumSpeed(stall_seconds=60.0, floor_bytes=1), limit_seconds=0.5)
     assert (type(refused), refused.code) == (Transient, "url_stalled")
 
 

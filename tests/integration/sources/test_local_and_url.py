@@ -70,7 +70,7 @@ async def test_a_file_that_grows_does_not_grow_above_the_limit(original: Path, p
         with original.open("ab") as file:
             file.write(bytes(2_000_000))
 
-    with pytest.raises(Permanent, match="larger than the 4000000 bytes"):
+    with pytest.raises(Permanent, match="larger than the allowed 4000000 bytes"):
         await local.copy(original, directory=private, limit_bytes=4_000_000, on_progress=grow)
 
 
@@ -220,7 +220,7 @@ async def test_an_answer_that_is_no_file(
     server.behave = [functools.partial(Exchange.answer, status=status, body=b"no")]
     refused = await refusal(with_secrets(server), private)
     assert (type(refused), refused.code) == (kind, code)
-    assert refused.message.startswith(f"The server of 127.0.0.1 answers {status[:3]}")
+    assert refused.message.startswith(f"The server of 127.0.0.1 responded with {status[:3]}")
     assert refused.params == {"host": "127.0.0.1", "status": int(status[:3])}
     assert list(private.iterdir()) == []
 
@@ -241,8 +241,8 @@ async def test_a_body_that_is_cut(server: Unruly, private: Path) -> None:
 
 @pytest.mark.parametrize(
     "hasty",
-    [replace(RULES, limit_seconds=0.2), replace(RULES, pace=MinimumSpeed(stall_seconds=0.2))],
-    ids=["limit", "pace"],
+    [replace(RULES, limit_seconds=0.2), replace(RULES, minimum_speed=MinimumSpeed(stall_seconds=0.2))],
+    ids=["limit", "speed"],
 )
 async def test_a_server_that_stands_still(server: Unruly, private: Path, hasty: url.UrlRules) -> None:
     async def stall(exchange: Exchange) -> None:
@@ -276,4 +276,4 @@ async def test_nobody_listens(server: Unruly, private: Path) -> None:
         pass
     refused = await refusal(with_secrets(gone), private)
     assert (type(refused), refused.code) == (Transient, "url_unreachable")
-    assert refused.message == "The server of 127.0.0.1 cannot be reached now."
+    assert refused.message == "The server of 127.0.0.1 could not be reached."

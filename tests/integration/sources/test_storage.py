@@ -48,7 +48,7 @@ def refusing(status: str, body: str, **headers: Any) -> Behave:
 async def fetched(
     client: httpx.AsyncClient, directory: Path, path: str = f"{USER}/film.mp4", **changes: Any
 ) -> Fetched:
-    arguments: dict[str, Any] = {"limit_bytes": 10**8, "pace": FAST} | changes
+    arguments: dict[str, Any] = {"limit_bytes": 10**8, "minimum_speed": FAST} | changes
     return await fetch(client, user_id=USER, storage_path=path, directory=directory, **arguments)
 
 
@@ -161,7 +161,7 @@ async def test_a_server_that_always_cuts_at_once(server: Unruly, client: httpx.A
 
 async def test_a_stall_and_a_drip_end(server: Unruly, client: httpx.AsyncClient, tmp_path: Path) -> None:
     server.behave = [functools.partial(drip, head=b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")]
-    error = await refused(client, tmp_path, pace=MinimumSpeed(0.2, 64 * 1024, 0.01))
+    error = await refused(client, tmp_path, minimum_speed=MinimumSpeed(0.2, 64 * 1024, 0.01))
     assert (type(error), error.code) == (Transient, "storage_stalled")
     assert len(server.asked) == MAX_TRIES
 
@@ -273,7 +273,7 @@ async def test_cancelling_a_download_closes_its_file(server: Unruly, client: htt
         await asyncio.Event().wait()
 
     server.behave = [hang]
-    task = asyncio.create_task(fetched(client, tmp_path, pace=MinimumSpeed()))
+    task = asyncio.create_task(fetched(client, tmp_path, minimum_speed=MinimumSpeed()))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -286,7 +286,7 @@ async def test_a_derived_file_goes_up(server: Unruly, client: httpx.AsyncClient,
     server.behave = [refusing("500 Internal Server Error", BROKEN), refusing("200 OK", '{"Key":"derived/x"}')]
     picture = tmp_path / "first.jpg"
     picture.write_bytes(b"\xff\xd8\xff picture")
-    await upload(client, bucket="derived", path=f"{USER}/r/f/first.jpg", file=picture, pace=FAST)
+    await upload(client, bucket="derived", path=f"{USER}/r/f/first.jpg", file=picture, minimum_speed=FAST)
     asked = server.asked[-1]
     assert asked.target == f"POST /storage/v1/object/derived/{USER}/r/f/first.jpg HTTP/1.1"
     assert (asked.headers["x-upsert"], asked.headers["content-type"]) == ("true", "image/jpeg")
@@ -299,9 +299,9 @@ async def test_an_upload_that_is_refused(server: Unruly, client: httpx.AsyncClie
     link.symlink_to(picture)
     server.behave = [refusing("400 Bad Request", '{"statusCode":"413","code":"EntityTooLarge"}')]
     with pytest.raises(Permanent) as error:
-        await upload(client, bucket="derived", path=f"{USER}/first.jpg", file=picture, pace=FAST)
+        await upload(client, bucket="derived", path=f"{USER}/first.jpg", file=picture, minimum_speed=FAST)
     assert error.value.code == "storage_refused"
     with pytest.raises(OSError, match="symbolic"):
-        await upload(client, bucket="derived", path=f"{USER}/first.jpg", file=link, pace=FAST)
+        await upload(client, bucket="derived", path=f"{USER}/first.jpg", file=link, minimum_speed=FAST)
     with pytest.raises(Permanent, match="path"):
-        await upload(client, bucket="derived", path=f"{USER}/../first.jpg", file=picture, pace=FAST)
+        await upload(client, bucket="derived", path=f"{USER}/../first.jpg", file=picture, minimum_speed=FAST)
