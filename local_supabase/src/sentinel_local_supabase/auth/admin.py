@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sentinel_local_supabase.auth import checks
+from sentinel_local_supabase.auth.auth_errors import AuthError, email_exists, user_not_found
 from sentinel_local_supabase.auth.caller import Callers
-from sentinel_local_supabase.auth.errors import AuthError, email_exists, user_not_found
 from sentinel_local_supabase.auth.users import EmailTaken, Row, Users, user_body
 from sentinel_local_supabase.json_answer import json_answer
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from sentinel_local_supabase.auth.errors import AuthError, bad_jwt
+from sentinel_local_supabase.auth.auth_errors import AuthError, bad_jwt
 from sentinel_local_supabase.auth.sessions import Sessions
 from sentinel_local_supabase.auth.users import Row, Users, is_banned
 from sentinel_local_supabase.keys import ProjectKeys

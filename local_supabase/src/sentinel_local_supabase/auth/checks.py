@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from sentinel_local_supabase.auth.errors import AuthError
+from sentinel_local_supabase.auth.auth_errors import AuthError
 from sentinel_local_supabase.json_input import NotJson, bigint, parse_json
 
 # checkmail's format, which supabase-auth uses: an address that no one can have passes where it looks like one.

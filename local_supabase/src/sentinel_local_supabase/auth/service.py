@@ -16,8 +16,8 @@ from starlette.routing import BaseRoute, Route
 
 from sentinel_local_supabase.auth import checks
 from sentinel_local_supabase.auth.admin import Admin
+from sentinel_local_supabase.auth.auth_errors import AuthError, OAuthError, email_exists, error_answer, unstorable
 from sentinel_local_supabase.auth.caller import Callers
-from sentinel_local_supabase.auth.errors import AuthError, OAuthError, email_exists, error_answer, unstorable
 from sentinel_local_supabase.auth.passwords import verify_password
 from sentinel_local_supabase.auth.sessions import Sessions
 from sentinel_local_supabase.auth.users import EmailTaken, Row, Users, is_banned, user_body

@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 
-from sentinel_local_supabase.auth.errors import AuthError
+from sentinel_local_supabase.auth.auth_errors import AuthError
 from sentinel_local_supabase.auth.users import Row, is_banned, user_body, user_row
 from sentinel_local_supabase.database import Connection, Pool, fetch_all, fetch_one
 from sentinel_local_supabase.keys import ProjectKeys

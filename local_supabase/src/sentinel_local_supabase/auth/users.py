@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from sentinel_local_supabase.auth.errors import AuthError, user_not_found
+from sentinel_local_supabase.auth.auth_errors import AuthError, user_not_found
 from sentinel_local_supabase.auth.passwords import hash_password
 from sentinel_local_supabase.database import Connection, Pool, fetch_all, fetch_one
 from sentinel_local_supabase.queries import load_queries

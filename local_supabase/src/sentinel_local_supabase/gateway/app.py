@@ -29,7 +29,7 @@ from sentinel_local_supabase.auth.service import Auth
 from sentinel_local_supabase.faults import Faults, Switch
 from sentinel_local_supabase.gateway.connection import BreakableProtocol
 from sentinel_local_supabase.gateway.doors import EXPOSED_HEADERS, KeyDoor
-from sentinel_local_supabase.gateway.faults import Misbehaviour
+from sentinel_local_supabase.gateway.fault_middleware import Misbehaviour
 from sentinel_local_supabase.gateway.last_resort import LastResort
 from sentinel_local_supabase.gateway.settings import GatewaySettings
 from sentinel_local_supabase.json_answer import json_answer

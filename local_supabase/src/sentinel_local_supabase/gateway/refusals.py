@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from sentinel_local_supabase.auth.errors import AuthError, error_answer
+from sentinel_local_supabase.auth.auth_errors import AuthError, error_answer
 from sentinel_local_supabase.database import DatabaseDown, PoolExhausted
 from sentinel_local_supabase.faults import HttpFault, Service
 from sentinel_local_supabase.json_answer import json_answer
-from sentinel_local_supabase.rest.errors import RestError, from_outage, from_token
-from sentinel_local_supabase.storage.errors import StorageError, internal
+from sentinel_local_supabase.rest.rest_errors import RestError, from_outage, from_token
+from sentinel_local_supabase.storage.storage_errors import StorageError, internal
 from sentinel_local_supabase.tokens import TokenRefused
 
 _GATEWAY = {

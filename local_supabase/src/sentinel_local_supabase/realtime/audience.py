@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel_local_supabase.realtime.bindings import Binding
+from sentinel_local_supabase.realtime.connection_tokens import TokenClaims
 from sentinel_local_supabase.realtime.pgoutput import Relation
-from sentinel_local_supabase.realtime.tokens import TokenClaims
 
 
 @dataclass(eq=False, slots=True)

@@ -9,8 +9,8 @@ from starlette.routing import Route
 from sentinel_local_supabase.database import Pool
 from sentinel_local_supabase.json_input import NotJson, parse_json
 from sentinel_local_supabase.keys import ProjectKeys
+from sentinel_local_supabase.realtime.connection_tokens import TokenClaims, TokenRefused, token_of_key, verify
 from sentinel_local_supabase.realtime.frames import Broadcast, dumps
-from sentinel_local_supabase.realtime.tokens import TokenClaims, TokenRefused, token_of_key, verify
 from sentinel_local_supabase.realtime.topics import Refused, Topics, rights_on
 from sentinel_local_supabase.tokens import bearer
 

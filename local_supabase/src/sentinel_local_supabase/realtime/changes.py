@@ -23,10 +23,10 @@ from sentinel_local_supabase.queries import load_queries
 from sentinel_local_supabase.realtime.audience import Audience, Subscription
 from sentinel_local_supabase.realtime.batches import as_json, by_table
 from sentinel_local_supabase.realtime.bindings import BadBinding, Binding, read_binding
+from sentinel_local_supabase.realtime.connection_tokens import TokenClaims
 from sentinel_local_supabase.realtime.pgoutput import Change, Decoder, Relation
 from sentinel_local_supabase.realtime.rate_limit import RateLimit
 from sentinel_local_supabase.realtime.settings import ChangesSettings
-from sentinel_local_supabase.realtime.tokens import TokenClaims
 
 PUBLICATION: Final = "supabase_realtime"
 SUBSCRIBED: Final = "Subscribed to PostgreSQL"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sentinel_local_supabase.keys import ProjectKeys
-from sentinel_local_supabase.realtime.tokens import TokenClaims, TokenRefused, verify
+from sentinel_local_supabase.realtime.connection_tokens import TokenClaims, TokenRefused, verify
 
 LONGEST_CHECK_SECONDS: Final = 300.0
 

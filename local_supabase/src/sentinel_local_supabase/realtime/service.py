@@ -21,14 +21,14 @@ from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.realtime.broadcast_api import UNAUTHORIZED, BroadcastApi
 from sentinel_local_supabase.realtime.changes import Changes
+from sentinel_local_supabase.realtime.channel_services import Services
+from sentinel_local_supabase.realtime.connection_tokens import TokenRefused, token_of_key, verify
 from sentinel_local_supabase.realtime.frames import Broadcast, dumps, serializer_for
 from sentinel_local_supabase.realtime.messages import MessageStream
 from sentinel_local_supabase.realtime.pgoutput import Row
 from sentinel_local_supabase.realtime.presence import Presences
-from sentinel_local_supabase.realtime.services import Services
 from sentinel_local_supabase.realtime.settings import RealtimeSettings
 from sentinel_local_supabase.realtime.socket import Socket
-from sentinel_local_supabase.realtime.tokens import TokenRefused, token_of_key, verify
 from sentinel_local_supabase.realtime.topics import Topics
 
 CONNECTIONS_FOR_RIGHTS: Final = 4

@@ -9,11 +9,11 @@ from typing import Any, Final
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sentinel_local_supabase.realtime.channel import TOPIC_PREFIX, Channel
+from sentinel_local_supabase.realtime.channel_services import Services
+from sentinel_local_supabase.realtime.connection_tokens import OPAQUE_PREFIX, TokenRefused
 from sentinel_local_supabase.realtime.frames import BadFrame, Broadcast, Frame, Serializer, dumps
-from sentinel_local_supabase.realtime.services import Services
 from sentinel_local_supabase.realtime.settings import SocketSettings
 from sentinel_local_supabase.realtime.spoiler import Alarms, Message, Spoiler
-from sentinel_local_supabase.realtime.tokens import OPAQUE_PREFIX, TokenRefused
 from sentinel_local_supabase.realtime.topics import Refused
 
 OK: Final = '{"status":"ok","response":{}}'

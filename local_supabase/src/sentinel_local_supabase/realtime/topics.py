@@ -9,8 +9,8 @@ import psycopg
 
 from sentinel_local_supabase.database import DatabaseDown, Pool, PoolExhausted, fetch_one
 from sentinel_local_supabase.queries import load_queries
+from sentinel_local_supabase.realtime.connection_tokens import TokenClaims
 from sentinel_local_supabase.realtime.frames import Broadcast
-from sentinel_local_supabase.realtime.tokens import TokenClaims
 
 QUERIES: Final = load_queries("realtime/topics.sql")
 

@@ -9,8 +9,8 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from sentinel_local_supabase.json_input import bigint
-from sentinel_local_supabase.rest.errors import RestError
 from sentinel_local_supabase.rest.request import RestRequest
+from sentinel_local_supabase.rest.rest_errors import RestError
 from sentinel_local_supabase.rest.schema import Function, Relation
 
 _READ_PREFERENCES = ("count", "handling", "timezone")

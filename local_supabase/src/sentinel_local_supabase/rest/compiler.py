@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, field
 
 from sentinel_local_supabase.rest.embed import Join, find_join
-from sentinel_local_supabase.rest.errors import RestError
 from sentinel_local_supabase.rest.query import (
     OPERATORS,
     TEXT_SEARCH,
@@ -24,6 +23,7 @@ from sentinel_local_supabase.rest.query import (
     is_index,
     not_embedded,
 )
+from sentinel_local_supabase.rest.rest_errors import RestError
 from sentinel_local_supabase.rest.schema import Relation, Schema
 
 MAX_ROWS = 1000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sentinel_local_supabase.rest.errors import RestError
 from sentinel_local_supabase.rest.query import Embedded
+from sentinel_local_supabase.rest.rest_errors import RestError
 from sentinel_local_supabase.rest.schema import ForeignKey, Schema, nearest
 
 _CARDINALITIES = ("one-to-many", "many-to-one", "one-to-one")

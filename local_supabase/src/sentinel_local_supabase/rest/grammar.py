@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sentinel_local_supabase.rest.errors import RestError
 from sentinel_local_supabase.rest.query import (
     IS_VALUES,
     OPERATORS,
@@ -18,6 +17,7 @@ from sentinel_local_supabase.rest.query import (
     Order,
     Selected,
 )
+from sentinel_local_supabase.rest.rest_errors import RestError
 
 LEVELS = 64
 """How deep the conditions and the embedded resources of a request may be."""

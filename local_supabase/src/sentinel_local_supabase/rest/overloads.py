@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sentinel_local_supabase.rest.errors import RestError
+from sentinel_local_supabase.rest.rest_errors import RestError
 from sentinel_local_supabase.rest.schema import Function, SchemaCache
 
 

@@ -10,10 +10,10 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from sentinel_local_supabase.json_input import NotJson, bigint, parse_outline
-from sentinel_local_supabase.rest.errors import RestError
 from sentinel_local_supabase.rest.grammar import is_condition, parse_filter, parse_logic, parse_order, parse_select
 from sentinel_local_supabase.rest.preferences import Preferences, read_preferences
 from sentinel_local_supabase.rest.query import Query
+from sentinel_local_supabase.rest.rest_errors import RestError
 
 _ARRAY = "application/vnd.pgrst.array+json"
 _CSV = "text/csv"

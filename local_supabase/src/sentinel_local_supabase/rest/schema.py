@@ -17,7 +17,7 @@ import psycopg
 
 from sentinel_local_supabase.database import DatabaseDown, Pool, PoolExhausted, fetch_one
 from sentinel_local_supabase.queries import load_queries
-from sentinel_local_supabase.rest.errors import RestError
+from sentinel_local_supabase.rest.rest_errors import RestError
 
 _QUERIES = load_queries("rest/schema.sql")
 _RELOAD_ON_MISS_SECONDS = 0.5

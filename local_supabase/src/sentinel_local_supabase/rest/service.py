@@ -23,9 +23,9 @@ from sentinel_local_supabase.queries import load_queries
 from sentinel_local_supabase.rest.answer import Outcome, call_response, change_response, read_response
 from sentinel_local_supabase.rest.call import argument_object, call_statement
 from sentinel_local_supabase.rest.compiler import MAX_ROWS
-from sentinel_local_supabase.rest.errors import RestError, from_database, from_outage, from_token
 from sentinel_local_supabase.rest.overloads import find_function
 from sentinel_local_supabase.rest.request import RestRequest, read_request
+from sentinel_local_supabase.rest.rest_errors import RestError, from_database, from_outage, from_token
 from sentinel_local_supabase.rest.schema import SchemaCache
 from sentinel_local_supabase.rest.statements import (
     Statement,

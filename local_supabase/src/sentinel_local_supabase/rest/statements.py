@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sentinel_local_supabase.rest.compiler import Bindings, Compiler, Source, quote, row_range
-from sentinel_local_supabase.rest.errors import RestError
 from sentinel_local_supabase.rest.query import Embedded, Field, Query, Selected
 from sentinel_local_supabase.rest.request import RestRequest
+from sentinel_local_supabase.rest.rest_errors import RestError
 from sentinel_local_supabase.rest.schema import Column, Relation, Schema
 
 RESULT = '"pgrst_source"'

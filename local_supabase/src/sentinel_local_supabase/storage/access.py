@@ -15,7 +15,8 @@ from starlette.requests import Request
 from sentinel_local_supabase.database import Connection, Pool, fetch_one
 from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.queries import load_queries
-from sentinel_local_supabase.storage.errors import (
+from sentinel_local_supabase.storage.files import Files
+from sentinel_local_supabase.storage.storage_errors import (
     StorageError,
     bad_signature,
     denied,
@@ -26,7 +27,6 @@ from sentinel_local_supabase.storage.errors import (
     no_object,
     token_words,
 )
-from sentinel_local_supabase.storage.files import Files
 from sentinel_local_supabase.tokens import TokenRefused, verify
 
 Scope = Literal["download", "upload"]

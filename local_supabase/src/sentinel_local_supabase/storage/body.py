@@ -14,7 +14,7 @@ from typing import Any
 from starlette.requests import Request
 
 from sentinel_local_supabase.json_input import LARGEST_BIGINT, NotJson, parse_json
-from sentinel_local_supabase.storage.errors import invalid_request
+from sentinel_local_supabase.storage.storage_errors import invalid_request
 
 Reader = Callable[[str, Any], Any]
 _DECIMAL = re.compile(r"[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)

@@ -14,7 +14,13 @@ from sentinel_local_supabase.database import fetch_all, fetch_one
 from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.storage.access import QUERIES, Access
 from sentinel_local_supabase.storage.body import flag, or_null, read_body, text, texts
-from sentinel_local_supabase.storage.errors import StorageError, duplicate, invalid_request, no_bucket, too_large
+from sentinel_local_supabase.storage.storage_errors import (
+    StorageError,
+    duplicate,
+    invalid_request,
+    no_bucket,
+    too_large,
+)
 
 _NAME = re.compile(r"[\w!.*'() &$@=;:+,?-]{1,100}", re.ASCII)
 _SIZE = re.compile(r"(\d{1,19}(?:\.\d{1,19})?)\s*([KMGT]?)(i?)B?", re.ASCII | re.IGNORECASE)

@@ -14,8 +14,8 @@ from sentinel_local_supabase.database import fetch_one
 from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.storage.access import QUERIES, Access, Caller, StoredObject, check_key, check_segments
 from sentinel_local_supabase.storage.body import flag, or_null, part, read_body, text
-from sentinel_local_supabase.storage.errors import duplicate, internal, no_object
 from sentinel_local_supabase.storage.rows import Description, metadata_header, now, try_write, write
+from sentinel_local_supabase.storage.storage_errors import duplicate, internal, no_object
 
 _WAY = {"sourceKey": text, "bucketId": text, "destinationKey": text, "destinationBucket": or_null(text)}
 _COPY = _WAY | {

@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.json_input import bigint
 from sentinel_local_supabase.storage.access import Access, StoredObject
-from sentinel_local_supabase.storage.errors import StorageError, internal, no_bucket
+from sentinel_local_supabase.storage.storage_errors import StorageError, internal, no_bucket
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 

@@ -16,7 +16,7 @@ from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.queries import load_queries
 from sentinel_local_supabase.storage.access import Access
 from sentinel_local_supabase.storage.body import Reader, choice, flag, part, read_body, text, whole
-from sentinel_local_supabase.storage.errors import StorageError
+from sentinel_local_supabase.storage.storage_errors import StorageError
 
 _QUERIES = load_queries("storage/listing.sql")
 _LEVEL_LIMIT = 100

@@ -14,7 +14,7 @@ from sentinel_local_supabase.database import fetch_all
 from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.storage.access import QUERIES, Access
 from sentinel_local_supabase.storage.body import read_body, texts, whole
-from sentinel_local_supabase.storage.errors import no_object
+from sentinel_local_supabase.storage.storage_errors import no_object
 
 _SECONDS = {"expiresIn": whole(1)}
 

@@ -15,12 +15,12 @@ from sentinel_local_supabase.json_input import bigint
 from sentinel_local_supabase.storage import tus
 from sentinel_local_supabase.storage.access import Access, Caller, check_key, check_segments
 from sentinel_local_supabase.storage.buckets import check_bucket_name
-from sentinel_local_supabase.storage.errors import StorageError, bad_signature, from_database
-from sentinel_local_supabase.storage.finishing import Finisher, described
 from sentinel_local_supabase.storage.partials import Partials, Upload
 from sentinel_local_supabase.storage.rows import check_media_type, try_write
+from sentinel_local_supabase.storage.storage_errors import StorageError, bad_signature, from_database
 from sentinel_local_supabase.storage.turns import Turn, Turns
 from sentinel_local_supabase.storage.tus import TusError
+from sentinel_local_supabase.storage.upload_completion import Finisher, described
 
 _WHOLE_NUMBER = re.compile(r"-?\d+")
 

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from sentinel_local_supabase.database import fetch_one
 from sentinel_local_supabase.json_input import NotJson, parse_json
 from sentinel_local_supabase.storage.access import QUERIES, Access, Bucket, Caller
-from sentinel_local_supabase.storage.errors import StorageError, invalid_request
 from sentinel_local_supabase.storage.files import Stored
+from sentinel_local_supabase.storage.storage_errors import StorageError, invalid_request
 
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
 _HEADER = re.compile("[\\t\\x20-\\x7e\\x80-\\xff]*")

@@ -19,12 +19,12 @@ from sentinel_local_supabase.storage.access import Access
 from sentinel_local_supabase.storage.buckets import Buckets
 from sentinel_local_supabase.storage.copies import Copies
 from sentinel_local_supabase.storage.download import Downloads
-from sentinel_local_supabase.storage.errors import StorageError, from_database, internal
 from sentinel_local_supabase.storage.files import Files
 from sentinel_local_supabase.storage.listing import Listings
 from sentinel_local_supabase.storage.objects import Objects
 from sentinel_local_supabase.storage.partials import Partials
 from sentinel_local_supabase.storage.resumable import Resumable
+from sentinel_local_supabase.storage.storage_errors import StorageError, from_database, internal
 from sentinel_local_supabase.storage.tus import TusError
 from sentinel_local_supabase.storage.upload import Uploads
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from sentinel_local_supabase.storage.errors import StorageError
+from sentinel_local_supabase.storage.storage_errors import StorageError
 
 _WAIT_SECONDS = 5.0
 _DRAIN_SECONDS = 3.0

@@ -13,7 +13,6 @@ from starlette.responses import Response
 from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.json_input import bigint
 from sentinel_local_supabase.storage.access import Access, Bucket, Caller, check_key, check_segments
-from sentinel_local_supabase.storage.errors import StorageError, duplicate, invalid_request, too_large
 from sentinel_local_supabase.storage.files import TooLarge
 from sentinel_local_supabase.storage.multipart import MalformedUpload, UploadForm
 from sentinel_local_supabase.storage.rows import (
@@ -26,6 +25,7 @@ from sentinel_local_supabase.storage.rows import (
     user_metadata_of,
     write,
 )
+from sentinel_local_supabase.storage.storage_errors import StorageError, duplicate, invalid_request, too_large
 
 _SIGNED_UPLOAD_SECONDS = 2 * 3600
 
