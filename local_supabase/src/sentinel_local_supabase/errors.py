@@ -1,4 +1,4 @@
-"""The error that starting, stopping and breaking a local Supabase raises on purpose."""
+"""The error raised when a local Supabase cannot be started, stopped or made to misbehave."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -15,15 +15,15 @@ CODES: Final[Mapping[str, str]] = {
     "gateway_start": "the gateway did not start",
     "gateway_away": "the gateway is not running, or has ended",
     "faults_refused": "the gateway refused the faults",
-    "bad_faults": "every mistake in the words of faults, one a line",
+    "bad_faults": "faults that cannot be parsed; the message has one mistake a line",
 }
 """Code and meaning, as docs/local.md lists them."""
 
 
 class LocalSupabaseError(Exception):
-    """The local Supabase cannot do what it was asked for, and will not until somebody changes something.
+    """The local Supabase cannot do what was asked until somebody changes something.
 
-    `code` is one of `CODES`; `message` is a sentence for people, or several, one a line.
+    `code` is one of `CODES`; `message` is one or more sentences for people, one a line.
     """
 
     def __init__(self, code: str, message: str) -> None:

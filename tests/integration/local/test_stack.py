@@ -69,7 +69,7 @@ async def start(folder: Path, port: int = 0, *, fresh: bool = False) -> None:
 
 async def test_fresh_empties_nothing_that_is_somebody_elses(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(LocalSupabaseError, match="was not made by a local Supabase"):
+    with pytest.raises(LocalSupabaseError, match="was not created by a local Supabase"):
         await start(tmp_path, fresh=True)
     assert [child.name for child in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -197,7 +197,7 @@ async def test_the_gateway_reads_its_standard_input_line_by_line(tmp_path: Path)
         assert {"number": 7, "faults": "in force"} in answers
         refused = [answer["refused"] for answer in answers if "refused" in answer]
         assert len(refused) == len(wrong)
-        assert "the status lies between 400 and 599" in refused[2]
+        assert "the status must be between 400 and 599" in refused[2]
         assert (await http.get(stack.url)).status_code == 502
         gateway.stdin.close()
         assert await gateway.wait() == 0

@@ -22,7 +22,7 @@ Addressed = tuple[str, bool, Broadcast]
 
 
 class BroadcastApi:
-    """Its `routes` publish to the topics; a private topic hears only senders whom its policies let write."""
+    """Its `routes` publish to topics; a private topic accepts only senders that its policies allow to write."""
 
     def __init__(self, keys: ProjectKeys, pool: Pool, topics: Topics) -> None:
         self._keys = keys
@@ -76,7 +76,7 @@ class BroadcastApi:
 
 
 def _addressed(body: object) -> list[Addressed]:
-    """The messages of a batch. Raises NotJson for a body that is none."""
+    """Return the messages of a batch. Raises NotJson for an invalid body."""
     messages = body.get("messages") if isinstance(body, dict) else None
     if not isinstance(messages, list):
         raise NotJson("no list of messages")
