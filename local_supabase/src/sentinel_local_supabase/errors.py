@@ -5,10 +5,10 @@ from typing import Final
 
 CODES: Final[Mapping[str, str]] = {
     "folder_in_use": "another process, named by its id, holds the folder",
-    "folder_foreign": "the folder was not made by a local Supabase, and is not emptied",
+    "folder_foreign": "the folder was not created by a local Supabase, so it is not emptied",
     "folder_closed": "PostgreSQL's account cannot reach the folder",
     "port_in_use": "another process, named by its id, holds the port",
-    "no_account": "root has no account to run PostgreSQL as",
+    "no_account": "this process runs as root, and no account exists to run PostgreSQL",
     "no_postgres": "PostgreSQL's programs are not installed",
     "database_create": "initdb failed; the message ends with its log",
     "database_start": "PostgreSQL did not start; the message ends with its log",

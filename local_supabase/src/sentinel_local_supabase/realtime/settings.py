@@ -1,4 +1,4 @@
-"""Pace and limits of the Realtime server; the defaults are those of the real one."""
+"""Pace and limits of the Realtime server; the defaults match the real one."""
 
 from __future__ import annotations
 
