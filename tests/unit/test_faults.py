@@ -115,7 +115,9 @@ def test_dev_starts_nothing_with_a_mistake_in_it(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     result = CliRunner().invoke(cli.app, ["dev", "--data", str(folder), "--misbehave", "db:x:status=503"])
     assert result.exit_code == EXIT_CONFIGURATION
-    assert "--misbehave db:x:status=503: unknown service 'db'; known: all, auth, rest, storage, realtime" in result.stderr
+    assert (
+        "--misbehave db:x:status=503: unknown service 'db'; known: all, auth, rest, storage, realtime" in result.stderr
+    )
     assert not folder.exists()
 
 
