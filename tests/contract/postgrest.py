@@ -31,7 +31,7 @@ def _raised(code: str) -> Known:
     """Return the explained differences for a function that raises a serialization failure."""
     body = {"code": code, "details": None, "hint": None, "message": "raised on purpose"}
     return Known(
-        "The real one repeats the function forever, until its backend is terminated; the local one responds with 500",
+        "The real one repeats the function until its backend is terminated; the local one responds with 500 at once",
         {"status": 500, "proxy-status": f"PostgREST; error={code}", "retry-after": None, "body": masked(body)},
     )
 
