@@ -1,7 +1,7 @@
-"""`python -m tests.acceptance`: every scenario with every client, on one page.
+"""`python -m tests.acceptance`: play every scenario with every client, and print one page.
 
-Names after it choose: of clients, of scenarios, or of both. It ends with 1 where a scenario failed, or the browser's
-column was not played though nobody said `--without-browser`; with 2 for a name that it does not know.
+Arguments choose clients, scenarios, or both. It exits with 1 if a scenario failed or the browser was not played
+without `--without-browser`, and with 2 for an unknown name.
 """
 
 import argparse
@@ -23,7 +23,7 @@ CLIENTS: dict[str, Start] = {"node": node, "browser": browser, "supabase-py": su
 
 
 def chosen(argv: Sequence[str]) -> tuple[dict[str, Start], list[Scenario]]:
-    """Clients and scenarios that the command line names, or all. Raises SystemExit for a name that is neither."""
+    """Return the clients and scenarios named on the command line, or all. Raises SystemExit for an unknown name."""
     scenarios = [scenario.name for scenario in SCENARIOS]
     parser = argparse.ArgumentParser(prog="python -m tests.acceptance")
     parser.add_argument(
@@ -41,7 +41,7 @@ def chosen(argv: Sequence[str]) -> tuple[dict[str, Start], list[Scenario]]:
         clients.pop("browser", None)
     wanted = [scenario for scenario in SCENARIOS if scenario.name in given.names] or list(SCENARIOS)
     if not any(plays_in(scenario, client) for client in clients for scenario in wanted):
-        parser.error("nothing is left to play: a server's scenario is none for the browser")
+        parser.error("nothing is left to play: the browser does not play a server's scenarios")
     return clients, wanted
 
 
@@ -50,7 +50,7 @@ OpenWorld = Callable[[], AbstractAsyncContextManager[World]]
 
 @asynccontextmanager
 async def own_world() -> AsyncIterator[World]:
-    """A world in a folder of its own, which goes with it."""
+    """Yield a world in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="sentinel-acceptance-") as name:
         folder = Path(name)
         await asyncio.to_thread(samples.make, folder / "films")
@@ -59,7 +59,7 @@ async def own_world() -> AsyncIterator[World]:
 
 
 async def main(argv: Sequence[str], open_world: OpenWorld = own_world) -> int:
-    """Play what `argv` names in a world; the exit status."""
+    """Play the clients and scenarios of `argv` in a world; return the exit status."""
     clients, scenarios = chosen(argv)
     missing = missing_browser() if "browser" in clients else None
     if missing is not None:
@@ -67,14 +67,14 @@ async def main(argv: Sequence[str], open_world: OpenWorld = own_world) -> int:
     page, failed = await played(clients, scenarios, open_world) if clients else ("", False)
     sys.stdout.write(f"\n{page}\n")
     if missing is not None:
-        sys.stdout.write(f"\nThe column of the browser was not played. {missing}, or say --without-browser\n")
+        sys.stdout.write(f"\nThe browser's column was not played. {missing}, or use --without-browser\n")
     return int(failed or missing is not None)
 
 
 async def played(
     clients: Mapping[str, Start], scenarios: Sequence[Scenario], open_world: OpenWorld
 ) -> tuple[str, bool]:
-    """The page, and whether anything on it failed."""
+    """Play and return the page, and True if anything failed."""
     outcomes = []
     async with AsyncExitStack() as running:
         world = await running.enter_async_context(open_world())

@@ -17,11 +17,11 @@ from tests.acceptance.world import World
 
 PACKAGES = SUPABASE_JS / "node_modules"
 BUILDS = (PACKAGES / "@supabase/supabase-js/dist/umd/supabase.js", PACKAGES / "tus-js-client/dist/tus.min.js")
-"""The builds that the packages carry for browsers."""
+"""Browser builds in the packages."""
 
 
 def missing_browser() -> str | None:
-    """Why there is no browser to play in, None where there is one."""
+    """Return the reason why no browser is available, None if one is."""
     if shutil.which("chromium") is None:
         return "Chromium is missing: sh deploy/debian.sh test"
     try:
@@ -33,12 +33,12 @@ def missing_browser() -> str | None:
 
 @asynccontextmanager
 async def browser(world: World) -> AsyncIterator[Player]:
-    """supabase-js in Chromium. Everything that the page writes to its console goes into the log `browser.log`."""
+    """Start supabase-js in Chromium. The page's console output goes to `browser.log`."""
     await install_packages()
     _build_site(site := world.folder / "site", world.films)
     with _served(site) as origin, (world.folder / "browser.log").open("w") as log:
         async with async_playwright() as playwright:
-            # Chromium refuses its sandbox to root.
+            # Chromium's sandbox does not work as root.
             chromium = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             page = await chromium.new_page()
 
@@ -79,7 +79,7 @@ class _Files(SimpleHTTPRequestHandler):
     extensions_map = SimpleHTTPRequestHandler.extensions_map | {".mjs": "text/javascript"}
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager

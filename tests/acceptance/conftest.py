@@ -1,4 +1,4 @@
-"""One world for all tests of this folder."""
+"""Fixture: one world for all tests of this folder."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Playing every scenario with every client, and the page that shows how it went."""
+"""Play every scenario with every client, and render a page of the outcomes."""
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from tests.acceptance.world import World
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one client fared: `error` is None where all was as it should be."""
+    """Outcome of a scenario with one client: `error` is None if it passed."""
 
     scenario: Scenario
     client: str
@@ -20,7 +20,7 @@ class Outcome:
 
 
 async def play(world: World, client: str, player: Player, scenario: Scenario) -> Outcome:
-    """Arrange a scenario and play it; the seconds are those of the playing alone."""
+    """Arrange a scenario and play it; the seconds cover only the playing."""
     async with scenario.arrange(world.stack) as parameters:
         begin = time.monotonic()
         error = await player(scenario.name, parameters)
@@ -28,14 +28,14 @@ async def play(world: World, client: str, player: Player, scenario: Scenario) ->
 
 
 def plays_in(scenario: Scenario, client: str) -> bool:
-    """Whether a client has to play it."""
+    """Return True if a client has to play the scenario."""
     return not (scenario.server_only and client == "browser")
 
 
 async def play_all(
     world: World, players: Mapping[str, Player], scenarios: Sequence[Scenario] = SCENARIOS
 ) -> AsyncIterator[Outcome]:
-    """One after the other: the clients share a worker."""
+    """Play all in sequence, because the clients share a worker."""
     for client, player in players.items():
         for scenario in scenarios:
             if plays_in(scenario, client):
@@ -43,7 +43,7 @@ async def play_all(
 
 
 def render(outcomes: list[Outcome], clients: list[str]) -> str:
-    """The page: a row for each scenario, a column for each client, and what went wrong below."""
+    """Render the page: a row for each scenario, a column for each client, and errors below."""
     found = {(outcome.scenario.name, outcome.client): outcome for outcome in outcomes}
     shown = [scenario for scenario in SCENARIOS if any(outcome.scenario is scenario for outcome in outcomes)]
     width = max(len(scenario.title) for scenario in shown)

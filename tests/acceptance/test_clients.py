@@ -25,13 +25,13 @@ SAMPLE = [
     *(("browser", name) for name in IN_THE_BROWSER),
     *(("supabase-py", name) for name in IN_PYTHON),
 ]
-"""Every scenario in supabase-js, in one of its two homes, and some in supabase-py."""
+"""Every scenario in supabase-js, in Node or the browser, and some in supabase-py."""
 FRONTEND_PAGE = Path(__file__).parents[2] / "docs" / "frontend.md"
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def players(world: World) -> AsyncIterator[dict[str, Player]]:
-    """The clients that can be started here."""
+    """The clients that can be started on this machine."""
     here = {name: start for name, start in STARTS.items() if name != "browser" or missing_browser() is None}
     async with AsyncExitStack() as running:
         yield {name: await running.enter_async_context(start(world)) for name, start in here.items()}

@@ -1,4 +1,4 @@
-"""`python -m tests.acceptance`: which names it takes, and that a column that was not played is no success."""
+"""`python -m tests.acceptance`: the names it accepts, and a failure if a column was not played."""
 
 import shutil
 from contextlib import nullcontext
@@ -10,12 +10,12 @@ from tests.acceptance import __main__ as program
 from tests.acceptance.scenarios import SCENARIOS
 from tests.acceptance.world import World
 
-NOT_PLAYED = "The column of the browser was not played. Chromium is missing"
+NOT_PLAYED = "The browser's column was not played. Chromium is missing"
 
 
 @pytest.fixture
 def no_chromium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A PATH with FFmpeg, which makes the films, and nothing else."""
+    """A PATH with only FFmpeg, which makes the films."""
     for name in ("ffmpeg", "ffprobe"):
         found = shutil.which(name)
         assert found is not None

@@ -10,12 +10,12 @@ from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from tests.stacks import stack_at
 
 SWEEP_SECONDS = 1
-"""Files of deleted requests are removed at a sweep."""
+"""Interval of sweeps, which remove the files of deleted requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a client needs to know: where Supabase is, where the films are, and a folder to write into."""
+    """Input for clients: Supabase's address, the films, and a folder to write into."""
 
     stack: Stack
     films: Path
@@ -24,7 +24,7 @@ class World:
 
 @asynccontextmanager
 async def running_world(folder: Path, films: Path) -> AsyncIterator[World]:
-    """Start Supabase and a worker; at the end of this call it claims."""
+    """Start Supabase and a worker; yield when it claims."""
     async with stack_at(folder / "stack") as stack:
         environment = worker_environment(stack, {"SENTINEL_SWEEP_SECONDS": str(SWEEP_SECONDS)})
         async with WorkerProcess(environment, log=folder / "worker.log") as worker:

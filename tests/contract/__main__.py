@@ -1,8 +1,8 @@
-"""`python -m tests.contract`: how far the local Supabase answers as the real one did.
+"""`python -m tests.contract`: compare the local Supabase's responses with recordings of the real one.
 
-Starts a local Supabase for each service, replays its recordings (minutes in all), and prints what it found.
-Exit code 0: every difference has a reason. 1: one has none. `--write` puts the lists into docs/contract.md.
-`--plant` replays a few exchanges with each, some of them falsified, to show what a difference looks like.
+Starts a local Supabase for each service, replays its recordings (some minutes in all), and prints a report.
+Exit code 0: every difference has a reason. 1: at least one has none. `--write` puts the lists into docs/contract.md.
+`--plant` replays a few exchanges with each service, some of them falsified, to show what a difference looks like.
 """
 
 # ruff: noqa: T201 - it prints
@@ -26,12 +26,12 @@ Compare = Callable[[Stack, Report], Awaitable[None]]
 
 
 def beside(replay: Callable[[Stack, Report], None]) -> Compare:
-    """A replay that blocks, run beside the event loop."""
+    """Run a blocking replay in a thread beside the event loop."""
     return lambda stack, report: asyncio.to_thread(replay, stack, report)
 
 
 def two_schemas(folder: Path) -> Stack:
-    """What PostgREST was recorded with."""
+    """Return a stack with the two schemas that PostgREST was recorded with."""
     return bare(folder, exposed_schemas=("public", "private_api"))
 
 
@@ -49,7 +49,7 @@ PLANTED: dict[str, Compare] = {
 
 
 async def run(services: dict[str, tuple[Start, Compare]]) -> list[Report]:
-    """A report for each service, each against a stack of its own, and printed when it is complete."""
+    """Replay each service against its own stack, print each report when complete, and return them."""
     reports = []
     for name, (start, compare) in services.items():
         report = Report(name)
@@ -62,11 +62,11 @@ async def run(services: dict[str, tuple[Start, Compare]]) -> list[Report]:
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code."""
+    """Run the command and return the exit code."""
     parser = argparse.ArgumentParser("python -m tests.contract", description=__doc__)
     parser.add_argument("--write", action="store_true", help="write the lists into docs/contract.md")
     parser.add_argument("--plant", action="store_true", help="show what a difference looks like")
-    parser.add_argument("--only", choices=list(SERVICES), action="append", help="this service alone; may be repeated")
+    parser.add_argument("--only", choices=list(SERVICES), action="append", help="only this service; may be repeated")
     options = parser.parse_args(arguments)
     services = {
         name: (start, PLANTED[name] if options.plant else compare)

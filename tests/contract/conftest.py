@@ -1,4 +1,4 @@
-"""The local Supabase that recordings are replayed against, and the judgement at the end of a replay."""
+"""Fixtures: the local Supabase that recordings are replayed against, and the verdict on a replay."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -12,14 +12,14 @@ from tests.contract.report import Report
 
 @pytest.fixture
 async def bare_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """A stack of its own for one test, with an empty schema `public`, and `private_api` exposed too."""
+    """A separate stack for one test, with an empty schema `public`, which also exposes `private_api`."""
     async with two_schemas(tmp_path_factory.mktemp("bare")) as running:
         yield running
 
 
 @pytest.fixture
 async def realtime_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """A stack of its own for one test, with an empty schema `public`, whose Realtime waits for nothing."""
+    """A separate stack for one test, with an empty schema `public` and Realtime at its fast pace."""
     start, _ = SERVICES[realtime.NAME]
     async with start(tmp_path_factory.mktemp("realtime")) as running:
         yield running
@@ -27,7 +27,7 @@ async def realtime_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
 
 @pytest.fixture
 def conclude(capsys: pytest.CaptureFixture[str]) -> Callable[[Report], None]:
-    """The end of a service's replay: its line is printed, nothing is unexplained, and the page says the same."""
+    """Finish a service's replay: print its summary; assert that nothing is unexplained and that the page agrees."""
 
     def judge(report: Report) -> None:
         with capsys.disabled():

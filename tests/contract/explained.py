@@ -1,4 +1,4 @@
-"""What differs between two answers, and which of it has a reason: value by value, never an exchange as a whole."""
+"""Differences between two responses and the reasons for them: value by value, never for an exchange as a whole."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The differences of one exchange that `reason` explains: by kind, what is answered here."""
+    """The differences of one exchange that `reason` explains: the local values by kind."""
 
     reason: str
     here: Mapping[str, int | str | None]
 
     def strays(self, found: Sequence[Difference]) -> list[str]:
-        """What the reason does not cover: other kinds, other values, and kinds that do not differ at all."""
+        """Return what the reason does not cover: other kinds, other values, and kinds that do not differ."""
         lines = [
             f"{one}, explained is {self.here[one.kind]}" if one.kind in self.here else str(one)
             for one in found
@@ -42,7 +42,7 @@ class Known:
 
 
 def judge(report: Report, label: str, found: Sequence[Difference], known: Known | None = None) -> None:
-    """Report an exchange. Its differences count as explained only when all of them are."""
+    """Report an exchange. Its differences count as explained only if all of them are."""
     if known is not None and not (strays := known.strays(found)):
         report.differ(label, [str(one) for one in found], known.reason)
     else:
@@ -50,7 +50,7 @@ def judge(report: Report, label: str, found: Sequence[Difference], known: Known 
 
 
 def short(body: str) -> str:
-    """A body, or size and hash of a long one."""
+    """Return a body, or size and hash of a long one."""
     if len(body) <= _LONGEST_CHARACTERS:
         return body
     return f"{body[:100]}… ({len(body)} characters, sha256={hashlib.sha256(body.encode()).hexdigest()})"

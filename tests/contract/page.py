@@ -1,4 +1,4 @@
-"""docs/contract.md: people write its text, and a run of the report writes what stands between its markers."""
+"""docs/contract.md: people write its text, and a run of the report fills in the sections between its markers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "contract.md"
 
 
 def section(service: str) -> str:
-    """What the page says about a service. Raises ValueError where it has no place for it."""
+    """Return the page's section about a service. Raises ValueError if it has none."""
     return _between(service, PAGE.read_text())[1]
 
 
 def write(report: Report) -> None:
-    """Put the report in the place of its service."""
+    """Replace the service's section with the report."""
     before, _, after = _between(report.service, PAGE.read_text())
     PAGE.write_text(before + report.markdown() + after)
 

@@ -1,4 +1,4 @@
-"""Planted differences: every kind that a report has to find, in a few exchanges with each service."""
+"""Planted differences: every kind that a report must find, in a few exchanges with each service."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Spoiling = Literal["swapped with the next", "lost", "of another binding"]
 
 
 def wrong_status(exchange: Exchange) -> Exchange:
-    """A status that it never had."""
+    """Return the exchange with another status."""
     return replace(exchange, status=exchange.status + 1)
 
 
 def wrong_body(exchange: Exchange) -> Exchange:
-    """An error's body with another code."""
+    """Return the exchange with another error code in its body."""
     return replace(exchange, body={**exchange.body, "code": "Other"})
 
 
 def wrong_header(name: str) -> Plant:
-    """Another value of this header."""
+    """Return a plant that changes the value of this header."""
     return lambda exchange: replace(exchange, response_headers={**exchange.response_headers, name: "other"})
 
 
@@ -44,7 +44,7 @@ IN_STORAGE: Mapping[str, Plant] = {
     "bucket.create duplicate": wrong_body,
     "bucket.get": wrong_header("content-type"),
 }
-# In this conversation: the join's reply, presence and readiness in either order, three changes, the leave's two frames.
+# Frames of this conversation: join reply, presence and readiness in either order, three changes, two for the leave.
 CONVERSATION = "01_join_insert_update_delete"
 IN_REALTIME: tuple[tuple[int, Spoiling], ...] = (
     (1, "swapped with the next"),
@@ -56,7 +56,7 @@ IN_REALTIME: tuple[tuple[int, Spoiling], ...] = (
 
 
 def planted(file_name: str, plants: Mapping[str, Plant]) -> Iterator[Exchange]:
-    """The exchanges of a recording up to the last that is falsified."""
+    """Yield the exchanges of a recording up to the last falsified one."""
     waiting = set(plants)
     for exchange in read(file_name):
         plant = plants.get(exchange.label)
@@ -78,7 +78,7 @@ async def in_storage(stack: Stack, report: Report) -> None:
 
 
 async def in_realtime(stack: Stack, report: Report) -> None:
-    """Play the CONVERSATION as it is, and then with each of IN_REALTIME."""
+    """Play the CONVERSATION unchanged, and then with each of IN_REALTIME."""
     realtime.prepare(stack)
     report.compared(CONVERSATION, await realtime.play(stack, CONVERSATION))
     for number, spoiling in IN_REALTIME:
@@ -86,13 +86,13 @@ async def in_realtime(stack: Stack, report: Report) -> None:
 
 
 async def spoiled(stack: Stack, number: int, spoiling: Spoiling) -> list[str]:
-    """What a player says of the CONVERSATION when the server's frame of that number is spoiled."""
+    """Return the differences in the CONVERSATION when the server's frame of that number is spoiled."""
     await realtime.clean(stack)
     return await Player(stack, CONVERSATION, connect=partial(Spoiled, number, spoiling)).play()
 
 
 class Spoiled(Client):
-    """A connection on which the frame of a number, counted from 1, comes spoiled."""
+    """A connection that spoils one received frame, given by its number from 1."""
 
     def __init__(self, number: int, spoiling: Spoiling, url: str, apikey: str, vsn: str) -> None:
         super().__init__(url, apikey, vsn)

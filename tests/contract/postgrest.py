@@ -1,4 +1,4 @@
-"""The recorded exchanges with PostgREST 14.12, sent again to the local REST in their order."""
+"""Replay of the recorded exchanges with PostgREST 14.12 against the local REST, in order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.contract.report import Report
 
 NAME = "PostgREST"
 _DEADLINE_SECONDS = 10
-# What comes back of 1,500 updated rows, with the times masked.
+# The response to an update of 1,500 rows, with masked times.
 _UPDATED_ROWS = (
     '[{"amount": null, "at": "<instant>", "attempts": 0, "big": null, "data": null, "day": null, "id": 9,… '
     "(362577 characters, sha256=266d6fb9b890ba1605af7702eaf9528c07ca5764feafade325023f31453477c5)"
@@ -28,40 +28,40 @@ _UPDATED_ROWS = (
 
 
 def _raised(code: str) -> Known:
-    """How a function that raises a serialization failure is answered here."""
+    """Return the explained differences for a function that raises a serialization failure."""
     body = {"code": code, "details": None, "hint": None, "message": "raised on purpose"}
     return Known(
-        "The real one runs the function again without end, until its backend is terminated; here: 500, at once",
+        "The real one repeats the function until its backend is terminated; the local one responds with 500 at once",
         {"status": 500, "proxy-status": f"PostgREST; error={code}", "retry-after": None, "body": masked(body)},
     )
 
 
 EXPLAINED = {
     "select count planned": Known(
-        "The planner's guess about a table without statistics is another in PostgreSQL 18",
+        "The planner's estimate for a table without statistics differs in PostgreSQL 18",
         {"status": 200, "content-range": "0-0/1"},
     ),
     "rpc raise errcode PT999": Known(
-        "HTTP knows no status 999, and the web server here refuses to send it", {"status": 500}
+        "HTTP has no status 999, and the local web server refuses to send it", {"status": 500}
     ),
     "max-rows: update 1500 rows return rep": Known(
-        "Of the body only size and hash were recorded; it holds times", {"body": _UPDATED_ROWS}
+        "Only size and hash of the body were recorded, and it contains times", {"body": _UPDATED_ROWS}
     ),
     "rpc raising 40001: never answers (backend terminated by hand after 3 s)": _raised("40001"),
     "rpc raising 40P01: never answers (backend terminated by hand after 3 s)": _raised("40P01"),
     f"{scenes.PARALLEL} #3": Known(
-        "Ten calls run at a time, of the real ten connections one was in use otherwise",
+        "Ten calls run at a time here; one of the real server's ten connections was in use elsewhere",
         {"status": 200, "content-range": "0-0/*", "proxy-status": None, "body": '""'},
     ),
 }
 
 
 LAST = ("statement timeout (authenticated: set 8s; slow 9s)", "statement timeout (anon 3s)")
-"""Those that take many seconds, and that another exchange stands for: `make test` sends the others."""
+"""Exchanges that take many seconds and duplicate another one: `make test` sends the others."""
 
 
 def expected() -> Report:
-    """The report of a replay in which everything is as recorded or explained."""
+    """Return the report of a replay in which everything is as recorded or explained."""
     report = Report(NAME)
     for label, group in itertools.groupby(read("postgrest.jsonl"), lambda exchange: exchange.label):
         for number, _ in enumerate(group, 1):
@@ -74,7 +74,7 @@ def expected() -> Report:
 
 
 def replay(stack: Stack, report: Report, exchanges: Iterable[Exchange] | None = None) -> None:
-    """Send them to a stack without migrations that exposes `public` and `private_api`; blocks for about a minute."""
+    """Replay against a stack without migrations that exposes `public` and `private_api`; blocks for about a minute."""
     with (
         psycopg.connect(stack.superuser_dsn, autocommit=True) as database,
         httpx.Client(base_url=stack.url, timeout=60) as client,
@@ -93,7 +93,7 @@ def replay(stack: Stack, report: Report, exchanges: Iterable[Exchange] | None = 
 
 
 class _Scene:
-    """Sends one exchange after the other, and does what was done between and during them."""
+    """Sends the exchanges in order, and repeats the events between and during them."""
 
     def __init__(self, stack: Stack, replayer: Replayer, threads: ThreadPoolExecutor) -> None:
         self._stack = stack
@@ -101,7 +101,7 @@ class _Scene:
         self._threads = threads
 
     def play(self, label: str, group: list[Exchange]) -> list[tuple[Exchange, httpx.Response]]:
-        """The exchanges of one label, each with the answer that it got here."""
+        """Send the exchanges of one label; return each with its response."""
         if label == scenes.OUTAGE_BEGINS:
             self._stack.postgres.stop()
         elif label == scenes.OUTAGE_ENDS:
@@ -141,16 +141,16 @@ class _Scene:
 
 
 def _until_known(client: httpx.Client, key: str) -> None:
-    """Wait for the reload of the schema cache that the new tables and functions asked for."""
+    """Wait until the schema cache has reloaded for the new tables and functions."""
     deadline = time.monotonic() + _DEADLINE_SECONDS
-    # The last function of the last file.
+    # The last function in the last file.
     while (answer := client.post("/rest/v1/rpc/slow30", headers={"apikey": key}, json={"s": 0})).is_error:
         if time.monotonic() > deadline:
             raise TimeoutError(f"the recorded schema is not served: {answer.text}")
 
 
 def _completed(exchange: Exchange) -> Exchange:
-    """The exchange with what the recorder left out."""
+    """Return the exchange with the parts that the recorder left out."""
     headers = {**scenes.CLIENT, **exchange.request_headers, **scenes.HEADERS.get(exchange.label, {})}
     body = scenes.BODIES.get(exchange.label, exchange.request_body)
     return replace(exchange, request_headers=headers, request_body=body)

@@ -1,4 +1,4 @@
-"""What surrounded the recorded PostgREST calls: statements between and during them, and what was not recorded."""
+"""Context of the recorded PostgREST calls: statements between and during them, and parts not recorded."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ end $$;
 grant sentinel_worker to authenticator, service_role;
 grant usage on schema public, auth to sentinel_worker;
 """
-# Some calls ask for any one row: which it is depends on where rows lie, and a vacuum would make room before them.
+# Some calls ask for any one row. It depends on the physical order, which a vacuum would change.
 UNTOUCHED = "alter table public.jobs set (autovacuum_enabled = off)"
 
 
 def _unnoticed(statement: str) -> str:
-    """A change of the schema of which PostgREST is not told."""
+    """Return a schema change without a notification to PostgREST."""
     triggers = ("pgrst_ddl_watch", "pgrst_drop_watch")
     off = "; ".join(f"alter event trigger {name} disable" for name in triggers)
     on = "; ".join(f"alter event trigger {name} enable" for name in triggers)
     return f"{off}; {statement}; {on}"
 
 
-# SQL of the superuser before the exchange of that label.
+# SQL run by the superuser before the exchange with that label.
 BEFORE: Mapping[str, str] = {
     "fk violation delete (23503)": "insert into results (job_id) select id from jobs where key = 'k3'",
     "max-rows: select 1500 rows without limit": "insert into jobs (key, owner) select 'm' || g, "
@@ -46,16 +46,16 @@ BEFORE: Mapping[str, str] = {
 }
 
 _SLEEPING = "from pg_stat_activity where usename = 'authenticator' and wait_event = 'PgSleep'"
-# SQL of the superuser while the call is under way, again until it gives a row.
+# SQL run by the superuser during the call, repeated until it returns a row.
 DURING: Mapping[str, str] = {
     "backend terminated mid-request": f"select pg_terminate_backend(pid) {_SLEEPING}",
     "query cancelled mid-request (pg_cancel_backend)": f"select pg_cancel_backend(pid) {_SLEEPING}",
 }
 OUTAGE_BEGINS = "db down: rpc (POST, no client retry)"
 OUTAGE_ENDS = "worker token with non-uuid sub: auth.uid() raises"
-# Called at once, on so many connections; the order of their answers is open.
+# Called at once, on so many connections; the order of the responses is free.
 PARALLEL = "pool exhausted (12 parallel slow, db-pool 10)"
-# The reload that was asked for takes a moment: refused calls are sent again.
+# The requested reload takes a moment: refused calls are sent again.
 EVENTUALLY = ("after NOTIFY: insert new column",)
 
 _OBJECT = {"accept": "application/vnd.pgrst.object+json"}
@@ -63,7 +63,7 @@ CLIENT = {
     "x-client-info": "supabase-py/2.34.1; platform=Linux; platform-version=6.18.0; "
     "runtime=python; runtime-version=3.11.7"
 }
-# Headers that the recorder left out, known from the answers.
+# Headers that the recorder left out, known from the responses.
 HEADERS: Mapping[str, Mapping[str, str]] = {
     "select single ok": _OBJECT,
     "select single, 0 rows (PGRST116)": _OBJECT,
@@ -72,7 +72,7 @@ HEADERS: Mapping[str, Mapping[str, str]] = {
     "raw: csv": {"accept": "text/csv"},
     "wrong accept": {"accept": "image/png"},
 }
-# Bodies of which the recording has only the size and the hash.
+# Bodies recorded only as size and hash.
 BODIES: Mapping[str, str] = {
     "body 8 MB json insert": json.dumps(
         {"key": "big8", "owner": USER, "payload": {"x": "y" * 8_000_000}}, separators=(",", ":")

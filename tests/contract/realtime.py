@@ -1,7 +1,7 @@
-"""The recorded exchanges with Supabase Realtime 2.128.3, and 2.102.1 where only that was recorded, played again.
+"""Replay of the recorded exchanges with Supabase Realtime 2.128.3, or 2.102.1 if only that was recorded.
 
-Each recording is one entry of the report. Masked: ids, times, tokens, ages in seconds; the ids of bindings become
-their positions. How long something took is not compared, its order is; `realtime_sides` says which order is free.
+Each recording is one entry of the report. Masked: ids, times, tokens, ages in seconds; binding ids become positions.
+Order is compared, durations are not; `realtime_sides` defines which order is free.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from tests.integration.realtime.conftest import Client
 from tests.waits import until
 
 NAME = "Realtime"
-_SUPERSEDED = "2.102.1 alone; 2.128.3 was recorded with an outage of 75 s and says nothing to its clients"
+_SUPERSEDED = "Only from 2.102.1; 2.128.3, recorded with an outage of 75 s, sends its clients nothing"
 LEFT_OUT = {
-    "05e_unknown_tenant": "There is one project, whatever the host is called",
+    "05e_unknown_tenant": "The local Supabase has one project under any host name",
     "2.102.1/08_postgres_restart_immediate_30s": _SUPERSEDED,
     "2.102.1/08c_postgres_restart_immediate_75s": _SUPERSEDED,
-    "2.102.1/08b_postgres_restart_selfhost_fast_10s": "A self-hosted set-up whose whole server ends with PostgreSQL",
+    "2.102.1/08b_postgres_restart_selfhost_fast_10s": "A self-hosted setup whose whole server ends with PostgreSQL",
 }
-# These change the publication, which all subscriptions notice; stop PostgreSQL or the gateway; or exceed the limit.
+# These change the publication, which affects all subscriptions; stop PostgreSQL or the gateway; or exceed the limit.
 _ALONE = re.compile(r"06d|14_|08|12_|15_|10_|09d")
 _FRESH = ("2.102.1/15_rate_limit_fresh_1000", "10_burst")
 _SILENT = "2.102.1/09d_no_heartbeat"
 LAST = {
     *(*_FRESH, _SILENT),
-    # Each is another length or another way of one that is played.
+    # Each is a variant, in length or method, of one that is played.
     "08_postgres_restart_immediate_75s",
     "2.102.1/08_postgres_restart_fast_3s",
     "2.102.1/11_big_payload",
     "2.102.1/12_server_restart_TERM_20s",
 }
-"""Those that take many seconds: `make test` plays the others."""
+"""Recordings that take many seconds: `make test` plays the others."""
 _BAD_KEY = "04a_connect_bad_apikey_"
 _BAD_TOKEN = "04b_join_bad_token_"
 _CLEAN = f"""
@@ -60,11 +60,11 @@ _SLOTS = "select from pg_replication_slots where slot_name like 'supabase_realti
 
 
 async def compare(stack: Stack, report: Report) -> None:
-    """Play them on a stack without migrations; restarts its PostgreSQL and its gateway, and takes two minutes."""
+    """Play all on a stack without migrations; restarts its PostgreSQL and its gateway, and takes two minutes."""
     found = await _played(stack, set(recorded.names()) - {*_FRESH, _SILENT})
     await _restart_gateway(stack)
     found[_FRESH[0]] = await play(stack, _FRESH[0])
-    # Both take a minute, in which they do not meet; the tables are made ready before either subscribes.
+    # Both take a minute and do not interact; the tables are prepared before either subscribes.
     await _restart_gateway(stack)
     await make_ready(stack, _FRESH[1])
     found[_FRESH[1]], found[_SILENT] = await asyncio.gather(Player(stack, _FRESH[1]).play(), _stay_silent(stack))
@@ -73,19 +73,19 @@ async def compare(stack: Stack, report: Report) -> None:
 
 
 async def compare_sample(stack: Stack, report: Report) -> None:
-    """Play all but those that LAST, in seconds; the report has only what was played."""
+    """Play all except LAST, which takes seconds; the report has only the played ones."""
     _tell(report, await _played(stack, set(recorded.names()) - LAST))
 
 
 def expected() -> Report:
-    """The report of a replay in which everything is as recorded."""
+    """Return the report of a replay in which everything is as recorded."""
     report = Report(NAME)
     _tell(report, {name: [] for name in recorded.names()})
     return report
 
 
 async def _played(stack: Stack, wanted: Collection[str]) -> dict[str, list[str]]:
-    """What differs in those of the `wanted` that need no fresh gateway: refusals at once, the others in turn."""
+    """Return the differences in the `wanted` that need no fresh gateway: refusals at once, others in turn."""
     prepare(stack)
     names = [name for name in recorded.names() if name in wanted and name not in LEFT_OUT]
     refused = [name for name in names if name.startswith((_BAD_KEY, _BAD_TOKEN))]
@@ -105,20 +105,20 @@ def _tell(report: Report, found: Mapping[str, list[str]]) -> None:
 
 
 def prepare(stack: Stack) -> None:
-    """The tables that recordings are played on."""
+    """Create the tables that recordings are played on."""
     with psycopg.connect(stack.superuser_dsn, autocommit=True) as database:
         database.execute((RECORDINGS / "schema-realtime.sql").read_bytes())
         database.execute(BEGINNING.encode())
 
 
 async def play(stack: Stack, name: str) -> list[str]:
-    """What differs in one recording, a line each."""
+    """Play one recording and return its differences, one a line."""
     await make_ready(stack, name)
     return await Player(stack, name, tokens=_tokens(stack, name)).play()
 
 
 async def make_ready(stack: Stack, name: str) -> None:
-    """Nothing of an earlier recording is left, and the server is as slow as it was for this one."""
+    """Remove traces of earlier recordings, and make the server as slow as it was for this one."""
     await clean(stack)
     await stack.misbehave(_SLOW if name in BEFORE_READY else Faults())
 
@@ -134,7 +134,7 @@ async def _restart_gateway(stack: Stack) -> None:
 
 
 async def clean(stack: Stack) -> None:
-    """Empty tables, the first publication, and no subscription that would notice."""
+    """Empty the tables and restore the publication, without any subscription that would notice."""
     async with await psycopg.AsyncConnection.connect(stack.superuser_dsn, autocommit=True) as database:
 
         async def is_free() -> bool:
@@ -176,7 +176,7 @@ def _bad_key(stack: Stack, case: str) -> str:
 
 
 def _tokens(stack: Stack, name: str) -> Sequence[str]:
-    """The tokens whose recorded text does not tell what was special about them."""
+    """Return the tokens whose special property is not visible in the recorded text."""
 
     def token(role: str = "service_role", lives_seconds: int = 3600, **claims: str) -> str:
         return stack.keys.sign({"role": role, "exp": int(time.time()) + lives_seconds, **claims})

@@ -1,4 +1,4 @@
-"""One connection of a recording being played: what comes is held against what came then, in order."""
+"""One connection during a replay: compares received frames with the recorded ones, in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN_CHARACTERS = 300
 
 
 class Ear:
-    """Listens to `client`; frames of the events that it `passes_over` are not compared."""
+    """Listens to `client`; frames of the events in `passes_over` are not compared."""
 
     def __init__(self, client: Client, recording: str, patience_seconds: float, passes_over: frozenset[str]) -> None:
         self.client = client
@@ -32,7 +32,7 @@ class Ear:
         silence: Differs | None = None
         try:
             for _ in frames:
-                got.append(await self.receive())  # noqa: PERF401 - those that came are compared, too
+                got.append(await self.receive())  # noqa: PERF401 - frames received before an error are compared, too
         except Differs as differs:
             silence = differs
         here = [self._here.comparable(frame) for frame in arranged(self._recording, got)]
@@ -44,7 +44,7 @@ class Ear:
         self._last = frames[-1] if frames else self._last
 
     async def expect_more(self, count: int) -> None:
-        """Receive so many changes that were not recorded, for the bindings of the change that came last."""
+        """Receive `count` changes that were not recorded, for the bindings of the last change."""
         bindings = self._there.bindings(self._last)
         for _ in range(count):
             frame = await self.receive()
@@ -52,7 +52,7 @@ class Ear:
                 raise Differs(f"got {frame} in a burst")
 
     async def receive(self) -> Frame:
-        """The next frame that is not passed over."""
+        """Return the next frame that is not passed over."""
         while True:
             try:
                 frame = await self.client.receive(seconds=self._patience_seconds)
@@ -62,13 +62,13 @@ class Ear:
                 return frame
 
     async def expect_nothing(self) -> None:
-        """Nothing is under way but the answer to a heartbeat."""
+        """Expect only the reply to a heartbeat."""
         await self.client.send("phoenix", "heartbeat", {})
         if (frame := await self.receive())["topic"] != "phoenix":
             raise Differs(f"got {frame} before the end")
 
     async def expect_close(self, recorded: str | None = None) -> None:
-        """The server ends the connection as recorded, by default with code 1000."""
+        """Expect the server to close the connection as recorded, by default with code 1000."""
         try:
             frame = await self.receive()
         except ConnectionClosed as closed:
@@ -80,7 +80,7 @@ class Ear:
 
 
 def _told(here: str, there: str) -> str:
-    """Both frames, from shortly before they differ."""
+    """Describe both frames, from shortly before they differ."""
     same = next((index for index, (a, b) in enumerate(zip(here, there, strict=False)) if a != b), 0)
     start = max(same - 100, 0)
     shown = slice(start, start + _SHOWN_CHARACTERS)

@@ -1,4 +1,4 @@
-"""Recorded frames of Realtime: reading them, and doing what they report."""
+"""Recorded frames of Realtime: reading them, and repeating the changes they report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _THIN_BYTES = re.compile(r"payload column of (\d+) bytes")
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """What happened next in a recording: a note, a send, a run of replies, a run of row changes, or a cut."""
+    """One step of a recording: a note, a send, a run of replies, a run of row changes, or a cut."""
 
     kind: Literal["note", "send", "replies", "changes", "cut"]
     client: str = ""
@@ -32,7 +32,7 @@ class Cue:
 
 
 def names() -> list[str]:
-    """Every recording: those of 2.128.3, then those that only 2.102.1 was recorded with, as `2.102.1/…`."""
+    """Return all recordings: those of 2.128.3, then those only of 2.102.1, as `2.102.1/…`."""
     return [str(path.relative_to(FOLDER).with_suffix("")) for path in _newest_first(FOLDER.rglob("*.jsonl"))]
 
 
@@ -41,7 +41,7 @@ def _newest_first(paths: Iterable[Path]) -> list[Path]:
 
 
 def cues(name: str) -> Iterator[Cue]:
-    """The recording, line by line, with runs of replies and of changes together."""
+    """Yield the steps of a recording, with runs of replies and of changes grouped."""
     lines = [json.loads(line) for line in (FOLDER / f"{name}.jsonl").read_text().splitlines()]
     for (kind, client), group in groupby(lines, lambda line: (_kind(line), line.get("client", ""))):
         run = list(group)
@@ -67,25 +67,25 @@ def _kind(line: dict[str, Any]) -> Literal["note", "send", "replies", "changes",
 
 
 def as_object(frame: Frame | list[Any]) -> Frame:
-    """A frame of either version of the protocol as an object."""
+    """Convert a frame of either protocol version to an object."""
     if isinstance(frame, list):
         return dict(zip(("join_ref", "ref", "topic", "event", "payload"), frame, strict=True))
     return frame
 
 
 def long_text(size: int, beginning: str = "") -> str:
-    """What a text of which a recording shows the beginning has been: one letter, or hexadecimal noise."""
+    """Rebuild a text whose beginning was recorded: one repeated letter, or hexadecimal noise."""
     return "x" * size if beginning.startswith("x") else random.Random(size).randbytes(size // 2).hex()
 
 
 def thin_bytes(note: str) -> int | None:
-    """The size of the column that a note announces."""
+    """Return the size of the column that a note announces."""
     found = _THIN_BYTES.search(note)
     return int(found[1]) if found else None
 
 
 def change(database: psycopg.Connection, data: dict[str, Any], payload_bytes: int | None) -> None:
-    """Do what a recorded event reports; `payload_bytes` is the size of a column that it does not show whole."""
+    """Repeat the change that a recorded event reports; `payload_bytes` is the size of a shortened column."""
     table = sql.Identifier(data["schema"], data["table"])
     record = dict(data.get("record", {}))
     if data["type"] == "INSERT" and payload_bytes:
@@ -105,7 +105,7 @@ def change(database: psycopg.Connection, data: dict[str, Any], payload_bytes: in
             database.execute(sql.SQL("update {} set {} where id = %s").format(table, pairs), [*record.values(), key])
         case _:
             key = data["old_record"]["id"]
-            with database.transaction():  # a row that nobody saw is gone before the poll
+            with database.transaction():  # a row that nobody saw was gone before the poll
                 _insert_if_absent(database, table, key)
                 database.execute(sql.SQL("delete from {} where id = %s").format(table), [key])
 

@@ -1,4 +1,4 @@
-"""Plays one recording of Realtime against a stack: sends what was sent, does what notes and events report."""
+"""Plays one recording of Realtime against a stack: repeats its sends, notes and events."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BURST = re.compile(r"(?:burst )?(\d+) (?:in one transaction:|inserts in one tra
 
 
 class Player:
-    """For one recording. `tokens` replaces the tokens of the sends in their order; the others are made to measure."""
+    """Plays one recording. `tokens` replaces the sends' tokens in order; others are made from the recorded ones."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Player:
         self._subscribed: Frame = {}
 
     async def play(self) -> list[str]:
-        """What differs, a line each; the first difference ends it."""
+        """Play and return the differences, one a line; the first one ends the play."""
         try:
             for cue in recorded.cues(self.name):
                 await self.follow(cue)
@@ -74,7 +74,7 @@ class Player:
         return []
 
     async def follow(self, cue: Cue) -> None:
-        """Do or expect one thing."""
+        """Carry out or expect one step."""
         match cue.kind:
             case "note":
                 await self.act(cue.client, cue.note)
@@ -88,7 +88,7 @@ class Player:
                 await self.pass_cut()
 
     async def act(self, client: str, note: str) -> None:
-        """Do what a note says; most notes only comment."""
+        """Carry out a note; most notes are only comments."""
         self._payload_bytes = recorded.thin_bytes(note)
         if burst := _BURST.match(note):
             self._burst = int(burst[1])
@@ -114,11 +114,11 @@ class Player:
                 self.database.execute(statement.encode())
 
     async def stay_away(self) -> None:
-        """Come back only when what was written for nobody is gone, as it was after the recorded seconds."""
+        """Return only when changes written for nobody are gone, as they were after the recorded seconds."""
         await until(lambda: not self.database.execute(_SLOTS).fetchall())
 
     async def open(self, client: str) -> None:
-        """Connect, with the key that the recording had."""
+        """Connect with the key of the recording."""
         key = self.stack.anon_key if "anon" in self.name or client == "B" else self.stack.service_key
         url = self.stack.url.replace("http", "ws") + "/realtime/v1"
         self._ended.discard(client)
@@ -126,7 +126,7 @@ class Player:
         self.clients[client] = Ear(opened, self.name, self._patience_seconds, self._passes_over)
 
     async def send(self, client: Client, frame: Frame) -> None:
-        """Send a frame with a token of this stack in the place of a recorded one."""
+        """Send a frame with a token of this stack in place of a recorded one."""
         payload = dict(frame["payload"])
         if "access_token" in payload:
             payload["access_token"] = self._tokens.pop(0) if self._tokens else self.token(payload["access_token"])
@@ -134,7 +134,7 @@ class Player:
         await client.send_frame(frame | {"payload": payload})
 
     def token(self, text: str) -> str:
-        """A token for the role and user of a recorded one."""
+        """Return a token for the role and user of a recorded one."""
         found = _TOKEN.fullmatch(text)
         if found is None:
             return text
@@ -142,11 +142,11 @@ class Player:
         return self.stack.keys.sign({"role": found[1], "exp": int(time.time()) + 3600, **subject})
 
     def answerable(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Without replies to what was cut out of the recording."""
+        """Drop replies to messages that were cut from the recording."""
         return [f for f in frames if f["event"] != "phx_reply" or str(f["ref"]) in self._asked]
 
     async def hear(self, ear: Ear, frames: Sequence[Frame]) -> None:
-        """Receive these frames; what others did meanwhile is done when its turn comes."""
+        """Receive these frames, and repeat the actions of others when their turn comes."""
         waited: list[Frame] = []
         for frame in frames:
             event = frame["payload"].get("event", "")
@@ -165,7 +165,7 @@ class Player:
         await ear.expect(waited)
 
     async def change(self, ear: Ear, frames: Sequence[Frame]) -> None:
-        """Change rows as these events report, and receive them in order; a burst has more rows than were recorded."""
+        """Change rows as these events report, and receive them in order; a burst has more rows than recorded."""
         more, self._burst = max(self._burst - len(frames), 0), 0
         if more:
             with self.database.transaction():
@@ -183,7 +183,7 @@ class Player:
             recorded.change(self.database, frame["payload"]["data"], self._payload_bytes)
 
     async def cause(self, event: str) -> None:
-        """Let others send what clients are to hear."""
+        """Send, as others did, the message that clients are expected to hear."""
         if event in FROM_DATABASE:
             self.database.execute(FROM_DATABASE[event].encode())
         if event in OVER_HTTP:
@@ -193,7 +193,7 @@ class Player:
                 (await web.post(url, json=body, headers=headers)).raise_for_status()
 
     async def finish(self, name: str) -> None:
-        """The end of a connection: its client closes it and nothing is left to hear, or the server does."""
+        """End a connection: its client closes it with nothing left to receive, or the server closes it."""
         if name in self._ended:
             return
         ear = self.clients[name]
@@ -205,7 +205,7 @@ class Player:
         await ear.expect_nothing()
 
     async def catch_up(self) -> None:
-        """Until every change of a row has gone to those whom it concerns: a later one has arrived elsewhere."""
+        """Wait until all row changes are delivered: a later one has arrived elsewhere."""
         url, key, row = self.stack.url.replace("http", "ws") + "/realtime/v1", self.stack.service_key, uuid.uuid4()
         binding = {"event": "INSERT", "schema": "public", "table": MARKERS, "filter": f"id=eq.{row}"}
         async with Client(url, key) as other:
@@ -214,7 +214,7 @@ class Player:
             await other.receive("postgres_changes", seconds=self._patience_seconds)
 
     async def expect_close(self, client: str, recorded_text: str) -> None:
-        """The server, or an abort, ends the connection as it was recorded."""
+        """Expect the server, or an abort, to end the connection as recorded."""
         self._ended.add(client)
         await self.clients[client].expect_close(recorded_text)
 
@@ -224,24 +224,24 @@ class Player:
         await self.clients[client].client.__aexit__()
 
     async def abort(self, client: str) -> None:
-        """End the connection without a word."""
+        """End the connection without a closing handshake."""
         self.clients[client].client.connection.transport.abort()
 
     async def broadcast(self, client: str, size: int) -> None:
-        """Send one that was too long to be recorded."""
+        """Send a broadcast that was too long to be recorded."""
         payload = {"type": "broadcast", "event": "e", "payload": {"d": recorded.long_text(size, "x")}}
         frame = {"topic": "realtime:bb", "event": "broadcast", "payload": payload, "ref": str(size), "join_ref": "1"}
         await self.send(self.clients[client].client, frame)
 
     async def resume(self, client: str) -> None:
-        """Start PostgreSQL, and insert rows until one arrives; from then on none is missing."""
+        """Start PostgreSQL, and insert rows until one arrives; all later rows must arrive."""
         await self.stack.start_postgres()
         self.database.close()
         self.database = psycopg.connect(self.stack.superuser_dsn, autocommit=True)
         await self.probe(self.clients[client], every_seconds=0.25)
 
     async def pass_cut(self) -> None:
-        """What stands in the gap of a recording."""
+        """Repeat what happened in the gap of a recording."""
         if "publication_changed" in self.name:
             await self.clients[""].expect([self._subscribed])
         else:  # the rate limit has been exceeded

@@ -1,4 +1,4 @@
-"""Rows inserted until one arrives: how a player finds the end of a loss."""
+"""Insert rows until one arrives: a player's way to find the end of a loss."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.integration.realtime.conftest import Client
 
 
 class Differs(Exception):
-    """The local server did something else; the message says what."""
+    """The local server behaved differently; the message describes how."""
 
 
 async def probe(
@@ -23,9 +23,9 @@ async def probe(
     patience_seconds: float,
     loses: bool = False,
 ) -> None:
-    """Insert a row at a time until one arrives (after one that did not, where it `loses` some).
+    """Insert rows one at a time until one arrives (with `loses`, at least one must be lost first).
 
-    Raises Differs when none comes, when another frame does, and when they come in another order or with a gap.
+    Raises Differs if none arrives, if another frame does, or if rows arrive out of order or with a gap.
     """
     sent: list[str] = []
     came: list[str] = []
@@ -44,7 +44,7 @@ async def probe(
 
 
 async def _arrives(client: Client, row: str, came: list[str], seconds: float) -> bool:
-    """Whether the row comes within that time; what comes is added to `came`."""
+    """Return True if the row arrives within `seconds`; arrivals are added to `came`."""
     try:
         async with asyncio.timeout(seconds):
             while not came or came[-1] != row:

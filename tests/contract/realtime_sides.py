@@ -1,4 +1,4 @@
-"""When a frame of the local Realtime is the recorded one: what is masked, and which order is free."""
+"""Comparison of local and recorded Realtime frames: masked values, and free order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _AGE = re.compile(r"expired \d+ seconds")
 
 @dataclass(frozen=True, slots=True)
 class FreeOrder:
-    """Neighbouring frames of two events may come in either order, in these recordings alone."""
+    """A free order: adjacent frames of two events may come in either order, only in these recordings."""
 
     recordings: tuple[str, ...]
     events: frozenset[str]
@@ -34,7 +34,7 @@ FREE_ORDERS = (
 
 
 def arranged(recording: str, frames: Sequence[Frame]) -> list[Frame]:
-    """The frames in their order, but neighbours whose order is free by the name of their event."""
+    """Return the frames in order; adjacent ones whose order is free are sorted by event."""
     result = list(frames)
     for rule in FREE_ORDERS:
         for index in range(len(result) - 1) if recording in rule.recordings else ():
@@ -45,9 +45,9 @@ def arranged(recording: str, frames: Sequence[Frame]) -> list[Frame]:
 
 
 class Side:
-    """The frames of one connection, recorded or received here, in the order in which they came.
+    """The frames of one connection, recorded or received here, in order of arrival.
 
-    Binding ids, of which each server has its own, become their positions in the join's reply.
+    Binding ids differ between servers, so they become positions in the join reply.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Side:
         self._presences: list[str] = []
 
     def comparable(self, frame: Frame) -> str:
-        """A frame without what differs from run to run: ids, times of commit, seconds of age."""
+        """Return a frame without values that differ between runs: ids, commit times, ages in seconds."""
         frame = self._masked(json.loads(_AGE.sub("expired 0 seconds", json.dumps(frame))))
         payload = frame["payload"]
         response = payload.get("response")
@@ -71,12 +71,12 @@ class Side:
         return json.dumps(frame, sort_keys=True)
 
     def bindings(self, event: Frame) -> list[int | str]:
-        """The positions of the bindings that an event names, in the order in which it names them."""
+        """Return the positions of the bindings that an event names, in its order."""
         positions = self._positions.get(event["topic"], {})
         return [positions.get(number, f"no binding: {number}") for number in event["payload"]["ids"]]
 
     def _learn(self, topic: str, bindings: list[dict[str, Any]]) -> None:
-        """The ids of a join; equal ones are one binding, and stand for the first position."""
+        """Learn the ids of a join; equal ids are one binding, at the first position."""
         positions = self._positions[topic] = {}
         for position, binding in enumerate(bindings):
             binding["id"] = positions.setdefault(binding["id"], position)

@@ -1,6 +1,6 @@
-"""Recorded exchanges with the real servers: sending them again, and comparing the answers.
+"""Recorded exchanges with the real servers: send them again, and compare the responses.
 
-What differs by nature (uuids, times, tokens) is masked on both sides before the comparison.
+Values that always differ (uuids, times, tokens) are masked on both sides before the comparison.
 """
 
 import hashlib
@@ -61,14 +61,14 @@ class Exchange:
 
 
 def read(file_name: str) -> Iterator[Exchange]:
-    """The exchanges of a file of RECORDINGS, in order."""
+    """Yield the exchanges of a file of RECORDINGS, in order."""
     with (RECORDINGS / file_name).open() as lines:
         for line in lines:
             yield Exchange(**json.loads(line))
 
 
 class Replayer:
-    """Sends exchanges with tokens of its own; `token_of(exchange, claims)` signs them, well or badly."""
+    """Sends exchanges with new tokens; `token_of(exchange, claims)` signs them, validly or not."""
 
     def __init__(self, client: httpx.Client, keys: ProjectKeys, token_of: Callable[[Exchange, Claims], str]) -> None:
         self._client = client
@@ -76,7 +76,7 @@ class Replayer:
         self._token_of = token_of
 
     def send(self, exchange: Exchange, path: str | None = None) -> httpx.Response:
-        """The answer of the server under test."""
+        """Send an exchange to the server under test and return the response."""
         headers = {
             name: value
             for name, value in exchange.request_headers.items()
@@ -91,7 +91,7 @@ class Replayer:
             self._client.base_url,
             headers=headers,
             content=exchange.content(),
-            # The path as it was sent: httpx itself would resolve dot segments.
+            # Send the path unchanged: httpx would resolve dot segments.
             extensions={"target": (path or exchange.path).encode()},
         )
         if exchange.request_body is not None and "content-type" not in exchange.request_headers:
@@ -109,7 +109,7 @@ class Replayer:
 
 
 def differences(exchange: Exchange, response: httpx.Response) -> list[Difference]:
-    """What is not as recorded; empty when all is."""
+    """Return the differences from the recording."""
     pairs: list[tuple[str, int | str | None, int | str | None]] = [("status", response.status_code, exchange.status)]
     pairs += [(name, response.headers.get(name), exchange.response_headers.get(name)) for name in COMPARED_HEADERS]
     found = [Difference(kind, here, there) for kind, here, there in pairs if here != there]
@@ -125,13 +125,13 @@ def _body_differences(exchange: Exchange, response: httpx.Response) -> list[Diff
         got = f"<{len(response.content)} bytes sha256={hashlib.sha256(response.content).hexdigest()}>"
         return [] if got == sized.group() else [Difference("body", short(here), recorded)]
     if isinstance(recorded, str) and exchange.response_headers.get("content-length") == str(len(recorded) + 2):
-        recorded = json.dumps(recorded)  # the recorder took the quotes off a JSON string
+        recorded = json.dumps(recorded)  # the recorder removed the quotes of a JSON string
     there = masked(recorded)
     return [] if here == there else [Difference("body", short(here), short(there))]
 
 
 def masked(body: Any) -> str:
-    """A body without what differs by nature, as canonical text."""
+    """Return a body as canonical text, without values that always differ."""
     if isinstance(body, str):
         try:
             body = json.loads(body)

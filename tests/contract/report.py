@@ -1,7 +1,7 @@
-"""What a replay of recorded exchanges found, service by service, for people, for tests and for docs/contract.md.
+"""Report on a replay of recorded exchanges with one service, for people, tests and docs/contract.md.
 
-Every exchange of a recording stands in the report once: it matches, it differs (with a reason: explained;
-without one: unexplained, and the run is red), or it was left out, with the reason why nothing could be compared.
+Every exchange of a recording is in the report once: it matches, it differs (explained by a reason, or unexplained,
+which fails the run), or it was left out, with the reason why it could not be compared.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Outcome = Literal["match", "explained", "unexplained", "left out"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One exchange: its label, what became of it, the differing lines, and the reason if there is one."""
+    """One exchange: its label, its outcome, the differing lines, and the reason if any."""
 
     label: str
     outcome: Outcome
@@ -27,28 +27,28 @@ class Entry:
 
 
 class Report:
-    """The exchanges of one service, in the order in which they were replayed."""
+    """The exchanges of one service, in replay order."""
 
     def __init__(self, service: str) -> None:
         self.service = service
         self.entries: list[Entry] = []
 
     def match(self, label: str) -> None:
-        """The answer was the recorded one."""
+        """Record a response that matches the recording."""
         self.entries.append(Entry(label, "match"))
 
     def differ(self, label: str, lines: list[str], reason: str | None = None) -> None:
-        """The answer differed in `lines`; without a `reason` that nobody has explained."""
+        """Record a response that differs in `lines`; without a `reason` it is unexplained."""
         self.entries.append(Entry(label, "explained" if reason else "unexplained", tuple(lines), reason))
 
     def leave_out(self, label: str, reason: str) -> None:
-        """Nothing was compared. Raises ValueError without a reason."""
+        """Record an exchange that was not compared. Raises ValueError without a reason."""
         if not reason:
             raise ValueError(f"{label} is left out without a reason")
         self.entries.append(Entry(label, "left out", reason=reason))
 
     def compared(self, label: str, lines: list[str]) -> None:
-        """A match when there are no `lines`, else a difference that nobody has explained."""
+        """Record a match without `lines`, otherwise an unexplained difference."""
         if lines:
             self.differ(label, lines)
         else:
@@ -56,39 +56,39 @@ class Report:
 
     @property
     def unexplained(self) -> list[Entry]:
-        """The differences without a reason."""
+        """Differences without a reason."""
         return self._of("unexplained")
 
     @property
     def explained(self) -> list[Entry]:
-        """The differences with a reason."""
+        """Differences with a reason."""
         return self._of("explained")
 
     @property
     def left_out(self) -> list[Entry]:
-        """What was not compared."""
+        """Exchanges that were not compared."""
         return self._of("left out")
 
     @property
     def in_scope(self) -> int:
-        """How many exchanges were compared."""
+        """Number of exchanges that were compared."""
         return len(self.entries) - len(self.left_out)
 
     @property
     def matching(self) -> int:
-        """How many of them came back as recorded."""
+        """Number of exchanges that match the recording."""
         return len(self._of("match"))
 
     @property
     def share(self) -> float:
-        """`matching / in_scope`, 0 when nothing was compared."""
+        """`matching / in_scope`, 0 if nothing was compared."""
         return self.matching / self.in_scope if self.in_scope else 0.0
 
     def _of(self, outcome: Outcome) -> list[Entry]:
         return [entry for entry in self.entries if entry.outcome == outcome]
 
     def summary(self) -> str:
-        """One line."""
+        """Return the summary as one line."""
         return (
             f"{self.service}: {self.matching} of {self.in_scope} exchanges match ({self.share:.1%}), "
             f"{len(self.explained)} differ for a known reason, {len(self.unexplained)} without one, "
@@ -96,7 +96,7 @@ class Report:
         )
 
     def text(self) -> str:
-        """For a terminal: the summary, and every exchange that did not match."""
+        """Format for a terminal: the summary, and every exchange that did not match."""
         lines = [self.summary()]
         lines += [f"  DIFFERS   {line}" for entry in self.unexplained for line in str(entry).splitlines()]
         for title, entries in (("explained", self.explained), ("left out ", self.left_out)):
@@ -104,7 +104,7 @@ class Report:
         return "\n".join(lines)
 
     def markdown(self) -> str:
-        """The section of this service in docs/contract.md."""
+        """Format as this service's section in docs/contract.md."""
         lines = [
             f"## {self.service}",
             "",
@@ -113,7 +113,7 @@ class Report:
         ]
         for title, entries in (("Differences", self.explained), ("Not compared", self.left_out)):
             if entries:
-                lines += [f"| {title} | why |", "| --- | --- |"]
+                lines += [f"| {title} | reason |", "| --- | --- |"]
                 lines += [
                     f"| {'<br>'.join(f'`{_cell(label)}`' for label in labels)} | {_cell(reason)} |"
                     for reason, labels in _by_reason(entries)
@@ -123,7 +123,7 @@ class Report:
 
 
 def _by_reason(entries: Iterable[Entry]) -> list[tuple[str, list[str]]]:
-    """Labels by reason, both in their first order."""
+    """Group labels by reason, both in order of first appearance."""
     gathered: dict[str, list[str]] = {}
     for entry in entries:
         gathered.setdefault(entry.reason or "", []).append(entry.label)

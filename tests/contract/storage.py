@@ -1,4 +1,4 @@
-"""The recorded exchanges with Storage 1.70.6, sent again to the local Storage in their order."""
+"""Replay of the recorded exchanges with Storage 1.70.6 against the local Storage, in order."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.contract.report import Report
 
 NAME = "Storage"
 _OBJECT, _RESUMABLE = "/storage/v1/object", "/storage/v1/upload/resumable"
-# Tokens have a longer head here, and the tenant's name a shorter one.
+# Tokens have a longer header here, and the tenant's name is shorter.
 _LENGTH_VARIES = re.compile(r"token=|dot path segment")
 _SIGNED_NAME = f"jobs/{scenes.USER}/signedtus.bin"
 
 
 def replay(stack: Stack, report: Report, exchanges: Iterable[Exchange] | None = None) -> None:
-    """Send them to a stack without migrations, and stop its database for a moment; blocks for some seconds."""
+    """Replay against a stack without migrations, and stop its database for a moment; blocks for some seconds."""
     with psycopg.connect(stack.superuser_dsn, autocommit=True) as database:
         database.execute(scenes.BEGINNING.encode())
     with httpx.Client(base_url=stack.url, timeout=60) as client:
@@ -41,7 +41,7 @@ def replay(stack: Stack, report: Report, exchanges: Iterable[Exchange] | None = 
 
 
 def expected() -> Report:
-    """The report of a replay in which everything is as recorded."""
+    """Return the report of a replay in which everything is as recorded."""
     report = Report(NAME)
     for exchange in read("storage.jsonl"):
         if exchange.label in scenes.LEFT_OUT:
@@ -52,7 +52,7 @@ def expected() -> Report:
 
 
 class _Scene:
-    """Sends one exchange after the other, and does what was done between them."""
+    """Sends the exchanges in order, and repeats the events between them."""
 
     def __init__(self, stack: Stack, client: httpx.Client) -> None:
         self._stack = stack
@@ -73,7 +73,7 @@ class _Scene:
         }
 
     def play(self, recorded: Exchange) -> list[Difference]:
-        """The differences between the recorded answer and that of the stack."""
+        """Send an exchange; return the differences between the recorded response and the stack's."""
         exchange = Exchange(**json.loads(self._here(json.dumps(asdict(recorded)))))
         if (statements := scenes.STATEMENTS.get(exchange.label)) is not None:
             with psycopg.connect(self._stack.superuser_dsn, autocommit=True) as database:
@@ -86,7 +86,7 @@ class _Scene:
         return self._compared(exchange, response)
 
     def _here(self, text: str) -> str:
-        """What differs by the course of events: hashes of random bytes, and the ids of uploads."""
+        """Replace values that differ in each run: hashes of random bytes, and upload ids."""
         for there, here in {**scenes.HASHES, **self._ids}.items():
             text = text.replace(there, here)
         return text
@@ -122,7 +122,7 @@ class _Scene:
         return keys.sign(claims)
 
     def _signed_path(self, exchange: Exchange) -> str:
-        """The path with a token that fits it, or does not where the label says so."""
+        """Return the path with a token that is valid, or invalid if the label says so."""
         path, label = exchange.path.partition("?")[0], exchange.label
         claims: Claims = {
             "url": path.partition("/sign/")[2],
@@ -152,11 +152,11 @@ class _Scene:
         self._cut("POST", f"{_OBJECT}/{name}", headers, b"trunc")
 
     def _cut_patch(self) -> None:
-        """Five of twelve bytes to the upload that was created last."""
+        """Send five of twelve bytes to the most recent upload."""
         self._cut("PATCH", f"{_RESUMABLE}/{list(self._ids.values())[-1]}", self._next_bytes(0), b"hello")
 
     def _last_bytes(self) -> None:
-        """The second half of the upload that was created last."""
+        """Send the second half of the most recent upload."""
         path = f"{_RESUMABLE}/{list(self._ids.values())[-1]}"
         self._client.patch(path, content=b"hello", headers=self._next_bytes(5)).raise_for_status()
 
@@ -166,7 +166,7 @@ class _Scene:
         return {"authorization": f"Bearer {token}", "upload-offset": str(offset), **kind}
 
     def _cut(self, method: str, path: str, headers: dict[str, str], content: bytes) -> None:
-        """Announce 12 bytes, send `content` when the server asks for them, and close the connection."""
+        """Announce 12 bytes, send `content` when the server asks for it, and close the connection."""
         announced = {"host": "x", "content-length": "12", "expect": "100-continue", **headers}
         lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in announced.items()), "", ""]
         with socket.create_connection(("127.0.0.1", self._stack.port), timeout=10) as connection:
@@ -177,7 +177,7 @@ class _Scene:
 
 
 def _place(location: str) -> str:
-    """The URL of an upload without host and version."""
+    """Return an upload's URL without host and version."""
     found = re.fullmatch(r"https?://[^/]+(/.*)/([\w-]+)", location)
     if found is None:
         return location

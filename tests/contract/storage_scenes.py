@@ -1,4 +1,4 @@
-"""What surrounded the recorded Storage calls: statements and uploads between them, and bodies kept as hashes only."""
+"""Context of the recorded Storage calls: statements and uploads between them, and bodies kept only as hashes."""
 
 from __future__ import annotations
 
@@ -37,26 +37,24 @@ STATEMENTS = {
     "for delete to sentinel_worker using (bucket_id = 'wb')",
 }
 OUTAGE_BEGINS, OUTAGE_ENDS = "storage db down: download", "storage after db restart: download"
-# The recorder kept only some headers of a request.
+# The recorder kept only some request headers.
 HEADERS = {
     "raw upload with x-metadata header": {"x-metadata": "eyJhIjogMX0="},
     "TUS2 defer-length create": {"upload-defer-length": "1"},
-    # That server took 500 MiB, this one takes 2 GiB: what is compared is the answer to one byte more.
+    # That server accepted 500 MiB, this one 2 GiB: the responses to one byte more are compared.
     "TUS create over global limit": {"upload-length": str(2 * 1024**3 + 1)},
 }
-_STANDARD_LIMIT = (
-    "That server was set to 50 MiB for uploads in one request; this one has the one limit of 2 GiB for all"
-)
+_STANDARD_LIMIT = "That server limited uploads in one request to 50 MiB; the local one has a single limit of 2 GiB"
 _BROKEN_RACE = (
-    "It lists race1.txt with 400,000 bytes, two uploads of 200,000 that wrote into one file there, and race2.txt, "
-    "whose uploads were not recorded; here each upload has a file of its own"
+    "It lists race1.txt with 400,000 bytes, because two uploads of 200,000 wrote into one file there, and race2.txt, "
+    "whose uploads were not recorded; here each upload has its own file"
 )
 LEFT_OUT = {
     "standard upload 53 MB (> UPLOAD_FILE_SIZE_LIMIT_STANDARD 50 MiB)": _STANDARD_LIMIT,
     "list limit 2000": _BROKEN_RACE,
 }
 
-# The 20 MiB were random bytes, of which only hashes were kept: these stand for them on both sides.
+# Only hashes of the 20 MiB of random bytes were kept: these bytes replace them on both sides.
 BIG = random.Random(20).randbytes(20 * 1024**2)
 HASHES = {
     "3756909f99a723b0df617e9b427ca69e": hashlib.md5(BIG, usedforsecurity=False).hexdigest(),
@@ -75,7 +73,7 @@ Content-Type: {media_type}\r
 
 
 def content(exchange: Exchange) -> bytes | None:
-    """The request's body, rebuilt where only its size and hash were kept. Raises ValueError for a wrong guess."""
+    """Return the request's body, rebuilt if only size and hash were kept. Raises ValueError for a wrong guess."""
     sized = _SIZED.fullmatch(exchange.request_body) if isinstance(exchange.request_body, str) else None
     if sized is None:
         return exchange.content()

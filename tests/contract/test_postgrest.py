@@ -1,4 +1,4 @@
-"""REST answers as the real PostgREST 14.12 did: its recorded exchanges are sent again, in order."""
+"""The local REST responds as PostgREST 14.12 did: replay of its recorded exchanges, in order."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,6 +27,6 @@ async def test_recorded_exchanges(bare_stack: Stack, conclude: Conclude) -> None
 
 
 async def replay(stack: Stack, report: Report, exchanges: list[Exchange]) -> None:
-    """Send them; each is in the report."""
+    """Replay the exchanges, and check that the report has each."""
     await asyncio.to_thread(postgrest.replay, stack, report, exchanges)
     assert len(report.entries) == len(exchanges)

@@ -1,4 +1,4 @@
-"""Realtime answers as the real server did: its recorded exchanges are played again."""
+"""The local Realtime responds as the real server did: replay of its recorded exchanges."""
 
 import asyncio
 from collections.abc import Callable
@@ -31,7 +31,7 @@ async def test_recorded_exchanges(realtime_stack: Stack, conclude: Callable[[Rep
 
 
 class Resumption:
-    """A server and a database: of the first three rows those of `order` arrive, when the third is written."""
+    """A fake server and database: of the first three rows those in `order` arrive when the third is written."""
 
     def __init__(self, order: tuple[int, ...]) -> None:
         self._order = list(order)

@@ -1,4 +1,4 @@
-"""The report turns red for a difference, and docs/contract.md says what it says."""
+"""The report fails for a difference, and docs/contract.md agrees with it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.stacks import stack_at
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def planted_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """One for all three services, which do not meet in it."""
+    """One stack for all three services, which do not interact."""
     schemas = ("public", "private_api")
     folder = tmp_path_factory.mktemp("planted")
     async with stack_at(folder, migrations=False, exposed_schemas=schemas, pace="fast") as running:
@@ -62,7 +62,7 @@ async def test_planted_differences_in_realtime_are_reported(planted_stack: Stack
         f"frame {number} {spoiling}" for number, spoiling in planted.IN_REALTIME
     ]
     assert '"ids": [0]' in str(report.unexplained[3])
-    # The one order that is free.
+    # The only free order.
     assert await planted.spoiled(planted_stack, 2, "swapped with the next") == []
 
 
@@ -76,7 +76,7 @@ async def test_a_change_that_nobody_should_see_is_reported_though_it_comes_last(
 
 
 def kinds(report: Report) -> dict[str, str]:
-    """The labels that nobody has explained, each with the kind of its one difference."""
+    """Return the unexplained labels, each with the kind of its only difference."""
     return {entry.label: entry.lines[0].split()[0] for entry in report.unexplained if len(entry.lines) == 1}
 
 

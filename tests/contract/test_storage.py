@@ -1,4 +1,4 @@
-"""Storage answers as the real 1.70.6 did: its recorded exchanges are sent again, in order."""
+"""The local Storage responds as 1.70.6 did: replay of its recorded exchanges, in order."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +16,7 @@ LEAST_SHARE = 0.99
 
 @pytest.fixture
 async def empty_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """A stack that knows no bucket yet, and whose database may be stopped."""
+    """A stack without buckets, whose database may be stopped."""
     folder = tmp_path_factory.mktemp("storage")
     async with stack_at(folder, migrations=False) as running:
         yield running

@@ -1,7 +1,6 @@
-"""Ask everything and print the matrix that was found: `python -m tests.rights`.
+"""`python -m tests.rights`: ask all questions and print the matrix of rights found.
 
-Ends with 1 where what was found is not what allowed.py lists. `--write` asks nothing, and writes docs/rights.md from
-that list.
+Exits with 1 if it differs from the list in allowed.py. `--write` asks nothing and writes docs/rights.md from the list.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ from tests.rights.world import CALLERS, IDENTITIES
 
 
 async def main() -> int:
-    """Ask, print, and answer with the exit status."""
+    """Ask, print, and return the exit status."""
     everyone, callers = [who.name for who in IDENTITIES], [who.name for who in CALLERS]
     found, rest = Matrix(), Matrix()
     with tempfile.TemporaryDirectory() as folder:

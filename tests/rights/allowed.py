@@ -1,6 +1,6 @@
-"""Everything that is allowed, and to whom. What is not listed here must be refused; see docs/rights.md.
+"""All rights and who has them. Everything not listed here must be refused; see docs/rights.md.
 
-A cell holds letters: an upper-case letter reaches every row, a lower-case one the caller's own rows alone.
+A cell holds letters: an upper-case letter covers every row, a lower-case one only the caller's own rows.
 """
 
 ROLES = ("anon", "user A", "user B", "sentinel_worker", "service_role", "admin")
@@ -144,8 +144,8 @@ FUNCTIONS: dict[str, Cells] = {
     "sentinel.worker_of(jsonb)":               _CLOSED,
 }  # fmt: skip
 
-# What each role may do in SQL with the rows that stand for objects and messages. D is a DELETE as the Storage API
-# makes it; a plain one is refused to everybody.
+# Rights of each role in SQL on rows of objects and messages. D is a DELETE as the Storage API sends it; a plain
+# DELETE is refused to everybody.
 PLATFORM_ROWS: dict[str, Cells] = {
     #                                anon user A user B worker service admin
     "storage.objects media/<A>/":    ("", "SIUD", "", "S", "SIUD", "SIUD"),
@@ -157,7 +157,7 @@ PLATFORM_ROWS: dict[str, Cells] = {
     "storage.objects derived/":      ("", "", "", "SIU", "SIUD", "SIUD"),
     "storage.objects derived/<gone>/": ("", "", "", "SIUD", "SIUD", "SIUD"),
     "storage.objects other/<A>/":    ("", "", "", "", "SIUD", "SIUD"),
-    # They lie in media/<A>/.
+    # They are in media/<A>/.
     "storage.objects, named by the outbox":         ("", "D", "", "D", "D", "D"),
     "storage.objects, named, uploaded again since": ("", "D", "", "", "D", "D"),
     "storage.objects, named, and by a request":     ("", "D", "", "", "D", "D"),
@@ -170,10 +170,10 @@ PLATFORM_ROWS: dict[str, Cells] = {
 
 OBJECT_LETTERS = {
     "L": "list",
-    "R": "download, look at, sign a URL to download",
+    "R": "download, read metadata, sign a URL to download",
     "N": "store a new object",
     "O": "overwrite",
-    "T": "resumable upload, of one's own or to end another's",
+    "T": "resumable upload: a new one, or ending another user's",
     "W": "sign a URL to upload",
     "M": "move from here",
     "C": "copy from here",
@@ -182,8 +182,8 @@ OBJECT_LETTERS = {
     "D": "remove",
 }
 
-# The same by Storage's HTTP. The other end of a move or copy is the caller's own folder of `media`, or for workers
-# that of `derived`.
+# The same over Storage's HTTP. The other end of a move or copy is the caller's own folder of `media`, for workers of
+# `derived`.
 OBJECTS: dict[str, Cells] = {
     #               anon user A        user B        worker         service        (no key)
     "media/<A>/":   ("", "LRNOTWMCVKD", "", "LRC", "LRNOTWMCVKD", ""),
@@ -197,14 +197,14 @@ OBJECTS: dict[str, Cells] = {
     "other/<A>/":   ("", "", "", "", "LRNOTWMCVKD", ""),
 }  # fmt: skip
 
-BUCKET_LETTERS = {"S": "look at", "I": "create another", "U": "change", "E": "empty", "D": "delete"}
+BUCKET_LETTERS = {"S": "read", "I": "create another", "U": "change", "E": "empty", "D": "delete"}
 BUCKETS: dict[str, Cells] = {
     "media":   ("", "", "", "", "SIUED", ""),
     "derived": ("", "", "", "", "SIUED", ""),
 }  # fmt: skip
 
-# Changes that Realtime delivers with something in them. D are the primary keys of deleted rows, which the platform
-# sends to everybody who may read the table at all.
+# Changes that Realtime delivers with content. D are the primary keys of deleted rows, which the platform sends to
+# everybody who may read the table.
 CHANGES: dict[str, Cells] = {
     "public.analysis_requests": ("", "iuD", "iuD", "IUD", "IUD", ""),
     "public.analysis_results":  ("", "iuD", "iuD", "", "IUD", ""),

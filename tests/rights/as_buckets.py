@@ -1,4 +1,4 @@
-"""The questions by HTTP on /storage/v1/bucket."""
+"""Questions over HTTP on /storage/v1/bucket."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ commit;
 async def ask_buckets(
     client: httpx.AsyncClient, identity: Identity, superuser: psycopg.Connection, buckets: list[str]
 ) -> Matrix:
-    """Ask one identity about each bucket. `client` sends its headers; what was done is undone."""
+    """Ask one identity about each bucket. `client` sends its headers; changes are undone."""
     matrix = Matrix()
 
     async def allowed(method: str, path: str, **arguments: Any) -> bool:
@@ -36,7 +36,7 @@ async def ask_buckets(
         listed = await client.get("/storage/v1/bucket")
         seen = listed.is_success and bucket in {one["id"] for one in listed.json()}
         if seen != await allowed("GET", f"/{bucket}"):
-            matrix.unclear.append(f"{identity.name} sees {bucket} in the list or alone, not both")
+            matrix.unclear.append(f"{identity.name} sees {bucket} either in the list or by its name, not both")
         matrix.add("buckets", bucket, identity.name, "S" if seen else "")
         made = await allowed("POST", "", json={"id": "made", "name": "made", "public": True})
         superuser.execute("set storage.allow_delete_query = 'true'; delete from storage.buckets where id = 'made'")

@@ -1,4 +1,4 @@
-"""The questions by HTTP on /storage/v1: every operation on objects, in every place, by every identity."""
+"""Questions over HTTP on /storage/v1: every operation on objects, in every place, by every identity."""
 
 from collections.abc import Awaitable, Mapping, Sequence
 from itertools import count
@@ -11,16 +11,17 @@ from tests.rights import as_resumable as resumable
 from tests.rights.matrix import Matrix
 from tests.rights.world import PLACES, USER_A, WORKER_ROLE, Identity
 
-# The status in the body: Storage answers 400 to nearly everything.
+# The status in the body: Storage responds to nearly every error with 400.
 REFUSED = ("400", "403", "404")
 OLD, NEW = b"old", b"new"
 _numbers = count(1)
 
 
 class ObjectQuestions:
-    """Everything that one identity is asked about objects. `client` sends its headers, `service` those of
-    service_role; both have the gateway's URL as their base. Each question has an object of its own, and where it was
-    refused, service_role looks whether anything changed."""
+    """All questions to one identity about objects.
+
+    `client` sends its headers, `service` those of service_role; both have the gateway's URL as their base. Each
+    question has its own object; after a refusal service_role checks that nothing changed."""
 
     def __init__(
         self,
@@ -34,11 +35,11 @@ class ObjectQuestions:
         self._who = identity
         self._places = places
         self._matrix = Matrix()
-        # The other end of a move or copy: where this identity may do the most.
+        # The other end of a move or copy: the place where this identity has the most rights.
         self._home = ("derived" if identity is WORKER_ROLE else "media", f"{identity.user or USER_A}/")
 
     async def ask_all(self) -> Matrix:
-        """All places and operations."""
+        """Ask about all places and operations."""
         for name, (bucket, folder) in self._places.items():
             self._place, self._bucket, self._folder = name, bucket, folder
             for letter, question in {
@@ -58,7 +59,7 @@ class ObjectQuestions:
         return self._matrix
 
     def _note(self, letter: str, answers: Sequence[bool]) -> None:
-        """All ways of doing one thing must have the same answer."""
+        """Note one right; all ways of using it must have the same answer."""
         if len(set(answers)) > 1:
             self._matrix.unclear.append(f"{self._who.name}, {letter} on {self._place}: {answers}")
         self._matrix.add("objects", self._place, self._who.name, letter if all(answers) else "")
@@ -118,7 +119,7 @@ class ObjectQuestions:
         begun = await self._tus(resumable.begin(self._client, self._bucket, key, size))
         ended = await self._tus(resumable.send(self._client, begun, NEW)) if begun.is_success else begun
         answers = [await self._held(ended, self._bucket, key, NEW, None)]
-        # One that service_role began: to end it and to give it up takes the same right.
+        # An upload that service_role began: finishing and aborting it require the same right.
         key = self._new()
         foreign = await resumable.begin(self._service, self._bucket, key, size)
         taken = await self._tus(resumable.send(self._client, foreign, NEW))
@@ -186,7 +187,7 @@ class ObjectQuestions:
     async def _held(
         self, answer: httpx.Response, bucket: str, key: str, if_allowed: bytes | None, if_refused: bytes | None
     ) -> bool:
-        """Whether `answer` allows, with a look whether the object is as that answer says."""
+        """Return True if `answer` allows, and check that the object is in the state that it implies."""
         allowed = self._is_allowed(answer)
         content = await self._content(bucket, key)
         if content != (if_allowed if allowed else if_refused):
@@ -199,7 +200,7 @@ class ObjectQuestions:
         return await self._client.request(method, f"/storage/v1{path}", **arguments)
 
     def _is_allowed(self, answer: httpx.Response) -> bool:
-        if "tus-resumable" in answer.headers:  # answers in plain text, with HTTP's own status
+        if "tus-resumable" in answer.headers:  # responds in plain text, with a true HTTP status
             refused = answer.status_code == httpx.codes.FORBIDDEN
         else:
             refused = answer.status_code == httpx.codes.BAD_REQUEST and (

@@ -1,4 +1,4 @@
-"""The questions on /realtime/v1: which changes reach whom, and who may hear and say what on which topic."""
+"""Questions on /realtime/v1: recipients of changes, and rights to listen and send on topics."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ TOPICS = {
 
 
 class RealtimeQuestions:
-    """What all identities are asked, side by side: they hear the same changes. `url` is the gateway's."""
+    """Questions to all identities at once, as they hear the same changes. `url` is the gateway's."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class RealtimeQuestions:
         self._matrix = Matrix()
 
     async def ask_all(self) -> Matrix:
-        """Changes, then topics."""
+        """Ask about changes, then topics."""
         await self._ask_changes()
         for name, (topic, private) in self._topics.items():
             await self._ask_topic(name, topic, private=private)
@@ -111,14 +111,14 @@ class RealtimeQuestions:
             ear = await stack.enter_async_context(Listener(self._url, SERVICE, self._keys))
             assert await ear.join(topic, private=private)
             listeners = [await stack.enter_async_context(Listener(self._url, who, self._keys)) for who in CALLERS]
-            # Side by side: a refusal takes five seconds.
+            # All at once: a refusal takes five seconds.
             joined = await asyncio.gather(*(listener.join(topic, private=private) for listener in listeners))
             for who, listener, is_in in zip(CALLERS, listeners, joined, strict=True):
                 await self._speak(who, topic, private=private)
                 if is_in:
                     self._matrix.asked += 1
                     await listener.broadcast(topic, f"{who.name} by socket")
-            # What is said on the topic's public twin must not be heard on the private one, nor the other way.
+            # Messages on the public topic must not arrive on the private topic of the same name, or vice versa.
             self._send_from_database(topic, "of the twin", private=not private)
             self._send_from_database(topic, "the end", private=private)
             heard = await _events_until_end(ear, topic)

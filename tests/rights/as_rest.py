@@ -1,4 +1,4 @@
-"""The same questions by HTTP on /rest/v1, with each role's key or JWT. What a question changed is put back."""
+"""The same questions over HTTP on /rest/v1, with each role's key or JWT. Changes are undone."""
 
 from typing import Any
 
@@ -12,13 +12,12 @@ from tests.rights.universe import Function, Table, Universe
 from tests.rights.world import REQUEST_A, REQUESTS_B, USER_A, USER_B, WORKER, Identity, sample, seed
 
 LETTERS = "SIUDX"
-# SQLSTATE or PostgREST code of a refusal, with the status that goes with it. For anon 42501 is a 401.
+# SQLSTATE or PostgREST code of a refusal, with its status. For anon 42501 is a 401.
 REFUSALS = {"42501": (401, 403), "428C9": (400,), "PGRST202": (404,), "PGRST205": (404,), "PGRST106": (406,)}
 
 
 class RestQuestions:
-    """Everything that one identity is asked. `client` has the gateway's URL as its base and sends the identity's
-    headers."""
+    """All questions to one identity. `client` has the gateway's URL as its base and sends the identity's headers."""
 
     def __init__(
         self, client: httpx.AsyncClient, identity: Identity, superuser: psycopg.Connection, universe: Universe
@@ -30,7 +29,7 @@ class RestQuestions:
         self._matrix = Matrix()
 
     async def ask_all(self) -> Matrix:
-        """Tables, columns, functions."""
+        """Ask about tables, columns and functions."""
         for table in self._universe.tables:
             counts = count_rows(self._superuser, table)
             await self._rows("tables", table.name, "S", table, counts)
@@ -46,7 +45,7 @@ class RestQuestions:
         return self._matrix
 
     async def _ask(self, method: str, name: str, **arguments: Any) -> httpx.Response:
-        """Ask for `schema.name`; where the schema is not exposed, also for the bare name, which must not help."""
+        """Ask for `schema.name`; if the schema is not exposed, also for the bare name, which must not help."""
         schema, _, short = name.partition(".")
         url = f"/rest/v1/{arguments.pop('prefix', '')}{short}"
         profile = {"Accept-Profile": schema, "Content-Profile": schema}
@@ -102,15 +101,15 @@ class RestQuestions:
 
 
 def code_of(answer: httpx.Response) -> str:
-    """The SQLSTATE or PostgREST code of an error."""
+    """Return the SQLSTATE or PostgREST code of an error."""
     return "" if answer.is_success else str(answer.json()["code"])
 
 
 def is_refused(answer: httpx.Response) -> bool:
-    """Whether rights, or a schema that is not exposed, said no, with the status that belongs to it."""
+    """Return True if missing rights or an unexposed schema refused the call, with the matching status."""
     return answer.status_code in REFUSALS.get(code_of(answer), ())
 
 
 def is_passed(answer: httpx.Response) -> bool:
-    """Whether only a rule of the table or function stood against it."""
+    """Return True if only a rule of the table or function refused the call."""
     return answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR and code_of(answer).startswith(PASSED)

@@ -1,4 +1,4 @@
-"""Resumable uploads (TUS): begun and ended by one identity, and another's taken over."""
+"""Resumable uploads (TUS): an identity's own, and taking over another's."""
 
 from base64 import b64encode
 
@@ -18,11 +18,11 @@ async def begin(client: httpx.AsyncClient, bucket: str, key: str, size: int, **h
 
 
 async def send(client: httpx.AsyncClient, begun: httpx.Response, content: bytes, **headers: str) -> httpx.Response:
-    """PATCH: all bytes of an upload that was begun."""
+    """PATCH: send all bytes of an upload."""
     place = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream", **headers}
     return await client.patch(begun.headers["location"], content=content, headers=place)
 
 
 async def forget(client: httpx.AsyncClient, begun: httpx.Response) -> httpx.Response:
-    """DELETE: give up an upload that was begun."""
+    """DELETE: abort an upload."""
     return await client.delete(begun.headers["location"], headers=TUS)

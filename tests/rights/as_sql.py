@@ -1,4 +1,4 @@
-"""The questions as SQL: each is a real statement in a transaction as PostgREST opens it, and is rolled back."""
+"""Questions as SQL: each is a real statement in a transaction as PostgREST opens it, and is rolled back."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from tests.rights.world import REQUEST_A, REQUESTS_B, USER_A, USER_B, WORKER, Id
 
 
 class SqlQuestions:
-    """Everything that one identity is asked."""
+    """All questions to one identity."""
 
     def __init__(self, session: Session, superuser: psycopg.Connection, universe: Universe) -> None:
         self._session = session
@@ -23,7 +23,7 @@ class SqlQuestions:
         self._matrix = Matrix()
 
     def ask_all(self) -> Matrix:
-        """Schemas, tables, columns, functions."""
+        """Ask about schemas, tables, columns and functions."""
         for schema in self._universe.schemas:
             self._schema(schema)
         for table in self._universe.tables:
@@ -54,7 +54,7 @@ class SqlQuestions:
         self._add(section, name, found, answer)
 
     def _schema(self, schema: str) -> None:
-        # A name that is not there: whoever may look inside is told so.
+        # A missing name: only roles with USAGE learn that it is missing.
         looked = self._ask(sql.SQL("table {}").format(sql.Identifier(schema, "rights_probe_nothing")))
         found = {"42P01": "X", "42501": ""}.get(looked.state or "")
         if found is None:
@@ -95,7 +95,7 @@ class SqlQuestions:
 
 
 def table_statements(table: Table) -> Iterator[tuple[str, sql.Composed]]:
-    """A statement for each right to a table as a whole."""
+    """Yield a statement for each right on a whole table."""
     target = relation(table.name)
     if table.is_sequence:
         yield "S", sql.SQL("select last_value from {}").format(target)
@@ -126,7 +126,7 @@ def table_statements(table: Table) -> Iterator[tuple[str, sql.Composed]]:
 
 
 def insertion(table: Table, column: dict[str, Any], who: Identity, owner: str) -> tuple[Any, ...]:
-    """An INSERT that names `column` and what every row needs, with its parameters; the row is to be `owner`'s."""
+    """Return an INSERT of `column` and the required columns, with its parameters; the row is to be `owner`'s."""
     row = new_row(table, column, who, owner)
     types = [table.column_type(name) for name in row]
     values = sql.SQL(", ").join(sql.SQL("%s::" + type_name) for type_name in types)
@@ -136,7 +136,7 @@ def insertion(table: Table, column: dict[str, Any], who: Identity, owner: str) -
 
 
 def new_row(table: Table, column: dict[str, Any], who: Identity, owner: str) -> dict[str, Any]:
-    """The least that a new row with `column` needs. Users leave the owner of their own rows to the default."""
+    """Return the minimal new row with `column`. Users leave the owner of their own rows to the default."""
     needed = {c["name"]: c for c in table.columns if c["required"]} | {column["name"]: column}
     if table.is_owned and owner != who.user and "user_id" not in needed:
         needed["user_id"] = next(c for c in table.columns if c["name"] == "user_id")
@@ -146,7 +146,7 @@ def new_row(table: Table, column: dict[str, Any], who: Identity, owner: str) -> 
 
 
 def call(function: Function, *, request: str | None = None) -> str:
-    """A call with arguments of the right types: the seeded worker's name, a request's id, else null."""
+    """Return a call with arguments of the right types: the seeded worker's name, a request's id, otherwise null."""
     if request is not None:
         return f"select {function.name.partition('(')[0]}('{request}')"
     values = [f'\'{{"worker": "{WORKER}"}}\'::jsonb' if t == "jsonb" else f"null::{t}" for t in function.types]

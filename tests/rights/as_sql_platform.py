@@ -1,4 +1,4 @@
-"""The questions as SQL about the platform's tables, whose rows our policies open: objects, buckets and messages."""
+"""Questions as SQL about the platform's tables that our policies cover: objects, buckets and messages."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ NAMED_BY_THE_OUTBOX = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One statement with its parameters and settings; it is allowed when it reaches exactly one row."""
+    """One statement with its parameters and settings; it is allowed if it reaches exactly one row."""
 
     name: str
     letter: str
@@ -71,7 +71,7 @@ def ask_platform(session: Session) -> Matrix:
     for asked in (*_objects(), *_buckets(), *_messages()):
         matrix.asked += 1
         answer = session.ask(asked.statement, *asked.parameters, **asked.settings)
-        # A bucket that is in use is kept by its objects, whoever may delete it.
+        # Objects keep a bucket in use from being deleted, whatever the caller's rights.
         reached = answer.rows == 1 or answer.state == "23503"
         if not (answer.is_refused or reached or (answer.state is None and answer.rows == 0)):
             matrix.unclear.append(

@@ -1,4 +1,4 @@
-"""All questions to one local Supabase, layer by layer."""
+"""All questions to one local Supabase, by layer."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
@@ -30,13 +30,13 @@ REST_LETTERS = LETTERS
 TIMEOUT_SECONDS = 30
 
 
-# One's own and another's, of users and of workers, what was deleted, and a bucket that is not ours.
+# Own and other users' places, workers' places, deleted users' files, and a bucket that is not ours.
 SAMPLE_PLACES = ("media/<A>/", "media/<B>/", "media/<gone>/", "derived/<A>/", "other/<A>/")
 EXPOSED = "public"
 
 
 def one_of_what_is_not_exposed(universe: Universe) -> Universe:
-    """All of the exposed schema, and of each other one a table with one column and a function."""
+    """Return the whole exposed schema, and a table with one column and a function of each other schema."""
 
     def chosen(names: list[str]) -> set[str]:
         of_schema = {name.partition(".")[0]: name for name in names}
@@ -57,7 +57,7 @@ def one_of_what_is_not_exposed(universe: Universe) -> Universe:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A stack whose world is prepared. `login(role)` is a dsn of its database."""
+    """A stack with a prepared world. `login(role)` is a dsn of its database."""
 
     stack: Stack
     superuser: psycopg.Connection
@@ -68,7 +68,7 @@ class Asking:
         return ask_sql(self.stack.postgres.dsn, self.superuser, self.universe, who)
 
     async def by_rest(self, who: Identity, *, sample: bool = False) -> Matrix:
-        """Ask one identity on /rest/v1; of a schema that is not exposed a `sample` asks about one of each kind."""
+        """Ask one identity on /rest/v1; a `sample` asks about one of each kind in schemas that are not exposed."""
         prepare(self.superuser)
         async with self.client(who) as client:
             universe = one_of_what_is_not_exposed(self.universe) if sample else self.universe
@@ -89,7 +89,7 @@ class Asking:
         return await RealtimeQuestions(self.stack.url, self.stack.keys, self.superuser, self.universe).ask_all()
 
     def client(self, who: Identity) -> httpx.AsyncClient:
-        """An HTTP client that sends this identity's key or JWT to the gateway."""
+        """Return an HTTP client that sends this identity's key or JWT to the gateway."""
         return httpx.AsyncClient(
             base_url=self.stack.url, headers=who.headers(self.stack.keys), timeout=TIMEOUT_SECONDS
         )  # fmt: skip
@@ -98,7 +98,7 @@ class Asking:
 def ask_sql(
     dsn: Callable[[str], str], superuser: psycopg.Connection, universe: Universe, who: Identity
 ) -> Matrix:  # fmt: skip
-    """Ask one identity in SQL; `dsn` makes the connection string of a login role."""
+    """Ask one identity in SQL; `dsn` returns the connection string of a login role."""
     prepare(superuser)
     with closing(Session(dsn("postgres" if who is ADMIN else "authenticator"), who)) as session:
         matrix = SqlQuestions(session, superuser, universe).ask_all()
@@ -108,7 +108,7 @@ def ask_sql(
 
 @asynccontextmanager
 async def asking(folder: Path, *, pace: RealtimePace = "real") -> AsyncIterator[Asking]:
-    """Start a stack in `folder` and prepare its world; Realtime goes at the `pace`."""
+    """Start a stack in `folder` and prepare its world; Realtime runs at `pace`."""
     async with stack_at(folder, pace=pace) as stack:
         with psycopg.connect(stack.superuser_dsn, autocommit=True) as superuser:
             prepare(superuser)

@@ -1,4 +1,4 @@
-"""One stack whose world is prepared, for all that asks for rights."""
+"""Fixture: one stack with a prepared world, for all tests of rights."""
 
 from collections.abc import AsyncIterator
 
@@ -10,6 +10,6 @@ from tests.rights.asking import Asking, asking
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Asking]:
-    """The stack that is asked, with every row in its place when a session starts."""
+    """The stack under test, with every row in its place when a session starts."""
     async with asking(tmp_path_factory.mktemp("rights")) as prepared:
         yield prepared

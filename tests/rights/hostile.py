@@ -1,4 +1,4 @@
-"""What an attacker or a broken client sends, and the SQLSTATE that answers it. {A} and {B} are the users' ids."""
+"""Input of attackers and broken clients, with the expected SQLSTATE. {A} and {B} are the users' ids."""
 
 from typing import Any
 
@@ -19,13 +19,13 @@ _IDS = {
 
 
 def spelled(text: str) -> str:
-    """`text` with the users' ids in it."""
+    """Return `text` with the users' ids filled in."""
     for name, user in _IDS.items():
         text = text.replace(f"{{{name}}}", user)
     return text
 
 
-# Values of storage_path that user A may not insert: each is refused by the rule own_path, or before it.
+# Values of storage_path that user A may not insert: the rule own_path, or an earlier check, refuses each.
 PATHS: dict[str, str] = {
     "another user's folder": "{B}/b.mp4",
     "up and into another's folder": "{A}/../{B}/b.mp4",
@@ -36,7 +36,7 @@ PATHS: dict[str, str] = {
     "up, with a backslash": "{A}\\..\\{B}\\b.mp4",
     "up, with a slash and a backslash": "{A}/..\\{B}/b.mp4",
     "up, at the end": "{A}/a/..",
-    "up, alone": "..",
+    "only up": "..",
     "up, before the folder": "../{A}/b.mp4",
     "this folder, spelled out": "{A}/./b.mp4",
     "this folder, at the end": "{A}/.",
@@ -46,7 +46,7 @@ PATHS: dict[str, str] = {
     "the folder itself": "{A}/",
     "the folder without its slash": "{A}",
     "nothing": "",
-    "a file name alone": "b.mp4",
+    "only a file name": "b.mp4",
     "an absolute path": "/{A}/b.mp4",
     "an absolute path of the system": "/etc/passwd",
     "the bucket's name before it": "media/{A}/b.mp4",
@@ -80,7 +80,7 @@ PATHS: dict[str, str] = {
 LAWFUL_PATHS: dict[str, str] = {
     "a file": "{A}/b.mp4",
     "a folder's file": "{A}/2026/11/b.mp4",
-    "dots that are no segment": "{A}/..b/...c/d..mp4",
+    "dots that are not a segment": "{A}/..b/...c/d..mp4",
     "1,024 characters": "{A}/" + "x" * (1024 - 37),
 }
 URLS: dict[str, str] = {
@@ -95,7 +95,7 @@ URLS: dict[str, str] = {
     "an escape": "https://example.org/\x1b[2J",
     "2,049 characters": "https://example.org/" + "x" * (2049 - 20),
 }
-# Columns that a user may not write, with what one would like to write there.
+# Columns that a user may not write, with an attacker's value.
 FORGED: dict[str, Any] = {
     "user_id": "{B}",
     "status": "succeeded",
@@ -144,7 +144,7 @@ STRINGS: dict[str, str] = {
 }
 TEXT_INPUTS = ("storage_path", "source_url", "detector", "dedupe_key", "media_kind", "run_at", "batch_id", "id")
 
-# Values of `options`; those that may be stored come back as they were. Python reads no whole number of 4,301 digits.
+# Values of `options`; stored ones come back unchanged. Python cannot parse a whole number of 4,301 digits.
 OPTIONS: dict[str, Any] = {
     "8 KiB": {"x": "y" * (8192 - 9)},
     "8 KiB and one": {"x": "y" * (8192 - 8)},
@@ -161,5 +161,5 @@ OPTIONS: dict[str, Any] = {
     "the most digits that Python reads": {"n": 10**4299},
 }
 STORED_OPTIONS = {"8 KiB", "a hostile key", "big numbers", "digits in a string"}
-# Depth of nested arrays in `options`, and the SQLSTATE that it is refused with. The object around them is a level, too.
+# Depth of nested arrays in `options`, and the SQLSTATE of its refusal. The object around them is also a level.
 DEPTHS: dict[int, str | None] = {31: None, 32: CHECK, 950: CHECK, 4000: CHECK, 4096: CHECK}

@@ -1,4 +1,4 @@
-"""One WebSocket to /realtime/v1 that keeps every frame by topic."""
+"""A WebSocket to /realtime/v1 that keeps every frame by topic."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ Frame = dict[str, Any]
 
 
 class Listener:
-    """Speaks version 1 of the protocol as one identity; `url` is the gateway's."""
+    """Client for protocol version 1 as one identity; `url` is the gateway's."""
 
     def __init__(self, url: str, identity: Identity, keys: ProjectKeys) -> None:
         apikey = keys.secret_key if identity is SERVICE else keys.publishable_key
@@ -39,7 +39,7 @@ class Listener:
         await self._reading
 
     async def join(self, topic: str, *bindings: Frame, private: bool = False) -> bool:
-        """Join a topic; whether it was allowed."""
+        """Join a topic; return True if it was allowed."""
         config = {"broadcast": {"self": False}, "private": private, "postgres_changes": list(bindings)}
         payload: Frame = {"config": config} | ({"access_token": self._token} if self._token else {})
         self._joins[topic] = await self._send(topic, "phx_join", payload)
@@ -47,13 +47,13 @@ class Listener:
         return bool(reply["payload"]["status"] == "ok")
 
     async def broadcast(self, topic: str, event: str) -> None:
-        """Broadcast on a joined topic; at the end of this call the server has dealt with it."""
+        """Broadcast on a joined topic; the server has handled it when this call returns."""
         await self._send(topic, "broadcast", {"type": "broadcast", "event": event, "payload": {}})
         beat = await self._send("phoenix", "heartbeat", {}, bare=True)
         await self.until("phoenix", lambda frame: frame["ref"] == beat, bare=True)
 
     async def until(self, topic: str, is_wanted: Any, *, bare: bool = False) -> Frame:
-        """The first frame of the topic that `is_wanted`, of those that came and those that come."""
+        """Return the first frame of the topic that `is_wanted`, already received or yet to come."""
         name = topic if bare else f"realtime:{topic}"
         async with asyncio.timeout(PATIENCE_SECONDS), self._arrived:
             while True:
@@ -63,7 +63,7 @@ class Listener:
                 await self._arrived.wait()
 
     def frames(self, topic: str, event: str) -> list[Frame]:
-        """Payloads of the frames of one event that have come on a topic."""
+        """Return the payloads of received frames of one event on a topic."""
         return [frame["payload"] for frame in self._frames[f"realtime:{topic}"] if frame["event"] == event]
 
     async def _send(self, topic: str, event: str, payload: Frame, *, bare: bool = False) -> str:

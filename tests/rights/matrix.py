@@ -1,4 +1,4 @@
-"""A matrix of rights, and the differences between the one that is listed and the one that was found."""
+"""A matrix of rights, and the differences between the listed and the found one."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,20 +12,22 @@ Cells = dict[str, str]
 
 @dataclass(slots=True)
 class Matrix:
-    """Letters by section, object and role. `asked` counts statements or calls; `unclear` names answers that
-    say neither yes nor no."""
+    """Letters by section, object and role.
+
+    `asked` counts statements or calls; `unclear` lists answers that are neither yes nor no.
+    """
 
     cells: dict[tuple[str, str], Cells] = field(default_factory=dict)
     asked: int = 0
     unclear: list[str] = field(default_factory=list)
 
     def add(self, section: str, name: str, role: str, letter: str) -> None:
-        """Write down one answer; an empty letter is a refusal."""
+        """Record one answer; an empty letter is a refusal."""
         cells = self.cells.setdefault((section, name), {})
         cells[role] = cells.get(role, "") + letter
 
     def merge(self, other: "Matrix") -> None:
-        """Take over another's answers."""
+        """Add another matrix's answers."""
         self.asked += other.asked
         self.unclear += other.unclear
         for key, cells in other.cells.items():
@@ -33,7 +35,7 @@ class Matrix:
 
 
 def listed() -> Matrix:
-    """What allowed.py says."""
+    """Return the matrix of allowed.py."""
     matrix = Matrix()
     for section in SECTIONS:
         for name, cells in _listed_rows(section):
@@ -73,9 +75,9 @@ def differences(
     *,
     of_a_sample: bool = False,
 ) -> list[str]:
-    """Both ways: allowed though listed as refused, and refused though listed as allowed.
+    """Return the differences both ways: allowed but listed as refused, and refused but listed as allowed.
 
-    `letters` (in upper case) restricts the comparison to what was asked, and `of_a_sample` to the objects that were.
+    `letters` (in upper case) restricts the comparison to the letters asked, `of_a_sample` to the objects asked.
     Unclear answers are differences, too.
     """
     expected, sections, roles = listed(), set(sections), list(roles)
@@ -100,7 +102,7 @@ def _extra(these: str, those: str) -> list[str]:
 
 
 def unlisted(universe: Universe) -> list[str]:
-    """What exists and is not listed, and what is listed and does not exist."""
+    """Return objects that exist but are not listed, and listed ones that do not exist."""
     exists: dict[str, list[str]] = {
         "schemas": universe.schemas,
         "tables": [table.name for table in universe.tables],

@@ -1,4 +1,4 @@
-"""Every right of a worker, how it is taken away, and the sentence that the worker prints then."""
+"""Every right of a worker, how to revoke it, and the sentence that the worker prints without it."""
 
 import time
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ SIGN = "sign one with the project's JWT secret and the claims role=sentinel_work
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """`take` is run by the project's owner, or by the superuser; or the key is a bad one: `claims`, `key`, `secret`.
+    """A revoked right: the project's owner or superuser runs `take`, or the key is bad: `claims`, `key`, `secret`.
 
-    `needed` says whether requests cannot be answered without it.
+    `needed` is True if requests cannot be answered without the right.
     """
 
     right: str
@@ -156,7 +156,7 @@ TAKEN: tuple[Taken, ...] = (
 
 
 def worker_token(stack: Stack, taken: Taken | None = None) -> str:
-    """A worker's JWT for an hour; a bad one where `taken` says so."""
+    """Return a worker's JWT for an hour; a bad one if `taken` says so."""
     if taken is not None and taken.token is not None:
         return taken.token
     claims = {"role": "sentinel_worker", "aud": "authenticated", "exp": int(time.time()) + HOUR_SECONDS}

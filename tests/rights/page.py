@@ -1,4 +1,4 @@
-"""The matrix as a page for people: docs/rights.md, and what `python -m tests.rights` prints."""
+"""The matrix as a page for people: docs/rights.md, and the output of `python -m tests.rights`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,43 +13,44 @@ PATH = Path(__file__).parents[2] / "docs" / "rights.md"
 _HEAD = """\
 # Who may do what
 
-An upper-case letter reaches every row, a lower-case one the caller's own rows alone. What has no letter is refused.
-Users A and B have the same role; where a row names a user, or a place belongs to A or B, they differ. `admin` is the
-SQL role `postgres`, which no API key has. Tests ask every cell of this page as a real statement or call, in SQL and
-by HTTP (`make test` by HTTP of what the API exposes, and of places of every kind; `make test-all` everything).
-`python -m tests.rights` prints what they find; this page is written by `python -m tests.rights --write`.
+An upper-case letter covers every row, a lower-case one only the caller's own rows. Everything without a letter is
+refused. Users A and B have the same role; they differ only where a row names a user or a place belongs to A or B.
+`admin` is the SQL role `postgres`, which no API key has. Tests ask every cell of this page as a real statement or
+call, in SQL and over HTTP (`make test` asks over HTTP about what the API exposes and places of every kind;
+`make test-all` about everything). `python -m tests.rights` prints what they find, and `python -m tests.rights --write`
+writes this page.
 """
 _SCHEMA_TEXT = "No API exposes the schemas `sentinel` and `supabase_migrations`."
 _TABLE_TEXT = """\
-The first line of a table is about all of it: I and U stand there where at least one column has them. The lines
-below it name columns that differ."""
+The first line of a table covers the whole table: it has I and U if at least one column has them. The lines below it
+list columns that differ."""
 _PLATFORM_TEXT = """\
-These rows stand for objects and messages. D is a DELETE as the Storage API makes it; a plain one is refused to
-everybody. `<A>` is user A's id, `<gone>` that of a deleted user whose files the outbox names, `other` a bucket that is
-not ours. The objects that the outbox names lie in `media/<A>/`."""
+These are the rows of objects and messages. D is a DELETE as the Storage API sends it; a plain DELETE is refused to
+everybody. `<A>` is user A's id, `<gone>` the id of a deleted user whose files the outbox names, `other` a bucket that
+is not ours. The objects that the outbox names are in `media/<A>/`."""
 _OBJECT_TEXT = """\
-By HTTP on `/storage/v1`. The other end of a move or copy is the caller's own folder of `media`, for workers that of
-user A in `derived`."""
+Over HTTP on `/storage/v1`. The other end of a move or copy is the caller's own folder of `media`, for workers user A's
+in `derived`."""
 _CHANGE_TEXT = """\
-Realtime sends the primary keys of deleted rows to everybody who may read the table (D): that is the platform's way."""
+Supabase Realtime sends the primary keys of deleted rows to everybody who may read the table (D)."""
 _TOPIC_TEXT = """\
-Public topics belong to the platform and carry nothing of ours: what is sent on the public topic `sentinel:wake` is not
-heard on the private one."""
+Public topics belong to the platform and carry none of our messages: a message on the public topic `sentinel:wake` does
+not arrive on the private one."""
 _TAKEN_TEXT = """\
 ## A right of a worker is missing
 
-`sentinel-worker check` prints it, and so does the worker: at its start, and in the log when a call is refused later
-(`right.missing`, or the error of the call). Where the last column says so the worker does not start, and one that runs
-claims nothing until the right is there: no request loses an attempt. Without the others the job goes on.
+`sentinel-worker check` prints a missing right. So does the worker, at its start and in the log when a call is refused
+later (`right.missing`, or the error of the call). Without a needed right the worker does not start, and a running one
+claims nothing until the right is back, so that no request loses an attempt. Without the others it goes on working.
 
-| taken away | printed | needed |
+| missing | printed | needed |
 | --- | --- | --- |
 """
 _CALLERS = tuple(who.name for who in CALLERS)
 
 
 def render(matrix: Matrix) -> str:
-    """The page of a matrix, in the order of allowed.py."""
+    """Return the page of a matrix, in the order of allowed.py."""
     order = {key: place for place, key in enumerate(listed().cells)}
     keys = sorted(matrix.cells, key=lambda key: (order.get(key, len(order)), key))
     found = Matrix({key: matrix.cells[key] for key in keys})
@@ -94,7 +95,7 @@ def _rows(matrix: Matrix, section: str) -> list[tuple[str, Cells]]:
 
 
 def _function_rows(matrix: Matrix) -> Iterable[tuple[str, Cells]]:
-    """Functions of `public` one by one; those of other schemas together where their cells are the same."""
+    """Yield functions of `public` one by one; those of other schemas are grouped by equal cells."""
     together: dict[tuple[str, ...], list[str]] = {}
     for name, cells in _rows(matrix, "functions"):
         if name.startswith("`public."):

@@ -1,5 +1,5 @@
--- What the questions need and the product does not have: a schema in which every role may create, a bucket that is
--- not ours, and rows that stand for objects. May be repeated. The ids are those of world.py.
+-- Additions for the questions: a schema in which every role may create, a bucket that is not ours, and rows of
+-- objects. May be repeated. The ids are those of world.py.
 create schema if not exists rights_probe;
 grant usage, create on schema rights_probe to public;
 
@@ -19,7 +19,7 @@ select 'media', 'aaaaaaaa-bbbb-4ccc-8ddd-aaaaaaaaaaaa/' || o.name, o.version
   from (values ('deleted.bin', 'v1'), ('replaced.bin', 'v2'), ('seed.mp4', 'v1')) o (name, version)
 on conflict (bucket_id, name) do nothing;
 
--- A table that everybody hears of: its change, made last, says that all earlier ones have been delivered.
+-- A table whose changes everybody receives: the last change shows that all earlier ones have been delivered.
 create table if not exists rights_probe.fence (id integer primary key);
 grant select on rights_probe.fence to anon, authenticated, service_role, sentinel_worker;
 truncate rights_probe.fence;

@@ -1,4 +1,4 @@
--- One row of user A and two of user B wherever rows belong to users: the number of rows then says whose they are.
+-- One row of user A and two of user B in tables whose rows belong to users: the row count then tells whose they are.
 -- The ids are those of world.py.
 truncate auth.users, public.analysis_requests, sentinel.workers, sentinel.unserved_lanes, sentinel.usage,
          sentinel.deletions, realtime.messages cascade;
@@ -23,8 +23,8 @@ insert into sentinel.workers (id, name, version, lanes, slots)
 values ('cccccccc-0000-4000-8000-000000000001', 'w', '0', '{auto/default}', 1);
 insert into sentinel.unserved_lanes (lane) values ('video/nobody');
 
--- What may be removed: all of a user who is gone, and one object; not one that was uploaded again since, and not one
--- that a request still names.
+-- Objects that may be removed: all of a deleted user, and one other; not one that was uploaded again since, and not
+-- one that a request still names.
 insert into sentinel.deletions (bucket_id, name, version, user_id, keep_until)
 select o.bucket_id, o.name, o.version, 'ffffffff-0000-4000-8000-000000000001', now() + interval '1 day'
   from (values

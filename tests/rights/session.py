@@ -1,4 +1,4 @@
-"""A login that asks as one identity, what it is answered, and what a number of rows means."""
+"""A login that asks as one identity, its answers, and the meaning of row counts."""
 
 import json
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from psycopg import sql
 from tests.rights.universe import Table
 from tests.rights.world import ADMIN, Identity
 
-REFUSED = ("42501", "428C9")  # no right; a column that the database makes itself
-# The statement got past rights and row security, and met a rule of the table or of the function.
+REFUSED = ("42501", "428C9")  # missing right; a generated column
+# The statement passed rights and row security, and a rule of the table or function refused it.
 PASSED = ("22", "23", "0A", "P0", "PT")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Rows that a statement reached, or the SQLSTATE and message that it was refused with."""
+    """Number of rows that a statement reached, or the SQLSTATE and message of its refusal."""
 
     rows: int = 0
     value: Any = None
@@ -26,12 +26,12 @@ class Answer:
 
     @property
     def is_refused(self) -> bool:
-        """Rights or row security said no."""
+        """True if rights or row security refused the statement."""
         return self.state in REFUSED
 
     @property
     def is_passed(self) -> bool:
-        """It ran, at least up to a rule that has nothing to do with rights."""
+        """True if it ran, at least up to a rule unrelated to rights."""
         return self.state is None or self.state.startswith(PASSED)
 
 
@@ -47,7 +47,7 @@ class Session:
         self._connection.close()
 
     def ask(self, statement: str | sql.Composed, *parameters: Any, **settings: str) -> Answer:
-        """Run one statement, roll it back, and say what came of it."""
+        """Run one statement, roll it back, and return the outcome."""
         try:
             with self._connection.transaction(force_rollback=True):
                 for name, value in self._settings(settings).items():
@@ -57,7 +57,7 @@ class Session:
                 first = cursor.fetchone() if cursor.description else None
                 return Answer(cursor.rowcount, first[0] if first else None)
         except psycopg.Error as error:
-            if error.sqlstate is None:  # not the server's answer
+            if error.sqlstate is None:  # not the server's response
                 raise
             return Answer(state=error.sqlstate, message=str(error).splitlines()[0])
 
@@ -70,14 +70,14 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many rows a table has, and how many of each user."""
+    """Row counts of a table, in total and by user."""
 
     total: int
     of_user: dict[str, int]
 
 
 def count_rows(superuser: psycopg.Connection, table: Table) -> Counts:
-    """Count with all rights."""
+    """Count rows with all rights."""
     if table.is_sequence:
         return Counts(0, {})
     owner = "user_id::text" if table.is_owned else "''"
@@ -87,12 +87,12 @@ def count_rows(superuser: psycopg.Connection, table: Table) -> Counts:
 
 
 def relation(name: str) -> sql.Identifier:
-    """`schema.table` as an identifier."""
+    """Return `schema.table` as an identifier."""
     return sql.Identifier(*name.split(".", 1))
 
 
 def letter_of_rows(letter: str, rows: int, counts: Counts, identity: Identity) -> str | None:
-    """Upper case for all rows, lower case for the caller's own, nothing for none, None for any other number."""
+    """Return the letter: upper case for all rows, lower case for the caller's own, empty for none, None otherwise."""
     if rows == counts.total:
         return letter
     if rows == 0:

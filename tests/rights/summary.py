@@ -1,4 +1,4 @@
-"""One line at the end of a test run: how many rights were asked for, and how many are not as listed."""
+"""Summary line at the end of a test run: numbers of questions about rights and of differences from the list."""
 
 import pytest
 
@@ -6,7 +6,7 @@ SQL_QUESTIONS, GATEWAY_QUESTIONS, DIFFERENCES = "rights_sql", "rights_gateway", 
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Add up what the tests of the matrix recorded, in whichever process they ran."""
+    """Add up the counts that the tests of the matrix recorded in all processes."""
     reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
     counted = [(name, value) for report in reports for name, value in report.user_properties]
     totals = [

@@ -1,4 +1,4 @@
-"""Hostile input by a signed-in user: refused with its SQLSTATE, or stored as it came; nothing else ever changes."""
+"""Hostile input by a signed-in user: refused with its SQLSTATE or stored unchanged; nothing else changes."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -27,7 +27,7 @@ select jsonb_build_object(
 
 @pytest.fixture(scope="module")
 def ground(world: Asking) -> Any:
-    """All that must not change, with every row in its place."""
+    """Fingerprint of everything that must not change, with every row in its place."""
     prepare(world.superuser)
     return fingerprint(world)
 
@@ -41,7 +41,7 @@ async def client(world: Asking) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture(scope="module")
 def session(world: Asking) -> Iterator[Session]:
-    """User A's SQL, rolled back after each statement."""
+    """User A's SQL session, rolled back after each statement."""
     session = Session(world.stack.postgres.dsn("authenticator"), A)
     yield session
     session.close()
@@ -49,34 +49,34 @@ def session(world: Asking) -> Iterator[Session]:
 
 @pytest.fixture(autouse=True)
 def nothing_else_changed(world: Asking, ground: Any) -> Iterator[None]:
-    """After each test all is as it was: a test removes what it was allowed to insert."""
+    """Check after each test that everything is unchanged: a test removes the rows it could insert."""
     yield
     assert fingerprint(world) == ground
 
 
 def fingerprint(world: Asking) -> Any:
-    """Every row that a user could want to change."""
+    """Return every row that a user could want to change."""
     row = world.superuser.execute(FINGERPRINT).fetchone()
     assert row is not None
     return row[0]
 
 
 async def refused(client: httpx.AsyncClient, row: dict[str, Any], state: str) -> None:
-    """The INSERT of `row` by HTTP is a 4xx with the SQLSTATE."""
+    """Assert that an INSERT of `row` over HTTP is a 4xx with the SQLSTATE."""
     answer = await client.post(TABLE, content=json.dumps(row), headers={"content-type": "application/json"})
     status = 403 if state == hostile.DENIED else 400
     assert (answer.status_code, answer.json()["code"]) == (status, state), answer.text[:300]
 
 
 async def stored(world: Asking, client: httpx.AsyncClient, row: dict[str, Any]) -> dict[str, Any]:
-    """The INSERT of `row` by HTTP is a 201; the row as it was stored, which is removed again."""
+    """Assert that an INSERT of `row` over HTTP is a 201; remove the stored row and return it."""
     answer = await insert(client, row)
     assert answer.status_code == httpx.codes.CREATED, answer.text[:300]
     return removed(world, answer)
 
 
 async def stored_or_refused(world: Asking, client: httpx.AsyncClient, row: dict[str, Any], column: str) -> int:
-    """Insert `row`; answers the status. A 201 holds `column` as it was sent; a 4xx has a code of the input's fault."""
+    """Insert `row` and return the status. A 201 has `column` as sent; a 4xx has a code for invalid input."""
     answer = await insert(client, row)
     if answer.status_code == httpx.codes.CREATED:
         assert removed(world, answer)[column] == row[column]
@@ -144,7 +144,7 @@ async def test_nothing_can_be_forged(world: Asking, client: httpx.AsyncClient, s
     update = f"update public.analysis_requests set {column} = %s"  # noqa: S608
     assert session.ask(update, typed).state == state
     await refused(client, {"storage_path": f"{USER_A}/b.mp4", column: value}, state)
-    # The same by an upsert onto one's own row, and by an update of it.
+    # The same with an upsert onto the user's own row, and an update of it.
     prefer = {"Prefer": "resolution=merge-duplicates"}
     row = {"id": REQUEST_A, "storage_path": f"{USER_A}/b.mp4", column: value}
     upsert = await client.post(TABLE, json=row, headers=prefer)
@@ -195,7 +195,7 @@ async def test_hostile_options(world: Asking, client: httpx.AsyncClient, name: s
 
 @pytest.mark.parametrize("digits", [309, 310, 4300, 4301, 8000])
 async def test_digits_in_options(world: Asking, client: httpx.AsyncClient, session: Session, digits: int) -> None:
-    """As text: Python writes no number of more than 4,300 digits either."""
+    """Sent as text, because Python cannot write a number of more than 4,300 digits either."""
     options = f'{{"n": {"1" * digits}}}'
     insert = "insert into public.analysis_requests (storage_path, options) values (%s, %s)"
     asked = session.ask(insert, f"{USER_A}/b.mp4", options)
@@ -214,7 +214,7 @@ async def test_deep_options(world: Asking, client: httpx.AsyncClient, session: S
     assert session.ask(insert, f"{USER_A}/b.mp4", options).state == hostile.DEPTHS[depth]
     row = f'{{"storage_path": "{USER_A}/b.mp4", "options": {options}}}'
     answer = await client.post(TABLE, content=row, headers={"content-type": "application/json"})
-    # PostgREST reads the body first; where its reader gives up, the body is no JSON to it.
+    # PostgREST parses the body first; a failure counts as invalid JSON.
     assert answer.status_code == 400 or hostile.DEPTHS[depth] is None, answer.text[:300]
     if answer.is_error:
         assert answer.json()["code"] in (hostile.DEPTHS[depth], "PGRST102")

@@ -1,4 +1,4 @@
-"""Every right of every role, asked for real: what is found must be what allowed.py lists, both ways."""
+"""Every right of every role, asked with real statements and calls: the result must equal allowed.py, both ways."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -127,7 +127,7 @@ FELT = {
 
 
 def test_a_right_too_many_and_one_too_few_are_found(world: Asking) -> None:
-    """The check itself: in a copy of the database whose rights were changed it turns red, both ways."""
+    """The check itself fails, both ways, in a copy of the database with changed rights."""
     postgres = world.stack.postgres
     superuser_dsn = postgres.create_database("rights_changed")
     migrate.apply(postgres.dsn("postgres", "rights_changed"))

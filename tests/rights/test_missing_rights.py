@@ -1,4 +1,4 @@
-"""Each right of a worker is taken away in turn: it says which, and what to run; what it says to run mends it."""
+"""Each right of a worker is revoked in turn: the worker names it and what to run, and running that restores it."""
 
 import asyncio
 import re
@@ -52,7 +52,7 @@ def execute(stack: Stack, statements: str, *, by_superuser: bool = False) -> Non
 
 @contextmanager
 def without(stack: Stack, taken: Taken) -> Iterator[None]:
-    """The right is gone inside, and is what it was afterwards."""
+    """Revoke the right inside the block, and restore it afterwards."""
     if taken.take:
         execute(stack, taken.take, by_superuser=taken.by_superuser)
     try:
@@ -67,7 +67,7 @@ def without(stack: Stack, taken: Taken) -> Iterator[None]:
 
 
 async def said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> tuple[str, bool]:
-    """What `sentinel-worker check` prints, and whether a worker could start."""
+    """Return the output of `sentinel-worker check`, and True if a worker could start."""
     try:
         await command.check(settings)
     except Fatal as error:
@@ -106,7 +106,7 @@ def worker_environment(stack: Stack) -> dict[str, str]:
 
 
 def after_layers(printed: str) -> str:
-    """What the command prints after the first line, which is about this machine."""
+    """Return the command's output after the first line, which is about this machine."""
     layers, rest = printed.split("\n", 1)
     assert layers.startswith("ok decoding children are confined by ")
     return rest
@@ -129,7 +129,7 @@ async def test_the_command_says_it_and_its_exit_code_too(stack: Stack) -> None:
 
 async def test_the_exit_codes_of_all_and_of_too_little(stack: Stack) -> None:
     async def run() -> Result:
-        # It has an event loop of its own.
+        # It has its own event loop.
         return await asyncio.to_thread(CliRunner(env=worker_environment(stack)).invoke, cli.app, ["check"])
 
     assert (await run()).exit_code == 0

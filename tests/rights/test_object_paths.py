@@ -1,4 +1,4 @@
-"""Hostile object names by a signed-in user on /storage/v1: nothing outside of one's own folder is read or changed."""
+"""Hostile object names by a signed-in user on /storage/v1: nothing outside their own folder is read or changed."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from tests.rights.world import SERVICE, USER_A, USER_B, A, prepare
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 LONGEST_URL = 4000
-LONGEST_NAME = 1024  # beyond it the real server answers 500, too
+LONGEST_NAME = 1024  # beyond it the real server responds with 500, too
 FOREIGN = f"{USER_B}/b.mp4"
 # One of each kind; `storage_path` is tried with all of them in test_input.py.
 SAMPLE = (
@@ -28,7 +28,7 @@ SAMPLE = (
     "up, encoded twice",
     "up, with the slash encoded",
     "up, with a backslash",
-    "up, alone",
+    "only up",
     "an empty segment",
     "nothing",
     "an absolute path",
@@ -65,7 +65,7 @@ def others(world: Asking) -> Any:
 
 
 async def verbatim(client: httpx.AsyncClient, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    """Status and body of a request whose path is sent as it is: httpx would clean it up."""
+    """Send a request whose path is not normalized, as httpx would do; return status and body."""
 
     def ask() -> tuple[int, bytes]:
         with closing(HTTPConnection(client.base_url.host, client.base_url.port or 80)) as connection:
@@ -78,12 +78,12 @@ async def verbatim(client: httpx.AsyncClient, method: str, path: str, body: byte
 
 
 def is_lawful(name: str) -> bool:
-    """Whether Storage may take the name: below one's own folder, without a dot segment."""
+    """Return True if Storage may accept the name: below the user's own folder, without a dot segment."""
     return name.startswith(f"{USER_A}/") and not {".", ".."} & set(name.split("/"))
 
 
 def spellings(name: str) -> list[str]:
-    """The name in a URL: encoded to the last character, and with what a careless client leaves as it is."""
+    """Return spellings of the name in a URL: fully encoded, and as encoded by a careless client."""
     return [] if len(name) > LONGEST_URL else [quote(name, safe=""), quote(name, safe="/.\\%")]
 
 

@@ -1,4 +1,4 @@
-"""The check itself, through the gateway: in a stack whose rights were changed it turns red, both ways."""
+"""The check itself fails, both ways, through the gateway of a stack with changed rights."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -38,7 +38,7 @@ FUNCTIONS = ("public.sentinel_claim(jsonb)", "public.cancel_analysis(uuid)")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def changed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Asking]:
-    """A stack of its own, whose rights are not those that are listed; what is asked is what was changed."""
+    """A separate stack with rights other than the listed ones; only the changed ones are asked."""
     async with asking(tmp_path_factory.mktemp("changed"), pace="fast") as world:
         world.superuser.execute(CHANGED.encode())
         yield replace(world, universe=narrowed(world.universe))
@@ -60,7 +60,7 @@ def columns_of(universe: Universe) -> list[str]:
 
 
 def felt(found: Matrix, sections: tuple[str, ...], roles: list[str], letters: str | None = None) -> set[str]:
-    """The differences in what was asked: the rest of the list was not."""
+    """Return the differences among the rights asked; the rest of the list was not asked."""
     asked = [f" on {section} {name}, " for section, name in found.cells]
     lines = differences(found, sections, roles, letters)
     return {line for line in lines if line in found.unclear or any(one in line for one in asked)}

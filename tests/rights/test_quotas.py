@@ -1,4 +1,4 @@
-"""What one user may have open, ask for in an hour, store and run again: refused in SQL and by HTTP, also in a crowd."""
+"""Quotas of a user (open requests, requests an hour, bytes, retries): enforced in SQL and HTTP, also concurrently."""
 
 import asyncio
 import json
@@ -39,8 +39,10 @@ class Two:
 
 @pytest.fixture
 def limit(world: Asking) -> Iterator[Limit]:
-    """Set limits, `limit(max_open_requests=3)`; afterwards they are what they were. Every row is in its place, and
-    nobody has used anything."""
+    """Function that sets limits, `limit(max_open_requests=3)`, which are restored afterwards.
+
+    Every row is in its place, and nobody has used anything.
+    """
     prepare(world.superuser)
     world.superuser.execute("truncate sentinel.usage")
     before = world.superuser.execute("select name, value::text from sentinel.settings").fetchall()
@@ -63,7 +65,7 @@ async def two(world: Asking) -> AsyncIterator[Two]:
 
 
 def refusal(answer: httpx.Response) -> dict[str, Any]:
-    """The detail of a refusal by quota, which has a sentence and a hint for people."""
+    """Return the detail of a refusal by quota, which has a sentence and a hint for people."""
     body = answer.json()
     assert (answer.status_code, body["code"]) == (429, "PT429"), answer.text
     assert body["message"].endswith(".")
@@ -80,7 +82,7 @@ def requests_of(world: Asking, user: str) -> int:
 
 
 def fail_some(world: Asking, count: int) -> list[str]:
-    """Give user A so many failed requests; their ids."""
+    """Give user A `count` failed requests; return their ids."""
     rows = world.superuser.execute(
         "insert into public.analysis_requests (user_id, storage_path)"
         " select %s, %s || '/failed.mp4' from generate_series(1, %s) returning id::text",
@@ -94,7 +96,7 @@ def fail_some(world: Asking, count: int) -> list[str]:
 
 @contextmanager
 def acting_as_a(dsn: str) -> Iterator[psycopg.Connection]:
-    """User A's transaction, as PostgREST opens it."""
+    """Open user A's transaction as PostgREST does."""
     with psycopg.connect(dsn) as connection:
         connection.execute("select set_config('request.jwt.claims', %s, true)", [json.dumps(A.claims)])
         connection.execute("select set_config('role', 'authenticated', true)")
@@ -102,7 +104,7 @@ def acting_as_a(dsn: str) -> Iterator[psycopg.Connection]:
 
 
 def insert_and_commit(dsn: str) -> str:
-    """Insert as user A: `stored`, or the SQLSTATE of the refusal."""
+    """Insert as user A; return `stored`, or the SQLSTATE of the refusal."""
     try:
         with acting_as_a(dsn) as connection:
             connection.execute(INSERT, [NEW["storage_path"]])
@@ -112,7 +114,7 @@ def insert_and_commit(dsn: str) -> str:
 
 
 async def test_open_requests(world: Asking, two: Two, limit: Limit) -> None:
-    limit(max_open_requests=3)  # the seed is one
+    limit(max_open_requests=3)  # the seed has one
     assert (await two.a.post(TABLE, json=NEW)).status_code == 201
     many = await two.a.post(TABLE, json=[NEW, NEW])
     assert refusal(many) == {"quota": "open_requests", "limit": 3, "used": 2}
@@ -178,7 +180,7 @@ async def test_stored_bytes(world: Asking, two: Two, limit: Limit) -> None:
 
 @pytest.fixture
 def heir(world: Asking) -> Iterator[Identity]:
-    """User A by a JWT with a role of the project's own, which inherits all rights of `authenticated`."""
+    """User A with a JWT for a custom role of the project that inherits all rights of `authenticated`."""
     world.superuser.execute("create role premium in role authenticated; grant premium to authenticator")
     yield Identity("user A as premium", "premium", USER_A)
     world.superuser.execute("drop role premium")
@@ -242,7 +244,7 @@ async def test_a_crowd_of_inserts_cannot_pass_together(world: Asking, two: Two, 
 
 @pytest.mark.parametrize("name", ["max_open_requests", "max_requests_per_hour"])
 async def test_open_transactions_cannot_pass_together(world: Asking, limit: Limit, name: str) -> None:
-    """Whoever inserts while another has inserted and not yet committed must wait, and count what was committed."""
+    """An insert waits for an uncommitted one of the same user, and then counts it."""
     world.superuser.execute("update public.analysis_requests set status = 'cancelled'")
     limit(**{name: 2})
     dsn = world.stack.postgres.dsn("authenticator")

@@ -1,4 +1,4 @@
-"""Tokens that prove nothing, or the wrong thing, on each service."""
+"""Invalid tokens, and tokens for the wrong role, on each service."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""What exists, as the catalog says: every schema, table, column and function that could be asked about."""
+"""Everything in the catalog that can be asked about: schemas, tables, columns and functions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from psycopg.rows import dict_row
 
 from tests.rights.world import BYSTANDER_BUCKET
 
-# The platform's schemas, and the one that these tests add. Every other schema is ours.
+# The platform's schemas, and the one that these tests add. All others are ours.
 FOREIGN_SCHEMAS = ("auth", "storage", "realtime", "_realtime", "extensions", "information_schema", "rights_probe")
 
 _SCHEMAS = "select nspname from pg_namespace where nspname <> all (%s) and nspname not like 'pg\\_%%' order by 1"
@@ -27,7 +27,7 @@ select n.nspname || '.' || c.relname as name, c.relkind = 'S' as is_sequence,
                 '[]') as columns
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where n.nspname = any (%s) and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and not c.relispartition
-   -- The sequence of an identity column has no rights of its own.
+   -- The sequence of an identity column has no separate rights.
    and not exists (select from pg_depend d
                     where d.objid = c.oid and d.classid = 'pg_class'::regclass and d.deptype = 'i')
  order by 1
@@ -42,7 +42,7 @@ select p.oid::regprocedure::text as name, p.proname as short, n.nspname as schem
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`name` with its schema. Columns are dicts of table, name, type, nullable and required (no default)."""
+    """A table; `name` includes its schema. Columns are dicts of table, name, type, nullable, required (no default)."""
 
     name: str
     is_sequence: bool
@@ -51,17 +51,17 @@ class Table:
 
     @property
     def is_owned(self) -> bool:
-        """Whether its rows say which user they belong to."""
+        """True if its rows name the user they belong to."""
         return any(column["name"] == "user_id" for column in self.columns)
 
     def column_type(self, name: str) -> str:
-        """The SQL type of one column."""
+        """Return the SQL type of one column."""
         return str(next(column["type"] for column in self.columns if column["name"] == name))
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """`name` is its signature; `kind` is pg_proc.prokind."""
+    """A function; `name` is its signature, `kind` pg_proc.prokind."""
 
     name: str
     short: str
@@ -72,13 +72,13 @@ class Function:
 
     @property
     def is_for_owners(self) -> bool:
-        """Whether it acts on one request, by its id."""
+        """True if it acts on one request, given by its id."""
         return self.schema == "public" and self.arguments == ["id"]
 
 
 @dataclass(frozen=True, slots=True)
 class Universe:
-    """Everything of ours in one database."""
+    """All our objects in one database."""
 
     schemas: list[str]
     tables: list[Table]
@@ -90,7 +90,7 @@ class Universe:
 def survey(connection: psycopg.Connection) -> Universe:
     """Read the catalog of a database."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        # Types and signatures are written with their schemas then.
+        # Types and signatures then include their schemas.
         cursor.execute("set search_path = ''")
         schemas = [row["nspname"] for row in cursor.execute(_SCHEMAS, [list(FOREIGN_SCHEMAS)])]
         tables = [Table(**row) for row in cursor.execute(_TABLES, [schemas])]

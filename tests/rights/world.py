@@ -1,4 +1,4 @@
-"""The world in which rights are asked for: two users with rows of both, and the identities that ask."""
+"""The world for questions about rights: two users with rows, and the identities that ask."""
 
 import json
 import time
@@ -11,7 +11,7 @@ import psycopg
 
 from sentinel_local_supabase.keys import ProjectKeys
 
-# With letters in them: a path may name a user in another case.
+# The ids contain letters, because a path may name a user in another case.
 USER_A: Final = "aaaaaaaa-bbbb-4ccc-8ddd-aaaaaaaaaaaa"
 USER_B: Final = "bbbbbbbb-cccc-4ddd-8eee-bbbbbbbbbbbb"
 USER_GONE: Final = "ffffffff-0000-4000-8000-000000000001"
@@ -24,7 +24,7 @@ MESSAGES: Final = {
     "another": "eeeeeeee-0000-4000-8000-000000000003",
 }
 BYSTANDER_BUCKET: Final = "other"
-# Bucket and folder of each place that allowed.py names. <gone> is a user who was deleted.
+# Bucket and folder of each place that allowed.py names. <gone> is a deleted user.
 _FOLDERS: Final = {"<A>/": f"{USER_A}/", "<B>/": f"{USER_B}/", "": "", "<gone>/": f"{USER_GONE}/"}
 PLACES: Final = {
     **{f"{bucket}/{name}": (bucket, folder) for bucket in ("media", "derived") for name, folder in _FOLDERS.items()},
@@ -35,7 +35,7 @@ _HERE: Final = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks: the SQL role, and for signed-in users who they are."""
+    """An identity that asks: the SQL role, and the user id if signed in."""
 
     name: str
     role: str
@@ -47,12 +47,12 @@ class Identity:
         return {"role": self.role} | ({"sub": self.user, "aud": "authenticated"} if self.user else {})
 
     def token(self, keys: ProjectKeys, *, seconds: int = 3600) -> str:
-        """A JWT of this identity that ends in `seconds`."""
+        """Return a JWT of this identity that expires in `seconds`."""
         now = int(time.time())
         return keys.sign({**self.claims, "iat": now, "exp": now + seconds})
 
     def headers(self, keys: ProjectKeys) -> dict[str, str]:
-        """What a client of this identity sends: a key alone, or the publishable key with a JWT."""
+        """Return a client's headers: only a key, or the publishable key with a JWT."""
         if self is SERVICE:
             return {"apikey": keys.secret_key}
         if self is ANON:
@@ -71,18 +71,18 @@ IDENTITIES: Final = (*CALLERS, ADMIN)
 
 
 def prepare(superuser: psycopg.Connection) -> None:
-    """Bring a migrated database into the state in which questions are asked; may be repeated."""
+    """Prepare a migrated database for the questions; may be repeated."""
     superuser.execute((_HERE / "prepare.sql").read_bytes())
     seed(superuser)
 
 
 def seed(superuser: psycopg.Connection) -> None:
-    """Put every row of ours back to where it was; objects are left alone."""
+    """Restore all our rows; objects are not changed."""
     superuser.execute((_HERE / "seed.sql").read_bytes())
 
 
 def sample(column: Mapping[str, Any], owner: str) -> Any:
-    """A value that may be written into `column` of a row of `owner`, as JSON has it."""
+    """Return a value, in JSON form, that may be written into `column` of a row of `owner`."""
     chosen = {"storage_path": f"{owner}/q.mp4", "user_id": owner, **_SAMPLES}
     for name in (f"{column['table']}.{column['name']}", column["name"]):
         if name in chosen:
@@ -90,7 +90,7 @@ def sample(column: Mapping[str, Any], owner: str) -> Any:
     return None if column["nullable"] else _BY_TYPE[column["type"]]
 
 
-# Where the type's own sample would break a rule of the table. A column without an entry here gets null, or its type's.
+# Samples for columns whose type's sample would break a rule of the table. Others get null or the type's sample.
 _SAMPLES: Final[dict[str, Any]] = {
     "public.analysis_requests.source_url": "https://example.org/q.mp4",
     "public.analysis_requests.detector": "demo",
@@ -118,5 +118,5 @@ _BY_TYPE: Final[dict[str, Any]] = {
 
 
 def sql_value(value: Any, type_name: str) -> Any:
-    """A JSON value as psycopg sends it for a column of that type."""
+    """Convert a JSON value for psycopg and a column of that type."""
     return json.dumps(value) if type_name in ("json", "jsonb") and value is not None else value

@@ -49,32 +49,32 @@ def test_faults_add_up_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("db:status=503", "no service 'db'; known: all, auth, rest, storage, realtime"),
-        ("rest", "say what happens, as in rest:status=503"),
-        ("realtime:", "say what happens, as in realtime:lose-changes"),
-        ("rest:stats=503", "no key 'stats'; known: path, method, status, body"),
-        ("realtime:status=503", "no key 'status'; known: lose-changes"),
+        ("db:status=503", "unknown service 'db'; known: all, auth, rest, storage, realtime"),
+        ("rest", "give a fault, for example rest:status=503"),
+        ("realtime:", "give a fault, for example realtime:lose-changes"),
+        ("rest:stats=503", "unknown key 'stats'; known: path, method, status, body"),
+        ("realtime:status=503", "unknown key 'status'; known: lose-changes"),
         ("rest:status", "status needs a value"),
         ("rest:status=", "status needs a value"),
-        ("rest:status=abc", "status is a whole number, not 'abc'"),
-        ("rest:status=200", "the status lies between 400 and 599"),
+        ("rest:status=abc", "status must be a whole number, not 'abc'"),
+        ("rest:status=200", "the status must be between 400 and 599"),
         ("rest:status=503,status=502", "status is given twice"),
-        ("rest:status=503,body=xml", "body is one of json, html, empty"),
-        ("rest:delay=inf", "delay is a number of seconds, not 'inf'"),
-        ("realtime:ready-seconds=-1", "ready-seconds is a number of seconds, not '-1'"),
+        ("rest:status=503,body=xml", "body must be one of json, html, empty"),
+        ("rest:delay=inf", "delay must be a number of seconds, not 'inf'"),
+        ("realtime:ready-seconds=-1", "ready-seconds must be a number of seconds, not '-1'"),
         ("realtime:lose-changes=1", "lose-changes takes no value"),
-        ("realtime:close-code=1001", "close_code belongs to close_sockets_after_seconds"),
-        ("realtime:close-code=1001,mute", "close_code belongs to close_sockets_after_seconds"),
+        ("realtime:close-code=1001", "close_code needs close_sockets_after_seconds"),
+        ("realtime:close-code=1001,mute", "close_code needs close_sockets_after_seconds"),
         ("realtime:close-code=1012", "nothing happens"),
         ("realtime:ready-seconds=0", "nothing happens"),
         ("rest:times=3", "nothing happens"),
-        ("rest:delay=1,times=0", "times is at least 1"),
-        ("rest:delay=1,retry-after=1", "body and retry-after belong to a status"),
-        ("rest:status=503,lose-answer", "no other answer to lose, cut or drip"),
+        ("rest:delay=1,times=0", "times must be at least 1"),
+        ("rest:delay=1,retry-after=1", "body and retry-after need a status"),
+        ("rest:status=503,lose-answer", "a status replaces the answer, so it cannot also be lost, cut or dripped"),
         ("rest:lose-answer,drip=5", "a lost answer cannot be cut or dripped"),
-        ("rest:drip=0", "at least one byte a second drips"),
-        ("rest:cut-after=-1", "the answer is cut after 0 bytes or more"),
-        ("rest:status=503,retry-after=-1", "seconds are finite and not negative"),
+        ("rest:drip=0", "drip must be at least one byte a second"),
+        ("rest:cut-after=-1", "cut-after must be at least 0 bytes"),
+        ("rest:status=503,retry-after=-1", "seconds must be finite and not negative"),
     ],
 )
 def test_a_mistake_is_named_with_what_is_known(text: str, said: str) -> None:
@@ -115,7 +115,9 @@ def test_dev_starts_nothing_with_a_mistake_in_it(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     result = CliRunner().invoke(cli.app, ["dev", "--data", str(folder), "--misbehave", "db:x:status=503"])
     assert result.exit_code == EXIT_CONFIGURATION
-    assert "--misbehave db:x:status=503: no service 'db'; known: all, auth, rest, storage, realtime" in result.stderr
+    assert (
+        "--misbehave db:x:status=503: unknown service 'db'; known: all, auth, rest, storage, realtime" in result.stderr
+    )
     assert not folder.exists()
 
 

@@ -1,4 +1,4 @@
-"""Which account a server that refuses to run as root is started under, and what that account can reach."""
+"""The account to run a server under when it refuses to run as root, and the folders that account can reach."""
 
 import os
 import pwd
@@ -13,7 +13,7 @@ DAC_OVERRIDE, DAC_READ_SEARCH = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """User and group id to become, and the one capability that is kept (a Linux number), if any."""
+    """User and group id to switch to, and the one Linux capability to keep (its number), if any."""
 
     uid: int
     gid: int
@@ -21,18 +21,20 @@ class Account:
 
 
 def unprivileged_account(owned: Path, *paths: Path) -> Account | None:
-    """The account to drop to, or None where this process is not root.
+    """Return the account to drop to, or None if this process is not root.
 
-    The owner of `owned`, where that exists already and is not root's; else postgres or nobody.
-    Where one of `paths` lies below a folder that the account may not enter (a checkout in root's home), the
-    right to read and search any folder is kept: copying the data elsewhere would surprise its owner more.
+    This is the owner of `owned` if it exists and does not belong to root, otherwise postgres or nobody.
+    If one of `paths` is below a folder that the account may not enter (a checkout in root's home), keep the
+    capability to read and search any folder: copying the data elsewhere would surprise its owner more.
     """
     if os.geteuid() != 0:
         return None
     entry = _owner(owned) or _entry("postgres") or _entry("nobody")
     if entry is None:
         raise LocalSupabaseError(
-            "no_account", "PostgreSQL refuses to run as root, and no account 'postgres' or 'nobody' exists."
+            "no_account",
+            "PostgreSQL refuses to run as root, and neither account 'postgres' nor 'nobody' exists: create one, "
+            "or run as an ordinary user.",
         )
     closed = next((path for path in paths if not _reaches(entry, path)), None)
     if closed is None:
@@ -42,7 +44,7 @@ def unprivileged_account(owned: Path, *paths: Path) -> Account | None:
             return Account(entry.pw_uid, entry.pw_gid, capability)
     raise LocalSupabaseError(
         "folder_closed",
-        f"PostgreSQL refuses to run as root, and the account '{entry.pw_name}' may not enter {closed}: "
+        f"PostgreSQL refuses to run as root, and the account '{entry.pw_name}' cannot enter {closed}: "
         "choose another folder, or run as an ordinary user.",
     )
 

@@ -1,7 +1,7 @@
-"""Connections of the gateway: a small pool per login role, and transactions that act as a caller.
+"""Database connections of the gateway: a small pool per login role, and transactions that act as a caller.
 
-The pool fails at once when PostgreSQL is down (a gateway has to answer 503, not to wait), notices
-connections that died while idle, and never hands out one that is in the middle of a transaction.
+The pool fails at once when PostgreSQL is down, because a gateway has to respond with 503 instead of waiting.
+It detects connections that died while idle and never hands out one that is in the middle of a transaction.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SET_LOCAL = "select pg_catalog.set_config(key, value, true) from pg_catalog.jso
 
 
 class DatabaseDown(Exception):
-    """No connection could be made. `detail` is what libpq said."""
+    """No connection could be made. `detail` is libpq's message."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -31,11 +31,11 @@ class DatabaseDown(Exception):
 
 
 class PoolExhausted(Exception):
-    """Every connection of the pool stayed busy for as long as a request may wait."""
+    """Every connection of the pool stayed busy for the maximum wait."""
 
 
 class Pool:
-    """At most `size` connections to `dsn`; a caller waits `wait_seconds` for one."""
+    """Pool of at most `size` connections to `dsn`; a caller waits up to `wait_seconds` for one."""
 
     def __init__(self, dsn: str, *, size: int, wait_seconds: float = 10.0) -> None:
         self._dsn = dsn
@@ -44,13 +44,13 @@ class Pool:
         self._idle: list[Connection] = []
 
     async def close(self) -> None:
-        """Close what is idle. Connections in use close when they are given back."""
+        """Close idle connections. Connections in use close when they are returned."""
         while self._idle:
             await self._idle.pop().close()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """One connection in autocommit mode. Raises DatabaseDown or PoolExhausted."""
+        """Yield a connection in autocommit mode. Raises DatabaseDown or PoolExhausted."""
         try:
             async with asyncio.timeout(self._wait_seconds):
                 await self._free.acquire()
@@ -67,7 +67,7 @@ class Pool:
 
     @asynccontextmanager
     async def transaction(self, settings: Mapping[str, str] | None = None) -> AsyncIterator[Connection]:
-        """One transaction with `settings` (role, request.jwt.claims, …) set for its length."""
+        """Yield a connection in a transaction, with `settings` (role, request.jwt.claims, …) set for its duration."""
         async with self.connection() as connection, connection.transaction():
             if settings:
                 await connection.execute(_SET_LOCAL, [json.dumps(settings)])
@@ -94,7 +94,7 @@ class Pool:
 
 
 def _is_alive(connection: Connection) -> bool:
-    """An idle connection has nothing to say: readable means closed by the server (or a last notice)."""
+    """Return True if an idle connection is usable: one that is readable was closed by the server (or got a notice)."""
     if connection.closed:
         return False
     poll = select.poll()
@@ -103,12 +103,12 @@ def _is_alive(connection: Connection) -> bool:
 
 
 async def fetch_one(connection: Connection, query: str, parameters: list[Any]) -> TupleRow | None:
-    """The first row of `query`, whose parameters are `$1`, `$2`, …; None when there is none."""
+    """Return the first row of `query`, whose parameters are `$1`, `$2`, …; None if it has no rows."""
     cursor = await connection.execute(query.encode(), parameters)
     return await cursor.fetchone()
 
 
 async def fetch_all(connection: Connection, query: str, parameters: list[Any]) -> list[TupleRow]:
-    """All rows of `query`, whose parameters are `$1`, `$2`, …."""
+    """Return all rows of `query`, whose parameters are `$1`, `$2`, …."""
     cursor = await connection.execute(query.encode(), parameters)
     return await cursor.fetchall()

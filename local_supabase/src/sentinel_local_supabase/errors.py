@@ -1,29 +1,29 @@
-"""The error that starting, stopping and breaking a local Supabase raises on purpose."""
+"""The error raised when a local Supabase cannot be started, stopped or made to misbehave."""
 
 from collections.abc import Mapping
 from typing import Final
 
 CODES: Final[Mapping[str, str]] = {
     "folder_in_use": "another process, named by its id, holds the folder",
-    "folder_foreign": "the folder was not made by a local Supabase, and is not emptied",
+    "folder_foreign": "the folder was not created by a local Supabase, so it is not emptied",
     "folder_closed": "PostgreSQL's account cannot reach the folder",
     "port_in_use": "another process, named by its id, holds the port",
-    "no_account": "root has no account to run PostgreSQL as",
+    "no_account": "this process runs as root, and no account exists to run PostgreSQL",
     "no_postgres": "PostgreSQL's programs are not installed",
     "database_create": "initdb failed; the message ends with its log",
     "database_start": "PostgreSQL did not start; the message ends with its log",
     "gateway_start": "the gateway did not start",
     "gateway_away": "the gateway is not running, or has ended",
     "faults_refused": "the gateway refused the faults",
-    "bad_faults": "every mistake in the words of faults, one a line",
+    "bad_faults": "faults that cannot be parsed; the message has one mistake a line",
 }
 """Code and meaning, as docs/local.md lists them."""
 
 
 class LocalSupabaseError(Exception):
-    """The local Supabase cannot do what it was asked for, and will not until somebody changes something.
+    """The local Supabase cannot do what was asked until somebody changes something.
 
-    `code` is one of `CODES`; `message` is a sentence for people, or several, one a line.
+    `code` is one of `CODES`; `message` is one or more sentences for people, one a line.
     """
 
     def __init__(self, code: str, message: str) -> None:

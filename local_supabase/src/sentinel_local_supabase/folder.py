@@ -1,4 +1,4 @@
-"""The data folder of one stack: closed to other accounts, and used by one process at a time."""
+"""The data folder of one stack: private to its account, and used by one process at a time."""
 
 import fcntl
 import os
@@ -12,9 +12,9 @@ LOCK = "lock"
 
 
 class DataFolder:
-    """A folder that `take` makes, closes to others and holds, until `release` or until this process dies.
+    """A folder that `take` creates, makes private and locks, until `release` or the end of this process.
 
-    The file `lock` in it says who holds it.
+    The file `lock` in it names the holder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -24,14 +24,16 @@ class DataFolder:
         self._lock: int | None = None
 
     def take(self, *, fresh: bool = False) -> None:
-        """Hold the folder; `fresh` empties it.
+        """Lock the folder; `fresh` empties it.
 
-        Raises LocalSupabaseError where another process holds it or it is not ours.
+        Raises LocalSupabaseError if another process holds it or a local Supabase did not create it.
         """
         is_new, is_ours = not self._contents(), self.keys.is_file()
         if fresh and not is_new and not (is_ours and self.postgres.is_dir()):
             raise LocalSupabaseError(
-                "folder_foreign", f"{self.path} was not made by a local Supabase, and is not emptied."
+                "folder_foreign",
+                f"{self.path} was not created by a local Supabase, so it is not emptied: "
+                "choose another folder (--data).",
             )
         self.path.mkdir(parents=True, exist_ok=True)
         if is_new or is_ours:
@@ -48,11 +50,11 @@ class DataFolder:
             raise
 
     def announce(self, url: str) -> None:
-        """Say in the lock where the Supabase of this folder is to be found."""
+        """Write the URL of this folder's Supabase into the lock."""
         self._write(f"use that one at {url}")
 
     def release(self) -> None:
-        """Let go; repeated calls do nothing."""
+        """Release the lock; repeated calls do nothing."""
         lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)
@@ -68,7 +70,7 @@ class DataFolder:
         if server is not None:  # its parent was killed a moment ago
             raise LocalSupabaseError(
                 "folder_in_use",
-                f"PostgreSQL, process {server}, still uses {self.path}: wait for its end or stop it, "
+                f"PostgreSQL, process {server}, still uses {self.path}: wait until it ends, stop it, "
                 "or choose another folder (--data).",
             )
 
@@ -96,7 +98,7 @@ class DataFolder:
 
 
 def _close_to_others(path: Path, mode: int) -> None:
-    """Take away what `mode` does not give, where that is ours to take; root's server has an account of its own."""
+    """Remove permissions beyond `mode` from what we own; a server started by root runs as another account."""
     if not path.exists():
         return
     status = path.stat()

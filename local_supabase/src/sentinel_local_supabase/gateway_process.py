@@ -1,4 +1,4 @@
-"""The gateway in a process of its own, held on a leash: it ends with the process that started it."""
+"""The gateway as a child process that ends with the process that started it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ANSWER_SECONDS = 10.0
 
 
 class GatewayProcess:
-    """A gateway that answers, on `port`, until `stop`. Speaks to it by lines of JSON (see gateway/app.py)."""
+    """A running gateway on `port`, until `stop`. It is controlled by lines of JSON (see gateway/app.py)."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None
@@ -38,7 +38,7 @@ class GatewayProcess:
 
     @classmethod
     async def start(cls, settings: GatewaySettings) -> Self:
-        """Start one; at the end of this call it answers. Raises LocalSupabaseError where it does not."""
+        """Start a gateway and wait until it accepts requests. Raises LocalSupabaseError if it does not start."""
         gateway = cls(await cls._spawn())
         gateway._stdin.write(settings.to_json().encode() + b"\n")
         try:
@@ -52,13 +52,13 @@ class GatewayProcess:
         if not line:
             await gateway.stop()
             refuse_held_port(settings.port)
-            raise LocalSupabaseError("gateway_start", "The gateway of the local Supabase did not start.")
+            raise LocalSupabaseError("gateway_start", "The local Supabase's gateway did not start: see standard error.")
         gateway.port = int(json.loads(line)["port"])
         return gateway
 
     @classmethod
     async def _spawn(cls) -> asyncio.subprocess.Process:
-        # A session of its own: a terminal's Ctrl+C is for the parent, which then closes the leash.
+        # A separate session: Ctrl+C in a terminal is for the parent, which then closes the pipe.
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "sentinel_local_supabase.gateway.app"),
             stdin=asyncio.subprocess.PIPE,
@@ -68,7 +68,7 @@ class GatewayProcess:
         )
 
     async def stop(self, *, kill: bool = False) -> None:
-        """Stop it: gracefully, or (`kill`) in the middle of whatever it does."""
+        """Stop it: gracefully, or at once with `kill`."""
         if kill and self._process.returncode is None:
             self._process.kill()
         self._stdin.close()
@@ -80,7 +80,7 @@ class GatewayProcess:
             await self._process.wait()
 
     async def misbehave(self, faults: Faults) -> None:
-        """Show these faults and no others: at the end of this call they are in force."""
+        """Replace all faults with these; they are in force when this call returns."""
         answer = await self._tell({"faults": faults.to_dict()})
         if "refused" in answer:
             raise LocalSupabaseError("faults_refused", f"The local Supabase refused the faults: {answer['refused']}")
@@ -89,9 +89,9 @@ class GatewayProcess:
         number = next(self._numbers)
         async with self._telling, asyncio.timeout(_ANSWER_SECONDS):
             self._stdin.write(json.dumps({"number": number} | message).encode() + b"\n")
-            # A call that was cancelled has left its answer behind.
+            # A cancelled call leaves its reply unread.
             while line := await self._stdout.readline():
                 answer: dict[str, Any] = json.loads(line)
                 if answer.get("number") == number:
                     return answer
-        raise LocalSupabaseError("gateway_away", "The local Supabase's gateway has ended.")
+        raise LocalSupabaseError("gateway_away", "The local Supabase's gateway has ended: start it again.")

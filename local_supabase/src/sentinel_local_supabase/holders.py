@@ -1,4 +1,4 @@
-"""Which process holds a database's folder or a port, as far as this account may see."""
+"""Find the process that holds a database folder or a port, as far as this account can see."""
 
 import re
 import socket
@@ -12,7 +12,7 @@ _LISTENING: Final = "0A"
 
 
 def live_server(cluster: Path) -> int | None:
-    """The PostgreSQL that runs on a cluster's folder; None where none does."""
+    """Return the process id of the PostgreSQL that runs on a cluster folder; None if there is none."""
     try:
         process = int((cluster / "postmaster.pid").read_text().split()[0])
         name = Path(f"/proc/{process}/comm").read_text().strip()
@@ -22,7 +22,7 @@ def live_server(cluster: Path) -> int | None:
 
 
 def refuse_held_port(port: int) -> None:
-    """Raise LocalSupabaseError, naming the holder, where the gateway could not listen on 127.0.0.1 at `port`."""
+    """Raise LocalSupabaseError, naming the holder, if the gateway could not listen on 127.0.0.1:`port`."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the gateway
         try:
@@ -69,7 +69,7 @@ def _open_files(process: int) -> set[str]:
 
 
 def _starter_of_gateway(process: int) -> int | None:
-    """Who started the gateway of a local Supabase, the one to stop; None for any other process."""
+    """Return the process that started a local Supabase's gateway, the one to stop; None for any other process."""
     try:
         command = Path(f"/proc/{process}/cmdline").read_text().split("\0")
         status = Path(f"/proc/{process}/status").read_text()

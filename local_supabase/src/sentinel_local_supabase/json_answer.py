@@ -1,4 +1,4 @@
-"""JSON answers as Supabase's services write them: compact, with the charset named."""
+"""JSON responses as Supabase's services write them: compact, with a charset."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ JSON_TYPE = "application/json; charset=utf-8"
 
 
 def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """`body` as JSON."""
+    """Return a response with `body` as JSON."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return Response(text.encode(), status, headers, media_type=JSON_TYPE)

@@ -1,4 +1,4 @@
-"""JSON from strangers: read strictly, and only as deep as it can be written again."""
+"""Strict parsing of untrusted JSON, limited to a depth that can be written again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 LEVELS = 500
-"""Python reads and writes one level of JSON a frame of its stack, of which it has 1,000."""
+"""Largest depth. Python uses one stack frame a level of JSON and has 1,000 frames."""
 
 LARGEST_BIGINT = 2**63 - 1
 _BIGINT_DIGITS = 19
@@ -17,13 +17,13 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class NotJson(ValueError):
-    """No JSON: by its syntax or encoding, or because of a number or a depth that nobody can read."""
+    """Invalid JSON: bad syntax or encoding, or a number or depth that readers do not support."""
 
 
 def parse_json(raw: bytes | str) -> Any:
-    """The value of a JSON text, which can be written as JSON again. Raises NotJson.
+    """Parse JSON into a value that can be written as JSON again. Raises NotJson.
 
-    Halves of surrogate pairs become U+FFFD, as in Go and Node: no UTF-8 can hold them.
+    Lone surrogates become U+FFFD, as in Go and Node: UTF-8 cannot encode them.
     """
     text, value = _read(raw, int)
     if text.count("[") + text.count("{") > LEVELS and _is_deep(value):
@@ -32,7 +32,7 @@ def parse_json(raw: bytes | str) -> Any:
 
 
 def parse_outline(raw: bytes | str) -> Any:
-    """The same for JSON that PostgreSQL will read itself: as deep as can be read, with None for whole numbers."""
+    """Parse JSON that PostgreSQL will parse again: to any readable depth, with None for whole numbers."""
     return _read(raw, lambda _: None)[1]
 
 
@@ -48,7 +48,7 @@ def _read(raw: bytes | str, read_whole: Callable[[str], Any]) -> tuple[str, Any]
 
 
 def bigint(digits: str) -> int:
-    """A number in ASCII digits; one that PostgreSQL's bigint cannot hold is the largest that it can."""
+    """Parse ASCII digits, capped at the largest bigint of PostgreSQL."""
     significant = digits.lstrip("0")
     if len(significant) > _BIGINT_DIGITS:
         return LARGEST_BIGINT
@@ -58,7 +58,7 @@ def bigint(digits: str) -> int:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is no number of JSON")
+        raise ValueError(f"{text} is not a JSON number")
     return number
 
 

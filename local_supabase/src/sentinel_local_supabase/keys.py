@@ -1,4 +1,4 @@
-"""The secrets of one embedded Supabase: made once, kept in its data folder, never printed by the server.
+"""The secrets of one local Supabase: created once, kept in its data folder, never printed by the server.
 
 Five values, as `supabase start` shows them: the HS256 secret, the two legacy keys (JWTs for the roles
 anon and service_role) and their two opaque successors (`sb_publishable_…`, `sb_secret_…`).
@@ -21,7 +21,7 @@ _TEN_YEARS_SECONDS = 10 * 365 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class ProjectKeys:
-    """Everything that opens this Supabase. `jwt_secret` signs; the other four are handed to clients."""
+    """All keys of this Supabase. `jwt_secret` signs tokens; the other four are for clients."""
 
     jwt_secret: str
     anon_key: str
@@ -34,10 +34,10 @@ class ProjectKeys:
 
     @staticmethod
     def load(path: Path) -> ProjectKeys:
-        """Read the keys at `path`; make them there first (mode 0600) when the file is absent."""
+        """Read the keys at `path`; create them (mode 0600) if the file is absent."""
         if not path.exists():
             text = json.dumps(asdict(_new_keys()), indent=1)
-            # Written aside and renamed, so that a crash never leaves half a file behind.
+            # Write to a temporary file and rename it, so that a crash never leaves a partial file.
             aside = path.with_suffix(".new")
             aside.unlink(missing_ok=True)
             descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -47,11 +47,11 @@ class ProjectKeys:
         return ProjectKeys(**json.loads(path.read_text()))
 
     def sign(self, claims: dict[str, Any]) -> str:
-        """A JWT with exactly these claims, signed with HS256."""
+        """Return a JWT with exactly these claims, signed with HS256."""
         return jwt.encode(claims, self.jwt_secret, algorithm="HS256")
 
     def role_of_opaque(self, key: str) -> str | None:
-        """The role of a `sb_…` key of this Supabase, else None."""
+        """Return the role of a `sb_…` key of this Supabase, otherwise None."""
         if secrets.compare_digest(key.encode(), self.publishable_key.encode()):
             return "anon"
         if secrets.compare_digest(key.encode(), self.secret_key.encode()):
@@ -59,7 +59,7 @@ class ProjectKeys:
         return None
 
     def jwt_of_role(self, role: str) -> str:
-        """The legacy key of `anon` or `service_role`."""
+        """Return the legacy key of `anon` or `service_role`."""
         return self.service_key if role == "service_role" else self.anon_key
 
 

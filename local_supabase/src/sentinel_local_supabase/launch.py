@@ -1,11 +1,11 @@
-"""Run one program that dies with its parent, as an unprivileged account where this process is root.
+"""Run one program that dies with its parent, as an unprivileged account if this process is root.
 
-Started as `python -I -S launch.py SPEC` with standard input as the leash: when the parent closes it, by
-intention or by dying, the program gets SIGINT (PostgreSQL's fast shutdown), then SIGQUIT, then SIGKILL.
-Should this process itself be killed, the kernel sends the SIGINT.
+Started as `python -I -S launch.py SPEC`. When the parent closes standard input, deliberately or by dying, the
+program gets SIGINT (PostgreSQL's fast shutdown), then SIGQUIT, then SIGKILL. If this process itself is killed,
+the kernel sends the SIGINT.
 
-SPEC is JSON: `command` (argument list), `account` ([uid, gid] to become, or null), `capability` (the number
-of a Linux capability to keep across that change, or null), `remove` (a folder to remove at the end, or null).
+SPEC is JSON: `command` (argument list), `account` ([uid, gid] to switch to, or null), `capability` (the number
+of a Linux capability to keep across that switch, or null), `remove` (a folder to remove at the end, or null).
 """
 
 import ctypes
@@ -24,10 +24,10 @@ GRACE_SECONDS = 6.0
 
 
 def become(uid: int, gid: int, capability: int | None) -> None:
-    """Drop root for good, keeping at most one capability for this process and what it executes."""
+    """Drop root permanently, keeping at most one capability for this process and the programs it executes."""
     libc = ctypes.CDLL(None, use_errno=True)
     if capability is not None:
-        # Keeps the capability across setuid, and makes access(2) heed it: PostgreSQL asks that of its programs.
+        # Keep the capability across setuid and make access(2) honour it: PostgreSQL checks its programs that way.
         libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setgid(gid)
@@ -49,7 +49,7 @@ def spawn(command: list[str]) -> int:
     if child:
         return child
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
-    if os.getppid() != launcher:  # it died before the signal was armed
+    if os.getppid() != launcher:  # the parent died before the signal was set up
         os._exit(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:
@@ -60,7 +60,7 @@ def spawn(command: list[str]) -> int:
 
 
 def wait(child: int) -> int:
-    """Hold the leash until the program ends or the parent lets go; return an exit status."""
+    """Wait until the program ends or the parent closes standard input; return an exit status."""
     ended = os.pidfd_open(child)
     readable, _, _ = select.select([0, ended], [], [])
     if ended not in readable:
@@ -72,7 +72,7 @@ def wait(child: int) -> int:
 
 
 def main(spec: dict[str, Any]) -> int:
-    """Carry out one SPEC (see the module's text) and return the program's exit status."""
+    """Run one SPEC (see the module docstring) and return the program's exit status."""
     if spec["account"] is not None:
         uid, gid = spec["account"]
         become(uid, gid, spec["capability"])
@@ -84,5 +84,5 @@ def main(spec: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the leash decides; a terminal's Ctrl+C is for the parent
+        signal.signal(number, signal.SIG_IGN)  # standard input decides; Ctrl+C in a terminal is for the parent
     sys.exit(main(json.loads(sys.argv[1])))

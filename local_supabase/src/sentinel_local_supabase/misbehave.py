@@ -1,4 +1,4 @@
-"""The words of `sentinel-worker dev --misbehave`: `SERVICE:KEY[=VALUE],…` becomes Faults."""
+"""Parser for `sentinel-worker dev --misbehave`: `SERVICE:KEY[=VALUE],…` becomes Faults."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _SERVICES = (_ALL, *_HTTP_SERVICES, "realtime")
 
 
 def read_faults(texts: Iterable[str]) -> Faults:
-    """All of them together; what is said of Realtime adds up.
+    """Parse all texts into one Faults; those for Realtime are merged.
 
-    Raises LocalSupabaseError, which names every mistake, one a line.
+    Raises LocalSupabaseError, which lists every mistake, one a line.
     """
     http: list[HttpFault] = []
     realtime: dict[str, Any] = {}
@@ -62,9 +62,9 @@ def read_faults(texts: Iterable[str]) -> Faults:
 def _split(text: str) -> tuple[str, str]:
     service, colon, rest = text.partition(":")
     if service not in _SERVICES:
-        raise ValueError(f"no service {service!r}; known: {', '.join(_SERVICES)}")
+        raise ValueError(f"unknown service {service!r}; known: {', '.join(_SERVICES)}")
     if not colon or not rest:
-        raise ValueError(f"say what happens, as in {_example(service)}")
+        raise ValueError(f"give a fault, for example {_example(service)}")
     return service, rest
 
 
@@ -76,7 +76,7 @@ def _http_fault(service: str, rest: str) -> HttpFault:
 def _realtime_faults(values: dict[str, Any]) -> RealtimeFaults:
     faults = RealtimeFaults(**values)
     if values and faults == RealtimeFaults():
-        raise ValueError("nothing happens: give more than the default of a key")
+        raise ValueError("nothing happens: give a value other than the default")
     return faults
 
 
@@ -89,7 +89,7 @@ def _read_values(text: str, keys: dict[str, str], types: dict[str, Any]) -> dict
     for word in text.split(","):
         key, equals, value = word.partition("=")
         if key not in keys:
-            raise ValueError(f"no key {key!r}; known: {', '.join(keys)}")
+            raise ValueError(f"unknown key {key!r}; known: {', '.join(keys)}")
         if keys[key] in values:
             raise ValueError(f"{key} is given twice")
         values[keys[key]] = _read_value(key, value if equals else None, types[keys[key]])
@@ -105,13 +105,13 @@ def _read_value(key: str, value: str | None, wanted: Any) -> object:
         raise ValueError(f"{key} needs a value")
     if wanted == Body:
         if value not in get_args(Body):
-            raise ValueError(f"{key} is one of {', '.join(get_args(Body))}")
+            raise ValueError(f"{key} must be one of {', '.join(get_args(Body))}")
         return value
     read, name = _number_of(wanted)
     try:
         return read(value)
     except ValueError:
-        raise ValueError(f"{key} is {name}, not {value!r}") from None
+        raise ValueError(f"{key} must be {name}, not {value!r}") from None
 
 
 def _number_of(wanted: Any) -> tuple[Callable[[str], object], str]:

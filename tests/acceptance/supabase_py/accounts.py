@@ -1,4 +1,4 @@
-"""Signing up, in and out; sessions; what a server's key may do to users."""
+"""Signing up, in and out; sessions; user administration with a server's key."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""Requests: asking, watching, evidence, batches, lists, and what an owner may do to them."""
+"""Requests: asking, watching, evidence, batches, lists, and the owner's actions."""
 
 import asyncio
 from uuid import uuid4
@@ -26,7 +26,7 @@ async def verdict(stage: Stage) -> None:
     row = await end
     assert (row["status"], row["verdict"], row["progress"]) == ("succeeded", "fake", 100)
     assert row["fake_probability"] > 0.5
-    # A slow client may look only when it is all over, but never sees the row go back.
+    # A slow client may look only at the end, but never sees the status go back.
     assert seen == sorted(seen, key=["queued", "running", "succeeded"].index)
     assert seen[-1] == "succeeded"
 
@@ -131,7 +131,7 @@ async def remove(stage: Stage) -> None:
 
 
 async def _gone(bucket: AsyncBucketProxy, path: str) -> None:
-    # Workers remove files at their next sweep, and nothing tells a frontend: it would look again, too.
+    # Workers remove files at their next sweep without notifying frontends, so a frontend would poll, too.
     folder, _, name = path.rpartition("/")
 
     async def is_gone() -> bool:

@@ -1,4 +1,4 @@
-"""What docs/frontend.md does in JavaScript, with supabase-py: the same calls under the same names.
+"""The JavaScript of docs/frontend.md with supabase-py: the same calls under the same names.
 
 Each function raises the client's own errors: `APIError` of tables and functions, `StorageApiError`, `AuthError`.
 """
@@ -26,7 +26,7 @@ CHUNK_BYTES = 6 * 1024 * 1024
 
 
 def path_for(user_id: str, file: Path) -> str:
-    """A new path in the user's folder of the bucket `media`."""
+    """Return a new path in the user's folder of the bucket `media`."""
     return f"{user_id}/{uuid4()}-{re.sub('[^A-Za-z0-9._-]+', '_', file.name)}"
 
 
@@ -38,13 +38,13 @@ async def upload(supabase: AsyncClient, path: str, file: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A resumable upload that was begun; supabase-py has none of its own, so this is tus by httpx."""
+    """A resumable upload in progress. supabase-py has none, so this is tus with httpx."""
 
     location: str
     content: bytes
 
     async def go_on(self, supabase: AsyncClient, http: httpx.AsyncClient) -> AsyncIterator[float]:
-        """Send what the server lacks; yields how much it has, from 0 to 1, before and after each chunk."""
+        """Send the missing bytes; yield the progress, from 0 to 1, before and after each chunk."""
         head = await http.head(self.location, headers=await _tus_headers(supabase))
         offset = int(head.raise_for_status().headers["upload-offset"])
         yield offset / len(self.content)
@@ -62,9 +62,9 @@ class Transfer:
 async def upload_large(
     supabase: AsyncClient, http: httpx.AsyncClient, url: str, path: str, content: bytes, *, size: int | None = None
 ) -> Transfer:
-    """Begin an upload in chunks of exactly 6 MiB; `size` where `content` is only its beginning.
+    """Begin an upload in chunks of exactly 6 MiB; `size` is needed if `content` is only its beginning.
 
-    Raises httpx.HTTPStatusError: 409 where the file exists, 413 where it is too large.
+    Raises httpx.HTTPStatusError: 409 if the file exists, 413 if it is too large.
     """
     named = {"bucketName": "media", "objectName": path, "contentType": "video/mp4"}
     metadata = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in named.items())
@@ -74,7 +74,7 @@ async def upload_large(
 
 
 async def forget_large(supabase: AsyncClient, http: httpx.AsyncClient, transfer: Transfer) -> None:
-    """Give up an upload in chunks that is not complete."""
+    """Abort an incomplete upload in chunks."""
     (await http.delete(transfer.location, headers=await _tus_headers(supabase))).raise_for_status()
 
 
@@ -85,7 +85,7 @@ async def _tus_headers(supabase: AsyncClient) -> dict[str, str]:
 
 
 async def upload_ticket(supabase: AsyncClient, path: str) -> str:
-    """A token that lets anyone upload this one file within two hours."""
+    """Return a token that lets anyone upload this one file within two hours."""
     return (await supabase.storage.from_("media").create_signed_upload_url(path))["token"]
 
 
@@ -95,7 +95,7 @@ async def upload_with_ticket(supabase: AsyncClient, path: str, token: str, file:
 
 
 async def ask(supabase: AsyncClient, request: Row) -> Row:
-    """Insert a request; the whole row comes back."""
+    """Insert a request and return the whole row."""
     answer: Any = await supabase.table("analysis_requests").insert(request).execute()
     row: Row = answer.data[0]
     return row
@@ -107,7 +107,7 @@ async def discard(supabase: AsyncClient, path: str) -> None:
 
 
 async def watch(supabase: AsyncClient, column: str, value: str, poll_seconds: float = 15) -> AsyncGenerator[Row, None]:
-    """The rows with this value, now and at each change, until the caller stops; some come twice."""
+    """Yield the rows with this value, now and at each change, until the caller stops; some come twice."""
     everything = (column, value)
     hints: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
@@ -123,7 +123,7 @@ async def watch(supabase: AsyncClient, column: str, value: str, poll_seconds: fl
         filter=f"{column}=eq.{value}",
         callback=hear,
     )
-    # Changes flow from here on, and again after a reconnect: look for what was missed.
+    # Changes flow from here on, and again after a reconnect: look for missed ones.
     channel.on_system(lambda _: hints.put_nowait(everything))
     hints.put_nowait(everything)
     await channel.subscribe()
@@ -148,7 +148,7 @@ async def _next(hints: "asyncio.Queue[tuple[str, str]]", poll_seconds: float) ->
 async def finished(
     supabase: AsyncClient, request_id: str, on_row: Callable[[Row], None] = lambda _: None, poll_seconds: float = 15
 ) -> Row:
-    """The row of a request when it is over."""
+    """Return a request's row when it has finished."""
     rows = watch(supabase, "id", request_id, poll_seconds)
     try:
         async for row in rows:
@@ -161,7 +161,7 @@ async def finished(
 
 
 async def evidence(supabase: AsyncClient, request_id: str) -> Row:
-    """The current result, with signed URLs of its pictures under `urls`."""
+    """Return the current result, with signed URLs of its pictures under `urls`."""
     query = supabase.table("analysis_results").select("*").eq("request_id", request_id).eq("is_current", "true")
     answer: Any = await query.single().execute()
     result: Row = answer.data
@@ -170,13 +170,13 @@ async def evidence(supabase: AsyncClient, request_id: str) -> Row:
 
 
 async def signed_url(supabase: AsyncClient, bucket: str, path: str) -> str:
-    """A URL of a private file, for ten minutes."""
+    """Return a URL of a private file that is valid for ten minutes."""
     signed = await supabase.storage.from_(bucket).create_signed_url(path, 600)
     return str(signed["signedURL"])
 
 
 async def ask_batch(supabase: AsyncClient, paths: Sequence[str]) -> tuple[str, list[Row]]:
-    """Insert all of a batch, or nothing; answers its id and rows."""
+    """Insert a whole batch or nothing; return its id and rows."""
     batch_id = str(uuid4())
     rows = [{"storage_path": path, "batch_id": batch_id} for path in paths]
     answer: Any = await supabase.table("analysis_requests").insert(rows).execute()
@@ -184,7 +184,7 @@ async def ask_batch(supabase: AsyncClient, paths: Sequence[str]) -> tuple[str, l
 
 
 async def batch_progress(supabase: AsyncClient, batch_id: str) -> dict[str, int]:
-    """How many requests of a batch are in each state."""
+    """Return the number of a batch's requests in each state."""
     counts = {}
     for status in ("queued", "scheduled", "running", *FINAL):
         rows = supabase.table("analysis_requests").select("*", count=CountMethod.exact, head=True)
@@ -193,7 +193,7 @@ async def batch_progress(supabase: AsyncClient, batch_id: str) -> dict[str, int]
 
 
 async def list_page(supabase: AsyncClient, number: int, size: int = 20) -> tuple[list[Row], int]:
-    """The rows of a page, the newest first, and how many pages there are."""
+    """Return the rows of a page, newest first, and the number of pages."""
     query = supabase.table("analysis_requests").select(
         "*, analysis_results(verdict, fake_probability, derived)",
         count=CountMethod.exact,
@@ -204,13 +204,13 @@ async def list_page(supabase: AsyncClient, number: int, size: int = 20) -> tuple
 
 
 async def call(supabase: AsyncClient, name: str, request_id: str) -> str:
-    """`cancel_analysis`, `retry_analysis` or `delete_analysis`."""
+    """Call `cancel_analysis`, `retry_analysis` or `delete_analysis`."""
     answer: Any = await supabase.rpc(name, {"id": request_id}).execute()
     return str(answer.data)
 
 
 def quota_refusal(error: APIError) -> Row | None:
-    """What a quota says, None for another error."""
+    """Return the detail of a refusal by quota, None for another error."""
     if error.code != "PT429":
         return None
     details: Row = json.loads(error.details or "{}")
@@ -218,6 +218,6 @@ def quota_refusal(error: APIError) -> Row | None:
 
 
 async def quota(supabase: AsyncClient) -> Row:
-    """What the caller has used, and the limits."""
+    """Return the caller's usage and limits."""
     answer: Any = await supabase.rpc("analysis_quota").single().execute()
     return dict(answer.data)

@@ -17,7 +17,7 @@ def _refusal(error: APIError) -> Row:
 
 
 async def quotas(stage: Stage) -> None:
-    """The operator allows two open requests, three in an hour, 1,000 bytes and one retry."""
+    """The operator allows two open requests, three an hour, 1,000 bytes and one retry."""
     owner = await stage.user()
     supabase = owner.supabase
     row = {"storage_path": f"{owner.id}/film.mp4", "run_at": LATER}

@@ -1,4 +1,4 @@
-"""What others can see, and what becomes of a subscription when its token ends."""
+"""Visibility to other users, and a subscription when its token expires."""
 
 import asyncio
 from typing import Any
@@ -47,12 +47,12 @@ async def privacy(stage: Stage) -> None:
     assert (await deletion)["old_record"] == {"id": request_id}
     assert overheard == []
     rumour = await rumours.get()
-    # supabase-py drops what comes with an error, so that this is the deletion.
+    # supabase-py drops messages with an error, so this is the deletion.
     assert rumour.get("record", {}) == rumour.get("old_record", {}) == {}
 
 
 async def token_refresh(stage: Stage) -> None:
-    """`parameters` sign in to an account, and bring a token of it that ends in a few seconds."""
+    """`parameters` have an account's sign-in, and its token that expires in a few seconds."""
     email, password = stage.parameters["email"], stage.parameters["password"]
     keeper, lapser = await stage.signed_in(email, password), await stage.signed_in(email, password)
     row = {"storage_path": f"{keeper.id}/film.mp4", "run_at": LATER}
@@ -63,7 +63,7 @@ async def token_refresh(stage: Stage) -> None:
     for person, listening in ((keeper, kept), (lapser, lapsed)):
         await person.supabase.realtime.set_auth(stage.parameters["token"])
         await listening.start(person.supabase, Event.Update)
-    # Within the same second a token without news would be the same token.
+    # Within the same second an unchanged token would be identical.
     await keeper.supabase.auth.update_user({"data": {"news": True}})
     await keeper.supabase.auth.refresh_session()
     await lapsed.closed.wait()

@@ -1,4 +1,4 @@
-"""What scenarios share: clients of their own, people who sign in, and the errors that they have to meet."""
+"""Tools for scenarios: clients, people who sign in, and expected errors."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ LATER = "2100-01-01T00:00:00Z"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A client with a session of its own."""
+    """A client with its own session."""
 
     supabase: AsyncClient
     id: str
@@ -34,7 +34,7 @@ class Person:
 
 @dataclass(slots=True)
 class Stage:
-    """One scenario's view of the world; its clients are closed with it."""
+    """One scenario's view of the world; its clients close with it."""
 
     url: str
     key: str
@@ -44,15 +44,15 @@ class Stage:
     clients: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def client(self, key: str | None = None) -> AsyncClient:
-        """A client of nobody yet."""
+        """Return a client that is not signed in."""
         return await self.clients.enter_async_context(connected(self.url, key or self.key))
 
     async def user(self) -> Person:
-        """Somebody new."""
+        """Sign up a new person."""
         return await self._person(f"{uuid4()}@example.com", "correct horse battery", "sign_up")
 
     async def signed_in(self, email: str, password: str) -> Person:
-        """Somebody again, in another session."""
+        """Sign in a known person with another session."""
         return await self._person(email, password, "sign_in_with_password")
 
     async def _person(self, email: str, password: str, how: Literal["sign_up", "sign_in_with_password"]) -> Person:
@@ -62,7 +62,7 @@ class Stage:
 
 
 async def refused(call: Awaitable[object], code: str) -> APIError:
-    """The error of a call that a table or function has to refuse with this code."""
+    """Return the error of a call that a table or function must refuse with this code."""
     with pytest.raises(APIError) as caught:
         await call
     assert caught.value.code == code, caught.value.message
@@ -70,7 +70,7 @@ async def refused(call: Awaitable[object], code: str) -> APIError:
 
 
 async def storage_refused(call: Awaitable[object], status: str) -> StorageApiError:
-    """The error of a call that Storage has to refuse with this status."""
+    """Return the error of a call that Storage must refuse with this status."""
     with pytest.raises(StorageApiError) as caught:
         await call
     assert str(caught.value.status) == status, caught.value.message
@@ -78,21 +78,21 @@ async def storage_refused(call: Awaitable[object], status: str) -> StorageApiErr
 
 
 async def auth_refused(call: Awaitable[object], code: str) -> None:
-    """For a call that Auth has to refuse with this code."""
+    """Check that Auth refuses a call with this code."""
     with pytest.raises(AuthApiError) as caught:
         await call
     assert caught.value.code == code, caught.value.message
 
 
 class Listening:
-    """A subscription to the changes that a client may see, from the moment when they flow."""
+    """A subscription to the changes that a client may see, once they flow."""
 
     def __init__(self, hear: Callable[[dict[str, Any]], None]) -> None:
         self._hear = hear
         self.closed = asyncio.Event()
 
     async def start(self, supabase: AsyncClient, event: Event) -> "Listening":
-        """Returns when changes flow: the join was answered earlier."""
+        """Subscribe and return when changes flow, which is after the join's reply."""
         flowing = asyncio.Event()
         channel = supabase.channel(str(uuid4()))
         channel.on_postgres_changes(

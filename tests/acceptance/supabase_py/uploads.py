@@ -1,4 +1,4 @@
-"""The three ways by which a film gets into the bucket."""
+"""The three ways to upload a film to the bucket."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""TLS to Supabase: a private CA by SSL_CERT_FILE, and no way around a certificate that is not trusted."""
+"""TLS to Supabase: a private CA works with SSL_CERT_FILE, and untrusted certificates are always refused."""
 
 import asyncio
 import re
@@ -44,7 +44,7 @@ asyncio.run(ask())
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate of this machine that nobody but its own file vouches for."""
+    """A certificate for this machine that only its own file makes trusted."""
     folder = tmp_path_factory.mktemp("tls")
     made, key = folder / "ca.pem", folder / "key.pem"
     name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
@@ -70,7 +70,7 @@ async def serving(certificate: tuple[Path, Path]) -> AsyncIterator[int]:
 
 
 async def ask(port: int, **environment: str) -> list[str]:
-    """What a process with that environment says of the server: by HTTP, then by a socket as Realtime opens it."""
+    """Return what a process with that environment reports of the server, over HTTP and over a Realtime socket."""
     given = {"SUPABASE_URL": f"https://localhost:{port}", "SUPABASE_SECRET_KEY": "sb_secret_x", **environment}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", ASK, cwd=ROOT, env=given, stdout=asyncio.subprocess.PIPE
@@ -81,7 +81,7 @@ async def ask(port: int, **environment: str) -> list[str]:
 async def test_a_private_authority_is_named_by_ssl_cert_file(certificate: tuple[Path, Path]) -> None:
     async with serving(certificate) as port:
         trusted = await ask(port, SSL_CERT_FILE=str(certificate[0]))
-    assert trusted == ["trusted", "InvalidStatus"]  # the handshake of TLS went well, that of the socket met plain HTTP
+    assert trusted == ["trusted", "InvalidStatus"]  # the TLS handshake succeeded; the socket's handshake met plain HTTP
 
 
 async def test_nothing_makes_it_take_a_certificate_that_nobody_vouches_for(certificate: tuple[Path, Path]) -> None:

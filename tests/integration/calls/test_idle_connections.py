@@ -1,4 +1,4 @@
-"""A connection that was idle for most of a minute is used again, unless it was closed; dead ones cost little."""
+"""A connection idle for most of a minute is reused unless it was closed; dead ones cost little."""
 
 import asyncio
 import time
@@ -23,9 +23,9 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 
 
 
 class Gateway:
-    """Answers calls with no rows, as many as `together` at a time, and counts who connects.
+    """Server that responds to calls with no rows, up to `together` at a time, and counts connections.
 
-    Connections in `forgotten` get no answer; calls on them are counted as `unheard`.
+    Connections in `forgotten` get no response; calls on them are counted as `unheard`.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ async def queue(loaded: Settings) -> AsyncIterator[QueueClient]:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """`seconds` by which the clock of both pools is ahead."""
+    """A namespace with `seconds`, by which the clock of both pools is ahead."""
     ahead = SimpleNamespace(seconds=0.0)
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + ahead.seconds)
     for pool in (httpcore._async.http11, httpcore._sync.http11):
@@ -97,7 +97,7 @@ async def test_a_claim_after_most_of_a_minute_needs_no_new_connection(
     for later.seconds in (0, 40, 80):
         await ask(queue)
     assert len(gateway.connections) == 1
-    later.seconds += 50  # longer than it may be used again
+    later.seconds += 50  # longer than it may be reused
     await ask(queue)
     assert len(gateway.connections) == 2
 

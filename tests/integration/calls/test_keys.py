@@ -1,4 +1,4 @@
-"""A key that changes while a request is under way: the request is sent once more, with the new one."""
+"""A key that changes during a request: the request is sent once more with the new key."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ Call = Callable[["Server"], Awaitable[None]]
 
 
 class Server:
-    """Takes the new key alone. At the first old one it meets the rotation happens, where `rotates`."""
+    """Server that accepts only the new key. With `rotates`, the first old key triggers the rotation."""
 
     def __init__(self) -> None:
         self.settings: Settings

@@ -1,4 +1,4 @@
-"""Outcomes over a real socket: one that the server refuses blocks no other."""
+"""Outcomes over a real socket: one that the server refuses does not block others."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ ASKED: list[list[dict[str, Any]]] = []
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Refuse every call that holds the poison, as PostgREST refuses what jsonb cannot hold."""
+    """Refuse every call that contains the poison, as PostgREST refuses values that jsonb cannot store."""
     while head := await reader.readuntil(b"\r\n\r\n"):
         length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
         body = await reader.readexactly(length)
@@ -75,7 +75,7 @@ async def test_a_refused_outcome_blocks_no_other(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_two_claims_of_one_request_are_not_asked_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answers name the request alone: each claim's own answer must reach it."""
+    """Responses name only the request, so each claim's response must reach it."""
     older = a_claim()
     newer = replace(older, fence=uuid.uuid4())
     async with outcomes(monkeypatch) as running:
@@ -109,7 +109,7 @@ async def test_an_outcome_that_cannot_be_written_is_invalid_and_blocks_no_other(
 
 
 async def test_a_sum_of_a_childs_numbers_is_written_or_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python adds what JSON let through to what it cannot write any more."""
+    """Python can add numbers valid in JSON to a sum that JSON cannot represent."""
     result = {"media": {"unreadable_frames": 2 * int("9" * 4300)}}
     async with outcomes(monkeypatch) as running, asyncio.timeout(20):
         answer = await running.write(a_claim(), Finish("succeeded", result=result))

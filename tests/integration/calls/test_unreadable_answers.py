@@ -1,4 +1,4 @@
-"""JSON that Python cannot read, over a real socket: the call failed, and Supabase is not away for it."""
+"""JSON that Python cannot parse, over a real socket: the call fails, but Supabase does not count as away."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ ANSWERS = {
 
 @asynccontextmanager
 async def answering(body: bytes) -> AsyncIterator[int]:
-    """A server that gives every call the same answer; its port."""
+    """Run a server that gives every call the same response; yield its port."""
     served: list[asyncio.Task[None]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -116,7 +116,7 @@ async def test_a_heartbeat(loaded: Settings) -> None:
 
 
 async def test_a_removal(loaded: Settings, request: pytest.FixtureRequest) -> None:
-    """Storage answers with what users wrote about their files; what counts as JSON is counted."""
+    """Storage responds with metadata that users wrote about their files; only the count matters."""
     async with connections.storage_http(loaded, WorkerKeys(loaded), Circuit()) as http:
         if request.node.callspec.id.startswith(("rows", "no rows")):
             assert await remove(http, "media", ["x"]) == (0 if "no rows" in request.node.callspec.id else 1)

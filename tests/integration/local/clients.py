@@ -1,4 +1,4 @@
-"""Unmodified supabase-py clients, each with an HTTP client of its own that is closed at the end."""
+"""Unmodified supabase-py clients, each with its own HTTP client that is closed at the end."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 @asynccontextmanager
 async def connected(url: str, key: str) -> AsyncIterator[AsyncClient]:
-    """A client with its own session. The HTTP client is given: supabase-py's default one warns."""
+    """Yield a client with its own session. It gets an HTTP client, because supabase-py's default one warns."""
     async with httpx.AsyncClient(timeout=30) as http:
         options = AsyncClientOptions(httpx_client=http, auto_refresh_token=False, postgrest_client_retry=False)
         client = await acreate_client(url, key, options)
@@ -21,7 +21,7 @@ async def connected(url: str, key: str) -> AsyncIterator[AsyncClient]:
 
 
 class Answer(Protocol):
-    """What postgrest's `execute` gives."""
+    """Result of postgrest's `execute`."""
 
     @property
     def data(self) -> Any:
@@ -29,13 +29,13 @@ class Answer(Protocol):
 
 
 class Executable(Protocol):
-    """A built query."""
+    """A query that is ready to execute."""
 
     async def execute(self) -> Any:
         """Send it."""
 
 
 async def rows(query: Executable) -> Any:
-    """The JSON that a query answers, without supabase-py's union of all JSON types."""
+    """Return a query's JSON result, without supabase-py's union of all JSON types."""
     answer: Answer = await query.execute()
     return answer.data

@@ -1,4 +1,4 @@
-"""A whole local Supabase, with our migrations, for the tests of its services."""
+"""Fixtures: a whole local Supabase, with our migrations, for the tests of its services."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -37,7 +37,7 @@ update storage.buckets set public = true where id = 'open';
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """The stack with this product's migrations, and a table of notes that belong to users."""
+    """The stack with this product's migrations, and a table of users' notes."""
     async with stack_at(tmp_path_factory.mktemp("stack"), warm=False) as running:
         with psycopg.connect(running.superuser_dsn, autocommit=True) as database:
             database.execute(NOTES.encode())
@@ -62,7 +62,7 @@ class User:
 
 @pytest.fixture
 async def users(stack: Stack) -> AsyncIterator[tuple[User, User]]:
-    """Two users who know nothing of each other."""
+    """Two unrelated users."""
     async with AsyncExitStack() as clients:
         pair = []
         for _ in range(2):
@@ -76,6 +76,6 @@ async def users(stack: Stack) -> AsyncIterator[tuple[User, User]]:
 
 @pytest.fixture
 async def service(stack: Stack) -> AsyncIterator[AsyncClient]:
-    """A client with all rights, by the opaque secret key."""
+    """A client with all rights, which uses the opaque secret key."""
     async with connected(stack.url, stack.secret_key) as client:
         yield client

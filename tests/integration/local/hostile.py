@@ -1,4 +1,4 @@
-"""What broken and hostile clients send to the gateway: which endpoints read JSON, and generators of what they get."""
+"""Input of broken and hostile clients for the gateway: endpoints that read JSON, and generators of bodies."""
 
 import json
 import re
@@ -33,7 +33,7 @@ RAW = (
     b'{"data": ' + DEEP + b', "prefix": ' + DEEP + b"}",
     b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
 )
-"""Bodies that no JSON library writes by itself."""
+"""Bodies that JSON libraries do not produce."""
 
 _TEXTS = st.text(max_size=6) | st.sampled_from(
     [
@@ -62,7 +62,7 @@ VALUES = st.recursive(
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A path of the gateway that reads a JSON object; `fields` are those that it knows, with values that it takes."""
+    """A gateway path that reads a JSON object; `fields` are its known fields with valid values."""
 
     method: str
     path: str
@@ -70,11 +70,11 @@ class Endpoint:
 
     @property
     def service(self) -> str:
-        """Whose error shape its refusals have."""
+        """The service whose error shape its refusals have."""
         return self.path.split("/")[1]
 
     def bodies(self) -> st.SearchStrategy[bytes]:
-        """Bodies: its own fields with some of the values wrong, any JSON, and no JSON."""
+        """Generate bodies: its fields with some wrong values, arbitrary JSON, and invalid JSON."""
         known = {name: VALUES | st.just(value) for name, value in self.fields.items()}
         objects = st.fixed_dictionaries({}, optional=known)
         return (objects | VALUES).map(lambda value: json.dumps(value).encode()) | st.sampled_from(RAW)

@@ -2,7 +2,7 @@ create table public.boxes (id int primary key, label text not null);
 create table public.shelf (
   id int primary key, name text unique, stars int, tags text[], span int4range, facts jsonb, words tsvector,
   box_id int, spare_id int constraint shelf_spare references public.boxes, fragile boolean);
--- After the other, so that the order of their names is not that of their creation.
+-- Created after the other, so that names and creation differ in order.
 alter table public.shelf add foreign key (box_id) references public.boxes on delete restrict;
 create table public.marks (
   id int generated always as identity primary key, shelf_id int not null references public.shelf on delete cascade,

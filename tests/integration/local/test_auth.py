@@ -1,4 +1,4 @@
-"""Sign-in, as supabase-py sees it."""
+"""Sign-in through supabase-py."""
 
 import stat
 from collections.abc import Awaitable

@@ -1,4 +1,4 @@
-"""The faults of the local Supabase as raw sockets, httpx and an unmodified supabase-py meet them."""
+"""Faults of the local Supabase, seen by raw sockets, httpx and an unmodified supabase-py."""
 
 import asyncio
 import re
@@ -33,21 +33,21 @@ PATHS = {"rest": "/rest/v1/notes", "storage": "/storage/v1/bucket", "auth": "/au
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def misbehaving(stack: Stack) -> AsyncIterator[Stack]:
-    """The stack of all tests, which behaves again after this one."""
+    """The shared stack; its faults are removed after the test."""
     yield stack
     await stack.behave()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def caller(misbehaving: Stack) -> AsyncIterator[AsyncClient]:
-    """An unmodified supabase-py with all rights."""
+    """An unmodified supabase-py client with all rights."""
     async with connected(misbehaving.url, misbehaving.secret_key) as client:
         yield client
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def http(misbehaving: Stack) -> AsyncIterator[httpx.AsyncClient]:
-    """Plain HTTP with all rights."""
+    """A plain HTTP client with all rights."""
     key = misbehaving.service_key
     headers = {"apikey": key, "Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(base_url=misbehaving.url, headers=headers, timeout=10) as client:
@@ -67,7 +67,7 @@ async def one(stack: Stack, fault: HttpFault) -> None:
 
 
 async def uploaded(client: AsyncClient, body: bytes = BIG) -> str:
-    """The name of a new object in the public bucket `open`."""
+    """Upload a new object to the public bucket `open` and return its name."""
     name = f"{uuid.uuid4()}.bin"
     await client.storage.from_("open").upload(name, body, {"content-type": "application/octet-stream"})
     return name
@@ -114,7 +114,7 @@ async def test_a_status_is_worded_as_its_service_words_it(
         answer = await http.get(PATHS[service], headers={"Origin": "http://page"})
         assert (answer.status_code, answer.json(), answer.headers["retry-after"]) == (status, expected, "7")
         assert answer.headers["access-control-allow-origin"] == "*"
-    assert (await http.get(PATHS[service])).status_code in {200, 403}  # nothing is wrong any more
+    assert (await http.get(PATHS[service])).status_code in {200, 403}  # no fault is active any more
     for other in PATHS.keys() - {service}:
         assert (await http.get(PATHS[other])).status_code in {200, 403}
 
@@ -332,7 +332,7 @@ async def test_broken_and_abandoned_answers_hold_up_nothing_and_log_nothing(
         async with raw(stack, "/auth/v1/settings") as (reader, _):
             await reader.readuntil(b"\r\n\r\n")
             await reader.readexactly(1)
-    # Had a request been under way, uvicorn would have cancelled it after five seconds, and said so.
+    # If a request had been in progress, uvicorn would have cancelled it after five seconds and logged that.
     assert capfd.readouterr().err == ""
 
 
@@ -363,7 +363,7 @@ async def test_dev_misbehaves_as_it_is_told(tmp_path: Path) -> None:
 async def raw(
     stack: Stack, path: str, connection: str = "close", *, method: str = "GET"
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A TCP connection on which `path` was asked for."""
+    """Open a TCP connection and request `path` on it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
     try:
         key = stack.service_key
@@ -377,6 +377,6 @@ async def raw(
 
 
 async def next_status(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
-    """The status of one more request on the same connection; 0 when it was closed."""
+    """Send another request on the same connection; return its status, 0 if the connection was closed."""
     writer.write(b"GET /storage/v1/status HTTP/1.1\r\nHost: local\r\nConnection: close\r\n\r\n")
     return int((await reader.readline() or b"- 0").split()[1])

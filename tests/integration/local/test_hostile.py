@@ -1,4 +1,4 @@
-"""Wrongly typed and hostile HTTP: refused in the words of the service, readable by a browser, without a trace left."""
+"""Wrongly typed and hostile HTTP requests: refused in the service's words, readable by a browser, without effects."""
 
 import base64
 from collections.abc import AsyncIterator, Iterator
@@ -32,7 +32,7 @@ grant execute on function public.whole_body to service_role;
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def harassed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """A stack for this module alone, whose users and buckets nobody else counts."""
+    """A stack only for this module, whose users and buckets no other test counts."""
     async with stack_at(tmp_path_factory.mktemp("harassed"), pace="fast") as running:
         with psycopg.connect(running.superuser_dsn, autocommit=True) as database:
             database.execute((NOTES + WHOLE_BODY).encode())
@@ -41,7 +41,7 @@ async def harassed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[St
 
 @pytest.fixture(scope="module")
 def client(harassed: Stack) -> Iterator[httpx.Client]:
-    """A browser with all rights; generated requests change the bucket `ours`, the others use `kept`."""
+    """A browser-like client with all rights; generated requests change the bucket `ours`, the others use `kept`."""
     key = harassed.service_key
     headers = {"apikey": key, "Authorization": f"Bearer {key}", "Origin": ORIGIN}
     with httpx.Client(base_url=harassed.url, headers=headers, timeout=30) as client:
@@ -53,20 +53,20 @@ def client(harassed: Stack) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def user(client: httpx.Client) -> dict[str, str]:
-    """A signed-in user: id and access token."""
+    """Id and access token of a signed-in user."""
     signed = client.post("/auth/v1/signup", json={"email": "user@example.com", "password": "correct horse"}).json()
     return {"id": signed["user"]["id"], "token": signed["access_token"]}
 
 
 def send(client: httpx.Client, endpoint: Endpoint, body: bytes, user: dict[str, str]) -> httpx.Response:
-    """One request, as the user where only they may ask."""
+    """Send a request, as the user if only users may."""
     own = endpoint.path in ("/auth/v1/user", "/auth/v1/logout?scope=others")
     headers = JSON | ({"Authorization": f"Bearer {user['token']}"} if own else {})
     return client.request(endpoint.method, endpoint.path.format(user=user["id"]), content=body, headers=headers)
 
 
 def check(answer: httpx.Response, service: str) -> None:
-    """No failure; readable by a browser; a refusal has the shape of the service."""
+    """Assert no server failure, CORS headers, and the service's error shape for a refusal."""
     said = (answer.request.url.raw_path[:200], answer.status_code, answer.text[:300])
     assert answer.status_code < 500, said
     assert answer.headers["access-control-allow-origin"] == "*", said
@@ -77,7 +77,7 @@ def check(answer: httpx.Response, service: str) -> None:
 
 @pytest.fixture
 def afterwards_healthy(client: httpx.Client) -> Iterator[None]:
-    """After all examples of a test the services go on."""
+    """Check after all examples of a test that the services still work."""
     yield
     assert client.get("/rest/v1/notes?select=id&limit=1").status_code == 200
     assert client.post("/storage/v1/object/list/ours", json={"prefix": ""}).status_code == 200

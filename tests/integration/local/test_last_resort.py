@@ -1,4 +1,4 @@
-"""A failure that nobody foresaw: a browser can read the answer, and the log has the traceback."""
+"""An unexpected error: a browser can read the response, and the log has the traceback."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ async def broken_off(_: Request) -> Response:
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> tuple[Starlette, dict[str, str]]:
-    """The gateway with routes that fail, and the headers of a browser."""
+    """The gateway with failing routes, and a browser's headers."""
     keys = ProjectKeys.load(tmp_path / "keys.json")
     app = build_app(GatewaySettings(keys, tmp_path, "", "", "", ""), "http://gateway", Switch())
     for path in ("/auth/v1", "/rest/v1", "/storage/v1", "/realtime/v1"):

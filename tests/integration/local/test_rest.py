@@ -1,4 +1,4 @@
-"""Tables and functions by supabase-py; what the recorded exchanges do not cover."""
+"""Tables and functions through supabase-py: cases that the recorded exchanges do not cover."""
 
 import asyncio
 
@@ -119,7 +119,7 @@ async def test_new_tables_are_seen_at_once(stack: Stack, service: AsyncClient) -
         try:
             await service.table("later").insert({"id": 1}).execute()
         except APIError as error:
-            assert error.code == "PGRST205"  # noqa: PT017 - the schema cache may lag by a moment
+            assert error.code == "PGRST205"  # noqa: PT017 - the schema cache may lag briefly
         else:
             break
     assert (await rows(service.table("later").select("*"))) == [{"id": 1}]

@@ -1,4 +1,4 @@
-"""Every filter, order, range, embedding and preference that a client can ask for, on a table of four rows."""
+"""Every filter, order, range, embedding and preference of a client, on a table of four rows."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from sentinel_local_supabase.stack import Stack
 
 @pytest.fixture(scope="module")
 def rest(stack: Stack) -> Iterator[httpx.Client]:
-    """An HTTP client of the service role; the functions and tables of shelf.sql are served."""
+    """An HTTP client with the service role; the tables and functions of shelf.sql are served."""
     with psycopg.connect(stack.superuser_dsn, autocommit=True) as database:
         database.execute((Path(__file__).parent / "shelf.sql").read_bytes())
     with httpx.Client(base_url=f"{stack.url}/rest/v1", headers={"apikey": stack.secret_key}) as client:

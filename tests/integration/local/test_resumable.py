@@ -1,4 +1,4 @@
-"""Resumable uploads in pieces: kept over cuts and restarts, one writer at a time, rights on every piece."""
+"""Resumable uploads in pieces: kept across cuts and restarts, one writer at a time, rights on every piece."""
 
 import asyncio
 import base64
@@ -55,7 +55,7 @@ class Tus:
         return await self.http.head(url, headers=self.headers())
 
     async def begin(self, url: str, length: int, first: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A PATCH at offset 0 that is running: the server has asked for the body, and `first` is on its way."""
+        """Start a PATCH at offset 0: the server has asked for the body, and `first` has been sent."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.stack.port)
         headers = self.headers(Host="x", Upload_Offset="0", Content_Length=str(length), Expect="100-continue") | KIND
         lines = [f"PATCH {httpx.URL(url).raw_path.decode()} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
@@ -126,7 +126,7 @@ async def test_others_wait_for_a_running_piece(tus: Tus) -> None:
     url, free = [await tus.create("open", f"{uuid4()}.bin", 12) for _ in range(2)]
     reader, writer = await tus.begin(url, 12, b"hello")
     others = [asyncio.create_task(tus.head(url)), asyncio.create_task(tus.patch(url, 5, b" world!", X_Upsert="true"))]
-    # Those that have not to wait are answered meanwhile.
+    # Requests that need not wait get their responses meanwhile.
     for _ in range(3):
         assert (await tus.patch(free, 0, b"", X_Upsert="true")).status_code == 204
     assert not others[0].done()
@@ -257,7 +257,7 @@ async def test_uploads_outlive_the_server_but_not_their_day(own_stack: Stack) ->
         gone = await tus.patch(old, 5, b"hello")
         assert (gone.status_code, gone.text) == (410, "The file for this url no longer exists\n")
         await own_stack.stop_gateway(kill=True)
-        # As if the server had died between the last byte and the row of the object.
+        # As if the server had crashed between the last byte and the object's row.
         with part_of(own_stack, whole).open("ab") as file:
             file.write(b"hello")
         await own_stack.start_gateway()
@@ -265,4 +265,4 @@ async def test_uploads_outlive_the_server_but_not_their_day(own_stack: Stack) ->
         assert (await tus.patch(half, 5, b"hello")).status_code == 204
         folder = own_stack.folder / "objects"
         assert len([path for path in (folder / "complete").rglob("*") if path.is_file()]) == 2
-        assert len(list((folder / "resumable").iterdir())) == 2  # what is known about the two that are complete
+        assert len(list((folder / "resumable").iterdir())) == 2  # records of the two complete uploads

@@ -1,4 +1,4 @@
-"""The stack as a whole: its keys and data, its port, its pace, what it is told while it runs, and its end."""
+"""The stack as a whole: keys, data, port, pace, changes while it runs, and shutdown."""
 
 import asyncio
 import json
@@ -69,7 +69,7 @@ async def start(folder: Path, port: int = 0, *, fresh: bool = False) -> None:
 
 async def test_fresh_empties_nothing_that_is_somebody_elses(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(LocalSupabaseError, match="was not made by a local Supabase"):
+    with pytest.raises(LocalSupabaseError, match="was not created by a local Supabase"):
         await start(tmp_path, fresh=True)
     assert [child.name for child in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -197,7 +197,7 @@ async def test_the_gateway_reads_its_standard_input_line_by_line(tmp_path: Path)
         assert {"number": 7, "faults": "in force"} in answers
         refused = [answer["refused"] for answer in answers if "refused" in answer]
         assert len(refused) == len(wrong)
-        assert "the status lies between 400 and 599" in refused[2]
+        assert "the status must be between 400 and 599" in refused[2]
         assert (await http.get(stack.url)).status_code == 502
         gateway.stdin.close()
         assert await gateway.wait() == 0
@@ -238,7 +238,7 @@ async def test_row_changes_over_the_limit_are_dropped(tmp_path: Path, limit: int
 
 
 async def ended(process: int) -> None:
-    """Wait for the end of a process, and close its file descriptor (of pidfd_open)."""
+    """Wait for a process to end, and close its file descriptor (from pidfd_open)."""
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_reader(process, over.set)
@@ -268,7 +268,7 @@ async def test_a_cancelled_call_does_not_answer_the_next(own_stack: Stack) -> No
     async with httpx.AsyncClient() as http:
         for status in (500, 502, 503, 504):
             hasty = asyncio.create_task(own_stack.misbehave(Faults(http=(HttpFault(status=599),))))
-            await asyncio.sleep(0)  # it has written its message, and waits for the answer
+            await asyncio.sleep(0)  # it has written its message and waits for the reply
             hasty.cancel()
             await own_stack.misbehave(Faults(http=(HttpFault(status=status),)))
             assert (await http.get(own_stack.url)).status_code == status

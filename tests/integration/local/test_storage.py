@@ -1,4 +1,4 @@
-"""Objects by supabase-py, by hand-made HTTP, and over cut connections."""
+"""Objects through supabase-py, through raw HTTP, and over lost connections."""
 
 import asyncio
 import hashlib
@@ -134,7 +134,7 @@ async def test_a_cut_upload_leaves_no_object_and_keeps_the_old_one(stack: Stack,
 
 
 async def test_an_upload_is_streamed_to_disk(stack: Stack) -> None:
-    """While the body still comes, what came is already in a file: nothing gathers in memory."""
+    """Received bytes are in a file while the rest is still being sent: nothing accumulates in memory."""
     sent = asyncio.Event()
     resume = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""What unmodified supabase-py asks of Storage, beyond plain uploads: updates, copies, moves, signatures, buckets."""
+"""Storage through an unmodified supabase-py, beyond plain uploads: updates, copies, moves, signatures, buckets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -94,7 +94,7 @@ async def test_signatures(users: tuple[User, User], stack: Stack) -> None:
     url = httpx.URL(found["signedURL"] or "")
     async with httpx.AsyncClient() as stranger:
         assert (await stranger.get(url)).content == b"signed"
-        # A token for reading is none for writing, and the other way round.
+        # A token for reading is not valid for writing, and vice versa.
         written = await stranger.put(
             f"{stack.url}/storage/v1/object/upload/sign/media/{path}?token={url.params['token']}", content=b"x"
         )
@@ -152,7 +152,7 @@ async def test_pages_by_cursor(service: AsyncClient, column: ColumnName, order: 
 
 
 async def test_an_upload_is_exclusive_only_at_its_start(stack: Stack) -> None:
-    """As on the real server: the slow upload began before the fast one's object was there, and wins."""
+    """The slow upload wins, as on the real server: it began before the fast one's object existed."""
     name, asked, resume = f"{uuid4()}.bin", asyncio.Event(), asyncio.Event()
 
     async def slowly() -> AsyncIterator[bytes]:

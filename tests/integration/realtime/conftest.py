@@ -1,4 +1,4 @@
-"""A real PostgreSQL, the local Realtime server on a real port, and a client that sees every frame."""
+"""Fixtures: a real PostgreSQL, the local Realtime server on a real port, and a client that sees every frame."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> ProjectKeys:
 
 @pytest.fixture
 def sign(keys: ProjectKeys) -> Callable[..., str]:
-    """A token of a role: `sign("authenticated", sub=…, lives_seconds=60)`."""
+    """Return a function that signs a role's token: `sign("authenticated", sub=…, lives_seconds=60)`."""
 
     def make(role: str, lives_seconds: int = 3600, **claims: Any) -> str:
         return keys.sign({"role": role, "exp": int(time.time()) + lives_seconds, **claims})
@@ -53,7 +53,7 @@ def sign(keys: ProjectKeys) -> Callable[..., str]:
 
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[psycopg.Connection]:
-    """An autocommit connection of the superuser; the tables are empty."""
+    """An autocommit connection of the superuser, with empty tables."""
     with psycopg.connect(postgres.dsn("supabase_admin", tcp=True), autocommit=True) as connection:
         connection.execute("truncate public.analysis_requests, public.big_rows, public.full_rows, public.typed_rows")
         yield connection
@@ -61,7 +61,7 @@ def database(postgres: Postgres) -> Iterator[psycopg.Connection]:
 
 @dataclass
 class Served:
-    """The server at `url`; `stop` and `start` are those of a process: same port, nothing remembered but the faults."""
+    """The server at `url`; `stop` and `start` act like a process restart: same port, only the faults are kept."""
 
     dsn: str
     keys: ProjectKeys
@@ -118,7 +118,7 @@ async def server(serve: Serve) -> AsyncIterator[Served]:
 
 
 class Client:
-    """Speaks either version of the protocol, frame by frame."""
+    """Client for either protocol version, frame by frame."""
 
     def __init__(self, url: str, apikey: str, vsn: str = "1.0.0") -> None:
         self.vsn = vsn
@@ -135,7 +135,7 @@ class Client:
         await self.connection.close()
 
     async def send(self, topic: str, event: str, payload: dict[str, Any], *, join_ref: str | None = None) -> str:
-        """Send one message; answers its ref. A join is its own join_ref."""
+        """Send one message and return its ref. A join is its own join_ref."""
         self._ref += 1
         ref = str(self._ref)
         await self.send_frame(
@@ -157,7 +157,7 @@ class Client:
             await self.connection.send(json.dumps(frame))
 
     async def receive(self, event: str | None = None, *, seconds: float = 30.0) -> dict[str, Any]:
-        """The next frame, or the next of an event; the others are kept in `seen`."""
+        """Return the next frame, or the next of an event; others are kept in `seen`."""
         async with asyncio.timeout(seconds):
             while True:
                 frame = self._decoded(await self.connection.recv())
@@ -182,7 +182,7 @@ class Client:
     async def ask_to_join(
         self, topic: str, *bindings: dict[str, Any], token: str | None = None, private: bool = False, **config: Any
     ) -> str:
-        """Send a join; answers its ref."""
+        """Send a join and return its ref."""
         payload: dict[str, Any] = {
             "config": {
                 "broadcast": {"ack": False, "self": False},
@@ -197,13 +197,13 @@ class Client:
         return await self.send(topic, "phx_join", payload)
 
     async def reply(self, ref: str) -> dict[str, Any]:
-        """The payload of the reply to a message."""
+        """Return the payload of the reply to a message."""
         while (reply := await self.receive("phx_reply"))["ref"] != ref:
             continue
         return dict(reply["payload"])
 
     async def subscribe(self, topic: str, *bindings: dict[str, Any], token: str | None = None) -> dict[str, Any]:
-        """Join, wait until the changes flow, and return the system message's payload."""
+        """Join, wait until changes flow, and return the system message's payload."""
         reply = await self.join(topic, *bindings, token=token)
         assert reply["status"] == "ok", reply
         return dict((await self.receive("system"))["payload"])

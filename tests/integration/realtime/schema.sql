@@ -1,4 +1,4 @@
--- The tables that the recordings were made on, and the policies that the wake-up tests need.
+-- Tables of the recordings, and policies for the wake-up tests.
 create table public.analysis_requests (
   id uuid primary key default gen_random_uuid(),
   user_id uuid,

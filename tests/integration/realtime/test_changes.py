@@ -1,4 +1,4 @@
-"""postgres_changes over real sockets: who gets which row, in which form, how soon, and after what."""
+"""postgres_changes over real sockets: recipients, form, latency and ordering of row changes."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ async def next_data(client: Client) -> dict[str, Any]:
 
 
 async def nothing_more(client: Client) -> None:
-    """No change is on its way: two idle polls pass, then a heartbeat's answer is the next frame."""
+    """Assert that no change is pending: after two idle polls a heartbeat's reply is the next frame."""
     with pytest.raises(TimeoutError):
         await client.receive("postgres_changes", seconds=0.2)
 
@@ -235,11 +235,11 @@ async def test_postgres_goes_and_comes_back(
         with psycopg.connect(postgres.dsn("supabase_admin"), autocommit=True) as connection:
             event = await the_first_that_comes(client, connection)
             assert event["payload"]["data"]["type"] == "INSERT"
-            assert "system" not in [frame["event"] for frame in client.seen[2:]]  # the outage went by without a word
+            assert "system" not in [frame["event"] for frame in client.seen[2:]]  # no message announced the outage
 
 
 async def the_first_that_comes(client: Client, connection: psycopg.Connection) -> dict[str, Any]:
-    """Insert rows until one arrives: those that were committed before the new slot stood are lost."""
+    """Insert rows until one arrives: rows committed before the new slot existed are lost."""
     async with asyncio.timeout(20):
         while True:
             connection.execute(INSERT, [None, "queued"])
@@ -257,7 +257,7 @@ async def test_a_subscription_that_is_refused_costs_the_others_nothing(
         for filter_ in ("id=eq.not-a-uuid", "no_such=eq.1"):
             refused = await careless.subscribe("realtime:bad", {**EVERYTHING, "filter": filter_})
             assert refused["status"] == "error"
-        # An error in the poller's own session would have ended its temporary slot.
+        # An error in the poller's session would have ended its temporary slot.
         assert database.execute(slot).fetchone() == stands
         database.execute(INSERT, [None, "queued"])
         assert (await next_data(client))["type"] == "INSERT"
@@ -336,7 +336,7 @@ async def test_a_silent_client_is_closed_and_heartbeats_keep_it(serve: Serve, ke
         for _ in range(5):
             await client.send("phoenix", "heartbeat", {})
             await client.receive()
-            # Longer in all than the limit, and each time so much shorter that a busy machine does not reach it.
+            # Longer than the limit in total, but each wait is short enough that a busy machine does not reach it.
             await asyncio.sleep(0.5)
         with pytest.raises(ConnectionClosed) as closed:
             await client.receive()

@@ -1,4 +1,4 @@
-"""Each fault that Realtime shows on demand, over a real socket."""
+"""Each fault of Realtime, over a real socket."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ TOPIC = "realtime:room"
 
 
 class Watcher(Client):
-    """A client that is joined to TOPIC and hears both row changes and broadcasts."""
+    """A client that has joined TOPIC and receives row changes and broadcasts."""
 
     async def __aenter__(self) -> "Watcher":
         await super().__aenter__()
@@ -30,12 +30,12 @@ class Watcher(Client):
         return self
 
     async def is_well(self) -> None:
-        """The connection answers heartbeats, and nothing else was on its way."""
+        """Assert that the connection replies to heartbeats and that nothing else was pending."""
         await self.send("phoenix", "heartbeat", {})
         assert (await self.receive())["topic"] == "phoenix"
 
     async def statuses(self, count: int) -> list[str]:
-        """The statuses of the next rows that come."""
+        """Return the statuses of the next rows."""
         frames = [await self.receive("postgres_changes") for _ in range(count)]
         return [frame["payload"]["data"]["record"]["status"] for frame in frames]
 
@@ -68,7 +68,7 @@ async def test_changes_are_lost_and_broadcasts_are_not(
 
 
 async def until_polled(database: psycopg.Connection) -> None:
-    """Wait until everything that is committed was polled and dealt with: the second poll from now has begun."""
+    """Wait until all commits so far have been polled and handled: the second poll from now has begun."""
     passed = (
         "select bool_and(confirmed_flush_lsn >= %s) from pg_replication_slots"
         " where slot_name like 'supabase_realtime_replication%%'"
@@ -129,7 +129,7 @@ async def test_the_reply_to_a_join_comes_late(server: Served, keys: ProjectKeys)
     async with Client(server.url, keys.secret_key) as client:
         await client.send(TOPIC, "phx_join", {})
         await client.send("phoenix", "heartbeat", {})
-        assert (await client.receive())["topic"] == "phoenix"  # the connection does not stand still meanwhile
+        assert (await client.receive())["topic"] == "phoenix"  # the connection is not blocked meanwhile
 
 
 async def test_joins_are_refused(server: Served, keys: ProjectKeys) -> None:
@@ -300,7 +300,7 @@ async def test_changes_come_thin(server: Served, watcher: Watcher, database: psy
             old: dict[str, Any] = {"old_record": {}} if kind == "UPDATE" else {}
             assert data == {"schema": "public", "table": "analysis_requests", "type": kind, **thin, **old}
         database.execute("delete from analysis_requests")
-        assert (await watcher.receive())["payload"]["data"]["old_record"]  # a deletion needs no grant
+        assert (await watcher.receive())["payload"]["data"]["old_record"]  # a deletion requires no grant
 
 
 async def test_changes_come_in_frames_that_are_too_large(

@@ -1,4 +1,4 @@
-"""Wrongly typed and broken frames: answered as if unknown, or the end of their own connection; nobody else notices."""
+"""Wrongly typed and broken frames: handled as unknown or end their own connection, without effect on others."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ INSERT = "insert into public.analysis_requests default values returning id::text
 
 @pytest.fixture
 async def listener(server: Served, keys: ProjectKeys) -> AsyncIterator[Client]:
-    """A healthy client that hears rows, and broadcasts on `realtime:shared`."""
+    """A healthy client that receives rows, and broadcasts on `realtime:shared`."""
     async with Client(server.url, keys.service_key, "2.0.0") as client:
         await client.join("realtime:shared")
         await client.subscribe("realtime:rows", REQUESTS, TYPED)
@@ -33,7 +33,7 @@ async def listener(server: Served, keys: ProjectKeys) -> AsyncIterator[Client]:
 
 
 async def hears_rows(listener: Client, database: psycopg.Connection) -> None:
-    """A row that is inserted now arrives, and nothing has ended before it."""
+    """Assert that a row inserted now arrives, and that nothing ended before it."""
     row = (await asyncio.to_thread(lambda: database.execute(INSERT).fetchone())) or ("",)
     while (change := await listener.receive("postgres_changes"))["payload"]["data"]["record"].get("id") != row[0]:
         continue
@@ -79,7 +79,7 @@ async def test_changes_of_a_wrong_type_are_wished_by_nobody(server: Served, keys
 
 
 def push(*fields: bytes, encoding: int = 1, body: bytes = b"{}") -> bytes:
-    """A binary push as version 2 writes it."""
+    """Return a binary push in version 2's form."""
     return bytes([3, *(len(field) for field in fields), encoding]) + b"".join(fields) + body
 
 
@@ -141,7 +141,7 @@ async def test_a_broadcast_that_no_client_could_read_disturbs_nobody(
 
 
 async def test_a_row_that_fits_into_no_event_is_left_out_alone(database: psycopg.Connection, listener: Client) -> None:
-    # `json` keeps the escape that `jsonb` refuses, and both keep what Python cannot read.
+    # `json` keeps the escape that `jsonb` refuses, and both keep values that Python cannot parse.
     database.execute("alter table public.typed_rows add column raw json")
     try:
         with database.transaction():

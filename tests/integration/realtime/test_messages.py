@@ -1,4 +1,4 @@
-"""Broadcasts: from the database to private topics, and the rights on them."""
+"""Broadcasts from the database to private topics, and the rights on them."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ async def test_a_policy_lets_a_role_hear_a_private_topic(
             assert payload["event"] == "wake"
             assert payload["payload"]["n"] == n
         print(f"realtime.send to frame: median {statistics.median(taken):.1f} ms, p95 {sorted(taken)[75]:.1f} ms")  # noqa: T201 - a measurement for whoever runs with -s
-        assert min(taken) < 50  # the median belongs to the machine's load
+        assert min(taken) < 50  # the median depends on the machine's load
 
 
 async def test_a_refused_private_join_stops_its_own_connection_only(
@@ -54,7 +54,7 @@ async def test_a_refused_private_join_stops_its_own_connection_only(
             blocked.reply(await blocked.ask_to_join("realtime:sentinel:wake", private=True, token=token))
         )
         await free.send("phoenix", "heartbeat", {})
-        await free.receive("phx_reply")  # by then the join has arrived, which was sent before
+        await free.receive("phx_reply")  # by then the join, which was sent before, has arrived
         database.execute("select realtime.send('{}'::jsonb, 'e', 'open', false)")
         await free.receive("broadcast")
         assert not joining.done()
@@ -99,7 +99,7 @@ async def test_a_role_without_the_right_to_write_is_not_heard(
 
 
 def pushed(encoding: int, body: bytes) -> bytes:
-    """A broadcast in the binary form, from a client that joined realtime:b with its ref 1."""
+    """Return a broadcast in the binary form, from a client that joined realtime:b with ref 1."""
     fields = [b"1", b"9", b"realtime:b", b"ping", b""]
     return struct.pack("7B", 3, *(len(field) for field in fields), encoding) + b"".join(fields) + body
 

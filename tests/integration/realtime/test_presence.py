@@ -1,4 +1,4 @@
-"""Presence over real sockets: states, differences, several of one key, rights."""
+"""Presence over real sockets: states, diffs, several metas of one key, rights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +12,13 @@ TOPIC = "realtime:p"
 
 
 async def enter(client: Client, key: str, **config: Any) -> dict[str, Any]:
-    """Join, and answer the state that comes after the reply."""
+    """Join, and return the state that follows the reply."""
     assert (await client.join(TOPIC, presence={"key": key, "enabled": True}, **config))["status"] == "ok"
     return dict((await client.receive("presence_state"))["payload"])
 
 
 async def say(client: Client, event: str, **payload: Any) -> dict[str, Any]:
-    """Send a presence message, and answer the payload of its reply."""
+    """Send a presence message, and return the payload of its reply."""
     ref = await client.send(TOPIC, "presence", {"type": "presence", "event": event, **payload}, join_ref="1")
     while (reply := await client.receive("phx_reply"))["ref"] != ref:
         continue
@@ -68,7 +68,7 @@ async def test_what_is_no_presence_is_refused(server: Served, keys: ProjectKeys)
         assert (await say(client, "untrack"))["status"] == "ok"
         await say(client, "track", payload={"n": 1})
         diffs = [frame["payload"] for frame in client.seen if frame["event"] == "presence_diff"]
-        assert [len(key) for diff in diffs for key in diff["joins"]] == [36]  # a key was made up
+        assert [len(key) for diff in diffs for key in diff["joins"]] == [36]  # the server generated a key
 
 
 async def test_presence_on_a_private_topic_needs_rights_of_its_own(

@@ -1,4 +1,4 @@
-"""The limit on row changes: the arithmetic of the real server, and the silence over a real socket."""
+"""The rate limit on row changes: the real server's arithmetic, and silent drops over a real socket."""
 
 import logging
 from dataclasses import replace
@@ -17,7 +17,7 @@ INSERT = "insert into analysis_requests (status) select %s from generate_series(
 
 
 class Clock:
-    """Seconds that a test sets."""
+    """A clock that a test sets, in seconds."""
 
     now = 1000.0
 
@@ -26,7 +26,7 @@ class Clock:
 
 
 def dropped_seconds(limit: RateLimit, clock: Clock, seconds: range) -> list[int]:
-    """The seconds, counted from the start, in which changes are dropped."""
+    """Return the seconds, counted from the start, in which changes are dropped."""
     dropped = []
     for second in seconds:
         clock.now = 1000.0 + second
@@ -40,7 +40,7 @@ def test_a_thousand_events_at_once_cost_five_seconds() -> None:
     limit = RateLimit(100, clock)
     assert not limit.exceeded()
     limit.count(1000)
-    # As recorded: after five seconds two windows hold 1,000 events, 100 a second; after ten there are three.
+    # As recorded: after five seconds two windows hold 1,000 events, 100 a second; after ten seconds three do.
     assert dropped_seconds(limit, clock, range(120)) == [5, 6, 7, 8, 9]
 
 
@@ -66,7 +66,7 @@ def test_a_long_silence_is_forgotten() -> None:
     assert not limit.exceeded()
     limit.count(2000)
     assert dropped_seconds(limit, clock, range(60)) == list(range(5, 20))
-    # Five minutes after the start the windows begin anew, and few of them weigh a burst more: twelve would bear it.
+    # Five minutes after the start the windows begin again. A burst exceeds the average of a few, but not of twelve.
     assert dropped_seconds(limit, clock, range(60, 301)) == []
     limit.count(2000)
     assert dropped_seconds(limit, clock, range(301, 400)) == list(range(305, 315))
@@ -104,7 +104,7 @@ async def test_over_the_limit_everybody_misses_everything_without_a_word(
                 database.execute(INSERT, ["later", 1])
                 await until_polled(database)
             assert ("MessagePerSecondRateLimitReached" in caplog.text) is not arrive
-            # The connection is well all the while, and so are broadcasts.
+            # The connection and broadcasts keep working.
             await b.join("realtime:room")
             database.execute("select realtime.send('{}'::jsonb, 'e', 'room', false)")
             await b.receive("broadcast")

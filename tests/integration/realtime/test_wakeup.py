@@ -1,4 +1,4 @@
-"""The daemon's supervisor against the local server: real sockets, real outages."""
+"""The daemon's wake-ups against the local server: real sockets, real outages."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ WAKE = "select realtime.send('{}'::jsonb, 'wake', 'sentinel:wake', true)"
 
 @dataclass
 class Watched:
-    """A running Wakeup, and everything that it said."""
+    """A running Wakeup with its log."""
 
     wakeup: Wakeup
     event: asyncio.Event
@@ -37,7 +37,7 @@ class Watched:
     kept: list[dict[str, Any]] = field(default_factory=list)
 
     async def ready(self) -> None:
-        """Wait until both hints are READY, and forget the wake-ups of that."""
+        """Wait until both hints are READY, and discard the wake-ups from that."""
         async with asyncio.timeout(30):
             while not all(self.wakeup.states.values()):
                 await self.states.get()
@@ -56,7 +56,7 @@ class Watched:
         self.event.clear()
 
     async def logged(self, event: str, hint: HintName) -> dict[str, Any]:
-        """The next log line about an event of a hint; others are kept."""
+        """Return the next log line about an event of a hint; others are kept."""
         async with asyncio.timeout(30):
             while True:
                 for line in self.kept:
@@ -72,7 +72,7 @@ class Watched:
 
 @contextlib.contextmanager
 def heard_logs() -> Any:
-    """The lines of structlog as a queue."""
+    """structlog's lines as a queue."""
     lines: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     def keep(_logger: object, method: str, line: dict[str, Any]) -> dict[str, Any]:
@@ -150,7 +150,7 @@ async def test_the_broadcast_wakes_within_milliseconds(
             taken.append((time.perf_counter() - started) * 1000)
         median = statistics.median(taken)
         print(f"realtime.send to Event: median {median:.1f} ms, p95 {sorted(taken)[56]:.1f} ms")  # noqa: T201 - a measurement
-        assert min(taken) < 50  # the median belongs to the machine's load
+        assert min(taken) < 50  # the median depends on the machine's load
 
 
 async def test_a_worker_role_joins_with_its_own_token(
@@ -187,7 +187,7 @@ async def test_a_server_that_goes_and_comes_back(
     async with watching(server, keys.secret_key) as watched:
         await watched.ready()
         await server.stop()
-        await watched.woken()  # the loss is a sweep
+        await watched.woken()  # the loss triggers a sweep
         for hint in watched.wakeup.hints:
             assert "ConnectionRefused" in (await watched.logged("realtime.failed", hint))["reason"]
         assert not watched.wakeup.healthy
@@ -203,7 +203,7 @@ async def test_postgres_that_goes_and_comes_back(server: Served, keys: ProjectKe
         await asyncio.to_thread(postgres.stop)
         await asyncio.to_thread(postgres.start)
         with psycopg.connect(postgres.dsn("supabase_admin"), autocommit=True) as connection:
-            async with asyncio.timeout(20):  # rows of the first moment are lost, without a word
+            async with asyncio.timeout(20):  # the first rows are silently lost
                 while not watched.event.is_set():
                     connection.execute(INSERT, [None])
                     with contextlib.suppress(TimeoutError):
@@ -215,7 +215,7 @@ async def test_a_channel_closed_after_a_system_error_is_built_anew(
     server: Served, keys: ProjectKeys, sign: Callable[..., str], database: psycopg.Connection
 ) -> None:
     dying = [sign("service_role", lives_seconds=2), sign("service_role", lives_seconds=2)]
-    # A margin of less than nothing: the server is let to end the channels itself.
+    # A negative margin lets the server end the channels.
     careless = replace(QUICK, token_margin=-100.0)
     token = lambda: dying.pop() if dying else sign("service_role")  # noqa: E731 - one token a generation
     async with watching(server, keys.publishable_key, token, careless) as watched:
@@ -250,7 +250,7 @@ async def test_old_age_ends_a_generation(server: Served, keys: ProjectKeys) -> N
 async def test_silence_about_a_queued_row_ends_the_generation(server: Served, keys: ProjectKeys) -> None:
     async with watching(server, keys.secret_key) as watched:
         await watched.ready()
-        watched.wakeup.missed(queued_seconds=3600)  # queued before READY: nobody's fault
+        watched.wakeup.missed(queued_seconds=3600)  # queued before READY, so not an error
         watched.wakeup.missed(queued_seconds=0.0)
         for hint in watched.wakeup.hints:
             assert "silent" in (await watched.logged("realtime.lost", hint))["reason"]

@@ -1,4 +1,4 @@
-"""The daemon's supervisor and every way in which Realtime is dead while it looks alive."""
+"""The daemon's wake-ups under every fault in which Realtime is dead but looks alive."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ def behave(server: Served) -> None:
 
 
 async def heard(watched: Watched, database: psycopg.Connection) -> None:
-    """Both hints arrive."""
+    """Assert that both hints arrive."""
     await watched.ready()
     for statement in (INSERT.replace("%s", "null"), WAKE):
         database.execute(statement.encode())
@@ -38,7 +38,7 @@ async def heard(watched: Watched, database: psycopg.Connection) -> None:
 
 @dataclass
 class Cable:
-    """The address of a proxy, where `watching` expects a server's."""
+    """A proxy's address in the form that `watching` expects of a server."""
 
     url: str
 
@@ -53,7 +53,7 @@ async def test_a_reset_while_idle(server: Served, keys: ProjectKeys, database: p
     async with by_cable(server) as (proxy, cable), watching(cable, keys.secret_key) as watched:
         await watched.ready()
         proxy.reset()
-        await watched.woken()  # rows inserted meanwhile are looked for
+        await watched.woken()  # the return wakes the worker to look for rows inserted meanwhile
         for hint in watched.wakeup.hints:
             assert (await watched.logged("realtime.lost", hint))["reason"] == "the socket closed"
         await heard(watched, database)
@@ -66,11 +66,11 @@ async def test_a_half_open_connection_ends_when_a_row_was_not_announced(
     async with by_cable(server) as (proxy, cable), watching(cable, keys.secret_key) as watched:
         await watched.ready()
         proxy.silent = True
-        watched.wakeup.missed(queued_seconds=0.0)  # what a sweep says that finds one
+        watched.wakeup.missed(queued_seconds=0.0)  # a sweep reports this when it finds a row
         for hint in watched.wakeup.hints:
             assert "silent" in (await watched.logged("realtime.lost", hint))["reason"]
         proxy.silent = False
-        proxy.reset()  # connections of the silence stay half open
+        proxy.reset()  # connections made during the silence stay half open
         await heard(watched, database)
 
 
@@ -122,7 +122,7 @@ async def test_a_late_reply_to_a_join_belongs_to_nobody(
         behave(server)
         await heard(watched, database)
         before = watched.generations
-        with contextlib.suppress(TimeoutError):  # the late replies come, to connections that are gone
+        with contextlib.suppress(TimeoutError):  # the late replies reach connections that are gone
             await watched.changed("changes", False, seconds=0.8)
         assert watched.generations == before
 
@@ -175,7 +175,7 @@ async def test_no_heartbeat_is_answered_and_events_come(
 
 
 class RaisesOnce(asyncio.Event):
-    """An event whose `set` fails when it is armed, as a fault in a callback would."""
+    """An event whose `set` raises when armed, like a bug in a callback."""
 
     armed = False
 
@@ -209,7 +209,7 @@ async def test_a_row_between_the_subscription_and_readiness(
         assert not watched.wakeup.states["changes"]
         database.execute(INSERT, [None])
         await watched.woken()
-        assert watched.wakeup.states["changes"]  # the event itself was lost; readiness is a wake-up
+        assert watched.wakeup.states["changes"]  # the event was lost; readiness is a wake-up
 
 
 async def test_a_row_during_a_disconnect(server: Served, keys: ProjectKeys, database: psycopg.Connection) -> None:
@@ -273,7 +273,7 @@ async def test_the_table_leaves_the_publication_and_comes_back(
         try:
             database.execute(INSERT, [None])
             watched.wakeup.missed(queued_seconds=0.0)
-            database.execute(WAKE)  # the other hint is well
+            database.execute(WAKE)  # the other hint works
             await watched.logged("realtime.lost", "changes")
             assert "enabled" in (await watched.logged("realtime.failed", "changes"))["reason"]
         finally:
@@ -290,7 +290,7 @@ async def test_the_same_reason_for_hours_is_one_line(server: Served, keys: Proje
 
 
 class Phoenix:
-    """A server made of the few frames that a scenario needs, which the local Realtime does not send."""
+    """A minimal server for frames that the local Realtime does not send."""
 
     def __init__(self) -> None:
         self.spoilt = True
@@ -311,7 +311,7 @@ class Phoenix:
                 await self.join(connection, message)
 
     async def joined(self, count: int) -> None:
-        """Wait until so many joins have come."""
+        """Wait until `count` joins have arrived."""
         async with asyncio.timeout(30), self._joining:
             await self._joining.wait_for(lambda: self.joins >= count)
 
@@ -332,7 +332,7 @@ class Phoenix:
 
 
 class RefusingJoins(Phoenix):
-    """Says to each join that there were too many."""
+    """Refuses each join because of the rate limit."""
 
     async def join(self, connection: ServerConnection, message: dict[str, Any]) -> None:
         if not self.spoilt:

@@ -1,4 +1,4 @@
-"""What a server's key may do to users: create, list, read, change, ban, delete."""
+"""User administration with a server's key: create, list, read, change, ban, delete."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sentinel_local_supabase.auth import checks
+from sentinel_local_supabase.auth.auth_errors import AuthError, email_exists, user_not_found
 from sentinel_local_supabase.auth.caller import Callers
-from sentinel_local_supabase.auth.errors import AuthError, email_exists, user_not_found
 from sentinel_local_supabase.auth.users import EmailTaken, Row, Users, user_body
 from sentinel_local_supabase.json_answer import json_answer
 
@@ -19,7 +19,7 @@ _PAGE = 50
 
 
 class Admin:
-    """The paths below /admin/users."""
+    """Endpoints below /admin/users."""
 
     def __init__(self, users: Users, callers: Callers) -> None:
         self._users = users
@@ -48,7 +48,7 @@ class Admin:
         return json_answer(user_body(user))
 
     async def list(self, request: Request) -> Response:
-        """GET /admin/users?page=1&per_page=50, the newest first; the headers count them."""
+        """GET /admin/users?page=1&per_page=50, newest first; headers carry the total."""
         await self._callers.require_admin(request)
         page = checks.whole_number(request.query_params.get("page"), 1)
         size = checks.whole_number(request.query_params.get("per_page"), _PAGE)
@@ -62,7 +62,7 @@ class Admin:
         return json_answer(user_body(await self._named(request)))
 
     async def update(self, request: Request) -> Response:
-        """PUT /admin/users/{id}. A new password ends all sessions of the user."""
+        """PUT /admin/users/{id}. A new password ends all of the user's sessions."""
         user = await self._named(request)
         body = await checks.read_body(request)
         email = checks.text(body, "email")
@@ -83,12 +83,12 @@ class Admin:
                 banned_seconds=checks.ban_seconds(checks.text(body, "ban_duration")),
             )
         except EmailTaken as error:
-            # So it is: supabase-auth does not look before it writes here.
+            # supabase-auth does not check before it writes here either.
             raise AuthError(500, "unexpected_failure", "Error updating user") from error
         return json_answer(user_body(changed))
 
     async def delete(self, request: Request) -> Response:
-        """DELETE /admin/users/{id}; with `should_soft_delete` the row stays, unrecognisable."""
+        """DELETE /admin/users/{id}; with `should_soft_delete` the row stays but is anonymized."""
         user = await self._named(request)
         body = await checks.read_body(request)
         if body.get("should_soft_delete"):
@@ -110,7 +110,7 @@ class Admin:
 
 
 def _links(request: Request, page: int, pages: int) -> str:
-    # auth-js takes the first digit after the first `=` for the number of the page: `page` comes first.
+    # auth-js reads the first digit after the first `=` as the page number, so `page` comes first.
     rest = {name: value for name, value in request.query_params.items() if name != "page"}
 
     def link(number: int, relation: str) -> str:

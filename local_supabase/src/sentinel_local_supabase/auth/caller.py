@@ -1,4 +1,4 @@
-"""Who calls: the claims of the bearer's token, and the user and session that stand behind them."""
+"""Identify the caller: the claims of the bearer token, and the user and session behind them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from sentinel_local_supabase.auth.errors import AuthError, bad_jwt
+from sentinel_local_supabase.auth.auth_errors import AuthError, bad_jwt
 from sentinel_local_supabase.auth.sessions import Sessions
 from sentinel_local_supabase.auth.users import Row, Users, is_banned
 from sentinel_local_supabase.keys import ProjectKeys
@@ -17,7 +17,7 @@ _ADMIN_ROLES = ("service_role", "supabase_admin")
 
 
 class Callers:
-    """Tells callers by their tokens; every method raises AuthError where one proves too little."""
+    """Identifies callers by their tokens. Every method raises AuthError if a token is not sufficient."""
 
     def __init__(self, keys: ProjectKeys, users: Users, sessions: Sessions) -> None:
         self._keys = keys
@@ -25,7 +25,7 @@ class Callers:
         self._sessions = sessions
 
     def claims(self, request: Request) -> dict[str, Any]:
-        """The claims of a token that this Supabase signed, whoever's it is."""
+        """Return the claims of any token that this Supabase signed."""
         token = bearer(request.headers.get("authorization"))
         if token is None:
             raise AuthError(401, "no_authorization", "This endpoint requires a valid Bearer token")
@@ -35,7 +35,7 @@ class Callers:
             raise bad_jwt(refused.fault) from refused
 
     async def user(self, request: Request) -> tuple[Row, str | None]:
-        """The signed-in user and the id of their session, which is still going on."""
+        """Return the signed-in user and the id of their active session."""
         claims = self.claims(request)
         if not claims.get("sub"):
             raise AuthError(403, "bad_jwt", "invalid claim: missing sub claim")
@@ -52,7 +52,7 @@ class Callers:
         return user, session_id
 
     async def require_admin(self, request: Request) -> None:
-        """Let nobody pass but a server's key, or a signed-in administrator."""
+        """Allow only a server's key or a signed-in administrator."""
         claims = self.claims(request)
         if claims.get("session_id"):
             await self.user(request)

@@ -1,4 +1,4 @@
-"""What supabase-auth demands of a request's body before it looks into the database."""
+"""Validation of request bodies as supabase-auth does it before it queries the database."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from starlette.requests import Request
 
-from sentinel_local_supabase.auth.errors import AuthError
+from sentinel_local_supabase.auth.auth_errors import AuthError
 from sentinel_local_supabase.json_input import NotJson, bigint, parse_json
 
-# checkmail's format, which supabase-auth uses: an address that no one can have passes where it looks like one.
+# checkmail's format, which supabase-auth uses: it accepts addresses that cannot exist if they look valid.
 _EMAIL = re.compile(r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
                     r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*")  # fmt: skip
 _EMAIL_LENGTH = 255
@@ -24,7 +24,7 @@ Body = dict[str, Any]
 
 
 async def read_body(request: Request) -> Body:
-    """The body as an object; an empty body is an empty object."""
+    """Parse the body as an object; an empty body is an empty object."""
     try:
         parsed = parse_json(await request.body() or b"{}")
     except NotJson as error:
@@ -35,7 +35,7 @@ async def read_body(request: Request) -> Body:
 
 
 def text(body: Body, name: str) -> str:
-    """A field that must be text; absent and null are the empty text."""
+    """Return a field that must be text; absent and null become the empty string."""
     value = body.get(name)
     if value is None:
         return ""
@@ -45,7 +45,7 @@ def text(body: Body, name: str) -> str:
 
 
 def metadata(body: Body, name: str) -> Body | None:
-    """A field that must be an object; None where it is absent or null."""
+    """Return a field that must be an object; None if it is absent or null."""
     value = body.get(name)
     if value is not None and not isinstance(value, dict):
         raise AuthError(400, "bad_json", "Could not parse request body as JSON")
@@ -53,7 +53,7 @@ def metadata(body: Body, name: str) -> Body | None:
 
 
 def email(address: str) -> str:
-    """The address in lower case. Raises AuthError where it cannot be one."""
+    """Return the address in lower case. Raises AuthError if it is not valid."""
     if not address:
         raise AuthError(400, "validation_failed", "An email address is required")
     if len(address) > _EMAIL_LENGTH:
@@ -64,7 +64,7 @@ def email(address: str) -> str:
 
 
 def password(given: str) -> None:
-    """Raises AuthError for a password that is too long or too weak."""
+    """Raise AuthError if a password is too long or too weak."""
     if len(given.encode()) > _PASSWORD_BYTES:
         message = f"Password cannot be longer than {_PASSWORD_BYTES} characters"
         raise AuthError(400, "validation_failed", message)
@@ -73,14 +73,14 @@ def password(given: str) -> None:
 
 
 def weak_password(given: str) -> Body | None:
-    """Message and reasons where a password would be refused today, else None."""
+    """Return message and reasons if a password would be refused today, otherwise None."""
     if len(given.encode()) >= _PASSWORD_LENGTH:
         return None
     return {"message": f"Password should be at least {_PASSWORD_LENGTH} characters.", "reasons": ["length"]}
 
 
 def new_user_id(given: str) -> str | None:
-    """The id that an administrator chose for a new user, if any."""
+    """Return the id that an administrator chose for a new user, if any."""
     if not given:
         return None
     try:
@@ -93,7 +93,7 @@ def new_user_id(given: str) -> str | None:
 
 
 def ban_seconds(given: str) -> float | None:
-    """A duration as Go writes it (`24h`, `1h30m`); `none` is 0, which lifts a ban; None where none was given."""
+    """Parse a Go duration (`24h`, `1h30m`) into seconds. `none` is 0, which lifts a ban; empty text is None."""
     if not given:
         return None
     if given == "none":
@@ -106,7 +106,7 @@ def ban_seconds(given: str) -> float | None:
 
 
 def whole_number(given: str | None, default: int) -> int:
-    """A number of a page, from the query."""
+    """Parse a pagination number from the query string."""
     if not given:
         return default
     if not given.isascii() or not given.isdigit():

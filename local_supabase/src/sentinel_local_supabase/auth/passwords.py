@@ -1,4 +1,4 @@
-"""Password hashes by scrypt: `scrypt$<cost>$<salt>$<hash>`, both in base64."""
+"""Password hashes with scrypt: `scrypt$<cost>$<salt>$<hash>`, salt and hash in base64."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _COST, _BLOCK, _PARALLEL = 2**14, 8, 1
 
 
 def hash_password(password: str) -> str:
-    """A salted hash; about 30 ms, so call it from a thread."""
+    """Return a salted hash. Takes about 30 ms, so call it from a thread."""
     salt = secrets.token_bytes(16)
     digest = _scrypt(password, salt, _COST)
     return f"scrypt${_COST}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
 
 
 def verify_password(password: str, hashed: str) -> bool:
-    """Whether `password` made `hashed`; False as well for a hash of another kind."""
+    """Return True if `password` matches `hashed`; False for a hash in another format."""
     try:
         kind, cost, salt, digest = hashed.split("$")
     except ValueError:

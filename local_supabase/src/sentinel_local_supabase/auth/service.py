@@ -1,6 +1,6 @@
-"""Sign-in: the paths of supabase-auth that supabase-js and supabase-py use with passwords and anonymously.
+"""Sign-in: the supabase-auth endpoints that supabase-js and supabase-py use for passwords and anonymous users.
 
-Nothing here sends mail: every sign-up, and every change of an address, is as if its link had been followed at once.
+Nothing sends mail: every sign-up and address change counts as confirmed at once.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from starlette.routing import BaseRoute, Route
 
 from sentinel_local_supabase.auth import checks
 from sentinel_local_supabase.auth.admin import Admin
+from sentinel_local_supabase.auth.auth_errors import AuthError, OAuthError, email_exists, error_answer, unstorable
 from sentinel_local_supabase.auth.caller import Callers
-from sentinel_local_supabase.auth.errors import AuthError, OAuthError, email_exists, error_answer, unstorable
 from sentinel_local_supabase.auth.passwords import verify_password
 from sentinel_local_supabase.auth.sessions import Sessions
 from sentinel_local_supabase.auth.users import EmailTaken, Row, Users, is_banned, user_body
@@ -31,7 +31,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Auth:
-    """The service behind /auth/v1: mount `routes` there while it is entered.
+    """The service behind /auth/v1: an async context manager; mount `routes` there while it is open.
 
     `dsn` logs in as supabase_auth_admin, `issuer` is this service's own URL, tokens live `access_seconds`.
     """

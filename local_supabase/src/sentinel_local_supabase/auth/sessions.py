@@ -1,4 +1,4 @@
-"""Sessions and refresh tokens of the local sign-in, and the tokens that they are shown by."""
+"""Sessions and refresh tokens of the local sign-in, and the access tokens that represent them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import json
 import secrets
 import time
 
-from sentinel_local_supabase.auth.errors import AuthError
+from sentinel_local_supabase.auth.auth_errors import AuthError
 from sentinel_local_supabase.auth.users import Row, is_banned, user_body, user_row
 from sentinel_local_supabase.database import Connection, Pool, fetch_all, fetch_one
 from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.queries import load_queries
 
-# A refresh token may be used again for this long: two tabs refresh at the same time.
+# A refresh token may be reused for this long: two tabs can refresh at the same time.
 REUSE_SECONDS = 10.0
 _QUERIES = load_queries("auth/sessions.sql")
 
 
 class Sessions:
-    """Starts, renews and ends sessions. `issuer` goes into every token, which lives `access_seconds`."""
+    """Starts, renews and ends sessions. Every token carries `issuer` and is valid for `access_seconds`."""
 
     def __init__(self, pool: Pool, keys: ProjectKeys, *, issuer: str, access_seconds: int) -> None:
         self._pool = pool
@@ -27,7 +27,7 @@ class Sessions:
         self._access_seconds = access_seconds
 
     async def start(self, user_id: str, method: str, user_agent: str) -> Row:
-        """A new session, as the body of a sign-in by `method`."""
+        """Start a session; return the response body of a sign-in by `method`."""
         async with self._pool.transaction() as connection:
             signed = await fetch_one(connection, _QUERIES["sign_in"], [user_id])
             session = await fetch_one(connection, _QUERIES["insert_session"], [user_id, user_agent])
@@ -40,8 +40,8 @@ class Sessions:
     async def refresh(self, token: str) -> Row:
         """Exchange a refresh token for a new pair.
 
-        The one before the current token is forgiven always (its answer was lost), older ones for some seconds (two
-        tabs refresh at once); later the reuse looks like a theft and revokes every token of the session.
+        The token before the current one is always accepted (its response may have been lost). Older ones are accepted
+        for some seconds (two tabs refresh at once); later reuse counts as theft and revokes all tokens of the session.
         """
         async with self._pool.transaction() as connection:
             taken = await fetch_one(connection, _QUERIES["take_refresh_token"], [token, REUSE_SECONDS])
@@ -65,12 +65,12 @@ class Sessions:
         raise AuthError(400, "refresh_token_already_used", "Invalid Refresh Token: Already Used")
 
     async def exists(self, session_id: str) -> bool:
-        """Whether a session was not ended yet."""
+        """Return True if a session has not ended."""
         async with self._pool.connection() as connection:
             return await fetch_one(connection, _QUERIES["session_exists"], [session_id]) is not None
 
     async def end(self, user_id: str, session_id: str | None, scope: str) -> None:
-        """Sign out: `scope` is local (this session), others or global, which a token without a session means too."""
+        """Sign out. `scope` is local (this session), others or global; a token without a session is always global."""
         query, parameters = "end_all_sessions", [user_id]
         if session_id is not None and scope == "local":
             query, parameters = "end_session", [session_id]

@@ -1,4 +1,4 @@
-"""The users of the local sign-in: rows of auth.users, and the bodies that supabase-auth makes of them."""
+"""Users of the local sign-in: rows of auth.users, and how supabase-auth presents them in response bodies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from sentinel_local_supabase.auth.errors import AuthError, user_not_found
+from sentinel_local_supabase.auth.auth_errors import AuthError, user_not_found
 from sentinel_local_supabase.auth.passwords import hash_password
 from sentinel_local_supabase.database import Connection, Pool, fetch_all, fetch_one
 from sentinel_local_supabase.queries import load_queries
@@ -25,7 +25,7 @@ class EmailTaken(Exception):
 
 
 class Users:
-    """All that is written into auth.users but for the time of a sign-in."""
+    """Writes everything in auth.users except the time of a sign-in."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -42,7 +42,7 @@ class Users:
         confirmed: bool = True,
         banned_seconds: float = 0.0,
     ) -> Row:
-        """Insert a user, anonymous without an email. Raises EmailTaken, and AuthError where the id is taken."""
+        """Insert a user; without an email it is anonymous. Raises EmailTaken, or AuthError if the id is taken."""
         hashed = None if password is None else await asyncio.to_thread(hash_password, password)
         provider = {"provider": "email", "providers": ["email"]} if email else {}
         verified = {"email_verified": True} if email and confirmed else {}
@@ -60,17 +60,17 @@ class Users:
         return await self._written("insert_user", parameters)
 
     async def by_id(self, user_id: str) -> Row | None:
-        """The row of a user, None when absent."""
+        """Return a user's row, or None if absent."""
         async with self._pool.connection() as connection:
             return await user_row(connection, user_id)
 
     async def by_email(self, email: str) -> Row | None:
-        """The row of the user with this address, in whatever case."""
+        """Return the row of the user with this address, ignoring case."""
         async with self._pool.connection() as connection:
             return await _row(connection, "user_by_email", [email])
 
     async def page(self, *, limit: int, offset: int) -> tuple[list[Row], int]:
-        """Some users, newest first, and how many there are in all."""
+        """Return a page of users, newest first, and the total number of users."""
         async with self._pool.connection() as connection:
             rows = await fetch_all(connection, _QUERIES["list_users"], [limit, offset])
             count = await fetch_one(connection, _QUERIES["count_users"], [])
@@ -91,10 +91,10 @@ class Users:
         banned_seconds: float | None = None,
         keep_session: str | None = None,
     ) -> Row:
-        """Change what is given; metadata are merged, and a null removes its key.
+        """Change the given fields; metadata is merged, and a null removes its key.
 
-        `confirmed` marks the address as verified, `permanent` ends being anonymous, `banned_seconds` 0 lifts a ban.
-        A new password ends every session but `keep_session`. Raises EmailTaken and AuthError(404).
+        `confirmed` marks the address as verified, `permanent` makes an anonymous user permanent, `banned_seconds` 0
+        lifts a ban. A new password ends every session except `keep_session`. Raises EmailTaken and AuthError(404).
         """
         hashed = None if password is None else await asyncio.to_thread(hash_password, password)
         verified = {"email_verified": True} if confirmed else {}
@@ -111,13 +111,13 @@ class Users:
         return user
 
     async def delete(self, user_id: str) -> None:
-        """Delete a user and, by cascade, all that is theirs. Raises AuthError(404)."""
+        """Delete a user and, by cascade, everything they own. Raises AuthError(404)."""
         async with self._pool.connection() as connection:
             if await fetch_one(connection, _QUERIES["delete_user"], [user_id]) is None:
                 raise user_not_found()
 
     async def forget(self, user_id: str) -> None:
-        """Delete softly: the row stays without address, password and metadata; its sessions end."""
+        """Soft-delete a user: the row stays without address, password and metadata; its sessions end."""
         async with self._pool.transaction() as connection:
             scrambled = secrets.token_urlsafe(32)
             if await fetch_one(connection, _QUERIES["forget_user"], [user_id, scrambled]) is None:
@@ -138,7 +138,7 @@ class Users:
 
 
 async def user_row(connection: Connection, user_id: str) -> Row | None:
-    """The row of a user, None when absent."""
+    """Return a user's row, None if absent."""
     return await _row(connection, "user_by_id", [user_id])
 
 
@@ -148,13 +148,13 @@ async def _row(connection: Connection, query: str, parameters: list[Any]) -> Row
 
 
 def is_banned(user: Row) -> bool:
-    """Whether an administrator keeps a user out just now."""
+    """Return True if a user is currently banned."""
     until = user["banned_until"]
     return until is not None and datetime.fromisoformat(until) > datetime.now(UTC)
 
 
 def user_body(user: Row) -> Row:
-    """A user as supabase-auth shows it: without the password; times that never were are absent."""
+    """Return a user as supabase-auth presents it: without the password and without unset timestamps."""
     confirmed_at = user["email_confirmed_at"]
     times = {
         "email_confirmed_at": confirmed_at,

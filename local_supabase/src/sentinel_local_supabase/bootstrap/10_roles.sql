@@ -1,5 +1,5 @@
--- Roles and defaults as on a hosted Supabase project. Run by the superuser supabase_admin, in every database;
--- roles belong to the whole server, so that each statement must bear repetition.
+-- Roles and defaults as on a hosted Supabase project. Run by the superuser supabase_admin, in every database.
+-- Roles belong to the whole server, so each statement must be repeatable.
 do $$
 declare
   wanted record;
@@ -14,7 +14,7 @@ begin
       ('supabase_storage_admin', 'login noinherit createrole'),
       ('supabase_realtime_admin', 'login noinherit'),
       ('dashboard_user', 'nologin createdb createrole replication'),
-      -- The owner of a hosted project: powerful, but no superuser.
+      -- The owner of a hosted project: powerful, but not a superuser.
       ('postgres', 'login inherit createdb createrole bypassrls replication')
     ) as roles (name, attributes)
   loop
@@ -26,7 +26,7 @@ end $$;
 
 grant anon, authenticated, service_role to authenticator;
 grant authenticator to supabase_storage_admin;
--- Realtime's own user is a member of these three alone; a subscription of any other role must be granted to one of them.
+-- Realtime's own user is a member of only these three; any role that subscribes must be granted to one of them.
 grant anon, authenticated, service_role to supabase_realtime_admin;
 grant anon, authenticated, service_role to postgres with admin option;
 grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
@@ -49,7 +49,7 @@ end $$;
 create schema if not exists extensions authorization postgres;
 grant usage on schema extensions to anon, authenticated, service_role;
 grant usage on schema public to anon, authenticated, service_role, supabase_realtime_admin;
--- No default privileges: since 2026-10-30 a new table in public is granted to nobody.
+-- No default privileges: since 2026-10-30 new tables in public are granted to nobody.
 
 do $$ begin
   if not exists (select from pg_publication where pubname = 'supabase_realtime') then
@@ -58,7 +58,7 @@ do $$ begin
 end $$;
 alter publication supabase_realtime owner to postgres;
 
--- PostgREST's schema cache is reloaded by this notification.
+-- This notification reloads PostgREST's schema cache.
 create or replace function extensions.pgrst_ddl_watch() returns event_trigger language plpgsql as $$
 begin
   notify pgrst, 'reload schema';

@@ -36,7 +36,7 @@ create table if not exists storage.objects (
 create unique index if not exists bucketid_objname on storage.objects (bucket_id, name);
 create index if not exists name_prefix_search on storage.objects (name text_pattern_ops);
 
--- An empty name has no last part; every other has one, which may be empty.
+-- An empty name has no last part; every other name has one, which may be empty.
 create or replace function storage.filename(name text) returns text language sql immutable as
   $$ select split_part(nullif(name, ''), '/', -1) $$;
 
@@ -52,7 +52,7 @@ begin
   return new;
 end $$;
 
--- A row is gone at once, a file is not: only the Storage API, which names itself by a setting, removes both.
+-- Deleting a row does not delete its file: only the Storage API, which identifies itself by a setting, removes both.
 create or replace function storage.protect_delete() returns trigger language plpgsql as $$
 declare
   by_the_api boolean := current_setting('storage.allow_delete_query', true) is not distinct from 'true';

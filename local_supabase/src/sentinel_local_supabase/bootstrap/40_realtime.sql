@@ -20,7 +20,7 @@ alter table realtime.messages enable row level security;
 grant select, insert, update on realtime.messages to anon, authenticated, service_role;
 grant all on realtime.messages to postgres with grant option;
 
--- The real server's janitor makes the partitions of the coming days and drops those that are older than three.
+-- The real server's janitor creates the partitions of the coming days and drops those older than three days.
 create or replace function realtime.keep_partitions() returns void language plpgsql set search_path = '' as $$
 declare
   today date := (now() at time zone 'utc')::date;
@@ -49,8 +49,8 @@ create or replace function realtime.topic() returns text language sql stable as 
   select nullif(current_setting('realtime.topic', true), '')::text
 $$;
 
--- A message that cannot be stored is a warning: a trigger that sends must not fail the statement that fired it. The
--- message is known by its row's id, in the payload too unless the sender gave one there.
+-- A message that cannot be stored is a warning, because a trigger that sends must not fail the statement that fired
+-- it. The message has its row's id, also in the payload unless the sender set one there.
 create or replace function realtime.send(payload jsonb, event text, topic text, private boolean default true)
   returns void language plpgsql as $$
 begin
@@ -65,7 +65,7 @@ exception when others then
   raise warning using message = 'ErrorSendingBroadcastMessage: ' || sqlerrm;
 end $$;
 
--- For triggers FOR EACH ROW: the change as a broadcast, to a private topic. Unlike send it fails aloud when misused.
+-- For triggers FOR EACH ROW: sends the change as a broadcast to a private topic. Unlike send it raises when misused.
 create or replace function realtime.broadcast_changes(
   topic_name text, event_name text, operation text, table_name text, table_schema text,
   new record, old record, level text default 'ROW'

@@ -1,1 +1,1 @@
-"""The one HTTP server in front of all services, in a process of its own."""
+"""The HTTP server in front of all services, which runs in its own process."""

@@ -1,9 +1,9 @@
 """One HTTP server for all of the local Supabase: /auth/v1, /rest/v1, /storage/v1 and /realtime/v1.
 
-`python -m sentinel_local_supabase.gateway.app` reads GatewaySettings as a line of JSON from its standard input, and
-answers with a line `{"port": …}` when it listens. Each further line `{"number": n, "faults": …}` says how it misbehaves
-from now on (Faults), and is answered with that number and `"faults": "in force"` or `"refused": "the reason"`. It stops
-when its standard input ends: it cannot outlive whoever started it.
+`python -m sentinel_local_supabase.gateway.app` reads GatewaySettings as a line of JSON from standard input, and writes
+a line `{"port": …}` once it listens. Each further line `{"number": n, "faults": …}` replaces its Faults; the reply has
+that number and `"faults": "in force"` or `"refused": "the reason"`. It stops when standard input ends, so that it
+cannot outlive the process that started it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sentinel_local_supabase.auth.service import Auth
 from sentinel_local_supabase.faults import Faults, Switch
 from sentinel_local_supabase.gateway.connection import BreakableProtocol
 from sentinel_local_supabase.gateway.doors import EXPOSED_HEADERS, KeyDoor
-from sentinel_local_supabase.gateway.faults import Misbehaviour
+from sentinel_local_supabase.gateway.fault_middleware import Misbehaviour
 from sentinel_local_supabase.gateway.last_resort import LastResort
 from sentinel_local_supabase.gateway.settings import GatewaySettings
 from sentinel_local_supabase.json_answer import json_answer
@@ -40,14 +40,14 @@ from sentinel_local_supabase.storage.service import Storage
 
 _DRAIN_SECONDS = 5
 _KEEP_ALIVE_SECONDS = 75
-"""As Kong, Supabase's gateway, keeps an idle connection."""
+"""Idle timeout of Kong, Supabase's gateway."""
 _LONGEST_LINE_BYTES = 1024 * 1024
 
 
 def build_app(settings: GatewaySettings, url: str, switch: Switch) -> Starlette:
-    """The whole gateway as an ASGI application; `url` is how clients reach it, `switch` what is wrong with it.
+    """Build the gateway as an ASGI application; `url` is its address for clients, `switch` holds its faults.
 
-    Its server is uvicorn with BreakableProtocol.
+    Serve it with uvicorn and BreakableProtocol.
     """
     services: dict[str, Auth | Rest | Storage | Realtime] = {
         "/auth/v1": Auth(
@@ -110,9 +110,9 @@ async def _client_left(_: Request, __: Exception) -> Response:
 
 
 async def serve(lines: asyncio.StreamReader) -> None:
-    """Serve by the settings of the first line, with the faults of the later ones, until the lines end."""
+    """Serve with the settings of the first line and the faults of later lines, until the lines end."""
     settings = GatewaySettings.from_json((await lines.readline()).decode())
-    # With the protocol named, asyncio switches off the delay of small packets on its connections.
+    # With an explicit protocol asyncio sets TCP_NODELAY on its connections.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -129,7 +129,7 @@ async def serve(lines: asyncio.StreamReader) -> None:
         access_log=False,
         server_header=False,
         ws="websockets-sansio",
-        ws_per_message_deflate=False,  # a compressed flood would slip under the limit for slow clients
+        ws_per_message_deflate=False,  # compressed data would evade the limit for slow clients
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
@@ -143,7 +143,7 @@ async def serve(lines: asyncio.StreamReader) -> None:
 
 
 class _AnnouncingServer(uvicorn.Server):
-    """Says on standard output which port it answers on."""
+    """Writes its port to standard output."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -183,7 +183,7 @@ async def _serve_standard_input() -> None:
 
 
 def main() -> None:
-    """The process's entry: see the module's text."""
+    """Entry point of the process; see the module docstring."""
     asyncio.run(_serve_standard_input())
 
 

@@ -1,4 +1,4 @@
-"""HTTP as uvicorn serves it, on connections that the application can break."""
+"""uvicorn's HTTP protocol on connections that the application can break."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _EXTENSION = "sentinel_local_supabase.connection"
 
 
 class BreakableProtocol(H11Protocol):
-    """Each request carries its TCP connection: `connection_of(scope)`."""
+    """HTTP protocol whose requests carry their TCP connection: `connection_of(scope)`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected."""
@@ -27,7 +27,7 @@ class BreakableProtocol(H11Protocol):
 
 
 def connection_of(scope: Scope) -> asyncio.Transport:
-    """The TCP connection of a request; closing it sends what was written, then nothing more."""
+    """Return the TCP connection of a request; closing it flushes pending writes, then sends nothing more."""
     extensions: dict[str, Any] = scope["extensions"]
     transport: asyncio.Transport = extensions[_EXTENSION]
     return transport

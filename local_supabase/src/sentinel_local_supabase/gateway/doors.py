@@ -1,4 +1,4 @@
-"""What stands before the services: CORS, and the check of the API key, as on Supabase's own gateway."""
+"""Middleware in front of the services: CORS and the API key check, as on Supabase's own gateway."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.tokens import TokenRefused, verify
 
-# Storage checks its callers itself, and Realtime's sockets bring their key as a parameter.
+# Storage authenticates its callers itself, and Realtime's sockets pass their key as a parameter.
 GUARDED = ("/rest/v1", "/auth/v1")
 _OPAQUE = "Bearer sb_"
 _PUBLIC = ("/auth/v1/health", "/auth/v1/.well-known/jwks.json")
@@ -24,7 +24,7 @@ EXPOSED_HEADERS = (
 
 
 class KeyDoor:
-    """Refuses requests without a valid `apikey`, and turns a `sb_…` key into the JWT of its role."""
+    """Refuses requests without a valid `apikey`, and replaces a `sb_…` key with the JWT of its role."""
 
     def __init__(self, app: ASGIApp, keys: ProjectKeys) -> None:
         self._app = app

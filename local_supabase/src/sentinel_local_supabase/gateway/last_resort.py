@@ -1,4 +1,4 @@
-"""The answer to a request whose handling failed in a way that nobody foresaw: a browser must be able to read it."""
+"""The response to a request that failed with an unexpected error: a browser must be able to read it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ log = logging.getLogger(__name__)
 
 
 class LastResort:
-    """Logs an exception with its traceback and answers 500 in the words of the service, behind the CORS headers.
+    """Logs an exception with its traceback and responds with 500 in the service's format, with CORS headers.
 
-    Where an answer has begun the exception goes on: the server breaks that connection off.
+    If a response has started, the exception propagates and the server closes the connection.
     """
 
     def __init__(self, app: ASGIApp) -> None:

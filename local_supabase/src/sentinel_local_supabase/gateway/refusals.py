@@ -1,4 +1,4 @@
-"""How Supabase's gateways and services word the answers that they give instead of doing what was asked."""
+"""Error responses in the wording of Supabase's gateways and services, for faults and unexpected errors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from sentinel_local_supabase.auth.errors import AuthError, error_answer
+from sentinel_local_supabase.auth.auth_errors import AuthError, error_answer
 from sentinel_local_supabase.database import DatabaseDown, PoolExhausted
 from sentinel_local_supabase.faults import HttpFault, Service
 from sentinel_local_supabase.json_answer import json_answer
-from sentinel_local_supabase.rest.errors import RestError, from_outage, from_token
-from sentinel_local_supabase.storage.errors import StorageError, internal
+from sentinel_local_supabase.rest.rest_errors import RestError, from_outage, from_token
+from sentinel_local_supabase.storage.storage_errors import StorageError, internal
 from sentinel_local_supabase.tokens import TokenRefused
 
 _GATEWAY = {
@@ -24,7 +24,7 @@ _GATEWAY = {
     503: "The upstream server is currently unavailable",
     504: "The upstream server is timing out",
 }
-"""Kong's words; a body without `code`."""
+"""Kong's messages; the body has no `code`."""
 
 _CLOUDFLARE = {
     520: "Web server is returning an unknown error",
@@ -35,7 +35,7 @@ _CLOUDFLARE = {
     540: "Project paused",
     544: "Database timed out",
 }
-"""Statuses that HTTP's own list lacks."""
+"""Phrases of Cloudflare's and Supabase's own statuses."""
 
 _REST = {
     401: from_token(TokenRefused("expired")),
@@ -56,7 +56,7 @@ _AUTH = {
 
 
 def refusal(fault: HttpFault, service: Service | None, scope: Scope) -> Response:
-    """The answer of a fault with a status, to a request of `service` (None: of none of the three)."""
+    """Return the response for a fault with a status, to a request to `service` (None: to none of the three)."""
     assert fault.status is not None
     if fault.body == "json":
         answer = _worded(fault.status, service, scope)
@@ -70,7 +70,7 @@ def refusal(fault: HttpFault, service: Service | None, scope: Scope) -> Response
 
 
 def failure(scope: Scope) -> Response:
-    """The answer to a request that this server failed to handle."""
+    """Return the response to a request that failed with an unexpected error."""
     match service_of(scope["path"]):
         case "auth":
             return error_answer(Request(scope), _AUTH[500])
@@ -82,7 +82,7 @@ def failure(scope: Scope) -> Response:
 
 
 def service_of(path: str) -> Service | None:
-    """Which of the three services a path belongs to."""
+    """Return the service that a path belongs to, None for no service."""
     return next((name for name in get_args(Service) if path.startswith(f"/{name}/v1/")), None)
 
 
@@ -93,7 +93,7 @@ def _worded(status: int, service: Service | None, scope: Scope) -> Response:
         return error_answer(Request(scope), _AUTH[status])
     if service == "storage" and status in _STORAGE:
         answer = _STORAGE[status].response()
-        answer.status_code = status  # outages are not hidden behind its usual 400
+        answer.status_code = status  # Storage reports outages with their real status, not its usual 400
         return answer
     return json_answer({"message": _GATEWAY.get(status, f"The upstream server responded with {status}")}, status)
 

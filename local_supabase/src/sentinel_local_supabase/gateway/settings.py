@@ -1,4 +1,4 @@
-"""All that the gateway's process needs to know; it travels as one line of JSON on its standard input."""
+"""Settings of the gateway process, passed as one line of JSON on its standard input."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sentinel_local_supabase.storage.service import DEFAULT_LIMIT_BYTES
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """Where to listen, which database roles to log in as, and the limits of the services.
+    """Port to listen on, database roles to log in as, and limits of the services.
 
-    `port` 0 takes a free one. `exposed_schemas` are those that REST serves, the first by default. Tokens of
-    signed-in users live `access_token_seconds`; one object may have `object_limit_bytes`. `pace` is that of Realtime,
-    which drops row changes above `events_per_second` (None: never).
+    `port` 0 takes a free one. REST serves `exposed_schemas`, the first by default. Tokens of signed-in users are valid
+    for `access_token_seconds`; an object has at most `object_limit_bytes`. Realtime runs at `pace` and drops row
+    changes above `events_per_second` (None: never).
     """
 
     keys: ProjectKeys
@@ -35,12 +35,12 @@ class GatewaySettings:
     events_per_second: int | None = EVENTS_PER_SECOND
 
     def to_json(self) -> str:
-        """One line, with secrets: for a pipe, never for a log."""
+        """Serialize to one line that contains secrets: for a pipe, never for a log."""
         return json.dumps({**asdict(self), "object_folder": str(self.object_folder)})
 
     @staticmethod
     def from_json(text: str) -> GatewaySettings:
-        """The opposite of `to_json`."""
+        """Parse the form of `to_json`."""
         values = json.loads(text)
         values["keys"] = ProjectKeys(**values["keys"])
         values["object_folder"] = Path(values["object_folder"])

@@ -1,4 +1,4 @@
-"""Who is to be asked about the changes of one table: subscriptions merged where their wishes are the same."""
+"""The subscribers to the changes of one table, with equal subscriptions merged."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel_local_supabase.realtime.bindings import Binding
+from sentinel_local_supabase.realtime.connection_tokens import TokenClaims
 from sentinel_local_supabase.realtime.pgoutput import Relation
-from sentinel_local_supabase.realtime.tokens import TokenClaims
 
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """The wishes of one channel; `announce(ok, message)` and `deliver(event_json, ids)` never block."""
+    """Bindings of one channel; `announce(ok, message)` and `deliver(event_json, ids)` never block."""
 
     wishes: Sequence[dict[str, Any]]
     claims: TokenClaims
@@ -24,7 +24,7 @@ class Subscription:
 
 
 class Audience:
-    """The subscriptions in `live` that want changes of a table; empty when nobody does."""
+    """The subscriptions in `live` that match a table; empty if there are none."""
 
     def __init__(self, live: Iterable[Subscription], relation: Relation) -> None:
         self._members: dict[str, list[tuple[Subscription, int]]] = {}
@@ -47,11 +47,11 @@ class Audience:
         return bool(self._members)
 
     def as_json(self) -> str:
-        """The form that `_realtime.apply` takes; `i` numbers the members."""
+        """Serialize for `_realtime.apply`; `i` numbers the members."""
         return "[" + ",".join(f'{{"i":{index},{wish[1:]}' for index, wish in enumerate(self._members)) + "]"
 
     def receivers(self, members: Iterable[int]) -> Iterable[tuple[Subscription, list[int]]]:
-        """Each subscription behind these members, with the ids of its bindings."""
+        """Yield each subscription behind these members, with the ids of its bindings."""
         ids: dict[Subscription, list[int]] = {}
         for member in members:
             for subscription, binding_id in self._lists[member]:

@@ -1,4 +1,4 @@
-"""Changes from PostgreSQL's log in the portions and the form that `_realtime.apply` takes."""
+"""Batches of changes from PostgreSQL's log, in the form that `_realtime.apply` takes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHANGES_A_CALL: Final = 500
 
 
 def by_table(changes: Iterable[Change]) -> Iterable[tuple[Relation, list[Change]]]:
-    """Runs of changes of one table, in the order of the log and at most CHANGES_A_CALL long."""
+    """Yield runs of changes of one table, in log order and at most CHANGES_A_CALL long."""
     run: list[Change] = []
     for change in changes:
         if run and (run[0].relation.oid != change.relation.oid or len(run) == CHANGES_A_CALL):
@@ -25,7 +25,7 @@ def by_table(changes: Iterable[Change]) -> Iterable[tuple[Relation, list[Change]
 
 
 def as_json(changes: Sequence[Change]) -> str:
-    """`[{i, type, at, new, old, large}, …]`: values are PostgreSQL's texts, those of json columns are JSON."""
+    """Serialize to `[{i, type, at, new, old, large}, …]`: values are PostgreSQL's texts, in json columns JSON."""
     return "[" + ",".join(_change_json(index, change) for index, change in enumerate(changes)) + "]"
 
 
@@ -42,7 +42,7 @@ def _change_json(index: int, change: Change) -> str:
 
 
 def _columns_json(change: Change, row: Row) -> str:
-    """JSON columns go on as PostgreSQL wrote them: Python could read neither every depth nor every number."""
+    """Serialize a row; json columns stay as PostgreSQL wrote them, as Python cannot parse every depth and number."""
     jsons = change.relation.json_columns
     pairs = (
         f"{json.dumps(name)}:{value if value is not None and name in jsons else json.dumps(value)}"

@@ -1,6 +1,6 @@
-"""What a client may ask of postgres_changes: one event, schema, table and filter, read strictly.
+"""Strict parsing of a postgres_changes binding: event, schema, table and filter.
 
-The grammar and the sentences of the errors are those of the real server (2.128).
+The grammar and the error messages are those of the real server (2.128).
 """
 
 import json
@@ -21,12 +21,12 @@ NO_TABLE: Final = (
 
 
 class BadBinding(ValueError):
-    """A binding that cannot be read; the message is what the client gets."""
+    """Invalid binding; the message is sent to the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """`column op value`, negated by `not.`; the value of `in` is a PostgreSQL array literal."""
+    """Filter `column op value`, negated by `not.`; the value of `in` is a PostgreSQL array literal."""
 
     column: str
     op: str
@@ -34,15 +34,15 @@ class Filter:
     negate: bool
 
     def as_json(self) -> dict[str, Any]:
-        """The form that the database functions take."""
+        """Convert to the form that the database functions take."""
         return {"column": self.column, "op": self.op, "value": self.value, "negate": self.negate}
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One wish of a subscription. `schema` and `table` may be `*`; `id` is what events carry back.
+    """One binding of a subscription. `schema` and `table` may be `*`; events carry its `id`.
 
-    `select` names the columns that are wanted beside the primary key; None: all.
+    `select` names the columns to send besides the primary key; None: all.
     """
 
     id: int
@@ -53,11 +53,11 @@ class Binding:
     select: tuple[str, ...] | None = None
 
     def matches(self, schema: str, table: str) -> bool:
-        """Whether changes of this table are wanted."""
+        """Return True if the binding covers changes of this table."""
         return self.schema in {"*", schema} and self.table in {"*", table}
 
     def filters_json(self) -> str:
-        """The filters in the form that the database functions take."""
+        """Serialize the filters in the form that the database functions take."""
         return json.dumps([f.as_json() for f in self.filters])
 
     def __str__(self) -> str:
@@ -71,12 +71,12 @@ class Binding:
 
 
 def binding_id(wish: Mapping[str, Any]) -> int:
-    """The number that stands for a wish: equal wishes have equal numbers, in every connection."""
+    """Return the id of a binding: equal bindings have equal ids, in every connection."""
     return zlib.crc32(json.dumps(wish, sort_keys=True).encode()) % 2**27
 
 
 def read_binding(wish: Mapping[str, Any]) -> Binding:
-    """Read one element of `config.postgres_changes`; raises BadBinding."""
+    """Parse one element of `config.postgres_changes`. Raises BadBinding."""
     select = _read_select(wish.get("select"))
     schema, table = wish.get("schema"), wish.get("table")
     named = [name for name in (schema, table) if name is not None]
@@ -128,7 +128,7 @@ def _read_filter(text: str) -> Filter:
 
 
 def _split(text: str) -> list[str]:
-    """Split at commas that stand outside of parentheses and quotes."""
+    """Split at commas outside parentheses and quotes."""
     parts, depth, quoted, start = [], 0, False, 0
     for index, character in enumerate(text):
         if character == '"' and (quoted or text[index - 1 : index] in {".", "(", ","}):
@@ -147,7 +147,7 @@ def _quote(text: str) -> str:
 
 
 def _inspect(wish: Mapping[str, Any]) -> str:
-    """The wish as Elixir prints a map, which clients see in messages."""
+    """Format a binding as Elixir prints a map, which clients see in messages."""
     values = ", ".join(
         f"{_quote(key)} => {'nil' if value is None else json.dumps(value, ensure_ascii=False)}"
         for key, value in sorted(wish.items())

@@ -9,8 +9,8 @@ from starlette.routing import Route
 from sentinel_local_supabase.database import Pool
 from sentinel_local_supabase.json_input import NotJson, parse_json
 from sentinel_local_supabase.keys import ProjectKeys
+from sentinel_local_supabase.realtime.connection_tokens import TokenClaims, TokenRefused, token_of_key, verify
 from sentinel_local_supabase.realtime.frames import Broadcast, dumps
-from sentinel_local_supabase.realtime.tokens import TokenClaims, TokenRefused, token_of_key, verify
 from sentinel_local_supabase.realtime.topics import Refused, Topics, rights_on
 from sentinel_local_supabase.tokens import bearer
 
@@ -22,7 +22,7 @@ Addressed = tuple[str, bool, Broadcast]
 
 
 class BroadcastApi:
-    """Its `routes` publish to the topics; a private topic hears only senders whom its policies let write."""
+    """Its `routes` publish to topics; a private topic accepts only senders that its policies allow to write."""
 
     def __init__(self, keys: ProjectKeys, pool: Pool, topics: Topics) -> None:
         self._keys = keys
@@ -76,7 +76,7 @@ class BroadcastApi:
 
 
 def _addressed(body: object) -> list[Addressed]:
-    """The messages of a batch. Raises NotJson for a body that is none."""
+    """Return the messages of a batch. Raises NotJson for an invalid body."""
     messages = body.get("messages") if isinstance(body, dict) else None
     if not isinstance(messages, list):
         raise NotJson("no list of messages")

@@ -1,9 +1,9 @@
-"""postgres_changes: row changes from PostgreSQL's log to the subscribers who may see them.
+"""postgres_changes: delivers row changes from PostgreSQL's log to the subscribers who may see them.
 
-As the real server does, one loop polls a temporary logical slot and lets the database decide, for a whole
-batch, what each role and set of claims may see. A subscription is announced ("Subscribed to PostgreSQL") once
-it was checked and the slot stands; changes committed after that are delivered. When the connection is lost
-nothing is replayed: the slot is made anew, and the subscriptions go on without a word. When the tables of the
+Like the real server, one loop polls a temporary logical slot and lets the database decide, for a whole batch,
+what each role and set of claims may see. A subscription is announced ("Subscribed to PostgreSQL") once it has
+been checked and the slot exists; changes committed after that are delivered. When the connection is lost,
+nothing is replayed: the slot is created again and the subscriptions continue silently. When the tables of the
 publication change, every subscription is checked and announced again.
 """
 
@@ -23,10 +23,10 @@ from sentinel_local_supabase.queries import load_queries
 from sentinel_local_supabase.realtime.audience import Audience, Subscription
 from sentinel_local_supabase.realtime.batches import as_json, by_table
 from sentinel_local_supabase.realtime.bindings import BadBinding, Binding, read_binding
+from sentinel_local_supabase.realtime.connection_tokens import TokenClaims
 from sentinel_local_supabase.realtime.pgoutput import Change, Decoder, Relation
 from sentinel_local_supabase.realtime.rate_limit import RateLimit
 from sentinel_local_supabase.realtime.settings import ChangesSettings
-from sentinel_local_supabase.realtime.tokens import TokenClaims
 
 PUBLICATION: Final = "supabase_realtime"
 SUBSCRIBED: Final = "Subscribed to PostgreSQL"
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 class Changes:
     """The subscriptions of one database, and the task that serves them.
 
-    `run()` lasts until it is cancelled. It holds a connection and a slot only while somebody subscribes.
+    `run()` lasts until it is cancelled. It holds a connection and a slot only while there are subscriptions.
     """
 
     def __init__(self, dsn: str, settings: ChangesSettings) -> None:
@@ -51,20 +51,20 @@ class Changes:
         self._stir = asyncio.Event()
 
     def add(self, subscription: Subscription, *, instead_of: Subscription | None = None) -> None:
-        """Check and announce a subscription soon; `instead_of` ends."""
+        """Schedule a subscription to be checked and announced; `instead_of` ends."""
         if instead_of is not None:
             self.remove(instead_of)
         self._waiting.append(subscription)
         self._stir.set()
 
     def remove(self, subscription: Subscription) -> None:
-        """Deliver nothing more to a subscription; unknown ones are fine."""
+        """Stop delivering to a subscription; unknown ones are ignored."""
         for group in (self._waiting, self._live):
             if subscription in group:
                 group.remove(subscription)
 
     async def run(self) -> None:
-        """Serve subscriptions for ever, across losses of the database."""
+        """Serve subscriptions forever, across database outages."""
         away = False
         while True:
             while not (self._waiting or self._live):
@@ -75,10 +75,10 @@ class Changes:
                     away = False
                     await self._serve(connection)
             except psycopg.Error as error:
-                # One line an outage.
+                # Log one warning an outage.
                 log.log(logging.DEBUG if away else logging.WARNING, "postgres_changes interrupted: %s", error)
                 away = True
-            except Exception:  # one change that cannot be handled must not end Realtime for everybody
+            except Exception:  # a change that cannot be handled must not end Realtime for everybody
                 log.exception("postgres_changes interrupted")
             else:
                 continue
@@ -127,9 +127,12 @@ class Changes:
                 await _check(connection, binding, subscription.claims)
         except BadBinding as error:
             ok, message = False, str(error)
-        except (psycopg.DataError, UnicodeError) as error:  # text that PostgreSQL cannot hold: this one's fault alone
+        except (
+            psycopg.DataError,
+            UnicodeError,
+        ) as error:  # text that PostgreSQL cannot store: only this subscription fails
             ok, message = False, f"{UNABLE}: {error}"
-        if subscription not in self._waiting:  # it left meanwhile
+        if subscription not in self._waiting:  # it was removed meanwhile
             return
         self._waiting.remove(subscription)
         if ok:
@@ -164,7 +167,7 @@ class Changes:
     async def _leave_out_misfits(
         self, connection: Connection, relation: Relation, changes: list[Change], refusal: str
     ) -> None:
-        """Dispatch one by one, but for what fits into no event (a NUL in a json column): that is nobody else's loss."""
+        """Dispatch changes one by one and skip those that fit into no event (a NUL in a json column)."""
         if len(changes) == 1:
             log.warning("a change of %s.%s fits into no event: %s", relation.schema, relation.table, refusal)
             return
@@ -194,5 +197,5 @@ async def _check(connection: Connection, binding: Binding, claims: TokenClaims) 
 
 
 def _condition(state: str) -> str:
-    """The name of an SQLSTATE in PostgreSQL's list, such as undefined_object."""
+    """Return the PostgreSQL name of an SQLSTATE, such as undefined_object."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", psycopg.errors.lookup(state).__name__).lower()

@@ -1,4 +1,4 @@
--- What changes.py asks of the database; the functions are those of install/.
+-- Queries of changes.py; the functions are in install/.
 
 -- name: create_slot
 select pg_create_logical_replication_slot($1, 'pgoutput', true);

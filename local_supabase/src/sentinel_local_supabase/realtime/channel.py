@@ -1,4 +1,4 @@
-"""One joined topic of one connection: its rights, its subscription, its presence, its token's end."""
+"""One joined topic of one connection: its rights, subscription, presence and token expiry."""
 
 import secrets
 import uuid
@@ -8,11 +8,11 @@ from typing import Any, Final
 from sentinel_local_supabase.realtime.audience import Subscription
 from sentinel_local_supabase.realtime.bindings import binding_id
 from sentinel_local_supabase.realtime.changes import SUBSCRIBED
+from sentinel_local_supabase.realtime.channel_services import Outlet, Services
+from sentinel_local_supabase.realtime.connection_tokens import OPAQUE_PREFIX, TokenClaims, TokenRefused, verify
 from sentinel_local_supabase.realtime.expiry import ExpiryWatch
 from sentinel_local_supabase.realtime.frames import Broadcast, Frame, dumps
-from sentinel_local_supabase.realtime.services import Outlet, Services
 from sentinel_local_supabase.realtime.spoiler import Alarms
-from sentinel_local_supabase.realtime.tokens import OPAQUE_PREFIX, TokenClaims, TokenRefused, verify
 from sentinel_local_supabase.realtime.topics import UNREACHABLE, Refused, TopicRights, rights_on
 
 TOPIC_PREFIX: Final = "realtime:"
@@ -22,7 +22,7 @@ NO_MAP: Final = {"reason": "Presence track payload must be a map"}
 
 
 class Channel:
-    """Made by `join`; ended by `close`, or by itself (then `on_end` is called) when its token ends."""
+    """A channel, opened by `join` and ended by `close`, or by the end of its token, which calls `on_end`."""
 
     def __init__(self, outlet: Outlet, services: Services, frame: Frame, on_end: Callable[["Channel"], None]) -> None:
         config = _map(frame.payload.get("config"))
@@ -49,7 +49,7 @@ class Channel:
         self._readiness = Alarms()
 
     async def join(self, token: str) -> dict[str, Any]:
-        """Check token and rights; the response of the join reply. Raises Refused or TokenRefused."""
+        """Check token and rights; return the response of the join reply. Raises Refused or TokenRefused."""
         await self._accept_token(token)
         if self._services.faults.now.realtime.refuse_joins:
             self.close()
@@ -59,7 +59,7 @@ class Channel:
         return {"postgres_changes": [wish | {"id": binding_id(wish)} for wish in self._wishes]}
 
     def begin(self) -> None:
-        """What follows a join reply: the state of presence, and the check of the bindings."""
+        """Start what follows a join reply: the presence state and the check of the bindings."""
         if self._has_presence and self._rights.presence_read:
             state = self._services.presences.state(self._room)
             self._outlet.push(self.topic, "presence_state", state, None, self.join_ref)
@@ -67,7 +67,7 @@ class Channel:
         self.arm()
 
     def arm(self) -> None:
-        """Take up the faults of the moment that come with time."""
+        """Schedule the active faults that depend on time."""
         faults = self._services.faults.now.realtime
         self._alarms.cancel()
         self._alarms.add(
@@ -78,7 +78,7 @@ class Channel:
         self._alarms.add(faults.changes_error_after_seconds, self._give_up_changes)
 
     async def receive(self, frame: Frame) -> None:
-        """Act on a client's message that carries this channel's join_ref."""
+        """Handle a client's message that carries this channel's join_ref."""
         match frame.event:
             case "broadcast":
                 self._broadcast(frame)
@@ -90,7 +90,7 @@ class Channel:
                 pass
 
     def close(self) -> None:
-        """Stop everything of this channel; nothing is sent on it."""
+        """Stop all activity of this channel; nothing is sent on it."""
         self._services.topics.unlisten(self.name, self._private, self._hear)
         self._services.presences.unlisten(self._room, self._hear_presence)
         self._services.presences.untrack(self._room, self)

@@ -1,4 +1,4 @@
-"""The end of a token while its channel is joined."""
+"""Token expiry while a channel is joined."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Final
 
 from sentinel_local_supabase.keys import ProjectKeys
-from sentinel_local_supabase.realtime.tokens import TokenClaims, TokenRefused, verify
+from sentinel_local_supabase.realtime.connection_tokens import TokenClaims, TokenRefused, verify
 
 LONGEST_CHECK_SECONDS: Final = 300.0
 
 
 class ExpiryWatch:
-    """Calls `on_end` with the reason when the token that it follows is good no more."""
+    """Calls `on_end` with the reason when its token is no longer valid."""
 
     def __init__(self, keys: ProjectKeys, on_end: Callable[[str], None]) -> None:
         self._keys = keys
@@ -22,13 +22,13 @@ class ExpiryWatch:
         self._timer: asyncio.TimerHandle | None = None
 
     def follow(self, token: str, claims: TokenClaims) -> None:
-        """Watch this token, and no other."""
+        """Watch only this token."""
         self.cancel()
         seconds = min(max(claims.expires_at - time.time(), 0.0), LONGEST_CHECK_SECONDS)
         self._timer = asyncio.get_running_loop().call_later(seconds, self._check, token)
 
     def cancel(self) -> None:
-        """Watch nothing."""
+        """Stop watching."""
         if self._timer is not None:
             self._timer.cancel()
 

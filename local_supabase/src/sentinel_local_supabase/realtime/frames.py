@@ -1,8 +1,8 @@
-"""The two serialisers of the Phoenix protocol that Supabase Realtime speaks: vsn 1.0.0 and 2.0.0.
+"""The two serializers of the Phoenix protocol that Supabase Realtime uses: vsn 1.0.0 and 2.0.0.
 
-Version 1 writes an object per frame; version 2 an array `[join_ref, ref, topic, event, payload]` and
-a binary form for broadcasts (kind 3 from the client, kind 4 to the client). Payloads to clients are
-JSON texts, never Python objects: rows keep the exact numbers that PostgreSQL printed.
+Version 1 writes an object per frame. Version 2 writes an array `[join_ref, ref, topic, event, payload]` and
+has a binary form for broadcasts (kind 3 from the client, kind 4 to the client). Payloads to clients are
+JSON texts, never Python objects, so that rows keep the exact numbers that PostgreSQL printed.
 """
 
 import json
@@ -21,7 +21,7 @@ ARRAY_FIELDS: Final = 5
 
 
 class BadFrame(ValueError):
-    """A frame that neither serialiser can read; the real server drops the connection."""
+    """A frame that neither serializer can read; the real server drops the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Frame:
 class Broadcast:
     """A broadcast to the members of a topic; `payload` is JSON text, or bytes for binary payloads.
 
-    `framed` ones reach version 2 in the binary form, also when their payload is JSON: those that came in it, those
-    from the database, and single ones over HTTP.
+    `framed` ones are sent to version 2 in the binary form even if their payload is JSON: broadcasts received in that
+    form, from the database, or one at a time over HTTP.
     """
 
     event: str
@@ -54,22 +54,22 @@ class Serializer(Protocol):
     """Turns client frames into `Frame` and messages into what `send` takes."""
 
     def decode(self, raw: str | bytes) -> Frame:
-        """Read a client's frame; raises BadFrame."""
+        """Parse a client's frame. Raises BadFrame."""
 
     def encode(self, topic: str, event: str, payload: str, ref: str | None, join_ref: str | None) -> str:
-        """A text frame; `payload` is JSON text."""
+        """Return a text frame; `payload` is JSON text."""
 
     def encode_broadcast(self, topic: str, broadcast: Broadcast) -> str | bytes | None:
-        """A broadcast frame, or None where this version has no form for it."""
+        """Return a broadcast frame, or None if this version cannot represent it."""
 
 
 def dumps(value: object) -> str:
-    """Compact JSON that keeps letters outside ASCII, as the real server writes it."""
+    """Return compact JSON that keeps non-ASCII characters, as the real server writes it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 class VersionOne:
-    """vsn 1.0.0, spoken by realtime-py and older browsers."""
+    """vsn 1.0.0, used by realtime-py and older browsers."""
 
     def decode(self, raw: str | bytes) -> Frame:
         frame = _json(raw)
@@ -121,7 +121,7 @@ class VersionTwo:
 
 
 def serializer_for(vsn: str | None) -> Serializer:
-    """The serialiser of a connection's `vsn` parameter; version 1 when it is absent."""
+    """Return the serializer for a connection's `vsn` parameter; version 1 if it is absent."""
     return VersionTwo() if (vsn or "").startswith("2.") else VersionOne()
 
 
@@ -138,7 +138,7 @@ def _json(raw: str | bytes) -> Any:
 
 
 def _frame(join_ref: object, ref: object, topic: object, event: object, payload: object) -> Frame:
-    # A topic or an event that is no text is one that nobody knows, and is answered so.
+    # A topic or event that is not text is treated as unknown.
     return Frame(
         topic=_text(topic),
         event=_text(event),

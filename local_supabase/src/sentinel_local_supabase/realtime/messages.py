@@ -1,15 +1,15 @@
 """Broadcasts from the database: rows of realtime.messages, streamed from PostgreSQL's log.
 
-The real server reads them from a replication connection, and so does this one, milliseconds after the
-commit and without a trigger in the database. psycopg has no replication cursor; its wrapper of libpq is
-enough for the little that the protocol needs.
+Like the real server, it reads them from a replication connection, milliseconds after the commit and without
+a trigger in the database. psycopg has no replication cursor, but its libpq wrapper covers the small part of
+the protocol needed here.
 
-All of it runs in a thread of its own: a PostgreSQL that shuts down waits until every replication client has
-acknowledged the end of the log, also while the event loop is busy stopping it.
+It runs in its own thread: on shutdown PostgreSQL waits until every replication client has acknowledged the
+end of the log, even while the event loop is busy stopping it.
 
-PostgreSQL 18's sender can sleep through a commit that falls between its look at the log and its sleep
-(seen: messages late by ten seconds, until our next status). So it is poked: soon after each message, and
-four times a second when idle.
+PostgreSQL 18's sender can miss a commit between its check of the log and its sleep (observed: messages ten
+seconds late, until our next status). So we send a status soon after each message, and four times a second
+when idle.
 """
 
 import logging
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 class MessageStream:
     """Calls `on_row` and `on_ready`, from its own thread, while it runs.
 
-    `on_row` gets each inserted row as a dict of texts; `on_ready` is called whenever a stream stands.
+    `on_row` gets each inserted row as a dict of texts; `on_ready` is called whenever a stream has started.
     """
 
     def __init__(self, dsn: str, on_row: Callable[[Row], None], on_ready: Callable[[], None]) -> None:
@@ -53,11 +53,11 @@ class MessageStream:
         self._thread = threading.Thread(target=self._run, name="realtime-messages", daemon=True)
 
     def start(self) -> None:
-        """Begin streaming, and go on across restarts of the database."""
+        """Start streaming, and continue across database restarts."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the stream; waits for the thread."""
+        """Stop the stream and wait for the thread."""
         self._stopping.set()
         os.write(self._wake_write, b"x")
         self._thread.join()
@@ -73,7 +73,7 @@ class MessageStream:
                 self._stopping.wait(RECONNECT_SECONDS)
 
     def _keep_partitions(self) -> None:
-        # The lock is on a table that every realtime.send writes: do not queue for it, there are days in hand.
+        # Every realtime.send writes to this table, so do not queue for its lock: partitions are made days ahead.
         options = "-c lock_timeout=1s"
         try:
             with psycopg.connect(self._dsn, autocommit=True, connect_timeout=5, options=options) as connection:
@@ -82,7 +82,7 @@ class MessageStream:
             log.warning("the partitions of realtime.messages were not renewed: %s", error)
 
     def _stream(self) -> None:
-        """Stream until the database goes away or `stop` is called."""
+        """Stream until the connection is lost or `stop` is called."""
         conninfo = psycopg.conninfo.make_conninfo(
             self._dsn, replication="database", connect_timeout=5, application_name="realtime_messages"
         )
@@ -135,7 +135,7 @@ class MessageStream:
 
 
 def _buffered(connection: pq.abc.PGconn) -> Iterator[bytes]:
-    """The messages that have arrived; raises OperationalError at the end of the stream."""
+    """Yield the messages that have arrived. Raises OperationalError at the end of the stream."""
     while True:
         size, data = connection.get_copy_data(1)
         if size == 0:
@@ -152,7 +152,7 @@ def _expect(connection: pq.abc.PGconn, command: str, status: pq.ExecStatus) -> N
 
 
 def _acknowledge(connection: pq.abc.PGconn, position: int) -> None:
-    """Tell the server that everything up to `position` was received and may be forgotten."""
+    """Acknowledge everything up to `position`, so that the server may discard it."""
     microseconds = int((time.time() - EPOCH_OFFSET_SECONDS) * 1_000_000)
     connection.put_copy_data(struct.pack(">cQQQQB", b"r", position, position, position, microseconds, 0))
     connection.flush()

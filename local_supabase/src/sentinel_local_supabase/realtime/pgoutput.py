@@ -1,6 +1,6 @@
-"""Reads the messages of PostgreSQL's output plugin pgoutput, protocol version 1.
+"""Decoder for messages of PostgreSQL's output plugin pgoutput, protocol version 1.
 
-Values arrive as PostgreSQL's own text; json columns are kept apart, because they enter events unquoted.
+Values arrive as PostgreSQL's text; json columns are listed separately, because they enter events unquoted.
 https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
 """
 
@@ -19,7 +19,7 @@ Row = dict[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table as the log describes it; `json_columns` are those of type json or jsonb."""
+    """A table as the log describes it; `json_columns` have type json or jsonb."""
 
     oid: int
     schema: str
@@ -31,7 +31,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row change. Unchanged TOASTed columns are absent from `new`; `old` holds what the log held."""
+    """One row change. Unchanged TOASTed columns are absent from `new`; `old` has the columns that the log has."""
 
     relation: Relation
     kind: Kind
@@ -41,20 +41,20 @@ class Change:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all values, the measure of the 1 MiB rule."""
+        """Total bytes of all values, to which the 1 MiB limit applies."""
         rows = [row for row in (self.new, self.old) if row]
         return sum(len(value.encode()) for row in rows for value in row.values() if value is not None)
 
 
 class Decoder:
-    """Keeps what earlier messages said about tables and the current transaction."""
+    """Decodes messages; keeps the tables and the current transaction of earlier ones."""
 
     def __init__(self) -> None:
         self._relations: dict[int, Relation] = {}
         self._committed_at = POSTGRES_EPOCH
 
     def decode(self, message: bytes | memoryview) -> Change | None:
-        """The change that a message holds, or None for messages about anything else."""
+        """Return the change in a message, or None for other messages."""
         cursor = _Cursor(bytes(message))
         match cursor.char():
             case "B":
@@ -86,7 +86,7 @@ class Decoder:
             else:
                 old = whole = row
         if new is not None and whole is not None:
-            new = whole | new  # the whole old row knows the unchanged TOASTed columns
+            new = whole | new  # the full old row has the unchanged TOASTed columns
         return Change(relation, kind, self._committed_at, new, old)
 
 

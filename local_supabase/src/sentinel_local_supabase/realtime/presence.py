@@ -1,7 +1,7 @@
-"""Presence: who announced itself on which topic, and the differences that its members are told.
+"""Presence: the channels present on each topic, and the diffs sent to its members.
 
-As in Phoenix, a channel is present under one key; several channels under one key are several `metas` of it. Each
-meta is what the client wrote, with a `phx_ref` that changes at every update (`phx_ref_prev` is the one before).
+As in Phoenix, a channel is present under one key; several channels under one key are its `metas`. Each meta is the
+client's payload with a `phx_ref` that changes at every update (`phx_ref_prev` is the previous one).
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ class _Room:
 
 
 class Presences:
-    """The presences of every topic, which is a name and whether it is private. Diffs and states are JSON texts."""
+    """Presences of all topics; a topic is a name and a private flag. Diffs and states are JSON texts."""
 
     def __init__(self) -> None:
         self._rooms: dict[Topic, _Room] = {}
 
     def listen(self, topic: Topic, listener: Listener) -> None:
-        """Hand every diff of the topic to `listener`, which must not block."""
+        """Pass every diff of the topic to `listener`, which must not block."""
         self._rooms.setdefault(topic, _Room()).listeners.append(listener)
 
     def unlisten(self, topic: Topic, listener: Listener) -> None:
-        """The end of `listen`; unknown listeners are fine."""
+        """Undo `listen`; unknown listeners are ignored."""
         room = self._rooms.get(topic, _Room())
         if listener in room.listeners:
             room.listeners.remove(listener)
         self._sweep(topic)
 
     def state(self, topic: Topic) -> str:
-        """Everybody who is present."""
+        """Return everybody who is present."""
         return dumps(_grouped(self._rooms.get(topic, _Room()).present.values()))
 
     def track(self, topic: Topic, who: Hashable, key: str, payload: Meta) -> None:
-        """Make `who` present under `key`, or change what it says of itself; the same payload again says nothing."""
+        """Make `who` present under `key`, or update its payload; an unchanged payload has no effect."""
         room = self._rooms.setdefault(topic, _Room())
         former = room.present.get(who)
         if former is not None and former.payload == payload:
@@ -70,7 +70,7 @@ class Presences:
         room.tell([entry], [former] if former else [])
 
     def untrack(self, topic: Topic, who: Hashable) -> None:
-        """The end of `track`; who is not present is fine."""
+        """Undo `track`; does nothing if `who` is not present."""
         room = self._rooms.get(topic, _Room())
         if (former := room.present.pop(who, None)) is not None:
             room.tell([], [former])

@@ -1,7 +1,7 @@
-"""The real server's limit on postgres_changes: over it, all of them are dropped for everyone, without a word.
+"""The real server's rate limit on postgres_changes: above it all changes are silently dropped for everyone.
 
 Events are counted in windows of five seconds. At the end of each window the average per second of the last
-twelve (of fewer, soon after the start) is compared with the limit, and what it says holds until the next end.
+twelve (fewer soon after the start) is compared with the limit, and the result holds until the next window ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class RateLimit:
-    """Counts events from its first use on; `events_per_second` None never limits. `clock` answers seconds."""
+    """Counts events from its first use; `events_per_second` None means no limit. `clock` returns seconds."""
 
     def __init__(self, events_per_second: int | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = events_per_second
@@ -32,7 +32,7 @@ class RateLimit:
         self._exceeded = False
 
     def exceeded(self) -> bool:
-        """Whether changes are to be dropped now."""
+        """True if changes must be dropped now."""
         if self._limit is None:
             return False
         now = self._clock()
@@ -44,7 +44,7 @@ class RateLimit:
         return self._exceeded
 
     def count(self, events: int) -> None:
-        """Add events that were delivered (a change for three subscriptions is three)."""
+        """Add delivered events (a change for three subscriptions counts three times)."""
         self._current += events
 
     def _end_window(self, limit: int) -> None:

@@ -1,8 +1,8 @@
-"""The Realtime server of the local Supabase: the protocol of Supabase Realtime 2.128 on our own database.
+"""The Realtime server of the local Supabase: the protocol of Supabase Realtime 2.128.
 
-Channels with postgres_changes (changes.py), broadcasts between clients and from `realtime.send`
-(messages.py), private channels, presence, token renewal. Delivery is at most once, as on the real server: what is
-committed while nobody is subscribed is not replayed.
+It has channels with postgres_changes (changes.py), broadcasts between clients and from `realtime.send`
+(messages.py), private channels, presence and token renewal. Delivery is at most once, as on the real server:
+changes committed while nobody is subscribed are not replayed.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.realtime.broadcast_api import UNAUTHORIZED, BroadcastApi
 from sentinel_local_supabase.realtime.changes import Changes
+from sentinel_local_supabase.realtime.channel_services import Services
+from sentinel_local_supabase.realtime.connection_tokens import TokenRefused, token_of_key, verify
 from sentinel_local_supabase.realtime.frames import Broadcast, dumps, serializer_for
 from sentinel_local_supabase.realtime.messages import MessageStream
 from sentinel_local_supabase.realtime.pgoutput import Row
 from sentinel_local_supabase.realtime.presence import Presences
-from sentinel_local_supabase.realtime.services import Services
 from sentinel_local_supabase.realtime.settings import RealtimeSettings
 from sentinel_local_supabase.realtime.socket import Socket
-from sentinel_local_supabase.realtime.tokens import TokenRefused, token_of_key, verify
 from sentinel_local_supabase.realtime.topics import Topics
 
 CONNECTIONS_FOR_RIGHTS: Final = 4
@@ -37,11 +37,11 @@ START_LIMIT_SECONDS: Final = 20.0
 
 
 class Realtime:
-    """An async context manager; mount `routes` at /realtime/v1 while it is entered.
+    """An async context manager; mount `routes` at /realtime/v1 while it is open.
 
-    `dsn` belongs to a superuser and must stay good when PostgreSQL is restarted (TCP, not the socket
-    folder of one start). PostgreSQL must be up on entry; later it may go and come. `faults` is read all the time:
-    what is assigned to its `now` also meets connections and channels that stand.
+    `dsn` belongs to a superuser and must stay valid when PostgreSQL restarts (TCP, not the socket folder of one
+    start). PostgreSQL must be up on entry and may restart later. `faults` is read continuously: assigning its
+    `now` also affects open connections and channels.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Realtime:
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, call: Any, *arguments: object) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
+    with contextlib.suppress(RuntimeError):  # the loop is closed: no listeners are left
         loop.call_soon_threadsafe(call, *arguments)
 
 

@@ -1,4 +1,4 @@
-"""Pace and limits of the Realtime server; the defaults are those of the real one."""
+"""Pace and limits of the Realtime server; the defaults match the real one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ EVENTS_PER_SECOND: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class ChangesSettings:
-    """How postgres_changes are polled, in seconds, and how many of them are allowed.
+    """Polling intervals in seconds and rate limit of postgres_changes.
 
-    Over `events_per_second` on average (changes × subscriptions; None: no limit) all are dropped for everyone.
-    The publication's tables are looked up every `publication_check_seconds`.
+    Above `events_per_second` on average (changes × subscriptions; None: no limit) all are dropped for everyone.
+    The publication's tables are checked every `publication_check_seconds`.
     """
 
     busy_poll_seconds: float = 0.1
@@ -29,9 +29,9 @@ class ChangesSettings:
 class SocketSettings:
     """Limits of a connection.
 
-    `idle_seconds` without any frame from the client closes it (heartbeats count). A refused join is
-    answered after `refusal_seconds`, in which the whole connection stands still. A client that lets
-    `queued_bytes` pile up is disconnected.
+    It is closed after `idle_seconds` without a frame from the client (heartbeats count). A refused join gets
+    its reply after `refusal_seconds`, during which the whole connection is blocked. A client that lets
+    `queued_bytes` accumulate is disconnected.
     """
 
     idle_seconds: float = 66.0
@@ -41,7 +41,7 @@ class SocketSettings:
 
 @dataclass(frozen=True, slots=True)
 class RealtimeSettings:
-    """All of them. A connection with a bad key is refused after `refused_key_seconds`."""
+    """All settings. A connection with an invalid key is refused after `refused_key_seconds`."""
 
     changes: ChangesSettings = field(default_factory=ChangesSettings)
     sockets: SocketSettings = field(default_factory=SocketSettings)
@@ -49,7 +49,7 @@ class RealtimeSettings:
 
     @staticmethod
     def at(pace: RealtimePace = "real", *, events_per_second: int | None = EVENTS_PER_SECOND) -> RealtimeSettings:
-        """The settings of a pace: `real` polls and refuses as slowly as the real server, `fast` waits for nothing."""
+        """Return the settings of a pace: `real` polls and refuses as slowly as the real server, `fast` at once."""
         if pace == "real":
             return RealtimeSettings(ChangesSettings(events_per_second=events_per_second))
         return RealtimeSettings(

@@ -1,4 +1,4 @@
-"""One WebSocket: frames in, a bounded queue of frames out, and the channels that were joined on it."""
+"""One WebSocket: incoming frames, a bounded queue of outgoing frames, and its joined channels."""
 
 import asyncio
 import contextlib
@@ -9,11 +9,11 @@ from typing import Any, Final
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sentinel_local_supabase.realtime.channel import TOPIC_PREFIX, Channel
+from sentinel_local_supabase.realtime.channel_services import Services
+from sentinel_local_supabase.realtime.connection_tokens import OPAQUE_PREFIX, TokenRefused
 from sentinel_local_supabase.realtime.frames import BadFrame, Broadcast, Frame, Serializer, dumps
-from sentinel_local_supabase.realtime.services import Services
 from sentinel_local_supabase.realtime.settings import SocketSettings
 from sentinel_local_supabase.realtime.spoiler import Alarms, Message, Spoiler
-from sentinel_local_supabase.realtime.tokens import OPAQUE_PREFIX, TokenRefused
 from sentinel_local_supabase.realtime.topics import Refused
 
 OK: Final = '{"status":"ok","response":{}}'
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Socket:
-    """Serves one accepted WebSocket until it closes; `token` is the one that it connected with."""
+    """Serves one accepted WebSocket until it closes; `token` is the token of the connection."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Socket:
         self._end = Alarms()
 
     async def run(self) -> None:
-        """Serve until the client leaves, falls silent, falls behind, or writes nonsense."""
+        """Serve until the client disconnects, goes idle, falls behind, or sends an invalid frame."""
         self.arm()
         duties = [
             asyncio.create_task(self._receive()),
@@ -79,7 +79,7 @@ class Socket:
             raise first
 
     def arm(self) -> None:
-        """Take up the faults of the moment that come with time, here and in every channel."""
+        """Schedule the active faults that depend on time, here and in every channel."""
         faults = self._services.faults.now.realtime
         self._end.cancel()
         self._end.add(faults.close_sockets_after_seconds, lambda: self._end_with(faults.close_code))
@@ -91,7 +91,7 @@ class Socket:
         self._spoiler.pass_on(Message(topic, event, payload, ref, join_ref))
 
     def push_broadcast(self, topic: str, broadcast: Broadcast) -> None:
-        """Queue a broadcast, unless this version of the protocol has no form for it."""
+        """Queue a broadcast, unless this protocol version cannot represent it."""
         if self._spoiler.loses_broadcasts():
             return
         if (frame := self._serializer.encode_broadcast(topic, broadcast)) is not None:
@@ -149,7 +149,7 @@ class Socket:
                 return CLOSE_BROKEN
             try:
                 await self._dispatch(frame)
-            except Exception:  # as on the real server a channel that fails takes no other one with it
+            except Exception:  # as on the real server, a failed channel does not end others
                 log.exception("a Realtime channel failed")
                 self._give_up(frame)
 
@@ -172,7 +172,7 @@ class Socket:
                 frame.join_ref,
             )
         elif frame.join_ref != channel.join_ref:
-            return  # the real server ignores messages of another join without a word
+            return  # the real server silently ignores messages of another join
         elif frame.event == "phx_leave":
             channel.close()
             self.push(frame.topic, "phx_reply", OK, frame.ref, channel.join_ref)
@@ -212,7 +212,7 @@ class Socket:
         self.push(frame.topic, "phx_reply", reply, frame.ref, channel.join_ref)
 
     async def _refuse(self, frame: Frame, reason: str) -> None:
-        # The real server sleeps in the join, and with it stands everything else of the connection.
+        # The real server sleeps in the join, which blocks the whole connection.
         self._flowing.clear()
         try:
             await asyncio.sleep(self._settings.refusal_seconds)

@@ -1,4 +1,4 @@
-"""Where the faults of the moment meet the messages of one connection, on their way out and in time."""
+"""Applies the active faults to the outgoing messages of one connection."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Message:
 
 
 class Alarms:
-    """Calls to come; `cancel` before the end of whoever owns them."""
+    """Scheduled calls; their owner must `cancel` them before it ends."""
 
     def __init__(self) -> None:
         self._handles: set[asyncio.TimerHandle] = set()
 
     def add(self, seconds: float | None, call: Callable[[], None]) -> None:
-        """Call in so many seconds; never for None."""
+        """Schedule a call in so many seconds; None schedules nothing."""
         if seconds is None:
             return
 
@@ -45,13 +45,13 @@ class Alarms:
         self._handles.add(handle)
 
     def cancel(self) -> None:
-        """Forget all."""
+        """Cancel all scheduled calls."""
         while self._handles:
             self._handles.pop().cancel()
 
 
 class Spoiler:
-    """Passes messages on to `write`: as they are, unless the switch says otherwise."""
+    """Passes messages on to `write`, changed by the active faults."""
 
     def __init__(self, switch: Switch, write: Callable[[Message], None]) -> None:
         self._switch = switch
@@ -60,7 +60,7 @@ class Spoiler:
         self._alarms = Alarms()
 
     def pass_on(self, message: Message) -> None:
-        """Write a message, or what the faults make of it."""
+        """Write a message with the active faults applied."""
         faults = self._switch.now.realtime
         if faults.mute or (message.event == "phx_reply" and _is_lost(message, faults)):
             return
@@ -72,12 +72,12 @@ class Spoiler:
                 self._arrange(copy, faults)
 
     def loses_broadcasts(self) -> bool:
-        """Whether broadcasts are to be lost."""
+        """True if broadcasts are dropped."""
         faults = self._switch.now.realtime
         return faults.lose_broadcasts or faults.mute
 
     def cancel(self) -> None:
-        """Write nothing more of what is delayed or held."""
+        """Discard delayed and held messages."""
         self._alarms.cancel()
 
     def _arrange(self, message: Message, faults: RealtimeFaults) -> None:
@@ -104,7 +104,7 @@ def _is_lost(reply: Message, faults: RealtimeFaults) -> bool:
 
 
 def _spoiled(payload: str, faults: RealtimeFaults) -> str:
-    """The payload of a postgres_changes event, made worse."""
+    """Return the payload of a postgres_changes event with faults applied."""
     if faults.thin_changes or faults.malform_changes:
         event = json.loads(payload)
         if faults.thin_changes and event["data"]["type"] != "DELETE":

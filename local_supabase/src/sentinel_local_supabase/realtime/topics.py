@@ -1,4 +1,4 @@
-"""Who listens to which topic, and the rights on private topics."""
+"""Listeners of topics, and rights on private topics."""
 
 import json
 from collections.abc import Callable
@@ -9,8 +9,8 @@ import psycopg
 
 from sentinel_local_supabase.database import DatabaseDown, Pool, PoolExhausted, fetch_one
 from sentinel_local_supabase.queries import load_queries
+from sentinel_local_supabase.realtime.connection_tokens import TokenClaims
 from sentinel_local_supabase.realtime.frames import Broadcast
-from sentinel_local_supabase.realtime.tokens import TokenClaims
 
 QUERIES: Final = load_queries("realtime/topics.sql")
 
@@ -20,7 +20,7 @@ Listener = Callable[[Broadcast], None]
 
 
 class Refused(Exception):
-    """A join or message that the server refuses; `reason` is what the client reads."""
+    """A refused join or message; `reason` is sent to the client."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -29,7 +29,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TopicRights:
-    """What a token may do on a topic."""
+    """Rights of a token on a topic."""
 
     broadcast_read: bool = True
     presence_read: bool = True
@@ -39,7 +39,7 @@ class TopicRights:
 
 @dataclass(slots=True)
 class Topics:
-    """Listeners by topic; a private and a public topic of one name are two topics."""
+    """Listeners by topic; private and public topics with the same name are different topics."""
 
     _listeners: dict[tuple[str, bool], list[Listener]] = field(default_factory=dict)
 
@@ -48,7 +48,7 @@ class Topics:
         self._listeners.setdefault((name, private), []).append(listener)
 
     def unlisten(self, name: str, private: bool, listener: Listener) -> None:
-        """The end of `listen`; unknown listeners are fine."""
+        """Undo `listen`; unknown listeners are ignored."""
         listeners = self._listeners.get((name, private), [])
         if listener in listeners:
             listeners.remove(listener)
@@ -56,21 +56,21 @@ class Topics:
             self._listeners.pop((name, private), None)
 
     def publish(self, name: str, private: bool, broadcast: Broadcast, *, but: Listener | None = None) -> None:
-        """Hand a broadcast to all listeners of the topic, except `but`."""
+        """Pass a broadcast to all listeners of the topic except `but`."""
         for listener in tuple(self._listeners.get((name, private), ())):
             if listener != but:
                 listener(broadcast)
 
 
 async def rights_on(pool: Pool, name: str, claims: TokenClaims) -> TopicRights:
-    """The rights that the policies on realtime.messages give on a private topic; raises Refused."""
+    """Return the rights that policies on realtime.messages grant on a private topic. Raises Refused."""
     arguments = [name, claims.role, json.dumps(dict(claims.everything))]
     try:
         async with pool.connection() as connection, connection.transaction(force_rollback=True):
             row = await fetch_one(connection, QUERIES["authorize"], arguments)
     except (DatabaseDown, PoolExhausted, psycopg.OperationalError) as error:
         raise Refused(UNREACHABLE) from error
-    except psycopg.Error:  # a policy that fails, or a role that is not there
+    except psycopg.Error:  # a policy that fails, or a missing role
         return TopicRights(False, False, False, False)
     assert row is not None
     return TopicRights(*row)

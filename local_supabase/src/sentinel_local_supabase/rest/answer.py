@@ -1,4 +1,4 @@
-"""From the single row of a statement to an HTTP answer: status, Content-Range, Location, preferences."""
+"""HTTP responses from the single row of a statement: status, Content-Range, Location, preferences."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from sentinel_local_supabase.json_input import bigint
-from sentinel_local_supabase.rest.errors import RestError
 from sentinel_local_supabase.rest.request import RestRequest
+from sentinel_local_supabase.rest.rest_errors import RestError
 from sentinel_local_supabase.rest.schema import Function, Relation
 
 _READ_PREFERENCES = ("count", "handling", "timezone")
@@ -20,7 +20,7 @@ _NO_CONTENT, _PARTIAL = 204, 206
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The row of a Statement: how many rows in all (if counted), in this answer, and the body's JSON."""
+    """The row of a Statement: total rows (if counted), rows in this response, and the body's JSON."""
 
     total: int | None
     rows: int
@@ -30,12 +30,12 @@ class Outcome:
     updated: str | None
 
     def with_total(self, total: int) -> Outcome:
-        """The same with another total."""
+        """Return a copy with another total."""
         return replace(self, total=total)
 
 
 def call_response(asked: RestRequest, function: Function, outcome: Outcome) -> Response:
-    """The answer to a call of a function. Raises PGRST116, PGRST124 and PGRST128."""
+    """Return the response to a function call. Raises PGRST116, PGRST124 and PGRST128."""
     if _is_strict(asked) and asked.preferences.get("max-affected") is not None:
         if not function.returns_set:
             message = "Function must return SETOF or TABLE when max-affected preference is used with handling=strict"
@@ -45,7 +45,7 @@ def call_response(asked: RestRequest, function: Function, outcome: Outcome) -> R
 
 
 def read_response(asked: RestRequest, outcome: Outcome, function: Function | None = None) -> Response:
-    """The answer to GET and HEAD of a relation, and (of `function`) to a call. Raises PGRST116."""
+    """Return the response to GET and HEAD of a relation, or to a call of `function`. Raises PGRST116."""
     offset = asked.query.offset
     names = _READ_PREFERENCES if function is None or not _is_strict(asked) else (*_READ_PREFERENCES, "max-affected")
     headers = asked.preferences.applied(names)
@@ -66,7 +66,7 @@ def read_response(asked: RestRequest, outcome: Outcome, function: Function | Non
 
 
 def change_response(asked: RestRequest, relation: Relation, outcome: Outcome) -> Response:
-    """The answer to POST, PATCH and DELETE of a relation. Raises PGRST116 and PGRST124."""
+    """Return the response to POST, PATCH and DELETE of a relation. Raises PGRST116 and PGRST124."""
     _require_few(asked, outcome.rows)
     wanted = asked.preferences.get("return")
     headers = asked.preferences.applied(_applicable(asked))
@@ -146,7 +146,7 @@ def _location(relation: Relation, outcome: Outcome) -> str:
 
 
 def _finished(asked: RestRequest, outcome: Outcome, response: Response) -> Response:
-    """Apply what the SQL itself asked for by the settings response.status and response.headers."""
+    """Apply the settings response.status and response.headers that the SQL set."""
     if outcome.status is not None:
         if not outcome.status.isdigit():
             raise RestError(500, "PGRST112", "response.status GUC must be a valid status code")

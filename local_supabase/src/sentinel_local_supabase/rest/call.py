@@ -1,6 +1,6 @@
-"""Calls of functions: named arguments from a JSON object, results as PostgREST shapes them.
+"""Function calls: named arguments from a JSON object, results in PostgREST's form.
 
-Part of the query compiler (see compiler.py), so its SQL is written here.
+This is part of the query compiler (see compiler.py), so its SQL is written here.
 """
 
 # ruff: noqa: S608 - a query compiler: every name is quoted, every value is bound
@@ -17,7 +17,7 @@ from sentinel_local_supabase.rest.statements import RESULT, Statement, outer
 def call_statement(
     schema: Schema, function: Function, request: RestRequest, arguments: str, given: set[str]
 ) -> Statement:
-    """A call with `arguments`, a JSON object of the arguments `given` (or the only, unnamed argument)."""
+    """Compile a call with `arguments`, a JSON object of the arguments `given` (or the only, unnamed argument)."""
     bindings = Bindings()
     compiler = Compiler(schema, bindings)
     source = _source(schema, function)
@@ -27,7 +27,7 @@ def call_statement(
         text = f"select {source.name}.pgrst_scalar from {body}lateral (select {call} as pgrst_scalar) as {source.name}"
     else:
         text = f"select {source.name}.* from {body}lateral {call} as {source.name}"
-    # Filters and orders apply to what the call answered: it must run once, and not be inlined away.
+    # Filters and orders apply to the call's result, so it must run once and not be inlined.
     ctes = f"pgrst_call as materialized ({text})"
     inner = f"select * from pgrst_call as {source.name}"
     total = "null::bigint"
@@ -46,7 +46,7 @@ def call_statement(
 
 
 def _source(schema: Schema, function: Function) -> Source:
-    """What a call answers, with the types and foreign keys of the table whose rows these are."""
+    """Return the result of a call as a source, with the types and foreign keys of the table whose rows it returns."""
     relation = schema.relations.get(function.relation) if function.relation else None
     if relation is None:
         return Source(quote(function.name), function.schema, function.name, {})
@@ -73,7 +73,7 @@ def _call(function: Function, arguments: str, given: set[str], bindings: Binding
 
 
 def argument_object(parameters: Iterable[tuple[str, str]], function: Function) -> dict[str, object]:
-    """The arguments of a GET call: variadic ones gather their repetitions."""
+    """Return the arguments of a GET call; repeated parameters become a variadic argument."""
     variadic = {one.name for one in function.arguments if one.variadic}
     gathered: dict[str, object] = {}
     for name, value in parameters:

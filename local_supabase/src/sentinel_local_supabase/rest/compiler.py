@@ -1,4 +1,4 @@
-"""From parsed queries to SQL: names are quoted, values are bound, and PostgreSQL makes the JSON.
+"""Compiler from parsed queries to SQL: names are quoted, values are bound, and PostgreSQL builds the JSON.
 
 This is a query compiler, so its SQL is written here and not in a `.sql` file.
 """
@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, field
 
 from sentinel_local_supabase.rest.embed import Join, find_join
-from sentinel_local_supabase.rest.errors import RestError
 from sentinel_local_supabase.rest.query import (
     OPERATORS,
     TEXT_SEARCH,
@@ -24,6 +23,7 @@ from sentinel_local_supabase.rest.query import (
     is_index,
     not_embedded,
 )
+from sentinel_local_supabase.rest.rest_errors import RestError
 from sentinel_local_supabase.rest.schema import Relation, Schema
 
 MAX_ROWS = 1000
@@ -31,30 +31,30 @@ _TYPE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_ ]*(\[\])*$")
 
 
 def quote(name: str) -> str:
-    """An SQL identifier."""
+    """Quote an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """An SQL string literal (standard_conforming_strings is on)."""
+    """Quote an SQL string literal (standard_conforming_strings is on)."""
     return "'" + text.replace("'", "''") + "'"
 
 
 @dataclass(slots=True)
 class Bindings:
-    """The values of one statement, in the order of their `$n`."""
+    """Values of one statement, in the order of their `$n`."""
 
     values: list[str] = field(default_factory=list)
 
     def bind(self, value: str) -> str:
-        """The placeholder of a value, whose type PostgreSQL infers from its place."""
+        """Bind a value and return its placeholder; PostgreSQL infers the type from its place."""
         self.values.append(value)
         return f"${len(self.values)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where columns come from: an SQL name to qualify them with, and their types where known."""
+    """A source of columns: the SQL name that qualifies them, and their types if known."""
 
     name: str
     schema: str
@@ -63,7 +63,7 @@ class Source:
 
     @staticmethod
     def of(relation: Relation, name: str | None = None) -> Source:
-        """The relation itself, or something with its columns called `name`."""
+        """Return the relation as a source, optionally under another `name`."""
         types = {column.name: column.type for column in relation.columns.values()}
         qualified = name or f"{quote(relation.schema)}.{quote(relation.name)}"
         return Source(qualified, relation.schema, relation.name, types)
@@ -78,7 +78,7 @@ class Compiler:
         self._aliases = 0
 
     def column(self, source: Source, target: Field) -> str:
-        """A column, or the value at a JSON path in it."""
+        """Compile a column, or the value at a JSON path in it."""
         text = f"{source.name}.{quote(target.name)}"
         if not target.path:
             return text
@@ -89,8 +89,8 @@ class Compiler:
         return text
 
     def select_list(self, source: Source, query: Query) -> str:
-        """The columns and embedded resources of a SELECT."""
-        # `relation()` selects nothing of it: it is there to be joined or filtered by.
+        """Compile the columns and embedded resources of a SELECT."""
+        # `relation()` selects nothing: it is only for joins and filters.
         items = [item for item in query.select if not isinstance(item, Embedded) or item.items]
         return ", ".join(self._selected(source, item, query) for item in items)
 
@@ -107,7 +107,7 @@ class Compiler:
         return f"{text} as {quote(item.alias or item.field.label)}"
 
     def where(self, source: Source, query: Query, extra: tuple[str, ...] = ()) -> str:
-        """` where …` of all conditions and of the embedded resources that must exist, or nothing."""
+        """Compile ` where …` from all conditions and the embedded resources that must exist; empty without any."""
         parts = [*extra, *(self._condition(source, one, query) for one in query.conditions)]
         parts += [
             self._exists(source, item, query) for item in query.select if isinstance(item, Embedded) and item.inner
@@ -115,7 +115,7 @@ class Compiler:
         return " where " + " and ".join(parts) if parts else ""
 
     def order(self, source: Source, query: Query) -> str:
-        """` order by …`, or nothing."""
+        """Compile ` order by …`; empty without an order."""
         texts = []
         for term in query.order:
             nulls = f" nulls {term.nulls}" if term.nulls else ""
@@ -164,7 +164,7 @@ class Compiler:
         return f"exists (select from {_table(inner)}{self.where(inner, outer.of(item), conditions)})"
 
     def _related(self, source: Source, term: Order, query: Query) -> str:
-        """The column of an embedded resource, to order the rows around it."""
+        """Compile a column of an embedded resource that orders the parent rows."""
         item = query.embedded_item(term.relation or "")
         if item is None:
             raise not_embedded(term.relation or "")
@@ -189,7 +189,7 @@ class Compiler:
 
 
 def row_range(query: Query) -> str:
-    """` limit … offset …`, never more than MAX_ROWS."""
+    """Compile ` limit … offset …`, at most MAX_ROWS."""
     limit = MAX_ROWS if query.limit is None else min(query.limit, MAX_ROWS)
     return f" limit {limit}" + (f" offset {query.offset}" if query.offset else "")
 

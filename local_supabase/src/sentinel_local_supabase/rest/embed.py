@@ -1,20 +1,20 @@
-"""Which foreign key an embedded resource of a select list follows."""
+"""Choice of the foreign key that an embedded resource of a select list follows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sentinel_local_supabase.rest.errors import RestError
 from sentinel_local_supabase.rest.query import Embedded
+from sentinel_local_supabase.rest.rest_errors import RestError
 from sentinel_local_supabase.rest.schema import ForeignKey, Schema, nearest
 
 _CARDINALITIES = ("one-to-many", "many-to-one", "one-to-one")
-"""In the order in which PostgREST names them where it cannot choose."""
+"""Cardinalities in the order in which PostgREST lists ambiguous relationships."""
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """The related table, the pairs (column here, column there), and whether there is at most one row."""
+    """The related table, the pairs (column here, column there), and a flag for at most one row."""
 
     schema: str
     table: str
@@ -25,17 +25,17 @@ class Join:
 
     @property
     def cardinality(self) -> str:
-        """How many rows here may meet how many there."""
+        """The cardinality of the relationship, seen from here."""
         return "one-to-one" if self.key.unique else "many-to-one" if self.outgoing else "one-to-many"
 
     @property
     def place(self) -> tuple[str, str, int, str]:
-        """Its place among the joins that fit an embedding."""
+        """Sort key among the joins that fit an embedding."""
         return self.schema, self.table, _CARDINALITIES.index(self.cardinality), self.key.name
 
 
 def find_join(schema: Schema, here: str, table: str, item: Embedded) -> Join:
-    """The only join that fits `item`. Raises PGRST200 (none) or PGRST201 (several)."""
+    """Return the only join that fits `item`. Raises PGRST200 (none) or PGRST201 (several)."""
     joins = [join for key in schema.foreign_keys for join in _directions(key, here, table)]
     fitting = sorted((join for join in joins if _fits(join, here, table, item)), key=lambda join: join.place)
     if not fitting:
@@ -80,7 +80,7 @@ def _fits(join: Join, here: str, table: str, item: Embedded) -> bool:
 
 
 def _fits_itself(join: Join, item: Embedded) -> bool:
-    """A key leads two ways: a table's name means the rows that refer to this one, a column the row that it names."""
+    """Resolve a self-reference: a table name means the rows that refer to this one, a column the row it refers to."""
     if item.hint is None and (item.relation,) == join.key.columns:
         return join.cardinality == "many-to-one"
     hinted = item.hint is None or (item.hint,) == join.key.columns

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sentinel_local_supabase.rest.errors import RestError
 from sentinel_local_supabase.rest.query import (
     IS_VALUES,
     OPERATORS,
@@ -18,9 +17,10 @@ from sentinel_local_supabase.rest.query import (
     Order,
     Selected,
 )
+from sentinel_local_supabase.rest.rest_errors import RestError
 
 LEVELS = 64
-"""How deep the conditions and the embedded resources of a request may be."""
+"""Largest depth of conditions and embedded resources in a request."""
 
 _QUANTIFIED = ("eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch")
 _AGGREGATE = re.compile(r"\.(count|sum|avg|min|max)\(\)")
@@ -32,7 +32,7 @@ _SELECT_EXPECTS = '"...", field name (* or [a..z0..9_$]), "*" or "count()"'
 
 
 class _Scanner:
-    """A position in a text, with PostgREST's way to complain about it."""
+    """Scanner over a text; raises errors in PostgREST's form."""
 
     def __init__(self, text: str, what: str, expects: str) -> None:
         self.text, self.at, self._level = text, 0, 0
@@ -49,7 +49,7 @@ class _Scanner:
 
     @contextmanager
     def nested(self) -> Iterator[None]:
-        """One level of brackets, of which a text may have LEVELS: each is a frame of Python's stack."""
+        """Enter one level of brackets. At most LEVELS are allowed, as each takes a frame of Python's stack."""
         self._level += 1
         if self._level > LEVELS:
             raise self.refuse(f"no more than {LEVELS} levels")
@@ -75,7 +75,7 @@ class _Scanner:
         return found
 
     def quoted(self) -> str:
-        """The rest of a text in double quotes, whose opening quote was just taken."""
+        """Read the rest of a double-quoted text after its opening quote."""
         pieces = []
         while not self.take('"'):
             self.take("\\")
@@ -110,7 +110,7 @@ class _Scanner:
         return Field(name, tuple(path))
 
     def until(self, stops: str, *, braces: bool = True) -> str:
-        """Everything before the first of `stops`, which `braces` protect."""
+        """Read up to the first of `stops`; `braces` protect them."""
         start, depth = self.at, 0
         while self.at < len(self.text) and (depth or self.text[self.at] not in stops):
             depth += {"{": 1, "}": -1}.get(self.text[self.at], 0) if braces else 0
@@ -119,7 +119,7 @@ class _Scanner:
 
 
 def parse_select(text: str) -> tuple[Selected | Embedded, ...]:
-    """The items of a `select` parameter. Raises PGRST100."""
+    """Parse a `select` parameter into items. Raises PGRST100."""
     scanner = _Scanner(text, "select parameter", _SELECT_EXPECTS)
     if not text:
         return (Selected(Field("*")),)
@@ -156,20 +156,20 @@ def _select_item(scanner: _Scanner) -> Selected | Embedded:
 
 
 def parse_filter(name: str, text: str) -> Filter:
-    """The filter of a parameter `name=text`. Raises PGRST100."""
+    """Parse a parameter `name=text` into a filter. Raises PGRST100."""
     scanner = _Scanner(text, "filter", '"not" or operator (eq, gt, ...)')
     target = _Scanner(name, "filter", "field name").field()
     return _filter(scanner, target, lambda: scanner.text[scanner.at :])
 
 
 def is_condition(text: str) -> bool:
-    """Whether the value of a parameter reads like a filter, and not like the argument of a function."""
+    """Return True if a parameter's value looks like a filter rather than a function argument."""
     found = _OPERATOR.match(text)
     return found is not None and found[2] in OPERATORS
 
 
 def parse_logic(name: str, text: str) -> Logic:
-    """The tree of a parameter `and=(…)`, `or=(…)`, `not.and=(…)` or `not.or=(…)`. Raises PGRST100."""
+    """Parse a parameter `and=(…)`, `or=(…)`, `not.and=(…)` or `not.or=(…)` into a tree. Raises PGRST100."""
     scanner = _Scanner(text, "logic tree", "field name or logic operator")
     tree = _logic_children(scanner, name.removeprefix("not."), name.startswith("not."))
     if scanner.at < len(text):
@@ -232,7 +232,7 @@ def _list(scanner: _Scanner) -> tuple[str, ...]:
 
 
 def parse_order(text: str) -> tuple[Order, ...]:
-    """The terms of an `order` parameter. Raises PGRST100."""
+    """Parse an `order` parameter into terms. Raises PGRST100."""
     if not text:
         return ()
     scanner = _Scanner(text, "order", "asc, desc, nullsfirst or nullslast")

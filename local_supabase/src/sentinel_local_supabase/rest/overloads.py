@@ -1,13 +1,13 @@
-"""Which of the functions of a name a call means, by the names of its arguments."""
+"""Overload resolution: choose a function by the names of the call's arguments."""
 
 from __future__ import annotations
 
-from sentinel_local_supabase.rest.errors import RestError
+from sentinel_local_supabase.rest.rest_errors import RestError
 from sentinel_local_supabase.rest.schema import Function, SchemaCache
 
 
 async def find_function(cache: SchemaCache, schema: str, name: str, given: set[str]) -> Function:
-    """The only function that takes the arguments `given`. Raises PGRST202 (none) or PGRST203 (several)."""
+    """Return the only function that takes the arguments `given`. Raises PGRST202 (none) or PGRST203 (several)."""
     fitting = await cache.overloads(schema, name, given)
     if not fitting:
         raise await _unknown(cache, schema, name, given)

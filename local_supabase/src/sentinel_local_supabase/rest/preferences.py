@@ -1,10 +1,10 @@
-"""The `Prefer` header: what a client would like, as far as PostgREST knows it."""
+"""Parsing of the `Prefer` header: the preferences that PostgREST knows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sentinel_local_supabase.rest.errors import RestError
+from sentinel_local_supabase.rest.rest_errors import RestError
 
 _KNOWN_PREFERENCES = {
     "return": ("representation", "minimal", "headers-only"),
@@ -20,28 +20,28 @@ _KNOWN_PREFERENCES = {
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """The `Prefer` header: the known pairs, in the order given, and what was not understood."""
+    """The `Prefer` header: known pairs in the order given, and the rest."""
 
     known: dict[str, str]
     unknown: tuple[str, ...]
 
     def get(self, name: str) -> str | None:
-        """The value of a preference, None when absent."""
+        """Return the value of a preference, None if absent."""
         return self.known.get(name)
 
     def refuse(self, name: str) -> Preferences:
-        """The same without one whose value turned out to mean nothing. Raises PGRST122 where that is an error."""
+        """Return a copy without a preference whose value is invalid. Raises PGRST122 under `handling=strict`."""
         kept = {other: value for other, value in self.known.items() if other != name}
         return _lenient(Preferences(kept, (*self.unknown, f"{name}={self.known[name]}")))
 
     def applied(self, names: tuple[str, ...]) -> dict[str, str]:
-        """The Preference-Applied header for those of `names` that were given."""
+        """Return the Preference-Applied header for those of `names` that were given."""
         pairs = [f"{name}={self.known[name]}" for name in names if name in self.known]
         return {"Preference-Applied": ", ".join(pairs)} if pairs else {}
 
 
 def read_preferences(headers: list[str]) -> Preferences:
-    """The preferences of a request's `Prefer` headers. Raises PGRST122."""
+    """Parse a request's `Prefer` headers. Raises PGRST122."""
     known: dict[str, str] = {}
     unknown: list[str] = []
     for item in ",".join(headers).split(","):

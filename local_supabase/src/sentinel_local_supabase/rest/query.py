@@ -1,11 +1,11 @@
-"""What a request asks of a resource, as plain records: select lists, filters, and/or trees, orders and ranges."""
+"""Parsed queries as plain records: select lists, filters, and/or trees, orders and ranges."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
 
-from sentinel_local_supabase.rest.errors import RestError
+from sentinel_local_supabase.rest.rest_errors import RestError
 
 OPERATORS = {
     "eq": "=", "neq": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "like": "like",
@@ -22,7 +22,7 @@ _INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
 
 
 def is_index(key: str) -> bool:
-    """Whether a key of a JSON path is the place of an element: a number that fits PostgreSQL's int."""
+    """Return True if a key of a JSON path is an array index: a number that fits PostgreSQL's int."""
     return _INDEX.fullmatch(key) is not None
 
 
@@ -35,7 +35,7 @@ class Field:
 
     @property
     def label(self) -> str:
-        """The name of the result: the last key of the path that is no index."""
+        """The name of the result: the last key of the path that is not an index."""
         keys = [key for _, key in self.path if not is_index(key)]
         return keys[-1] if keys else self.name
 
@@ -61,13 +61,13 @@ class Embedded:
 
     @property
     def label(self) -> str:
-        """The name of the result, by which the request's other parameters call it."""
+        """The name of the result, which the request's other parameters use."""
         return self.alias or self.relation
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """`field.[not.]operator[(modifier)].value`; the modifier is any, all or a text search language."""
+    """Filter `field.[not.]operator[(modifier)].value`; the modifier is any, all or a text search language."""
 
     field: Field
     operator: str
@@ -78,7 +78,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Logic:
-    """`[not.]and(…)` or `[not.]or(…)`."""
+    """Condition tree `[not.]and(…)` or `[not.]or(…)`."""
 
     operator: str
     children: tuple[Filter | Logic, ...]
@@ -89,7 +89,7 @@ class Logic:
 class Order:
     """One term of an order; `nulls` is 'first', 'last' or None for PostgreSQL's default.
 
-    `relation` is the embedded resource (with one row at most) whose field it is.
+    `relation` is the embedded resource (with at most one row) that has the field.
     """
 
     field: Field
@@ -100,7 +100,7 @@ class Order:
 
 @dataclass(slots=True)
 class Query:
-    """What a request's parameters ask of one resource; `embedded` holds those with a dotted prefix."""
+    """The parameters of a request for one resource; `embedded` holds those with a dotted prefix."""
 
     select: tuple[Selected | Embedded, ...] = (Selected(Field("*")),)
     conditions: list[Filter | Logic] = field(default_factory=list)
@@ -110,16 +110,16 @@ class Query:
     embedded: dict[str, Query] = field(default_factory=dict)
 
     def of(self, item: Embedded) -> Query:
-        """What is asked of one of its embedded resources."""
+        """Return the query for an embedded resource."""
         return replace(self.embedded.get(item.label, Query()), select=item.items)
 
     def embedded_item(self, name: str) -> Embedded | None:
-        """The embedded resource of the select list that is called `name`."""
+        """Return the embedded resource of the select list with this name."""
         items = (item for item in self.select if isinstance(item, Embedded))
         return next((item for item in items if item.label == name), None)
 
     def require_selected(self) -> None:
-        """Raises PGRST108 for a filter, an order or a limit of a resource that is not selected."""
+        """Raise PGRST108 for a filter, order or limit on a resource that is not selected."""
         for name, inner in self.embedded.items():
             item = self.embedded_item(name)
             if item is None:
@@ -128,7 +128,7 @@ class Query:
 
 
 def not_embedded(name: str) -> RestError:
-    """PGRST108: `name` is used as an embedded resource, and is none."""
+    """Return PGRST108: `name` is used as an embedded resource but is not one."""
     return RestError(
         400,
         "PGRST108",

@@ -1,4 +1,4 @@
-"""One PostgREST request, read into plain values: preferences, media type, schema, query and body."""
+"""Parsing of a PostgREST request into plain values: preferences, media type, schema, query and body."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from sentinel_local_supabase.json_input import NotJson, bigint, parse_outline
-from sentinel_local_supabase.rest.errors import RestError
 from sentinel_local_supabase.rest.grammar import is_condition, parse_filter, parse_logic, parse_order, parse_select
 from sentinel_local_supabase.rest.preferences import Preferences, read_preferences
 from sentinel_local_supabase.rest.query import Query
+from sentinel_local_supabase.rest.rest_errors import RestError
 
 _ARRAY = "application/vnd.pgrst.array+json"
 _CSV = "text/csv"
@@ -25,7 +25,7 @@ _RESERVED = ("select", "order", "limit", "offset", "columns", "on_conflict", *_L
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The shape of the body: one object, an array or CSV, with or without nulls, and its media type."""
+    """Format of the response body: one object, an array or CSV, with or without nulls, and its media type."""
 
     single: bool
     strip_nulls: bool
@@ -35,7 +35,7 @@ class Accepted:
 
 @dataclass(slots=True)
 class RestRequest:
-    """Everything of a request that decides about its SQL, but for the caller."""
+    """Everything in a request that determines its SQL, except the caller."""
 
     method: str
     schema: str
@@ -49,7 +49,7 @@ class RestRequest:
     headers: dict[str, str] = field(default_factory=dict)
 
     def json_body(self) -> Any:
-        """The parsed body, without its numbers. Raises PGRST102."""
+        """Parse the body, without its numbers. Raises PGRST102."""
         try:
             return parse_outline(self.body)
         except NotJson as error:
@@ -57,12 +57,12 @@ class RestRequest:
 
 
 async def read_request(request: Request, exposed: tuple[str, ...], *, calls: bool = False) -> RestRequest:
-    """Read a request. Where it `calls` a function by GET, the parameters that are no filters are its arguments.
+    """Parse a request. If it `calls` a function by GET, parameters that are not filters are arguments.
 
-    Raises RestError for what PostgREST refuses before it asks the database.
+    Raises RestError for requests that PostgREST refuses before it queries the database.
     """
     pairs = parse_qsl(request.scope["query_string"].decode(errors="replace"), keep_blank_values=True)
-    # Supabase's gateway takes the key off before PostgREST sees the request.
+    # Supabase's gateway removes the key before PostgREST sees the request.
     parameters = [pair for pair in pairs if pair[0] != "apikey"]
     if any("\0" in name or "\0" in value for name, value in parameters):
         raise RestError(400, "PGRST100", "A NUL character cannot be part of a query")
@@ -138,7 +138,7 @@ def _query(parameters: list[tuple[str, str]]) -> Query:
 
 
 def _narrow(query: Query, header: str) -> None:
-    """Apply a `Range: first-last` header: rows, counted from 0, both included. Raises PGRST103."""
+    """Apply a `Range: first-last` header: rows counted from 0, both ends included. Raises PGRST103."""
     found = _RANGE.fullmatch(header)
     if found is None:
         return
@@ -169,7 +169,7 @@ def _add(query: Query, name: str, value: str) -> None:
 
 
 def _is_embedded(name: str) -> bool:
-    """Whether a parameter is about an embedded resource, as in `replies.order`."""
+    """Return True if a parameter refers to an embedded resource, as in `replies.order`."""
     relation, dot, _ = name.partition(".")
     return bool(dot) and name not in _LOGIC and not name.startswith('"') and "->" not in relation
 

@@ -1,6 +1,6 @@
-"""What the exposed schemas hold: relations, foreign keys, functions, and the settings of roles.
+"""Schema cache: relations, foreign keys and functions of the exposed schemas, and the settings of roles.
 
-Loaded at the first request, again whenever somebody runs `notify pgrst`, and (politely) on a miss.
+It is loaded at the first request, on every `notify pgrst`, and (rate-limited) after a miss.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import psycopg
 
 from sentinel_local_supabase.database import DatabaseDown, Pool, PoolExhausted, fetch_one
 from sentinel_local_supabase.queries import load_queries
-from sentinel_local_supabase.rest.errors import RestError
+from sentinel_local_supabase.rest.rest_errors import RestError
 
 _QUERIES = load_queries("rest/schema.sql")
 _RELOAD_ON_MISS_SECONDS = 0.5
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its SQL type, and the expression that stands in when a body leaves it out."""
+    """One column: its SQL type, and its default expression."""
 
     name: str
     type: str
@@ -73,8 +73,8 @@ class Argument:
 class Function:
     """One overload. `returns` is 'void', 'scalar' or 'rows' (a composite).
 
-    `relation` is the (schema, name) of the table or view whose rows it answers, if it is one.
-    `settings` are those of the function that must hold before its statement starts (`set statement_timeout`).
+    `relation` is the (schema, name) of the table or view whose rows it returns, if any.
+    `settings` are the function's settings that must apply before its statement starts (`set statement_timeout`).
     """
 
     schema: str
@@ -87,14 +87,14 @@ class Function:
     arguments: tuple[Argument, ...]
 
     def accepts(self, given: set[str]) -> bool:
-        """Whether a call with exactly these argument names fits."""
+        """Return True if a call with exactly these argument names fits."""
         names = {argument.name for argument in self.arguments}
         required = {argument.name for argument in self.arguments if argument.required}
         return given <= names and required <= given
 
     @property
     def takes_one_json(self) -> bool:
-        """Whether the whole body is its only, unnamed argument."""
+        """True if the whole body is its only, unnamed argument."""
         return len(self.arguments) == 1 and not self.arguments[0].name and self.arguments[0].type in ("json", "jsonb")
 
 
@@ -120,11 +120,11 @@ class SchemaCache:
         self._loading = asyncio.Lock()
 
     async def current(self) -> Schema:
-        """The snapshot; loads it when there is none. Raises DatabaseDown or PoolExhausted."""
+        """Return the snapshot; load it first if needed. Raises DatabaseDown or PoolExhausted."""
         return self._schema or await self.reload(self._loaded_at)
 
     async def reload(self, seen: float) -> Schema:
-        """Load anew, unless somebody did since `seen` (a value of `loaded_at`)."""
+        """Reload, unless that happened since `seen` (a value of `loaded_at`)."""
         async with self._loading:
             if self._schema is not None and self._loaded_at != seen:
                 return self._schema
@@ -133,13 +133,13 @@ class SchemaCache:
             return self._schema
 
     async def after_miss(self) -> Schema:
-        """For a name that is not there: load anew, at most every half second."""
+        """Reload after an unknown name, at most every half second."""
         if time.monotonic() - self._loaded_at < _RELOAD_ON_MISS_SECONDS:
             return await self.current()
         return await self.reload(self._loaded_at)
 
     async def relation(self, schema: str, name: str) -> Relation:
-        """The relation, or PGRST205 with a hint."""
+        """Return the relation. Raises PGRST205 with a hint."""
         for look in (self.current, self.after_miss):
             snapshot = await look()
             found = snapshot.relations.get((schema, name))
@@ -154,7 +154,7 @@ class SchemaCache:
         )
 
     async def overloads(self, schema: str, name: str, given: set[str]) -> list[Function]:
-        """The functions called `schema.name` that take exactly the arguments `given`; maybe none."""
+        """Return the functions called `schema.name` that take exactly the arguments `given`."""
         for look in (self.current, self.after_miss):
             snapshot = await look()
             named = snapshot.functions.get((schema, name), [])
@@ -165,12 +165,12 @@ class SchemaCache:
         return []
 
     async def nearest_function(self, schema: str, name: str) -> str | None:
-        """The most similar function name, for a hint."""
+        """Return the most similar function name, for a hint."""
         snapshot = await self.current()
         return nearest(name, [key[1] for key in snapshot.functions if key[0] == schema and key[1] != name])
 
     async def listen(self) -> None:
-        """Reload on every `notify pgrst`, for ever."""
+        """Reload on every `notify pgrst`, forever."""
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
@@ -213,5 +213,5 @@ def _snapshot(parts: dict[str, Any]) -> Schema:
 
 
 def nearest(name: str, candidates: list[str]) -> str | None:
-    """The candidate most similar to `name`, if one is similar at all."""
+    """Return the candidate most similar to `name`, None if none is similar."""
     return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=0.75)), None)

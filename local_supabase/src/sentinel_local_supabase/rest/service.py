@@ -1,7 +1,7 @@
 """REST: the part of PostgREST 14 that supabase-js and supabase-py use, on Starlette and psycopg.
 
-A request is read, compiled to one SQL statement, run in one transaction as the caller's role, and answered
-with the JSON that PostgreSQL made.
+A request is parsed, compiled to one SQL statement and run in one transaction as the caller's role. The response
+body is the JSON that PostgreSQL built.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from sentinel_local_supabase.queries import load_queries
 from sentinel_local_supabase.rest.answer import Outcome, call_response, change_response, read_response
 from sentinel_local_supabase.rest.call import argument_object, call_statement
 from sentinel_local_supabase.rest.compiler import MAX_ROWS
-from sentinel_local_supabase.rest.errors import RestError, from_database, from_outage, from_token
 from sentinel_local_supabase.rest.overloads import find_function
 from sentinel_local_supabase.rest.request import RestRequest, read_request
+from sentinel_local_supabase.rest.rest_errors import RestError, from_database, from_outage, from_token
 from sentinel_local_supabase.rest.schema import SchemaCache
 from sentinel_local_supabase.rest.statements import (
     Statement,
@@ -46,9 +46,9 @@ Service = Callable[[Request, str, dict[str, Any]], Awaitable[Response]]
 
 
 class Rest:
-    """The service behind /rest/v1: mount `routes` there while it is entered.
+    """The service behind /rest/v1: an async context manager; mount `routes` there while it is open.
 
-    `dsn` logs in as authenticator, `exposed` are the schemas to serve, the first by default.
+    `dsn` logs in as authenticator; `exposed` are the schemas to serve, the first by default.
     """
 
     def __init__(self, dsn: str, jwt_secret: str, exposed: tuple[str, ...]) -> None:
@@ -125,7 +125,7 @@ class Rest:
             compile_change = insert_statement if asked.method == "POST" else update_statement
             statement = compile_change(schema, relation, asked, payload)
         async with self._transaction(request, asked, claims, read_only=False) as connection:
-            # Raising inside the transaction (too many rows for an object) rolls the change back.
+            # Raise inside the transaction (too many rows for an object), so that the change is rolled back.
             return change_response(asked, relation, await _run(connection, statement))
 
     async def _rpc(self, request: Request, role: str, claims: dict[str, Any]) -> Response:

@@ -1,6 +1,6 @@
-"""The statements of a request: each is one query whose single row holds counts, body and answers set by SQL.
+"""Statements of requests: each is one query whose single row has counts, body, status and headers.
 
-This is the other half of the query compiler (see compiler.py), so its SQL is written here.
+This is part of the query compiler (see compiler.py), so its SQL is written here.
 """
 
 # ruff: noqa: S608 - a query compiler: every name is quoted, every value is bound
@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sentinel_local_supabase.rest.compiler import Bindings, Compiler, Source, quote, row_range
-from sentinel_local_supabase.rest.errors import RestError
 from sentinel_local_supabase.rest.query import Embedded, Field, Query, Selected
 from sentinel_local_supabase.rest.request import RestRequest
+from sentinel_local_supabase.rest.rest_errors import RestError
 from sentinel_local_supabase.rest.schema import Column, Relation, Schema
 
 RESULT = '"pgrst_source"'
@@ -20,7 +20,7 @@ _ANSWERS = (
     "nullif(current_setting('response.headers', true), ''), "
     "nullif(current_setting('pgrst.updated', true), '')"
 )
-# A line of names, taken from the first row, and one line a row: PostgreSQL's text of a row without its brackets.
+# A header line with the names of the first row, then a line per row: PostgreSQL's row text without its brackets.
 _CSV = (
     "coalesce((select string_agg(name, ',') from json_object_keys((array_agg(row_to_json(_row)))[1]) as name), '') "
     "|| E'\\n' || coalesce(string_agg(substr(_row::text, 2, length(_row::text) - 2), E'\\n'), '')"
@@ -29,7 +29,7 @@ _CSV = (
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL with `$n` and its values; its row is (total, rows, body, status, headers, updated rows)."""
+    """SQL with `$n` placeholders and their values; its row is (total, rows, body, status, headers, updated rows)."""
 
     text: str
     values: list[str]
@@ -37,7 +37,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The columns that a body writes, and whether it is an array."""
+    """The columns that a body writes, and a flag for an array."""
 
     columns: tuple[Column, ...]
     many: bool
@@ -45,7 +45,7 @@ class Payload:
 
 
 def select_statement(schema: Schema, relation: Relation, request: RestRequest) -> Statement:
-    """GET and HEAD of a relation."""
+    """Compile GET and HEAD of a relation."""
     bindings = Bindings()
     compiler = Compiler(schema, bindings)
     source, query = Source.of(relation), request.query
@@ -59,7 +59,7 @@ def select_statement(schema: Schema, relation: Relation, request: RestRequest) -
 
 
 def plan_statement(schema: Schema, relation: Relation, request: RestRequest) -> Statement:
-    """The planner's estimate of how many rows the conditions leave."""
+    """Compile a query for the planner's estimate of the matching rows."""
     bindings = Bindings()
     source = Source.of(relation)
     where = Compiler(schema, bindings).where(source, request.query)
@@ -67,7 +67,7 @@ def plan_statement(schema: Schema, relation: Relation, request: RestRequest) -> 
 
 
 def read_payload(relation: Relation, request: RestRequest) -> Payload:
-    """Which columns a body writes. Raises PGRST102 (not JSON) or PGRST204 (no such column)."""
+    """Return the columns that a body writes. Raises PGRST102 (not JSON) or PGRST204 (no such column)."""
     body = request.json_body()
     rows = body if isinstance(body, list) else [body]
     if not all(isinstance(row, dict) for row in rows):
@@ -86,7 +86,7 @@ def read_payload(relation: Relation, request: RestRequest) -> Payload:
 
 
 def insert_statement(schema: Schema, relation: Relation, request: RestRequest, payload: Payload) -> Statement:
-    """POST to a relation, with upsert."""
+    """Compile POST to a relation, with upsert."""
     bindings = Bindings()
     compiler = Compiler(schema, bindings)
     target = Source.of(relation)
@@ -104,7 +104,7 @@ def insert_statement(schema: Schema, relation: Relation, request: RestRequest, p
 
 
 def update_statement(schema: Schema, relation: Relation, request: RestRequest, payload: Payload) -> Statement:
-    """PATCH of a relation."""
+    """Compile PATCH of a relation."""
     bindings = Bindings()
     compiler = Compiler(schema, bindings)
     target = Source.of(relation)
@@ -119,7 +119,7 @@ def update_statement(schema: Schema, relation: Relation, request: RestRequest, p
 
 
 def delete_statement(schema: Schema, relation: Relation, request: RestRequest) -> Statement:
-    """DELETE of a relation."""
+    """Compile DELETE of a relation."""
     bindings = Bindings()
     compiler = Compiler(schema, bindings)
     target = Source.of(relation)
@@ -164,7 +164,7 @@ def _conflict(request: RestRequest, relation: Relation, payload: Payload) -> str
     if resolution == "ignore-duplicates" or not payload.columns:
         return f"{target} do nothing"
     pairs = ", ".join(f"{quote(c.name)} = excluded.{quote(c.name)}" for c in payload.columns)
-    # Counts the updated rows: an upsert that inserted nothing answers 200 instead of 201.
+    # Count the updated rows: an upsert that inserted nothing responds with 200 instead of 201.
     counted = (
         "set_config('pgrst.updated', "
         "(coalesce(nullif(current_setting('pgrst.updated', true), ''), '0')::int + 1)::text, true) is not null"
@@ -208,7 +208,7 @@ def _without_conditions(query: Query) -> Query:
 
 
 def outer(ctes: str, inner: str, request: RestRequest, total: str, *, scalar: bool = False, one: bool = False) -> str:
-    """The query around `ctes` and `inner` that makes a Statement's row; `one` is a body that is no array."""
+    """Wrap `ctes` and `inner` in the query that returns a Statement's row; `one` makes the body a single value."""
     if request.accepted.csv:
         return f"with {ctes} select {total}, count(_row), {_CSV}, {_ANSWERS} from ({inner}) _row"
     value = "_row.pgrst_scalar" if scalar else "_row"

@@ -1,4 +1,4 @@
-"""Who calls Storage, and the transactions in which PostgreSQL decides what they may do."""
+"""Callers of Storage, and the transactions in which PostgreSQL checks their rights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from starlette.requests import Request
 from sentinel_local_supabase.database import Connection, Pool, fetch_one
 from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.queries import load_queries
-from sentinel_local_supabase.storage.errors import (
+from sentinel_local_supabase.storage.files import Files
+from sentinel_local_supabase.storage.storage_errors import (
     StorageError,
     bad_signature,
     denied,
@@ -26,13 +27,12 @@ from sentinel_local_supabase.storage.errors import (
     no_object,
     token_words,
 )
-from sentinel_local_supabase.storage.files import Files
 from sentinel_local_supabase.tokens import TokenRefused, verify
 
 Scope = Literal["download", "upload"]
 QUERIES = load_queries("storage/access.sql")
 _BEARER = re.compile(r"^Bearer\s+", re.IGNORECASE)
-# What the real server takes for a uuid; a subject like 11111111-1111-… is none.
+# The real server's pattern for a uuid; a subject like 11111111-1111-… does not match.
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-5][0-9a-f]{3}-[089ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 _KEY = re.compile(r"[\w/!.*'() &$@=;:+,?-]*", re.ASCII)
 _KEY_BYTES = 1024
@@ -40,27 +40,27 @@ _KEY_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The role and claims of a request's token."""
+    """A caller: the role and claims of the request's token."""
 
     role: str
     claims: dict[str, Any]
 
     @property
     def owner_id(self) -> str | None:
-        """The token's subject, whatever it looks like."""
+        """The token's subject in any format."""
         subject = self.claims.get("sub")
         return subject if isinstance(subject, str) else None
 
     @property
     def owner(self) -> str | None:
-        """The token's subject where it is a uuid."""
+        """The token's subject if it is a uuid."""
         subject = self.owner_id
         return subject if subject is not None and _UUID.fullmatch(subject) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket and its limits; None means that the server's own limit holds."""
+    """A bucket and its limits; None means that the server's limit applies."""
 
     id: str
     public: bool
@@ -70,7 +70,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """A row of storage.objects; `metadata` is what Storage measured, `user_metadata` what a client said."""
+    """A row of storage.objects; `metadata` is measured by Storage, `user_metadata` sent by a client."""
 
     id: str
     name: str
@@ -82,7 +82,7 @@ class StoredObject:
 
 
 class Access:
-    """Shared by all of Storage: pools, keys, files, and the server's limit for one object in bytes."""
+    """State shared by all of Storage: pools, keys, files, and the server's limit for one object in bytes."""
 
     def __init__(self, caller_dsn: str, admin_dsn: str, keys: ProjectKeys, files: Files, *, limit_bytes: int) -> None:
         self._callers = Pool(caller_dsn, size=6)
@@ -97,13 +97,13 @@ class Access:
         await self.admin.close()
 
     def caller(self, request: Request) -> Caller:
-        """The caller of a path that demands a token. Raises InvalidRequest or AccessDenied."""
+        """Return the caller of a path that requires a token. Raises InvalidRequest or AccessDenied."""
         if "authorization" not in request.headers:
             raise invalid_request("headers must have required property 'authorization'")
         return self.caller_of_token(request)
 
     def caller_of_token(self, request: Request) -> Caller:
-        """The caller, where an absent token is refused like a malformed one. Raises AccessDenied."""
+        """Return the caller; a missing token is refused like a malformed one. Raises AccessDenied."""
         token = _BEARER.sub("", request.headers.get("authorization", ""), count=1)
         try:
             claims = verify(token, self.keys.jwt_secret)
@@ -112,7 +112,7 @@ class Access:
         return Caller(str(claims.get("role", "anon")), claims)
 
     def caller_if_any(self, request: Request) -> Caller | None:
-        """The caller, or None where the token is absent or refused."""
+        """Return the caller, or None if the token is absent or refused."""
         try:
             return self.caller(request)
         except StorageError:
@@ -120,7 +120,7 @@ class Access:
 
     @asynccontextmanager
     async def acting(self, request: Request, caller: Caller) -> AsyncIterator[Connection]:
-        """A transaction in which PostgreSQL sees the caller."""
+        """Open a transaction in which PostgreSQL sees the caller."""
         settings = {
             "search_path": "storage, public, extensions",
             "request.jwt.claims": json.dumps(caller.claims),
@@ -134,7 +134,7 @@ class Access:
             yield connection
 
     async def bucket(self, name: str) -> Bucket:
-        """A bucket, seen with all rights. Raises NoSuchBucket."""
+        """Return a bucket, read with all rights. Raises NoSuchBucket."""
         async with self.admin.connection() as connection:
             row = await fetch_one(connection, QUERIES["bucket"], [name])
         if row is None:
@@ -142,7 +142,7 @@ class Access:
         return Bucket(row[0], bool(row[1]), row[2], row[3])
 
     async def visible(self, request: Request, caller: Caller, bucket: str, name: str) -> StoredObject:
-        """The object as the caller sees it. Raises NoSuchKey, also where rights are missing."""
+        """Return the object as the caller sees it. Raises NoSuchKey, also if rights are missing."""
         check_key(name)
         try:
             async with self.acting(request, caller) as connection:
@@ -156,7 +156,7 @@ class Access:
         return StoredObject(**json.loads(row[0]))
 
     async def any_object(self, bucket: str, name: str) -> StoredObject:
-        """The object, seen with all rights: for public buckets and signed URLs. Raises NoSuchKey."""
+        """Return the object, read with all rights: for public buckets and signed URLs. Raises NoSuchKey."""
         check_key(name)
         async with self.admin.connection() as connection:
             row = await fetch_one(connection, QUERIES["object"], [bucket, name])
@@ -165,18 +165,18 @@ class Access:
         return StoredObject(**json.loads(row[0]))
 
     def limit_of(self, bucket: Bucket) -> int:
-        """How many bytes one object of the bucket may have."""
+        """Return the largest number of bytes for an object in the bucket."""
         return min(bucket.file_size_limit or self.limit_bytes, self.limit_bytes)
 
     def signed_claims(self, request: Request, path: str, scope: Scope) -> dict[str, Any]:
-        """The claims of the `token` parameter, when it was signed for `path` and `scope`."""
+        """Return the claims of the `token` parameter if it was signed for `path` and `scope`."""
         token = request.query_params.get("token")
         if token is None:
             raise invalid_request("querystring must have required property 'token'")
         return self.signature_claims(token, path, scope)
 
     def signature_claims(self, token: str, path: str, scope: Scope) -> dict[str, Any]:
-        """The claims of `token`, when it was signed for `path` and `scope`. Raises InvalidJWT or InvalidSignature."""
+        """Return the claims of `token`, signed for `path` and `scope`. Raises InvalidJWT or InvalidSignature."""
         try:
             claims = verify(token, self.keys.jwt_secret)
         except TokenRefused as refused:
@@ -189,7 +189,7 @@ class Access:
 
 
 def check_key(name: str) -> None:
-    """Refuse names with characters that no object may have. Raises InvalidKey."""
+    """Check an object name for invalid characters. Raises InvalidKey."""
     if not name or _KEY.fullmatch(name) is None:
         raise invalid_key(name)
     if len(name.encode()) > _KEY_BYTES:
@@ -197,6 +197,6 @@ def check_key(name: str) -> None:
 
 
 def check_segments(bucket: str, name: str, version: str) -> None:
-    """Refuse `.` and `..` as segments of a new name. Raises InvalidKey."""
+    """Check a new name for the segments `.` and `..`. Raises InvalidKey."""
     if any(segment in (".", "..") for segment in name.split("/")):
         raise invalid_key(f"local/{bucket}/{name}/{version} contains dot path segment")

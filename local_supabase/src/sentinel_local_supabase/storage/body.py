@@ -1,7 +1,7 @@
-"""The bodies of Storage's requests, read as the real server's schemas read them: converted, or refused in its words.
+"""Parsing of Storage's request bodies like the real server's schemas: values are converted or refused in its words.
 
-A reader takes the place of a value (`body/limit`) and the value; it answers what the value means there, or raises
-InvalidRequest. As Ajv does for Fastify, "7" is taken for 7, null for "" or 0, and one value for an array of one.
+A reader takes the path of a value (`body/limit`) and the value, and returns the converted value or raises
+InvalidRequest. As with Ajv in Fastify, "7" becomes 7, null becomes "" or 0, and a value becomes an array of one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from starlette.requests import Request
 
 from sentinel_local_supabase.json_input import LARGEST_BIGINT, NotJson, parse_json
-from sentinel_local_supabase.storage.errors import invalid_request
+from sentinel_local_supabase.storage.storage_errors import invalid_request
 
 Reader = Callable[[str, Any], Any]
 _DECIMAL = re.compile(r"[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -22,7 +22,7 @@ _LONGEST_DECIMAL = 400
 
 
 async def read_body(request: Request, fields: Mapping[str, Reader], *required: str) -> dict[str, Any]:
-    """The `fields` of the request's body that are there. Raises InvalidRequest."""
+    """Return those of `fields` that the request's body has. Raises InvalidRequest."""
     try:
         parsed = parse_json(await request.body() or b"{}")
     except NotJson as error:
@@ -32,7 +32,7 @@ async def read_body(request: Request, fields: Mapping[str, Reader], *required: s
 
 
 def part(fields: Mapping[str, Reader], *required: str) -> Reader:
-    """A reader of objects; other keys than `fields` are left out."""
+    """Return a reader of objects; keys other than `fields` are dropped."""
 
     def read(place: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -46,7 +46,7 @@ def part(fields: Mapping[str, Reader], *required: str) -> Reader:
 
 
 def text(place: str, value: Any) -> str:
-    """A reader of texts."""
+    """Read a text."""
     value = _only(value)
     if value is None or isinstance(value, bool | int | float):
         return "" if value is None else json.dumps(value)
@@ -56,7 +56,7 @@ def text(place: str, value: Any) -> str:
 
 
 def choice(*allowed: str) -> Reader:
-    """A reader of one of the texts `allowed`."""
+    """Return a reader of one of the texts `allowed`."""
 
     def read(place: str, value: Any) -> str:
         chosen = text(place, value)
@@ -68,7 +68,7 @@ def choice(*allowed: str) -> Reader:
 
 
 def whole(least: int) -> Reader:
-    """A reader of whole numbers from `least` to PostgreSQL's largest."""
+    """Return a reader of whole numbers from `least` to PostgreSQL's largest."""
 
     def read(place: str, value: Any) -> int:
         number = _number(_only(value))
@@ -82,7 +82,7 @@ def whole(least: int) -> Reader:
 
 
 def flag(place: str, value: Any) -> bool:
-    """A reader of true and false."""
+    """Read a boolean."""
     value = _only(value)
     if isinstance(value, dict | list) or value not in (True, False, None, "true", "false"):
         raise invalid_request(f"{place} must be boolean")
@@ -90,7 +90,7 @@ def flag(place: str, value: Any) -> bool:
 
 
 def texts(least: int = 0) -> Reader:
-    """A reader of arrays of at least so many texts."""
+    """Return a reader of arrays of at least `least` texts."""
 
     def read(place: str, value: Any) -> list[str]:
         if isinstance(value, dict):
@@ -104,7 +104,7 @@ def texts(least: int = 0) -> Reader:
 
 
 def or_null(reader: Reader) -> Reader:
-    """The same reader where null stands for nothing."""
+    """Return `reader` extended to accept null as absent."""
     return lambda place, value: None if value is None else reader(place, value)
 
 

@@ -14,7 +14,13 @@ from sentinel_local_supabase.database import fetch_all, fetch_one
 from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.storage.access import QUERIES, Access
 from sentinel_local_supabase.storage.body import flag, or_null, read_body, text, texts
-from sentinel_local_supabase.storage.errors import StorageError, duplicate, invalid_request, no_bucket, too_large
+from sentinel_local_supabase.storage.storage_errors import (
+    StorageError,
+    duplicate,
+    invalid_request,
+    no_bucket,
+    too_large,
+)
 
 _NAME = re.compile(r"[\w!.*'() &$@=;:+,?-]{1,100}", re.ASCII)
 _SIZE = re.compile(r"(\d{1,19}(?:\.\d{1,19})?)\s*([KMGT]?)(i?)B?", re.ASCII | re.IGNORECASE)
@@ -23,7 +29,7 @@ _LIMITS = {"public": flag, "file_size_limit": or_null(text), "allowed_mime_types
 
 
 class Buckets:
-    """The paths below /bucket."""
+    """Endpoints below /bucket."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -65,7 +71,7 @@ class Buckets:
         return json_answer({"message": "Successfully updated"})
 
     async def empty(self, request: Request) -> Response:
-        """POST of /bucket/{bucket}/empty. Raises NoSuchBucket, also where the caller may not see the bucket."""
+        """POST of /bucket/{bucket}/empty. Raises NoSuchBucket, also if the caller may not see the bucket."""
         await self._one(request, "get_bucket", [request.path_params["bucket"]])
         caller = self._access.caller(request)
         async with self._access.acting(request, caller) as connection:
@@ -94,7 +100,7 @@ class Buckets:
         return row
 
     def _size(self, value: str | None) -> int | None:
-        """A limit in bytes: 5MB is 5,000,000, 5MiB is 5,242,880. Raises EntityTooLarge above the server's."""
+        """Parse a limit into bytes: 5MB is 5,000,000, 5MiB is 5,242,880. Raises EntityTooLarge above the server's."""
         if value is None:
             return None
         found = _SIZE.fullmatch(value)
@@ -107,6 +113,6 @@ class Buckets:
 
 
 def check_bucket_name(name: str) -> None:
-    """Refuse names that no bucket may have. Raises InvalidBucketName."""
+    """Check a bucket name. Raises InvalidBucketName."""
     if _NAME.fullmatch(name) is None or name != name.strip():
         raise StorageError("400", "Invalid Input", "InvalidBucketName", "Bucket name invalid")

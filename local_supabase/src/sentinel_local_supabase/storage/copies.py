@@ -1,4 +1,4 @@
-"""Copying and moving objects: the caller's rights are tried first, no byte is read."""
+"""Copying and moving objects: the caller's rights are checked first, and no bytes are read."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sentinel_local_supabase.database import fetch_one
 from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.storage.access import QUERIES, Access, Caller, StoredObject, check_key, check_segments
 from sentinel_local_supabase.storage.body import flag, or_null, part, read_body, text
-from sentinel_local_supabase.storage.errors import duplicate, internal, no_object
 from sentinel_local_supabase.storage.rows import Description, metadata_header, now, try_write, write
+from sentinel_local_supabase.storage.storage_errors import duplicate, internal, no_object
 
 _WAY = {"sourceKey": text, "bucketId": text, "destinationKey": text, "destinationBucket": or_null(text)}
 _COPY = _WAY | {
@@ -26,20 +26,20 @@ _COPY = _WAY | {
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """From where to where: (bucket, name) each."""
+    """Source and target of a copy or move, each (bucket, name)."""
 
     source: tuple[str, str]
     target: tuple[str, str]
 
 
 class Copies:
-    """The paths /object/copy and /object/move."""
+    """Endpoints /object/copy and /object/move."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
 
     async def copy(self, request: Request) -> Response:
-        """POST of /object/copy: needs the right to read the source and to upload to the target."""
+        """POST of /object/copy: requires the rights to read the source and to upload to the target."""
         caller = self._access.caller(request)
         body = await read_body(request, _COPY, "sourceKey", "bucketId", "destinationKey")
         way = _way(body)
@@ -58,7 +58,7 @@ class Copies:
         return json_answer({"Key": "/".join(way.target), "Id": row["id"], **row})
 
     async def move(self, request: Request) -> Response:
-        """POST of /object/move: needs the right to change the row into the new one. Raises NoSuchKey."""
+        """POST of /object/move: requires the right to update the row to the new one. Raises NoSuchKey."""
         caller = self._access.caller(request)
         way = _way(await read_body(request, _WAY, "bucketId", "sourceKey", "destinationKey"))
         await self._try_move(request, caller, way)
@@ -86,7 +86,7 @@ class Copies:
             raise duplicate("ResourceAlreadyExists") from error
 
     async def _move(self, caller: Caller, way: Way, old: str, new: str) -> None:
-        """Rename the row, unless its version is no longer `old`. Raises NoSuchKey then."""
+        """Rename the row. Raises NoSuchKey if its version is no longer `old`."""
         parameters = [*way.source, *way.target, new, caller.owner, caller.owner_id, now(), old]
         try:
             async with self._access.admin.transaction() as connection:
@@ -113,7 +113,7 @@ def _way(body: dict[str, Any]) -> Way:
 
 
 def _copied(request: Request, body: dict[str, Any], source: StoredObject) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Measured and user metadata of the copy: the source's, but for what `copyMetadata: false` lets a client say."""
+    """Return measured and user metadata of the copy: the source's, or the client's with `copyMetadata: false`."""
     metadata = dict(source.metadata)
     if body.get("copyMetadata") is not False:
         return metadata, source.user_metadata

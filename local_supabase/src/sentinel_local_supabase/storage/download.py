@@ -1,4 +1,4 @@
-"""Downloads: whole or by one byte range, by row security, publicly, or by a signed URL."""
+"""Downloads, whole or one byte range: with row security, from public buckets, or with a signed URL."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from starlette.responses import Response, StreamingResponse
 from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.json_input import bigint
 from sentinel_local_supabase.storage.access import Access, StoredObject
-from sentinel_local_supabase.storage.errors import StorageError, internal, no_bucket
+from sentinel_local_supabase.storage.storage_errors import StorageError, internal, no_bucket
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """`length` bytes from `start`."""
+    """A byte range: `length` bytes from `start`."""
 
     start: int
     length: int
 
 
 class Downloads:
-    """GET and HEAD of objects and of what is known about them."""
+    """Endpoints for GET and HEAD of objects and their metadata."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
 
     async def plain(self, request: Request) -> Response:
-        """/object/{bucket}/{name}: a refused token reads as a missing bucket, as on the real server."""
+        """/object/{bucket}/{name}: a refused token is reported as a missing bucket, as on the real server."""
         return await self._answer(request, lambda: self._plain_object(request))
 
     async def authenticated(self, request: Request) -> Response:
-        """/object/authenticated/{bucket}/{name}: a refused token is named."""
+        """/object/authenticated/{bucket}/{name}: a refused token is reported as such."""
 
         async def find() -> StoredObject:
             caller = self._access.caller(request)
@@ -64,7 +64,7 @@ class Downloads:
         return await self._answer(request, find, cached=False)
 
     async def info(self, request: Request) -> Response:
-        """/object/info/{bucket}/{name}: what is known about an object."""
+        """/object/info/{bucket}/{name}: metadata of an object."""
         return _info(await self._plain_object(request))
 
     async def public_info(self, request: Request) -> Response:
@@ -95,7 +95,7 @@ class Downloads:
             try:
                 return await self._stream(request, found, cached=cached)
             except FileNotFoundError:
-                # An upload replaced this version between the look-up and the opening: look once more.
+                # An upload replaced this version between the lookup and the opening: look it up again.
                 if attempt == 2:  # noqa: PLR2004 - the second of two
                     break
         raise internal()

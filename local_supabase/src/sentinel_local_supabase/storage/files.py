@@ -1,4 +1,4 @@
-"""Objects as files: each version has a name of its own (a uuid), so no user's path meets the file system."""
+"""Objects as files: each version is named by its own uuid, so users' paths never reach the file system."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A complete file: its version, its length in bytes, its MD5 in hex."""
+    """A complete file: version, length in bytes, MD5 in hex."""
 
     version: str
     size: int
@@ -28,24 +28,24 @@ class Stored:
 
 
 class Files:
-    """The folder of all objects. What was arriving when the server died is removed at the start."""
+    """The folder of all objects. Partial files of a crashed server are removed at the start."""
 
     def __init__(self, folder: Path) -> None:
         self._complete = folder / "complete"
         self._arriving = folder / "arriving"
 
     def prepare(self) -> None:
-        """Make the folders, and drop half-arrived files."""
+        """Create the folders, and remove partial files."""
         shutil.rmtree(self._arriving, ignore_errors=True)
         for folder in (self._complete, self._arriving):
             folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, version: str) -> Path:
-        """Where the complete file of a version lies."""
+        """Return the path of a version's complete file."""
         return self._complete / version[:2] / version
 
     async def store(self, version: str, chunks: AsyncIterator[bytes], limit_bytes: int) -> Stored:
-        """Write all chunks to disk as they come. On any failure nothing is left. Raises TooLarge."""
+        """Write all chunks to disk as they arrive. Leaves nothing behind on failure. Raises TooLarge."""
         arriving = self._arriving / version
         digest = hashlib.md5(usedforsecurity=False)
         size = 0
@@ -64,7 +64,7 @@ class Files:
         return Stored(version, size, digest.hexdigest())
 
     async def read(self, version: str, start: int, length: int) -> AsyncIterator[bytes]:
-        """`length` bytes from `start`. The file is opened at once: FileNotFoundError comes before any byte."""
+        """Return `length` bytes from `start`. The file is opened at once, so FileNotFoundError precedes any byte."""
         file = await asyncio.to_thread(self.path(version).open, "rb")
 
         async def pieces() -> AsyncIterator[bytes]:
@@ -78,21 +78,21 @@ class Files:
         return pieces()
 
     async def adopt(self, source: Path, version: str) -> Stored:
-        """Make the finished file at `source` that of a version too; doing it twice is fine."""
+        """Link the finished file at `source` as a version; repeating it is safe."""
         await asyncio.to_thread(self._link, source, version)
         return await asyncio.to_thread(self._measure, version)
 
     async def duplicate(self, version: str, copy: str) -> None:
-        """Give a version's bytes to a second version, without copying them. Raises FileNotFoundError."""
+        """Link a version's bytes to a second version without copying them. Raises FileNotFoundError."""
         await asyncio.to_thread(self._link, self.path(version), copy)
 
     def remove(self, version: str | None) -> None:
-        """Delete the file of a version; absent is fine."""
+        """Delete the file of a version if it exists."""
         if version:
             self.path(version).unlink(missing_ok=True)
 
     def _link(self, source: Path, version: str) -> None:
-        # A complete file is never written again, so that two names may share it.
+        # A complete file is never modified, so two names may share it.
         target = self.path(version)
         target.parent.mkdir(exist_ok=True)
         with contextlib.suppress(FileExistsError):
@@ -110,7 +110,7 @@ class Files:
 
 
 async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in pieces of at least CHUNK_BYTES, but for the last."""
+    """Regroup the bytes into pieces of at least CHUNK_BYTES, except the last."""
     gathered = bytearray()
     async for chunk in chunks:
         gathered += chunk

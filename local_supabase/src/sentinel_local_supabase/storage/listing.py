@@ -16,7 +16,7 @@ from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.queries import load_queries
 from sentinel_local_supabase.storage.access import Access
 from sentinel_local_supabase.storage.body import Reader, choice, flag, part, read_body, text, whole
-from sentinel_local_supabase.storage.errors import StorageError
+from sentinel_local_supabase.storage.storage_errors import StorageError
 
 _QUERIES = load_queries("storage/listing.sql")
 _LEVEL_LIMIT = 100
@@ -46,7 +46,7 @@ _PAGE_FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page ends: a name, the order, and the sorted column's value there. Texts; empty means absent."""
+    """End of a page: the name, the order, and the sorted column's value there. Texts; empty means absent."""
 
     name: str = ""
     order: str = ""
@@ -55,10 +55,10 @@ class Cursor:
 
     @classmethod
     def decode(cls, text: str) -> Self:
-        """The opposite of `encode`. Raises InvalidParameter."""
+        """Parse the form of `encode`. Raises InvalidParameter."""
         try:
             lines = base64.b64decode(text, validate=True).decode().split("\n")
-        except ValueError as error:  # no base64, or no text in it
+        except ValueError as error:  # not base64, or not text
             raise _bad_cursor() from error
         found = [_CURSOR_PART.fullmatch(line) for line in lines]
         if not all(found):
@@ -67,13 +67,13 @@ class Cursor:
         return cls(parts.get("l", ""), parts.get("o", "asc"), parts.get("c", ""), parts.get("a", ""))
 
     def encode(self) -> str:
-        """As the real server writes it: lines of a letter and a value, in base64."""
+        """Serialize as the real server does: lines of a letter and a value, in base64."""
         parts = {"l": self.name, "o": self.order, "c": self.column, "a": self.after}
         return base64.b64encode("\n".join(f"{key}:{value}" for key, value in parts.items() if value).encode()).decode()
 
 
 class Listings:
-    """The paths below /object/list and /object/list-v2."""
+    """Endpoints below /object/list and /object/list-v2."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -122,7 +122,7 @@ class Listings:
 
 
 def _parted(entries: list[dict[str, Any]], depth: int | None) -> dict[str, Any]:
-    """Folders, with a slash behind their names, and objects; each with its `key` when there is a `depth`."""
+    """Split entries into folders, with a trailing slash, and objects; with a `depth` each has its `key`."""
     parted: dict[str, Any] = {"folders": [], "objects": []}
     for entry in entries:
         is_folder = entry["id"] is None

@@ -48,7 +48,7 @@ with matching as (
   select *, case when $3::boolean and strpos(rest, '/') > 0 then $2::text || split_part(rest, '/', 1) end as folder
   from matching
 ), entries as (
-  -- A folder stands where its objects would: behind "a.txt" and before "a0" when it is "a/".
+  -- A folder sorts where its objects would: "a/" comes after "a.txt" and before "a0".
   select
     folder as name, folder || '/' as place, null::uuid as id, min(created_at) as updated_at,
     min(created_at) as created_at, null::timestamptz as last_accessed_at, null::jsonb as metadata

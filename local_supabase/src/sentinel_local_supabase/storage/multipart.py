@@ -1,4 +1,4 @@
-"""Multipart uploads, streamed: small fields first, then the bytes of the one file, never whole in memory."""
+"""Streaming multipart uploads: small fields first, then the bytes of one file, never whole in memory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _FIELD_BYTES = 1 << 20
 
 
 class MalformedUpload(Exception):
-    """The body is no multipart form, ends too early, or holds no file."""
+    """The body is not a multipart form, ends early, or has no file."""
 
 
 @dataclass(slots=True)
 class Part:
-    """The head of a part: its field name, its file name (None for a plain field), its media type."""
+    """Headers of a part: field name, file name (None for a plain field), media type."""
 
     name: str = ""
     file_name: str | None = None
@@ -27,12 +27,12 @@ class Part:
 
     @property
     def is_file(self) -> bool:
-        """Whether this part carries the object: clients give a file name, or an empty field name."""
+        """True if this part carries the object: clients send a file name or an empty field name."""
         return self.file_name is not None or self.name == ""
 
 
 class UploadForm:
-    """Reads `chunks` up to the file part; then `fields` and `file` are known and `body()` gives the bytes."""
+    """Reads `chunks` up to the file part; then `fields` and `file` are set, and `body()` yields the bytes."""
 
     def __init__(self, content_type: str, chunks: AsyncIterator[bytes]) -> None:
         _, options = parse_options_header(content_type)
@@ -68,7 +68,7 @@ class UploadForm:
         return self.file
 
     async def body(self) -> AsyncIterator[bytes]:
-        """The file's bytes. Raises MalformedUpload when the form ends too early."""
+        """Yield the file's bytes. Raises MalformedUpload if the form ends early."""
         while True:
             while self._pieces:
                 yield self._pieces.popleft()

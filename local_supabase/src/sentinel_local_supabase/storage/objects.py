@@ -1,4 +1,4 @@
-"""Objects beyond their bytes: removing them, and signing URLs for their downloads."""
+"""Removing objects, and signing URLs for their downloads."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from sentinel_local_supabase.database import fetch_all
 from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.storage.access import QUERIES, Access
 from sentinel_local_supabase.storage.body import read_body, texts, whole
-from sentinel_local_supabase.storage.errors import no_object
+from sentinel_local_supabase.storage.storage_errors import no_object
 
 _SECONDS = {"expiresIn": whole(1)}
 
 
 class Objects:
-    """The paths that remove objects and sign URLs."""
+    """Endpoints that remove objects and sign URLs."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
 
     async def remove(self, request: Request) -> Response:
-        """DELETE of /object/{bucket}: the rows that were really deleted; absent or hidden ones are left out."""
+        """DELETE of /object/{bucket}: returns the deleted rows, without absent or hidden ones."""
         caller = self._access.caller(request)
         names = (await read_body(request, {"prefixes": texts(1)}, "prefixes"))["prefixes"]
         return json_answer(await self._delete(request, request.path_params["bucket"], names, caller))
@@ -39,7 +39,7 @@ class Objects:
         return json_answer({"message": "Successfully deleted"})
 
     async def sign(self, request: Request) -> Response:
-        """POST of /object/sign/{bucket}/{name}: a path with a token that opens it for some seconds."""
+        """POST of /object/sign/{bucket}/{name}: returns a path with a token that is valid for some seconds."""
         caller = self._access.caller(request)
         bucket, name = request.path_params["bucket"], request.path_params["name"]
         seconds = (await read_body(request, _SECONDS, "expiresIn"))["expiresIn"]
@@ -47,7 +47,7 @@ class Objects:
         return json_answer({"signedURL": self._signed_path(bucket, name, seconds)})
 
     async def sign_many(self, request: Request) -> Response:
-        """POST of /object/sign/{bucket}: one entry a path, with an error for those that are not visible."""
+        """POST of /object/sign/{bucket}: returns an entry per path, with an error for invisible ones."""
         caller = self._access.caller(request)
         bucket = request.path_params["bucket"]
         body = await read_body(request, {**_SECONDS, "paths": texts(1)}, "expiresIn", "paths")

@@ -1,6 +1,6 @@
-"""Resumable uploads on disk: the bytes so far in one file, what is known about them in a JSON file beside it.
+"""Resumable uploads on disk: received bytes in one file, and a JSON record beside it.
 
-Both outlive the server. The offset is the length of the first, so that no count can disagree with the bytes.
+Both survive the server. The offset is the length of the first file, so it cannot disagree with the bytes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ LIFETIME_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload on its way, or done. `size` is None until the client says it; `created_at` is in Unix seconds.
+    """An upload in progress or complete. `size` is None until the client sends it; `created_at` is in Unix seconds.
 
-    `metadata` is what the client sent at the creation; None stands for a key without a value.
+    `metadata` was sent by the client at the creation; None stands for a key without a value.
     """
 
     version: str
@@ -35,19 +35,19 @@ class Upload:
 
     @property
     def expired(self) -> bool:
-        """Whether its 24 hours are over."""
+        """True if the upload is older than 24 hours."""
         return time.time() > self.created_at + LIFETIME_SECONDS
 
     def owned(self, owner_id: str | None) -> Self:
-        """The same with its creator."""
+        """Return a copy with the creator."""
         return replace(self, owner_id=owner_id)
 
     def sized(self, size: int) -> Self:
-        """The same with its size."""
+        """Return a copy with the size."""
         return replace(self, size=size)
 
     def completed(self) -> Self:
-        """The same after its object was made."""
+        """Return a copy marked as complete: its object was made."""
         return replace(self, complete=True)
 
 
@@ -58,28 +58,28 @@ class Partials:
         self._folder = folder
 
     def prepare(self) -> None:
-        """Make the folder."""
+        """Create the folder."""
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, version: str) -> Path:
-        """Where the bytes lie; absent once the upload is complete."""
+        """Return the path of the bytes; the file is absent once the upload is complete."""
         return self._folder / f"{version}.part"
 
     async def create(self, upload: Upload) -> None:
-        """Begin an upload with no bytes."""
+        """Create an upload with no bytes."""
         await self.save(upload)
         await asyncio.to_thread(self.path(upload.version).touch)
 
     async def save(self, upload: Upload) -> None:
-        """Write what is known, whole or not at all."""
+        """Write the record atomically."""
         await asyncio.to_thread(self._save, upload)
 
     async def load(self, version: str) -> Upload | None:
-        """What is known about an upload; None when there is none."""
+        """Return the record of an upload; None if it does not exist."""
         return await asyncio.to_thread(self._load, self._record(version))
 
     async def offset(self, upload: Upload) -> int | None:
-        """How many bytes have arrived; None where the file is gone."""
+        """Return the number of bytes received; None if the file is gone."""
         if upload.complete:
             return upload.size
         try:
@@ -89,7 +89,7 @@ class Partials:
 
     @asynccontextmanager
     async def appending(self, version: str) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
-        """A function that appends bytes. What it was given is in the file when it returns."""
+        """Yield a function that appends bytes; they are in the file when it returns."""
         file = await asyncio.to_thread(self.path(version).open, "ab")
 
         def append(chunk: bytes) -> None:
@@ -100,17 +100,17 @@ class Partials:
             yield lambda chunk: asyncio.to_thread(append, chunk)
 
     async def finish(self, upload: Upload) -> None:
-        """Note that the object is there, and drop the partial file."""
+        """Record that the object exists, and remove the partial file."""
         await self.save(upload.completed())
         await asyncio.to_thread(self.path(upload.version).unlink, missing_ok=True)
 
     async def remove(self, version: str) -> None:
-        """Forget an upload. The record goes last: while it is there, an expiry finds the bytes."""
+        """Remove an upload. The record goes last, so that expiry can still find the bytes."""
         for path in (self.path(version), self._record(version)):
             await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def expired(self) -> list[Upload]:
-        """All whose time is over."""
+        """Return all expired uploads."""
         uploads = await asyncio.to_thread(lambda: [self._load(path) for path in self._folder.glob("*.json")])
         return [upload for upload in uploads if upload is not None and upload.expired]
 

@@ -1,4 +1,4 @@
-"""Resumable uploads: created once, sent in pieces over any number of connections, an object after the last byte."""
+"""Resumable uploads: created once, sent in pieces over any number of connections, made an object at the last byte."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sentinel_local_supabase.json_input import bigint
 from sentinel_local_supabase.storage import tus
 from sentinel_local_supabase.storage.access import Access, Caller, check_key, check_segments
 from sentinel_local_supabase.storage.buckets import check_bucket_name
-from sentinel_local_supabase.storage.errors import StorageError, bad_signature, from_database
-from sentinel_local_supabase.storage.finishing import Finisher, described
 from sentinel_local_supabase.storage.partials import Partials, Upload
 from sentinel_local_supabase.storage.rows import check_media_type, try_write
+from sentinel_local_supabase.storage.storage_errors import StorageError, bad_signature, from_database
 from sentinel_local_supabase.storage.turns import Turn, Turns
 from sentinel_local_supabase.storage.tus import TusError
+from sentinel_local_supabase.storage.upload_completion import Finisher, described
 
 _WHOLE_NUMBER = re.compile(r"-?\d+")
 
@@ -29,7 +29,7 @@ Step = Callable[[Request, Caller | None], Awaitable[Response]]
 
 
 class Resumable:
-    """The paths below /upload/resumable; those below …/sign take a signed token in place of a session."""
+    """Endpoints below /upload/resumable; those below …/sign take a signed token instead of a session."""
 
     def __init__(self, access: Access, partials: Partials) -> None:
         self._access = access
@@ -38,7 +38,7 @@ class Resumable:
         self.finisher = Finisher(access, partials, self._turns)
 
     def table(self) -> list[tuple[str, str, Endpoint]]:
-        """Method, path and endpoint of each."""
+        """Return method, path and endpoint of each."""
         rows: list[tuple[str, str, Endpoint]] = []
         for base, signed in (("/upload/resumable/sign", True), ("/upload/resumable", False)):
             create = self._served(self._create, signed=signed)
@@ -50,7 +50,7 @@ class Resumable:
 
     def _served(self, step: Step, *, signed: bool) -> Endpoint:
         async def serve(request: Request) -> Response:
-            # A refused token is the one error that is worded as Storage words its others: as JSON.
+            # Only a refused token is reported as JSON, like Storage's other errors.
             caller = None if signed else self._access.caller_of_token(request)
             try:
                 tus.check_headers(request)
@@ -67,7 +67,7 @@ class Resumable:
         return tus.answer(204, {"Tus-Version": tus.VERSION, "Tus-Extension": tus.EXTENSIONS, "Tus-Max-Size": maximum})
 
     async def _create(self, request: Request, caller: Caller | None) -> Response:
-        """POST: answers with the URL of the upload; a body, if there is one, is its beginning."""
+        """POST: respond with the URL of the upload; a body, if any, is its beginning."""
         upload = _announced(request)
         limit = await self._limit(upload.bucket)
         if upload.size is not None and upload.size > limit:
@@ -90,7 +90,7 @@ class Resumable:
         return tus.answer(201, headers)
 
     async def _head(self, request: Request, caller: Caller | None) -> Response:
-        """HEAD: how far the upload is. Waits for a PATCH that runs."""
+        """HEAD: respond with the offset. Waits for a running PATCH."""
         bucket, name, version = tus.decode_id(request.path_params["id"])
         if caller is None:
             self._signer(request, bucket, name)
@@ -101,7 +101,7 @@ class Resumable:
         return tus.answer(200, {"Cache-Control": "no-store", "Upload-Offset": str(offset), **length, **metadata})
 
     async def _patch(self, request: Request, caller: Caller | None) -> Response:
-        """PATCH: the next bytes. What arrived before a cut is kept; the last byte makes the object."""
+        """PATCH: receive the next bytes. Bytes before a lost connection are kept; the last byte makes the object."""
         bucket, name, version = tus.decode_id(request.path_params["id"])
         if "upload-offset" not in request.headers:
             raise TusError(403, "Upload-Offset header required\n")
@@ -127,7 +127,7 @@ class Resumable:
         return tus.answer(204, headers)
 
     async def _terminate(self, request: Request, caller: Caller | None) -> Response:
-        """DELETE: forget an unfinished upload."""
+        """DELETE: remove an unfinished upload."""
         bucket, name, version = tus.decode_id(request.path_params["id"])
         await self._allowed(request, caller, await self.finisher.known(bucket, name, version))
         async with self._turns.take(version):
@@ -138,7 +138,7 @@ class Resumable:
         return tus.answer(204, {})
 
     async def _allowed(self, request: Request, caller: Caller | None, upload: Upload) -> Caller:
-        """Whoever may send the upload's bytes: the signer, or the caller after a trial of their rights."""
+        """Return the caller if they may send the upload's bytes, the signer if there is none."""
         if caller is None:
             return self._signer(request, upload.bucket, upload.name)
         target, upsert = (upload.bucket, upload.name), request.headers.get("x-upsert") == "true"
@@ -156,7 +156,7 @@ class Resumable:
         return self._access.limit_of(await self._access.bucket(bucket))
 
     async def _sized(self, request: Request, upload: Upload, offset: int, limit: int) -> Upload:
-        """The upload with the length that was deferred, where this request says it."""
+        """Return the upload with its deferred length, if this request has it."""
         if "upload-length" not in request.headers:
             return upload
         size = bigint(request.headers["upload-length"])
@@ -169,7 +169,7 @@ class Resumable:
         return upload
 
     async def _receive(self, request: Request, upload: Upload, offset: int, room: int, turn: Turn) -> int:
-        """Append the body, `room` bytes at most, as it comes; the new offset."""
+        """Append at most `room` bytes of the body as they arrive; return the new offset."""
         chunks = request.stream()
         async with self._partials.appending(upload.version) as append:
             while (chunk := await turn.next_of(chunks)) is not None:
@@ -182,7 +182,7 @@ class Resumable:
 
 
 def _announced(request: Request) -> Upload:
-    """The upload that a POST asks for."""
+    """Return the upload that a POST creates."""
     headers = request.headers
     if "upload-concat" in headers:
         message = "Concatenation extension is not (yet) supported. Disable parallel uploads in the tus client.\n"
@@ -202,7 +202,7 @@ def _announced(request: Request) -> Upload:
 
 
 def _room(request: Request, upload: Upload, offset: int, limit: int) -> int:
-    """How many bytes this body may have. Raises TusError when it announces more."""
+    """Return the number of bytes this body may have. Raises TusError if it announces more."""
     length = int(request.headers.get("content-length", "0"))
     room = (limit if upload.size is None else upload.size) - offset
     if length > room:

@@ -1,4 +1,4 @@
-"""Rows of storage.objects: the trial with the caller's rights before an upload, and the writing after it."""
+"""Rows of storage.objects: a trial write with the caller's rights before an upload, and the write after it."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from starlette.requests import Request
 from sentinel_local_supabase.database import fetch_one
 from sentinel_local_supabase.json_input import NotJson, parse_json
 from sentinel_local_supabase.storage.access import QUERIES, Access, Bucket, Caller
-from sentinel_local_supabase.storage.errors import StorageError, invalid_request
 from sentinel_local_supabase.storage.files import Stored
+from sentinel_local_supabase.storage.storage_errors import StorageError, invalid_request
 
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
 _HEADER = re.compile("[\\t\\x20-\\x7e\\x80-\\xff]*")
-# Two writers of one name take turns, so that each sees the version it replaces.
+# Writers of the same name take turns, so that each sees the version it replaces.
 _TAKE_TURNS = b"select pg_advisory_xact_lock(hashtextextended($1::text, 0))"
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a client says about an object: media type, Cache-Control, and metadata of its own."""
+    """A client's description of an object: media type, Cache-Control, and custom metadata."""
 
     media_type: str = DEFAULT_MEDIA_TYPE
     cache_control: str = "no-cache"
     user_metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what no header of a download could say. Raises InvalidRequest."""
+        """Check that download headers can carry the values. Raises InvalidRequest."""
         for name, value in (("media type", self.media_type), ("Cache-Control", self.cache_control)):
             if _HEADER.fullmatch(value) is None:
                 raise invalid_request(f"the {name} has characters that no header may have")
@@ -49,10 +49,10 @@ async def try_write(
     upsert: bool,
     length: int | None = None,
 ) -> None:
-    """Let PostgreSQL try to write the row of `target` (bucket, name) as the caller, and roll it back.
+    """Write the row of `target` (bucket, name) as the caller and roll it back, to check their rights.
 
-    `length` is the object's size in bytes as far as it is known: policies may read it. Raises what PostgreSQL
-    raises: missing rights, row security, the name exists.
+    `length` is the object's size in bytes if known, as policies may read it. Raises PostgreSQL's errors: missing
+    rights, row security, the name exists.
     """
     metadata = {"mimetype": description.media_type} | ({} if length is None else {"contentLength": length})
     parameters = [
@@ -67,7 +67,7 @@ async def try_write(
 async def write(
     access: Access, caller: Caller, target: tuple[str, str], version: str, metadata: dict[str, Any], user_metadata: Any
 ) -> dict[str, Any]:
-    """Make `version` the object at `target` (bucket, name), with all rights, whatever stood there; the new row."""
+    """Make `version` the object at `target` (bucket, name), with all rights, and return the new row."""
     parameters = [
         *(*target, caller.owner, caller.owner_id, version),
         *(json.dumps(metadata), json.dumps(user_metadata)),
@@ -84,7 +84,7 @@ async def write(
 
 
 def measured(stored: Stored, description: Description) -> dict[str, Any]:
-    """The column `metadata` of a complete file."""
+    """Return the column `metadata` of a complete file."""
     return {
         "eTag": f'"{stored.md5}"',
         "size": stored.size,
@@ -97,12 +97,12 @@ def measured(stored: Stored, description: Description) -> dict[str, Any]:
 
 
 def now() -> str:
-    """This instant as Storage writes it."""
+    """Return the current time in Storage's format."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def user_metadata_of(text: str | None) -> dict[str, Any]:
-    """A JSON object that a client sent; anything else counts as none."""
+    """Parse a JSON object that a client sent; anything else becomes an empty object."""
     try:
         parsed = parse_json(text or "{}")
     except NotJson:
@@ -111,15 +111,15 @@ def user_metadata_of(text: str | None) -> dict[str, Any]:
 
 
 def metadata_header(request: Request) -> dict[str, Any]:
-    """The user metadata of the header `x-metadata`: JSON in base64."""
+    """Return the user metadata of the header `x-metadata`: JSON in base64."""
     try:
         return user_metadata_of(base64.b64decode(request.headers.get("x-metadata", "")).decode())
-    except ValueError:  # no base64, or no text in it
+    except ValueError:  # not base64, or not text
         return {}
 
 
 def check_media_type(bucket: Bucket, media_type: str) -> None:
-    """Hold a media type to the bucket's list, whose entries may end in `/*`. Raises InvalidMimeType."""
+    """Check a media type against the bucket's list, whose entries may end in `/*`. Raises InvalidMimeType."""
     allowed = bucket.allowed_mime_types
     kind = media_type.partition("/")[0]
     if allowed and ("/" not in media_type or not {media_type, f"{kind}/*"} & set(allowed)):

@@ -1,4 +1,4 @@
-"""Storage: the paths of Supabase Storage 1.70 that supabase-js and supabase-py use, on files and row security."""
+"""Storage: the endpoints of Supabase Storage 1.70 that supabase-js and supabase-py use, on files and row security."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from sentinel_local_supabase.storage.access import Access
 from sentinel_local_supabase.storage.buckets import Buckets
 from sentinel_local_supabase.storage.copies import Copies
 from sentinel_local_supabase.storage.download import Downloads
-from sentinel_local_supabase.storage.errors import StorageError, from_database, internal
 from sentinel_local_supabase.storage.files import Files
 from sentinel_local_supabase.storage.listing import Listings
 from sentinel_local_supabase.storage.objects import Objects
 from sentinel_local_supabase.storage.partials import Partials
 from sentinel_local_supabase.storage.resumable import Resumable
+from sentinel_local_supabase.storage.storage_errors import StorageError, from_database, internal
 from sentinel_local_supabase.storage.tus import TusError
 from sentinel_local_supabase.storage.upload import Uploads
 
@@ -35,10 +35,10 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Storage:
-    """The service behind /storage/v1: mount `routes` there while it is entered.
+    """The service behind /storage/v1: an async context manager; mount `routes` there while it is open.
 
-    `caller_dsn` logs in as authenticator, `admin_dsn` as supabase_storage_admin; objects are files below
-    `folder`; no object is larger than `limit_bytes`.
+    `caller_dsn` logs in as authenticator, `admin_dsn` as supabase_storage_admin. Objects are files below `folder`,
+    of at most `limit_bytes` each.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ def _answering(endpoint: Endpoint) -> Endpoint:
 
 
 async def _drain(request: Request) -> None:
-    """Read what the client still sends: one that is refused half-way would see a reset, not the answer."""
+    """Read the rest of the request: a client refused while it sends would see a reset, not the response."""
     try:
         async for _ in request.stream():
             pass

@@ -1,4 +1,4 @@
-"""Turns at one upload: requests for it run one after another, and one that keeps others waiting must end soon."""
+"""Turns at an upload: its requests run one after another, and one that keeps others waiting must end soon."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from sentinel_local_supabase.storage.errors import StorageError
+from sentinel_local_supabase.storage.storage_errors import StorageError
 
 _WAIT_SECONDS = 5.0
 _DRAIN_SECONDS = 3.0
 
 
 class Turn:
-    """The right to touch an upload. Whoever holds it while others wait may read for some seconds more."""
+    """Exclusive access to an upload. While others wait, its holder may read for only a few more seconds."""
 
     def __init__(self) -> None:
         self._deadline: float | None = None
         self._limit: asyncio.Timeout | None = None
 
     def hurry(self) -> None:
-        """Somebody waits: the body of a client that may long be gone must not block the one who resumes."""
+        """Limit the remaining time because somebody waits: a client that is gone must not block one that resumes."""
         if self._deadline is None:
             self._deadline = asyncio.get_running_loop().time() + _DRAIN_SECONDS
             if self._limit is not None:
                 self._limit.reschedule(self._deadline)
 
     async def next_of(self, chunks: AsyncIterator[bytes]) -> bytes | None:
-        """The next chunk; None at the end, and when somebody waited too long."""
+        """Return the next chunk; None at the end, and when somebody has waited too long."""
         try:
             async with asyncio.timeout_at(self._deadline) as self._limit:
                 return await anext(chunks, None)
@@ -39,13 +39,13 @@ class Turn:
 
     @property
     def is_over(self) -> bool:
-        """Whether the time of this turn has run out."""
+        """True if the time of this turn has run out."""
         return self._deadline is not None and asyncio.get_running_loop().time() >= self._deadline
 
 
 @dataclass(slots=True)
 class _Place:
-    """The lock of one upload, who holds it, and how many hold it or wait for it."""
+    """The lock of one upload, its current turn, and the number of holders and waiters."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     holder: Turn | None = None
@@ -53,18 +53,18 @@ class _Place:
 
 
 class Turns:
-    """The turns of all uploads of this server."""
+    """Turns at all uploads of this server."""
 
     def __init__(self) -> None:
         self._places: dict[str, _Place] = {}
 
     def taken(self, upload: str) -> bool:
-        """Whether somebody holds or awaits a turn at the upload."""
+        """Return True if somebody holds or awaits a turn at the upload."""
         return upload in self._places
 
     @asynccontextmanager
     async def take(self, upload: str) -> AsyncIterator[Turn]:
-        """Wait for the turn, five seconds at most. Raises LockTimeout."""
+        """Wait for a turn, at most five seconds. Raises LockTimeout."""
         place = self._places.setdefault(upload, _Place())
         place.present += 1
         try:

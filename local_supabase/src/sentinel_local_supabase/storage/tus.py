@@ -1,4 +1,4 @@
-"""The wire form of resumable uploads, tus 1.0.0 as Supabase speaks it: headers, ids, and refusals in plain text."""
+"""Wire format of resumable uploads, tus 1.0.0 as Supabase uses it: headers, ids, and errors in plain text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Metadata = dict[str, str | None]
 
 
 class TusError(Exception):
-    """A refusal: a real HTTP status, and its reason as plain text."""
+    """Error response with a true HTTP status and a plain-text reason."""
 
     def __init__(self, status: int, body: str) -> None:
         super().__init__(body)
@@ -37,29 +37,29 @@ class TusError(Exception):
         self.body = body
 
     def response(self, *, head: bool = False) -> Response:
-        """The HTTP answer; HEAD has no body, but says how long it would be."""
+        """Return the HTTP response; HEAD has no body, only its length."""
         headers = {"Tus-Resumable": VERSION, "Content-Type": _TEXT, "Content-Length": str(len(self.body.encode()))}
         return Response(b"" if head else self.body, self.status, headers)
 
 
 def answer(status: int, headers: Mapping[str, str]) -> Response:
-    """An answer without a body."""
+    """Return a response without a body."""
     kind = {} if status == 204 else {"Content-Type": _TEXT}  # noqa: PLR2004 - No Content has no type
     return Response(b"", status, {"Tus-Resumable": VERSION, **kind, **headers})
 
 
 def not_found() -> TusError:
-    """No upload of that id."""
+    """Return the error for an unknown upload."""
     return TusError(404, "The file for this url was not found\n")
 
 
 def gone() -> TusError:
-    """The upload's time was over, or its file was removed."""
+    """Return the error for an upload that has expired or whose file was removed."""
     return TusError(410, "The file for this url no longer exists\n")
 
 
 def parse_metadata(text: str) -> Metadata:
-    """The header Upload-Metadata: `key base64` pairs between commas. Raises ValueError."""
+    """Parse the header Upload-Metadata: comma-separated `key base64` pairs. Raises ValueError."""
     metadata: Metadata = {}
     for pair in text.split(","):
         key, *values = pair.split(" ")
@@ -72,7 +72,7 @@ def parse_metadata(text: str) -> Metadata:
 
 
 def format_metadata(metadata: Metadata) -> str:
-    """The opposite of `parse_metadata`."""
+    """Serialize to the form that `parse_metadata` reads."""
     return ",".join(
         key if value is None else f"{key} {base64.b64encode(value.encode()).decode()}"
         for key, value in metadata.items()
@@ -80,7 +80,7 @@ def format_metadata(metadata: Metadata) -> str:
 
 
 def check_headers(request: Request) -> None:
-    """Refuse a request that is not tus 1.0.0, or whose headers are malformed. Raises TusError."""
+    """Check that a request is tus 1.0.0 and its headers are well-formed. Raises TusError."""
     if not request.headers.get("tus-resumable"):
         raise TusError(412, "Tus-Resumable Required\n")
     wrong = [
@@ -95,12 +95,12 @@ def check_headers(request: Request) -> None:
 
 
 def encode_id(bucket: str, name: str, version: str) -> str:
-    """The last segment of an upload's URL."""
+    """Return the last segment of an upload's URL."""
     return base64.urlsafe_b64encode(f"{bucket}/{name}/{version}".encode()).decode().rstrip("=")
 
 
 def decode_id(segment: str) -> tuple[str, str, str]:
-    """Bucket, name and version (a uuid) of an upload's URL. Raises TusError, InvalidBucketName or InvalidKey."""
+    """Return bucket, name and version (a uuid) of an upload's URL. Raises TusError, InvalidBucketName or InvalidKey."""
     cleaned = _NOT_IN_AN_ID.sub("", segment)
     if len(cleaned) % 4 == 1:
         cleaned = cleaned[:-1]
@@ -120,7 +120,7 @@ def decode_id(segment: str) -> tuple[str, str, str]:
 
 
 def location(request: Request, upload_id: str) -> str:
-    """The URL of an upload, as the client reaches this server: proxies in between say how."""
+    """Return the URL of an upload under the client's address for this server, which proxies forward."""
     headers = request.headers
     forwarded = headers.get("forwarded", "")
     found_host, found_scheme = _FORWARDED_HOST.search(forwarded), _FORWARDED_SCHEME.search(forwarded)

@@ -1,4 +1,4 @@
-"""Uploads in one request: rights first, then the bytes to disk, then the row; a cut connection leaves nothing."""
+"""Uploads in one request: check rights, write bytes to disk, write the row; a lost connection leaves nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from starlette.responses import Response
 from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.json_input import bigint
 from sentinel_local_supabase.storage.access import Access, Bucket, Caller, check_key, check_segments
-from sentinel_local_supabase.storage.errors import StorageError, duplicate, invalid_request, too_large
 from sentinel_local_supabase.storage.files import TooLarge
 from sentinel_local_supabase.storage.multipart import MalformedUpload, UploadForm
 from sentinel_local_supabase.storage.rows import (
@@ -26,13 +25,14 @@ from sentinel_local_supabase.storage.rows import (
     user_metadata_of,
     write,
 )
+from sentinel_local_supabase.storage.storage_errors import StorageError, duplicate, invalid_request, too_large
 
 _SIGNED_UPLOAD_SECONDS = 2 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """What a client sends: its bytes, what it says about them, and how many it announces (None: unknown)."""
+    """An upload: its bytes, the client's description, and the announced length (None: unknown)."""
 
     chunks: AsyncIterator[bytes]
     description: Description
@@ -40,7 +40,7 @@ class Incoming:
 
 
 class Uploads:
-    """POST and PUT of objects, and uploads by a signed URL."""
+    """Endpoints for POST and PUT of objects, and for uploads by a signed URL."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -61,7 +61,7 @@ class Uploads:
         return json_answer({"Key": f"{bucket_id}/{name}", "Id": object_id})
 
     async def sign(self, request: Request) -> Response:
-        """POST of /object/upload/sign/{bucket}/{name}: a token for one upload within two hours."""
+        """POST of /object/upload/sign/{bucket}/{name}: returns a token for one upload within two hours."""
         caller = self._access.caller(request)
         bucket_id, name = request.path_params["bucket"], request.path_params["name"]
         upsert = request.headers.get("x-upsert") == "true"
@@ -77,7 +77,7 @@ class Uploads:
         return json_answer({"url": f"/object/upload/sign/{path}?token={token}", "token": token})
 
     async def upload_signed(self, request: Request) -> Response:
-        """PUT of /object/upload/sign/{bucket}/{name}?token=…, with the rights of whoever signed."""
+        """PUT of /object/upload/sign/{bucket}/{name}?token=…, with the signer's rights."""
         bucket_id, name = request.path_params["bucket"], request.path_params["name"]
         check_key(name)
         claims = self._access.signed_claims(request, f"{bucket_id}/{name}", "upload")
@@ -96,7 +96,7 @@ class Uploads:
         raise duplicate()
 
     async def _open(self, request: Request, bucket: Bucket) -> Incoming:
-        """Read up to the first byte of the object, and refuse what its announcement already forbids."""
+        """Read up to the first byte of the object, and refuse announced values that are not allowed."""
         incoming = await _incoming(request)
         check_media_type(bucket, incoming.description.media_type)
         if incoming.length is not None and incoming.length > self._access.limit_of(bucket):

@@ -1,6 +1,6 @@
--- Checks one binding for a role: `matched` is false when no published table is meant. What is wrong with the role, a
--- filter or a selected column is told by `state` and `message`: an error that left this function would end the
--- temporary slot of the connection, and with it everybody's changes.
+-- Checks one binding for a role: `matched` is false if no published table matches. `state` and `message` report an
+-- invalid role, filter or selected column: an error raised from this function would end the connection's temporary
+-- slot, and with it everybody's changes.
 drop function if exists _realtime.check_binding(text, text, text, jsonb, text);
 create or replace function _realtime.check_binding(
   publication text, wanted_schema text, wanted_table text, filters jsonb, selected jsonb, role text,
@@ -44,7 +44,7 @@ exception when others then
   message := sqlerrm;
 end $$;
 
--- Raises when a filter {column, op, value, negate} cannot be applied to a column of the given type.
+-- Raises if a filter {column, op, value, negate} cannot be applied to a column of the given type.
 create or replace function _realtime.check_filter(filter jsonb, type regtype) returns void
 language plpgsql set search_path = '' as $$
 declare

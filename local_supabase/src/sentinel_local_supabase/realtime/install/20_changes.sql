@@ -1,4 +1,4 @@
--- Which changes of one table each member of the audience receives, and in which form.
+-- The changes of one table that each member of the audience receives, and their form.
 --   changes   [{i, type: INSERT|UPDATE|DELETE, at, new: {column: text}, old: {column: text}, large}]
 --   audience  [{i, role, claims, event, filters: [{column, op, value, negate}], select: [column] or null}]
 -- One row per change, role and selection that somebody receives: members are indexes into audience, data is the event.
@@ -46,8 +46,8 @@ begin
   end loop;
 end $$;
 
--- The same, of JSON texts; where it fails one row says why. An error that left this function would end the temporary
--- slot of the connection, and a column of type json may hold what jsonb refuses.
+-- The same for JSON texts; a failure is reported in a row. An error raised from this function would end the
+-- connection's temporary slot, and a json column may hold values that jsonb refuses.
 create or replace function _realtime.try_apply(relation regclass, changes text, audience text)
 returns table (change integer, members integer[], data text, refusal text)
 language plpgsql set search_path = '' as $$
@@ -57,7 +57,7 @@ exception when others then
   return query select null::integer, null::integer[], null::text, sqlerrm;
 end $$;
 
--- UPDATE events always carry the old primary key; the log holds it only when it changed.
+-- UPDATE events always carry the old primary key; the log has it only if it changed.
 create or replace function _realtime.with_old_keys(changes jsonb, keys text[]) returns jsonb
 language sql set search_path = '' as $$
   select coalesce(jsonb_agg(case
@@ -67,8 +67,8 @@ language sql set search_path = '' as $$
   from jsonb_array_elements(changes) with ordinality t (c, n)
 $$;
 
--- Indexes of the changes that one member receives. Row security is asked as the member, by primary key,
--- about the row as it is now: a row that is gone is seen by nobody. DELETE is not secured.
+-- Indexes of the changes that one member receives. Row security is checked as the member, by primary key,
+-- on the current row: nobody sees a row that is gone. DELETE is not secured.
 create or replace function _realtime.visible_to(
   member jsonb, relation regclass, table_name text, secured boolean, keys text[], refusal text, changes jsonb
 ) returns integer[]
@@ -109,13 +109,13 @@ begin
   perform set_config('role', 'none', true);
   return coalesce(seen, '{}');
 exception when others then
-  -- A role that lost its rights, or whose policy fails, sees nothing; it must not stop the others.
+  -- A role that lost its rights, or whose policy fails, sees nothing and must not stop the others.
   perform set_config('role', 'none', true);
   raise warning 'Row changes of % are withheld from the role %: %', table_name, member ->> 'role', sqlerrm;
   return '{}';
 end $$;
 
--- The events of one role: typed values, readable columns only, and only short ones in a row over 1 MiB.
+-- The events of one role: typed values of readable columns; of a row over 1 MiB only short values.
 create or replace function _realtime.shape(
   row_type anyelement, relation regclass, changes jsonb, received jsonb, readable text[], only_keys text[], refusal text
 ) returns table (change integer, members integer[], data text)
@@ -149,7 +149,7 @@ begin
   order by n;
 end $$;
 
--- The columns of a typed row that the log held and the reader may see.
+-- The columns of a typed row that are in the log and that the reader may see.
 create or replace function _realtime.fields(typed anyelement, logged jsonb, readable text[], large boolean)
 returns jsonb
 language sql set search_path = '' as $$

@@ -1,4 +1,4 @@
--- What a role may do on a private topic. The caller rolls back: the probe rows must not remain.
+-- The rights of a role on a private topic. The caller rolls back, so that the probe rows do not remain.
 drop function if exists _realtime.authorize(text, text, jsonb);
 create function _realtime.authorize(
   topic text, role text, claims jsonb,

@@ -1,4 +1,4 @@
-"""The end of resumable uploads: their objects, and the removal of those that nobody finished."""
+"""The end of resumable uploads: making objects of complete ones, and removing expired ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class Finisher:
-    """Makes objects of complete uploads. Call `finish` and `find` while holding the upload's turn."""
+    """Makes objects from complete uploads. Call `finish` and `find` while holding the upload's turn."""
 
     def __init__(self, access: Access, partials: Partials, turns: Turns) -> None:
         self._access = access
@@ -26,7 +26,7 @@ class Finisher:
         self._swept_at = time.monotonic()
 
     async def known(self, bucket: str, name: str, version: str) -> Upload:
-        """The upload of a URL. Raises TusError (404 or 410)."""
+        """Return the upload of a URL. Raises TusError (404 or 410)."""
         upload = await self._partials.load(version)
         if upload is None or (upload.bucket, upload.name) != (bucket, name):
             raise tus.not_found()
@@ -35,10 +35,10 @@ class Finisher:
         return upload
 
     async def find(self, bucket: str, name: str, version: str) -> tuple[Upload, int]:
-        """The upload of a URL and its offset. Raises TusError (404 or 410).
+        """Return the upload of a URL and its offset. Raises TusError (404 or 410).
 
-        Where all bytes are there but the server or the database stopped before the object was made, it is made
-        now: a client that reads the full offset takes its upload for done.
+        If all bytes arrived but the server or the database stopped before the object was made, make it now: a client
+        that reads the full offset considers its upload complete.
         """
         upload = await self.known(bucket, name, version)
         offset = await self._partials.offset(upload)
@@ -50,7 +50,7 @@ class Finisher:
         return upload, offset
 
     async def finish(self, upload: Upload, caller: Caller) -> None:
-        """Make the object, whatever stood at its name, and drop the partial file."""
+        """Make the object, replacing any at its name, and remove the partial file."""
         stored = await self._access.files.adopt(self._partials.path(upload.version), upload.version)
         description, target = described(upload), (upload.bucket, upload.name)
         metadata = measured(stored, description)
@@ -58,12 +58,12 @@ class Finisher:
         await self._partials.finish(upload)
 
     async def sweep_now_and_then(self) -> None:
-        """Sweep, when the last time is an hour ago."""
+        """Sweep if the last sweep was an hour ago."""
         if time.monotonic() - self._swept_at > _SWEEP_SECONDS:
             await self.sweep()
 
     async def sweep(self) -> None:
-        """Remove all uploads whose 24 hours are over, and what is known about those that were finished."""
+        """Remove all uploads older than 24 hours, and the records of finished ones."""
         self._swept_at = time.monotonic()
         for upload in await self._partials.expired():
             if self._turns.taken(upload.version):
@@ -76,7 +76,7 @@ class Finisher:
             await self._partials.remove(upload.version)
 
     async def _drop_unused_object(self, upload: Upload) -> None:
-        """Remove the object's file where the server stopped between making it and writing its row."""
+        """Remove the object's file if the server stopped between creating it and writing its row."""
         if upload.complete or not self._access.files.path(upload.version).exists():
             return
         async with self._access.admin.connection() as connection:
@@ -86,7 +86,7 @@ class Finisher:
 
 
 def described(upload: Upload) -> Description:
-    """What the client said about the object at the creation."""
+    """Return the client's description of the object, given at the upload's creation."""
     metadata = upload.metadata
     return Description(
         metadata.get("contentType") or DEFAULT_MEDIA_TYPE,

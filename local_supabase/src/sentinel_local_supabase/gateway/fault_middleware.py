@@ -1,4 +1,4 @@
-"""What stands before everything else: the middleware that lets HTTP requests meet the faults of the hour."""
+"""The outermost middleware: applies the active faults to HTTP requests."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _DRIPS_PER_SECOND = 10
 
 
 class Misbehaviour:
-    """Reads `switch` at each request. `with_cors` wraps answers that Supabase gives behind its CORS headers.
+    """Applies the faults in `switch`, read at each request. `with_cors` adds Supabase's CORS headers to responses.
 
-    An HTML or empty answer is one of a proxy in front of Supabase, so it has none.
+    An HTML or empty response stands for a proxy in front of Supabase, so it has no CORS headers.
     """
 
     def __init__(self, app: ASGIApp, switch: Switch, with_cors: Callable[[ASGIApp], ASGIApp]) -> None:
@@ -39,7 +39,7 @@ class Misbehaviour:
             await self._app(scope, receive, send)
             return
         if fault.delay_seconds:
-            # What has arrived counts, even if the client gives up meanwhile: a proxy has passed it on.
+            # A request that has arrived is carried out even if the client disconnects: a proxy would have passed it on.
             receive = _again(await receive(), receive)
             await asyncio.sleep(fault.delay_seconds)
         if fault.status is None:
@@ -63,7 +63,7 @@ class Misbehaviour:
 
 
 class _Spoilt:
-    """One request that is carried out, and whose answer does not arrive as it should."""
+    """A request that is carried out but whose response is lost, cut or slowed down."""
 
     def __init__(self, fault: HttpFault, scope: Scope, receive: Receive, send: Send) -> None:
         self._fault = fault
@@ -75,15 +75,15 @@ class _Spoilt:
         self._dripping_since: float | None = None
 
     async def serve(self, app: ASGIApp) -> None:
-        """Let `app` answer."""
+        """Pass the request to `app` and spoil its response."""
         await app(self._scope, self._receive, self._pass_on)
         if self._connection.is_closing():
-            # The server would complain of an answer without an end, until it has noticed that the client is gone.
+            # Until the server notices that the client is gone, it would log an incomplete response.
             while (await self._receive())["type"] != "http.disconnect":
                 pass
 
     async def _pass_on(self, message: Message) -> None:
-        # The services begin to answer when their transaction is committed: from here on the work is done.
+        # The services start their response after the commit, so the work is done here.
         if self._connection.is_closing():
             return
         if self._fault.lose_answer:
@@ -127,7 +127,7 @@ class _Spoilt:
 
 
 def _again(message: Message, receive: Receive) -> Receive:
-    """`receive`, with `message` once more before all others."""
+    """Return a `receive` that yields `message` again before all others."""
     waiting = [message]
 
     async def replay() -> Message:
@@ -137,7 +137,7 @@ def _again(message: Message, receive: Receive) -> Receive:
 
 
 async def _read_all(receive: Receive) -> None:
-    """Take the request in, as a proxy does: who still sends would see a reset connection and not the answer."""
+    """Read the whole request, as a proxy does: a client that still sends would see a reset, not the response."""
     while True:
         message = await receive()
         if message["type"] != "http.request" or not message.get("more_body", False):

@@ -1,4 +1,4 @@
-"""Storage's error answers: HTTP 400 for nearly all of them, the true status as a string in the body."""
+"""Storage's error responses: nearly all with HTTP 400 and the true status as a string in the body."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROW_SECURITY = "new row violates row-level security policy"
 
 
 class StorageError(Exception):
-    """One answer of Storage: `status` is the body's, HTTP answers 400 but for 416 and 500."""
+    """Response in Storage's error shape: `status` is the body's; HTTP's is 400, except for 416 and 500."""
 
     def __init__(self, status: str, error: str, code: str, message: str) -> None:
         super().__init__(message)
@@ -23,59 +23,59 @@ class StorageError(Exception):
         self.http_status = int(status) if status in ("416", "500") else 400
 
     def response(self, *, head: bool = False) -> Response:
-        """The HTTP answer; HEAD has no body, but says how long it would be."""
+        """Return the HTTP response; HEAD has no body, only its length."""
         body = json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
         headers = {"Content-Length": str(len(body)), "Content-Type": JSON_TYPE}
         return Response(b"" if head else body, self.http_status, headers)
 
 
 def no_object() -> StorageError:
-    """The object is absent, or row security hides it."""
+    """Return the error for an object that is absent or hidden by row security."""
     return StorageError("404", "not_found", "NoSuchKey", "Object not found")
 
 
 def no_bucket() -> StorageError:
-    """The bucket is absent (or, on some paths, the caller proved nothing)."""
+    """Return the error for an absent bucket (on some paths also for an unauthenticated caller)."""
     return StorageError("404", "Bucket not found", "NoSuchBucket", "Bucket not found")
 
 
 def duplicate(code: str = "KeyAlreadyExists") -> StorageError:
-    """Something of that name exists."""
+    """Return the error for a name that already exists."""
     return StorageError("409", "Duplicate", code, "The resource already exists")
 
 
 def too_large() -> StorageError:
-    """Over the bucket's limit or the server's."""
+    """Return the error for an object over the bucket's or the server's limit."""
     return StorageError("413", "Payload too large", "EntityTooLarge", "The object exceeded the maximum allowed size")
 
 
 def invalid_request(message: str) -> StorageError:
-    """What the real server's JSON schemas refuse."""
+    """Return the error for a request that the real server's JSON schemas refuse."""
     return StorageError("400", "Error", "InvalidRequest", message)
 
 
 def invalid_key(message: str) -> StorageError:
-    """A name that no object may have."""
+    """Return the error for an invalid object name."""
     return StorageError("400", "InvalidKey", "InvalidKey", f"Invalid key: {message}")
 
 
 def bad_signature(message: str = "Invalid signature") -> StorageError:
-    """A signed URL's token that was made for something else."""
+    """Return the error for a signed URL's token that was made for something else."""
     return StorageError("400", "InvalidSignature", "InvalidSignature", message)
 
 
 def internal() -> StorageError:
-    """Anything that is this server's fault."""
+    """Return the error for a failure of this server."""
     return StorageError("500", "Internal", "InternalError", "Internal Server Error")
 
 
 def denied(message: str) -> StorageError:
-    """A refused token, or a right that the caller lacks."""
+    """Return the error for a refused token or a missing right."""
     return StorageError("403", "Unauthorized", "AccessDenied", message)
 
 
 def token_words(refused: TokenRefused) -> str:
-    """The fault of a token in Storage's words."""
+    """Return the fault of a token in Storage's words."""
     return {
         "expired": '"exp" claim timestamp check failed',
         "not_yet_valid": '"nbf" claim timestamp check failed',
@@ -87,10 +87,10 @@ def token_words(refused: TokenRefused) -> str:
 
 
 def from_database(error: psycopg.Error) -> StorageError:
-    """What PostgreSQL refused to the caller."""
+    """Return the error for a statement of the caller that PostgreSQL refused."""
     state, message = error.diag.sqlstate, error.diag.message_primary or ""
     if isinstance(error, psycopg.DataError) and state != _NO_ROLE:
-        # A NUL in a text, a number or a time beyond its type; psycopg itself refuses some, without a state.
+        # NUL in text, or a number or time out of range; psycopg refuses some itself, without an SQLSTATE.
         return invalid_request(f"a value of the request means nothing to the database: {message or error}")
     if state is None or error.diag.severity_nonlocalized == "FATAL":
         return internal()

@@ -1,4 +1,4 @@
-"""Tokens of Realtime connections and joins, refused in the words of the real server."""
+"""Tokens of Realtime connections and joins, refused with the real server's messages."""
 
 import math
 import time
@@ -13,10 +13,10 @@ OPAQUE_PREFIX: Final = "sb_"
 
 
 class TokenRefused(Exception):
-    """A token that cannot be used.
+    """An invalid token.
 
-    `code` is the prefix in join replies, `reason` the sentence in join replies and system messages,
-    `at_connect` the sentence in the HTTP 401 of a connection.
+    `code` is the prefix in join replies, `reason` the message in join replies and system messages,
+    `at_connect` the message in the HTTP 401 of a connection.
     """
 
     def __init__(self, code: str, reason: str, at_connect: str | None = None) -> None:
@@ -28,7 +28,7 @@ class TokenRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TokenClaims:
-    """Verified claims: the role to act as, the expiry in unix seconds, and all of them for policies."""
+    """Verified claims: the role to act as, the expiry in Unix seconds, and all claims for policies."""
 
     role: str
     expires_at: int
@@ -36,7 +36,7 @@ class TokenClaims:
 
 
 def token_of_key(apikey: str | None, keys: ProjectKeys) -> str:
-    """The JWT that an `apikey` parameter is or stands for; raises TokenRefused when it is missing."""
+    """Return the JWT that an `apikey` parameter is or stands for. Raises TokenRefused if it is missing."""
     if not apikey:
         raise TokenRefused("Unauthorized", "API key is missing")
     role = keys.role_of_opaque(apikey)
@@ -44,9 +44,9 @@ def token_of_key(apikey: str | None, keys: ProjectKeys) -> str:
 
 
 def verify(token: str, keys: ProjectKeys) -> TokenClaims:
-    """The claims of `token`; raises TokenRefused."""
+    """Return the claims of `token`. Raises TokenRefused."""
     try:
-        # Expiry is judged below: the real server says how long ago it was.
+        # Expiry is checked below: the real server's message says how long ago it was.
         claims = tokens.verify(token, keys.jwt_secret, skew_seconds=math.inf)
     except tokens.TokenRefused as error:
         if error.fault == "signature":

@@ -1,4 +1,4 @@
-"""PostgREST's error answers: one exception, its JSON body, and the HTTP status of every SQLSTATE."""
+"""PostgREST's error responses: one exception, its JSON body, and the HTTP status of every SQLSTATE."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sentinel_local_supabase.database import DatabaseDown, PoolExhausted
 from sentinel_local_supabase.json_answer import JSON_TYPE
 from sentinel_local_supabase.tokens import TokenRefused
 
-# First the whole SQLSTATE, then its class (the first two characters); what is absent answers 400.
+# The whole SQLSTATE takes precedence over its class (the first two characters); the default is 400.
 _STATUS_BY_STATE = {
     "23503": 409, "23505": 409, "25006": 405, "21000": 500, "53400": 500, "57P01": 503,
     "P0001": 400, "42883": 404, "42P01": 404, "42P17": 500, "42501": 403,
@@ -22,7 +22,7 @@ _STATUS_BY_CLASS = {
     "3B": 500, "40": 500, "53": 503, "54": 500, "55": 500, "57": 500, "58": 500, "F0": 500, "HV": 500,
     "P0": 500, "XX": 500,
 }  # fmt: skip
-# PostgreSQL 18 has a code of its own for ON DELETE RESTRICT; Supabase runs versions that say 23503.
+# PostgreSQL 18 has a separate code for ON DELETE RESTRICT; Supabase runs versions that report 23503.
 _RESTRICT = " violates RESTRICT setting of "
 _UNAVAILABLE = 503
 _BAD_RAISE_HINT = (
@@ -31,7 +31,7 @@ _BAD_RAISE_HINT = (
 
 
 class RestError(Exception):
-    """One answer in PostgREST's error shape. `details` is a text or any JSON."""
+    """Response in PostgREST's error shape. `details` is a text or any JSON."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class RestError(Exception):
         self.headers = headers or {}
 
     def response(self, *, head: bool = False) -> Response:
-        """The HTTP answer; HEAD has no body."""
+        """Return the HTTP response; HEAD has no body."""
         headers = {"Proxy-Status": f"PostgREST; error={self.code}", **self.headers}
         if self.status == _UNAVAILABLE:
             headers.setdefault("Retry-After", "0")
@@ -61,7 +61,7 @@ class RestError(Exception):
 
 
 def from_token(refused: TokenRefused) -> RestError:
-    """A refused JWT in PostgREST 14's words."""
+    """Return the error for a refused JWT, in PostgREST 14's words."""
     code, message, details = {
         "parts": ("PGRST301", f"Expected 3 parts in JWT; got {refused.parts}", None),
         "malformed": ("PGRST301", "JWT cryptographic operation failed", None),
@@ -89,7 +89,7 @@ def from_token(refused: TokenRefused) -> RestError:
 
 
 def from_database(error: psycopg.Error, *, role: str) -> RestError:
-    """An error that PostgreSQL raised for a caller acting as `role`."""
+    """Return the response to an error that PostgreSQL raised for a caller acting as `role`."""
     diagnosis = error.diag
     state = diagnosis.sqlstate
     if state is None or diagnosis.severity_nonlocalized == "FATAL":
@@ -109,7 +109,7 @@ def from_database(error: psycopg.Error, *, role: str) -> RestError:
 
 
 def from_outage(error: DatabaseDown | PoolExhausted) -> RestError:
-    """No connection: the pool was busy for its whole wait, or PostgreSQL is down."""
+    """Return the error for a missing connection: the pool stayed busy, or PostgreSQL is down."""
     if isinstance(error, PoolExhausted):
         return RestError(504, "PGRST003", "Timed out acquiring connection from connection pool.")
     return RestError(_UNAVAILABLE, "PGRST002", "Could not query the database for the schema cache. Retrying.")
@@ -117,7 +117,7 @@ def from_outage(error: DatabaseDown | PoolExhausted) -> RestError:
 
 def _status(state: str, message: str, role: str) -> int:
     if state.startswith("PT") and state[2:].isdigit():
-        # The real server sends any number; this one knows those that HTTP defines.
+        # The real server sends any number; this one only statuses that HTTP defines.
         return int(state[2:]) if 200 <= int(state[2:]) < 600 else 500  # noqa: PLR2004
     if state == "22023" and message.startswith("role ") and message.endswith("does not exist"):
         return 401
@@ -127,7 +127,7 @@ def _status(state: str, message: str, role: str) -> int:
 
 
 def _raised_answer(message: str, detail: str | None) -> RestError:
-    """`raise sqlstate 'PGRST'`: the function itself words the body, the status and the headers."""
+    """Return the response of `raise sqlstate 'PGRST'`: the function sets body, status and headers."""
     body, detail_parsed = _json_object(message), _json_object(detail or "")
     if body is None or not {"code", "message"} <= body.keys():
         return _bad_raise("MESSAGE", message)

@@ -1,4 +1,4 @@
-"""What a channel is given: the services of the server, and its connection."""
+"""Interfaces passed to a channel: the server's shared services, and its connection."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,7 +14,7 @@ from sentinel_local_supabase.realtime.topics import Topics
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What every channel of a server shares."""
+    """Services shared by all channels of a server."""
 
     keys: ProjectKeys
     pool: Pool
@@ -25,7 +25,7 @@ class Services:
 
 
 class Outlet(Protocol):
-    """The connection, as its channels see it. None of these calls block."""
+    """A connection as its channels see it. None of these calls block."""
 
     def push(self, topic: str, event: str, payload: str, ref: str | None = None, join_ref: str | None = None) -> None:
         """Queue a message; `payload` is JSON text."""

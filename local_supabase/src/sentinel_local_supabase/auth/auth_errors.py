@@ -1,4 +1,4 @@
-"""Errors in the shapes that supabase-auth gives them, and the sentences of its token check."""
+"""Error responses in supabase-auth's shapes, and the messages of its token check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ API_VERSION = "2024-01-01"
 
 
 class AuthError(Exception):
-    """An answer in supabase-auth's error shape: HTTP status, error code, sentence, more fields of the body."""
+    """Response in supabase-auth's error shape: HTTP status, error code, message, and extra body fields."""
 
     def __init__(self, status: int, code: str, message: str, **more: object) -> None:
         super().__init__(message)
@@ -21,7 +21,7 @@ class AuthError(Exception):
 
 
 class OAuthError(Exception):
-    """The one other shape: `{error, error_description}` with HTTP status 400."""
+    """Response in the other error shape: `{error, error_description}` with HTTP status 400."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -29,8 +29,9 @@ class OAuthError(Exception):
 
 
 def error_answer(request: Request, error: AuthError | OAuthError) -> Response:
-    """The response for an error. Clients that name an API version read `code` as the error code, older ones as the
-    HTTP status.
+    """Return the response for an error.
+
+    Clients that name an API version read `code` as the error code, older ones as the HTTP status.
     """
     if isinstance(error, OAuthError):
         return json_answer({"error": error.code, "error_description": error.message}, 400)
@@ -43,7 +44,7 @@ def error_answer(request: Request, error: AuthError | OAuthError) -> Response:
 
 
 def bad_jwt(fault: Fault) -> AuthError:
-    """What a token gets that proves nothing."""
+    """Return the error for an invalid token."""
     reason = {
         "parts": "token is malformed: token contains an invalid number of segments",
         "unsecured": "token signature is invalid: signing method none is invalid",
@@ -57,16 +58,16 @@ def bad_jwt(fault: Fault) -> AuthError:
 
 
 def email_exists() -> AuthError:
-    """An address that another user has, met by anything but a sign-up."""
+    """Return the error for an address that another user has, outside of sign-up."""
     return AuthError(422, "email_exists", "A user with this email address has already been registered")
 
 
 def user_not_found() -> AuthError:
-    """An id that no user has, met by an administrator."""
+    """Return the error for an administrator's request about an unknown user id."""
     return AuthError(404, "user_not_found", "User not found")
 
 
 def unstorable(error: psycopg.DataError) -> AuthError:
-    """A value that PostgreSQL cannot hold: a NUL in a text, a number or a time beyond its types."""
+    """Return the error for a value that PostgreSQL cannot store: NUL in text, a number or time out of range."""
     reason = error.diag.message_primary or str(error)
     return AuthError(400, "validation_failed", f"A value of the request cannot be stored: {reason}")
