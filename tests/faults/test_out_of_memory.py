@@ -36,7 +36,7 @@ async def memory_group() -> AsyncIterator[MemoryGroup]:
 
 
 async def start_in(group: MemoryGroup, start_worker: StartWorker, via: FaultProxy | None = None) -> Worker:
-    """A worker, moved into the group before it has imported anything, so that what it takes is counted there."""
+    """A worker moved into the group before it imports anything, so that all its memory is counted there."""
     worker = await start_worker(via=via, wait=False, real=True, SENTINEL_LEASE_SECONDS="6")
     group.add(worker.pid)
     await asyncio.wait_for(worker.process.ready(), START_SECONDS)

@@ -35,7 +35,7 @@ async def test_sigterm_in_each_stage(
             row = await row_when(stack, request_id, lambda row: row["status"] == "queued")
             assert row["attempt"] == 0
             assert history(stack, request_id) == [(1, "released", "queued")]
-    if stage == "finishing":  # the work was done, and its outcome is not thrown away
+    if stage == "finishing":  # the work was done, and its outcome is kept
         assert (await user.answer(request_id))["status"] == "succeeded"
         assert current_results(stack, request_id) == 1
     assert await worker.process.wait() == 0

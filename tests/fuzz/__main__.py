@@ -1,4 +1,4 @@
-"""Fuzz the child path: `python -m tests.fuzz --files 10000`, or `--seconds 600`; ends with 1 where something broke.
+"""Fuzz the child path: `python -m tests.fuzz --files 10000`, or `--seconds 600`. Exits with 1 if anything broke.
 
 `--seed` repeats a run, `--only N` one of its files; `--keep FILE` writes that file.
 """
@@ -17,10 +17,10 @@ from tests.fuzz.own_tmp import PLACES, have_own_tmp
 
 
 def main() -> int:
-    """Run, print the counts, and answer with the exit status."""
+    """Run, print the counts, and return the exit status."""
     asked = _arguments()
     watched = PLACES if have_own_tmp() else ()
-    # Imported behind the new mounts, which want a process with one thread.
+    # Imported after the new mounts, which need a process with one thread.
     from tests.fuzz.campaign import run
     from tests.fuzz.corpus import make_corpus
     from tests.fuzz.mutations import mutated

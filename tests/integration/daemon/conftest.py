@@ -24,7 +24,7 @@ from tests.warm.worker import Template, WarmWorker, running_template
 
 LIMIT_SECONDS = 60
 START_SECONDS = 150
-"""It imports torch and loads a checkpoint; beside other tests that may take long."""
+"""Generous, because a worker imports torch and loads a checkpoint, perhaps beside other tests."""
 QUICK = {
     "SENTINEL_LEASE_SECONDS": "3",
     "SENTINEL_HEARTBEAT_SECONDS": "1",
@@ -37,14 +37,14 @@ FINAL = {"succeeded", "failed", "cancelled"}
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def stack(clean_stack: Stack) -> AsyncIterator[Stack]:
-    """The shared local Supabase; a test may stop its servers, and takes back what it changed but rows and faults."""
+    """The shared local Supabase. A test may stop its servers; it must undo all other changes but rows and faults."""
     async with started_again(clean_stack):
         yield clean_stack
 
 
 @asynccontextmanager
 async def started_again(stack: Stack) -> AsyncIterator[None]:
-    """At the end its servers run, whichever of them was stopped."""
+    """Restart at the end whichever servers were stopped."""
     try:
         yield
     finally:
@@ -54,7 +54,7 @@ async def started_again(stack: Stack) -> AsyncIterator[None]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def worker_template() -> AsyncIterator[Template]:
-    """The process of which all workers of these tests are forks, but for those that have to be real."""
+    """The process from which these tests' workers are forked, except for those that must be real."""
     async with running_template() as running:
         yield running
 
@@ -63,7 +63,7 @@ async def worker_template() -> AsyncIterator[Template]:
 async def steady_worker(
     shared_stack: Stack, worker_template: Template, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator["Worker"]:
-    """One worker for all tests of a file that break nothing."""
+    """One worker for all tests of a module that break nothing."""
     log = tmp_path_factory.mktemp("worker") / "worker.log"
     async with WarmWorker(worker_template, worker_environment(shared_stack, QUICK), log=log) as process:
         await process.ready()
@@ -72,7 +72,7 @@ async def steady_worker(
 
 @dataclass
 class Worker:
-    """A worker process and what it logged."""
+    """A worker process and its log."""
 
     process: WorkerProcess
     log: Path
@@ -86,7 +86,7 @@ class Worker:
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def said(self) -> set[str]:
-        """The names of all events so far."""
+        """Return the names of all events so far."""
         return {event["event"] for event in self.events()}
 
 
@@ -95,7 +95,7 @@ StartWorker = Callable[..., Awaitable[Worker]]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def start_worker(stack: Stack, worker_template: Template, tmp_path: Path) -> AsyncIterator[StartWorker]:
-    """Start workers with quick leases, forked or `real`; `via` puts a proxy between the worker and the gateway."""
+    """Start workers with short leases, forked or `real`; `via` puts a proxy between worker and gateway."""
     async with AsyncExitStack() as running:
         count = 0
 
@@ -140,7 +140,7 @@ async def proxy(stack: Stack) -> AsyncIterator[FaultProxy]:
 
 @dataclass
 class User:
-    """A signed-in user, and what they ask for."""
+    """A signed-in user and the requests they made."""
 
     client: AsyncClient
     id: str
@@ -163,13 +163,13 @@ class User:
         return await self.insert(await self.upload(source), **columns)
 
     async def answer(self, request_id: str, limit_seconds: float = LIMIT_SECONDS) -> dict[str, Any]:
-        """The row, once it is final."""
+        """Wait until the request is final; return its row."""
         return await row_when(self.stack, request_id, lambda row: row["status"] in FINAL, limit_seconds)
 
 
 @asynccontextmanager
 async def signed_in(stack: Stack) -> AsyncIterator[User]:
-    """A new user, who is nobody yet."""
+    """A new anonymous user."""
     async with httpx.AsyncClient() as http:
         client = await acreate_client(stack.url, stack.publishable_key, AsyncClientOptions(httpx_client=http))
         signed = await client.auth.sign_in_anonymously()
@@ -185,7 +185,7 @@ async def user(stack: Stack) -> AsyncIterator[User]:
 
 @pytest.fixture
 def admin(stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
-    """SQL as the project's owner."""
+    """A connection as the project's owner."""
     with psycopg.connect(stack.dsn, autocommit=True, row_factory=dict_row) as connection:
         yield connection
 
@@ -194,7 +194,7 @@ _connections: dict[str, psycopg.Connection[dict[str, Any]]] = {}
 
 
 def sql(stack: Stack, query: str, *parameters: Any) -> list[dict[str, Any]]:
-    """One query as the project's owner, on a connection that is kept; some tests restart the database."""
+    """Run one query as the project's owner on a kept connection; reconnect if a test restarted the database."""
     connection = _connections.pop(stack.dsn, None)
     try:
         if connection is not None:
@@ -220,14 +220,14 @@ def registered(stack: Stack, name: str) -> bool:
 async def row_when(
     stack: Stack, request_id: str, wanted: Callable[[dict[str, Any]], bool], limit_seconds: float = LIMIT_SECONDS
 ) -> dict[str, Any]:
-    """The request's row as soon as `wanted` holds; fails with the last row seen."""
+    """Wait until `wanted` holds for the request's row, and return the row; fail with the last row seen."""
     row: dict[str, Any] = {}
 
     def look() -> bool:
         nonlocal row
         try:
             rows = sql(stack, "select * from analysis_requests where id = %s", request_id)
-        except psycopg.OperationalError:  # the database is being restarted by the test
+        except psycopg.OperationalError:  # the test is restarting the database
             return False
         row = rows[0] if rows else {}
         return bool(row) and wanted(row)

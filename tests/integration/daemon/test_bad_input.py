@@ -1,4 +1,4 @@
-"""What cannot succeed: refused at the insert, or failed with a code and one plain sentence; never retried."""
+"""Input that cannot succeed: refused at the insert, or failed with a code and one plain sentence; never retried."""
 
 import subprocess
 import uuid
@@ -53,7 +53,7 @@ async def test_media_that_is_none_fails_once_with_a_sentence(
 
 @pytest.fixture
 def no_grace(stack: Stack) -> Iterator[None]:
-    """A request that no worker takes fails at once."""
+    """A request that no worker can take fails at once."""
     (before,) = sql(stack, "select value::text as value from sentinel.settings where name = 'lane_grace_seconds'")
     sql(stack, "update sentinel.settings set value = '0' where name = 'lane_grace_seconds' returning name")
     yield

@@ -1,4 +1,4 @@
-"""A deleted analysis leaves no file in Storage, and a worker's own role can see to that."""
+"""A deleted analysis leaves no file in Storage, and a worker's own role can ensure that."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ REMOVED = b'"last_accessed_at":'
 
 
 def stored(stack: Stack, name: str) -> int:
-    """How many objects lie at or below `name`."""
+    """Count the objects at or below `name`."""
     return len(sql(stack, "select from storage.objects where starts_with(name, %s)", name))
 
 

@@ -1,4 +1,4 @@
-"""Ways to stop work on purpose: cancel, SIGTERM; and the sweep alone."""
+"""Deliberate ends of work: cancel and SIGTERM. Also the sweep without hints."""
 
 from pathlib import Path
 

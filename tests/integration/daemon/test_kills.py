@@ -1,4 +1,4 @@
-"""Workers that die or freeze: the request is done once, by another."""
+"""Workers die or freeze: the request is done once, by another worker."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A worker whose allocations the machine refuses: the request is tried again, and the worker goes on."""
+"""The machine refuses a worker memory: the request is retried, and the worker goes on."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ folder = "checkpoint"
 
 
 def hungry_detector(folder: Path) -> dict[str, str]:
-    """Settings of a worker whose detector takes 256 MiB at once for a picture."""
+    """Settings of a worker whose detector allocates 256 MiB at once for a picture."""
     size = {"image_processor_type": "ViTImageProcessor", "size": {"height": HUNGRY_EDGE, "width": HUNGRY_EDGE}}
     hungry_model({0: "real", 1: "fake"}, 256).save_pretrained(folder / "checkpoint")
     (folder / "checkpoint" / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR | size))

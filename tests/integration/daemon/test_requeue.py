@@ -1,4 +1,4 @@
-"""What an admin does with plain SQL while workers work."""
+"""An admin's plain SQL while workers work."""
 
 from pathlib import Path
 

@@ -58,7 +58,7 @@ def children(worker: Worker) -> list[int]:
 
 
 class Hanging:
-    """A film of which half comes within four seconds, and the rest never."""
+    """A film whose first half arrives within four seconds, and whose rest never does."""
 
     def __init__(self, site: Site) -> None:
         self.reached = asyncio.Event()
@@ -75,7 +75,7 @@ class Hanging:
             exchange.writer.write(bytes(50_000))
             await exchange.writer.drain()
             self.reached.set()
-            await asyncio.sleep(0.2)  # yt-dlp tells of progress between one piece and the next
+            await asyncio.sleep(0.2)  # yt-dlp reports progress between pieces
         await asyncio.Event().wait()
 
 

@@ -30,8 +30,8 @@ pytestmark = [
 ROOT = Path(__file__).parents[3]
 UNIT = ROOT / "deploy" / "sentinel-worker.service"
 BOOT = Path(__file__).with_name("boot_systemd.sh")
-# What is not there in a test: the account, the installation, the settings, the journal, the rest of a system. An
-# interpreter may lie in a home, and finds its library by its own path.
+# A test lacks the account, the installation, the settings, the journal and the rest of the system. An
+# interpreter may be in a home folder, and finds its library by its own path.
 INSTEAD = """
 [Unit]
 DefaultDependencies=no
@@ -49,12 +49,12 @@ BindReadOnlyPaths={base}
 """
 NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--ipc", "--uts", "--cgroup")
 ALLOWED = 7
-"""The first attempts of the probe succeed, the others are refused."""
+"""The probe's first attempts succeed, the others are refused."""
 
 
 @dataclass
 class Booted:
-    """A systemd, and the log of the unit in it."""
+    """A systemd instance and the unit's log in it."""
 
     process: asyncio.subprocess.Process
     log: Path
@@ -65,7 +65,7 @@ class Booted:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The unit as it is shipped, with a drop-in, and the targets that it names."""
+    """The unit as shipped, with a drop-in, and the targets that it names."""
     python = Path(sys.executable).resolve()
     units, out = tmp_path / "units", tmp_path / "out"
     (units / f"{UNIT.name}.d").mkdir(parents=True)
@@ -78,7 +78,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def groups() -> list[Path]:
-    """All control groups, where systemd makes its own, the inner ones first."""
+    """All control groups, where systemd makes its own, innermost first."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     places = [Path(fields[1]) for fields in mounts if fields[2] == "cgroup2"]
     return sorted((path.parent for place in places for path in place.rglob("cgroup.events")), reverse=True)
@@ -113,7 +113,7 @@ async def booted(stack: Stack, folder: Path) -> AsyncIterator[Booted]:
         if process.returncode is None:
             process.kill()
         await process.wait()
-        settings_file.unlink()  # it holds a key, which a search for leaks in what the tests left would find
+        settings_file.unlink()  # it holds a key, which a search of the tests' files for leaks would find
         left = [group for group in groups() if group not in before]
         still = "populated 1"
         await until(
