@@ -1,4 +1,4 @@
-"""A hosted project, as far as plain PostgreSQL can stand in for one.
+"""Imitates a hosted project, as far as plain PostgreSQL can.
 
 There `postgres` is no member of the roles that own `storage` and `realtime`. It can make policies on their tables all
 the same: the extension supautils runs each CREATE POLICY of `postgres` as a superuser where its setting
@@ -25,13 +25,13 @@ AROUND_A_POLICY = rf"set local role {SUPERUSER}; lock table {LOCKED}; \g<0> set 
 
 
 def take_memberships(server: Postgres) -> None:
-    """Make `postgres` a stranger to the platform's roles, on the whole server."""
+    """Remove `postgres` from the platform's roles on the whole server."""
     with psycopg.connect(server.dsn(SUPERUSER), autocommit=True) as platform:
         platform.execute("revoke supabase_storage_admin, supabase_realtime_admin from postgres")
 
 
 def rewrite(migrations: list[migrate.Migration], folder: Path) -> Path:
-    """The migrations as supautils would run them, in a new folder."""
+    """Write the migrations as supautils would run them to a new folder."""
     folder.mkdir()
     for migration in migrations:
         text = POLICY.sub(AROUND_A_POLICY, migration.text)
@@ -40,5 +40,5 @@ def rewrite(migrations: list[migrate.Migration], folder: Path) -> Path:
 
 
 def dsn(server: Postgres, database: str) -> str:
-    """For the rewritten files: a superuser's session that is `postgres` until a policy is made."""
+    """Return the DSN for the rewritten files: a superuser's session that is `postgres` except while it makes a policy."""
     return f"{server.dsn(SUPERUSER, database)}&options=-c%20role%3Dpostgres"

@@ -106,4 +106,4 @@ PROGRAMS: Final[dict[str, Program]] = {
     "the limit on what runs is ignored": _a_claim_asks_for_more_than_may_run,
     "a wish to cancel is ignored": _a_retry_meets_a_wish_to_cancel,
 }
-"""By the fault that each meets."""
+"""Programs by the fault that each meets."""
