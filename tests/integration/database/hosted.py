@@ -40,5 +40,5 @@ def rewrite(migrations: list[migrate.Migration], folder: Path) -> Path:
 
 
 def dsn(server: Postgres, database: str) -> str:
-    """Return the DSN for the rewritten files: a superuser's session that is `postgres` except while it makes a policy."""
+    """Return the DSN for the rewritten files: a superuser's session that is `postgres` except to make policies."""
     return f"{server.dsn(SUPERUSER, database)}&options=-c%20role%3Dpostgres"

@@ -165,7 +165,7 @@ class Workers(People):
         again=st.booleans(),
     )
     def finish_held(self, who: int, which: int, outcome: str, wish: bool, again: bool) -> None:
-        """Finish a request that a worker holds, or claims first; with `again` ask once more, as if the answer were lost."""
+        """Finish a request that a worker holds, or claims first; with `again` repeat it, as if the answer were lost."""
         session = self.world.of("worker")[who]
         if not self.memory.get(session.worker):
             self.claim_once(session, 2)

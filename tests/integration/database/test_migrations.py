@@ -101,7 +101,7 @@ def test_a_version_that_the_ledger_knows_by_another_name_is_refused(server: Post
 
 
 def test_a_database_from_before_the_first_release_is_refused_until_its_ledger_is_rewritten(server: Postgres) -> None:
-    """The statement is the one in docs/database.md. The current schema stands in for an old one: it leaves that as it is."""
+    """The statement comes from docs/database.md. It leaves the schema as it is, so the current one can stand in."""
     page = (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
     section = page.partition("## A database from before the first release\n")[2]
     statement = section.partition("```sql\n")[2].partition("```")[0]

@@ -176,7 +176,7 @@ def test_one_insert_of_many_rows_runs_no_statement_for_each(queue: Queue) -> Non
 
 
 def of_an_insert(connection: psycopg.Connection[Any], queue: Queue, count: int) -> tuple[list[str], int]:
-    """Return the statements of one INSERT of `count` rows as a signed-in user, and the number of key checks. Rolls back."""
+    """Run one INSERT of `count` rows as a signed-in user, and roll back; return its statements and its key checks."""
     claims = json.dumps({"sub": str(queue.user), "role": "authenticated"})
     with plans_of(connection) as plans:
         connection.execute("select set_config('request.jwt.claims', %s, true)", (claims,))

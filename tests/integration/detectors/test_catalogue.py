@@ -1,4 +1,4 @@
-"""The operator's detectors file: what it can say, and that every mistake is named at once."""
+"""The operator's detectors file: its valid entries, and errors that name every mistake at once."""
 
 from __future__ import annotations
 

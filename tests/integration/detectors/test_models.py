@@ -1,4 +1,4 @@
-"""`sentinel-worker models` against a hub on a real socket: in this process, some in one of their own."""
+"""`sentinel-worker models` against a hub on a real socket: mostly in this process, sometimes in its own."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def serving() -> Iterator[Hub]:
 
 @pytest.fixture
 def hub(serving: Hub) -> Hub:
-    """A hub without repositories, that has not been asked."""
+    """A hub without repositories or requests."""
     serving.repositories.clear()
     serving.requests.clear()
     return serving
@@ -73,7 +73,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(place: Path) -> Path:
-    """HF_HOME, where no test has left anything."""
+    """An HF_HOME in which no test has left anything."""
     shutil.rmtree(place, ignore_errors=True)
     return place
 
@@ -91,7 +91,7 @@ def environment_of(hub: Hub, home: Path) -> dict[str, str]:
 
 @pytest.fixture
 def run(hub: Hub, home: Path) -> Run:
-    """Run `models` with arguments, or a program; HF_HUB_OFFLINE is set, as it is for a daemon."""
+    """Run `models` with arguments, or a program, in a process; HF_HUB_OFFLINE is set, as it is for a daemon."""
 
     def run(*arguments: str, program: str = MODELS, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -109,7 +109,7 @@ def run(hub: Hub, home: Path) -> Run:
 
 @pytest.fixture
 def command(hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """As `run`, in this process, where the hub's library was imported long ago: what it read then is set here."""
+    """Run `models` in this process. It imported the hub's library earlier, so the constants read then are set here."""
     for name in [name for name in os.environ if name.startswith(("HF_", "SENTINEL_"))]:
         monkeypatch.delenv(name)
     for name, value in environment_of(hub, home).items():
@@ -120,11 +120,11 @@ def command(hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[R
         "HUGGINGFACE_CO_URL_TEMPLATE": f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
         "HF_HOME": str(home),
         "HF_HUB_CACHE": str(home / "hub"),
-        "HF_HUB_OFFLINE": False,  # `pull` sees to it before the import
+        "HF_HUB_OFFLINE": False,  # `pull` sets it before the import
     }
     for constant, found in read.items():
         monkeypatch.setattr(constants, constant, found)
-    close_session()  # whatever proxy it would go through
+    close_session()  # drop its sessions, which may use a proxy
 
     def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         answer = CliRunner().invoke(app, arguments, env=environment)
@@ -138,7 +138,7 @@ def command(hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[R
 
 @pytest.fixture(scope="module")
 def loader(serving: Hub, place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
-    """A process that loads detectors; it is one for all tests, because it imports torch. It may ask the hub."""
+    """One process for all tests that loads detectors, because it imports torch. It may contact the hub."""
     with (tmp_path_factory.mktemp("loader") / "errors").open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-c", LOADER],
@@ -154,7 +154,7 @@ def loader(serving: Hub, place: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def load(loader: subprocess.Popen[str], home: Path) -> Load:
-    """Load a detector and score a clip: what it says of itself with the log-odds, or why it was refused."""
+    """Load a detector and score a clip; return its description with the log-odds, or the reason of the refusal."""
 
     def load(key: str, detectors: Path | None = None) -> dict[str, Any]:
         assert loader.stdin is not None
@@ -168,7 +168,7 @@ def load(loader: subprocess.Popen[str], home: Path) -> Load:
 
 @pytest.fixture
 def files(make_checkpoint: MakeCheckpoint) -> dict[str, bytes]:
-    """A repository's files: a small ViT whose labels the registry turns around, and what is not to be fetched."""
+    """A repository's files: a small ViT whose labels the registry swaps, and files that must not be fetched."""
     spec = make_checkpoint(
         "image",
         labels={0: "Realism", 1: "Deepfake"},

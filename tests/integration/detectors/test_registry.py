@@ -1,4 +1,4 @@
-"""The registry as data: what is promised to users about each detector."""
+"""The registry as data: its promises to users about each detector."""
 
 from __future__ import annotations
 

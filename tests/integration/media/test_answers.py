@@ -1,4 +1,4 @@
-"""The worker takes from a child only what it asked for."""
+"""The worker accepts from a child only answers to its question."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -198,7 +198,7 @@ def test_only_a_picture_is_kept_and_only_in_its_folder(tmp_path: Path, sent: byt
 
 
 def test_a_link_in_the_place_of_a_picture_is_not_followed(tmp_path: Path) -> None:
-    """Where the kernel has no Landlock a child can make one."""
+    """A kernel without Landlock lets a child make one."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(b"kept")
     (tmp_path / "first.jpg").symlink_to(elsewhere)
