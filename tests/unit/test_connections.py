@@ -1,4 +1,4 @@
-"""What Supabase's refusals mean: statuses and codes as the real servers send them."""
+"""Classification of Supabase's refusals, with statuses and codes as the real servers send them."""
 
 import httpx
 import pytest

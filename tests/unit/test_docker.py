@@ -1,4 +1,4 @@
-"""What the Dockerfile and the compose file promise, read from them: images are not built here."""
+"""Promises of the Dockerfile and the compose file, read from their text: images are not built here."""
 
 import re
 import tomllib

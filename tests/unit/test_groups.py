@@ -1,4 +1,4 @@
-"""No `except*`: Python before 3.11.4 wraps what is raised in one in another group, which hides the error code."""
+"""No `except*`: before 3.11.4, Python wraps an exception raised inside it in another group, which hides the code."""
 
 import ast
 from pathlib import Path

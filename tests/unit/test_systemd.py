@@ -1,4 +1,4 @@
-"""The systemd unit: its score, as docs/operations.md names it, and its agreement with the daemon's settings."""
+"""The systemd unit: its score, as in docs/operations.md, and its agreement with the daemon's settings."""
 
 import re
 import shutil
