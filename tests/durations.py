@@ -1,7 +1,7 @@
 """Reports the CPU seconds of every test, so that an expensive one stands out: `make test-durations`.
 
-A test's seconds are those of this process and of all that descend from it (servers, workers, browsers), setup and
-teardown included. The first test of a session fixture pays for its start.
+A test's seconds are those of this process and all its descendants (servers, workers, browsers), setup and teardown
+included. The first test that uses a session fixture pays for its start.
 """
 
 from __future__ import annotations

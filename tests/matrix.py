@@ -1,7 +1,7 @@
 """Matrices: many cases of one promise. `make test` runs a fixed sample of each, `make test-all` every case.
 
 A test or a parameter with the mark `matrix(NAME)` runs only with `--matrix NAME` or `--matrix all`. With
-`--only-matrix` nothing else runs. `tests/matrices.toml` says which there are and which changed paths call for each;
+`--only-matrix` nothing else runs. `tests/matrices.toml` lists the matrices and the paths whose change calls for each;
 `python -m tests.matrix` prints those that the commits since its `base` call for.
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 NOT_RUN = frozenset({"skip", "skipif", "xfail"})
 CHECKS = frozenset({"raises", "fail", "timeout", "wait_for"})
-"""Ways to fail a test beside `assert`; the last two fail it when something does not arrive in time."""
+"""Other ways than `assert` to fail a test; the last two fail it when something does not arrive in time."""
 
 
 def rows(page: str, first: str, below: str = "") -> dict[str, str]:

@@ -30,7 +30,7 @@ async def memory_group() -> AsyncIterator[MemoryGroup]:
     try:
         group = MemoryGroup()
     except OSError as error:
-        pytest.skip(f"no control group with a limit of memory can be made here: {error}")
+        pytest.skip(f"a control group with a memory limit cannot be made here: {error}")
     yield group
     await group.remove()
 

@@ -20,8 +20,9 @@ _SOUND = SoundGeometry(samples=4000)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Outcome of one file. `name` is counted.
-    reason, a worker that cannot go on."""
+    """Outcome of one file. `name` is counted. `fault` describes a failure that must never happen: a traceback of a
+    child, a child lost without a reason, a worker that cannot go on.
+    """
 
     name: str
     fault: str = ""

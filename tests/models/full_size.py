@@ -4,8 +4,8 @@
 it as the worker does, scores a clip of real footage or sound, and prints a line of JSON:
 
 - `odds`: our log-odds of fake
-- `apart`: how far plain transformers' are, its own processor given the frames that we resized
-- `apart_resized`: the same, its own processor resizing the original frames by Pillow
+- `apart`: their difference from plain transformers', whose processor gets the frames that we resized
+- `apart_resized`: the same with its own processor resizing the original frames by Pillow
 - `load_seconds`, `score_seconds`, `peak_megabytes`
 """
 

@@ -1,8 +1,9 @@
 """Every registry entry of known architecture, with a full-size checkpoint: `make test-models`.
 
-Not part of the ordinary run: minutes, 3 GB of memory and 1.3 GB of disk. Each has a process of its own, one at a time.
-There `tests/integration/detectors/test_detectors.py::test_a_detector_answers_as_plain_transformers` does the same with
-a checkpoint of a few kilobytes of each kind.
+Not part of the ordinary run, because it takes minutes, 3 GB of memory and 1.3 GB of disk. Each entry has a separate
+process, one at a time. In the ordinary run,
+`tests/integration/detectors/test_detectors.py::test_a_detector_answers_as_plain_transformers` does the same with a
+checkpoint of a few kilobytes of each kind.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tests.claims import a_claim
 
 
 async def guarded(lease: Lease) -> asyncio.Task[None]:
-    """Work that holds `lease` and, once begun, waits for ever."""
+    """Work that holds `lease` and, once begun, waits forever."""
     entered = asyncio.Event()
 
     async def work() -> None:

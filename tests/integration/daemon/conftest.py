@@ -243,14 +243,14 @@ async def until(
     limit_seconds: float = LIMIT_SECONDS,
     log: Path | None = None,
 ) -> None:
-    """Wait for what other processes do; fails with the end of `log` where it does not come."""
+    """Wait for a change made by another process; fail with the end of `log` after `limit_seconds`."""
     if not await comes_true(condition, limit_seconds):
         said = log.read_text()[-3000:] if log else ""
         pytest.fail(f"not within {limit_seconds} s: {what if isinstance(what, str) else what()}\n{said}")
 
 
 async def comes_true(condition: Callable[[], bool], limit_seconds: float, *, look_seconds: float = 0.05) -> bool:
-    """Whether it did in time."""
+    """True if the condition held in time."""
     deadline = asyncio.get_running_loop().time() + limit_seconds
     while not condition():
         if asyncio.get_running_loop().time() > deadline:

@@ -37,7 +37,7 @@ async def test_what_the_operator_must_mend_exits_2(
 
 
 async def test_the_layers_in_force_are_said_at_the_start(start_worker: StartWorker) -> None:
-    """The layers of a real child: the daemon logs what a zygote of the tests finds here."""
+    """The logged layers are those of a real child, as a zygote of the tests finds them."""
     zygote = Zygote()
     await zygote.start()
     await zygote.stop()

@@ -1,4 +1,4 @@
-"""The daemon as deploy/sentinel-worker.service starts it, by a real systemd in namespaces of its own."""
+"""The daemon as deploy/sentinel-worker.service starts it, by a real systemd in separate namespaces."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def booted(stack: Stack, folder: Path) -> AsyncIterator[Booted]:
     }
     allowed = [*NAMESPACES, "true"]
     if await (await asyncio.create_subprocess_exec(*allowed, stderr=subprocess.DEVNULL)).wait() != 0:
-        pytest.skip("no namespaces for a systemd here")
+        pytest.skip("systemd gets no namespaces here")
     settings_file = folder / "out" / "settings"
     settings_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     before = groups()

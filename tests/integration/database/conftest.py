@@ -1,7 +1,7 @@
 """PostgreSQL servers of all versions, and databases copied from a migrated template and emptied before each test.
 
-What holds on every PostgreSQL is tried on the newest; on the others with `--matrix postgres`. `--postgres 15` (or 17)
-runs all of the folder's tests on that version instead.
+Tests for every PostgreSQL run on the newest; with `--matrix postgres` on the others too. `--postgres 15` (or 17) runs
+all of the folder's tests on that version instead.
 """
 
 from collections.abc import Iterator

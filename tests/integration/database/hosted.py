@@ -1,14 +1,14 @@
 """Imitates a hosted project, as far as plain PostgreSQL can.
 
-There `postgres` is no member of the roles that own `storage` and `realtime`. It can make policies on their tables all
-the same: the extension supautils runs each CREATE POLICY of `postgres` as a superuser where its setting
-`policy_grants` names the table. By reports of its users it locks every table of that list (auth.users,
-storage.objects, realtime.messages, ...) in ACCESS EXCLUSIVE mode, whichever table the policy is for, and until the
-transaction ends. Here the files are rewritten to do both by plain SQL around each policy, in a session that a superuser
-opened and that is `postgres` for all other statements.
+On a hosted project `postgres` is not a member of the roles that own `storage` and `realtime`. It can still make
+policies on their tables: the extension supautils runs each CREATE POLICY of `postgres` as a superuser if its setting
+`policy_grants` names the table. Users report that it locks every table of that list (auth.users, storage.objects,
+realtime.messages, ...) in ACCESS EXCLUSIVE mode until the transaction ends, for a policy on any table. Here the files
+are rewritten to do both in plain SQL around each policy. The session was opened by a superuser, and is `postgres` for
+all other statements.
 
-What stays different: supautils has more rules (reserved roles, extensions), session_user here is the superuser, and
-the list of locked tables is cut to those that the local project has.
+Differences: supautils has more rules (reserved roles, extensions), session_user here is the superuser, and the list of
+locked tables has only those of the local project.
 """
 
 import re

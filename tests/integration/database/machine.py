@@ -1,7 +1,7 @@
 """A state machine of users, an admin, workers, crashes and clocks in any order, on real interleaved transactions.
 
-One thread drives five sessions, so that a failure can be repeated: a statement that meets another session's lock gives
-up after a moment. For users and admins that is an outcome; a worker's call must never meet one.
+One thread drives five sessions, so that a failure can be repeated: a statement blocked by another session's lock gives
+up after a moment. For users and admins that is a normal outcome; a worker's call must never be blocked.
 """
 
 from typing import Any

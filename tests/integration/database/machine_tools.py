@@ -56,9 +56,9 @@ class Tools(RuleBasedStateMachine):
             session.answers.clear()
 
     def call(self, session: Session, function: str, **args: Any) -> list[Row]:
-        """A worker's call: the only one of its transaction, as PostgREST does it, though that may stay open.
+        """Make a worker's call, the only one of its transaction, as PostgREST does; the transaction may stay open.
 
-        In a transaction that wrote a lease before, PostgreSQL asks its foreign key again, and waits for the request.
+        In a transaction that wrote a lease before, PostgreSQL would check its foreign key again, and wait.
         """
         if session.is_open and session.has_called:
             self.end(which=self.world.all.index(session), how="commit")

@@ -29,8 +29,9 @@ begin
   end loop;
 end $$
 """
-"""Empties the queue, its users and all that refers to them, as a superuser. Truncating so many tables would take
-80 ms of the server's time, a hundred times as much."""
+"""Empties the queue, its users and all that refers to them, as a superuser. Truncating all these tables would take
+80 ms of the server's time, a hundred times as much.
+"""
 
 
 @dataclass

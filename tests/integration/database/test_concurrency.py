@@ -13,10 +13,10 @@ OUTCOMES = ("succeeded", "failed", "retry", "released")
 
 
 def test_requeues_against_finishes_neither_deadlock_nor_lose_a_request(queue: Queue) -> None:
-    """Two workers claim, beat and finish while two admins requeue; then everything is finished once more.
+    """Two workers claim, heartbeat and finish while two admins requeue; then everything is finished once more.
 
-    One admin requeues all rows by one statement, the other row by row: two statements over many rows in different
-    orders would deadlock with each other in any database.
+    One admin requeues all rows in one statement, the other row by row: two statements over many rows in
+    different orders would deadlock in any database.
     """
     requests = set(queue.insert(count=24))
     answers: Counter[str] = Counter()

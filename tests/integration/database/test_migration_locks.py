@@ -1,4 +1,4 @@
-"""A migration that meets other sessions' locks gives way, retries, and names the session in its way."""
+"""A migration blocked by other sessions' locks gives way, retries, and names the session in its way."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,8 +1,8 @@
 """No queue function scans all requests, not even with a plan made when the table was empty.
 
-And one INSERT of many requests runs no statement for each of them.
+One INSERT of many requests runs no statement for each of them.
 
-`QUEUE_PLAN_ROWS=2000000` runs it at the size that docs/database.md speaks of.
+`QUEUE_PLAN_ROWS=2000000` sets the size that docs/database.md names.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The real Supabase CLI and `sentinel-worker migrate` share one ledger on the same databases.
 
-The CLI comes from npm (62 MB to fetch, 135 MB on disk; see servers.py) and needs no Docker for what is done here.
+The CLI comes from npm (62 MB to fetch, 135 MB on disk; see servers.py). These tests need no Docker.
 """
 
 import json

@@ -1,11 +1,11 @@
 """Measures how far our preprocessing is from transformers' own: `python -m tests.integration.detectors.parity`.
 
-Ours resizes with torch on uint8 in the media child and normalises on the device; theirs is Pillow and numpy. Both
-resize in two passes, rounded to whole grey levels after each, and may round a pixel differently: that moves a pixel
-by one level with the bilinear filter, and by two with the bicubic one, whose second pass has weights above 1. One
-level is 1 / (255 * std) of the normalised tensor. Sound is compared in float32: numpy and torch add 64,000 samples
-in another order, which moves a value by less than 1e-6 of the largest one. What that does to P(fake) is measured
-with small random models whose log-odds lie between -3 and 24, so far more sensitive than a trained model.
+Ours resizes with torch on uint8 in the media child and normalises on the device; theirs uses Pillow and numpy. Both
+resize in two passes, round to whole grey levels after each, and may round a pixel differently. That moves a pixel by
+one level with the bilinear filter, and by two with the bicubic one, whose second pass has weights above 1. One level is
+1 / (255 * std) of the normalised tensor. Sound is compared in float32: numpy and torch add 64,000 samples in different
+orders, which moves a value by less than 1e-6 of the largest one. The effect on P(fake) is measured with small random
+models whose log-odds are between -3 and 24, so they are far more sensitive than a trained model.
 """
 
 from __future__ import annotations
@@ -87,8 +87,9 @@ CASES: Mapping[str, PictureCase] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Largest absolute differences of the normalised tensor, of the same in grey levels (or of the largest
-    value of a sound), and of P(fake). `tolerance` is that of `units`."""
+    """Largest absolute differences: of the normalised tensor, of the same in grey levels (for sound: relative to the
+    largest value), and of P(fake). `tolerance` applies to `units`.
+    """
 
     checkpoint: str
     source: str

@@ -212,7 +212,7 @@ def test_one_clip_that_does_not_fit_is_worth_another_attempt(make_checkpoint: Ma
 
 
 def hungry(make_checkpoint: MakeCheckpoint, megabytes: int) -> LoadedDetector:
-    """A detector that allocates `megabytes` at once for each clip, and as much again besides."""
+    """A detector that allocates `megabytes` at once for each clip, in addition to the same amount again."""
     size = {"image_processor_type": "ViTImageProcessor", "size": {"height": HUNGRY_EDGE, "width": HUNGRY_EDGE}}
     model = hungry_model({0: "real", 1: "fake"}, megabytes)
     return load_detector(make_checkpoint("image", model=model, preprocessor=size), "cpu")

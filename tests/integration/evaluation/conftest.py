@@ -1,7 +1,7 @@
 """Runs `sentinel-worker` with its own temporary folder and only the demo's weights.
 
-Most commands run in this process, which has imported torch anyway. What a process of its own may show, or has to be
-hidden from imports, is run in one.
+Most commands run in this process, which has imported torch anyway. Those that need a clean process or hidden imports
+run in a separate one.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def command(environment: dict[str, str], temporary: Path, tmp_path: Path, monkey
 def process(environment: dict[str, str], temporary: Path, tmp_path: Path) -> Command:
     """Run a command in a separate process; `program` is Python that takes the words.
 
-    `without` are packages that cannot be imported, `settings` more of its environment.
+    `without` lists packages that cannot be imported, `settings` adds to its environment.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
 

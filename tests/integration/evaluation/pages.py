@@ -1,6 +1,6 @@
 """Results of every kind that the pages of `analyze` and `evaluate` may show.
 
-`python -m tests.integration.evaluation.pages FOLDER` writes both pages there, to be looked at.
+`python -m tests.integration.evaluation.pages FOLDER` writes both pages there for a look.
 """
 
 from __future__ import annotations

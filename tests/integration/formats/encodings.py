@@ -20,7 +20,7 @@ _PRORES = ("-c:v", "prores_ks", "-profile:v", "2", "-pix_fmt", "yuv422p10le")
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """FFmpeg's options. `same_frames`: all source frames are there, upright, near their size, and PSNR is measurable."""
+    """FFmpeg's options. `same_frames`: all source frames are there, upright, near their size; PSNR can be measured."""
 
     suffix: str
     options: tuple[str, ...]

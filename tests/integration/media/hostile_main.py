@@ -1,7 +1,7 @@
 """A zygote whose children run code from a test, like decoders that an upload has taken over.
 
-It is the real zygote with the real walls. A child also answers the question `run`: Python source, executed after the
-walls are up, and the name of what it raised. The name of its file says which layers are left out.
+It is the real zygote with the real sandbox. A child also answers the question `run`: it executes Python source inside
+the sandbox, and returns the name of any error. Its file's name lists the layers to leave out.
 """
 
 from __future__ import annotations

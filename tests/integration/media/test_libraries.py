@@ -60,7 +60,7 @@ def without_ffmpeg() -> list[str]:
     hide = "".join(f"mount --bind /dev/null {shlex.quote(place)} && " for place in places)
     command = [*UNSHARE, "sh", "-c", f'{hide}exec "$@"', "sh"]
     if subprocess.run([*command, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("no mounts of one's own here")
+        pytest.skip("private mounts are not allowed here")
     return command
 
 

@@ -1,7 +1,7 @@
 """An attacker's own server at 127.0.0.2, their target at 127.0.0.1, and a worker between them.
 
-The attacker's server is allowed, by its address alone; 127.0.0.1 stays forbidden as every loopback address is. Names
-are looked up by a resolver of the test's own: the system's is never asked.
+The attacker's server is allowed, but only by its address; 127.0.0.1 stays forbidden like every loopback address. The
+test resolves names itself: the system's resolver is never asked.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A site that exists only in tests: its extractor, and the program of a child process that knows it.
 
-What a post does is written in its page: `/api/<id>` answers JSON that the extractor obeys.
+A post's page decides its behaviour: `/api/<id>` returns JSON that the extractor follows.
 """
 
 from __future__ import annotations
