@@ -117,7 +117,7 @@ async def test_a_place_that_does_not_come_is_not_waited_for_long() -> None:
         for _ in range(2):
             with pytest.raises(Transient, match="worker_busy") as busy:
                 async with queue.shares.place(B):
-                    raise AssertionError("it was given twice")
+                    raise AssertionError("a place was given twice")
             assert busy.value.retry_after_seconds
         await queue.end("a1")
         await queue.ask(B, "b1")

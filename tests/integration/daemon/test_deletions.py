@@ -54,7 +54,7 @@ async def test_a_removal_whose_answer_was_lost_is_done_again(
     assert (await user.answer(request))["status"] == "failed"
     proxy.lose, proxy.losses = REMOVED, 1
     await user.client.rpc("delete_analysis", {"id": request}).execute()
-    await until(lambda: "storage.removal_failed" in worker.said(), what="the removal was answered into the void")
+    await until(lambda: "storage.removal_failed" in worker.said(), what="the removal's answer was lost")
     admin.execute("update sentinel.deletions set due_at = now(), keep_until = now()")
     await until(lambda: not sql(stack, "select from sentinel.deletions"), what="the outbox is empty")
     assert stored(stack, path) == 0

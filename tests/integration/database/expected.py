@@ -64,7 +64,7 @@ def check_finished(before: Row, after: Row, outcome: str, answer: str) -> None:
     assert after["status"] == answer
     assert after["fence"] != before["fence"], "the fence outlived the attempt"
     refunded = outcome in ("snoozed", "released") and answer != "cancelled"
-    assert after["attempt"] == before["attempt"] - refunded, "an attempt was not refunded, or one was for nothing"
+    assert after["attempt"] == before["attempt"] - refunded, "an attempt was refunded wrongly, or not at all"
     assert after["crashes"] == before["crashes"]
     assert not after["cancel_requested"]
     check_shape(after)
@@ -72,7 +72,7 @@ def check_finished(before: Row, after: Row, outcome: str, answer: str) -> None:
 
 def check_claimed(before: Row | None, after: Row, fence: UUID) -> None:
     """Check a newly claimed request."""
-    assert before is not None, "a request from nowhere"
+    assert before is not None, "a request that did not exist"
     assert (after["status"], after["fence"]) == ("running", fence)
     assert before["status"] in OPEN
     assert fence != before["fence"]
@@ -133,4 +133,4 @@ def same(one: Row, other: Row, *, but: tuple[str, ...] = ()) -> bool:
 def unchanged(before: Mapping[UUID, Any], after: Mapping[UUID, Any], *, but: tuple[UUID, ...] = ()) -> None:
     """Check that nothing but the requests in `but` was written."""
     for key in (set(before) | set(after)) - set(but):
-        assert before.get(key) == after.get(key), "a request changed that nobody spoke of"
+        assert before.get(key) == after.get(key), "an unrelated request changed"

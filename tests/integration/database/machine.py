@@ -43,7 +43,7 @@ class QueueMachine(Workers):
         assert not wrong, wrong[0]
         if self.most is not None:
             running = expected.running(self.world.clock.requests())
-            assert max(running.values(), default=0) <= self.most, "more of a user's requests run than may"
+            assert max(running.values(), default=0) <= self.most, "more of a user's requests run than the limit"
 
     @precondition(lambda self: not any(session.is_open for session in self.world.all))
     @rule(target=CLAIMS, who=EITHER)
@@ -59,7 +59,7 @@ class QueueMachine(Workers):
             owner = session.requests()[new[0][0]]["user_id"]
             places -= 1 if owner in waiting else 0
             served.add(owner)
-        assert waiting <= served, "somebody starves"
+        assert waiting <= served, "a user starves"
         return multiple(*claimed)
 
     def claim_again(self, session: Session) -> list[Claim]:

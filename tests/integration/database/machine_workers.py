@@ -113,11 +113,11 @@ class Workers(People):
         answers = self.of_held(rows, {key: "lost" for key in keys if key[0] not in mine or mine[key[0]] != key[1]})
         for request in mine:
             wanted = "cancel" if before[request]["cancel_requested"] else "ok"
-            assert answers[request] == (wanted if request in free else "busy"), "a heartbeat said what is not so"
+            assert answers[request] == (wanted if request in free else "busy"), "a heartbeat's answer is wrong"
             self.count(f"heartbeat {answers[request]}")
         after = session.leases()
         assert all(after[request]["lease_until"] > leases[request]["lease_until"] for request in free)
-        assert {key for key in leases if leases[key] != after[key]} <= free, "a heartbeat moved a lease that it may not"
+        assert {key for key in leases if leases[key] != after[key]} <= free, "it extended another lease"
         expected.unchanged(before, session.requests())
 
     @rule(who=EITHER, drawn=CLAIMS, more=st.lists(CLAIMS, max_size=2), percent=st.integers(0, 100), twin=st.booleans())
@@ -135,7 +135,7 @@ class Workers(People):
         after, shown = session.requests(), tuple(request for request in mine if answers[request] == "ok")
         for request in mine - set(shown):
             assert answers[request] == "busy"
-            assert self.world.open_besides(session), "busy, and nobody is there"
+            assert self.world.open_besides(session), "busy, though no other session is open"
         for request in shown:
             assert expected.same(before[request], after[request], but=("stage", "progress"))
             assert after[request]["progress"] == max(before[request]["progress"], percent)
@@ -226,7 +226,7 @@ class Workers(People):
 
     def check_finished(self, session: Session, one: Ending, before: Row, after: Row, answer: str) -> None:
         if answer == "busy":
-            assert self.world.open_besides(session), "busy, and nobody is there"
+            assert self.world.open_besides(session), "busy, though no other session is open"
             assert expected.same(before, after)
             self.count("busy")
             return
@@ -269,7 +269,7 @@ class Workers(People):
         """Return one answer for each held request, after checking that all others were answered as expected."""
         left = Counter((row["id"], row["answer"]) for row in rows)
         left.subtract((request, answer) for (request, _), answer in refused.items())
-        assert min(left.values(), default=0) >= 0, "a repeated or stale call was answered as if it were not"
+        assert min(left.values(), default=0) >= 0, "a repeated or stale call was answered like a new one"
         answers = dict(left.elements())
         assert len(answers) == left.total()
         return answers

@@ -171,8 +171,8 @@ def test_one_insert_of_many_rows_runs_no_statement_for_each(queue: Queue) -> Non
         (few, few_checks), (many, many_checks) = (of_an_insert(connection, queue, count) for count in (10, 1000))
     assert few == many
     assert (few_checks, many_checks) == (10, 1000)
-    assert any("sentinel.usage" in statement for statement in many), "the quota was not looked at"
-    assert any("realtime.send" in statement for statement in many), "nobody was woken"
+    assert any("sentinel.usage" in statement for statement in many), "the quota was not checked"
+    assert any("realtime.send" in statement for statement in many), "no wake-up was sent"
 
 
 def of_an_insert(connection: psycopg.Connection[Any], queue: Queue, count: int) -> tuple[list[str], int]:
