@@ -100,7 +100,7 @@ def caused_by(cause: Exception) -> Transient:
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), ExceptionGroup("bugs", [KeyError()]), caused_by(Unspeakable())])
-def test_what_nobody_foresaw_is_a_fault_of_the_worker_and_costs_an_attempt(error: Exception) -> None:
+def test_an_unexpected_error_is_the_workers_and_costs_an_attempt(error: Exception) -> None:
     with structlog.testing.capture_logs() as lines:
         finish = finish_for(error, a_claim(), "probing")
     assert (finish.outcome, finish.error_code, finish.error_message) == ("retry", "internal_error", FAULT)

@@ -159,7 +159,7 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize(("sentence", "code"), SENTENCES.items())
-def test_a_sentence_is_a_reason(sentence: str, code: str) -> None:
+def test_the_message_of_an_error_gives_its_code(sentence: str, code: str) -> None:
     error = ExtractorError(sentence, expected=True, video_id="x", ie="site")
     assert reason(DownloadError(f"ERROR: {error}", (type(error), error, None))) == code
 
@@ -179,11 +179,11 @@ def test_a_sentence_is_a_reason(sentence: str, code: str) -> None:
         (RecursionError("maximum recursion depth exceeded"), "social_failed"),
     ],
 )
-def test_a_class_is_a_reason(error: BaseException, code: str) -> None:
+def test_the_class_of_an_error_gives_its_code(error: BaseException, code: str) -> None:
     assert reason(error) == code
 
 
-def test_the_size_of_a_file_is_met_below_other_errors() -> None:
+def test_a_file_too_large_is_recognised_below_other_errors() -> None:
     """The kernel's error, nested as yt-dlp does it."""
     error = UnavailableVideoError("File too large")
     error.__context__ = OSError(errno.EFBIG, "File too large")

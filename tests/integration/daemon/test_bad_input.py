@@ -19,7 +19,7 @@ def audio_only(folder: Path) -> bytes:
     return path.read_bytes()
 
 
-async def test_media_that_is_none_fails_once_with_a_sentence(
+async def test_files_that_are_not_media_fail_once_with_a_sentence(
     stack: Stack, steady_worker: Worker, user: User, clips: dict[str, Path], tmp_path: Path
 ) -> None:
     film = clips["carphone_pristine.mp4"].read_bytes()

@@ -20,7 +20,7 @@ UNREADABLE = {
 """Rows that could be inserted before the database refused them, and may still exist."""
 
 
-async def test_no_options_end_a_worker(
+async def test_unreadable_options_stop_no_worker(
     stack: Stack,
     start_worker: StartWorker,
     user: User,

@@ -221,7 +221,7 @@ class Counting(QueueClient):
 
 
 @pytest.mark.usefixtures("no_progress")
-async def test_an_optional_right_that_was_told_raises_no_doubt(stack: Stack) -> None:
+async def test_an_optional_right_known_to_be_missing_is_not_checked_again(stack: Stack) -> None:
     values = {"SUPABASE_URL": stack.url, "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key, "worker_jwt": token(stack)}
     settings = Settings.model_validate(values)
     client = connections.connect(settings, WorkerKeys(settings))

@@ -148,7 +148,7 @@ def claim_key(claim: dict[str, object]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("options", ['{"n": ' + "9" * 4400 + "}", '{"n": ' + "[" * 4000 + "]" * 4000 + "}"])
-def test_options_of_before_they_were_bounded_are_in_nobodys_way(queue: Queue, options: str) -> None:
+def test_options_stored_before_the_limit_do_no_harm(queue: Queue, options: str) -> None:
     """A row with such options passes every function and every change by hand, and no worker is shown them."""
     queue.sql("alter table public.analysis_requests disable trigger analysis_requests_options")
     (request,) = queue.insert(options=options)

@@ -96,7 +96,7 @@ def test_all_users_get_the_same_while_all_wait(queue: Queue) -> None:
     assert max(shares) - min(shares) <= 4, shares
 
 
-def test_what_others_do_not_need_goes_to_who_has_more(queue: Queue) -> None:
+def test_a_users_unused_share_goes_to_the_others(queue: Queue) -> None:
     queue.insert(count=30)
     other = queue.another_worker()
     other.insert(count=2)

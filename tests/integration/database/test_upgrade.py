@@ -35,7 +35,7 @@ def test_requests_in_flight_survive_it(
     check(upgrade)
 
 
-def test_so_they_do_where_each_policy_locks_the_platforms_tables(
+def test_requests_survive_an_upgrade_whose_policies_lock_the_platforms_tables(
     own_server: Postgres, tmp_path: Path, tell: Callable[[Upgrade], None]
 ) -> None:
     upgrade = upgrade_under_traffic(own_server, "upgraded", tmp_path, as_hosted=True, report=True)

@@ -136,7 +136,7 @@ def test_swapped_labels() -> None:
     assert refused.value.code == "label_polarity_inverted"
 
 
-def test_an_order_that_is_right_around_a_middle_that_is_not() -> None:
+def test_scores_in_the_right_order_but_on_the_wrong_side() -> None:
     """All fakes are above all reals, yet most probabilities are on the wrong side: no temperature fixes that."""
     labels = np.array([True] * 20 + [False] * 80)
     with pytest.raises(Fatal) as refused:

@@ -192,7 +192,7 @@ async def test_children_end_with_the_worker(request_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("packet", [b"{", b"[1]", b"1" * 4400, b"[" * 60_000, b"{}", b"\xff"], ids=range(6))
-async def test_what_is_no_event_is_the_zygotes_end(packet: bytes) -> None:
+async def test_an_invalid_event_ends_the_zygote(packet: bytes) -> None:
     """It is then stopped and started again."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)

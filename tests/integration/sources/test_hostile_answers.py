@@ -127,7 +127,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("flood", list(FLOODS))
-async def test_a_flood_of_what_is_no_body(scene: Scene, flood: str) -> None:
+async def test_a_flood_outside_the_body(scene: Scene, flood: str) -> None:
     """Nothing kept in memory grows beyond h11's 100 kilobytes."""
     head, chunk = FLOODS[flood]
     scene.attacker.behave = [functools.partial(pour, head=head, chunk=chunk)]

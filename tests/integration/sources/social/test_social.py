@@ -206,7 +206,9 @@ async def test_what_has_not_begun_is_live_too(site: Site, private: Path, page: d
         ("503 Service Unavailable", Transient, "social_unreachable"),
     ],
 )
-async def test_a_status_is_a_reason(site: Site, private: Path, status: str, kind: type[Any], code: str) -> None:
+async def test_the_status_of_an_answer_gives_its_code(
+    site: Site, private: Path, status: str, kind: type[Any], code: str
+) -> None:
     async def answer(exchange: Exchange) -> None:
         await exchange.answer(status, b"no")
 
