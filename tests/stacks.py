@@ -28,7 +28,7 @@ from sentinel_local_supabase.postgres import Postgres
 from sentinel_local_supabase.realtime.settings import RealtimePace
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.database import migrate
-from tests.warm.gateway import Template
+from tests.warm import forks, gateway
 
 _root: Path | None = None
 
@@ -81,12 +81,12 @@ class _WarmStack(Stack):
 class _WarmGateway(GatewayProcess):
     @classmethod
     async def _spawn(cls) -> asyncio.subprocess.Process:
-        return cast("asyncio.subprocess.Process", await _gateway_template().fork())
+        return cast("asyncio.subprocess.Process", await gateway.fork(_gateway_template()))
 
 
 @cache
-def _gateway_template() -> Template:
-    template = Template()
+def _gateway_template() -> forks.Template:
+    template = forks.Template(gateway.__name__)
     atexit.register(template.stop)
     return template
 

@@ -20,7 +20,9 @@ from supabase import AsyncClient, AsyncClientOptions, acreate_client
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from tests.integration.daemon.proxy import FaultProxy
-from tests.warm.worker import Template, WarmWorker, running_template
+from tests.warm import worker
+from tests.warm.forks import Template
+from tests.warm.worker import WarmWorker
 
 LIMIT_SECONDS = 60
 START_SECONDS = 150
@@ -52,11 +54,12 @@ async def started_again(stack: Stack) -> AsyncIterator[None]:
         await stack.start_gateway()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def worker_template() -> AsyncIterator[Template]:
+@pytest.fixture(scope="session")
+def worker_template() -> Iterator[Template]:
     """The process from which these tests' workers are forked, except for those that must be real."""
-    async with running_template() as running:
-        yield running
+    template = worker.template()
+    yield template
+    template.stop()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

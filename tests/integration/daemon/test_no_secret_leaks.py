@@ -22,7 +22,8 @@ from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from tests import leaks
 from tests.integration.daemon.conftest import QUICK, Worker, row_when, signed_in, sql, until
 from tests.stacks import stack_at
-from tests.warm.worker import Template, WarmWorker
+from tests.warm.forks import Template
+from tests.warm.worker import WarmWorker
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 MARK = "CANARY"

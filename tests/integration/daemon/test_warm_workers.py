@@ -8,7 +8,8 @@ import pytest
 
 from sentinel_worker.commands.dev import WorkerProcess
 from tests.integration.daemon.conftest import until
-from tests.warm.worker import Template, WarmWorker
+from tests.warm.forks import Template
+from tests.warm.worker import WarmWorker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PROBE = "tests.warm.probe"
