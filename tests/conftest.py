@@ -40,14 +40,15 @@ async def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def _seeds(shared_stack: Stack) -> Seeds:
+async def seeds(shared_stack: Stack) -> Seeds:
+    """Snapshot of the shared local Supabase at its start."""
     return Seeds(shared_stack)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def clean_stack(shared_stack: Stack, _seeds: Seeds) -> Stack:
+async def clean_stack(shared_stack: Stack, seeds: Seeds) -> Stack:
     """The shared local Supabase, reset to its state at start: no users, requests, objects, workers or faults."""
-    await _seeds.restore()
+    await seeds.restore()
     return shared_stack
 
 

@@ -18,14 +18,14 @@ from sentinel_worker.supabase_client.breaker import Breaker, Circuit
 from sentinel_worker.wake.connection import ConnectionTimes
 from tests.integration.daemon.conftest import (  # noqa: F401 - fixtures
     proxy,
-    sql,
     start_worker,
     started_again,
-    until,
     user,
     worker_template,
 )
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import sql
+from tests.waits import until
 
 PACE = ConnectionTimes(check=0.05, backoff_first=0.05, backoff_cap=0.2, silence=0.3, ready=5.0, close=1.0)
 QUICK = {"lease_seconds": 6, "heartbeat_seconds": 1, "sweep_seconds": 0.5, "sweep_degraded_seconds": 0.3}

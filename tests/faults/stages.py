@@ -11,8 +11,10 @@ import pytest
 
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.domain.request import Stage
-from tests.integration.daemon.conftest import User, Worker, comes_true, row_when, sql
+from tests.integration.daemon.conftest import User, Worker
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import row_when, sql
+from tests.waits import comes_true
 
 HELD_ANSWERS = {
     "fetching": "GET /storage/v1/object/authenticated/media/",

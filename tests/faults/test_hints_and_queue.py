@@ -7,8 +7,9 @@ import pytest
 from sentinel_local_supabase.faults import Faults, HttpFault, RealtimeFaults
 from sentinel_local_supabase.stack import Stack
 from tests.faults.conftest import Insert, Lines, RunInstant, answered_once, said
-from tests.integration.daemon.conftest import sql, until
+from tests.integration.daemon.queries import sql
 from tests.matrix import sampled
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

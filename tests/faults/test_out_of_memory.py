@@ -10,16 +10,9 @@ import pytest_asyncio
 
 from sentinel_local_supabase.stack import Stack
 from tests.faults.stages import HELD_ANSWERS, in_stage
-from tests.integration.daemon.conftest import (
-    START_SECONDS,
-    StartWorker,
-    User,
-    Worker,
-    current_results,
-    history,
-    row_when,
-)
+from tests.integration.daemon.conftest import START_SECONDS, StartWorker, User, Worker
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import current_results, history, row_when
 from tests.memory import MemoryGroup
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.matrix("faults")]

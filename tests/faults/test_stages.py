@@ -8,17 +8,11 @@ import pytest
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.domain.request import Stage
 from tests.faults.stages import in_stage
-from tests.integration.daemon.conftest import (
-    StartWorker,
-    User,
-    current_results,
-    history,
-    row_when,
-    sql,
-    until,
-)
+from tests.integration.daemon.conftest import StartWorker, User
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import current_results, history, row_when, sql
 from tests.matrix import sampled
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -14,9 +14,10 @@ from sentinel_local_supabase.stack import Stack
 from sentinel_worker.supabase_client import connections
 from sentinel_worker.worker import loop
 from tests.faults.conftest import PROBE_SECONDS, Insert, Lines, RunInstant, answered_once, renamed, said
-from tests.integration.daemon.conftest import comes_true, sql, until
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import sql
 from tests.matrix import sampled
+from tests.waits import comes_true, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -1,7 +1,5 @@
 """A local Supabase for this folder's tests, users, and workers in processes of their own."""
 
-import asyncio
-import atexit
 import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,11 +18,13 @@ from supabase import AsyncClient, AsyncClientOptions, acreate_client
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import registered, row_when
+from tests.seeds import Seeds
+from tests.waits import LIMIT_SECONDS, until
 from tests.warm import worker
 from tests.warm.forks import Template
 from tests.warm.worker import WarmWorker
 
-LIMIT_SECONDS = 60
 START_SECONDS = 150
 """Generous, because a worker imports torch and loads a checkpoint, perhaps beside other tests."""
 QUICK = {
@@ -64,9 +64,10 @@ def worker_template() -> Iterator[Template]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def steady_worker(
-    shared_stack: Stack, worker_template: Template, tmp_path_factory: pytest.TempPathFactory
+    shared_stack: Stack, seeds: Seeds, worker_template: Template, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator["Worker"]:
     """One worker for all tests of a module that break nothing."""
+    await seeds.restore()  # a fault left by the previous module must not disturb its start
     log = tmp_path_factory.mktemp("worker") / "worker.log"
     async with WarmWorker(worker_template, worker_environment(shared_stack, QUICK), log=log) as process:
         await process.ready()
@@ -191,86 +192,3 @@ def admin(stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
     """A connection as the project's owner."""
     with psycopg.connect(stack.dsn, autocommit=True, row_factory=dict_row) as connection:
         yield connection
-
-
-_connections: dict[str, psycopg.Connection[dict[str, Any]]] = {}
-
-
-def sql(stack: Stack, query: str, *parameters: Any) -> list[dict[str, Any]]:
-    """Run one query as the project's owner on a kept connection; reconnect if a test restarted the database."""
-    connection = _connections.pop(stack.dsn, None)
-    try:
-        if connection is not None:
-            connection.execute("select 1")
-    except psycopg.OperationalError:
-        connection = None
-    if connection is None:
-        connection = psycopg.connect(stack.dsn, autocommit=True, row_factory=dict_row)
-    _connections[stack.dsn] = connection
-    return connection.execute(query.encode(), parameters).fetchall()
-
-
-@atexit.register
-def _close_connections() -> None:
-    while _connections:
-        _connections.popitem()[1].close()
-
-
-def registered(stack: Stack, name: str) -> bool:
-    return bool(sql(stack, "select from sentinel.workers where name = %s", name))
-
-
-async def row_when(
-    stack: Stack, request_id: str, wanted: Callable[[dict[str, Any]], bool], limit_seconds: float = LIMIT_SECONDS
-) -> dict[str, Any]:
-    """Wait until `wanted` holds for the request's row, and return the row; fail with the last row seen."""
-    row: dict[str, Any] = {}
-
-    def look() -> bool:
-        nonlocal row
-        try:
-            rows = sql(stack, "select * from analysis_requests where id = %s", request_id)
-        except psycopg.OperationalError:  # the test is restarting the database
-            return False
-        row = rows[0] if rows else {}
-        return bool(row) and wanted(row)
-
-    await until(look, what=lambda: f"the row is as wanted; it is {row}", limit_seconds=limit_seconds)
-    return row
-
-
-async def until(
-    condition: Callable[[], bool],
-    *,
-    what: str | Callable[[], str],
-    limit_seconds: float = LIMIT_SECONDS,
-    log: Path | None = None,
-) -> None:
-    """Wait for a change made by another process; fail with the end of `log` after `limit_seconds`."""
-    if not await comes_true(condition, limit_seconds):
-        said = log.read_text()[-3000:] if log else ""
-        pytest.fail(f"not within {limit_seconds} s: {what if isinstance(what, str) else what()}\n{said}")
-
-
-async def comes_true(condition: Callable[[], bool], limit_seconds: float, *, look_seconds: float = 0.05) -> bool:
-    """True if the condition held in time."""
-    deadline = asyncio.get_running_loop().time() + limit_seconds
-    while not condition():
-        if asyncio.get_running_loop().time() > deadline:
-            return False
-        await asyncio.sleep(look_seconds)  # no event of another process can be awaited here
-    return True
-
-
-def owner(stack: Stack, request_id: str) -> str:
-    query = "select w.name from sentinel.leases l join sentinel.workers w on w.id = l.worker where l.request_id = %s"
-    return str(sql(stack, query, request_id)[0]["name"])
-
-
-def history(stack: Stack, request_id: str) -> list[tuple[int, str, str]]:
-    query = "select attempt, outcome, answer from sentinel.attempts where request_id = %s order by finished_at"
-    return [(row["attempt"], row["outcome"], row["answer"]) for row in sql(stack, query, request_id)]
-
-
-def current_results(stack: Stack, request_id: str) -> int:
-    return len(sql(stack, "select from analysis_results where request_id = %s and is_current", request_id))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sentinel_local_supabase.stack import Stack
-from tests.integration.daemon.conftest import User, Worker, sql
+from tests.integration.daemon.conftest import User, Worker
+from tests.integration.daemon.queries import sql
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

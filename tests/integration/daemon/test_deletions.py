@@ -7,8 +7,10 @@ import psycopg
 import pytest
 
 from sentinel_local_supabase.stack import Stack
-from tests.integration.daemon.conftest import StartWorker, User, sql, until
+from tests.integration.daemon.conftest import StartWorker, User
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import sql
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

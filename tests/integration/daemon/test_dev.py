@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.daemon.conftest import START_SECONDS, until
+from tests.integration.daemon.conftest import START_SECONDS
 from tests.stacks import stack_at
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -23,8 +23,10 @@ from sentinel_worker.supabase_client import connections
 from sentinel_worker.supabase_client.keys import WorkerKeys
 from sentinel_worker.wake.connection import ConnectionTimes
 from tests.claims import a_claim
-from tests.integration.daemon.conftest import StartWorker, User, row_when, sql, until
+from tests.integration.daemon.conftest import StartWorker, User
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import row_when, sql
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PACE = ConnectionTimes(check=0.05, backoff_first=0.05, backoff_cap=0.2, ready=5.0, close=1.0)

@@ -11,7 +11,9 @@ import pytest
 
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.worker.error_outcomes import REFUSED_MESSAGE
-from tests.integration.daemon.conftest import StartWorker, User, Worker, row_when, sql, until
+from tests.integration.daemon.conftest import StartWorker, User, Worker
+from tests.integration.daemon.queries import row_when, sql
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 READS = (

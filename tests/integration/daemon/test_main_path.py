@@ -10,8 +10,9 @@ import pytest
 
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.domain.request import Stage
-from tests.integration.daemon.conftest import StartWorker, User, Worker, row_when, sql
+from tests.integration.daemon.conftest import StartWorker, User, Worker
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import row_when, sql
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -9,8 +9,9 @@ from PIL import Image
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.domain.errors import Transient
 from sentinel_worker.worker.pipeline import memory_errors_translated
-from tests.integration.daemon.conftest import StartWorker, User, history, row_when
+from tests.integration.daemon.conftest import StartWorker, User
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import history, row_when
 from tests.integration.detectors.conftest import HUNGRY_EDGE, PREPROCESSOR, hungry_model
 from tests.memory import memory_left
 

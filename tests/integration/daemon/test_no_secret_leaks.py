@@ -20,8 +20,10 @@ from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from tests import leaks
-from tests.integration.daemon.conftest import QUICK, Worker, row_when, signed_in, sql, until
+from tests.integration.daemon.conftest import QUICK, Worker, signed_in
+from tests.integration.daemon.queries import row_when, sql
 from tests.stacks import stack_at
+from tests.waits import until
 from tests.warm.forks import Template
 from tests.warm.worker import WarmWorker
 

@@ -21,7 +21,9 @@ from sentinel_worker.queue.lease import Lease
 from sentinel_worker.queue.progress import Progress
 from sentinel_worker.queue.rights import RightsCheck
 from sentinel_worker.worker.pipeline import Pipeline
-from tests.integration.daemon.conftest import User, history, row_when, until
+from tests.integration.daemon.conftest import User
+from tests.integration.daemon.queries import history, row_when
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -13,9 +13,11 @@ import pytest
 import pytest_asyncio
 
 from sentinel_local_supabase.stack import Stack
-from tests.integration.daemon.conftest import LIMIT_SECONDS, StartWorker, User, Worker, row_when, sql, until
+from tests.integration.daemon.conftest import StartWorker, User, Worker
+from tests.integration.daemon.queries import row_when, sql
 from tests.integration.sources.social.site import Site, running_site
 from tests.integration.sources.unruly import Exchange
+from tests.waits import LIMIT_SECONDS, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -18,7 +18,8 @@ import pytest_asyncio
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import WorkerProcess
 from tests.integration.daemon import systemd_probe
-from tests.integration.daemon.conftest import START_SECONDS, User, Worker, until
+from tests.integration.daemon.conftest import START_SECONDS, User, Worker
+from tests.waits import until
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),

@@ -18,8 +18,10 @@ import pytest_asyncio
 import trustme
 
 from sentinel_local_supabase.stack import Stack
-from tests.integration.daemon.conftest import StartWorker, User, Worker, history, row_when, signed_in, sql, until
+from tests.integration.daemon.conftest import StartWorker, User, Worker, signed_in
+from tests.integration.daemon.queries import history, row_when, sql
 from tests.integration.sources.unruly import Exchange, Unruly, unruly_server
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

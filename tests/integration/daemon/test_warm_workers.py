@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sentinel_worker.commands.dev import WorkerProcess
-from tests.integration.daemon.conftest import until
+from tests.waits import until
 from tests.warm.forks import Template
 from tests.warm.worker import WarmWorker
 
