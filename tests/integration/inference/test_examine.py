@@ -14,7 +14,7 @@ from PIL import Image
 from examples.samples import film_path
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.media.child_client import Child
-from tests.integration.analysis.conftest import Examine
+from tests.integration.inference.conftest import Examine
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
