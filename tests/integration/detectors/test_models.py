@@ -20,6 +20,7 @@ from huggingface_hub import close_session, constants
 from safetensors.torch import save
 from typer.testing import CliRunner
 
+from sentinel_worker.commands import models
 from sentinel_worker.commands.models import app
 from tests.integration.detectors.conftest import MakeCheckpoint
 from tests.integration.detectors.hub import Hub, Repository, serve
@@ -125,6 +126,8 @@ def command(hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[R
     for constant, found in read.items():
         monkeypatch.setattr(constants, constant, found)
     close_session()  # drop its sessions, which may use a proxy
+    # Rich keeps the width that COLUMNS had when the first test imported the module.
+    monkeypatch.setattr(models.console, "_width", 200)
 
     def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         answer = CliRunner().invoke(app, arguments, env=environment)
