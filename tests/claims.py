@@ -1,4 +1,4 @@
-"""A claim as `sentinel_claim` answers it, for tests that need no database."""
+"""A claim in the form that `sentinel_claim` returns, for tests that need no database."""
 
 import uuid
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What tests of several folders share."""
+"""Fixtures shared by several folders."""
 
 import os
 from collections.abc import AsyncIterator
@@ -16,14 +16,14 @@ from tests.seeds import Seeds
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all processes of this run share."""
+    """Folder shared by all processes of this test run."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
 def clips(run_folder: Path) -> dict[str, Path]:
-    """The demo's six clips by file name, encoded once for all processes of this run."""
+    """The demo's six clips by file name, encoded once for all processes of this test run."""
     return {path.name: path for path, _ in samples.make(run_folder / "clips")}
 
 
@@ -34,20 +34,20 @@ def _templates(run_folder: Path) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """The local Supabase of this process's tests that break nothing, as the one before left it."""
+    """The local Supabase shared by this process's tests that break nothing, in the state the previous test left it."""
     async with stacks.stack_at(tmp_path_factory.mktemp("shared") / "supabase", pace="fast") as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def seeds(shared_stack: Stack) -> Seeds:
-    """What the shared one held when it had just started."""
+    """Snapshot of the shared local Supabase at its start."""
     return Seeds(shared_stack)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def clean_stack(shared_stack: Stack, seeds: Seeds) -> Stack:
-    """The shared one, as it was when it had just started: no users, requests, objects or workers, and no faults."""
+    """The shared local Supabase, reset to its state at start: no users, requests, objects, workers or faults."""
     await seeds.restore()
     return shared_stack
 

@@ -1,7 +1,7 @@
-"""CPU seconds of every test, so that a dear one is seen: `make test-durations`.
+"""Reports the CPU seconds of every test, so that an expensive one stands out: `make test-durations`.
 
-A test's seconds are those of this process and of all that descend from it (servers, workers, browsers), setup and
-teardown included. The first test of a session fixture pays for its start.
+A test's seconds are those of this process and all its descendants (servers, workers, browsers), setup and teardown
+included. The first test that uses a session fixture pays for its start.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _looking_seconds = 0.0
 
 
 def _cpu_seconds() -> float:
-    """Seconds of this process and of all that descend from it, but for what it took to find them."""
+    """CPU seconds of this process and all its descendants, without those spent on measuring."""
     global _looking_seconds  # noqa: PLW0603 - one of a process
     own = sum(os.times()[:4]) - _looking_seconds
     began = time.thread_time()
@@ -32,11 +32,11 @@ def _cpu_seconds() -> float:
 
 
 def _of_descendants() -> int:
-    """Ticks of all living descendants, and of their children that have ended."""
+    """Clock ticks of all living descendants and of their children that have ended."""
     children: dict[int, list[int]] = {}
     ticks: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended: what it used is its parent's
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended; its parent now accounts for it
             fields = path.read_text().rpartition(")")[2].split()
             process = int(path.parent.name)
             children.setdefault(int(fields[1]), []).append(process)

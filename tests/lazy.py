@@ -1,4 +1,4 @@
-"""Modules that take seconds to import, for test modules: every process of a run imports all of those, to collect.
+"""Imports that take seconds, deferred: every process of a test run imports all test modules to collect them.
 
 ```python
 if TYPE_CHECKING:
@@ -15,17 +15,17 @@ from typing import Any
 
 
 class _Lazy:
-    """Stands for a module, and imports it when something of it is first asked for."""
+    """Stands for a module, and imports it on first use."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def __getattr__(self, name: str) -> object:
-        if name.startswith("__") or name == "_mock_name":  # pytest looks at all that a test module holds
+        if name.startswith("__") or name == "_mock_name":  # pytest inspects everything in a test module
             raise AttributeError(name)
         return getattr(import_module(self._name), name)
 
 
 def lazy(name: str) -> Any:
-    """The module of this name, imported at its first use."""
+    """Return a stand-in for the module of this name, which is imported at its first use."""
     return _Lazy(name)

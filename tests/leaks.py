@@ -1,11 +1,11 @@
-"""Looks for secrets in everything that a run has written: `python -m tests.leaks FOLDER_OR_FILE…`.
+"""Looks for secrets in everything that a test run wrote: `python -m tests.leaks FOLDER_OR_FILE…`.
 
-The secrets are those of every local Supabase whose folder lies below the given ones (`keys.json`); their own folders,
-where they keep keys on purpose, are left out. A JWT is looked for by its signature, which nothing else has in common
-with it; all of them are looked for in base64 too. In texts every JWT is looked at that one of them signed, so those of
-workers and users too; that of `anon` is made to be public, and a file with nothing but a JWT in it is a worker's key.
-What `sentinel-worker dev` prints first, for the one who started it, is left out too. Ends with 1 where something was
-found, or where there were no keys to look for.
+The secrets are those of every local Supabase whose folder is below the given ones (`keys.json`); these folders
+themselves, where keys belong, are left out. A JWT is found by its signature, which is unique to it. All secrets are
+also searched for in base64. In text files, every JWT signed by one of these secrets counts, so workers' and users'
+tokens do too. Exceptions: the JWT of `anon`, which is public; a file with nothing but a JWT, which is a worker's key;
+and the first output of `sentinel-worker dev`, meant for the user who started it. Exits with 1 if anything was found,
+or if there were no keys to look for.
 
     pytest --basetemp .sentinel/run … >.sentinel/run.log 2>&1; python -m tests.leaks .sentinel/run .sentinel/run.log
 """
@@ -23,22 +23,22 @@ from sentinel_worker.observe.masking import within_base64
 
 KEYS: Final = "keys.json"
 SECRET: Final = ("jwt_secret", "service_key", "secret_key")
-"""The others are made to be public."""
+"""All other keys are public."""
 _BLOCK_BYTES: Final = 1024**2
 _MAX_TEXT_BYTES: Final = 64 * 1024**2
 _SHOWN: Final = re.compile(rb"\ALocal Supabase is running[^\n]*\n(?: *[\w ]+ {2}\S+\n){7}")
-"""The beginning of a file with what `sentinel-worker dev` prints: its addresses and keys."""
+"""Beginning of a file with the output of `sentinel-worker dev`: its addresses and keys."""
 _JWT: Final = re.compile(rb"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 def needles(keys: Iterable[Path]) -> list[bytes]:
-    """What to look for: each value, and of each JWT its last part; as it is, and as it stands in base64."""
+    """Return the byte strings to look for: each value, or a JWT's last part; plain and in base64."""
     values = {json.loads(path.read_text())[name].rpartition(".")[2] for path in keys for name in SECRET}
     return sorted({form.encode() for value in values for form in (value, *within_base64(value.encode()))})
 
 
 def files_of(paths: Iterable[Path]) -> Iterator[Path]:
-    """All plain files at or below `paths`, but for what local Supabases keep."""
+    """All plain files at or below `paths`, except those of local Supabases."""
     for path in paths:
         if path.is_symlink():
             continue
@@ -49,9 +49,9 @@ def files_of(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def found(paths: Iterable[Path], wanted: Iterable[bytes]) -> Iterator[tuple[Path, bytes]]:
-    """Each file in which one of `wanted` stands, and which.
+    """Yield each file that contains one of `wanted`, with that one.
 
-    Thousands of them are looked for only in runs of characters that are like theirs and long enough: few of each file.
+    They are thousands, so only runs of characters that could contain one are searched: few in each file.
     """
     wanted = list(wanted)
     if not wanted:
@@ -71,7 +71,7 @@ def found(paths: Iterable[Path], wanted: Iterable[bytes]) -> Iterator[tuple[Path
 
 
 def signed(paths: Iterable[Path], keys: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
-    """Each text in which a JWT stands that a local Supabase signed, for whomever but anon, and the JWT."""
+    """Yield each text file that contains a JWT signed by a local Supabase, except for anon, with the JWT."""
     secrets = [json.loads(path.read_text())["jwt_secret"] for path in keys]
     for path in files_of(paths):
         text = _text(path)
@@ -82,7 +82,7 @@ def signed(paths: Iterable[Path], keys: Iterable[Path]) -> Iterator[tuple[Path, 
 
 
 def _text(path: Path) -> bytes:
-    """The content of a text, nothing of media and databases: those have zeros at their beginnings."""
+    """The content of a text file; nothing of media and databases, which have zero bytes near their beginning."""
     with path.open("rb") as file:
         start = file.read(1024)
         return b"" if b"\0" in start else _SHOWN.sub(b"", start + file.read(_MAX_TEXT_BYTES))
@@ -102,7 +102,7 @@ def _is_of(token: bytes, secret: str) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Print what was looked for and where it was found."""
+    """Print what was searched for and where it was found."""
     paths = [Path(argument) for argument in arguments]
     keys = {file for path in paths if path.is_dir() for file in path.rglob(KEYS)}
     wanted = needles(keys)

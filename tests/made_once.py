@@ -1,4 +1,4 @@
-"""Folders that are dear to make: the first process of a run that needs one makes it, and the others read it."""
+"""Folders that are expensive to make: the first process that needs one makes it, and the others read it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """A folder of this run that `make` has filled, whichever process did."""
+    """Return a folder of this test run that `make` has filled, in whichever process."""
     own = factory.getbasetemp()
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
     with folder.with_name(f"{name}.lock").open("w") as lock:

@@ -1,7 +1,7 @@
-"""Matrices: many cases of one promise, of which `make test` runs a fixed sample and `make test-all` every one.
+"""Matrices: many cases of one promise. `make test` runs a fixed sample of each, `make test-all` every case.
 
 A test or a parameter with the mark `matrix(NAME)` runs only with `--matrix NAME` or `--matrix all`. With
-`--only-matrix` nothing else runs. `tests/matrices.toml` says which there are and which changed paths call for each;
+`--only-matrix` nothing else runs. `tests/matrices.toml` lists the matrices and the paths whose change calls for each;
 `python -m tests.matrix` prints those that the commits since its `base` call for.
 """
 
@@ -25,17 +25,17 @@ _full = False
 
 
 def table() -> dict[str, Any]:
-    """`matrices.toml`."""
+    """Parse `matrices.toml`."""
     return tomllib.loads(TABLE.read_text())
 
 
 def names() -> list[str]:
-    """The matrices there are."""
+    """Names of all matrices."""
     return list(table()["matrix"])
 
 
 def called_for(changed: Iterable[str]) -> list[str]:
-    """The matrices that a change of these paths calls for; a path that no list of the table names calls for all."""
+    """Matrices that a change of these paths calls for; a path that no list of the table names calls for all."""
     lists = {name: tuple(one["paths"]) for name, one in table()["matrix"].items()}
     others = tuple(table()["other_paths"])
     called: set[str] = set()
@@ -46,14 +46,14 @@ def called_for(changed: Iterable[str]) -> list[str]:
 
 
 def changed_since_base() -> list[str] | None:
-    """Paths that differ between `base` and HEAD; None where this clone does not have that commit."""
+    """Paths that differ between `base` and HEAD; None if this clone does not have that commit."""
     command = ["git", "diff", "--name-only", "--no-renames", table()["base"], "HEAD"]
     done = subprocess.run(command, cwd=TABLE.parent, capture_output=True, text=True, check=False)
     return done.stdout.splitlines() if done.returncode == 0 else None
 
 
 def sampled(name: str, values: Iterable[Any], sample: Collection[Any]) -> list[Any]:
-    """Parameters of which only those in `sample` run without `--matrix name`; each value of `sample` has to be one."""
+    """Parameters, of which only those in `sample` run without `--matrix name`; `sample` must be a subset."""
     listed = list(values)
     missing = [one for one in sample if one not in listed]
     assert not missing, f"the sample of matrix '{name}' names {missing}, which are not among its values"
@@ -61,19 +61,19 @@ def sampled(name: str, values: Iterable[Any], sample: Collection[Any]) -> list[A
 
 
 def examples(full: int, thin: int = THIN_EXAMPLES) -> int:
-    """The number of examples for `hypothesis.settings`: `full` of them with `--matrix examples`."""
+    """Number of examples for `hypothesis.settings`: `full` with `--matrix examples`, otherwise few."""
     return full if _full else min(full, thin)
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """`--matrix NAME` (repeated, or `all`) and `--only-matrix`."""
+    """Add `--matrix NAME` (repeated, or `all`) and `--only-matrix`."""
     group = parser.getgroup("matrices")
     group.addoption("--matrix", action="append", default=[], choices=["all", *names()], help="run this matrix in full")
     group.addoption("--only-matrix", action="store_true", help="run nothing but the matrices that --matrix names")
 
 
 def configure(config: pytest.Config) -> None:
-    """Choose how many examples Hypothesis tries; has to run before test modules are imported."""
+    """Choose how many examples Hypothesis tries. Must run before test modules are imported."""
     global _full  # noqa: PLW0603 - one of a run, read by decorators at import
     config.addinivalue_line("markers", "matrix(name): one of many cases; runs with --matrix NAME")
     _full = EXAMPLES in _chosen(config)
@@ -83,7 +83,7 @@ def configure(config: pytest.Config) -> None:
 
 
 def select(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what belongs to a matrix that was not asked for."""
+    """Deselect cases of matrices that were not asked for."""
     chosen, only = _chosen(config), config.getoption("--only-matrix")
     known = set(names())
     kept: list[pytest.Item] = []

@@ -1,4 +1,4 @@
-"""Processes that run out of memory: by their own limit, or by that of a control group, where the kernel kills."""
+"""Runs processes out of memory: by their own limit, or by a control group's, where the kernel kills."""
 
 import asyncio
 import re
@@ -23,12 +23,12 @@ for _ in range(128):
         sys.exit(0)
 sys.exit("nothing was killed")
 """
-"""Takes memory, page by page, until something is killed; itself it stays smaller than a worker."""
+"""Takes memory page by page until the kernel kills a process. It stays smaller than a worker, to be spared."""
 
 
 @contextmanager
 def memory_left(free_bytes: int, pid: int = 0) -> Iterator[None]:
-    """Refuse a process (0: this one) allocations beyond `free_bytes` more than it has."""
+    """Refuse a process (0: this one) allocations of more than `free_bytes` beyond its present size."""
     status = Path(f"/proc/{pid or 'self'}/status").read_text("ascii")
     [kilobytes] = re.findall(r"^VmData:\s+(\d+) kB$", status, re.MULTILINE)
     hard = resource.prlimit(pid, resource.RLIMIT_DATA)[1]
@@ -40,7 +40,7 @@ def memory_left(free_bytes: int, pid: int = 0) -> Iterator[None]:
 
 
 class MemoryGroup:
-    """A control group of version 1 or 2, without a limit yet; raises `OSError` where none may be made."""
+    """A control group of version 1 or 2, without a limit yet. Raises `OSError` if none can be made."""
 
     def __init__(self) -> None:
         parent = _own_group_of_version_1()
@@ -55,15 +55,15 @@ class MemoryGroup:
 
     @property
     def kills(self) -> int:
-        """How many processes the kernel has killed for want of memory."""
+        """Number of processes that the kernel has killed for lack of memory."""
         return int(re.findall(r"^oom_kill (\d+)$", self._counter.read_text(), re.MULTILINE)[0])
 
     def add(self, pid: int) -> None:
-        """Move a process in; what it and its later children take from now on counts."""
+        """Move a process into the group; its later memory and its later children count."""
         self._write("cgroup.procs", str(pid))
 
     async def run_out(self) -> None:
-        """Take what is left of the memory until the kernel has killed something, then give it back."""
+        """Use up the group's memory until the kernel has killed a process, then free it."""
         used = int((self.folder / ("memory.usage_in_bytes" if self._first_version else "memory.current")).read_text())
         self._limit(str(used + ROOM_BYTES))
         ballast = await asyncio.create_subprocess_exec(
@@ -75,7 +75,7 @@ class MemoryGroup:
         assert ballast.returncode == 0, said.decode()
 
     async def remove(self) -> None:
-        """Once its processes have ended."""
+        """Remove the group, once its processes have ended."""
         async with asyncio.timeout(30):
             while (self.folder / "cgroup.procs").read_text():
                 await asyncio.sleep(0.05)

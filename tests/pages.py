@@ -1,4 +1,4 @@
-"""Pages of docs whose tables name the tests of what they say."""
+"""Checks pages of docs whose tables name the tests that prove their claims."""
 
 import ast
 import re
@@ -8,11 +8,11 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 NOT_RUN = frozenset({"skip", "skipif", "xfail"})
 CHECKS = frozenset({"raises", "fail", "timeout", "wait_for"})
-"""What fails a test beside `assert`: the last two where something does not come in time."""
+"""Other ways than `assert` to fail a test; the last two fail it when something does not arrive in time."""
 
 
 def rows(page: str, first: str, below: str = "") -> dict[str, str]:
-    """What the third column says of each entry in the tables of three columns, after the heading `below`.
+    """Return the third column by entry, of the three-column tables after the heading `below`.
 
     `first` is the name of the first column.
     """
@@ -24,7 +24,7 @@ def rows(page: str, first: str, below: str = "") -> dict[str, str]:
 
 
 def assert_names_tests(cell: str) -> None:
-    """At least one test is named; all that are named are collected, are run everywhere, and check something."""
+    """Check that the cell names tests, and that each is collected, runs everywhere, and asserts something."""
     named = re.findall(r"`([\w/]+\.py)::(\w+)`", cell)
     assert named
     for path, name in named:
@@ -43,7 +43,7 @@ def module(file: Path) -> ast.Module:
 
 
 def functions(file: Path) -> dict[str, ast.AST]:
-    """What a module defines at its top by name: functions, and classes with theirs."""
+    """Functions and classes at a module's top level, by name."""
     defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     return {node.name: node for node in module(file).body if isinstance(node, defined)}
 
@@ -57,7 +57,7 @@ def marks(file: Path, test: ast.AST) -> set[str]:
 
 
 def checks(file: Path, function: ast.AST, seen: frozenset[tuple[Path, str]]) -> bool:
-    """Whether a function asserts, or calls one of the tests' own that does."""
+    """True if a function asserts, or calls a function of the tests that does."""
     for node in ast.walk(function):
         if isinstance(node, ast.Assert):
             return True
@@ -74,7 +74,7 @@ def checks(file: Path, function: ast.AST, seen: frozenset[tuple[Path, str]]) -> 
 
 @cache
 def imported(file: Path) -> dict[str, Path]:
-    """From which module of the tests each name comes."""
+    """Return, for each name imported from the tests, the file of its module."""
     found: dict[str, Path] = {}
     for node in ast.walk(module(file)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests."):

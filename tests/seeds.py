@@ -1,4 +1,4 @@
-"""Bring a shared stack back to how it was: for tests that only add rows, users, objects, settings and faults."""
+"""Restores a shared stack, for tests that only add rows, users, objects, settings and faults."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _Rows = dict[tuple[str, str], bytes]
 
 
 class Seeds:
-    """What a running stack holds now: its rows by table, and no faults. `restore` brings it back to that.
+    """Snapshot of a running stack: its rows by table, and no faults. `restore` brings it back.
 
-    Tables and rights that a test adds or changes stay: such a test takes a stack of its own.
+    Tables and rights that a test adds or changes stay, so such a test needs a separate stack.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -29,10 +29,10 @@ class Seeds:
             self._rows = _rows_of(database)
 
     async def restore(self) -> None:
-        """Drop every other row and object, write back what was changed or deleted, and end the faults."""
+        """Remove every other row and object, restore changed or deleted rows, and end the faults."""
         await self._stack.behave()
         with self._superuser() as database, database.transaction():
-            # No trigger, and no check of a foreign key: all tables are right again at the end.
+            # No triggers and no foreign key checks: all tables are consistent again at the end.
             database.execute("set local session_replication_role = replica")
             now = _rows_of(database)
             for table in now.keys() | self._rows.keys():
@@ -45,7 +45,7 @@ class Seeds:
 
 
 def _rows_of(database: psycopg.Connection) -> _Rows:
-    """The rows of all tables that have any, as COPY writes them."""
+    """The rows of all non-empty tables, as COPY writes them."""
     found = {}
     for schema, name in database.execute(_TABLES).fetchall():
         with database.cursor().copy(sql.SQL("copy {} to stdout").format(sql.Identifier(schema, name))) as rows:
@@ -63,7 +63,7 @@ def _write(database: psycopg.Connection, table: tuple[str, str], rows: bytes | N
 
 
 def _remove_files(folder: Path) -> None:
-    """Remove the objects' files; the gateway counts on the folders."""
+    """Remove the objects' files, but keep the folders, which the gateway expects."""
     for path in folder.rglob("*"):
         if path.is_file():
             path.unlink()

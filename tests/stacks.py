@@ -1,10 +1,10 @@
-"""Local Supabases for tests, cheap to start: each begins on a copy of a data folder that is made once a run.
+"""Local Supabases for tests, cheap to start: each begins on a copy of a data folder made once a test run.
 
     async with stack_at(tmp_path / "supabase") as stack: …
 
-initdb, Supabase's schemas and the migrations run once for all processes of a run, and gateways are forked from a
-process that has imported them. A stack of its own then costs the start of a server and a fork. Its keys and ports are
-its own; the database's password is the template's.
+initdb, Supabase's schemas and the migrations run once for all processes of a test run, and gateways are forked from a
+process that has imported them. A separate stack then costs only the start of a server and a fork. It has its own keys
+and ports, but the template's database password.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from sentinel_local_supabase.postgres import Postgres
 from sentinel_local_supabase.realtime.settings import RealtimePace
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.database import migrate
-from tests.warm.gateway import Template
+from tests.warm import forks, gateway
 
 _root: Path | None = None
 
 
 class StackOptions(TypedDict, total=False):
-    """Options of `Stack` that its data folder does not depend on."""
+    """Options of `Stack` that do not affect its data folder."""
 
     port: int
     exposed_schemas: tuple[str, ...]
@@ -44,15 +44,15 @@ class StackOptions(TypedDict, total=False):
 
 
 def keep_templates_in(folder: Path) -> None:
-    """Name the folder that all processes of this run share; without it each process makes templates of its own."""
+    """Set the folder that all processes of this test run share; without it each process makes its own templates."""
     global _root  # noqa: PLW0603 - one of a run
     _root = folder
 
 
 def stack_at(folder: Path, *, migrations: bool = True, warm: bool = True, **options: Unpack[StackOptions]) -> Stack:
-    """A stack in `folder`, prepared and not yet started; a folder that holds one already stays as it is.
+    """Prepare a stack in `folder` without starting it; a folder that already holds one stays as it is.
 
-    A gateway that is not `warm` is a program of its own, as in production.
+    Without `warm` the gateway is a separate program, as in production.
     """
     if not (folder / "keys.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,13 +64,13 @@ def stack_at(folder: Path, *, migrations: bool = True, warm: bool = True, **opti
 
 
 def postgres_at(folder: Path, *, migrations: bool = False, bin_dir: Path | None = None) -> Postgres:
-    """A PostgreSQL with Supabase's schemas in `folder`, prepared and not yet started, of the version in `bin_dir`."""
+    """Prepare a PostgreSQL with Supabase's schemas in `folder`, of the version in `bin_dir`, without starting it."""
     _copy(template(migrations=migrations, bin_dir=bin_dir), folder)
     return Postgres(folder, bin_dir=bin_dir, durable=False)
 
 
 class _WarmStack(Stack):
-    """A stack whose gateway is forked from one that has imported everything."""
+    """A stack whose gateway is forked from a process that has imported it."""
 
     async def start_gateway(self) -> None:
         if self._gateway is None:
@@ -81,18 +81,18 @@ class _WarmStack(Stack):
 class _WarmGateway(GatewayProcess):
     @classmethod
     async def _spawn(cls) -> asyncio.subprocess.Process:
-        return cast("asyncio.subprocess.Process", await _gateway_template().fork())
+        return cast("asyncio.subprocess.Process", await gateway.fork(_gateway_template()))
 
 
 @cache
-def _gateway_template() -> Template:
-    template = Template()
+def _gateway_template() -> forks.Template:
+    template = forks.Template(gateway.__name__)
     atexit.register(template.stop)
     return template
 
 
 def template(*, migrations: bool, bin_dir: Path | None = None) -> Path:
-    """A data folder to copy, of a server that was stopped; made by the first process that asks."""
+    """Return a stopped server's data folder to copy, made by the first process that asks."""
     version = hashlib.sha256(str(bin_dir).encode()).hexdigest()[:8] if bin_dir else "embedded"
     made = _folder() / f"{version}{'-migrated' if migrations else ''}"
     with _locked(made.with_suffix(".lock")):
@@ -104,7 +104,7 @@ def template(*, migrations: bool, bin_dir: Path | None = None) -> Path:
 
 def _make(made: Path, bare: Path | None, bin_dir: Path | None) -> None:
     arriving = made.with_suffix(".new")
-    shutil.rmtree(arriving, ignore_errors=True)  # of a process that was killed
+    shutil.rmtree(arriving, ignore_errors=True)  # left by a killed process
     if bare is not None:
         _copy(bare, arriving)
     with Postgres(arriving, bin_dir=bin_dir, durable=False) as server:

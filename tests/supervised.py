@@ -1,4 +1,4 @@
-"""Loops of the worker that run in a test alone."""
+"""Worker loops that run in only one test."""
 
 from typing import NoReturn
 
@@ -7,7 +7,7 @@ from sentinel_worker.domain.errors import Fatal
 
 
 def supervisor() -> Supervisor:
-    """One whose loops end with the fault that recurs."""
+    """Return a supervisor whose loops raise the fault that recurs."""
 
     def broken(error: Fatal) -> NoReturn:
         raise error

@@ -1,4 +1,4 @@
-"""Workers whose detector answers at once, in this process, beside a local Supabase that is broken in every way."""
+"""In-process workers with an instant detector, beside a local Supabase that fails in every way."""
 
 import asyncio
 import uuid
@@ -18,19 +18,19 @@ from sentinel_worker.supabase_client.breaker import Breaker, Circuit
 from sentinel_worker.wake.connection import ConnectionTimes
 from tests.integration.daemon.conftest import (  # noqa: F401 - fixtures
     proxy,
-    sql,
     start_worker,
     started_again,
-    until,
     user,
     worker_template,
 )
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import sql
+from tests.waits import until
 
 TIMES = ConnectionTimes(check=0.05, backoff_first=0.05, backoff_cap=0.2, silence=0.3, ready=5.0, close=1.0)
 QUICK = {"lease_seconds": 6, "heartbeat_seconds": 1, "sweep_seconds": 0.5, "sweep_degraded_seconds": 0.3}
 PROBE_SECONDS = 0.6
-"""One minute of an outage, a hundred times faster."""
+"""One minute of an outage, sped up a hundredfold."""
 
 Lines = list[dict[str, Any]]
 Insert = Callable[..., list[str]]
@@ -39,14 +39,14 @@ RunInstant = Callable[..., AbstractAsyncContextManager[InstantWorker]]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def stack(clean_stack: Stack) -> AsyncIterator[Stack]:
-    """The shared local Supabase: each test starts again what it stopped, and mends what it broke."""
+    """The shared local Supabase. Each test restarts what it stopped and repairs what it broke."""
     async with started_again(clean_stack):
         yield clean_stack
 
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    """Every line that is logged in this process."""
+    """Collect every line logged in this process."""
     with structlog.testing.capture_logs() as said:
         yield said  # type: ignore[misc]
 
@@ -62,7 +62,7 @@ def quick_circuit() -> Circuit:
 
 @pytest.fixture
 def run_instant(stack: Stack) -> RunInstant:
-    """A running worker; `via` is a proxy between it and the gateway. It is drained at the end."""
+    """Run a worker, and drain it at the end. `via` is a proxy between the worker and the gateway."""
 
     @asynccontextmanager
     async def run(
@@ -93,7 +93,7 @@ def run_instant(stack: Stack) -> RunInstant:
 
 @pytest.fixture
 def insert(stack: Stack) -> Insert:
-    """Queue so many requests of one user, in one statement; returns their ids. `in_seconds` is until their run_at."""
+    """Queue `count` requests of one user in one statement; return their ids. They become due in `in_seconds`."""
 
     def rows(count: int, in_seconds: float = 0.0) -> list[str]:
         owner = str(uuid.uuid4())
@@ -110,7 +110,7 @@ def insert(stack: Stack) -> Insert:
 
 @contextmanager
 def renamed(stack: Stack, function: str) -> Iterator[None]:
-    """The database lacks a function meanwhile, as in the middle of a migration."""
+    """Rename a database function for the length of the block, as in the middle of a migration."""
     execute(stack, f"alter function public.{function}(jsonb) rename to {function}_away")
     try:
         yield
@@ -119,7 +119,7 @@ def renamed(stack: Stack, function: str) -> Iterator[None]:
 
 
 async def answered_once(stack: Stack, ids: list[str], limit_seconds: float = 30) -> None:
-    """Wait until every request has succeeded; each in one attempt, with one result."""
+    """Wait until every request has succeeded; each must have one attempt and one result."""
     query = (
         "select count(*) filter (where status = 'succeeded') as succeeded,"
         " count(*) filter (where attempt = 1) as first,"

@@ -1,4 +1,4 @@
-"""Requests that stay in a stage: answers and calls are held back, decoding children are stopped."""
+"""Requests held in one stage: answers and calls are held back, decoding children are stopped."""
 
 import asyncio
 import os
@@ -11,8 +11,10 @@ import pytest
 
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.domain.request import Stage
-from tests.integration.daemon.conftest import User, Worker, comes_true, row_when, sql
+from tests.integration.daemon.conftest import User, Worker
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import row_when, sql
+from tests.waits import comes_true
 
 HELD_ANSWERS = {
     "fetching": "GET /storage/v1/object/authenticated/media/",
@@ -21,13 +23,13 @@ HELD_ANSWERS = {
 HELD_REQUEST = "POST /rest/v1/rpc/sentinel_finish"
 SEEN_SECONDS = 90
 STEP_SECONDS = 0.01
-"""How long a frozen child may work before its request is looked at again."""
+"""Time that a frozen child may work before its request is checked again."""
 SHOWN_SECONDS = 1.3
-"""By then a change of stage is in the row: progress is written once a second."""
+"""By then a change of stage is in the row, because progress is written once a second."""
 
 
 def children(process: int) -> list[int]:
-    """The children of all its threads."""
+    """The child processes of all threads of a process."""
     found: list[int] = []
     for task in Path(f"/proc/{process}/task").iterdir():
         with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
@@ -36,7 +38,7 @@ def children(process: int) -> list[int]:
 
 
 async def frozen_child(zygotes: list[int]) -> int:
-    """Stop the decoding child as soon as it is there; without a pause, since probing is over in a moment."""
+    """Stop the decoding child as soon as it exists. The loop has no pause because probing takes only a moment."""
     found: list[int] = []
 
     def is_there() -> bool:
@@ -49,7 +51,7 @@ async def frozen_child(zygotes: list[int]) -> int:
 
 
 async def frozen_at_its_start(stack: Stack, worker: Worker, user: User, film: Path) -> tuple[str, int]:
-    """A new request and its child; the zygote waits until the file is being fetched, so that nobody comes too late."""
+    """Insert a request and freeze its child. The zygote is stopped during the fetch, so the child cannot get ahead."""
     zygotes = children(worker.pid)
     for zygote in zygotes:
         os.kill(zygote, signal.SIGSTOP)
@@ -63,12 +65,12 @@ async def frozen_at_its_start(stack: Stack, worker: Worker, user: User, film: Pa
 
 
 def worked_seconds(process: int) -> float:
-    """How long its main thread has had a processor."""
+    """CPU time of the child's main thread."""
     return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
 
 
 async def go_on(child: int) -> None:
-    """Let it work for some milliseconds, however busy this machine is; or wait, if it does, a little longer."""
+    """Let the child work for some milliseconds of CPU time, then stop it. The wait is bounded in case it is idle."""
     until_seconds = worked_seconds(child) + STEP_SECONDS
     os.kill(child, signal.SIGCONT)
     await comes_true(lambda: worked_seconds(child) >= until_seconds, 12 * STEP_SECONDS, look_seconds=STEP_SECONDS / 4)
@@ -79,7 +81,7 @@ async def go_on(child: int) -> None:
 async def in_stage(
     stage: Stage, stack: Stack, worker: Worker, proxy: FaultProxy, user: User, film: Path
 ) -> AsyncIterator[str]:
-    """A request of this worker that stays in `stage` until the end of the block, or is ended there."""
+    """Hold a request of this worker in `stage` until the end of the block, or until it is ended there."""
     proxy.again()
     proxy.hold = HELD_ANSWERS.get(stage)
     proxy.hold_request = HELD_REQUEST if stage == "finishing" else None
@@ -93,7 +95,7 @@ async def in_stage(
         request_id, child = await frozen_at_its_start(stack, worker, user, film)
         if await stepped_to(stage, stack, request_id, child):
             break
-        await user.answer(request_id)  # a step was too long, and it is over
+        await user.answer(request_id)  # a step was too long, and the request has passed the stage
     else:
         pytest.fail(f"no request was seen {stage}")
     try:
@@ -104,7 +106,7 @@ async def in_stage(
 
 
 async def stepped_to(stage: Stage, stack: Stack, request_id: str, child: int) -> bool:
-    """Let the frozen child go on, step by step, until its request shows `stage`; False when it got past it."""
+    """Let the frozen child go on step by step until its request shows `stage`. False if it passed the stage unseen."""
 
     def is_shown() -> bool:
         return sql(stack, "select stage from analysis_requests where id = %s", request_id) == [{"stage": stage}]

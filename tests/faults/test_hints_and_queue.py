@@ -1,4 +1,4 @@
-"""Hints that lie, and a worker that finds every row once all the same."""
+"""Wake-ups that are false, lost or repeated: the worker still finds every row, once."""
 
 import asyncio
 
@@ -7,8 +7,9 @@ import pytest
 from sentinel_local_supabase.faults import Faults, HttpFault, RealtimeFaults
 from sentinel_local_supabase.stack import Stack
 from tests.faults.conftest import Insert, Lines, RunInstant, answered_once, said
-from tests.integration.daemon.conftest import sql, until
+from tests.integration.daemon.queries import sql
 from tests.matrix import sampled
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -39,7 +40,7 @@ async def test_a_row_that_no_hint_announced_is_found_by_the_sweep_and_the_deaf_c
         assert running.wakeup is not None
         before = [hint.generation for hint in running.wakeup.hints.values()]
         async with asyncio.timeout(30):
-            while not said(lines, "worker.sweep_missed"):  # one that came just before a sweep was not missed
+            while not said(lines, "worker.sweep_missed"):  # a hint just before a sweep was not missed
                 await answered_once(stack, insert(1))
         await until(lambda: len(said(lines, "realtime.lost")) == 2, what="both connections end")
         await stack.behave()
@@ -50,7 +51,7 @@ async def test_a_row_that_no_hint_announced_is_found_by_the_sweep_and_the_deaf_c
 async def test_a_scheduled_request_starts_at_its_time_and_no_hint_is_blamed(
     stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines
 ) -> None:
-    """Its insert is announced long before it can be claimed."""
+    """The insert is announced long before the request can be claimed."""
     async with run_instant(sweep_seconds=60, sweep_degraded_seconds=60):
         ids = insert(1, in_seconds=4)
         await answered_once(stack, ids, limit_seconds=20)
@@ -86,7 +87,7 @@ async def test_polling_begins_when_the_last_hint_is_lost_not_when_the_next_sweep
 async def test_an_answer_that_is_lost_again_and_again(
     stack: Stack, run_instant: RunInstant, insert: Insert, call: str
 ) -> None:
-    """The call is committed each time; the fourth answer arrives."""
+    """Each call is committed; only the fourth answer arrives."""
     async with run_instant():
         await stack.misbehave(Faults(http=(HttpFault(service="rest", path=call, lose_answer=True, times=3),)))
         ids = insert(20)

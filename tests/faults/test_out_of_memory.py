@@ -10,16 +10,9 @@ import pytest_asyncio
 
 from sentinel_local_supabase.stack import Stack
 from tests.faults.stages import HELD_ANSWERS, in_stage
-from tests.integration.daemon.conftest import (
-    START_SECONDS,
-    StartWorker,
-    User,
-    Worker,
-    current_results,
-    history,
-    row_when,
-)
+from tests.integration.daemon.conftest import START_SECONDS, StartWorker, User, Worker
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import current_results, history, row_when
 from tests.memory import MemoryGroup
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.matrix("faults")]
@@ -30,13 +23,13 @@ async def memory_group() -> AsyncIterator[MemoryGroup]:
     try:
         group = MemoryGroup()
     except OSError as error:
-        pytest.skip(f"no control group with a limit of memory can be made here: {error}")
+        pytest.skip(f"a control group with a memory limit cannot be made here: {error}")
     yield group
     await group.remove()
 
 
 async def start_in(group: MemoryGroup, start_worker: StartWorker, via: FaultProxy | None = None) -> Worker:
-    """A worker, moved into the group before it has imported anything, so that what it takes is counted there."""
+    """A worker moved into the group before it imports anything, so that all its memory is counted there."""
     worker = await start_worker(via=via, wait=False, real=True, SENTINEL_LEASE_SECONDS="6")
     group.add(worker.pid)
     await asyncio.wait_for(worker.process.ready(), START_SECONDS)

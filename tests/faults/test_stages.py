@@ -8,17 +8,11 @@ import pytest
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.domain.request import Stage
 from tests.faults.stages import in_stage
-from tests.integration.daemon.conftest import (
-    StartWorker,
-    User,
-    current_results,
-    history,
-    row_when,
-    sql,
-    until,
-)
+from tests.integration.daemon.conftest import StartWorker, User
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import current_results, history, row_when, sql
 from tests.matrix import sampled
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -35,7 +29,7 @@ async def test_sigterm_in_each_stage(
             row = await row_when(stack, request_id, lambda row: row["status"] == "queued")
             assert row["attempt"] == 0
             assert history(stack, request_id) == [(1, "released", "queued")]
-    if stage == "finishing":  # the work was done, and its outcome is not thrown away
+    if stage == "finishing":  # the work was done, and its outcome is kept
         assert (await user.answer(request_id))["status"] == "succeeded"
         assert current_results(stack, request_id) == 1
     assert await worker.process.wait() == 0

@@ -1,4 +1,4 @@
-"""Supabase refuses, stalls and goes away: nothing is lost, nothing is done twice, and nobody is flooded."""
+"""Supabase refuses, stalls and goes away: nothing is lost or done twice, and no server is flooded."""
 
 import asyncio
 import threading
@@ -14,16 +14,17 @@ from sentinel_local_supabase.stack import Stack
 from sentinel_worker.supabase_client import connections
 from sentinel_worker.worker import loop
 from tests.faults.conftest import PROBE_SECONDS, Insert, Lines, RunInstant, answered_once, renamed, said
-from tests.integration.daemon.conftest import comes_true, sql, until
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import sql
 from tests.matrix import sampled
+from tests.waits import comes_true, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @asynccontextmanager
 async def counting_listener(port: int) -> AsyncIterator[list[float]]:
-    """In place of the gateway: the times of all connections, each of which ends at once."""
+    """Listen in place of the gateway: close each connection at once and record its time."""
     times: list[float] = []
 
     async def count(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -36,13 +37,13 @@ async def counting_listener(port: int) -> AsyncIterator[list[float]]:
 
 
 GROWING = 8
-"""Probes while the pause grows from a second to a minute, and one that had set out before."""
+"""Probes while the pause grows from a second to a minute, plus one that had already started."""
 
 
 async def test_an_outage_costs_a_probe_a_minute_and_two_lines(
     stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An outage of 12 minutes, a hundred times faster; so is the worker's own backoff before it is noticed."""
+    """An outage of 12 minutes, sped up a hundredfold, as is the worker's own backoff before the breaker opens."""
     minutes = 12
     monkeypatch.setattr(loop, "RETRY_FIRST_SECONDS", loop.RETRY_FIRST_SECONDS / 100)
     async with run_instant() as running:
@@ -73,7 +74,7 @@ async def test_heartbeats_go_on_while_a_lease_can_be_saved_and_no_longer(
     async with run_instant(seconds=2, lease_seconds=3, heartbeat_seconds=0.5):
         ids = insert(2)
         await until(lambda: len(said(lines, "request.claimed")) == len(ids), what="they are claimed")
-        await stack.stop_gateway()  # the outcomes have to wait, and hold their leases
+        await stack.stop_gateway()  # the outcomes have to wait, and keep their leases
         await until(lambda: not sql(stack, SAVEABLE), what="the leases are over")
         tries = len(said(lines, "lease.heartbeat_failed"))
         assert tries > 2
@@ -104,7 +105,7 @@ async def test_a_storm_of_refusals(stack: Stack, run_instant: RunInstant, insert
 
 @contextmanager
 def killing(stack: Stack) -> Iterator[list[int]]:
-    """Every connection of REST ends again and again, also in the middle of a call; how many did each time."""
+    """Cut every REST connection again and again, also during calls; yield how many were cut each time."""
     stop, killed = threading.Event(), list[int]()
 
     def kill() -> None:
@@ -128,7 +129,7 @@ KILLS = 30
 
 
 async def test_a_storm_of_killed_connections(stack: Stack, run_instant: RunInstant, insert: Insert) -> None:
-    """PGRST001: whether the call was carried out is not known."""
+    """PGRST001: the client cannot know if the call was carried out."""
     async with run_instant(seconds=0.05):
         with killing(stack) as killed:
             ids = insert(60)
@@ -164,7 +165,7 @@ async def test_a_half_open_connection_times_out(
 async def test_a_key_that_is_refused_for_a_while(
     stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines
 ) -> None:
-    """Refused for a while, everywhere: the worker stays up, asks slowly, and goes on."""
+    """Every service refuses the worker for a while: it stays up, retries slowly, and recovers."""
     refusing = tuple(HttpFault(service=service, status=401, retry_after_seconds=1) for service in ("rest", "storage"))
     async with run_instant() as running:
         await answered_once(stack, insert(3))
@@ -181,7 +182,7 @@ async def test_a_key_that_is_refused_for_a_while(
 async def test_a_key_that_changes_while_the_old_one_is_being_refused(
     stack: Stack, run_instant: RunInstant, insert: Insert, proxy: FaultProxy, lines: Lines
 ) -> None:
-    """The refusal asks for a minute of patience, but was for the old key: the new one is tried at once."""
+    """The refusal asks for a minute's wait, but it was for the old key: the new key is tried at once."""
     refusal = HttpFault(service="rest", path="sentinel_claim", status=401, retry_after_seconds=60)
     async with run_instant(via=proxy) as running:
         await stack.misbehave(Faults(http=(refusal,)))
@@ -189,7 +190,7 @@ async def test_a_key_that_changes_while_the_old_one_is_being_refused(
         await until(lambda: bool(said(lines, "worker.call_failed")), what="it is refused")
         proxy.hold = "sentinel_claim"
         running.worker.key_changed()
-        await asyncio.wait_for(proxy.held.wait(), 10)  # with the refusal that the second key meets
+        await asyncio.wait_for(proxy.held.wait(), 10)  # with the refusal that the second key gets
         await stack.behave()
         running.worker.key_changed()
         proxy.release.set()
@@ -209,7 +210,7 @@ async def test_a_migration_during_work(
     monkeypatch: pytest.MonkeyPatch,
     function: str,
 ) -> None:
-    """PGRST202: the function is not there for a moment."""
+    """PGRST202: the function is missing for a moment."""
     monkeypatch.setattr(connections, "REFUSED_RETRY_SECONDS", 0.2)
     async with run_instant(seconds=1.5, heartbeat_seconds=0.3):
         with renamed(stack, function):
@@ -224,7 +225,7 @@ async def test_a_migration_during_work(
 async def test_an_idle_worker_is_quiet(
     stack: Stack, run_instant: RunInstant, insert: Insert, proxy: FaultProxy, lines: Lines, scheduled: int
 ) -> None:
-    """Ten minutes at the default sweep of 30 s, a hundred times faster: fewer than 40 requests, no line above info."""
+    """Ten minutes at the default sweep of 30 s, sped up a hundredfold: fewer than 40 requests, no line above info."""
     insert(scheduled, in_seconds=3600)
     async with run_instant(via=proxy, sweep_seconds=0.3):
         proxy.requests.clear()

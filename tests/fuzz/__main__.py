@@ -1,4 +1,4 @@
-"""Fuzz the child path: `python -m tests.fuzz --files 10000`, or `--seconds 600`; ends with 1 where something broke.
+"""Fuzz the child path: `python -m tests.fuzz --files 10000`, or `--seconds 600`. Exits with 1 if anything broke.
 
 `--seed` repeats a run, `--only N` one of its files; `--keep FILE` writes that file.
 """
@@ -17,10 +17,10 @@ from tests.fuzz.own_tmp import PLACES, have_own_tmp
 
 
 def main() -> int:
-    """Run, print the counts, and answer with the exit status."""
+    """Run, print the counts, and return the exit status."""
     asked = _arguments()
     watched = PLACES if have_own_tmp() else ()
-    # Imported behind the new mounts, which want a process with one thread.
+    # Imported after the new mounts, which need a process with one thread.
     from tests.fuzz.campaign import run
     from tests.fuzz.corpus import make_corpus
     from tests.fuzz.mutations import mutated
@@ -58,11 +58,11 @@ def _say(line: str) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--files", type=int, default=1000, help="how many (default %(default)s)")
-    parser.add_argument("--seconds", type=float, help="go on for this long instead")
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="repeats a run")
-    parser.add_argument("--only", type=int, help="the file of this number alone")
-    parser.add_argument("--keep", type=Path, help="write the first file here")
+    parser.add_argument("--files", type=int, default=1000, help="number of files (default %(default)s)")
+    parser.add_argument("--seconds", type=float, help="run for this long instead")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="repeat a run")
+    parser.add_argument("--only", type=int, help="only the file of this number")
+    parser.add_argument("--keep", type=Path, help="write the first mutated file here")
     parser.add_argument("--at-once", type=int, default=2, help="children at a time (default %(default)s)")
     return parser.parse_args()
 

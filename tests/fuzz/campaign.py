@@ -1,4 +1,4 @@
-"""Mutated files through the whole child path, one fork of the zygote each, and what must hold meanwhile."""
+"""Sends mutated files through the whole child path, one fork of the zygote each, and checks what must hold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.fuzz.examined import Outcome, examine
 from tests.fuzz.mutations import mutated
 from tests.fuzz.surroundings import Surroundings
 
-# Less than in production, so that what is slow or large stands out.
+# Lower than in production, so that slow or large files stand out.
 LIMITS = replace(MediaLimits(), max_cpu_seconds=20, max_wall_seconds=60.0, max_memory_bytes=1024**3, max_pixels=2048**2)
 BATCH = 500
 _SLOW_SECONDS = 5.0
@@ -26,7 +26,7 @@ _SLOW_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Campaign:
-    """What a run found: how often each outcome came, and what must not be (`faults`)."""
+    """Findings of a run: counts by outcome, and `faults`, which must stay empty."""
 
     seed: int
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -34,7 +34,7 @@ class Campaign:
     faults: list[str] = field(default_factory=list)
 
     def note(self, number: int, what: str, outcome: Outcome, seconds: float) -> None:
-        """Count one file; crashes and slow ones are named, so that `--only` can look at them again."""
+        """Count one file. Crashes and slow files are listed, so that `--only` can repeat them."""
         self.outcomes[outcome.name] += 1
         line = f"--seed {self.seed} --only {number}: {outcome.name} after {seconds:.1f} s; {what}"
         if outcome.fault:
@@ -43,7 +43,7 @@ class Campaign:
             self.notable.append(line)
 
     def lines(self) -> list[str]:
-        """The report."""
+        """Format the report."""
         counted = [f"{count:7}  {name}" for name, count in self.outcomes.most_common()]
         return [
             *counted,
@@ -64,9 +64,9 @@ async def run(
     limit_seconds: float = float("inf"),
     say: Callable[[str], object] = lambda line: None,
 ) -> Campaign:
-    """Send the files of these numbers through children, private folders in `folder`, until they or the time end."""
+    """Send these numbered files through children with private folders in `folder`, until they or the time end."""
     campaign, begun, pending = Campaign(seed), time.monotonic(), iter(numbers)
-    zygote = Zygote(renew_after=sys.maxsize)  # another process, or another descriptor, is a fault then
+    zygote = Zygote(renew_after=sys.maxsize)  # from here on another process or descriptor is a fault
     await zygote.start()
     try:
         surroundings = Surroundings(zygote, folder, watched)
@@ -85,7 +85,7 @@ async def run(
 async def send(
     campaign: Campaign, corpus: Mapping[str, bytes], folder: Path, batch: Sequence[int], zygote: Zygote, at_once: int
 ) -> None:
-    """The files of these numbers through children, and each noted."""
+    """Send these numbered files through children, and record each outcome."""
     pending = iter(batch)
 
     async def one_after_the_other() -> None:

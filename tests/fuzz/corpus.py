@@ -1,4 +1,4 @@
-"""Small real media of every container and codec that can be made here: what is mutated."""
+"""Small real files of every container and codec that FFmpeg here can write, as input of the mutations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sentinel_worker.media import pictures
 from tests.integration.formats.encodings import FORMATS
 from tests.made_once import made_once
 
-# The same bytes each time: no random serial numbers, no name of the encoder.
+# The same bytes on each run: no random serial numbers, no encoder's name.
 _BIT_EXACT = ("-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact", "-threads", "1")
 _FILM = ("-f", "lavfi", "-i", "testsrc=s=128x96:r=25:d=0.4")
 _TONE = ("-f", "lavfi", "-i", "sine=f=440:r=16000:d=0.4")
@@ -67,7 +67,7 @@ _ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
 
 
 def shared_corpus(factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files by name, made once for all processes of this run."""
+    """The files by name, made once for all processes of this test run."""
 
     def make(folder: Path) -> None:
         for name, content in make_corpus(folder).items():
@@ -77,7 +77,7 @@ def shared_corpus(factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def make_corpus(folder: Path) -> dict[str, bytes]:
-    """The files by name, made in `folder`; takes about ten seconds."""
+    """Make the files in `folder` and return them by name; takes about ten seconds."""
     return _films(folder) | _sounds(folder) | _pictures()
 
 

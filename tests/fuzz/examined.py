@@ -1,4 +1,4 @@
-"""One file through one child: every question that the worker asks, whatever the answers."""
+"""Sends one file through one child: every question that the worker asks, even after errors."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ _SOUND = SoundGeometry(samples=4000)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`name` is counted. `fault` says what must never happen: a traceback of a child, a child lost without a
-    reason, a worker that cannot go on."""
+    """Outcome of one file. `name` is counted. `fault` describes a failure that must never happen: a traceback of a
+    child, a child lost without a reason, a worker that cannot go on.
+    """
 
     name: str
     fault: str = ""
@@ -29,7 +30,7 @@ class Outcome:
 
 
 async def examine(zygote: Zygote, path: Path, limits: MediaLimits) -> Outcome:
-    """Probe, clips, faces, sounds and a thumbnail; the first error names the outcome."""
+    """Ask for probe, clips, faces, sounds and a thumbnail; the first error names the outcome."""
     try:
         async with zygote.open(path, path.parent, limits) as child:
             try:
@@ -83,7 +84,7 @@ def _outcome(when: str, error: CodedError, child: Child) -> Outcome:
     code = exited.result() if exited.done() else None
     if code is not None and code < 0:
         how = signal.Signals(-code).name
-        # The kernel's own SIGKILL means memory of the machine, not of the child.
+        # A SIGKILL from the kernel means that the machine, not the child, ran out of memory.
         fault = str(error) if how == "SIGKILL" else ""
         return Outcome(f"{when} ended by {how}: {error.code}", fault, crashed=True)
     if isinstance(error.__cause__, ChildError):

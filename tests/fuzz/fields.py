@@ -1,4 +1,4 @@
-"""Where a container keeps its lengths and counts: the numbers that a parser believes."""
+"""Finds the lengths and counts in a container: the numbers that a parser trusts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MAX_DEPTH = 12
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`width` bytes at `offset` that are a number; `big` says their order."""
+    """A number of `width` bytes at `offset`; `big` if it is big-endian."""
 
     offset: int
     width: int
@@ -44,7 +44,7 @@ class Field:
 
 
 def fields(content: bytes) -> list[Field]:
-    """The lengths and counts of a whole file; empty for containers that are not known here."""
+    """Return the length and count fields of a whole file; none for containers unknown to this module."""
     if content[:4] == b"RIFF":
         return list(_riff(content, 0, len(content)))
     if content[:4] == bytes.fromhex("1a45dfa3"):
@@ -59,7 +59,7 @@ def fields(content: bytes) -> list[Field]:
 
 
 def png_chunks(content: bytes) -> Iterator[tuple[int, int]]:
-    """Start and end of every chunk of a PNG file, its length and checksum included."""
+    """Start and end of every chunk of a PNG file, including its length and checksum."""
     position = 8
     while position + 12 <= len(content):
         end = position + 12 + int.from_bytes(content[position : position + 4], "big")
@@ -70,7 +70,7 @@ def png_chunks(content: bytes) -> Iterator[tuple[int, int]]:
 
 
 def with_checksums(content: bytes) -> bytes:
-    """A PNG file whose chunks have right checksums again, so that a mutation gets past them; others unchanged."""
+    """Return a PNG file with correct chunk checksums, so that a mutation gets past them; other files unchanged."""
     if content[:8] != b"\x89PNG\r\n\x1a\n":
         return content
     mended = bytearray(content)
@@ -89,7 +89,7 @@ def _iso(content: bytes, start: int, end: int, depth: int = 0) -> Iterator[Field
         if kind in _ISO_CONTAINERS and depth < _MAX_DEPTH:
             yield from _iso(content, start + 8 + _ISO_SKIPPED.get(kind, 0), stop, depth + 1)
         elif kind != b"mdat":
-            # Counts, sizes, scales and the first entries of tables are 32 bit numbers on these places.
+            # Counts, sizes, scales and the first table entries are 32-bit numbers at these offsets.
             yield from (Field(place, 4) for place in range(start + 8, min(stop - 3, start + 56), 4))
         start = stop
 

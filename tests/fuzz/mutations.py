@@ -1,4 +1,4 @@
-"""How one file becomes a hostile one; every choice comes from the given generator, so a seed repeats it."""
+"""Turns a file into a hostile one. Every choice comes from the given generator, so that a seed repeats it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Mutation = Callable[[bytes, bytes, random.Random], bytes]
 
 
 def mutated(corpus: Mapping[str, bytes], seed: int, number: int) -> tuple[str, bytes]:
-    """File `number` of the run with this `seed`: what was done to which file, and the result."""
+    """File `number` of the run with this `seed`: a description of the mutation, and the result."""
     choices = random.Random(f"{seed}:{number}")
     names = sorted(corpus)
     name, other = choices.choice(names), choices.choice(names)
@@ -53,7 +53,7 @@ def _set_number(content: bytes, other: bytes, choices: random.Random) -> bytes:
 
 
 def _set_field(content: bytes, other: bytes, choices: random.Random) -> bytes:
-    """A length or a count lies: by a little, by a lot, or grotesquely."""
+    """Make a length or count wrong: slightly, greatly, or absurdly."""
     known = fields(content)
     if not known:
         return _set_number(content, other, choices)

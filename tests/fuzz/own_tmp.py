@@ -1,4 +1,4 @@
-"""An empty /tmp of one's own, so that every file found in it later was left there by the run."""
+"""Mounts an empty private /tmp, so that every file found there later was left by the run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
 
 
 def have_own_tmp() -> bool:
-    """Cover `PLACES` for this process and its children; False where the kernel or the place of the program forbids it.
+    """Cover `PLACES` for this process and its children. False if the kernel or the program's location forbids it.
 
-    Call it while the process has one thread.
+    Call it while the process has only one thread.
     """
     program = [Path(place).resolve() for place in (sys.prefix, sys.base_prefix, __file__)]
     if any(place.is_relative_to(covered) for place in program for covered in PLACES):

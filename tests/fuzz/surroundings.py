@@ -1,4 +1,4 @@
-"""What a file must not touch: files outside its folder, processes that stay, memory that grows."""
+"""Checks the surroundings that no file may change: outside files, processes left behind, growing memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FLAT_BYTES = 32 * 1024**2
 
 
 class Surroundings:
-    """The state before the first file, compared with later ones while no child runs."""
+    """State before the first file, to compare with later states while no child runs."""
 
     def __init__(self, zygote: Zygote, folder: Path, watched: Sequence[Path]) -> None:
         assert zygote.pid is not None
@@ -25,7 +25,7 @@ class Surroundings:
         self._sizes: list[tuple[int, int]] = []
 
     def changes(self) -> list[str]:
-        """Files that appeared, processes and descriptors that stayed, a zygote that died; memory is measured."""
+        """Report files that appeared, processes and descriptors left over and a dead zygote; measure memory."""
         gc.collect()
         self._sizes.append((_pss_bytes(os.getpid()), _pss_bytes(self._zygote.pid or self._pid)))
         found = [f"a file outside the private folders: {name}" for name in sorted(self._seen() - self._files)]
@@ -42,7 +42,7 @@ class Surroundings:
         return f"memory (PSS) of the worker {worker / 2**20:.1f} MiB, of the zygote {zygote / 2**20:.1f} MiB"
 
     def growth(self) -> list[str]:
-        """Whether either process grew after the first batch, which warms it up."""
+        """Name each process that grew after the first batch, which warms it up."""
         return [
             f"{name} grew from {first >> 20} to {last >> 20} MiB"
             for name, first, last in zip(("the worker", "the zygote"), self._sizes[0], self._sizes[-1], strict=True)
@@ -57,7 +57,7 @@ class Surroundings:
         found = set()
         for path in (path for place in self._places for path in place.rglob("*")):
             status = path.lstat()
-            # The time of a folder changes with what comes and goes in it.
+            # A folder's time changes whenever an entry comes or goes.
             found.add((str(path), 0, 0) if path.is_dir() else (str(path), status.st_mtime_ns, status.st_size))
         return found
 
@@ -67,7 +67,7 @@ def _descriptors() -> int:
 
 
 def _session(leader: int) -> Iterator[int]:
-    """The processes of the zygote's session; a child cannot leave it."""
+    """Processes in the zygote's session, which a child cannot leave."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:

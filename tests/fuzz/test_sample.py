@@ -1,4 +1,4 @@
-"""Mutated files, always the same; `make fuzz` sends thousands of others."""
+"""A fixed sample of mutated files; `make fuzz` sends thousands of others."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ FINDINGS = {
     "one frame, for a very short time": (1, [195]),
     "a film that can only be read from its start, and says no length": (2, [2145, 2164, 2378, 2433]),
 }
-"""What earlier runs found, mended since: seeds and numbers, of the corpus that FFmpeg 5.1 makes."""
+"""Past findings, since fixed: seeds and file numbers, for the corpus that FFmpeg 5.1 makes."""
 
 
 @pytest.fixture(scope="module")

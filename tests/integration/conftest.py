@@ -1,4 +1,4 @@
-"""What tests of several folders share."""
+"""Fixtures shared by several folders."""
 
 from collections.abc import AsyncIterator
 
@@ -9,7 +9,7 @@ from sentinel_worker.media.zygote import Zygote
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def zygote() -> AsyncIterator[Zygote]:
-    """A running zygote, shared because its start takes seconds."""
+    """A running zygote, shared because it takes seconds to start."""
     running = Zygote()
     await running.start()
     yield running

@@ -1,11 +1,11 @@
-"""One detector of the registry with a checkpoint of full size and random weights, against plain transformers.
+"""One detector of the registry, with a full-size checkpoint of random weights, against plain transformers.
 
 `python -m tests.models.full_size KEY FOLDER` writes the checkpoint into FOLDER as the hub's cache lays it out, loads
 it as the worker does, scores a clip of real footage or sound, and prints a line of JSON:
 
 - `odds`: our log-odds of fake
-- `apart`: how far plain transformers' are, its own processor given the frames that we resized
-- `apart_resized`: the same, its own processor resizing the original frames by Pillow
+- `apart`: their difference from plain transformers', whose processor gets the frames that we resized
+- `apart_resized`: the same with its own processor resizing the original frames by Pillow
 - `load_seconds`, `score_seconds`, `peak_megabytes`
 """
 
@@ -61,7 +61,7 @@ _SOUND = {
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The library's classes, what config.json and preprocessor_config.json say, and the plain processor."""
+    """The library's classes, the contents of config.json and preprocessor_config.json, and the plain processor."""
 
     config: Any
     classifier: Any
@@ -161,7 +161,7 @@ def main(key: str, folder: Path) -> dict[str, Any]:
 
 
 def _write(spec: DetectorSpec, model: Model, cache: Path) -> Path:
-    """The checkpoint as `models pull` leaves it: blobs by their hash, links in the snapshot, a record."""
+    """Write the checkpoint as `models pull` leaves it: blobs by their hash, links in the snapshot, a record."""
     assert spec.repository is not None
     revision = spec.revision or COMMIT
     repository = cache / f"models--{spec.repository.replace('/', '--')}"
@@ -173,7 +173,7 @@ def _write(spec: DetectorSpec, model: Model, cache: Path) -> Path:
     named = {"id2label": model.labels, "label2id": {name: index for index, name in model.labels.items()}}
     classifier = model.classifier(model.config(**model.shape, **named))
     with torch.no_grad():
-        classifier.classifier.weight *= 20  # log-odds that are worth comparing
+        classifier.classifier.weight *= 20  # log-odds large enough to compare
     classifier.save_pretrained(written)
     (written / "preprocessor_config.json").write_text(json.dumps(model.preprocessor))
     files = {}
@@ -189,13 +189,13 @@ def _write(spec: DetectorSpec, model: Model, cache: Path) -> Path:
 
 
 def _frames(count: int) -> torch.Tensor:
-    """Of a man talking in a car, uint8 [count, 3, 144, 176]."""
+    """Frames of a man talking in a car, uint8 [count, 3, 144, 176]."""
     decoder = VideoDecoder(str(film_path("carphone_pristine.mp4")))
     return torch.stack([decoder.get_frame_at(3 * index).data for index in range(count)])
 
 
 def _speech(count: int) -> torch.Tensor:
-    """Of a film's sound track, float32 [count]."""
+    """Samples of a film's sound track, float32 [count]."""
     decoder = AudioDecoder(str(film_path("bigbuckbunny.mp4")), sample_rate=16_000, num_channels=1)
     return decoder.get_all_samples().data[0, :count].contiguous()
 

@@ -1,8 +1,9 @@
-"""Every registry entry whose architecture is known, with a checkpoint of full size: `make test-models`.
+"""Every registry entry of known architecture, with a full-size checkpoint: `make test-models`.
 
-Not part of the ordinary run: minutes, 3 GB of memory and 1.3 GB of disk. Each has a process of its own, one at a time.
-There `tests/integration/detectors/test_detectors.py::test_a_detector_answers_as_plain_transformers` does the same with
-a checkpoint of a few kilobytes of each kind.
+Not part of the ordinary run, because it takes minutes, 3 GB of memory and 1.3 GB of disk. Each entry has a separate
+process, one at a time. In the ordinary run,
+`tests/integration/detectors/test_detectors.py::test_a_detector_answers_as_plain_transformers` does the same with a
+checkpoint of a few kilobytes of each kind.
 """
 
 from __future__ import annotations
@@ -40,6 +41,6 @@ def test_log_odds_are_those_of_plain_transformers(key: str, tmp_path: Path) -> N
 
 
 def test_every_model_is_among_them() -> None:
-    from tests.models.full_size import MODELS  # imports torch, which the collection of all tests would wait for
+    from tests.models.full_size import MODELS  # imports torch, which would slow the collection of all tests
 
     assert set(KEYS) == set(MODELS)

@@ -1,4 +1,4 @@
-"""A known vulnerability fails; a service that is away, or knows nothing, is said and passes."""
+"""A known vulnerability fails the audit; an unreachable or ignorant service is reported and passes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deploy import audit, lock
 
 
 class Service(ThreadingHTTPServer):
-    """Answers as OSV does: nothing is known of any package but of those in `known`."""
+    """Answers as OSV does: it knows vulnerabilities only of the packages in `known`."""
 
     known: dict[str, dict[str, Any]]
     asked: list[str]
@@ -34,7 +34,7 @@ class Answer(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_service_that_is_away_is_said(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_registry_without_such_answers_is_no_all_clear() -> None:
-    """pip-audit itself says "No known vulnerabilities found" to this."""
+    """pip-audit itself reports "No known vulnerabilities found" here."""
     skipped = {"name": "idna", "skip_reason": "Dependency not found on PyPI and could not be audited: idna (3.20)"}
     found = audit.judge(json.dumps({"dependencies": [skipped]}), "No known vulnerabilities found", 0)
     assert found.passes

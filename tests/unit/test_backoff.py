@@ -1,4 +1,4 @@
-"""Full jitter: within bounds, spread over all of them, for any number of failures."""
+"""Full jitter: within bounds and spread over all of them, for any number of failures."""
 
 import random
 

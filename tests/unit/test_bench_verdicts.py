@@ -1,4 +1,4 @@
-"""What benches conclude from what they counted."""
+"""Verdicts of the benchmarks, given their counts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The breaker: rare probes while Supabase is away, nothing in the way while it is there."""
+"""The breaker: rare probes while Supabase is away, no obstacle while it is there."""
 
 import asyncio
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class Outage(RuleBasedStateMachine):
 
     @rule(sixty_fourths=st.integers(0, 200 * 64))
     def time_passes(self, sixty_fourths: int) -> None:
-        self.now += sixty_fourths / 64  # exact, so that every sum and difference here is
+        self.now += sixty_fourths / 64  # exact in binary, as are all sums and differences here
 
     @rule(fails=st.booleans())
     def a_call_while_closed(self, fails: bool) -> None:

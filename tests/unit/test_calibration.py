@@ -1,4 +1,4 @@
-"""The calibration file: what is written is read, and every mistake in it is named."""
+"""The calibration file: it reads back as it was written, and errors name every mistake in it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def change(path: Path, change_it: Callable[[dict[str, Any]], object]) -> str:
-    """Edit the file, and give what reading it then says."""
+    """Edit the file, and return the error of reading it."""
     content = json.loads(path.read_text())
     change_it(content)
     path.write_text(json.dumps(content))

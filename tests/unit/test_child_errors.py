@@ -1,4 +1,4 @@
-"""What a child says about its file is taken with care: it has seen media, and may be somebody else's by now."""
+"""The worker distrusts a child's messages about its file: the child has read media, and may be hijacked."""
 
 import re
 from pathlib import Path
@@ -29,14 +29,14 @@ def test_params_are_a_few_short_plain_values() -> None:
 @pytest.mark.parametrize("kind", ["permanent", "transient", "fatal"])
 @pytest.mark.parametrize("code", sorted({*NOT_ITS_FAULT, "detector_unavailable", "media_unreadable", "never_heard_of"}))
 def test_a_child_judges_its_file_and_nothing_else(kind: str, code: str) -> None:
-    """Neither the worker nor a server: the request would be put off for ever, at no attempt's cost."""
+    """It must not blame the worker or a server: its request could be postponed forever, at no attempt's cost."""
     error = read_error_of_media({"class": kind, "code": code, "message": "Because."})
     honest = (kind, code) == ("permanent", "media_unreadable")
     assert (type(error), error.code) == ((Permanent, code) if honest else (Transient, "decoder_failed"))
 
 
 def test_what_a_child_tells_beside_is_cut() -> None:
-    """Its header may be a megabyte; the end of a traceback is what says most."""
+    """Its header may be a megabyte; the end of a traceback tells most."""
     told = _told({"detail": "x" * 10**6 + "the end"})
     assert len(str(told)) == 4000
     assert str(told).endswith("the end")

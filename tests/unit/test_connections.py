@@ -1,4 +1,4 @@
-"""What Supabase's refusals mean: statuses and codes as the real servers send them."""
+"""Classification of Supabase's refusals, with statuses and codes as the real servers send them."""
 
 import httpx
 import pytest
@@ -25,7 +25,7 @@ from sentinel_worker.supabase_client.connections import at_start, refusal
         (404, b'{"code":"PGRST202","message":"Could not find the function"}', "schema_missing"),
     ],
 )  # fmt: skip
-def test_what_may_pass_is_transient(status: int, body: bytes, code: str) -> None:
+def test_a_passing_failure_is_transient(status: int, body: bytes, code: str) -> None:
     error = refusal(status, body, httpx.Headers())
     assert isinstance(error, Transient)
     assert error.code == code

@@ -1,4 +1,4 @@
-"""`deploy/debian.sh` for one who is not root: a command for all that is missing, and what can be done without."""
+"""`deploy/debian.sh` for a user other than root: one command for all that is missing, and what works without it."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ DEBIANS_PYTHON = 'case "$2" in *ctypes*) exit 1;; *version_info*) echo 3.11;; es
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
-    """A machine's programs: an ordinary user, no FFmpeg, no Chromium, and a loader that knows no library of them."""
+    """Programs of a machine with an ordinary user, without FFmpeg or Chromium, and without their libraries."""
     grep = shutil.which("grep")
     assert grep is not None
     (tmp_path / "grep").symlink_to(grep)

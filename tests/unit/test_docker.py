@@ -1,4 +1,4 @@
-"""What the Dockerfile and the compose file promise, read from them: images are not built here."""
+"""Promises of the Dockerfile and the compose file, read from their text: images are not built here."""
 
 import re
 import tomllib
@@ -27,7 +27,7 @@ def worker() -> dict[str, Any]:
     return service
 
 
-def test_the_daemon_is_nobody_in_particular() -> None:
+def test_the_daemon_runs_as_an_unprivileged_user() -> None:
     assert values("USER", LAST_STAGE) == ["10001:10001"]
     place = [name for name, _ in LAST_STAGE].index("USER")
     assert not {name for name, _ in LAST_STAGE[place:]} & {"RUN", "COPY", "ADD"}
@@ -50,7 +50,7 @@ def test_a_cpu_build_of_torch_needs_its_hash() -> None:
     assert "-r requirements.lock" not in run, "an index that is not PyPI's gives torch and nothing else"
 
 
-def test_what_is_copied_is_let_in_and_nothing_else_is() -> None:
+def test_dockerignore_admits_only_what_is_copied() -> None:
     copied = {source for copy in values("COPY") if "--from" not in copy for source in copy.split()[:-1]}
     rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert {rule[1:] for rule in rules if rule.startswith("!")} == copied

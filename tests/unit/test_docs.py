@@ -1,4 +1,4 @@
-"""What is not documented fails: settings, commands, log events, error codes, states, functions, links."""
+"""Docs must be complete: settings, commands, log events, error codes, states, functions, links."""
 
 import ast
 import re
@@ -69,7 +69,7 @@ def test_every_log_event_is_documented() -> None:
 
 
 def test_every_error_code_is_documented_as_it_is_declared() -> None:
-    """Both ways: a row for each code in the section of its table, with its kinds and its words, and no other row."""
+    """Each code has a row in its table's section, with its kinds and sentence, and no other row exists."""
     page = text("operations.md")
     sections = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n?)*)", page, re.MULTILINE))
     for heading, declared in CODES_BY_SECTION.items():
@@ -107,7 +107,7 @@ def test_an_undeclared_code_cannot_be_raised(error: type[errors.CodedError]) -> 
 
 
 def raised_codes(folder: Path) -> Iterator[tuple[str, str]]:
-    """Each code that a file below `folder` writes out, with the kind of the error that is made of it."""
+    """Every error code written in files below `folder`, with the kind of the error made from it."""
     kinds = {"Transient": "transient", "Permanent": "permanent", "Fatal": "fatal", "Finish": "permanent"}
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -1,4 +1,4 @@
-"""Where users may send a worker: addresses, URLs, and names that resolve to something else."""
+"""Destinations that users may send a worker to: addresses, URLs, and names that resolve to something else."""
 
 import asyncio
 import socket
@@ -171,7 +171,7 @@ def test_networks_open_and_close() -> None:
 
 
 class Names:
-    """A resolver of the test's own; it counts."""
+    """A resolver for tests that counts its look-ups."""
 
     def __init__(self, *answers: Sequence[str] | OSError) -> None:
         self.answers = list(answers)
@@ -239,7 +239,7 @@ async def test_a_name_whose_servers_never_answer() -> None:
 
 
 async def test_look_ups_that_nobody_waits_for_any_more_are_bounded() -> None:
-    """Their threads go on in the C library, which cannot be interrupted."""
+    """Their threads continue in the C library, which cannot be interrupted."""
     answered = threading.Event()
 
     def silence(host: str, port: int) -> Sequence[str]:
@@ -289,8 +289,8 @@ PLAUSIBLE = st.text(st.sampled_from("abx0179.-_"), min_size=1, max_size=20)
 )
 @settings(max_examples=examples(2000, thin=200), deadline=None)
 def test_what_is_accepted_is_read_alike_by_every_reader(url: str) -> None:
-    """Whatever passes means the same to urllib, is no number to the C library, and can be sent as it is."""
-    with suppress(Permanent):  # and nothing else
+    """An accepted URL means the same to urllib, has no numeric host to the C library, and can be sent unchanged."""
+    with suppress(Permanent):  # no other error
         target = DEFAULT.check_url(url)
         other = urlsplit(url)
         assert (other.username, other.password) == (None, None)

@@ -1,4 +1,4 @@
-"""What each kind of error means for its request."""
+"""The outcome of a request for each kind of error."""
 
 import dataclasses
 import json
@@ -54,7 +54,7 @@ def test_what_an_operator_has_to_run_is_not_for_the_owner_of_the_request() -> No
 
 @pytest.mark.parametrize("filler", ["a.", "a", "://", "token ", "\\", "\0", "\u2603"])
 def test_a_strangers_text_behind_an_error_is_cut_before_it_costs_time(filler: str) -> None:
-    """A library quotes what a server sent it, up to 100 kilobytes; the event loop waits while it is masked."""
+    """A library quotes up to 100 kilobytes that a server sent; the event loop waits while they are masked."""
     error = Transient("url_unreachable", "The server cannot be reached now.")
     error.__cause__ = ValueError(filler * 100_000)
     began = time.thread_time()
@@ -87,7 +87,7 @@ def test_a_lost_lease_has_no_outcome() -> None:
 
 
 class Unspeakable(Exception):
-    """Cannot even be shown."""
+    """An error that cannot be converted to text."""
 
     def __repr__(self) -> str:
         raise ValueError("a fault")
@@ -100,7 +100,7 @@ def caused_by(cause: Exception) -> Transient:
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), ExceptionGroup("bugs", [KeyError()]), caused_by(Unspeakable())])
-def test_what_nobody_foresaw_is_a_fault_of_the_worker_and_costs_an_attempt(error: Exception) -> None:
+def test_an_unexpected_error_is_the_workers_and_costs_an_attempt(error: Exception) -> None:
     with structlog.testing.capture_logs() as lines:
         finish = finish_for(error, a_claim(), "probing")
     assert (finish.outcome, finish.error_code, finish.error_message) == ("retry", "internal_error", FAULT)

@@ -1,4 +1,4 @@
-"""Whose turn it is among those who wait for a place, and that no user ever holds them all."""
+"""The order of those who wait for a place; no user ever holds all places."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ A, B, C = (uuid.uuid4() for _ in range(3))
 
 @dataclass
 class Queue:
-    """Requests that hold a place until they are told to go."""
+    """Requests that hold a place until released."""
 
     shares: Shares
     served: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Queue:
 
 
 async def settled() -> None:
-    """Every task has gone as far as it can."""
+    """Wait until every task has gone as far as it can."""
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -117,7 +117,7 @@ async def test_a_place_that_does_not_come_is_not_waited_for_long() -> None:
         for _ in range(2):
             with pytest.raises(Transient, match="worker_busy") as busy:
                 async with queue.shares.place(B):
-                    raise AssertionError("it was given twice")
+                    raise AssertionError("a place was given twice")
             assert busy.value.retry_after_seconds
         await queue.end("a1")
         await queue.ask(B, "b1")
@@ -135,7 +135,7 @@ async def test_who_gives_up_loses_no_place() -> None:
         await queue.end("b1")
         async with queue.shares.place(C):
             await queue.ask(A, "a3")
-        queue.tasks["a3"].cancel()  # it has just been given the place, and does not know yet
+        queue.tasks["a3"].cancel()  # it was given the place just now, and does not know yet
         await settled()
         assert queue.served == ["a1", "b1"]
         assert not queue.shares._held

@@ -1,4 +1,4 @@
-"""The words of `dev --misbehave`, and which faults are none."""
+"""The words of `dev --misbehave`, valid and invalid."""
 
 import json
 import re

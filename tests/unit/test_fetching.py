@@ -1,4 +1,4 @@
-"""What a worker does for a URL when others hold what it needs; the look-ups are real threads that get no answer."""
+"""A worker's response to a URL while others hold what it needs; the look-ups are real threads without an answer."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def look_ups() -> list[threading.Thread]:
 
 
 def pipeline(egress: Egress, work: Path, social: Social | None = None) -> Pipeline:
-    """One that can fetch URLs and nothing else."""
+    """A pipeline that can only fetch URLs."""
     ignoring: Any = SimpleNamespace(offer=lambda *_: None, report=lambda *_: None)
     sources = RequestSources(SETTINGS, ignoring, UrlRules(egress), social)
     flow = Flow(zygote=ignoring, roster=ignoring, limits=MediaLimits(), work=work)
@@ -68,7 +68,7 @@ def lease_of(url: str) -> Lease:
 
 @dataclass(frozen=True, slots=True)
 class TakenOver(Social):
-    """A post whose process asks for name after name."""
+    """A post whose process looks up one name after another."""
 
     async def fetch(
         self, url: str, *, directory: Path, limit_bytes: int, on_progress: Callable[[float], None] = lambda _: None
@@ -88,7 +88,7 @@ class TakenOver(Social):
 async def test_the_process_of_one_post_does_not_take_all_look_ups(tmp_path: Path) -> None:
     with silent() as egress:
         before = len(look_ups())
-        with pytest.raises(Transient, match="url_unreachable"):  # its own doing, so that it costs an attempt
+        with pytest.raises(Transient, match="url_unreachable"):  # its own doing, so it costs an attempt
             await pipeline(egress, tmp_path, TakenOver(egress, (), (), 60.0)).analyze(lease_of("https://post.example/"))
         assert len(look_ups()) == before + OF_ONE_CLIENT
         with pytest.raises(Transient, match="url_unreachable"):
@@ -101,7 +101,7 @@ async def test_look_ups_that_others_have_taken_cost_no_attempt(tmp_path: Path) -
         for _ in range(IN_FLIGHT):
             with pytest.raises(Transient, match="url_unreachable"):
                 await egress.resolve(Target("https", "silent.example", 443))
-        with pytest.raises(Transient, match="worker_busy"):  # which unit/test_aftermath.py says the meaning of
+        with pytest.raises(Transient, match="worker_busy"):  # unit/test_error_outcomes.py tests its outcome
             await pipeline(egress, tmp_path).analyze(lease_of("https://film.example/"))
 
 

@@ -1,4 +1,4 @@
-"""No `except*`: before Python 3.11.4 what is raised in one is wrapped in another group, and so loses its code."""
+"""No `except*`: before 3.11.4, Python wraps an exception raised inside it in another group, which hides the code."""
 
 import ast
 from pathlib import Path

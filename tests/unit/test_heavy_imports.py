@@ -1,4 +1,4 @@
-"""What is imported is not looked through for cycles; what comes after is."""
+"""The garbage collector skips imported objects, and examines later ones."""
 
 import gc
 import importlib

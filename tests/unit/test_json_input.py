@@ -1,4 +1,4 @@
-"""JSON from strangers: what was read can be written and read again."""
+"""JSON from strangers: values that were read can be written and read again."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The search for leaks finds what is there, also across blocks, and leaves out what a local Supabase keeps."""
+"""The search for leaks finds secrets, also across blocks, and leaves out the files of a local Supabase."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ KEYS = {
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """What a test run has left. To a search of the run that these tests belong to, its plants are a Supabase's own."""
+    """Output of a test run. A search of the real run's files takes these secrets for a local Supabase's own."""
     (tmp_path / leaks.KEYS).write_text(json.dumps(KEYS))
     run = tmp_path / "run"
     own = run / "test_x0" / "supabase"
@@ -86,7 +86,7 @@ def test_a_file_with_nothing_but_a_jwt_is_a_key(run: Path, name: str, hits: int)
 
 @pytest.fixture
 def shown() -> str:
-    """What `sentinel-worker dev` prints first."""
+    """The first output of `sentinel-worker dev`."""
     return "Local Supabase is running after 5.2 s. For development only; Ctrl-C stops it.\n" + "".join(
         f"{name:>17}  {value}\n"
         for name, value in {

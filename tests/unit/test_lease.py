@@ -1,4 +1,4 @@
-"""What ends guarded work, and how."""
+"""Ends of guarded work, and their causes."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.claims import a_claim
 
 
 async def guarded(lease: Lease) -> asyncio.Task[None]:
-    """Work that holds `lease` and waits for ever, once it has begun."""
+    """Work that holds `lease` and, once begun, waits forever."""
     entered = asyncio.Event()
 
     async def work() -> None:
@@ -73,7 +73,7 @@ async def test_a_stage_that_takes_too_long_is_worth_a_retry() -> None:
 
 
 class Heartbeats:
-    """A client whose heartbeats all get one answer, and two of them to wait for."""
+    """A client whose heartbeats all get one answer; the first two can be awaited."""
 
     def __init__(self, answer: str) -> None:
         self._answer = answer
@@ -96,7 +96,7 @@ class Heartbeats:
 
 @asynccontextmanager
 async def heard(answer: str, lease_seconds: float = 60) -> AsyncIterator[tuple[Lease, float]]:
-    """A lease that one heartbeat was answered `answer` for, or several, and when it ran out before."""
+    """A lease after at least one heartbeat with this `answer`, and its expiry before that."""
     heartbeats = Heartbeats(answer)
     leases = Leases(heartbeats.client(), uuid4(), lease_seconds=60, heartbeat_seconds=0.01)
     lease = leases.add(a_claim(lease_seconds), boottime())

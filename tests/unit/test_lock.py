@@ -1,4 +1,4 @@
-"""The lock files hold what pyproject.toml asks for, each file of it by its hash, and no place to fetch it from."""
+"""The lock files satisfy pyproject.toml, pin each file by its hash, and name no index to fetch from."""
 
 import importlib.metadata
 import re
@@ -26,7 +26,7 @@ def locked(*files: Path) -> dict[str, list[lock.Entry]]:
 
 
 def unmet(wanted: list[str], found: dict[str, list[lock.Entry]], target: dict[str, str]) -> list[str]:
-    """Requirements that `target` has no single locked version for, or one out of range."""
+    """Requirements for which `target` has no locked version, or one out of range."""
     missing = []
     for requirement in map(Requirement, wanted):
         if requirement.marker is not None and not requirement.marker.evaluate(target | {"extra": ""}):
@@ -48,7 +48,7 @@ def test_the_lock_satisfies_the_project(target: dict[str, str]) -> None:
 
 @on_every_target
 def test_what_is_locked_has_its_own_requirements_locked(target: dict[str, str]) -> None:
-    """Seen on the packages that are installed here in the locked version."""
+    """It is checked on packages that are installed here in the locked version."""
     found = locked(lock.DAEMON, lock.CUDA)
     looked_at = 0
     for entry in [entry for entries in found.values() for entry in entries]:

@@ -1,4 +1,4 @@
-"""What reaches the log, and what must not."""
+"""Fields that reach the log, and secrets that must not."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`make reports` prints every report, whatever one of them finds."""
+"""`make reports` prints every report, even if one of them finds something."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""What must not be written is not: values that are known, and what looks like a secret."""
+"""Secrets are masked: known values, and texts that look like one."""
 
 import base64
 import itertools
@@ -121,12 +121,12 @@ FRAGMENTS = (
 )
 REPEATED = ("a", "a.", " ", "\\", '"', "://", "=", "token", "authorization", "eyJ", "bearer ", "?key=")
 TOO_LONG = 0.2
-"""Seconds of computing for 8,000 characters: a form that is quadratic takes one, a good one a few milliseconds."""
+"""CPU seconds for 8,000 characters: a quadratic pattern takes one, a good one a few milliseconds."""
 
 
 @pytest.mark.parametrize("form", masking._FORMS, ids=lambda form: form.pattern[:30])
 def test_no_text_takes_long(form: re.Pattern[str]) -> None:
-    """What strangers send is masked in the event loop, and no other thread runs meanwhile."""
+    """Strangers' texts are masked in the event loop, and no other thread runs meanwhile."""
     for first, then in itertools.product(FRAGMENTS, REPEATED):
         for text in ((first + then) * 8_000, first + then * 8_000):
             began = time.thread_time()

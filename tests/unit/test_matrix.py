@@ -1,4 +1,4 @@
-"""Which matrices a change calls for, and that the table names what exists."""
+"""Matrices that a change calls for; the table names only existing paths."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A page that names a test which proves nothing fails."""
+"""A page fails if it names a test that proves nothing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Folders of workers: kept while locked, removed when their worker is gone."""
+"""Workers' folders: kept while locked, removed when their worker is gone."""
 
 import os
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_chain_of_folders_without_an_end_is_removed_too(tmp_path: Path) -> None:
-    """Left by a worker that was killed: deeper than a path, a stack or the descriptors of a process reach."""
+    """Left by a killed worker: deeper than a path, a stack or a process's descriptors reach."""
     abandoned = tmp_path / f"{PREFIX}abandoned"
     abandoned.mkdir()
     deepest = os.open(abandoned, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Who looks at which file."""
+"""Choice of detectors for each file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SONG = ProbedFacts("audio", "mp3", 10.0, 1000, False, True, audio_seconds=10.0)
 
 @dataclass
 class Named:
-    """A detector of which only the spec matters here."""
+    """A detector that consists of only its spec."""
 
     spec: Any
 
@@ -33,7 +33,7 @@ def roster(*keys: str) -> Roster:
 
 
 def chosen(some: Roster, kind: MediaKind, facts: ProbedFacts, key: str | None = None) -> tuple[str | None, str | None]:
-    """The keys of who looks and who listens."""
+    """Keys of the detectors for pictures and for sound."""
     choice = some.choose(kind, key, facts)
     return (
         choice.pictures.spec.key if choice.pictures else None,

@@ -1,4 +1,4 @@
-"""The bill of materials is valid CycloneDX and leaves nothing of the lock out."""
+"""The bill of materials is valid CycloneDX and contains the whole lock."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from deploy import lock, sbom
 
 @pytest.fixture(scope="module")
 def bill(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    # Compiles the grammars of 38 formats when it is imported: 3 s, which the collection of all tests would wait for.
+    # It compiles the grammars of 38 formats when it is imported: 3 s, which would slow the collection of all tests.
     from cyclonedx.validation.json import JsonStrictValidator
 
     path = tmp_path_factory.mktemp("dist") / "new" / "sbom.cdx.json"

@@ -137,7 +137,7 @@ def test_plain_http_leaves_this_machine_only_when_it_is_allowed(monkeypatch: pyt
 @pytest.mark.parametrize(
     "url", ["http://localhost:54321", "http://127.0.0.2", "http://[::1]:54321", "https://x.example"]
 )
-def test_what_needs_no_leave(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_addresses_that_need_no_permission(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     assert load(monkeypatch, GOOD | {"SUPABASE_URL": url}).supabase_url == url
 
 

@@ -1,4 +1,4 @@
-"""What the first bytes of a file announce."""
+"""Formats announced by a file's first bytes."""
 
 import pytest
 from hypothesis import given
@@ -131,7 +131,7 @@ def test_a_text_is_no_media_whatever_surrounds_it(text: str, before: str, after:
 
 @given(st.text(SPEAKING, min_size=1, max_size=200))
 def test_no_text_is_media(text: str) -> None:
-    """Not one that has the name of a QuickTime box on the right place, nor the sync bytes of a transport stream."""
+    """Not even with the name of a QuickTime box in the right place, or the sync bytes of a transport stream."""
     for written in (text, f"<!--free{text}", "G" * 1000 + text, f"BM{text}", f"OggS{text}", f"GIF89a{text}"):
         with pytest.raises(Permanent):
             sniff(written.encode()[:SNIFF_BYTES])

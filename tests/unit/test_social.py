@@ -1,4 +1,4 @@
-"""Which URLs are posts, which format is taken, and what yt-dlp's own sentences mean."""
+"""URLs that are posts, the choice of a format, and the meaning of yt-dlp's messages."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from sentinel_worker.sources.social.reasons import Refused, detail, reason
 from sentinel_worker.sources.social.sentences import refusal
 
 TOO_LONG = 0.5
-"""Seconds of computing: a pattern that backtracks takes minutes, the slowest good one a few milliseconds."""
+"""CPU seconds: a pattern that backtracks takes minutes, the slowest good one a few milliseconds."""
 
 
 @pytest.fixture(scope="module")
 def extractors() -> list[Extractor]:
-    """Those of the default sites; all of them are known to this yt-dlp."""
+    """Extractors of the default sites, all known to this yt-dlp."""
     return find_extractors(SITES)
 
 
@@ -103,7 +103,7 @@ def test_a_site_that_nobody_knows_is_named() -> None:
     ],
 )
 def test_no_url_of_a_row_takes_long_to_judge(extractors: list[Extractor], url: str) -> None:
-    """It is judged in the worker's event loop; a row holds 2,048 characters."""
+    """The worker's event loop matches it; a row holds 2,048 characters."""
     suits(url, extractors)
     began = time.thread_time()
     suits(url[:2048], extractors)
@@ -112,7 +112,7 @@ def test_no_url_of_a_row_takes_long_to_judge(extractors: list[Extractor], url: s
 
 @pytest.mark.parametrize("filler", ["a/", "?a=&", "%2F", "1", "-", "video/"])
 def test_no_address_of_any_site_takes_long_to_judge(extractors: list[Extractor], filler: str) -> None:
-    """Each default extractor's own examples, made as long as a row holds."""
+    """Each default extractor's own examples, lengthened to a row's limit."""
     examples = {next((case["url"] for case in extractor.get_testcases()), "") for extractor in extractors}
     assert len(examples) > 50
     for example in examples:
@@ -124,7 +124,7 @@ def test_no_address_of_any_site_takes_long_to_judge(extractors: list[Extractor],
 
 
 SENTENCES = {
-    # As yt-dlp's extractors (2026.10.26) and the sites say them.
+    # As worded by yt-dlp's extractors (2026.10.26) and the sites.
     "This video is private": "social_private",
     "Private video. Sign in if you've been granted access to this video": "social_private",
     "You are not authorized to view this protected tweet": "social_private",
@@ -159,7 +159,7 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize(("sentence", "code"), SENTENCES.items())
-def test_a_sentence_is_a_reason(sentence: str, code: str) -> None:
+def test_the_message_of_an_error_gives_its_code(sentence: str, code: str) -> None:
     error = ExtractorError(sentence, expected=True, video_id="x", ie="site")
     assert reason(DownloadError(f"ERROR: {error}", (type(error), error, None))) == code
 
@@ -179,12 +179,12 @@ def test_a_sentence_is_a_reason(sentence: str, code: str) -> None:
         (RecursionError("maximum recursion depth exceeded"), "social_failed"),
     ],
 )
-def test_a_class_is_a_reason(error: BaseException, code: str) -> None:
+def test_the_class_of_an_error_gives_its_code(error: BaseException, code: str) -> None:
     assert reason(error) == code
 
 
-def test_the_size_of_a_file_is_met_below_other_errors() -> None:
-    """The kernel's limit, as yt-dlp nests it."""
+def test_a_file_too_large_is_recognised_below_other_errors() -> None:
+    """The kernel's error, nested as yt-dlp does it."""
     error = UnavailableVideoError("File too large")
     error.__context__ = OSError(errno.EFBIG, "File too large")
     assert reason(DownloadError(str(error), (type(error), error, None))) == "media_too_large"

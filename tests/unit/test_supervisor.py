@@ -1,4 +1,4 @@
-"""A loop outlives its faults, and says when they do not end."""
+"""A loop outlives its faults, and reports faults that recur."""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
 
 async def repeat(steps: list[Exception | None], *, vital: bool = True) -> list[Fatal]:
-    """Let a loop meet these, in this order; what it was called broken with."""
+    """Raise these faults in a loop, in this order; return the errors by which the worker was declared broken."""
     broken: list[Fatal] = []
     ended = asyncio.Event()
 

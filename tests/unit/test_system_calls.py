@@ -1,4 +1,4 @@
-"""The numbers of system calls, against the kernel's headers where they are installed."""
+"""The numbers of system calls, checked against the kernel's headers where they are installed."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ HEADERS = {
 }
 TABLES = {name: getattr(system_calls, name) for name in ("DECODING", "REFUSED", "SOCKETS", "PROGRAMS", "BY_ARGUMENT")}
 DEFINED = re.compile(r"^#define __NR(?:3264)?_(\w+)\s+(\w+)", re.MULTILINE)
-# The headers are Debian 12's or later; these came with a later kernel, or are switched on by the architecture.
+# The headers are Debian 12's or later; these came with a later kernel, or depend on the architecture.
 MAY_BE_UNKNOWN = {"memfd_secret", "fchmodat2", "setxattrat", "removexattrat", "file_setattr"}
 
 

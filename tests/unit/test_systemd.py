@@ -1,4 +1,4 @@
-"""The systemd unit: its score, as docs/operations.md names it, and its agreement with the daemon's settings."""
+"""The systemd unit: its score, as in docs/operations.md, and its agreement with the daemon's settings."""
 
 import re
 import shutil
@@ -28,7 +28,7 @@ def test_the_score_is_the_one_that_the_docs_name() -> None:
         1
     ]
     if here != version:
-        pytest.skip(f"systemd {here} counts otherwise than {version}, which the docs name")
+        pytest.skip(f"systemd {here} scores differently from {version}, the version in the docs")
     threshold = str(round(float(promised) * 10))
     command = ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={threshold}", str(UNIT)]
     asked = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The two distributions: what is in each wheel, and what the worker does without the other."""
+"""The two distributions: the contents of each wheel, and the worker without the other one."""
 
 import re
 import subprocess
@@ -24,7 +24,7 @@ SOURCES = {"sentinel_worker": ROOT, "sentinel_local_supabase": ROOT / "local_sup
 
 @pytest.fixture(scope="module", params=SOURCES)
 def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZipFile]:
-    """The wheel of the package that the parameter names, built as the Dockerfile builds it."""
+    """Build the wheel of the parameter's package, as the Dockerfile does."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=SOURCES[request.param], check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""Which parts of a track are scored."""
+"""Choice of the parts of a track to score."""
 
 from __future__ import annotations
 
@@ -144,9 +144,9 @@ def policies_that_refine(draw: st.DrawFn) -> WindowPolicy:
     return WindowPolicy(draw(st.integers(1, 64)), draw(STEPS), budget, refine=draw(st.integers(0, budget - 1)))
 
 
-# The last of the plain windows is cut by the track's end, a little short of its length; at the key frame it is whole.
+# The track's end cuts the last plain window a little short; the one at the key frame is whole.
 @example(2.603244868238562, 10.0, WindowPolicy(2, FrameStep(seconds=0.1516566690493051), budget=2), [2.0])
-# The other way round: the middle one is whole, and the key frame lies where the last may begin.
+# The other way round: the middle one is whole, and the key frame is where the last may begin.
 @example(2.0999, 10.0, WindowPolicy(1, FrameStep(source_frames=1), budget=2, refine=1), [2.0])
 @given(st.floats(1, 7200), RATES, policies_that_refine(), st.lists(st.floats(0, 7200), max_size=50))
 def test_key_frames_cost_no_coverage(

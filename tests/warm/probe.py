@@ -1,4 +1,4 @@
-"""Tells what a process finds at its start, then ends as its environment says: `python -m tests.warm.probe`."""
+"""Prints the state that a process starts with, then ends as its environment says: `python -m tests.warm.probe`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PR_GET_PDEATHSIG: Final = 2
 
 
 def found() -> dict[str, Any]:
-    """Nothing in it tells one start from another of the same kind."""
+    """No part of it differs between two starts of the same kind."""
     death = ctypes.c_int()
     ctypes.CDLL(None).prctl(_PR_GET_PDEATHSIG, ctypes.byref(death), 0, 0, 0)
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, ())

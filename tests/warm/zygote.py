@@ -1,8 +1,8 @@
-"""The first zygote of a worker that was forked from the template: the worker forks it before it has a secret.
+"""The first zygote of a worker forked from the template. The worker forks it before it has a secret.
 
-It runs `zygote_main.main` as `isolated.start` would let it: with one socket and its parent's process id, in the root
-folder, in a session of its own, with no environment and no other descriptor. Only its imports have been made before.
-Every further zygote of the worker is a real one.
+It runs `zygote_main.main` as `bare_process.start` would: with one socket and its parent's process id, in the root
+folder, in a new session, without environment or other descriptors. Only its imports were made earlier. Every later
+zygote of the worker is a real one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAX_DESCRIPTORS: Final = 1 << 20
 
 @dataclass
 class Forked:
-    """What the worker needs of a `subprocess.Popen`, and the socket by which the zygote gets its own."""
+    """The parts of a `subprocess.Popen` that the worker uses, and the socket over which the zygote gets its own."""
 
     pid: int
     handover: socket.socket
@@ -41,7 +41,7 @@ class Forked:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Reap it and return its exit status; raises `subprocess.TimeoutExpired`."""
+        """Reap it and return its exit status. Raises `subprocess.TimeoutExpired`."""
         if self.returncode is None:
             ended = os.pidfd_open(self.pid)
             try:
@@ -53,7 +53,7 @@ class Forked:
         return self.returncode
 
     def kill(self) -> None:
-        """End it, unless it has been reaped."""
+        """Send SIGKILL, unless it has been reaped."""
         if self.returncode is None:
             os.kill(self.pid, signal.SIGKILL)
 
@@ -70,13 +70,13 @@ def forked() -> Forked:
 
 
 def _serve(handover: socket.socket, worker: int) -> NoReturn:
-    """Become what `isolated.start` starts, and never return into the template."""
+    """Become what `bare_process.start` starts, and never return into the template."""
     try:
         sandbox.die_with_parent(worker)
         os.setsid()
         os.chdir("/")
         os.environ.clear()
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the worker has none by the time it starts a real one
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the worker has set that before it starts a real one
         os.dup2(0, 1)
         close_others(handover)
         packet, descriptors, _, _ = socket.recv_fds(handover, 1, 1)
@@ -94,7 +94,7 @@ def close_others(kept: socket.socket) -> None:
 
 
 def hand_out(first: Forked) -> None:
-    """Let `isolated.start` return `first` where it is asked for a zygote for the first time."""
+    """Let `bare_process.start` return `first` when it is first asked for a zygote."""
     start: Callable[..., subprocess.Popen[bytes]] = bare_process.start
 
     def start_or_hand_out(

@@ -1,4 +1,4 @@
-"""An attacker's upload in its private folder, a neighbour's beside it, and a server that must not be asked."""
+"""An attacker's upload in its private folder, a neighbour's beside it, and a server that must not be contacted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GEOMETRY = ClipGeometry(4, 0.05, "shortest_edge", 224, 224, 224, 224)
 
 @dataclass(slots=True)
 class Result:
-    """What became of an upload: the error, or the facts and the thumbnails."""
+    """Result of an upload: the error, or the facts and the thumbnails."""
 
     error: CodedError | None = None
     facts: ProbedFacts | None = None
@@ -29,7 +29,7 @@ class Result:
 
     @property
     def refusal(self) -> tuple[str, str]:
-        """Code and sentence."""
+        """The error's code and sentence."""
         assert self.error is not None, f"it was analyzed: {self.facts}"
         return self.error.code, self.error.message
 
@@ -39,7 +39,7 @@ Attack = Callable[..., Awaitable[Result]]
 
 @pytest.fixture
 def target() -> Iterator[Target]:
-    """The server that stands for the inside of the network."""
+    """A server that stands for the internal network."""
     listening = Target()
     yield listening
     listening.close()
@@ -47,7 +47,7 @@ def target() -> Iterator[Target]:
 
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
-    """A second of test picture, as FFmpeg writes it with the given options."""
+    """Write a second of test picture with these FFmpeg options."""
     folder = tmp_path_factory.mktemp("films")
     made: dict[tuple[str, ...], bytes] = {}
 
@@ -74,7 +74,7 @@ def neighbour(tmp_path: Path, film: Callable[..., bytes]) -> Path:
 
 @pytest.fixture
 def attack(tmp_path: Path, zygote: Zygote, target: Target, neighbour: Path) -> Iterator[Attack]:
-    """Send an upload through a child as the worker does; none may reach the target or the neighbour, or stay."""
+    """Send an upload through a child as the worker does; nothing may reach the target or the neighbour, or be left."""
     folder = tmp_path / "request-a"
     folder.mkdir(mode=0o700)
 
@@ -92,7 +92,7 @@ def attack(tmp_path: Path, zygote: Zygote, target: Target, neighbour: Path) -> I
 
 
 async def examined(zygote: Zygote, path: Path, limits: MediaLimits) -> Result:
-    """Probe, clips, sound and a thumbnail, or the first error."""
+    """Ask for probe, clips, sound and a thumbnail; return them or the first error."""
     result = Result()
     try:
         async with zygote.open(path, path.parent, limits) as child:

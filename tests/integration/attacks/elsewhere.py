@@ -17,7 +17,7 @@ XML_BOMB = (
 
 
 def dash(place: str, prefix: str = "") -> bytes:
-    """A DASH manifest whose one film lies at `place`."""
+    """A DASH manifest whose only film is at `place`."""
     return (
         f'{prefix}<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-on-demand:2011" '
         'type="static" mediaPresentationDuration="PT1S"><Period duration="PT1S"><AdaptationSet mimeType="video/mp4">'
@@ -27,24 +27,24 @@ def dash(place: str, prefix: str = "") -> bytes:
 
 
 def svg(place: str) -> bytes:
-    """A drawing that shows a picture from elsewhere."""
+    """An SVG drawing that embeds a picture from elsewhere."""
     return f'<svg xmlns="http://www.w3.org/2000/svg"><image href="{place}" width="9" height="9"/></svg>'.encode()
 
 
 def sdp(port: int, prefix: str) -> bytes:
-    """A description of a stream that would be received from a port."""
+    """A session description of a stream to receive on a port."""
     return (
         f"{prefix}v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video {port} RTP/AVP 26\n".encode()
     )
 
 
 def behind_a_tag(text: str) -> bytes:
-    """The text behind an ID3 tag, which decoders skip."""
+    """The text after an ID3 tag, which decoders skip."""
     return b"ID3\x04\x00\x00\x00\x00\x00\x0a" + bytes(10) + text.encode()
 
 
 def external_media(film: bytes, place: str) -> bytes:
-    """An MP4 file whose samples lie in another file, by URL and by alias of the Mac OS."""
+    """An MP4 file whose samples are in another file, by URL and by Mac OS alias."""
     path = place.encode()
     alias = bytes(10) + b"\x03vol".ljust(28, b"\0") + bytes(12) + b"\x05media".ljust(64, b"\0") + bytes(16)
     alias += struct.pack(">hh", -1, -1) + bytes(16) + struct.pack(">HH", 2, len(path)) + path + b"\0" * (len(path) % 2)
@@ -54,14 +54,14 @@ def external_media(film: bytes, place: str) -> bytes:
 
 
 def reference_movie(place: str) -> bytes:
-    """A QuickTime file that is nothing but a reference to another."""
+    """A QuickTime file that contains only a reference to another."""
     url = place.encode() + b"\0"
     reference = box(b"rdrf", words(0), b"url ", struct.pack(">I", len(url)), url)
     return box(b"ftyp", b"qt  ", words(0), b"qt  ") + box(b"moov", box(b"rmra", box(b"rmda", reference)))
 
 
 def linked_segments(film: bytes, place: str) -> bytes:
-    """A Matroska file of unknown length (`-live 1`) that says which file comes next."""
+    """A Matroska file of unknown length (`-live 1`) that names the next file."""
     start = film.index(bytes.fromhex("1549a966"))
     length_bytes = 9 - film[start + 4].bit_length()
     length = int.from_bytes(film[start + 4 : start + 4 + length_bytes], "big") & (1 << 7 * length_bytes) - 1
@@ -77,7 +77,7 @@ def _vint(number: int) -> bytes:
 
 
 def avi_with_subtitles(film: bytes, text: str) -> bytes:
-    """An AVI file with a track of subtitles that are a playlist (CVE-2016-1897)."""
+    """An AVI file with a subtitle track that is a playlist (CVE-2016-1897)."""
     (form, body), *_ = _chunks(film)
     assert form == b"RIFF"
     parts = dict(_lists(body[4:]))

@@ -1,4 +1,4 @@
-"""MP4 files taken apart and put together with lies in them."""
+"""Takes MP4 files apart and reassembles them with false entries."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ TABLE = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 
 
 def box(kind: bytes, *parts: bytes) -> bytes:
-    """A box of that kind."""
+    """A box of this kind."""
     body = b"".join(parts)
     return struct.pack(">I4s", 8 + len(body), kind) + body
 
 
 def boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The kinds and bodies of the boxes that follow each other in `content`."""
+    """Kinds and bodies of the consecutive boxes in `content`."""
     position = 0
     while position + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, position)
@@ -24,14 +24,14 @@ def boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def body_of(content: bytes, *path: bytes) -> bytes:
-    """What lies in the first box of that path."""
+    """Body of the first box at this path."""
     for kind in path:
         content = next(body for found, body in boxes(content) if found == kind)
     return content
 
 
 def replaced(content: bytes, *path: bytes, body: bytes) -> bytes:
-    """The same boxes, the first one of that path with another body; media that lies before it stays where it is."""
+    """Replace the body of the first box at this path. Media before that box stays where it is."""
     head, *rest = path
     parts, done = [], False
     for kind, old in boxes(content):
@@ -44,10 +44,10 @@ def replaced(content: bytes, *path: bytes, body: bytes) -> bytes:
 
 
 def appended(content: bytes, *path: bytes, more: bytes) -> bytes:
-    """The same boxes, with more at the end of the first one of that path."""
+    """Append to the body of the first box at this path."""
     return replaced(content, *path, body=body_of(content, *path) + more)
 
 
 def words(*numbers: int) -> bytes:
-    """32 bit numbers as boxes hold them."""
+    """Pack 32-bit numbers in a box's byte order."""
     return struct.pack(f">{len(numbers)}I", *numbers)

@@ -1,4 +1,4 @@
-"""What an attacker wants reached: a server inside the network, and a neighbour's file."""
+"""An attacker's targets: a server inside the network, and a neighbour's file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EVENT_BYTES = 4096
 
 
 class Target:
-    """A loopback address that nobody may connect to; who does waits in its queue, so nothing is missed."""
+    """A loopback address that must stay unused. Connections wait in its queue, so that none is missed."""
 
     def __init__(self) -> None:
         self.stream = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -26,7 +26,7 @@ class Target:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def requests(self) -> list[bytes]:
-        """The first bytes of whoever came, once each; they are hung up on."""
+        """Return the first bytes of each connection once, and close it."""
         found = []
         while (caller := self._caller()) is not None:
             with caller:
@@ -37,7 +37,7 @@ class Target:
         return found
 
     def close(self) -> None:
-        """Give the port back."""
+        """Release the port."""
         self.stream.close()
         self.datagrams.close()
 
@@ -61,7 +61,7 @@ class Readings:
         self._descriptor = descriptor
 
     def seen(self) -> bool:
-        """Whether anybody opened or read it since the last call."""
+        """True if the file was opened or read since the last call."""
         try:
             return bool(os.read(self._descriptor, _EVENT_BYTES))
         except BlockingIOError:

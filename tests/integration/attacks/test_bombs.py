@@ -1,4 +1,4 @@
-"""Small uploads that would become large, and tables that lie: refused at once, in one sentence that says why."""
+"""Small uploads that expand, and tables with false entries: refused at once, in one sentence that gives the reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MP4 = ("-pix_fmt", "yuv420p", "-f", "mp4")
 MJPEG = ("-c:v", "mjpeg", "-f", "mp4")
 FRAGMENTS = ("-c:v", "mjpeg", "-movflags", "frag_keyframe+empty_moov+default_base_moof", "-f", "mp4")
 QUICK = replace(MediaLimits(), max_cpu_seconds=15)
-"""With these a child that takes long is refused, in other words."""
+"""Under these limits a slow child is refused too, but with another error."""
 
 PICTURES: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "png 50,000 x 50,000": (bombs.square_png, "media_too_large", "at most 67108864 pixels are allowed"),

@@ -1,4 +1,4 @@
-"""Uploads that end too early, change in the middle, or are two things at once."""
+"""Uploads that end too early, change in the middle, or are two formats at once."""
 
 from __future__ import annotations
 

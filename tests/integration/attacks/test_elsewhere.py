@@ -1,4 +1,4 @@
-"""Uploads that would send a decoder elsewhere: the target sees no request, the neighbour's file is not opened."""
+"""Uploads that point a decoder elsewhere: the target gets no request, the neighbour's file is not opened."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCRIPTS = tuple(
 
 
 def crossed(others: Sequence[Any]) -> list[ParameterSet]:
-    """Each of the others with each place; by default each place once and each of the others once."""
+    """Pair each of `others` with each place. By default each place and each of `others` appears once."""
     rest = pytest.mark.matrix("media")
     return [
         pytest.param(place, other, marks=[] if PLACES[0] == place or others[0] == other else rest)
@@ -40,7 +40,7 @@ def crossed(others: Sequence[Any]) -> list[ParameterSet]:
 
 @pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest, target: Target, neighbour: Path) -> str:
-    """Where the upload points."""
+    """The target of the upload's reference."""
     places = {
         "a URL": f"{target.url}/a.mp4",
         "a file": f"file://{neighbour}",
@@ -89,7 +89,7 @@ async def test_xml_bomb(attack: Attack) -> None:
 
 
 async def test_a_text_in_utf_16_is_no_mp3(attack: Attack) -> None:
-    """`ff fe 20` is a valid frame header of MPEG audio, and the start of a text."""
+    """`ff fe 20` is both a valid MPEG audio frame header and the start of a text."""
     code, sentence = (await attack(codecs.BOM_UTF16_LE + " #EXTM3U".encode("utf-16-le"))).refusal
     assert (code, sentence.endswith("an HLS playlist.")) == ("media_not_supported", True)
 

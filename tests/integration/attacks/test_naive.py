@@ -1,4 +1,4 @@
-"""The same attacks work on a decoder that trusts its input, and the sandbox holds where the sniffer would not."""
+"""The same attacks succeed on a decoder that trusts its input, and the sandbox stops those that pass the sniffer."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def upload(tmp_path: Path) -> Path:
 
 
 class Naive:
-    """A decoder without sniffing and without walls, in a process of its own that has loaded it once."""
+    """A decoder without sniffing or sandbox, in one process that imports it once."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def decoded(self, how: Literal["bytes", "path"], path: Path) -> str:
-        """The width that it finds; nothing when it fails."""
+        """Return the width that the decoder finds, or None if it fails."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(how, path, file=self._process.stdin, flush=True)
@@ -76,7 +76,7 @@ def naive() -> Iterator[Naive]:
 async def test_dash_in_bytes_sends_a_request(naive: Naive, upload: Path, target: Target, comment: str) -> None:
     upload.write_bytes(elsewhere.dash(f"{target.url}/a.mp4", comment))
     loop = asyncio.get_running_loop()
-    # The decoder waits for an answer until it is hung up on.
+    # The decoder waits for an answer until the connection closes.
     asked = asyncio.create_task(asyncio.to_thread(naive.decoded, "bytes", upload))
     came = asyncio.Event()
     loop.add_reader(target.stream, came.set)
@@ -117,7 +117,7 @@ def test_an_external_track_is_followed_when_ffmpeg_is_told_to(upload: Path, neig
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def credulous() -> AsyncIterator[Zygote]:
-    """A zygote whose children hand their file to the decoder unseen, behind all the walls: its bytes, or its path."""
+    """A sandboxed zygote whose children pass their file to the decoder unchecked: its bytes, or its path."""
     running = Zygote()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zygote_process, "_BOOT", CREDULOUS + zygote_process._BOOT)
@@ -127,7 +127,7 @@ async def credulous() -> AsyncIterator[Zygote]:
 
 
 async def reaches_the_decoder(zygote: Zygote, upload: Path) -> None:
-    """The decoder fails on the upload, because it is kept from what it wants."""
+    """The decoder fails because the sandbox denies it what the upload asks for."""
     async with zygote.open(upload, upload.parent, MediaLimits()) as child:
         with pytest.raises(Transient, match="decoder_failed") as failed:
             await child.probe()

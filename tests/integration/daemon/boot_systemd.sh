@@ -1,7 +1,7 @@
 #!/bin/sh
-# A real systemd as process 1 of new namespaces, over this machine's files, read-only: `boot_systemd.sh FOLDER
-# SITE CODE`. FOLDER has units/ and out/; they, Python's packages and the checkout appear below /run.
-# Nothing of this machine's own systemd is read, and nothing outside of FOLDER is written.
+# Starts a real systemd as process 1 of new namespaces, on a read-only view of this machine's files:
+# `boot_systemd.sh FOLDER SITE CODE`. FOLDER has units/ and out/; they, Python's packages and the checkout appear below
+# /run. Nothing of this machine's own systemd is read, and nothing outside FOLDER is written.
 set -eu
 folder=$1 site=$2 code=$3
 mount --make-rprivate /
@@ -11,7 +11,7 @@ mount --bind / "$root"
 mount -o remount,bind,ro "$root"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
-# At its end the unit's RemoveIPC= removes the shared memory of User=, which may be PostgreSQL's account outside, too.
+# When the unit ends, RemoveIPC= removes the shared memory of User=, which may also be PostgreSQL's account outside.
 mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 mount --rbind /sys "$root/sys"
 umount -R "$root/sys/fs/cgroup"

@@ -1,7 +1,5 @@
 """A local Supabase for this folder's tests, users, and workers in processes of their own."""
 
-import asyncio
-import atexit
 import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,12 +18,15 @@ from supabase import AsyncClient, AsyncClientOptions, acreate_client
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import registered, row_when
 from tests.seeds import Seeds
-from tests.warm.worker import Template, WarmWorker, running_template
+from tests.waits import LIMIT_SECONDS, until
+from tests.warm import worker
+from tests.warm.forks import Template
+from tests.warm.worker import WarmWorker
 
-LIMIT_SECONDS = 60
 START_SECONDS = 150
-"""It imports torch and loads a checkpoint; beside other tests that may take long."""
+"""Generous, because a worker imports torch and loads a checkpoint, perhaps beside other tests."""
 QUICK = {
     "SENTINEL_LEASE_SECONDS": "3",
     "SENTINEL_HEARTBEAT_SECONDS": "1",
@@ -38,14 +39,14 @@ FINAL = {"succeeded", "failed", "cancelled"}
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def stack(clean_stack: Stack) -> AsyncIterator[Stack]:
-    """The shared local Supabase; a test may stop its servers, and takes back what it changed but rows and faults."""
+    """The shared local Supabase. A test may stop its servers; it must undo all other changes but rows and faults."""
     async with started_again(clean_stack):
         yield clean_stack
 
 
 @asynccontextmanager
 async def started_again(stack: Stack) -> AsyncIterator[None]:
-    """At the end its servers run, whichever of them was stopped."""
+    """Restart at the end whichever servers were stopped."""
     try:
         yield
     finally:
@@ -53,19 +54,20 @@ async def started_again(stack: Stack) -> AsyncIterator[None]:
         await stack.start_gateway()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def worker_template() -> AsyncIterator[Template]:
-    """The process of which all workers of these tests are forks, but for those that have to be real."""
-    async with running_template() as running:
-        yield running
+@pytest.fixture(scope="session")
+def worker_template() -> Iterator[Template]:
+    """The process from which these tests' workers are forked, except for those that must be real."""
+    template = worker.template()
+    yield template
+    template.stop()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def steady_worker(
     shared_stack: Stack, seeds: Seeds, worker_template: Template, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator["Worker"]:
-    """One worker for all tests of a file that break nothing."""
-    await seeds.restore()  # no fault of the file before may meet its start
+    """One worker for all tests of a module that break nothing."""
+    await seeds.restore()  # a fault left by the previous module must not disturb its start
     log = tmp_path_factory.mktemp("worker") / "worker.log"
     async with WarmWorker(worker_template, worker_environment(shared_stack, QUICK), log=log) as process:
         await process.ready()
@@ -74,7 +76,7 @@ async def steady_worker(
 
 @dataclass
 class Worker:
-    """A worker process and what it logged."""
+    """A worker process and its log."""
 
     process: WorkerProcess
     log: Path
@@ -88,7 +90,7 @@ class Worker:
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def said(self) -> set[str]:
-        """The names of all events so far."""
+        """Return the names of all events so far."""
         return {event["event"] for event in self.events()}
 
 
@@ -97,7 +99,7 @@ StartWorker = Callable[..., Awaitable[Worker]]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def start_worker(stack: Stack, worker_template: Template, tmp_path: Path) -> AsyncIterator[StartWorker]:
-    """Start workers with quick leases, forked or `real`; `via` puts a proxy between the worker and the gateway."""
+    """Start workers with short leases, forked or `real`; `via` puts a proxy between worker and gateway."""
     async with AsyncExitStack() as running:
         count = 0
 
@@ -142,7 +144,7 @@ async def proxy(stack: Stack) -> AsyncIterator[FaultProxy]:
 
 @dataclass
 class User:
-    """A signed-in user, and what they ask for."""
+    """A signed-in user and the requests they made."""
 
     client: AsyncClient
     id: str
@@ -165,13 +167,13 @@ class User:
         return await self.insert(await self.upload(source), **columns)
 
     async def answer(self, request_id: str, limit_seconds: float = LIMIT_SECONDS) -> dict[str, Any]:
-        """The row, once it is final."""
+        """Wait until the request is final; return its row."""
         return await row_when(self.stack, request_id, lambda row: row["status"] in FINAL, limit_seconds)
 
 
 @asynccontextmanager
 async def signed_in(stack: Stack) -> AsyncIterator[User]:
-    """A new user, who is nobody yet."""
+    """A new anonymous user."""
     async with httpx.AsyncClient() as http:
         client = await acreate_client(stack.url, stack.publishable_key, AsyncClientOptions(httpx_client=http))
         signed = await client.auth.sign_in_anonymously()
@@ -187,89 +189,6 @@ async def user(stack: Stack) -> AsyncIterator[User]:
 
 @pytest.fixture
 def admin(stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
-    """SQL as the project's owner."""
+    """A connection as the project's owner."""
     with psycopg.connect(stack.dsn, autocommit=True, row_factory=dict_row) as connection:
         yield connection
-
-
-_connections: dict[str, psycopg.Connection[dict[str, Any]]] = {}
-
-
-def sql(stack: Stack, query: str, *parameters: Any) -> list[dict[str, Any]]:
-    """One query as the project's owner, on a connection that is kept; some tests restart the database."""
-    connection = _connections.pop(stack.dsn, None)
-    try:
-        if connection is not None:
-            connection.execute("select 1")
-    except psycopg.OperationalError:
-        connection = None
-    if connection is None:
-        connection = psycopg.connect(stack.dsn, autocommit=True, row_factory=dict_row)
-    _connections[stack.dsn] = connection
-    return connection.execute(query.encode(), parameters).fetchall()
-
-
-@atexit.register
-def _close_connections() -> None:
-    while _connections:
-        _connections.popitem()[1].close()
-
-
-def registered(stack: Stack, name: str) -> bool:
-    return bool(sql(stack, "select from sentinel.workers where name = %s", name))
-
-
-async def row_when(
-    stack: Stack, request_id: str, wanted: Callable[[dict[str, Any]], bool], limit_seconds: float = LIMIT_SECONDS
-) -> dict[str, Any]:
-    """The request's row as soon as `wanted` holds; fails with the last row seen."""
-    row: dict[str, Any] = {}
-
-    def look() -> bool:
-        nonlocal row
-        try:
-            rows = sql(stack, "select * from analysis_requests where id = %s", request_id)
-        except psycopg.OperationalError:  # the database is being restarted by the test
-            return False
-        row = rows[0] if rows else {}
-        return bool(row) and wanted(row)
-
-    await until(look, what=lambda: f"the row is as wanted; it is {row}", limit_seconds=limit_seconds)
-    return row
-
-
-async def until(
-    condition: Callable[[], bool],
-    *,
-    what: str | Callable[[], str],
-    limit_seconds: float = LIMIT_SECONDS,
-    log: Path | None = None,
-) -> None:
-    """Wait for what other processes do; fails with the end of `log` where it does not come."""
-    if not await comes_true(condition, limit_seconds):
-        said = log.read_text()[-3000:] if log else ""
-        pytest.fail(f"not within {limit_seconds} s: {what if isinstance(what, str) else what()}\n{said}")
-
-
-async def comes_true(condition: Callable[[], bool], limit_seconds: float, *, look_seconds: float = 0.05) -> bool:
-    """Whether it did in time."""
-    deadline = asyncio.get_running_loop().time() + limit_seconds
-    while not condition():
-        if asyncio.get_running_loop().time() > deadline:
-            return False
-        await asyncio.sleep(look_seconds)  # no event of another process can be awaited here
-    return True
-
-
-def owner(stack: Stack, request_id: str) -> str:
-    query = "select w.name from sentinel.leases l join sentinel.workers w on w.id = l.worker where l.request_id = %s"
-    return str(sql(stack, query, request_id)[0]["name"])
-
-
-def history(stack: Stack, request_id: str) -> list[tuple[int, str, str]]:
-    query = "select attempt, outcome, answer from sentinel.attempts where request_id = %s order by finished_at"
-    return [(row["attempt"], row["outcome"], row["answer"]) for row in sql(stack, query, request_id)]
-
-
-def current_results(stack: Stack, request_id: str) -> int:
-    return len(sql(stack, "select from analysis_results where request_id = %s and is_current", request_id))

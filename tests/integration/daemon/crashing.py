@@ -1,7 +1,7 @@
-"""A worker that crashes in ways of its own: `python -m tests.integration.daemon.crashing run`.
+"""A worker that crashes in several ways: `python -m tests.integration.daemon.crashing run`.
 
-Every request meets a bug whose message and local variables hold the key, a thread and a task die of one, and at
-last the process itself does.
+Every request raises an error whose message and local variables contain the key. A thread and a task die of one, and
+finally the process itself.
 """
 
 import asyncio

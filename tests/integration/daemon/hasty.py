@@ -1,4 +1,4 @@
-"""`sentinel-worker run` with shorter waits: after a refusal, and for a place among the URLs that are fetched.
+"""`sentinel-worker run` with shorter waits: after a refusal, and for a place to fetch a URL.
 
 python -m tests.integration.daemon.hasty run
 """

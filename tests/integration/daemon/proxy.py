@@ -1,6 +1,6 @@
-"""A TCP proxy between a worker and the gateway that can hold, lose and delay answers, cut, and fall silent.
+"""A TCP proxy between worker and gateway that can hold, lose and delay answers, cut connections, and fall silent.
 
-What the gateway can do by itself (refusals of every kind, pages of HTML, Retry-After, drips) is in docs/local.md.
+docs/local.md lists the faults that the gateway itself can play (all refusals, pages of HTML, Retry-After, drips).
 """
 
 import asyncio
@@ -13,14 +13,14 @@ METHODS = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ")
 
 
 class FaultProxy:
-    """Passes everything on, but for requests whose first line contains `hold_request`, answers to those whose
+    """Passes everything on, except requests whose first line contains `hold_request`, answers to requests whose
     first line contains `hold`, and answers that contain `lose`.
 
     `held` is set when an answer waits; `release` lets it go. A lost answer was produced by the server and
-    never reaches the client: its connection is cut. Each loss counts down from `losses`. Everything else comes
-    `delay_seconds` late. `reset` cuts what is open, so that the client gets a RST. While `silent`, connections are
-    half open: accepted, and nothing comes of them, also later. `accepted` counts connections, `requests` keeps
-    the first line of each request.
+    never reaches the client: its connection is cut. Each loss decrements `losses`. Everything else is delayed by
+    `delay_seconds`. `reset` cuts open connections with a RST. While `silent`, connections are half open: they are
+    accepted, and never answered, not even later. `accepted` counts connections, `requests` keeps the first line of
+    each request.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -45,7 +45,7 @@ class FaultProxy:
         return f"http://127.0.0.1:{self.port}"
 
     def again(self) -> None:
-        """Hold once more."""
+        """Hold again."""
         self.held.clear()
         self.release.clear()
 
@@ -53,7 +53,7 @@ class FaultProxy:
         """Cut every connection with a RST."""
         for writer in self._open:
             linger = struct.pack("ii", 1, 0)
-            with suppress(OSError):  # one that is closing already may have no socket any more
+            with suppress(OSError):  # a closing connection may have no socket any more
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
 
@@ -65,7 +65,7 @@ class FaultProxy:
             yield self
         finally:
             server.close()
-            await asyncio.sleep(0)  # what was accepted a moment ago begins, and can be ended
+            await asyncio.sleep(0)  # recently accepted connections start, and can be ended
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -78,7 +78,7 @@ class FaultProxy:
         self.accepted += 1
         self._open.add(writer)
         task.add_done_callback(lambda _: self._open.discard(writer))
-        with suppress(asyncio.CancelledError):  # the end of the test, which asyncio would log
+        with suppress(asyncio.CancelledError):  # the test is over; asyncio would log this
             try:
                 await self._serve(reader, writer)
             finally:
@@ -94,7 +94,7 @@ class FaultProxy:
         await _Connection(self, reader, writer, upstream_reader, upstream_writer).run()
 
     async def pause(self, request: str, part: str | None) -> None:
-        """Hold here if the first line is one to hold, until `release`."""
+        """Wait for `release` if the first line matches."""
         if part is not None and part in request and not self.release.is_set():
             self.held.set()
             await self.release.wait()
@@ -154,12 +154,12 @@ class _Connection:
                 return
             if self._is_deaf():
                 continue
-            await asyncio.sleep(self._proxy.delay_seconds)  # the fault itself
+            await asyncio.sleep(self._proxy.delay_seconds)  # the intended fault
             await self._proxy.pause(self._request, self._proxy.hold)
             self._writer.write(chunk)
             await self._writer.drain()
 
     def _is_deaf(self) -> bool:
-        """Nothing passes any more once something did not."""
+        """Once something was withheld, nothing passes any more."""
         self._deaf = self._deaf or self._proxy.silent
         return self._deaf

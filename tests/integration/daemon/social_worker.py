@@ -1,4 +1,4 @@
-"""`sentinel-worker run` that knows the imitated site, whose name leads to this machine; nothing else is changed."""
+"""`sentinel-worker run` that also knows the imitated site, whose name resolves to this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.integration.sources.social import site
 
 
 def with_imitation(settings: Settings, egress: Egress) -> Social:
-    """What `Social.from_settings` makes, for the imitated site."""
+    """Return `Social.from_settings` for the imitated site."""
     return site.social(Egress(egress.policy, site.look_up), limit_seconds=settings.media_max_seconds)
 
 

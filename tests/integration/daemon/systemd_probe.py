@@ -1,4 +1,4 @@
-"""Runs as the unit's ExecStartPre: tries what the unit should refuse and what it must allow, one JSON line in all."""
+"""Runs as the unit's ExecStartPre: tries what the unit must refuse and must allow, and prints one JSON line."""
 
 import ctypes
 import json
@@ -16,13 +16,13 @@ _LANDLOCK_CREATE_RULESET, _LANDLOCK_VERSION = 444, 1
 
 
 def call(number: int, *arguments: int | bytes | None) -> None:
-    """A system call that is not in the standard library; an unknown one (ENOSYS) is none that was refused."""
+    """Make a system call that the standard library lacks. Raises OSError; ENOSYS is no refusal, but an unknown call."""
     if _libc.syscall(number, *arguments) < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def unshare(flags: int) -> None:
-    """In a child, which then ends."""
+    """Call `unshare` in a child process, which then ends."""
     child = os.fork()
     if child == 0:
         os._exit(0 if _libc.unshare(flags) == 0 else 1)
@@ -73,7 +73,7 @@ ATTEMPTS: dict[str, Callable[[], None]] = {
 
 
 def refused() -> list[str]:
-    """The names of the attempts that failed."""
+    """Return the names of the attempts that failed."""
     found = []
     for name, attempt in ATTEMPTS.items():
         try:

@@ -1,4 +1,4 @@
-"""What cannot succeed: refused at the insert, or failed with a code and one plain sentence; never retried."""
+"""Input that cannot succeed: refused at the insert, or failed with a code and one plain sentence; never retried."""
 
 import subprocess
 import uuid
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sentinel_local_supabase.stack import Stack
-from tests.integration.daemon.conftest import User, Worker, sql
+from tests.integration.daemon.conftest import User, Worker
+from tests.integration.daemon.queries import sql
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -19,7 +20,7 @@ def audio_only(folder: Path) -> bytes:
     return path.read_bytes()
 
 
-async def test_media_that_is_none_fails_once_with_a_sentence(
+async def test_files_that_are_not_media_fail_once_with_a_sentence(
     stack: Stack, steady_worker: Worker, user: User, clips: dict[str, Path], tmp_path: Path
 ) -> None:
     film = clips["carphone_pristine.mp4"].read_bytes()
@@ -53,7 +54,7 @@ async def test_media_that_is_none_fails_once_with_a_sentence(
 
 @pytest.fixture
 def no_grace(stack: Stack) -> Iterator[None]:
-    """A request that no worker takes fails at once."""
+    """A request that no worker can take fails at once."""
     (before,) = sql(stack, "select value::text as value from sentinel.settings where name = 'lane_grace_seconds'")
     sql(stack, "update sentinel.settings set value = '0' where name = 'lane_grace_seconds' returning name")
     yield

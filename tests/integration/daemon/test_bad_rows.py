@@ -1,4 +1,4 @@
-"""Rows whose JSON Python cannot read: they are requests like others, and end no worker."""
+"""Rows with JSON that Python cannot read: they are ordinary requests, and stop no worker."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,10 @@ import psycopg
 import pytest
 
 from sentinel_local_supabase.stack import Stack
-from tests.integration.daemon.conftest import StartWorker, User, signed_in, sql, until
+from tests.integration.daemon.conftest import StartWorker, User, signed_in
+from tests.integration.daemon.queries import sql
 from tests.rights import hostile
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -17,10 +19,10 @@ UNREADABLE = {
     "4,000 arrays inside each other": f'{{"n": {"[" * 4000}{"]" * 4000}}}',
     "both in one": f'{{"n": [{"8" * 4400}, {"[" * 950}{"]" * 950}]}}',
 }
-"""What could be inserted until the database refused it, and may still be there."""
+"""Rows that could be inserted before the database refused them, and may still exist."""
 
 
-async def test_no_options_end_a_worker(
+async def test_unreadable_options_stop_no_worker(
     stack: Stack,
     start_worker: StartWorker,
     user: User,
@@ -49,7 +51,7 @@ async def test_no_options_end_a_worker(
     async with signed_in(stack) as another:
         row = await another.answer(await another.ask(film, media_kind="video"))
     assert row["status"] == "succeeded"
-    # The rows whole are what Python cannot read.
+    # Python cannot read these rows as a whole.
     unanswered = "select from analysis_requests where status not in ('succeeded', 'failed', 'cancelled')"
     await until(lambda: not sql(stack, unanswered), what="all are answered", log=worker.log)
     found = sql(stack, "select id::text, status, attempt, crashes from analysis_requests where user_id = %s", user.id)

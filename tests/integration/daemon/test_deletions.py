@@ -1,4 +1,4 @@
-"""A deleted analysis leaves no file in Storage, and a worker's own role can see to that."""
+"""A deleted analysis leaves no file in Storage, and a worker's own role can ensure that."""
 
 import time
 from pathlib import Path
@@ -7,8 +7,10 @@ import psycopg
 import pytest
 
 from sentinel_local_supabase.stack import Stack
-from tests.integration.daemon.conftest import StartWorker, User, sql, until
+from tests.integration.daemon.conftest import StartWorker, User
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import sql
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -17,7 +19,7 @@ REMOVED = b'"last_accessed_at":'
 
 
 def stored(stack: Stack, name: str) -> int:
-    """How many objects lie at or below `name`."""
+    """Count the objects at or below `name`."""
     return len(sql(stack, "select from storage.objects where starts_with(name, %s)", name))
 
 
@@ -54,7 +56,7 @@ async def test_a_removal_whose_answer_was_lost_is_done_again(
     assert (await user.answer(request))["status"] == "failed"
     proxy.lose, proxy.losses = REMOVED, 1
     await user.client.rpc("delete_analysis", {"id": request}).execute()
-    await until(lambda: "storage.removal_failed" in worker.said(), what="the removal was answered into the void")
+    await until(lambda: "storage.removal_failed" in worker.said(), what="the removal's answer was lost")
     admin.execute("update sentinel.deletions set due_at = now(), keep_until = now()")
     await until(lambda: not sql(stack, "select from sentinel.deletions"), what="the outbox is empty")
     assert stored(stack, path) == 0

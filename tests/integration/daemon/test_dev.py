@@ -1,4 +1,4 @@
-"""`sentinel-worker dev`: what it prints, what it keeps, and that nothing outlives it."""
+"""`sentinel-worker dev`: what it prints and keeps, and that no process outlives it."""
 
 import asyncio
 import os
@@ -12,14 +12,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.daemon.conftest import START_SECONDS, until
+from tests.integration.daemon.conftest import START_SECONDS
 from tests.stacks import stack_at
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class Dev:
-    """A running `sentinel-worker dev`, and what it has printed."""
+    """A running `sentinel-worker dev` and its output so far."""
 
     def __init__(self, process: asyncio.subprocess.Process, output: Path) -> None:
         self.process = process
@@ -28,7 +29,7 @@ class Dev:
     @classmethod
     @asynccontextmanager
     async def running(cls, folder: Path, *options: str) -> AsyncIterator["Dev"]:
-        """Started, and all of its start printed; killed at the end where a test has not ended it."""
+        """Start it and wait for its whole start-up output; kill it at the end if it still runs."""
         output = folder.with_suffix(".log")
         command = [sys.executable, "-m", "sentinel_worker", "dev", "--port", "0", "--data", str(folder), *options]
         with output.open("wb") as file:
@@ -77,7 +78,7 @@ async def test_ctrl_c_stops_every_child_and_the_data_stays(tmp_path: Path) -> No
         assert answer.status_code in {200, 401}
         family = dev.family()
         assert len(family) >= 5
-        os.killpg(dev.process.pid, signal.SIGINT)  # what a terminal's Ctrl-C does
+        os.killpg(dev.process.pid, signal.SIGINT)  # as a terminal's Ctrl-C does
         assert await dev.process.wait() == 0
         assert not alive(family)
 
@@ -95,7 +96,7 @@ async def test_ctrl_c_stops_every_child_and_the_data_stays(tmp_path: Path) -> No
 
 
 async def run_to_its_end(*options: str) -> tuple[int | None, str]:
-    """Another `sentinel-worker dev` that is expected to be refused: exit status, all that it printed."""
+    """Run a second `sentinel-worker dev` that should be refused; return its exit status and output."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "sentinel_worker", "dev", "--no-worker", *options),
         stdout=asyncio.subprocess.PIPE,

@@ -1,12 +1,14 @@
-"""Ways to stop work on purpose: cancel, SIGTERM; and the sweep alone."""
+"""Deliberate ends of work: cancel and SIGTERM. Also the sweep without hints."""
 
 from pathlib import Path
 
 import pytest
 
 from sentinel_local_supabase.stack import Stack
-from tests.integration.daemon.conftest import StartWorker, User, row_when, sql, until
+from tests.integration.daemon.conftest import StartWorker, User
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import row_when, sql
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -1,4 +1,4 @@
-"""Video, pictures and sound through one worker, with detectors of the operator's own in a TOML file."""
+"""Video, pictures and sound through one worker, with detectors from the operator's TOML file."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Keys in files change while a worker runs: it goes on, and a wrong one is named and not used."""
+"""Key files change while a worker runs: it goes on, and rejects a wrong key with a log line that names it."""
 
 import asyncio
 import signal
@@ -23,8 +23,10 @@ from sentinel_worker.supabase_client import connections
 from sentinel_worker.supabase_client.keys import WorkerKeys
 from sentinel_worker.wake.connection import ConnectionTimes
 from tests.claims import a_claim
-from tests.integration.daemon.conftest import StartWorker, User, row_when, sql, until
+from tests.integration.daemon.conftest import StartWorker, User
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import row_when, sql
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TIMES = ConnectionTimes(check=0.05, backoff_first=0.05, backoff_cap=0.2, ready=5.0, close=1.0)
@@ -37,7 +39,7 @@ def token(stack: Stack, seconds: float = 3600, **claims: Any) -> str:
 
 
 def write(path: Path, secret: str) -> Path:
-    """As those who rotate keys should: aside, then renamed."""
+    """Replace the file as an operator should: write aside, then rename."""
     aside = path.with_suffix(".new")
     aside.touch(0o600)
     aside.write_text(f"{secret}\n")
@@ -56,7 +58,7 @@ def events(lines: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def running(stack: Stack, jwt_file: Path, *, looks: bool = True, **changes: Any) -> AsyncIterator[InstantWorker]:
-    """A worker with that file; `looks` is whether it looks into it without being asked to."""
+    """Run a worker with that file; without `looks` it reads the file again only when asked to."""
     values = {
         "SUPABASE_URL": stack.url, "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key, "worker_jwt_file": jwt_file,
         "worker_name": "rotating", "sweep_seconds": 0.5, "sweep_degraded_seconds": 0.5, "heartbeat_seconds": 0.5,
@@ -112,7 +114,7 @@ async def test_a_new_token_in_the_file_is_used_everywhere(
 
 
 async def looked_again(worker: InstantWorker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait until it has looked into its files twice more, and come to the end of the first look."""
+    """Wait for two more looks into the files, so that the first of them is complete."""
     looks, read = 0, worker.keys.read
 
     def counted() -> Any:
@@ -152,8 +154,8 @@ async def test_a_wrong_token_is_named_and_the_old_one_goes_on(
 async def test_a_refused_token_is_replaced_without_a_wait(
     stack: Stack, tmp_path: Path, insert: Callable[[], str], lines: list[dict[str, Any]]
 ) -> None:
-    """The file changes while nobody looks, and the old token expires: the refusal makes the worker look."""
-    path = write(tmp_path / "jwt", token(stack, seconds=-20))  # PostgREST takes it for 30 s more
+    """The file changes unnoticed and the old token expires: the refusal makes the worker read the file."""
+    path = write(tmp_path / "jwt", token(stack, seconds=-20))  # PostgREST accepts it for 30 s more
     async with running(stack, path, looks=False, realtime=False) as worker:
         write(path, fresh := token(stack))
         request = insert()
@@ -192,7 +194,7 @@ async def test_sighup_takes_the_new_key_while_a_request_runs(
 
 @pytest.fixture
 def no_progress(admin: psycopg.Connection) -> Iterator[None]:
-    """The right that a worker can do without is taken away."""
+    """Take away a right that the worker can do without."""
     admin.execute("revoke execute on function public.sentinel_progress(jsonb) from sentinel_worker")
     yield
     admin.execute("grant execute on function public.sentinel_progress(jsonb) to sentinel_worker")
@@ -211,7 +213,7 @@ async def test_a_right_that_it_can_do_without_hinders_no_rotation(
 
 
 class Counting(QueueClient):
-    """Counts how often it was asked what is missing."""
+    """Counts how often the missing rights were queried."""
 
     asked = 0
 
@@ -221,7 +223,7 @@ class Counting(QueueClient):
 
 
 @pytest.mark.usefixtures("no_progress")
-async def test_an_optional_right_that_was_told_raises_no_doubt(stack: Stack) -> None:
+async def test_an_optional_right_known_to_be_missing_is_not_checked_again(stack: Stack) -> None:
     values = {"SUPABASE_URL": stack.url, "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key, "worker_jwt": token(stack)}
     settings = Settings.model_validate(values)
     client = connections.connect(settings, WorkerKeys(settings))
@@ -274,7 +276,7 @@ async def test_no_attempt_is_lost_while_a_right_is_missing(
             await until(
                 lambda: any(sentence in line["error"] for line in events(lines, "right.missing")), what="it is named"
             )
-            await asyncio.sleep(3)  # longer than a lease: in that time nothing may be lost
+            await asyncio.sleep(3)  # longer than a lease, in which nothing may be lost
         finally:
             admin.execute(f"grant execute on function public.{function}(jsonb) to sentinel_worker".encode())
         worker.worker._pipeline.seconds = 0.0  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Workers that die or freeze: the request is done once, by another."""
+"""Workers die or freeze: the request is done once, by another worker."""
 
 import asyncio
 import os
@@ -9,17 +9,10 @@ import httpx
 import pytest
 
 from sentinel_local_supabase.stack import Stack
-from tests.integration.daemon.conftest import (
-    StartWorker,
-    User,
-    Worker,
-    current_results,
-    history,
-    owner,
-    sql,
-    until,
-)
+from tests.integration.daemon.conftest import StartWorker, User, Worker
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import current_results, history, owner, sql
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -1,4 +1,4 @@
-"""The whole job as the role sentinel_worker, and what happens when Storage hides or refuses something to it."""
+"""A whole job as the role sentinel_worker, and its behaviour when Storage hides or refuses something."""
 
 import os
 import time
@@ -11,7 +11,9 @@ import pytest
 
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.worker.error_outcomes import REFUSED_MESSAGE
-from tests.integration.daemon.conftest import StartWorker, User, Worker, row_when, sql, until
+from tests.integration.daemon.conftest import StartWorker, User, Worker
+from tests.integration.daemon.queries import row_when, sql
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 READS = (
@@ -21,7 +23,7 @@ READS = (
 
 
 def as_worker(stack: Stack) -> dict[str, str]:
-    """Settings with which no other key is known to the worker."""
+    """Settings with which the worker knows no other key."""
     token = stack.keys.sign({"role": "sentinel_worker", "exp": int(time.time()) + 3600})
     return {
         "SUPABASE_SECRET_KEY": "",
@@ -45,14 +47,14 @@ HISTORY = "select error from sentinel.attempts where request_id = %s"
 
 
 def said_to_operators(stack: Stack, worker: Worker, request: str, sentence: str) -> None:
-    """The log and the history say what to mend, which the row does not."""
+    """The log and the history name the remedy, which the row does not."""
     assert sql(stack, HISTORY, request)[0]["error"]["remedy"].startswith(sentence)
     assert any(line["event"] == "request.retried" and line["error"].startswith(sentence) for line in worker.events())
 
 
 @pytest.fixture
 def no_changes(admin: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
-    """Realtime tells of no row changes, and the broadcast is left alone."""
+    """Realtime reports no row changes, so only the broadcast is left."""
     admin.execute("alter publication supabase_realtime drop table analysis_requests")
     yield
     admin.execute("alter publication supabase_realtime add table analysis_requests")
@@ -60,7 +62,7 @@ def no_changes(admin: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def given_back(admin: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
-    """The rights that a test took away are there again for the next one."""
+    """Restore the rights that a test took away."""
     yield
     with admin.transaction(force_rollback=True):
         admin.execute("set local role sentinel_worker")

@@ -10,8 +10,9 @@ import pytest
 
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.domain.request import Stage
-from tests.integration.daemon.conftest import StartWorker, User, Worker, row_when, sql
+from tests.integration.daemon.conftest import StartWorker, User, Worker
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import row_when, sql
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -51,7 +52,7 @@ async def test_a_video_is_answered_with_evidence(
 
 @pytest.fixture
 def watched(admin: psycopg.Connection) -> Iterator[None]:
-    """Every stage is written down in the table `seen`."""
+    """Record every stage in the table `seen`."""
     admin.execute("create table seen (id bigint generated always as identity, stage text, progress smallint)")
     admin.execute(
         "create function see() returns trigger language plpgsql as"
@@ -67,7 +68,7 @@ def watched(admin: psycopg.Connection) -> Iterator[None]:
 async def test_the_row_shows_stages_while_it_runs(
     stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy
 ) -> None:
-    """It stays in its first and its last stage of work until the row shows that; others may pass unseen."""
+    """Keep the request in its first and last working stage until the row shows it; others may pass unseen."""
     await start_worker(via=proxy)
     proxy.hold = "GET /storage/v1/object/authenticated/media/"
     request_id = await user.ask(clips["bikes.mp4"])

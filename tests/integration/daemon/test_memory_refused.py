@@ -1,4 +1,4 @@
-"""A worker whose allocations the machine refuses: the request is tried again, and the worker goes on."""
+"""The machine refuses a worker memory: the request is retried, and the worker goes on."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,9 @@ from PIL import Image
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.domain.errors import Transient
 from sentinel_worker.worker.pipeline import memory_errors_translated
-from tests.integration.daemon.conftest import StartWorker, User, history, row_when
+from tests.integration.daemon.conftest import StartWorker, User
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import history, row_when
 from tests.integration.detectors.conftest import HUNGRY_EDGE, PREPROCESSOR, hungry_model
 from tests.memory import memory_left
 
@@ -24,7 +25,7 @@ folder = "checkpoint"
 
 
 def hungry_detector(folder: Path) -> dict[str, str]:
-    """Settings of a worker whose detector takes 256 MiB at once for a picture."""
+    """Settings of a worker whose detector allocates 256 MiB at once for a picture."""
     size = {"image_processor_type": "ViTImageProcessor", "size": {"height": HUNGRY_EDGE, "width": HUNGRY_EDGE}}
     hungry_model({0: "real", 1: "fake"}, 256).save_pretrained(folder / "checkpoint")
     (folder / "checkpoint" / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR | size))

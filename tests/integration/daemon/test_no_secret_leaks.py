@@ -1,4 +1,4 @@
-"""Workers meet every fault with marked secrets, and then everything that they wrote is searched for the marks."""
+"""Workers run into every fault with marked secrets; then all their output is searched for the marks."""
 
 import asyncio
 import base64
@@ -20,9 +20,12 @@ from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from tests import leaks
-from tests.integration.daemon.conftest import QUICK, Worker, row_when, signed_in, sql, until
+from tests.integration.daemon.conftest import QUICK, Worker, signed_in
+from tests.integration.daemon.queries import row_when, sql
 from tests.stacks import stack_at
-from tests.warm.worker import Template, WarmWorker
+from tests.waits import until
+from tests.warm.forks import Template
+from tests.warm.worker import WarmWorker
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 MARK = "CANARY"
@@ -34,7 +37,7 @@ def marked(name: str) -> str:
 
 
 def write_marked_keys(path: Path) -> None:
-    """The keys of a local Supabase, made before it starts: each holds a mark, the JWTs in their claims."""
+    """Make the keys of a local Supabase before it starts. Each holds a mark; the JWTs have it in their claims."""
     made = ProjectKeys(marked("jwtsecret"), "", "", f"sb_publishable_{marked('p')}", f"sb_secret_{marked('s')}")
     jwts = {
         f"{name}_key": made.sign({"role": role, "mark": marked(role), "exp": int(time.time()) + 3600})
@@ -46,7 +49,7 @@ def write_marked_keys(path: Path) -> None:
 
 
 def rows_of(stack: Stack) -> str:
-    """Every row of every table of ours, as text; but for the address that a user gave."""
+    """Every row of every table of ours as text, without the address that a user gave."""
     tables = sql(
         stack,
         "select format('%%I.%%I', schemaname, tablename) as name from pg_tables"
@@ -61,7 +64,7 @@ def rows_of(stack: Stack) -> str:
 
 
 def processes(pid: int) -> Iterator[Path]:
-    """/proc of a process and all below it."""
+    """The /proc folders of a process and its descendants."""
     yield Path(f"/proc/{pid}")
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
@@ -76,7 +79,7 @@ def titles(pid: int) -> bytes:
 
 
 def needles(secrets: list[str]) -> list[bytes]:
-    """The mark itself, and each secret in the forms in which it could be written."""
+    """The mark itself, and every form in which a secret could be written."""
     forms = {MARK, *secrets}
     for secret in secrets:
         forms |= {quote(secret, safe=""), base64.b64encode(secret.encode()).decode()[:-4], *secret.split(".")[1:]}
@@ -85,7 +88,7 @@ def needles(secrets: list[str]) -> list[bytes]:
 
 @dataclass
 class Scene:
-    """A local Supabase with marked keys, and where the workers beside it write."""
+    """A local Supabase with marked keys, and the folder for the workers' output."""
 
     stack: Stack
     template: Template
@@ -93,7 +96,7 @@ class Scene:
     temporary: Path
 
     def __post_init__(self) -> None:
-        """Make the tokens of workers."""
+        """Make the workers' tokens."""
         claims = {"role": "sentinel_worker", "exp": int(time.time()) + 3600}
         self.jwt = self.stack.keys.sign({**claims, "mark": marked("w")})
         self.expired = self.stack.keys.sign({**claims, "mark": marked("e"), "exp": 1})
@@ -107,7 +110,7 @@ class Scene:
     async def worker(
         self, name: str, settings: Mapping[str, str], *, module: str = "sentinel_worker", real: bool = False
     ) -> AsyncIterator[Worker]:
-        """A worker that logs all it can into a file of that name; of transformers only a `real` one logs all."""
+        """Run a worker that logs all it can to a file of this name; only a `real` one includes transformers' logs."""
         loud = {"TMPDIR": str(self.temporary), "SENTINEL_LOG_LEVEL": "debug", "TRANSFORMERS_VERBOSITY": "debug"}
         log = self.out / f"{name}.log"
         environment = worker_environment(self.stack, {**QUICK, **loud, **settings})
@@ -128,7 +131,7 @@ class Scene:
 
 
 async def wrong_from_the_start(scene: Scene) -> None:
-    """A key that is none, an expired token, an address with a password, a file that holds no key."""
+    """An invalid key, an expired token, an address with a password, a file without a key."""
     keys_file = str(scene.stack.folder / leaks.KEYS)
     wrong = (
         {"SUPABASE_SECRET_KEY": f"sb_secret_{marked('wrong')}"},
@@ -145,7 +148,7 @@ async def wrong_from_the_start(scene: Scene) -> None:
 
 
 async def refused_and_left_alone(scene: Scene, film: Path) -> None:
-    """A whole job, then every service refuses, Storage fails, users give secrets of their own, Supabase goes away."""
+    """A whole job. Then every service refuses, Storage fails, users send secrets of their own, Supabase goes away."""
     stack, refused, with_jwt = scene.stack, {"status": 401, "retry_after_seconds": 1}, scene.with_jwt(scene.jwt)
     async with signed_in(stack) as user, scene.worker("worker", with_jwt, real=True) as worker:
         await worker.process.ready()
@@ -170,7 +173,7 @@ async def refused_and_left_alone(scene: Scene, film: Path) -> None:
 
 
 async def crashed(scene: Scene) -> None:
-    """Bugs with keys in their messages and variables, the end of the process by one, and a signal that dumps core."""
+    """Bugs with keys in messages and variables, one that ends the process, and a signal that dumps core."""
     for log_format in ("json", "console"):
         module, name = "tests.integration.daemon.crashing", f"crashing-{log_format}"
         async with (

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from sentinel_local_supabase.stack import Stack
-from tests.integration.daemon.conftest import StartWorker, User, current_results, history, until
+from tests.integration.daemon.conftest import StartWorker, User
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import current_results, history
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -1,4 +1,4 @@
-"""Faults of the worker's own: what no part foresaw ends no worker, unless it recurs; then nothing is lost either."""
+"""Unexpected errors in the worker: a single one does not stop it; repeated ones drain it, and nothing is lost."""
 
 import asyncio
 import uuid
@@ -21,7 +21,9 @@ from sentinel_worker.queue.lease import Lease
 from sentinel_worker.queue.progress import Progress
 from sentinel_worker.queue.rights import RightsCheck
 from sentinel_worker.worker.pipeline import Pipeline
-from tests.integration.daemon.conftest import User, history, row_when, until
+from tests.integration.daemon.conftest import User
+from tests.integration.daemon.queries import history, row_when
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -48,7 +50,7 @@ def lines() -> Iterator[list[Any]]:
 
 
 class Reporting(Instant):
-    """An instant pipeline that shows progress, and doubts the worker's rights each time."""
+    """An instant pipeline that shows progress and triggers a check of the worker's rights each time."""
 
     def __init__(self, progress: Progress, rights: RightsCheck, seconds: float = 0.0) -> None:
         super().__init__(seconds, lanes=("video/own-faults",))
@@ -80,7 +82,7 @@ async def ask(user: User) -> str:
 async def test_a_fault_in_each_call_loses_nothing(
     stack: Stack, user: User, lines: list[Any], error: type[Exception]
 ) -> None:
-    """Each call is carried out once, and fails after that with what nobody foresaw."""
+    """Carry out each call once, then raise an unexpected exception."""
     to_fail: set[str] = set()
 
     class Faulty(QueueClient):

@@ -1,4 +1,4 @@
-"""What an admin does with plain SQL while workers work."""
+"""An admin's plain SQL while workers work."""
 
 from pathlib import Path
 
@@ -6,8 +6,9 @@ import psycopg
 import pytest
 
 from sentinel_local_supabase.stack import Stack
-from tests.integration.daemon.conftest import StartWorker, User, current_results, history, row_when, sql
+from tests.integration.daemon.conftest import StartWorker, User
 from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import current_results, history, row_when, sql
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

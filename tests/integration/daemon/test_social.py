@@ -13,9 +13,11 @@ import pytest
 import pytest_asyncio
 
 from sentinel_local_supabase.stack import Stack
-from tests.integration.daemon.conftest import LIMIT_SECONDS, StartWorker, User, Worker, row_when, sql, until
+from tests.integration.daemon.conftest import StartWorker, User, Worker
+from tests.integration.daemon.queries import row_when, sql
 from tests.integration.sources.social.site import Site, running_site
 from tests.integration.sources.unruly import Exchange
+from tests.waits import LIMIT_SECONDS, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -58,7 +60,7 @@ def children(worker: Worker) -> list[int]:
 
 
 class Hanging:
-    """A film of which half comes within four seconds, and the rest never."""
+    """A film whose first half arrives within four seconds, and whose rest never does."""
 
     def __init__(self, site: Site) -> None:
         self.reached = asyncio.Event()
@@ -75,7 +77,7 @@ class Hanging:
             exchange.writer.write(bytes(50_000))
             await exchange.writer.drain()
             self.reached.set()
-            await asyncio.sleep(0.2)  # yt-dlp tells of progress between one piece and the next
+            await asyncio.sleep(0.2)  # yt-dlp reports progress between pieces
         await asyncio.Event().wait()
 
 

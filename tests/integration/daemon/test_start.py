@@ -1,4 +1,4 @@
-"""What the operator must mend is said at once."""
+"""Problems that the operator must fix are reported at once."""
 
 import pytest
 
@@ -37,7 +37,7 @@ async def test_what_the_operator_must_mend_exits_2(
 
 
 async def test_the_layers_in_force_are_said_at_the_start(start_worker: StartWorker) -> None:
-    """Those of a real child: what a zygote of the tests finds here is what the daemon said."""
+    """The logged layers are those of a real child, as a zygote of the tests finds them."""
     zygote = Zygote()
     await zygote.start()
     await zygote.stop()

@@ -1,4 +1,4 @@
-"""The daemon as deploy/sentinel-worker.service starts it, by a real systemd in namespaces of its own."""
+"""The daemon as deploy/sentinel-worker.service starts it, by a real systemd in separate namespaces."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ import pytest_asyncio
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import WorkerProcess
 from tests.integration.daemon import systemd_probe
-from tests.integration.daemon.conftest import START_SECONDS, User, Worker, until
+from tests.integration.daemon.conftest import START_SECONDS, User, Worker
+from tests.waits import until
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -30,8 +31,8 @@ pytestmark = [
 ROOT = Path(__file__).parents[3]
 UNIT = ROOT / "deploy" / "sentinel-worker.service"
 BOOT = Path(__file__).with_name("boot_systemd.sh")
-# What is not there in a test: the account, the installation, the settings, the journal, the rest of a system. An
-# interpreter may lie in a home, and finds its library by its own path.
+# A test lacks the account, the installation, the settings, the journal and the rest of the system. An
+# interpreter may be in a home folder, and finds its library by its own path.
 INSTEAD = """
 [Unit]
 DefaultDependencies=no
@@ -49,12 +50,12 @@ BindReadOnlyPaths={base}
 """
 NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--ipc", "--uts", "--cgroup")
 ALLOWED = 7
-"""The first attempts of the probe succeed, the others are refused."""
+"""The probe's first attempts succeed, the others are refused."""
 
 
 @dataclass
 class Booted:
-    """A systemd, and the log of the unit in it."""
+    """A systemd instance and the unit's log in it."""
 
     process: asyncio.subprocess.Process
     log: Path
@@ -65,7 +66,7 @@ class Booted:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The unit as it is shipped, with a drop-in, and the targets that it names."""
+    """The unit as shipped, with a drop-in, and the targets that it names."""
     python = Path(sys.executable).resolve()
     units, out = tmp_path / "units", tmp_path / "out"
     (units / f"{UNIT.name}.d").mkdir(parents=True)
@@ -78,7 +79,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def groups() -> list[Path]:
-    """All control groups, where systemd makes its own, the inner ones first."""
+    """All control groups, where systemd makes its own, innermost first."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     places = [Path(fields[1]) for fields in mounts if fields[2] == "cgroup2"]
     return sorted((path.parent for place in places for path in place.rglob("cgroup.events")), reverse=True)
@@ -95,7 +96,7 @@ async def booted(stack: Stack, folder: Path) -> AsyncIterator[Booted]:
     }
     allowed = [*NAMESPACES, "true"]
     if await (await asyncio.create_subprocess_exec(*allowed, stderr=subprocess.DEVNULL)).wait() != 0:
-        pytest.skip("no namespaces for a systemd here")
+        pytest.skip("systemd gets no namespaces here")
     settings_file = folder / "out" / "settings"
     settings_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     before = groups()
@@ -113,7 +114,7 @@ async def booted(stack: Stack, folder: Path) -> AsyncIterator[Booted]:
         if process.returncode is None:
             process.kill()
         await process.wait()
-        settings_file.unlink()  # it holds a key, which a search for leaks in what the tests left would find
+        settings_file.unlink()  # it holds a key, which a search of the tests' files for leaks would find
         left = [group for group in groups() if group not in before]
         still = "populated 1"
         await until(

@@ -1,4 +1,4 @@
-"""Rows with a URL: fetched over https from where that is allowed, refused at once and in one sentence elsewhere."""
+"""Rows with a URL: fetched over https from allowed hosts, refused elsewhere at once and in one sentence."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ import pytest_asyncio
 import trustme
 
 from sentinel_local_supabase.stack import Stack
-from tests.integration.daemon.conftest import StartWorker, User, Worker, history, row_when, signed_in, sql, until
+from tests.integration.daemon.conftest import StartWorker, User, Worker, signed_in
+from tests.integration.daemon.queries import history, row_when, sql
 from tests.integration.sources.unruly import Exchange, Unruly, unruly_server
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @dataclass
 class Web:
-    """A server of films at https://localhost, and one at 127.0.0.2 that nobody may reach."""
+    """A server of films at https://localhost, and one at 127.0.0.2 that must not be contacted."""
 
     films: Unruly
     target: Unruly
@@ -125,7 +127,7 @@ async def test_the_row_shows_how_much_has_come(
 
 
 async def serve_slowly(exchange: Exchange, film: bytes, until: asyncio.Event) -> None:
-    """At least a fifth of the film, and all of it once `until` is set."""
+    """Send at least a fifth of the film, and all of it once `until` is set."""
     await exchange.answer("200 OK", film, cut=0)
     for start in range(0, len(film), 1_000_000):
         exchange.writer.write(film[start : start + 1_000_000])
@@ -142,7 +144,7 @@ async def test_servers_that_drip_hold_back_neither_uploads_nor_the_urls_of_other
     film = clips["carphone_pristine.mp4"].read_bytes()
     web.films.behave = [functools.partial(serve_or_drip, film=film, over=over)]
     worker = await start_worker(**web.settings, SENTINEL_SLOTS="5", module="tests.integration.daemon.hasty")
-    # As many as a claim takes, and more: they would have every slot and every download.
+    # As many as a claim takes, and more: without shares they would take every slot and every download.
     dripping = [await user.insert(None, source_url=web.url(f"drip/{number}.mp4")) for number in range(8)]
     await until(lambda: len(fetching(stack, dripping)) >= 2, what="two drip")
     async with signed_in(stack) as other:
@@ -166,7 +168,7 @@ def fetching(stack: Stack, asked: list[str]) -> list[dict[str, Any]]:
 
 
 async def serve_or_drip(exchange: Exchange, film: bytes, over: asyncio.Event) -> None:
-    """Fast, or a little faster than is too slow."""
+    """Fast, or a little faster than the lowest speed allowed."""
     if "/drip/" not in exchange.target:
         await exchange.serve(film)
         return

@@ -1,4 +1,4 @@
-"""A worker that is forked from the template starts and ends as a real process does."""
+"""A worker forked from the template starts and ends as a real process does."""
 
 import json
 import signal
@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 from sentinel_worker.commands.dev import WorkerProcess
-from tests.integration.daemon.conftest import until
-from tests.warm.worker import Template, WarmWorker
+from tests.waits import until
+from tests.warm.forks import Template
+from tests.warm.worker import WarmWorker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PROBE = "tests.warm.probe"
 
 
 def both(template: Template, end: str, folder: Path) -> list[tuple[WorkerProcess, Path]]:
-    """The probe, forked and as a process of its own, and their logs."""
+    """Run the probe forked and as a separate process; return both and their logs."""
     environment = {"PROBE_END": end, "LC_ALL": "C.UTF-8", "HOME": "/nowhere"}
     forked, real = folder / "forked.log", folder / "real.log"
     return [

@@ -1,7 +1,7 @@
-"""Servers of all versions; on one of them databases that are copies of a migrated template, emptied before each test.
+"""PostgreSQL servers of all versions, and databases copied from a migrated template and emptied before each test.
 
-What holds on every PostgreSQL is tried on the newest; on the others with `--matrix postgres`. `--postgres 15` (or 17)
-runs all of the folder's tests on that version instead.
+Tests for every PostgreSQL run on the newest; with `--matrix postgres` on the others too. `--postgres 15` (or 17) runs
+all of the folder's tests on that version instead.
 """
 
 from collections.abc import Iterator
@@ -19,18 +19,18 @@ from tests.integration.database.servers import VERSIONS, NotHereError, Servers
 from tests.matrix import sampled
 
 EACH = sampled("postgres", VERSIONS, VERSIONS[:1])
-"""Every supported version, of which the newest is always tried."""
+"""Every supported version, newest first; only the newest runs by default."""
 _numbers = count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Choose the server's version."""
+    """Add the option for the server's version."""
     parser.addoption("--postgres", choices=VERSIONS, default=VERSIONS[0], help="PostgreSQL version of the queue tests")
 
 
 @contextmanager
 def skipping_what_is_not_here() -> Iterator[None]:
-    """Skip a test that needs what this machine cannot have, and say what."""
+    """Skip a test that needs something this machine cannot have, and log the reason."""
     try:
         yield
     except NotHereError as reason:
@@ -39,7 +39,7 @@ def skipping_what_is_not_here() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """A server of each version, started when asked for."""
+    """A server of each version, started on first use."""
     servers = Servers(tmp_path_factory.mktemp("postgres"))
     yield servers
     servers.stop()
@@ -47,8 +47,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 @pytest.fixture(scope="session")
 def server(servers: Servers, pytestconfig: pytest.Config) -> Postgres:
-    """The chosen PostgreSQL with a database `migrated` to copy."""
-    # The option is unknown where pytest was not given this folder: conftest.py was then read too late.
+    """The chosen PostgreSQL server, with a database `migrated` to copy."""
+    # The option is unknown if pytest was started without this folder: it then read conftest.py too late.
     with skipping_what_is_not_here():
         server = servers[pytestconfig.getoption("--postgres", default=VERSIONS[0])]
     server.create_database("migrated")
@@ -65,21 +65,21 @@ def any_server(servers: Servers, request: pytest.FixtureRequest) -> Postgres:
 
 @pytest.fixture(params=EACH)
 def own_server(servers: Servers, request: pytest.FixtureRequest) -> Iterator[Postgres]:
-    """Each supported PostgreSQL in turn, fresh, for a test that changes roles."""
+    """Each supported PostgreSQL in turn, with a fresh server, for a test that changes roles."""
     with skipping_what_is_not_here(), servers.another(request.param) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def shared(server: Postgres) -> tuple[str, str]:
-    """The migrated database of all tests that leave its schema alone: its owner's and the superuser's dsn."""
+    """The migrated database of all tests that leave its schema as it is: its owner's and the superuser's dsn."""
     superuser_dsn = server.create_database("shared", template="migrated")
     return server.dsn("postgres", "shared"), superuser_dsn
 
 
 @pytest.fixture
 def queue(shared: tuple[str, str]) -> Iterator[Queue]:
-    """An empty queue, and one worker."""
+    """An empty queue and one worker."""
     with psycopg.connect(shared[1], autocommit=True) as connection:
         connection.execute(EMPTY)
     with closing(Queue(*shared)) as queue:
@@ -88,7 +88,7 @@ def queue(shared: tuple[str, str]) -> Iterator[Queue]:
 
 @pytest.fixture
 def limited(queue: Queue) -> Iterator[Queue]:
-    """A queue whose settings are as before once the test is over."""
+    """A queue whose settings are restored when the test is over."""
     before = queue.sql("select name, value::text as value from sentinel.settings")
     yield queue
     for row in before:
@@ -97,7 +97,7 @@ def limited(queue: Queue) -> Iterator[Queue]:
 
 @pytest.fixture
 def disposable(server: Postgres) -> Iterator[Queue]:
-    """A database of its own for a test that damages it."""
+    """A separate database, for a test that damages it."""
     name = f"disposable_{next(_numbers)}"
     superuser_dsn = server.create_database(name, template="migrated")
     with closing(Queue(server.dsn("postgres", name), superuser_dsn)) as queue:

@@ -1,5 +1,5 @@
--- The frontend's own database, beside which the queue is installed: its eight tables with rows, its function, its
--- triggers and, where the server has them, its extensions. Run as the project's `postgres`.
+-- The frontend's own database, into which the queue is installed: its eight tables with rows, its function, its
+-- triggers and, if the server offers them, its extensions. Run as the project's `postgres`.
 
 do $$ begin
   if exists (select from pg_available_extensions where name = 'uuid-ossp') then

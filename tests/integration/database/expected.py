@@ -1,4 +1,4 @@
-"""What each statement may do to a request, written down a second time: the state machine's tests compare."""
+"""Effects that each statement may have on a request, written a second time for the state machine to compare with."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ select 'a final state that its history does not explain: ' || r.id from public.a
 
 
 def after_finish(row: Row, outcome: str, delay: float) -> str:
-    """The status that an outcome of a current attempt leads to."""
+    """Return the status to which an outcome of the current attempt leads."""
     if outcome == "succeeded":
         return "succeeded"
     if outcome == "cancelled" or row["cancel_requested"]:
@@ -55,24 +55,24 @@ def after_finish(row: Row, outcome: str, delay: float) -> str:
 
 
 def running(rows: Rows) -> Counter[UUID]:
-    """How many requests of each user run."""
+    """Count the running requests of each user."""
     return Counter(row["user_id"] for row in rows.values() if row["status"] == "running")
 
 
 def check_finished(before: Row, after: Row, outcome: str, answer: str) -> None:
-    """A finish that was accepted."""
+    """Check an accepted finish."""
     assert after["status"] == answer
     assert after["fence"] != before["fence"], "the fence outlived the attempt"
     refunded = outcome in ("snoozed", "released") and answer != "cancelled"
-    assert after["attempt"] == before["attempt"] - refunded, "an attempt was not refunded, or one was for nothing"
+    assert after["attempt"] == before["attempt"] - refunded, "an attempt was refunded wrongly, or not at all"
     assert after["crashes"] == before["crashes"]
     assert not after["cancel_requested"]
     check_shape(after)
 
 
 def check_claimed(before: Row | None, after: Row, fence: UUID) -> None:
-    """A request that a claim took anew."""
-    assert before is not None, "a request from nowhere"
+    """Check a newly claimed request."""
+    assert before is not None, "a request that did not exist"
     assert (after["status"], after["fence"]) == ("running", fence)
     assert before["status"] in OPEN
     assert fence != before["fence"]
@@ -81,7 +81,7 @@ def check_claimed(before: Row | None, after: Row, fence: UUID) -> None:
 
 
 def check_swept(before: Rows, after: Rows) -> None:
-    """All that time may do: a due request is promoted, a lease ran out."""
+    """Check the only effects of time: a due request is promoted, a lease expires."""
     assert set(before) == set(after)
     for key, old in before.items():
         new = after[key]
@@ -101,7 +101,7 @@ def check_swept(before: Rows, after: Rows) -> None:
 
 
 def check_moved(before: Row, after: Row, status: str) -> None:
-    """A status that an admin or an owner set."""
+    """Check a status set by an admin or an owner."""
     if before["status"] == status:
         assert same(before, after)
         return
@@ -114,7 +114,7 @@ def check_moved(before: Row, after: Row, status: str) -> None:
 
 
 def check_shape(row: Row) -> None:
-    """What holds for any request that does not run."""
+    """Check a request that is not running."""
     final = row["status"] not in OPEN
     assert (row["finished_at"] is not None) == final
     assert (row["verdict"] is not None) == (row["status"] == "succeeded")
@@ -126,11 +126,11 @@ def check_shape(row: Row) -> None:
 
 
 def same(one: Row, other: Row, *, but: tuple[str, ...] = ()) -> bool:
-    """Whether nothing was written."""
+    """True if nothing was written."""
     return {k: v for k, v in one.items() if k not in but} == {k: v for k, v in other.items() if k not in but}
 
 
 def unchanged(before: Mapping[UUID, Any], after: Mapping[UUID, Any], *, but: tuple[UUID, ...] = ()) -> None:
-    """Nothing but these requests was written."""
+    """Check that nothing but the requests in `but` was written."""
     for key in (set(before) | set(after)) - set(but):
-        assert before.get(key) == after.get(key), "a request changed that nobody spoke of"
+        assert before.get(key) == after.get(key), "an unrelated request changed"

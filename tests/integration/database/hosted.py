@@ -1,14 +1,14 @@
-"""A hosted project, as far as plain PostgreSQL can stand in for one.
+"""Imitates a hosted project, as far as plain PostgreSQL can.
 
-There `postgres` is no member of the roles that own `storage` and `realtime`. It can make policies on their tables all
-the same: the extension supautils runs each CREATE POLICY of `postgres` as a superuser where its setting
-`policy_grants` names the table. By reports of its users it locks every table of that list (auth.users,
-storage.objects, realtime.messages, ...) in ACCESS EXCLUSIVE mode, whichever table the policy is for, and until the
-transaction ends. Here the files are rewritten to do both by plain SQL around each policy, in a session that a superuser
-opened and that is `postgres` for all other statements.
+On a hosted project `postgres` is not a member of the roles that own `storage` and `realtime`. It can still make
+policies on their tables: the extension supautils runs each CREATE POLICY of `postgres` as a superuser if its setting
+`policy_grants` names the table. Users report that it locks every table of that list (auth.users, storage.objects,
+realtime.messages, ...) in ACCESS EXCLUSIVE mode until the transaction ends, for a policy on any table. Here the files
+are rewritten to do both in plain SQL around each policy. The session was opened by a superuser, and is `postgres` for
+all other statements.
 
-What stays different: supautils has more rules (reserved roles, extensions), session_user here is the superuser, and
-the list of locked tables is cut to those that the local project has.
+Differences: supautils has more rules (reserved roles, extensions), session_user here is the superuser, and the list of
+locked tables has only those of the local project.
 """
 
 import re
@@ -25,13 +25,13 @@ AROUND_A_POLICY = rf"set local role {SUPERUSER}; lock table {LOCKED}; \g<0> set 
 
 
 def take_memberships(server: Postgres) -> None:
-    """Make `postgres` a stranger to the platform's roles, on the whole server."""
+    """Remove `postgres` from the platform's roles on the whole server."""
     with psycopg.connect(server.dsn(SUPERUSER), autocommit=True) as platform:
         platform.execute("revoke supabase_storage_admin, supabase_realtime_admin from postgres")
 
 
 def rewrite(migrations: list[migrate.Migration], folder: Path) -> Path:
-    """The migrations as supautils would run them, in a new folder."""
+    """Write the migrations as supautils would run them to a new folder."""
     folder.mkdir()
     for migration in migrations:
         text = POLICY.sub(AROUND_A_POLICY, migration.text)
@@ -40,5 +40,5 @@ def rewrite(migrations: list[migrate.Migration], folder: Path) -> Path:
 
 
 def dsn(server: Postgres, database: str) -> str:
-    """For the rewritten files: a superuser's session that is `postgres` until a policy is made."""
+    """Return the DSN for the rewritten files: a superuser's session that is `postgres` except to make policies."""
     return f"{server.dsn(SUPERUSER, database)}&options=-c%20role%3Dpostgres"

@@ -1,7 +1,7 @@
-"""Users, an admin, workers, crashes and clocks in any order, on real sessions whose transactions interleave.
+"""A state machine of users, an admin, workers, crashes and clocks in any order, on real interleaved transactions.
 
-One thread drives five sessions, so that a failure can be repeated: a statement that meets another session's lock gives
-up after a moment. For users and admins that is an outcome; a worker's call must never meet one.
+One thread drives five sessions, so that a failure can be repeated: a statement blocked by another session's lock gives
+up after a moment. For users and admins that is a normal outcome; a worker's call must never be blocked.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from tests.integration.database.sessions import LANES, USERS, Session
 
 
 class QueueMachine(Workers):
-    """All rules, the clock, and what must hold."""
+    """All rules, the clock, and the invariants."""
 
     @initialize(target=REQUESTS, most=st.sampled_from([None, None, 1, 2]))
     def something_waits(self, most: int | None) -> Any:
@@ -38,17 +38,17 @@ class QueueMachine(Workers):
 
     @invariant()
     def nothing_is_wrong(self) -> None:
-        """Over what is committed."""
+        """Check the invariants on the committed rows."""
         wrong = [row["what"] for row in self.world.clock.rows(expected.WRONG)]
         assert not wrong, wrong[0]
         if self.most is not None:
             running = expected.running(self.world.clock.requests())
-            assert max(running.values(), default=0) <= self.most, "more of a user's requests run than may"
+            assert max(running.values(), default=0) <= self.most, "more of a user's requests run than the limit"
 
     @precondition(lambda self: not any(session.is_open for session in self.world.all))
     @rule(target=CLAIMS, who=EITHER)
     def nobody_starves(self, who: int) -> Any:
-        """Everyone who waits and may run is served within two claims' worth of a place for each."""
+        """Check that everyone who waits and may run is served within two claims' worth of places each."""
         session = self.world.of("worker")[who]
         claimed = self.claim_again(session)
         waiting = self.may_run(session.requests())
@@ -59,17 +59,17 @@ class QueueMachine(Workers):
             owner = session.requests()[new[0][0]]["user_id"]
             places -= 1 if owner in waiting else 0
             served.add(owner)
-        assert waiting <= served, "somebody starves"
+        assert waiting <= served, "a user starves"
         return multiple(*claimed)
 
     def claim_again(self, session: Session) -> list[Claim]:
-        """What comes before any new claim: those whose answer was lost."""
+        """Claim again those whose answer was lost; they come before any new claim."""
         held = self.memory.get(session.worker, {})
         lost = [key for key, row in session.leases().items() if row["worker"] == session.worker and key not in held]
         return self.claim_once(session, len(lost)) if lost else []
 
     def teardown(self) -> None:
-        """Whatever happened, everything that is left can be finished."""
+        """Check that everything left can be finished, in any state."""
         for session in self.world.all:
             if session.is_open:
                 session.end("commit")

@@ -1,4 +1,4 @@
-"""What users and an admin do, as rules of the state machine."""
+"""Rules of the state machine for users and an admin."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -119,7 +119,7 @@ class People(Tools):
 
     @rule(request=REQUESTS)
     def admin_holds(self, request: UUID) -> None:
-        """Look at a request in an open transaction, and think."""
+        """Lock a request in an open transaction, and keep the transaction open."""
         session = self.admin_begins()
         with self.may_fail(session):
             session.rows("select 1 from public.analysis_requests where id = %s for update", request)

@@ -1,4 +1,4 @@
-"""What the rules of the state machine share: who knows what, transactions, and what may fail."""
+"""Parts shared by the state machine's rules: what each worker knows, transactions, and errors that may occur."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,28 +15,28 @@ from tests.integration.database.sessions import Session, Sessions, lease_of
 REQUESTS: Final[Bundle[UUID]] = Bundle("requests")
 CLAIMS: Final["Bundle[Claim]"] = Bundle("claims")
 EITHER: Final = st.integers(0, 1)
-"""Of two users, or of two workers."""
+"""Index of one of two users, or of two workers."""
 Key = tuple[UUID, UUID]
 """Request and fence."""
 Claim = tuple[UUID, UUID, UUID]
-"""Request, fence, and the worker who was told."""
+"""Request, fence, and the worker that received them."""
 
 
 class Tools(RuleBasedStateMachine):
-    """The state beside the database's own; `world` is set by whoever runs it."""
+    """State beside the database's own. The caller that runs the machine sets `world`."""
 
     world: ClassVar[Sessions]
     seen: ClassVar[dict[str, int]] = {}
-    """How often something of interest happened, over all examples."""
+    """Counts of interesting events, over all examples."""
 
     def __init__(self) -> None:
         super().__init__()
         self.world.reset()
         self.answers: dict[str, str] = {}
         self.memory: dict[UUID, dict[UUID, UUID]] = {}
-        """What each worker knows to hold, with its fence."""
+        """Requests that each worker knows it holds, with their fences."""
         self.most: int | None = None
-        """How many requests of a user may run at once."""
+        """Limit on the running requests of a user."""
         self.inserted = 0
         self.owners: dict[UUID, UUID] = {}
 
@@ -56,9 +56,9 @@ class Tools(RuleBasedStateMachine):
             session.answers.clear()
 
     def call(self, session: Session, function: str, **args: Any) -> list[Row]:
-        """A worker's call: the only one of its transaction, as PostgREST does it, though that may stay open.
+        """Make a worker's call, the only one of its transaction, as PostgREST does; the transaction may stay open.
 
-        In a transaction that wrote a lease before, PostgreSQL asks its foreign key again, and waits for the request.
+        In a transaction that wrote a lease before, PostgreSQL would check its foreign key again, and wait.
         """
         if session.is_open and session.has_called:
             self.end(which=self.world.all.index(session), how="commit")
@@ -66,7 +66,7 @@ class Tools(RuleBasedStateMachine):
         return session.call(function, **args)
 
     def new_ids(self, count: int, user: UUID) -> list[UUID]:
-        """The same in each run, because claims of one moment go by id."""
+        """Return new ids, the same in each run, because claims of one moment are ordered by id."""
         self.inserted += count
         ids = [UUID(int=self.inserted - number) for number in range(count)]
         self.owners |= dict.fromkeys(ids, user)
@@ -84,7 +84,7 @@ class Tools(RuleBasedStateMachine):
 
     @contextmanager
     def may_fail(self, session: Session, *more: type[psycopg.Error]) -> Iterator[None]:
-        """A lock that another session holds, or an error that is an answer: the open transaction is over."""
+        """End the open transaction on a lock that another session holds, or on an error that is a proper answer."""
         try:
             yield
         except more as error:

@@ -1,4 +1,4 @@
-"""What workers do, as rules of the state machine: calls with batches of what is held, and of what is no more."""
+"""Rules of the state machine for workers: batched calls, for requests that they hold and that they held."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,14 +29,14 @@ class Ending(NamedTuple):
     delay: int = 0
 
     def entry(self) -> dict[str, Any]:
-        """As a worker sends it."""
+        """Return it as a worker sends it."""
         entry = {"id": self.request, "fence": self.fence, "outcome": self.outcome, "delay_seconds": self.delay}
         said = {"result": RESULT} if self.outcome == "succeeded" else {"error_code": "x", "error_message": "Said so."}
         return entry | said
 
 
 class Workers(People):
-    """Two workers, which lose answers, processes and leases."""
+    """Two workers that lose answers, processes and leases."""
 
     @rule(target=CLAIMS, who=EITHER, limit=st.integers(1, 4), lost=st.sampled_from([False, False, False, True]))
     def claim(self, who: int, limit: int, lost: bool) -> Any:
@@ -81,7 +81,7 @@ class Workers(People):
             self.count("claims at the limit" if running == self.most else "claims below the limit")
 
     def may_run(self, rows: expected.Rows) -> set[UUID]:
-        """Users who have something queued and are not at their limit."""
+        """Users who have queued requests and are below their limit."""
         running = expected.running(rows)
         waiting = {row["user_id"] for row in rows.values() if row["status"] == "queued"}
         return {user for user in waiting if self.most is None or running[user] < self.most}
@@ -94,7 +94,7 @@ class Workers(People):
         moving=st.sampled_from([False, False, True]),
     )
     def heartbeat(self, who: int, drawn: Claim, more: list[Claim], twin: bool, moving: bool) -> None:
-        """Perhaps while an admin requeues one in a transaction that is still open."""
+        """Send heartbeats, perhaps while an admin's requeue of one request is still uncommitted."""
         session = self.world.of("worker")[who]
         keys = self.batch(session, [drawn, *more], twin=twin)
         if moving:
@@ -113,17 +113,17 @@ class Workers(People):
         answers = self.of_held(rows, {key: "lost" for key in keys if key[0] not in mine or mine[key[0]] != key[1]})
         for request in mine:
             wanted = "cancel" if before[request]["cancel_requested"] else "ok"
-            assert answers[request] == (wanted if request in free else "busy"), "a heartbeat said what is not so"
+            assert answers[request] == (wanted if request in free else "busy"), "a heartbeat's answer is wrong"
             self.count(f"heartbeat {answers[request]}")
         after = session.leases()
         assert all(after[request]["lease_until"] > leases[request]["lease_until"] for request in free)
-        assert {key for key in leases if leases[key] != after[key]} <= free, "a heartbeat moved a lease that it may not"
+        assert {key for key in leases if leases[key] != after[key]} <= free, "it extended another lease"
         expected.unchanged(before, session.requests())
 
     @rule(who=EITHER, drawn=CLAIMS, more=st.lists(CLAIMS, max_size=2), percent=st.integers(0, 100), twin=st.booleans())
     def progress(self, who: int, drawn: Claim, more: list[Claim], percent: int, twin: bool) -> None:
         session = self.world.of("worker")[who]
-        keys = dict(reversed(self.batch(session, [drawn, *more], twin=twin)))  # one of each request
+        keys = dict(reversed(self.batch(session, [drawn, *more], twin=twin)))  # one for each request
         before = session.requests()
         mine = {request for request, fence in keys.items() if self.holds(session, request, fence)}
         entries = [
@@ -135,7 +135,7 @@ class Workers(People):
         after, shown = session.requests(), tuple(request for request in mine if answers[request] == "ok")
         for request in mine - set(shown):
             assert answers[request] == "busy"
-            assert self.world.open_besides(session), "busy, and nobody is there"
+            assert self.world.open_besides(session), "busy, though no other session is open"
         for request in shown:
             assert expected.same(before[request], after[request], but=("stage", "progress"))
             assert after[request]["progress"] == max(before[request]["progress"], percent)
@@ -149,7 +149,7 @@ class Workers(People):
         wish=st.sampled_from([False, False, True]),
     )
     def finish(self, drawn: Claim, outcome: str, delay: int, other: bool, wish: bool) -> None:
-        """By the worker who was told or by another one, perhaps after its owner's wish to cancel it."""
+        """Finish by the worker that received the claim or by another one, perhaps after the owner asked to cancel."""
         request, fence, worker = drawn
         if wish:
             self.owner_asks(request, "cancel", False)
@@ -165,7 +165,7 @@ class Workers(People):
         again=st.booleans(),
     )
     def finish_held(self, who: int, which: int, outcome: str, wish: bool, again: bool) -> None:
-        """A worker ends what it holds, or claims something to end; it asks again where the answer was lost."""
+        """Finish a request that a worker holds, or claims first; with `again` repeat it, as if the answer were lost."""
         session = self.world.of("worker")[who]
         if not self.memory.get(session.worker):
             self.claim_once(session, 2)
@@ -190,7 +190,7 @@ class Workers(People):
         again=st.booleans(),
     )
     def finish_batch(self, who: int, drawn: Claim, outcomes: list[str], twin: bool, wish: bool, again: bool) -> Any:
-        """A worker ends all that it holds in one call, with one that is most likely not its own any more."""
+        """Finish all that a worker holds in one call, with one request that is most likely not its own any more."""
         session = self.world.of("worker")[who]
         missing = len(outcomes) - 1 - len(self.memory.get(session.worker, {}))
         new = self.claim_once(session, missing) if missing > 0 else []
@@ -204,7 +204,7 @@ class Workers(People):
         return multiple(*new)
 
     def finish_once(self, session: Session, *endings: Ending) -> dict[Key, str]:
-        """One call; what each was answered."""
+        """Make one call; return the answer for each."""
         before = session.requests()
         held = [one for one in endings if self.holds(session, one.request, one.fence)]
         refused = {
@@ -226,7 +226,7 @@ class Workers(People):
 
     def check_finished(self, session: Session, one: Ending, before: Row, after: Row, answer: str) -> None:
         if answer == "busy":
-            assert self.world.open_besides(session), "busy, and nobody is there"
+            assert self.world.open_besides(session), "busy, though no other session is open"
             assert expected.same(before, after)
             self.count("busy")
             return
@@ -251,7 +251,7 @@ class Workers(People):
 
     @rule(who=EITHER)
     def crash(self, who: int) -> None:
-        """The process is gone with all it knew; what its transaction did was never committed."""
+        """End the process with all it knew, and roll back its open transaction."""
         session = self.world.of("worker")[who]
         if session.is_open:
             session.end("rollback")
@@ -259,17 +259,17 @@ class Workers(People):
         self.world.restart(session)
 
     def batch(self, session: Session, drawn: Sequence[Claim], *, twin: bool) -> list[Key]:
-        """Any claims, and up to four that the worker holds; with `twin` the first of those under another's fence."""
+        """Any claims, and up to four that the worker holds; with `twin` the first of those gets another's fence."""
         held = sorted(self.memory.get(session.worker, {}).items())[:4]
         if twin and held:
             held[0] = (held[0][0], drawn[0][1])
         return list(dict.fromkeys([*(claim[:2] for claim in drawn), *held]))
 
     def of_held(self, rows: list[Row], refused: Mapping[Key, str]) -> dict[UUID, str]:
-        """The answers to what is held, which are one a request, where all else was answered as it had to be."""
+        """Return one answer for each held request, after checking that all others were answered as expected."""
         left = Counter((row["id"], row["answer"]) for row in rows)
         left.subtract((request, answer) for (request, _), answer in refused.items())
-        assert min(left.values(), default=0) >= 0, "a repeated or stale call was answered as if it were not"
+        assert min(left.values(), default=0) >= 0, "a repeated or stale call was answered like a new one"
         answers = dict(left.elements())
         assert len(answers) == left.total()
         return answers

@@ -1,4 +1,4 @@
--- Everything of the neighbour's that a migration beside it could change, one line each: kind, name, value.
+-- Everything of the frontend's that a migration could change, one row each: kind, name, value.
 with theirs as (
   select c.oid, c.relname, c.relrowsecurity, c.relforcerowsecurity, c.relacl, c.relowner, c.relreplident
     from pg_class c

@@ -1,4 +1,4 @@
-"""Faults put into the queue's functions, to see that the state machine finds them.
+"""Faults planted in the queue's functions, to show that the state machine finds them.
 
 `python -m tests.integration.database.planted` prints which check found each, and after how many examples.
 """
@@ -28,7 +28,7 @@ LEASES_FIRST: Final = (
 
 @dataclass(frozen=True)
 class Fault:
-    """Replacements in one function's text."""
+    """Text replacements in one function."""
 
     function: str
     replacements: tuple[tuple[str, str], ...]
@@ -68,7 +68,7 @@ FAULTS: Final = {
 
 
 def plant(superuser_dsn: str, fault: Fault) -> None:
-    """Change the function in one database; a text that is not there is a fault of this list."""
+    """Change the function in one database. A text that is not there is an error in this list."""
     with psycopg.connect(superuser_dsn, autocommit=True) as connection:
         row = connection.execute("select pg_get_functiondef(%s::regproc)", (fault.function,)).fetchone()
         assert row is not None
@@ -99,7 +99,7 @@ def drive(dsn: str, superuser_dsn: str, examples: int, *, fixed: bool, shrink: b
 
 
 def main() -> None:
-    """One line a fault."""
+    """Print one line for each fault."""
     missed = 0
     with tempfile.TemporaryDirectory() as folder, Postgres(Path(folder) / "server", durable=False) as server:
         server.create_database("migrated")

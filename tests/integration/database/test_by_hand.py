@@ -25,7 +25,7 @@ CLEAN = {
 
 
 def in_state(queue: Queue, state: str) -> Row:
-    """Bring a fresh request into a state by the worker's own functions."""
+    """Bring a new request into a state by the worker's own functions."""
     claim = queue.start()
     queue.progress(claim, "analyzing", 50)
     match state:

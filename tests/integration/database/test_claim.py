@@ -1,4 +1,4 @@
-"""Claim, heartbeat and progress: who gets what, and what a lost answer costs."""
+"""Claim, heartbeat and progress: who gets which request, and the cost of a lost answer."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -148,8 +148,8 @@ def claim_key(claim: dict[str, object]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("options", ['{"n": ' + "9" * 4400 + "}", '{"n": ' + "[" * 4000 + "]" * 4000 + "}"])
-def test_options_of_before_they_were_bounded_are_in_nobodys_way(queue: Queue, options: str) -> None:
-    """A row that has them goes through every function and every change by hand, and no worker is shown them."""
+def test_options_stored_before_the_limit_do_no_harm(queue: Queue, options: str) -> None:
+    """A row with such options passes every function and every change by hand, and no worker is shown them."""
     queue.sql("alter table public.analysis_requests disable trigger analysis_requests_options")
     (request,) = queue.insert(options=options)
     queue.sql("alter table public.analysis_requests enable trigger analysis_requests_options")

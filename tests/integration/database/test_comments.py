@@ -1,4 +1,4 @@
-"""Every table, column and function that an admin meets in psql or Supabase Studio says what it is."""
+"""Every table, column and function that an admin sees in psql or Supabase Studio has a comment."""
 
 import pytest
 

@@ -13,10 +13,10 @@ OUTCOMES = ("succeeded", "failed", "retry", "released")
 
 
 def test_requeues_against_finishes_neither_deadlock_nor_lose_a_request(queue: Queue) -> None:
-    """Two workers claim, beat and finish while two admins requeue; then everything is finished once more.
+    """Two workers claim, heartbeat and finish while two admins requeue; then everything is finished once more.
 
-    One admin requeues all rows by one statement, the other row by row: two statements over many rows in different
-    orders would deadlock with each other in any database.
+    One admin requeues all rows in one statement, the other row by row: two statements over many rows in
+    different orders would deadlock in any database.
     """
     requests = set(queue.insert(count=24))
     answers: Counter[str] = Counter()
@@ -61,7 +61,7 @@ def test_requeues_against_finishes_neither_deadlock_nor_lose_a_request(queue: Qu
 
 
 def work_once(worker: Queue, answers: Counter[str]) -> None:
-    """One turn of a worker: claim, beat, show progress, finish, sweep."""
+    """One cycle of a worker: claim, heartbeat, progress, finish, sweep."""
     claims = worker.claim(limit=8)
     if claims:
         worker.heartbeat(*claims)
@@ -72,7 +72,7 @@ def work_once(worker: Queue, answers: Counter[str]) -> None:
 
 
 def finish(worker: Queue, claim: Row, outcome: str) -> str:
-    """Finish as the worker does: busy means ask again."""
+    """Finish as the worker does: retry while the answer is busy."""
     while True:
         row = worker.succeed(claim) if outcome == "succeeded" else worker.finish(claim, outcome, error_code="x")
         answer: str = row["answer"]

@@ -1,4 +1,4 @@
-"""What is deleted leaves an outbox of objects, which go by the Storage API and by nothing else."""
+"""Deletions fill an outbox of objects, which only the Storage API removes."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -28,7 +28,7 @@ def named(queue: Queue, **args: Any) -> set[tuple[str, str]]:
 
 
 def remove(queue: Queue, bucket: str, name: str) -> int:
-    """As Storage deletes for a worker; how many objects went."""
+    """Delete as Storage does for a worker; return the number of deleted objects."""
     with queue.as_user(role="sentinel_worker") as worker:
         worker.execute("set local storage.allow_delete_query = 'true'")
         deleted = worker.execute("delete from storage.objects where bucket_id = %s and name = %s", (bucket, name))

@@ -1,4 +1,4 @@
-"""Users take turns; priority is a head start; a user at the limit is skipped, not searched."""
+"""Users take turns; priority is a head start; users at their limit are skipped without a search."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -61,7 +61,7 @@ def test_users_of_one_priority_take_turns_however_many_others_are_between_them(q
 
 
 def test_each_priority_has_its_own_turn(queue: Queue) -> None:
-    """A few requests of a higher one do not put those below it back to where they began."""
+    """A few requests of higher priority do not send those below it back to the start of their round."""
     users = new_users(queue, 12)
     wait(queue, users, each=30, priority=5)
     third: Counter[UUID] = Counter()
@@ -96,7 +96,7 @@ def test_all_users_get_the_same_while_all_wait(queue: Queue) -> None:
     assert max(shares) - min(shares) <= 4, shares
 
 
-def test_what_others_do_not_need_goes_to_who_has_more(queue: Queue) -> None:
+def test_a_users_unused_share_goes_to_the_others(queue: Queue) -> None:
     queue.insert(count=30)
     other = queue.another_worker()
     other.insert(count=2)
@@ -198,7 +198,7 @@ def claim_more(queue: Queue, limit: int) -> list[Row]:
 
 
 def new_users(queue: Queue, count: int) -> list[UUID]:
-    """Users in the order of their ids."""
+    """Create users and return their ids in order."""
     rows = queue.sql(
         "insert into auth.users (id) select gen_random_uuid() from generate_series(1, %s) returning id", count
     )
@@ -206,12 +206,12 @@ def new_users(queue: Queue, count: int) -> list[UUID]:
 
 
 def wait(queue: Queue, users: list[UUID], *, each: int, priority: int = 0) -> None:
-    """Let each of these users have some requests more."""
+    """Queue `each` more requests for each of these users."""
     queue.sql(INSERT_FOR, priority, users, each)
 
 
 def release(queue: Queue, claims: list[Row]) -> None:
-    """Hand claims back to where they were in the queue."""
+    """Return claims to their places in the queue."""
     keys = [{"id": claim["id"], "fence": claim["fence"]} for claim in claims]
     answers = queue.call("sentinel_finish", outcomes=[key | {"outcome": "released"} for key in keys])
     assert {row["answer"] for row in answers} == {"queued"}
@@ -222,7 +222,7 @@ def limit_running(queue: Queue, limit: int) -> None:
 
 
 def rows_read(queue: Queue) -> int:
-    """Rows of the requests that indexes have given to this session's statements so far."""
+    """Count the request rows that this session's statements have fetched so far."""
     queue.sql("select pg_stat_force_next_flush()")
     row = queue.sql(
         "select sum(idx_tup_fetch)::bigint + (select seq_tup_read from pg_stat_user_tables"

@@ -1,4 +1,4 @@
-"""Finishing: what each outcome does, what a repeated or late or hostile finish does."""
+"""Finishing: the effect of each outcome, and of a repeated, late or hostile finish."""
 
 from typing import Any
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""What a hosted project's `postgres` may and may not do, on every version; see hosted.py for the stand-in."""
+"""Permissions of a hosted project's `postgres`, on every version; hosted.py imitates the project."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ POLICIES = "select polrelid::regclass::text, count(*) from pg_policy where polna
 
 @pytest.fixture
 def project(own_server: Postgres) -> Postgres:
-    """A server whose `postgres` is no member of the platform's roles, with a database `project`."""
+    """A server whose `postgres` is not a member of the platform's roles, with a database `project`."""
     own_server.create_database("project")
     hosted.take_memberships(own_server)
     return own_server
@@ -60,7 +60,7 @@ def test_with_it_everything_is_there_and_the_queue_works(project: Postgres, tmp_
 
 
 def test_where_postgres_may_not_hand_on_rights_the_worker_has_those_of_anon(project: Postgres, tmp_path: Path) -> None:
-    """Where it may not give anon away either (PostgreSQL 16 and later), a service key is what remains."""
+    """On PostgreSQL 16 and later it may not grant anon either, which leaves only a service key."""
     as_platform(
         project,
         "revoke grant option for all on storage.objects from postgres",

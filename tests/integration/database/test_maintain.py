@@ -1,4 +1,4 @@
-"""What time does: promotion, expiry, poison, lanes without workers."""
+"""Effects of time: promotion, expiry, poison, lanes without workers."""
 
 from typing import LiteralString
 from uuid import uuid4
@@ -142,17 +142,17 @@ def test_the_registry_says_what_each_worker_offers(queue: Queue) -> None:
 
 
 def make_due(queue: Queue) -> None:
-    """Move every waiting time to now, as the clock would."""
+    """Make all waiting requests due, as the clock would."""
     shift_time(queue, "set run_at = now(), fence = gen_random_uuid() where status = 'scheduled'")
 
 
 def age_requests(queue: Queue) -> None:
-    """Make every queued request an hour older."""
+    """Age every queued request by an hour."""
     shift_time(queue, "set run_at = run_at - interval '1 h', fence = gen_random_uuid() where status = 'queued'")
 
 
 def shift_time(queue: Queue, change: LiteralString) -> None:
-    """Change times as the queue's own functions do: plain SQL would make requests follow their time at once."""
+    """Change times as the queue's own functions do: plain SQL would move the requests at once."""
     with queue.connect() as clock, clock.transaction():
         clock.execute("select set_config('sentinel.moving', 'on', true)")
         clock.execute("update public.analysis_requests " + change)

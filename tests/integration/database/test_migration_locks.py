@@ -1,4 +1,4 @@
-"""A migration that meets other sessions' locks: it gives way, tries again, and names who is in its way."""
+"""A migration blocked by other sessions' locks gives way, retries, and names the session in its way."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,7 +36,7 @@ def change(tmp_path: Path) -> Path:
 
 @contextmanager
 def reader(dsn: str) -> Iterator[psycopg.Connection]:
-    """A session that has read the requests and not ended its transaction."""
+    """A session that has read the requests and keeps its transaction open."""
     with psycopg.connect(dsn, application_name="a long report") as connection:
         connection.execute(READ)
         yield connection
@@ -44,13 +44,13 @@ def reader(dsn: str) -> Iterator[psycopg.Connection]:
 
 def test_it_waits_in_short_turns_and_nobody_else_waits_longer(dsn: str, change: Path) -> None:
     queue = Queue(dsn, dsn)
-    queue.sql("set statement_timeout = '20s'")  # a turn is 0.5 s; the reader ends only after the inserts
+    queue.sql("set statement_timeout = '20s'")  # an attempt lasts 0.5 s; the reader ends only after the inserts
     with ThreadPoolExecutor(1) as threads:
         with reader(dsn):
             migration: Future[list[migrate.Applied]] = threads.submit(migrate.apply, dsn, migrations_dir=change)
             for _ in range(3):
                 wait_until_it_waits(dsn)
-                queue.insert()  # behind the migration in the line for the table
+                queue.insert()  # queued behind the migration for the table's lock
             assert not migration.done()
         assert [one.name for one in migration.result()] == ["later"]
     assert len(queue.sql("select id from public.analysis_requests where lately is null")) == 3

@@ -1,4 +1,4 @@
-"""From nothing to the whole schema, by each of the ways that are promised, on every supported server."""
+"""From nothing to the whole schema, in each documented way, on every supported server."""
 
 import re
 import subprocess
@@ -101,7 +101,7 @@ def test_a_version_that_the_ledger_knows_by_another_name_is_refused(server: Post
 
 
 def test_a_database_from_before_the_first_release_is_refused_until_its_ledger_is_rewritten(server: Postgres) -> None:
-    """The statement is that of docs/database.md; the schema, which it leaves as it is, stands in for theirs."""
+    """The statement comes from docs/database.md. It leaves the schema as it is, so the current one can stand in."""
     page = (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
     section = page.partition("## A database from before the first release\n")[2]
     statement = section.partition("```sql\n")[2].partition("```")[0]

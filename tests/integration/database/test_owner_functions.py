@@ -1,4 +1,4 @@
-"""What the owner of a request may do to it."""
+"""Functions for a request's owner."""
 
 from uuid import UUID, uuid4
 

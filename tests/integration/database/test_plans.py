@@ -1,8 +1,8 @@
-"""No function of the queue reads the requests from end to end, not even by a plan made when the table was empty.
+"""No queue function scans all requests, not even with a plan made when the table was empty.
 
-And one INSERT of many requests runs no statement for each of them.
+One INSERT of many requests runs no statement for each of them.
 
-`QUEUE_PLAN_ROWS=2000000` runs it at the size that docs/database.md speaks of.
+`QUEUE_PLAN_ROWS=2000000` sets the size that docs/database.md names.
 """
 
 import json
@@ -37,22 +37,22 @@ WHOLE = re.compile(
     r"Seq Scan on analysis_requests"
     r"|Scan using analysis_requests_(pkey|user|finished|path|batch)\b[^\n]*\n(?!\s*Index Cond)"
 )
-"""The table, or an index that has all finished rows in it, without a condition."""
+"""A scan of the table, or of an index with all finished rows, without a condition."""
 REMOVED = re.compile(r"Rows Removed by Filter: (\d+)")
 BULK_INSERT = """
 insert into public.analysis_requests (storage_path) select %(user)s || '/a.mp4' from generate_series(1, %(count)s)
 """
 STATEMENT = re.compile(r"Query Text: (.*?)\n(?:Query Parameters|\S[^\n]*\(cost=)", re.DOTALL)
 KEY_CHECK = "SELECT 1 FROM ONLY"
-"""How the query of a foreign key's check begins."""
+"""Beginning of the query that checks a foreign key."""
 IN_VAIN = 500
-"""More rows than these are read for nothing by no scan: the right index was not used."""
+"""No scan may discard more rows than this: it would mean that the right index was not used."""
 LANES = ["auto/default", "video/default"]
 
 
 @contextmanager
 def plans_of(connection: psycopg.Connection[Any]) -> Iterator[list[str]]:
-    """Every plan that this session's statements use inside, nested ones too."""
+    """Collect every plan of this session's statements, nested ones included."""
     plans: list[str] = []
 
     def keep(notice: psycopg.errors.Diagnostic) -> None:
@@ -74,7 +74,7 @@ def plans_of(connection: psycopg.Connection[Any]) -> Iterator[list[str]]:
 
 
 class Caller:
-    """One session that calls everything, so that its plans are kept."""
+    """One session that makes all calls, so that its plans are cached."""
 
     def __init__(self, connection: psycopg.Connection[Any], queue: Queue) -> None:
         self._connection = connection
@@ -85,7 +85,7 @@ class Caller:
         return self._connection.execute(query, (Jsonb({"worker": str(self._queue.worker)} | args),)).fetchall()
 
     def everything(self) -> int:
-        """Call each function once, with work where there is some; how many requests were claimed."""
+        """Call each function once, with work where possible; return the number of claimed requests."""
         maintain = {"name": "w", "version": "0", "lanes": LANES, "slots": 8}
         claims = self.call("sentinel_claim", lanes=LANES, limit=8, lease_seconds=60, held=[])
         keys = [{"id": str(claim[0]), "fence": str(claim[1])} for claim in claims]
@@ -131,20 +131,20 @@ def test_no_function_reads_the_requests_from_end_to_end(disposable: Queue) -> No
         queue.sql("update sentinel.settings set value = '1000000' where name = %s", name)
     with psycopg.connect(queue.superuser_dsn, autocommit=True) as connection:
         caller = Caller(connection, queue)
-        for _ in range(8):  # from the sixth on a generic plan is kept
+        for _ in range(8):  # from the sixth call on a generic plan is cached
             caller.everything()
         fill(connection, queue)
         with plans_of(connection) as plans:
             assert caller.everything() == 8
         assert_by_index(plans)
-        connection.execute("analyze public.analysis_requests")  # every plan is made anew
+        connection.execute("analyze public.analysis_requests")  # all plans are made anew
         with plans_of(connection) as plans:
             assert caller.everything() == 8
         assert_by_index(plans)
 
 
 def fill(connection: psycopg.Connection[Any], queue: Queue) -> None:
-    """Millions of finished requests of fifty users, and some that wait."""
+    """Insert millions of finished requests of fifty users, and some that wait."""
     connection.execute("alter table public.analysis_requests set (autovacuum_enabled = off)")
     connection.execute("insert into auth.users (id) select gen_random_uuid() from generate_series(1, 49)")
     connection.execute("set session_replication_role = replica")
@@ -166,17 +166,17 @@ def assert_by_index(plans: list[str]) -> None:
 
 
 def test_one_insert_of_many_rows_runs_no_statement_for_each(queue: Queue) -> None:
-    """Only the check of the owner's key, as in any table. `bench.insert` says what indexes and row triggers cost."""
+    """Only the check of the owner's key runs, as in any table. `bench.insert` measures indexes and row triggers."""
     with psycopg.connect(queue.superuser_dsn) as connection:
         (few, few_checks), (many, many_checks) = (of_an_insert(connection, queue, count) for count in (10, 1000))
     assert few == many
     assert (few_checks, many_checks) == (10, 1000)
-    assert any("sentinel.usage" in statement for statement in many), "the quota was not looked at"
-    assert any("realtime.send" in statement for statement in many), "nobody was woken"
+    assert any("sentinel.usage" in statement for statement in many), "the quota was not checked"
+    assert any("realtime.send" in statement for statement in many), "no wake-up was sent"
 
 
 def of_an_insert(connection: psycopg.Connection[Any], queue: Queue, count: int) -> tuple[list[str], int]:
-    """What one INSERT of so many rows runs as a signed-in user, and how many checks of keys beside. Nothing is kept."""
+    """Run one INSERT of `count` rows as a signed-in user, and roll back; return its statements and its key checks."""
     claims = json.dumps({"sub": str(queue.user), "role": "authenticated"})
     with plans_of(connection) as plans:
         connection.execute("select set_config('request.jwt.claims', %s, true)", (claims,))

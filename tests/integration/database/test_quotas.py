@@ -1,4 +1,4 @@
-"""What a user may have open, ask for, store and run again."""
+"""Limits on what a user may have open, request, store and run again."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a frontend cannot do, whatever it sends."""
+"""Writes that a frontend is refused, in every form."""
 
 from typing import Any
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""What is kept for how long, and what pruning takes along."""
+"""Retention times, and what pruning removes."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def keep(queue: Queue, name: str, value: int) -> None:
 
 
 def age(queue: Queue) -> None:
-    """Make all that ended or was superseded so far a hundred days older."""
+    """Age all that ended or was superseded so far by a hundred days."""
     with queue.connect() as clock, clock.transaction():
         clock.execute("update public.analysis_requests set finished_at = finished_at - interval '100 days'")
         clock.execute("update public.analysis_results set superseded_at = superseded_at - interval '100 days'")
@@ -24,7 +24,7 @@ def finish(queue: Queue) -> Row:
 
 
 def counts(queue: Queue) -> tuple[int, int, int]:
-    """Requests, results, attempts."""
+    """Count requests, results and attempts."""
     row = queue.sql(
         "select (select count(*) from public.analysis_requests) as requests,"
         " (select count(*) from public.analysis_results) as results,"
@@ -46,7 +46,7 @@ def test_everything_is_kept_for_ever_at_first(queue: Queue) -> None:
 
 @pytest.mark.parametrize("days", [0, 30])
 def test_old_requests_go_with_results_history_and_files(limited: Queue, days: int) -> None:
-    """Zero means a day: a finish that is repeated a moment later must still be answered."""
+    """Zero means a day: a finish repeated a moment later must still be answered."""
     queue = limited
     old, waiting = finish(queue), queue.insert()[0]
     queue.sql("insert into storage.objects (bucket_id, name, version) values ('media', %s, 'v')", f"{queue.user}/a.mp4")

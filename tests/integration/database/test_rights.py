@@ -1,4 +1,4 @@
-"""What a frontend can do, what each server role may call, and whom objects are shown to."""
+"""Permissions of a frontend, of each server role on each function, and of users on objects."""
 
 from uuid import uuid4
 

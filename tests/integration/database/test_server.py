@@ -31,7 +31,7 @@ def postmaster(folder: Path) -> int:
 
 
 def processes_of(folder: Path) -> list[int]:
-    """Process ids of a cluster's postmaster and of its children, which say nothing of the folder themselves."""
+    """Process ids of a cluster's postmaster and its children; the children themselves do not name the folder."""
     first = postmaster(folder)
     children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
     return [first, *map(int, children)]

@@ -1,7 +1,7 @@
-"""The queue keeps its promises in any order of events; planted faults are found.
+"""The queue keeps its promises in any order of events, and planted faults are found.
 
-A few fixed sequences by default, and for each fault a program that meets it; with `--matrix postgres` many new
-sequences, and each fault found by drawing. `QUEUE_EXAMPLES=2000` says how many.
+By default a few fixed sequences run, and for each fault a program that triggers it. With `--matrix postgres` many new
+sequences run, and random ones must find each fault. `QUEUE_EXAMPLES=2000` sets their number.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""The real Supabase CLI and `sentinel-worker migrate` on the same databases: one ledger, whoever writes it.
+"""The real Supabase CLI and `sentinel-worker migrate` share one ledger on the same databases.
 
-The CLI comes from npm (62 MB to fetch, 135 MB on disk; see servers.py) and needs no Docker for what is done here.
+The CLI comes from npm (62 MB to fetch, 135 MB on disk; see servers.py). These tests need no Docker.
 """
 
 import json
@@ -28,7 +28,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def dsn(server: Postgres) -> str:
-    """An empty project, by TCP as the CLI wants it."""
+    """An empty project, over TCP because the CLI needs that."""
     name = f"cli_{next(_numbers)}"
     server.create_database(name)
     return server.dsn("postgres", name, tcp=True)
@@ -36,7 +36,7 @@ def dsn(server: Postgres) -> str:
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """Run the CLI on this repository's folder `supabase`, or on another; it must not ask and not phone home."""
+    """Run the CLI on this repository's folder `supabase`, or on another; it must not prompt or phone home."""
     try:
         program = supabase_cli()
     except NotHereError as reason:
@@ -78,7 +78,7 @@ def ledger(dsn: str) -> list[tuple[Any, ...]]:
 
 
 def test_what_the_cli_has_pushed_is_not_applied_again(cli: Cli, server: Postgres, dsn: str) -> None:
-    """And the ledger that it writes is the one that `sentinel-worker migrate` writes."""
+    """The ledger that the CLI writes is also the one that `sentinel-worker migrate` writes."""
     dry = cli("db", "push", "--dry-run", to=dsn)
     assert dry.returncode == 0, dry.stderr
     assert all(migration.file_name in dry.stderr for migration in migrate.available())
@@ -118,7 +118,7 @@ def test_each_goes_on_where_the_other_stopped(cli: Cli, dsn: str, tmp_path: Path
 
 
 def test_supabases_own_advisor_has_no_warning(cli: Cli, dsn: str) -> None:
-    """Its checks of security and performance, level `warn` and above; and it would have found something."""
+    """Run the CLI's security and performance checks, level `warn` and above; a planted problem shows that they work."""
     migrate.apply(dsn)
     advice = ("db", "advisors", "--level", "warn", "--fail-on", "warn")
     clean = cli(*advice, to=dsn)
@@ -132,7 +132,7 @@ def test_supabases_own_advisor_has_no_warning(cli: Cli, dsn: str) -> None:
 
 
 def test_a_project_with_migrations_of_its_own_fetches_ours(cli: Cli, dsn: str, tmp_path: Path) -> None:
-    """The CLI refuses a ledger with versions that its folder lacks; `sentinel-worker migrate` does not mind them."""
+    """The CLI refuses a ledger with versions that its folder lacks; `sentinel-worker migrate` accepts it."""
     theirs = project(tmp_path / "theirs", 'project_id = "echo-sentinel"\n')
     migrations = theirs / "supabase" / "migrations"
     migrations.mkdir()

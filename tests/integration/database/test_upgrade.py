@@ -1,4 +1,4 @@
-"""A running queue survives the upgrade of its schema: nothing lost, nothing done twice, every fence consistent."""
+"""A queue in use survives an upgrade of its schema: nothing lost or done twice, every fence consistent."""
 
 import sys
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def test_requests_in_flight_survive_it(
     check(upgrade)
 
 
-def test_so_they_do_where_each_policy_locks_the_platforms_tables(
+def test_requests_survive_an_upgrade_whose_policies_lock_the_platforms_tables(
     own_server: Postgres, tmp_path: Path, tell: Callable[[Upgrade], None]
 ) -> None:
     upgrade = upgrade_under_traffic(own_server, "upgraded", tmp_path, as_hosted=True, report=True)
@@ -44,7 +44,7 @@ def test_so_they_do_where_each_policy_locks_the_platforms_tables(
 
 
 def check(upgrade: Upgrade) -> None:
-    """All that must hold when everything is final."""
+    """Check the invariants when everything is final."""
     assert upgrade.applied == [migration.version for migration in LATER]
     assert upgrade.in_flight["running"] > 0
     with psycopg.connect(upgrade.dsn) as connection:
@@ -76,7 +76,7 @@ def check_requests(upgrade: Upgrade, requests: list[tuple[Any, ...]]) -> None:
 
 
 def check_attempts(upgrade: Upgrade, attempts: list[tuple[Any, ...]]) -> None:
-    """Each claim ended exactly once, in the way that its worker was told."""
+    """Check that each claim ended exactly once, in the way that its worker was told."""
     seen = upgrade.seen
     ended = {fence: (outcome, answer) for _, fence, outcome, answer in attempts}
     assert len(ended) == len(attempts)
@@ -88,7 +88,7 @@ def check_attempts(upgrade: Upgrade, attempts: list[tuple[Any, ...]]) -> None:
 
 
 def check_results(upgrade: Upgrade, results: list[tuple[Any, ...]]) -> None:
-    """A result for each success that a worker was told of, with what that worker wrote."""
+    """Check that each success that a worker was told of has a result, with that worker's data."""
     successes = {fence for fence, answer in upgrade.seen.answers.items() if answer == "succeeded"}
     assert {fence for _, fence, _, _ in results} == successes
     assert len(results) == len(successes)

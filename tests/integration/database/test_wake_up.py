@@ -1,4 +1,4 @@
-"""The wake-up: sent once a transaction, and never at the cost of the insert that causes it."""
+"""The wake-up: sent once for each transaction, and never able to fail or delay the insert that causes it."""
 
 import psycopg
 import pytest
@@ -75,7 +75,7 @@ def test_a_lock_on_the_messages_holds_up_an_insert_for_a_moment_only(queue: Queu
     with queue.connect() as blocker, blocker.transaction():
         blocker.execute("lock table realtime.messages in access exclusive mode")
         with queue.connection.transaction():
-            queue.sql("set local statement_timeout = '20s'")  # the lock is held for as long as the inserts take
+            queue.sql("set local statement_timeout = '20s'")  # the lock is held as long as the inserts take
             queue.insert()
             queue.insert()
     assert len(queue.claim(limit=2)) == 2

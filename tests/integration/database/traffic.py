@@ -1,4 +1,4 @@
-"""Traffic on one database: users insert and cancel, workers work, an admin requeues. Everything answered is kept."""
+"""Traffic on one database: users insert and cancel, workers work, an admin requeues. Every answer is kept."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 from tests.integration.database.queue_client import RESULT, Row
 
 TRANSIENT: Final = re.compile(r"08...|53...|57P0.|40001|40P01|55P03|57014|XX000")
-"""What a client may see for a moment: it asks again, and nothing was written. Anything else ends the traffic."""
+"""Errors that a client may see for a moment; it retries, and nothing was written. Any other error ends the traffic."""
 LANES: Final = ["auto/default", "video/default"]
 OUTCOMES: Final = ("succeeded", "failed", "succeeded", "retry", "succeeded", "released", "succeeded")
 REQUEUES: Final = (
@@ -31,24 +31,24 @@ REQUEUES: Final = (
 PACE_SECONDS: Final = 0.02
 T = TypeVar("T")
 Call = Callable[..., list[Row]]
-"""A queue function by name with its arguments; the answer's rows."""
+"""Call a queue function by name with its arguments; return the answer's rows."""
 
 
 @dataclass
 class Seen:
-    """What the clients were told; `changed` is notified of every finish, and of a client's end."""
+    """Answers that the clients received. `changed` is notified of every finish, and of a client's end."""
 
     inserted: list[UUID] = field(default_factory=list)
     claimed: set[UUID] = field(default_factory=set)
     answers: dict[UUID, str] = field(default_factory=dict)
-    """By the fence under which a worker finished."""
+    """Answers by the fence under which a worker finished."""
     requeued: int = 0
     errors: Counter[tuple[str, str | None]] = field(default_factory=Counter)
     slowest_seconds: float = 0.0
     changed: Condition = field(default_factory=Condition)
 
     def call(self, name: str, step: Callable[[], T]) -> T:
-        """Make one call, again where its error is one that passes."""
+        """Make one call, and repeat it after a transient error."""
         while True:
             begin = time.monotonic()
             try:
@@ -72,7 +72,7 @@ class Traffic:
         self._runs: list[Future[None]] = []
 
     def start(self) -> None:
-        """Let everybody begin."""
+        """Start all clients."""
         self._runs += [self._threads.submit(self._work, uuid4()) for _ in range(3)]
         self._runs += [self._threads.submit(self._use, uuid4()) for _ in range(2)]
         self._runs.append(self._threads.submit(self._administer))
@@ -80,14 +80,14 @@ class Traffic:
             run.add_done_callback(self._tell)
 
     def wait_for_finishes(self, more: int) -> None:
-        """Wait until the workers have finished `more` attempts from now on; a client's error ends the wait."""
+        """Wait until the workers have finished `more` further attempts; a client's error ends the wait."""
         with self.seen.changed:
             wanted = len(self.seen.answers) + more
             self.seen.changed.wait_for(lambda: len(self.seen.answers) >= wanted or any(r.done() for r in self._runs))
         self._raise_errors()
 
     def prepare(self, ended: int, waiting: int) -> None:
-        """Give the table a past, and the workers something to do."""
+        """Insert `ended` finished requests, and `waiting` ones for the workers."""
         user = uuid4()
         with self._connect("postgres") as admin:
             admin.execute("insert into auth.users (id) values (%s)", (user,))
@@ -101,7 +101,7 @@ class Traffic:
             admin.execute("update public.analysis_requests set status = 'cancelled' where id = any(%s)", (gone,))
 
     def hold(self, count: int) -> Callable[[], None]:
-        """Let a fourth worker claim requests; it finishes them when what is returned is called."""
+        """Let a fourth worker claim requests; calling the returned function finishes them."""
         worker = uuid4()
         connection = self._connect("authenticator")
         connection.execute("set role sentinel_worker")
@@ -119,7 +119,7 @@ class Traffic:
         return finish
 
     def drain(self) -> None:
-        """No new requests and requeues; the workers end when nothing is open any more."""
+        """Stop inserts and requeues; the workers end when no request is open any more."""
         self._people_stop.set()
         with self._connect("postgres") as admin:
             while admin.execute("select 1 from public.analysis_requests where finished_at is null").fetchone():
@@ -131,7 +131,7 @@ class Traffic:
             run.result()
 
     def stop(self) -> None:
-        """End all clients, whatever is open."""
+        """Stop all clients, even with requests open."""
         self._people_stop.set()
         self._workers_stop.set()
         self._threads.shutdown()
@@ -178,7 +178,7 @@ class Traffic:
                     self._finish(call, lease, next(outcomes))
 
     def _finish(self, call: Call, lease: dict[str, Any], outcome: str) -> None:
-        """Finish, twice where the fence says so: as if the first answer were lost."""
+        """Finish, for some fences twice, as if the first answer were lost."""
         entry = lease | {"outcome": outcome, "error_code": "x"}
         if outcome == "succeeded":
             entry |= {"result": RESULT | {"notice": str(lease["fence"])}, "error_code": None}

@@ -1,4 +1,4 @@
-"""From this schema to a later one, made up in `later/`, on a database that is being used."""
+"""Upgrades a database in use from this schema to a made-up later one, in `later/`."""
 
 import time
 from collections import Counter
@@ -15,9 +15,9 @@ from tests.integration.database import hosted
 from tests.integration.database.traffic import Seen, Traffic
 
 LATER: Final = migrate.available(Path(__file__).parent / "later")
-"""What a release to come may do: the strongest locks on every table, and new bodies of the busiest functions."""
+"""Files that do what a future release may: take the strongest locks on every table, replace the busiest functions."""
 ATTEMPTS: Final = 100
-"""So many end before the upgrade, so many while it waits for a reader, so many after it."""
+"""Attempts that end before the upgrade; as many end while it waits for a reader, and as many after it."""
 WAITING: Final = """
 select 1 from pg_stat_activity
  where application_name = 'sentinel-worker migrate' and datname = current_database() and wait_event_type = 'Lock'
@@ -26,7 +26,7 @@ select 1 from pg_stat_activity
 
 @dataclass(frozen=True)
 class Upgrade:
-    """What an upgrade under traffic cost, and what the clients saw."""
+    """Cost of an upgrade under traffic, and what the clients saw."""
 
     dsn: str
     applied: list[str]
@@ -37,7 +37,7 @@ class Upgrade:
     seen: Seen
 
     def words(self) -> str:
-        """One line for people."""
+        """Return one line of text."""
         seen, errors = self.seen, {f"{call} {code}": n for (call, code), n in self.seen.errors.items()}
         return (
             f"{len(seen.inserted)} requests, {seen.requeued} requeued by hand, {len(seen.claimed)} attempts "
@@ -50,10 +50,10 @@ class Upgrade:
 def upgrade_under_traffic(
     server: Postgres, database: str, folder: Path, *, as_hosted: bool = False, report: bool = False
 ) -> Upgrade:
-    """Apply the later files while the queue is used; return when all requests are final.
+    """Apply the later files while the queue is in use; return when all requests are final.
 
-    With `report` somebody has read the requests and does not end the transaction: the migration has to wait, and the
-    traffic goes on meanwhile.
+    With `report` a session has read the requests and keeps its transaction open: the migration has to wait, while the
+    traffic goes on.
     """
     server.create_database(database)
     dsn = server.dsn("postgres", database)
@@ -94,7 +94,7 @@ def wait_until_it_waits(dsn: str) -> None:
     """Return when a migration waits for a lock."""
     with psycopg.connect(dsn, autocommit=True) as watcher:
         while watcher.execute(WAITING).fetchone() is None:
-            pass  # the server's view is the event; each look asks it anew
+            pass  # the server's view is the only event; each look queries it again
 
 
 def _write(migrations: list[migrate.Migration], folder: Path) -> Path:

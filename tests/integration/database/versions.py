@@ -1,4 +1,4 @@
-"""Print what the migrations cost on each supported PostgreSQL: `python -m tests.integration.database.versions`."""
+"""Prints the cost of the migrations on each supported PostgreSQL: `python -m tests.integration.database.versions`."""
 
 import sys
 import tempfile
@@ -14,7 +14,7 @@ from tests.integration.database.upgrade import LATER, upgrade_under_traffic
 
 
 def main() -> None:
-    """One row a version, and below what the upgrade's traffic saw."""
+    """Print a row for each version, then what the clients saw during the upgrades."""
     files = len(migrate.available())
     say(f"{files} files; the upgrade is {len(LATER)} made-up later files, under traffic\n")
     say("| PostgreSQL | from scratch | second run | upgrade | upgrade behind a reader |")
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def measure(servers: Servers, version: str, folder: Path) -> tuple[str, str]:
-    """A version's row, and its traffic in words."""
+    """Return a version's row, and a summary of its traffic."""
     server = servers[version]
     server.create_database("scratch")
     dsn = server.dsn("postgres", "scratch")
@@ -56,7 +56,7 @@ def measure(servers: Servers, version: str, folder: Path) -> tuple[str, str]:
 
 
 def milliseconds(step: Callable[[], object]) -> float:
-    """How long a step takes."""
+    """Return the duration of a step."""
     begin = time.monotonic()
     step()
     return (time.monotonic() - begin) * 1000

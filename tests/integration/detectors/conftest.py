@@ -1,4 +1,4 @@
-"""Checkpoints of a few kilobytes, written by transformers as the hub's are."""
+"""Checkpoints of a few kilobytes, written by transformers in the hub's format."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _POLICIES: dict[Task, WindowPolicy] = {
 
 @pytest.fixture
 def make_checkpoint(tmp_path: Path) -> MakeCheckpoint:
-    """Write a checkpoint; changes to config.json and preprocessor_config.json come as keyword arguments."""
+    """Write a checkpoint. Changes to config.json and preprocessor_config.json are keyword arguments."""
 
     def make(
         task: Task = "video",
@@ -131,7 +131,7 @@ def tiny_model(task: Task, labels: dict[int, str]) -> PreTrainedModel:
 
 
 def hungry_model(labels: dict[int, str], megabytes: int) -> PreTrainedModel:
-    """A ViT of few weights that takes so many megabytes at once for a picture of HUNGRY_EDGE."""
+    """A ViT of few weights that allocates `megabytes` at once for a picture of HUNGRY_EDGE."""
     tokens = (HUNGRY_EDGE // 4) ** 2 + 1
     shape = _SHAPE | {"image_size": HUNGRY_EDGE, "patch_size": 4, "intermediate_size": megabytes * 2**20 // 4 // tokens}
     named: dict[str, Any] = {"id2label": labels, "label2id": {name: index for index, name in labels.items()}}
@@ -145,5 +145,5 @@ def random_clips(count: int, seed: int = 3) -> torch.Tensor:
 
 
 def random_sounds(count: int, seed: int = 3) -> torch.Tensor:
-    """Clips float32 [count, SAMPLES] of quiet noise beside zero."""
+    """Clips float32 [count, SAMPLES] of quiet noise around zero."""
     return 0.1 * torch.randn(count, SAMPLES, generator=torch.Generator().manual_seed(seed)) + 0.02

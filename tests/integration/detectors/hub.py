@@ -1,4 +1,4 @@
-"""A model hub on a real socket: the endpoints that `models pull` uses, with commits, hashes and refusals."""
+"""A model hub on a real socket: the endpoints of `models pull`, with commits, hashes and refusals."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LARGE = (".safetensors", ".bin")
 
 @dataclass
 class Repository:
-    """Commits, the last one current, each with its files; or the status and code that every request is refused with."""
+    """Commits with their files, the last one current; or the status and code with which every request is refused."""
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     refusal: tuple[int, str] | None = None
     declared_size: int | None = None
     sent: dict[str, bytes] = field(default_factory=dict)
-    """What is sent in place of a file's bytes."""
+    """Replacements for the bytes of files."""
 
     @property
     def current(self) -> str:
@@ -32,14 +32,14 @@ class Repository:
 
 @dataclass
 class Hub:
-    """`url` is the HF_ENDPOINT; `requests` are the methods and paths that were asked for."""
+    """`url` is the HF_ENDPOINT; `requests` are the methods and paths of all requests."""
 
     url: str
     repositories: dict[str, Repository] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
 
     def downloads(self) -> list[str]:
-        """The names of the files that were fetched."""
+        """Return the names of the fetched files."""
         return [line.rsplit("/", 1)[-1] for line in self.requests if line.startswith("GET") and "/resolve/" in line]
 
 
@@ -59,7 +59,7 @@ def serve() -> Iterator[Hub]:
 
 
 class Answer(BaseHTTPRequestHandler):
-    """One request. Paths: /api/models/OWNER/NAME[/revision/R | /tree/R], /OWNER/NAME/resolve/R/FILE."""
+    """Answers one request: /api/models/OWNER/NAME[/revision/R | /tree/R] or /OWNER/NAME/resolve/R/FILE."""
 
     hub: Hub
     protocol_version = "HTTP/1.1"
@@ -118,4 +118,4 @@ class Answer(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Quiet: `requests` is the log."""
+        """Do nothing: `requests` is the log."""

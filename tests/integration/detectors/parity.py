@@ -1,11 +1,11 @@
-"""How far our preprocessing is from transformers' own, as a table: `python -m tests.integration.detectors.parity`.
+"""Measures how far our preprocessing is from transformers' own: `python -m tests.integration.detectors.parity`.
 
-Ours resizes with torch on uint8 in the media child and normalises on the device; theirs is Pillow and numpy. Both
-resize in two passes, rounded to whole grey levels after each, and may round a pixel differently: that moves a pixel
-by one level with the bilinear filter, and by two with the bicubic one, whose second pass has weights above 1. One
-level is 1 / (255 * std) of the normalised tensor. Sound is compared in float32: numpy and torch add 64,000 samples
-in another order, which moves a value by less than 1e-6 of the largest one. What that does to P(fake) is measured
-with small random models whose log-odds lie between -3 and 24, so far more sensitive than a trained model.
+Ours resizes with torch on uint8 in the media child and normalises on the device; theirs uses Pillow and numpy. Both
+resize in two passes, round to whole grey levels after each, and may round a pixel differently. That moves a pixel by
+one level with the bilinear filter, and by two with the bicubic one, whose second pass has weights above 1. One level is
+1 / (255 * std) of the normalised tensor. Sound is compared in float32: numpy and torch add 64,000 samples in different
+orders, which moves a value by less than 1e-6 of the largest one. The effect on P(fake) is measured with small random
+models whose log-odds are between -3 and 24, so they are far more sensitive than a trained model.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sentinel_worker.domain.media_facts import ResizeMode
 from sentinel_worker.media.decode import resize_frame
 
 EDGE, SAMPLES = 224, 64_000
-GREY_LEVELS = {"bilinear": 1.01, "bicubic": 2.01}  # with the rounding of float32
+GREY_LEVELS = {"bilinear": 1.01, "bicubic": 2.01}  # with float32 rounding
 SOUND_TOLERANCE = 1e-6
 PROBABILITY_TOLERANCE = 0.02
 
@@ -58,7 +58,7 @@ class PictureCase:
 
 
 CASES: Mapping[str, PictureCase] = {
-    # Its own file may say shortest edge and crop; its author squashed, so that is what it is compared with.
+    # Its own file may say shortest edge and crop; its author squashed, so the comparison squashes too.
     "video-large": PictureCase(
         {"image_processor_type": "VideoMAEImageProcessor", "size": {"shortest_edge": EDGE}, "crop_size": _SQUARE}
         | _IMAGENET,
@@ -87,8 +87,9 @@ CASES: Mapping[str, PictureCase] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Largest absolute differences: of the normalised tensor, of the same in grey levels (or of the largest
-    value of a sound), and of P(fake). `tolerance` is that of `units`."""
+    """Largest absolute differences: of the normalised tensor, of the same in grey levels (for sound: relative to the
+    largest value), and of P(fake). `tolerance` applies to `units`.
+    """
 
     checkpoint: str
     source: str
@@ -99,7 +100,7 @@ class Row:
 
 
 def measure() -> Iterator[Row]:
-    """Every checkpoint's configuration on every source."""
+    """Yield a row for every checkpoint's configuration on every source."""
     with torch.inference_mode():
         model, pictures = _picture_model(), _pictures()
         for checkpoint, case in CASES.items():
@@ -113,7 +114,7 @@ def measure() -> Iterator[Row]:
 
 
 def table(rows: list[Row]) -> str:
-    """For people."""
+    """Return the rows as a text table."""
     head = f"{'configuration of':28}{'source':28}{'tensor':>10}{'grey levels':>13}{'at most':>9}{'P(fake)':>10}"
     lines = [
         f"{row.checkpoint:28}{row.source:28}{row.tensor:10.2g}{row.units:13.2g}{row.tolerance:9.2g}"

@@ -1,4 +1,4 @@
-"""The operator's detectors file: what it can say, and that every mistake is named at once."""
+"""The operator's detectors file: its valid entries, and errors that name every mistake at once."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_new_detectors_of_every_task(tmp_path: Path) -> None:
     assert (specs["ours"].media_kind, specs["ours"].commercial_use, specs["ours"].licence) == ("image", True, "MIT")
     assert specs["ours"].window_policy == WindowPolicy(1, FrameStep(source_frames=1), 1)
     assert (specs["ours-frames"].task, specs["ours-frames"].media_kind) == ("image", "video")
-    assert not specs["ours-frames"].commercial_use, "nobody said that it may"
+    assert not specs["ours-frames"].commercial_use, "commercial use is not the default"
     assert specs["voices"].window_policy.frames == 40_000
     assert specs["voices"].remote_code
     assert specs["clips"].window_policy == WindowPolicy(16, FrameStep(source_frames=2))

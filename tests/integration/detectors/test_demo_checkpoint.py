@@ -1,4 +1,4 @@
-"""The committed checkpoint, measured through the production path on footage it has never seen."""
+"""The committed checkpoint, measured through the production path on footage that it has never seen."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.matrix import sampled
 
 if TYPE_CHECKING:
     from examples.demo_checkpoint import evaluate as measuring
-else:  # torchcodec, and with it torch's compiler
+else:  # torchcodec, which imports torch's compiler
     measuring = lazy("examples.demo_checkpoint.evaluate")
 
 SEED = 300
 SAMPLE, ALL = 12, 100
-"""Pairs of a clean and a tampered clip; both numbers have about as many of each kind of tampering."""
+"""Pairs of a clean and a tampered clip. Both sizes have similar shares of each kind of tampering."""
 MAX_BYTES = 3_000_000
 
 

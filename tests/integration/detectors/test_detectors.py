@@ -1,4 +1,4 @@
-"""Detectors of every task: log-odds of fake, whatever the order and number of the checkpoint's labels."""
+"""Detectors of every task: log-odds of fake, for any order and number of the checkpoint's labels."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ _PLAIN: dict[Task, str] = {
 
 
 def theirs(task: Task, clips: torch.Tensor) -> Any:
-    """Clips as the library's own processors hand them to the model."""
+    """Prepare clips with the library's own processors."""
     if task == "audio":
         extractor: Any = transformers.Wav2Vec2FeatureExtractor
         return extractor(**EXTRACTOR)(list(clips.numpy()), sampling_rate=16_000, padding=True, return_tensors="pt")
@@ -171,7 +171,7 @@ def test_cuda_without_a_gpu_is_refused(make_checkpoint: MakeCheckpoint) -> None:
 
 
 class SmallMemory(nn.Module):
-    """A model on a device that holds `clips` clips at once, as torch reports it."""
+    """A model on a device with memory for `clips` clips at once; more raise torch's own error."""
 
     def __init__(self, model: nn.Module, clips: int) -> None:
         super().__init__()
@@ -212,7 +212,7 @@ def test_one_clip_that_does_not_fit_is_worth_another_attempt(make_checkpoint: Ma
 
 
 def hungry(make_checkpoint: MakeCheckpoint, megabytes: int) -> LoadedDetector:
-    """Takes so many megabytes at once for each clip, and as much again beside it."""
+    """A detector that allocates `megabytes` at once for each clip, in addition to the same amount again."""
     size = {"image_processor_type": "ViTImageProcessor", "size": {"height": HUNGRY_EDGE, "width": HUNGRY_EDGE}}
     model = hungry_model({0: "real", 1: "fake"}, megabytes)
     return load_detector(make_checkpoint("image", model=model, preprocessor=size), "cpu")

@@ -21,7 +21,7 @@ from tests.integration.detectors.conftest import FRAMES, MakeCheckpoint, random_
 
 
 class GatedDetector:
-    """Scores a clip by its first pixel, one batch for each `release`; 255 means no finite answer."""
+    """Scores a clip by its first pixel, one batch for each `release`; 255 gives a logit that is not finite."""
 
     clip_shape = (FRAMES, 3, 16, 16)
     clip_dtype = np.dtype(np.uint8)
@@ -66,7 +66,7 @@ def clip(value: int) -> Clip:
 
 
 async def entered(detector: GatedDetector) -> None:
-    """Wait until a batch is on the thread."""
+    """Wait until a batch runs on the thread."""
     assert await asyncio.to_thread(detector.entered.acquire, timeout=30)
 
 

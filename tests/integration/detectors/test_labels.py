@@ -1,4 +1,4 @@
-"""Which outputs of a checkpoint mean fake."""
+"""Outputs of a checkpoint that mean fake."""
 
 from __future__ import annotations
 

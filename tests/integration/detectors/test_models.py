@@ -1,4 +1,4 @@
-"""`sentinel-worker models` against a hub on a real socket: in this process, some in one of their own."""
+"""`sentinel-worker models` against a hub on a real socket: mostly in this process, sometimes in its own."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def serving() -> Iterator[Hub]:
 
 @pytest.fixture
 def hub(serving: Hub) -> Hub:
-    """A hub without repositories, that has not been asked."""
+    """A hub without repositories or requests."""
     serving.repositories.clear()
     serving.requests.clear()
     return serving
@@ -74,7 +74,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(place: Path) -> Path:
-    """HF_HOME, where no test has left anything."""
+    """An HF_HOME in which no test has left anything."""
     shutil.rmtree(place, ignore_errors=True)
     return place
 
@@ -92,7 +92,7 @@ def environment_of(hub: Hub, home: Path) -> dict[str, str]:
 
 @pytest.fixture
 def run(hub: Hub, home: Path) -> Run:
-    """Run `models` with arguments, or a program; HF_HUB_OFFLINE is set, as it is for a daemon."""
+    """Run `models` with arguments, or a program, in a process; HF_HUB_OFFLINE is set, as it is for a daemon."""
 
     def run(*arguments: str, program: str = MODELS, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -110,7 +110,7 @@ def run(hub: Hub, home: Path) -> Run:
 
 @pytest.fixture
 def command(hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """As `run`, in this process, where the hub's library was imported long ago: what it read then is set here."""
+    """Run `models` in this process. It imported the hub's library earlier, so the constants read then are set here."""
     for name in [name for name in os.environ if name.startswith(("HF_", "SENTINEL_"))]:
         monkeypatch.delenv(name)
     for name, value in environment_of(hub, home).items():
@@ -121,12 +121,12 @@ def command(hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[R
         "HUGGINGFACE_CO_URL_TEMPLATE": f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
         "HF_HOME": str(home),
         "HF_HUB_CACHE": str(home / "hub"),
-        "HF_HUB_OFFLINE": False,  # `pull` sees to it before the import
+        "HF_HUB_OFFLINE": False,  # `pull` sets it before the import
     }
     for constant, found in read.items():
         monkeypatch.setattr(constants, constant, found)
-    close_session()  # whatever proxy it would go through
-    # Rich keeps the width that COLUMNS had when the module was first imported, by whichever test.
+    close_session()  # drop its sessions, which may use a proxy
+    # Rich keeps the width that COLUMNS had when the first test imported the module.
     monkeypatch.setattr(models.console, "_width", 200)
 
     def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -141,7 +141,7 @@ def command(hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[R
 
 @pytest.fixture(scope="module")
 def loader(serving: Hub, place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
-    """A process that loads detectors; it is one for all tests, because it imports torch. It may ask the hub."""
+    """One process for all tests that loads detectors, because it imports torch. It may contact the hub."""
     with (tmp_path_factory.mktemp("loader") / "errors").open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-c", LOADER],
@@ -157,7 +157,7 @@ def loader(serving: Hub, place: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def load(loader: subprocess.Popen[str], home: Path) -> Load:
-    """Load a detector and score a clip: what it says of itself with the log-odds, or why it was refused."""
+    """Load a detector and score a clip; return its description with the log-odds, or the reason of the refusal."""
 
     def load(key: str, detectors: Path | None = None) -> dict[str, Any]:
         assert loader.stdin is not None
@@ -171,7 +171,7 @@ def load(loader: subprocess.Popen[str], home: Path) -> Load:
 
 @pytest.fixture
 def files(make_checkpoint: MakeCheckpoint) -> dict[str, bytes]:
-    """A repository's files: a small ViT whose labels the registry turns around, and what is not to be fetched."""
+    """A repository's files: a small ViT whose labels the registry swaps, and files that must not be fetched."""
     spec = make_checkpoint(
         "image",
         labels={0: "Realism", 1: "Deepfake"},
@@ -203,7 +203,7 @@ def test_weights_are_pulled_recorded_and_loaded_offline(
     assert "sentinel-worker models pull image-vit" in load("image-vit")["refused"]
     pulled = run("pull", "image-vit")
     assert pulled.returncode == 0, pulled.stderr
-    assert f"no revision is pinned; pulling the hub's current one, {FIRST}" in pulled.stdout
+    assert f"no revision is pinned; the hub's current one is {FIRST}" in pulled.stdout
     assert set(hub.downloads()) == WANTED
     [one] = record(home)
     assert (one["repository"], one["revision"]) == (IMAGE, FIRST)
@@ -264,13 +264,13 @@ def test_damage_is_named_by_verify_refused_at_load_and_mended_by_pull(
     different = command("verify", "image-vit")
     assert different.returncode == 1
     assert "model.safetensors has another SHA-256" in different.stdout
-    assert "its model.safetensors has another SHA-256 than when it was pulled" in load("image-vit")["refused"]
+    assert "its model.safetensors is not what was pulled, by its SHA-256" in load("image-vit")["refused"]
     weights.write_bytes(turned[:-8])
     assert "model.safetensors has" in command("verify", "image-vit").stdout
     assert f"has {len(turned) - 8} bytes, but {len(turned)} were pulled" in load("image-vit")["refused"]
     mended = command("pull", "image-vit")
     assert mended.returncode == 0, mended.stderr
-    assert "damaged in the cache, fetching again: model.safetensors" in mended.stdout
+    assert "model.safetensors in the cache is damaged; fetching again" in mended.stdout
     assert command("verify").returncode == 0
 
 
@@ -326,7 +326,7 @@ def test_a_full_disk_is_said_before_anything_is_fetched(hub: Hub, command: Run, 
     hub.repositories[IMAGE] = Repository({FIRST: files}, declared_size=10**15)
     refused = command("pull", "image-vit")
     assert refused.returncode == 75
-    assert "needs 3000000.0 GB" in refused.stderr
+    assert "takes 3000000.0 GB" in refused.stderr
     assert hub.downloads() == []
 
 
@@ -343,8 +343,8 @@ def test_weights_that_arrive_damaged_are_not_recorded(
     hub.repositories[IMAGE] = Repository({FIRST: files}, sent={"model.safetensors": wrong})
     refused = command("pull", "image-vit")
     assert refused.returncode == 2
-    assert "model.safetensors from" in refused.stderr
-    assert "is damaged; pull again" in refused.stderr
+    assert "model.safetensors of" in refused.stderr
+    assert "arrived damaged" in refused.stderr
     assert not (home / "sentinel-worker-models.json").exists()
 
 
@@ -438,7 +438,7 @@ def test_a_checkpoints_own_code_runs_only_where_it_is_allowed(
     path = tmp_path / "detectors.toml"
     path.write_text("")
     assert command("pull", "audio-arena", "--accept-licence", SENTINEL_DETECTORS=str(path)).returncode == 0
-    assert "needs to run its own code" in load("audio-arena", path)["refused"]
+    assert "wants to run its own code" in load("audio-arena", path)["refused"]
     path.write_text("[detectors.audio-arena]\nallow_remote_code = true\n")
     assert command("pull", "audio-arena", "--accept-licence", SENTINEL_DETECTORS=str(path)).returncode == 0
     loaded = load("audio-arena", path)
@@ -446,10 +446,10 @@ def test_a_checkpoints_own_code_runs_only_where_it_is_allowed(
     [own] = (home / "hub").rglob("snapshots/*/modeling_own.py")
     planted = own.with_name("planted.py")
     planted.write_text("")
-    assert "its folder contains planted.py, which was not pulled" in load("audio-arena", path)["refused"]
+    assert "planted.py lies beside it and was not pulled" in load("audio-arena", path)["refused"]
     planted.unlink()
     own.resolve().write_bytes(own.read_bytes().replace(b"Linear(1, 2)", b"Linear(2, 1)"))
-    assert "its modeling_own.py has another SHA-256 than when it was pulled" in load("audio-arena", path)["refused"]
+    assert "its modeling_own.py is not what was pulled" in load("audio-arena", path)["refused"]
 
 
 def test_the_record_can_be_read_by_the_workers_account(

@@ -1,4 +1,4 @@
-"""Our preprocessing against transformers' own, and what is refused."""
+"""Our preprocessing against transformers' own, and the configurations that are refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHORTEST = PREPROCESSOR | {
 
 
 def test_the_same_as_transformers_within_rounding() -> None:
-    from tests.integration.detectors import parity  # imports torchcodec, and with it torch's compiler: seconds
+    from tests.integration.detectors import parity  # imports torchcodec and torch's compiler, which takes seconds
 
     rows = list(parity.measure())
     print(parity.table(rows))  # noqa: T201  # the table is the point of the test

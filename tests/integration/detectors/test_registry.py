@@ -1,4 +1,4 @@
-"""The registry as data: what is promised to users about each detector."""
+"""The registry as data: its promises to users about each detector."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def test_an_entry_is_whole(spec: DetectorSpec) -> None:
     assert spec.revision is None or re.fullmatch(r"[0-9a-f]{40}", spec.revision)
     assert (spec.repository is None) != (spec.folder is None)
     assert (spec.fake_indices is None) == (spec.fake_indices_source is None)
-    assert spec.commercial_use or spec.notice, "who uses it is told why not commercially"
-    assert not spec.remote_code, "only an operator lets code of a checkpoint run"
+    assert spec.commercial_use or spec.notice, "users are told why commercial use is excluded"
+    assert not spec.remote_code, "only an operator may allow a checkpoint's code"
     assert spec.task in {spec.media_kind, "image"}
     assert spec.window_policy.frames == 1 or spec.task != "image"
 

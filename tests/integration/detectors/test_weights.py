@@ -1,4 +1,4 @@
-"""Loading: what is accepted, and which sentence says what was refused."""
+"""Loading: the accepted checkpoints, and the error for each refused one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.integration.detectors.conftest import MakeCheckpoint
 
 
 def other_pictures() -> dict[str, Any]:
-    """Small image classifiers that are no ViT, by the name of their processor."""
+    """Small image classifiers other than ViT, by the name of their processor."""
     torch.manual_seed(1)
     named: dict[str, Any] = {"id2label": {0: "real", 1: "fake"}, "label2id": {"real": 0, "fake": 1}}
     vision: dict[str, Any] = {
@@ -130,7 +130,7 @@ def test_damaged_weights_are_refused(make_checkpoint: MakeCheckpoint) -> None:
 
 
 class Trap:
-    """Leaves a file where it is unpickled."""
+    """Writes a file when it is unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -306,7 +306,7 @@ def test_sound_that_would_be_prepared_otherwise_is_refused(
 
 
 def test_norms_under_their_old_names_are_converted(make_checkpoint: MakeCheckpoint) -> None:
-    """The weight normalisation of torch before 2.0 has weight_g and weight_v."""
+    """Weight normalisation in torch before 2.0 has weight_g and weight_v."""
     spec = make_checkpoint("audio")
     new = load_checkpoint(spec).model
     stored = load_file(weights_of(spec))

@@ -1,7 +1,7 @@
-"""`sentinel-worker` with a temporary folder of its own and no weights but the demo's.
+"""Runs `sentinel-worker` with its own temporary folder and only the demo's weights.
 
-Most commands run in this process, which has imported torch anyway. What a process of its own may show, or has to be
-hidden from imports, is run in one.
+Most commands run in this process, which has imported torch anyway. Those that need a clean process or hidden imports
+run in a separate one.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def temporary(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(temporary: Path, tmp_path: Path) -> dict[str, str]:
-    """What commands find in their environment beside what this process has."""
+    """Environment that commands need beside this process's own."""
     return {
         "TMPDIR": str(temporary),
-        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor"),  # torch makes and keeps it, for all processes
+        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor"),  # torch creates and keeps it, for all processes
         "HF_HOME": str(tmp_path / "hub"),
         "HF_HUB_OFFLINE": "1",
         "COLUMNS": "200",
@@ -55,12 +55,12 @@ def environment(temporary: Path, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def command(environment: dict[str, str], temporary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run `sentinel-worker` with these words in this process, and see that its temporary folder is empty then."""
+    """Run `sentinel-worker` with these words in this process, and check that its temporary folder is then empty."""
     for name in [name for name in os.environ if name.startswith("SENTINEL_")]:
         monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(tempfile, "tempdir", None)  # it was read from the environment before
+    monkeypatch.setattr(tempfile, "tempdir", None)  # tempfile read it from the environment earlier
     monkeypatch.setattr(constants, "HF_HOME", environment["HF_HOME"])
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub" / "hub"))
     monkeypatch.chdir(tmp_path)
@@ -77,9 +77,9 @@ def command(environment: dict[str, str], temporary: Path, tmp_path: Path, monkey
 
 @pytest.fixture
 def process(environment: dict[str, str], temporary: Path, tmp_path: Path) -> Command:
-    """As `command`, in a process of its own; `program` is Python that takes the words.
+    """Run a command in a separate process; `program` is Python that takes the words.
 
-    `without` are packages that cannot be imported, `settings` more of its environment.
+    `without` lists packages that cannot be imported, `settings` adds to its environment.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
 

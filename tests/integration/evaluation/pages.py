@@ -1,6 +1,6 @@
-"""Results of every kind for the pages: what `analyze` and `evaluate` may have to show.
+"""Results of every kind that the pages of `analyze` and `evaluate` may show.
 
-`python -m tests.integration.evaluation.pages FOLDER` writes both pages there, to be looked at.
+`python -m tests.integration.evaluation.pages FOLDER` writes both pages there for a look.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def media(kind: str, **more: Any) -> Result:
 
 
 def result(source: str, verdict: str, probability: float | None, **changes: Any) -> Result:
-    """A document of a video whose sound nobody listened to."""
+    """A document of a video whose sound was not scored."""
     timeline = [window(start * 15.0, share) for start, share in enumerate((0.123, 0.234, 0.345, 0.456, 0.567))]
     return {
         "source": source,
@@ -104,7 +104,7 @@ def jpeg(path: Path, width: int = 640, height: int = 360) -> Path:
 
 
 def found(folder: Path) -> list[Found]:
-    """One of each kind."""
+    """One result of each kind."""
     frame, portrait = jpeg(folder / "worst_frame.jpg"), jpeg(folder / "thumbnail.jpg", 360, 480)
     faces = [face(0.55, 0.1, 0.7, 0.6, 0.961), face(0.93, 0.0, 1.0, 0.12, 0.302)]
     windows = [
@@ -178,7 +178,7 @@ def found(folder: Path) -> list[Found]:
 
 
 def evaluation() -> evaluate.Evaluation:
-    """Of 200 files, one with a hostile name on the wrong side, and some that have no probability."""
+    """200 files, one with a hostile name and a wrong verdict, and some without a probability."""
     files = [
         *overconfident(200, temperature=3.0, seed=4),
         scored(900, True, -30.0, name=HOSTILE, group="<em>group</em>"),

@@ -27,7 +27,7 @@ def scored(
     failure: str | None = None,
     faces: Sequence[Face] = (),
 ) -> ScoredFile:
-    """The file `number` with a window of a second for each of `logits`."""
+    """The file `number`, with a one-second window for each of `logits`."""
     name = name or f"{number:04d}.mp4"
     entry = Entry(Path("/nowhere") / name, name, is_fake, group or name, number + 2)
     if skipped is not None:
@@ -40,7 +40,7 @@ def scored(
 
 
 def overconfident(count: int, temperature: float, *, seed: int = 0, per_group: int = 4) -> list[ScoredFile]:
-    """`count` files. Divided by `temperature` their log-odds are right: of those with P(fake) = p, p are fakes."""
+    """`count` files whose log-odds are right once divided by `temperature`: of those with P(fake) = p, p are fakes."""
     rng = np.random.default_rng(seed)
     true = rng.normal(0, 2, count)
     fakes = rng.random(count) < 1 / (1 + np.exp(-true))

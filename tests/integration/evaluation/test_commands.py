@@ -1,4 +1,4 @@
-"""`analyze` and `evaluate` as an operator runs them: real files, the demo's detector, some in real processes."""
+"""`analyze` and `evaluate` as an operator runs them: real files, the demo's detector, some in separate processes."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ KEYS = {
 
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
-        """Nothing: the tests look at the answers."""
+        """Print nothing: the tests read the answers."""
 
 
 @pytest.fixture
 def address(clips: dict[str, Path]) -> Iterator[str]:
-    """Where a local server shows the demo's clips."""
+    """A local server with the demo's clips."""
     folder = next(iter(clips.values())).parent
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -52,7 +52,7 @@ def clip(clips: dict[str, Path]) -> Path:
 
 
 def test_a_table_for_people(command: Command, clips: dict[str, Path], clip: Path, tmp_path: Path) -> None:
-    """It shows names that are no text, too, and nothing of them is markup or moves the cursor."""
+    """Names that are not valid text are printed too, without markup or control characters."""
     hostile = tmp_path / "[red]a\x1b[31m\udcff.mp4"
     hostile.write_bytes(clip.read_bytes())
     some = sorted(clips)[:2]
@@ -74,7 +74,7 @@ def test_a_table_for_people(command: Command, clips: dict[str, Path], clip: Path
 def test_lines_for_machines_a_report_and_what_failed(
     command: Command, clip: Path, address: str, tmp_path: Path
 ) -> None:
-    """Files, addresses and what is neither in one call: each has its line, in the order asked for."""
+    """Files, addresses and invalid arguments in one call: each has its line, in the order of the arguments."""
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "text.mp4").write_text("no film")
@@ -205,7 +205,7 @@ for words, missing in (
 
 
 def test_without_the_extra_for_reports(process: Command, clip: Path) -> None:
-    """One after the other in one process, which imports torch once."""
+    """The commands run one after the other in one process, which imports torch once."""
     answer = process(clip, program=WITHOUT_EXTRA)
     assert answer.returncode == 0, answer.stderr
     assert set(json.loads(answer.stdout)) == KEYS
@@ -215,11 +215,11 @@ def test_without_the_extra_for_reports(process: Command, clip: Path) -> None:
 
 
 PAIRS, FEWEST = 20, 5
-"""Of a clean and a tampered clip: as many as a calibration needs, and so few that each of them is taken four times."""
+"""Pairs of a clean and a tampered clip: enough for a calibration, or so few that each pair is taken four times."""
 
 
 def multiply(manifest: Path, times: int) -> None:
-    """Add copies of each file of another content, by an empty box behind its last one, to its group."""
+    """Add copies of each file to its group. An empty box at the end makes each copy's content differ."""
     _, *lines = manifest.read_text().splitlines()
     with manifest.open("a") as file:
         for line, copy in itertools.product(lines, range(1, times)):

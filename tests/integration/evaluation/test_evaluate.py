@@ -1,4 +1,4 @@
-"""A detector measured and calibrated on files whose truth is known."""
+"""A detector measured and calibrated on files with known labels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def evaluated(files: list[ScoredFile], rule: VerdictRule = RULE, **changes: Any)
 
 @pytest.fixture(scope="module")
 def known() -> Evaluation:
-    """400 files of 100 groups, three times too sure."""
+    """400 files of 100 groups, overconfident by a factor of three."""
     return evaluated(overconfident(400, temperature=3.0))
 
 
@@ -38,7 +38,7 @@ def test_a_calibration_of_other_groups_makes_the_probabilities_right(known: Eval
     assert known.before.metrics.ece > 0.1
     assert known.after.metrics.ece < known.before.metrics.ece / 2
     assert known.after.metrics.brier < known.before.metrics.brier
-    # The order of the files hardly depends on it.
+    # It hardly changes the order of the files.
     assert known.after.metrics.auc == pytest.approx(known.before.metrics.auc, abs=0.01)
 
 
@@ -53,7 +53,7 @@ def test_the_temperature_lies_in_its_interval(known: Evaluation) -> None:
 
 
 def test_few_are_on_the_wrong_side_of_the_thresholds(known: Evaluation) -> None:
-    """The rule allows 5 %, on the files of the fit; the groups that it did not see are a little worse."""
+    """The rule allows 5 % on the files of the fit; groups outside the fit do slightly worse."""
     assert known.after.metrics.false_alarms < 0.09
     assert known.after.metrics.misses < 0.09
     assert known.before.metrics.false_alarms > 0.09
@@ -63,14 +63,14 @@ def test_each_measure_lies_in_its_interval(known: Evaluation) -> None:
     for measured in (known.before, known.after):
         values = measured.metrics.as_dict()
         assert set(measured.intervals) == set(values)
-        # The calibration error of a resample is larger than that of the files, so it alone may lie below.
+        # The calibration error of a resample is larger than that of the files, so only that one may lie below.
         for name in set(values) - {"ece"}:
             lower, upper = measured.intervals[name]
             assert lower <= values[name] <= upper, name
 
 
 def test_each_answer_comes_from_a_fit_without_its_group() -> None:
-    """Files of one group that contradict all others change the answers of the others, and not their own."""
+    """A group that contradicts all others changes the other groups' answers, but not its own."""
     files = overconfident(200, temperature=2.0)
     loud = [
         replace(file, windows=tuple(replace(window, logits=(window.logits[0] * -5,)) for window in file.windows))

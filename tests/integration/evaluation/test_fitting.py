@@ -1,4 +1,4 @@
-"""The fitted values: the temperature of a known truth, thresholds by their rule, and what cannot be fitted."""
+"""The fitted values: the temperature of a known truth, thresholds by their rule, and cases without a fit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ else:  # scikit-learn and scipy
 
 
 def truth(count: int, seed: int = 0) -> tuple[Booleans, Floats]:
-    """Labels, and log-odds that are right."""
+    """Return labels, and log-odds that are right."""
     rng = np.random.default_rng(seed)
     log_odds = rng.normal(0, 2, count)
     return rng.random(count) < 1 / (1 + np.exp(-log_odds)), log_odds
@@ -49,7 +49,7 @@ def test_scores_that_say_nothing_give_the_hottest_temperature() -> None:
 
 
 def test_thresholds_by_hand() -> None:
-    """40 of each, so two may be on the wrong side. The third highest real is 0.7, the next file above it 0.8."""
+    """40 of each, so two may be wrong. The third highest real is 0.7, the next file above it 0.8."""
     reals = [0.95, 0.9, 0.7, *[0.1] * 37]
     fakes = [0.05, 0.15, 0.25, *[0.8] * 37]
     labels = np.array([False] * 40 + [True] * 40)
@@ -64,7 +64,7 @@ _P = st.floats(1e-6, 1 - 1e-6)
 
 @given(st.lists(_P, min_size=20, max_size=80), st.lists(_P, min_size=20, max_size=80))
 def test_thresholds_obey_their_rule(reals: Sequence[float], fakes: Sequence[float]) -> None:
-    # Neighbours among the floats have no middle between them.
+    # Neighbouring floats have no midpoint.
     probabilities = np.round(np.array([*reals, *fakes]), 6)
     labels = np.array([False] * len(reals) + [True] * len(fakes))
     real_below, fake_from = fitting.fit_thresholds(labels, probabilities)
@@ -75,7 +75,7 @@ def test_thresholds_obey_their_rule(reals: Sequence[float], fakes: Sequence[floa
     called_real = (probabilities[labels] < real_below).sum()
     assert fake_from == 0.999 or called_fake <= 0.05 * len(reals)
     assert real_below == 0.001 or called_real <= 0.05 * len(fakes)
-    if fake_from > 0.5:  # the smallest: the next file below is a real too many
+    if fake_from > 0.5:  # the smallest: at the next file below, one real too many would be called fake
         assert (probabilities[~labels] >= probabilities[probabilities < fake_from].max()).sum() > 0.05 * len(reals)
 
 
@@ -136,8 +136,8 @@ def test_swapped_labels() -> None:
     assert refused.value.code == "label_polarity_inverted"
 
 
-def test_an_order_that_is_right_around_a_middle_that_is_not() -> None:
-    """All fakes are above all reals, and still most of what the numbers say is wrong: no temperature mends it."""
+def test_scores_in_the_right_order_but_on_the_wrong_side() -> None:
+    """All fakes are above all reals, yet most probabilities are on the wrong side: no temperature fixes that."""
     labels = np.array([True] * 20 + [False] * 80)
     with pytest.raises(Fatal) as refused:
         fitting.check_scores(labels, np.where(labels, 4.0, 3.0))

@@ -1,4 +1,4 @@
-"""The list of labelled files: what it may say, and every mistake with its line."""
+"""The manifest of labelled files: its valid lines, and errors that name the line of every mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The measures against small cases that can be counted by hand."""
+"""The metrics on small cases that can be counted by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_four_files() -> None:
     assert found.eer == pytest.approx(0.5)
     assert found.tpr_at_1_fpr == found.tpr_at_5_fpr == 0.5
     assert found.brier == pytest.approx((0.1**2 + 0.4**2 + 0.65**2 + 0.2**2) / 4)
-    # Each has a bin of its own, so the error is the mean distance.
+    # Each has its own bin, so the error is the mean distance.
     assert found.ece == pytest.approx((0.1 + 0.4 + 0.65 + 0.2) / 4)
     assert (found.accuracy, found.uncertain, found.false_alarms, found.misses) == (0.75, 0.0, 0.0, 0.5)
 
@@ -49,7 +49,7 @@ def test_the_equal_error_rate() -> None:
 
 
 def test_fakes_found_at_a_rate_of_false_alarms() -> None:
-    """Of 100 reals one is above 0.9, five are above 0.7; of 10 fakes four are above 0.95, six above 0.9, eight
+    """Of 100 reals one is above 0.9 and five are above 0.7; of 10 fakes four are above 0.95, six above 0.9, eight
     above 0.7."""
     reals = [0.93] + [0.75] * 4 + [0.72] + [0.1] * 94
     fakes = [0.97] * 4 + [0.91] * 2 + [0.73] * 2 + [0.2] * 2
@@ -59,7 +59,7 @@ def test_fakes_found_at_a_rate_of_false_alarms() -> None:
 
 
 def test_a_threshold_on_a_straight_piece_of_the_curve_counts() -> None:
-    """A tie of one fake and one real at each of 100 probabilities: the curve is one line, with 100 thresholds."""
+    """A fake and a real tie at each of 100 probabilities: the curve is one line, with 100 thresholds."""
     ties = np.linspace(0.99, 0.01, 100).tolist()
     found = measured([0] * 100 + [1] * 100, ties + ties)
     assert found.auc == pytest.approx(0.5)
@@ -68,7 +68,7 @@ def test_a_threshold_on_a_straight_piece_of_the_curve_counts() -> None:
 
 
 def test_the_calibration_error_weighs_its_bins() -> None:
-    # 8 files said 0.85, of which 4 are fakes: off by 0.35; 2 said 0.05, none is: off by 0.05.
+    # 8 files at 0.85, of which 4 are fakes: off by 0.35; 2 at 0.05, none a fake: off by 0.05.
     found = measured([1] * 4 + [0] * 4 + [0] * 2, [0.85] * 8 + [0.05] * 2)
     assert found.ece == pytest.approx(0.8 * 0.35 + 0.2 * 0.05)
 

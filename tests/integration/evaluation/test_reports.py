@@ -1,4 +1,4 @@
-"""Both pages: everything is in them, nothing of a file's name is markup, and nothing is fetched from elsewhere."""
+"""Both pages: complete, with file names as plain text, and without external resources."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHOWN = HOSTILE.replace("\udcff", r"\udcff")
 
 
 class Parsed(HTMLParser):
-    """What a browser would see: tags with their attributes, the text, and the text of each section."""
+    """A page as a browser would see it: tags with their attributes, and the text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ def evaluation() -> Evaluation:
 
 @pytest.fixture(scope="module")
 def evaluated(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that an evaluation leaves."""
+    """The output folder of an evaluation."""
     return evaluation_page.write(evaluation, DETECTOR, tmp_path_factory.mktemp("evaluation") / "new" / "out").parent
 
 
@@ -74,7 +74,7 @@ def page(request: pytest.FixtureRequest) -> Any:
 
 
 def sections(page: str) -> dict[str, str]:
-    """The text of each file, by its name."""
+    """Return the text of each file's section, by file name."""
     return {
         Parsed(part).text.split(" ", 1)[0]: Parsed(part).text
         for part in re.findall(r'<section class="file"[^>]*>(.*?)</section>', page, re.DOTALL)
@@ -158,7 +158,7 @@ def test_a_key_with_a_dot_is_quoted_for_toml(evaluated: Path) -> None:
 
 
 def test_a_measure_without_a_value_is_none(evaluation: Evaluation) -> None:
-    """All uncertain: nothing was right or wrong."""
+    """All are uncertain: none is right or wrong."""
     undecided = replace(evaluation.after.metrics, accuracy=float("nan"))
     page = evaluation_page.page(replace(evaluation, after=replace(evaluation.after, metrics=undecided)), DETECTOR)
     before, interval = evaluation.before.metrics.accuracy, evaluation.before.intervals["accuracy"]

@@ -20,8 +20,7 @@ _PRORES = ("-c:v", "prores_ks", "-profile:v", "2", "-pix_fmt", "yuv422p10le")
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How FFmpeg is asked. `same_frames`: each frame of the source is there, upright and of its size or nearly
-    so, and PSNR can be measured."""
+    """FFmpeg's options. `same_frames`: all source frames are there, upright, near their size; PSNR can be measured."""
 
     suffix: str
     options: tuple[str, ...]
@@ -96,7 +95,7 @@ FORMATS: Mapping[str, Format] = {
 
 
 def encode(film: Path, name: str, folder: Path) -> Path:
-    """The film in the format of that name."""
+    """Encode the film in the format of this name."""
     wanted = FORMATS[name]
     path = folder / f"{film.stem} {name}.{wanted.suffix}"
     _ffmpeg("-i", film, *wanted.options, path)
@@ -108,7 +107,7 @@ def encode(film: Path, name: str, folder: Path) -> Path:
 
 
 def psnr(path: Path, film: Path) -> float:
-    """Of the luma and chroma of all frames in their order, in decibels; of what was scaled, after scaling back."""
+    """PSNR of the luma and chroma of all frames in order, in decibels; scaled films are scaled back first."""
     width, height = _size(film)
     graph = (
         f"[0:v]scale={width}:{height}:flags=bicubic,format=yuv420p,settb=1/25,setpts=N[a];"

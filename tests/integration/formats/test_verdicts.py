@@ -35,7 +35,7 @@ SAMPLE = [
     ("fragmented mp4 mjpeg with sound", FAKE),
     ("sound first", REAL),
 ]
-"""Each family of containers, kind of codec and place of key frames, and each way to be unlike the others, once."""
+"""Each container family, codec kind, key frame layout and way to differ from the source, once."""
 GOOD_DECIBELS = 35.0
 CLOSE = 0.1
 

@@ -1,4 +1,4 @@
-"""Real media made by FFmpeg, and what a request has around it."""
+"""Real media made by FFmpeg, and the surroundings of a request."""
 
 import gc
 from collections.abc import AsyncIterator, Iterator
@@ -22,7 +22,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def ramp(media: Path) -> Make:
-    """Make (once) a video whose frame n is a flat grey of luma 16 + 4 n, at most 54 frames."""
+    """Make (once) a video of at most 54 frames, where frame n is a flat grey of luma 16 + 4 n."""
 
     def make(
         name: str, *options: str, frames: int = 50, rate: str = "25", size: str = "64x48", filters: str = ""
@@ -46,7 +46,7 @@ def bikes() -> Path:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def hostile_zygote() -> AsyncIterator[Zygote]:
-    """A zygote whose children run what a test tells them to, and say which modules they wanted to import."""
+    """A zygote whose children run code from a test, and report the modules that they tried to import."""
     running = Zygote()
     with booted_hostile():
         await running.start()
@@ -65,7 +65,7 @@ def request_folder(tmp_path: Path, ramp: Make) -> Path:
 
 @pytest.fixture
 def nothing_is_left_over(zygote: Zygote) -> Iterator[None]:
-    """No child of the shared zygote and no descriptor outlives the test."""
+    """Check that no child of the shared zygote and no descriptor outlives the test."""
     gc.collect()
     before = descriptors_open()
     yield

@@ -1,4 +1,4 @@
-"""Films whose frames say their own number."""
+"""Films whose frames encode their own number."""
 
 import subprocess
 from collections.abc import Callable
@@ -15,7 +15,7 @@ RAMP = "geq=lum='16+N*4':cb=128:cr=128"
 
 
 def ffmpeg(*arguments: str | Path) -> None:
-    """Run FFmpeg; its own errors fail the test."""
+    """Run FFmpeg; any error output fails the test."""
     subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", *map(str, arguments)], check=True)
 
 
@@ -25,6 +25,6 @@ def geometry(frames: int, step_seconds: float, size: int = 16) -> ClipGeometry:
 
 
 def frame_numbers(clip: Clip) -> list[int]:
-    """Which frame of a ramp each frame of the clip is."""
+    """Return, for each frame of the clip, its number in the ramp."""
     luma = clip.values.reshape(len(clip.values), -1).mean(axis=1) * 219 / 255
     return [int(number) for number in np.rint(luma / 4)]

@@ -1,4 +1,4 @@
-"""Children that an upload has taken over, for tests: they run the Python that a test gives them."""
+"""Children taken over by an upload: they run Python code from a test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DONE = "done"
 
 @contextmanager
 def booted_hostile() -> Iterator[None]:
-    """Zygotes that are started in this block are hostile."""
+    """Make zygotes hostile that are started in this block."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zygote_process, "_BOOT", BOOT)
         yield
@@ -30,14 +30,14 @@ def booted_hostile() -> Iterator[None]:
 async def hijacked(
     running: Zygote, folder: Path, *, without: Collection[str] = (), limits: MediaLimits | None = None
 ) -> AsyncIterator[Child]:
-    """A hostile child in `folder`, with all layers but those."""
+    """Start a hostile child in `folder`, with all layers except those left out."""
     name = f"media without {','.join(without)}" if without else "media"
     async with running.open(folder / name, folder, limits or MediaLimits()) as opened:
         yield opened
 
 
 async def run_in(opened: Child, source: str) -> str:
-    """What became of `source` in that child: `done`, an errno's name, or what it left in `outcome`."""
+    """Run `source` in the child; return `done`, an errno's name, or the value it left in `outcome`."""
     clock = _Clock(opened._limits.max_wall_seconds)
     with opened._call():
         await opened._ask({"ask": "run", "source": source}, clock)

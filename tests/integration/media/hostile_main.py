@@ -1,7 +1,7 @@
-"""A zygote whose children run what a test tells them to: decoders that an upload has taken over.
+"""A zygote whose children run code from a test, like decoders that an upload has taken over.
 
-It is the real zygote with the real walls. A child also answers the question `run`: Python source, executed after the
-walls are up, and the name of what it raised. The name of its file says which layers are left out.
+It is the real zygote with the real sandbox. A child also answers the question `run`: it executes Python source inside
+the sandbox, and returns the name of any error. Its file's name lists the layers to leave out.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ DONE = "done"
 
 
 def main(control_fd: int, parent: int) -> None:
-    """The zygote's own; when it is warm, what its children do is replaced."""
+    """Run the zygote's own `main`; once it is warm, replace its children's code."""
     warm_up = zygote_main._warm_up
 
     def warm_up_and_turn(parent: int) -> None:
         warm_up(parent)
-        from sentinel_worker.media import child_main  # loaded by the zygote, once its threads are few
+        from sentinel_worker.media import child_main  # loaded by the zygote while it has few threads
 
         sys.meta_path.insert(0, _Sought())
         child_main._Session._dispatch = _dispatch(child_main._Session._dispatch)  # type: ignore[method-assign]
@@ -110,17 +110,17 @@ _LEAVE_OUT: Mapping[str, Callable[[], None]] = {
 
 
 def system_call(number: int, argument: int) -> str:
-    """What the kernel says to a call that Python does not offer."""
+    """Raise the kernel's error for a system call that Python does not offer."""
     libc = ctypes.CDLL(None, use_errno=True)
     return DONE if libc.syscall(number, argument) >= 0 else errno.errorcode[ctypes.get_errno()]
 
 
 class _Sought(importlib.abc.MetaPathFinder):
-    """Asked first for every module that is not loaded yet."""
+    """Import hook that is asked first for every module not loaded yet."""
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
         sought.append(fullname)
 
 
 sought: list[str] = []
-"""Modules that a child wanted to import, whether it found them or not."""
+"""Modules that a child tried to import, found or not."""

@@ -1,4 +1,4 @@
-"""Run a command where the kernel refuses some system calls, as container and service managers make it.
+"""Runs a command with some system calls refused, as by container and service managers.
 
 python -m tests.integration.media.poor_kernel namespaces,landlock sentinel-worker run
 """
@@ -18,13 +18,13 @@ from sentinel_worker.confine.system_calls import REFUSED
 
 _COLUMN: Final = platform.machine() == "aarch64"
 _CALLS: Final = {"namespaces": REFUSED["unshare"][_COLUMN], "landlock": 444}
-# What Docker's and systemd's filters answer, and what a kernel without Landlock does.
+# The errors of Docker's and systemd's filters, and of a kernel without Landlock.
 _ANSWERS: Final = {"namespaces": errno.EPERM, "landlock": errno.ENOSYS}
 _RETURN_ERRNO: Final = 0x00050000
 
 
 def refuse(what: Collection[str]) -> None:
-    """Let this process and all that it starts do without."""
+    """Refuse these system calls to this process and all its children."""
     instructions = [seccomp._instruction(seccomp._LOAD, seccomp._NR)]
     for name in what:
         answer = seccomp._instruction(seccomp._RETURN, _RETURN_ERRNO | _ANSWERS[name])

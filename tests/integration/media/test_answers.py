@@ -1,4 +1,4 @@
-"""The worker takes from a child only what it asked for."""
+"""The worker accepts from a child only answers to its question."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -105,13 +105,13 @@ def test_the_faces_of_a_window_come_in_a_row_and_are_bounded() -> None:
 @pytest.mark.parametrize(
     "face", [[0.1, 0.2, 0.3, 0.4], [0.3, 0.2, 0.1, 0.4, 1], [0, 0, 1, 1, 1.5], [0, 0, 1, float("nan"), 1], []]
 )
-def test_faces_that_are_none(face: list[float]) -> None:
+def test_impossible_faces_are_refused(face: list[float]) -> None:
     with pytest.raises(ProtocolError):
         ExpectedClips.pictures(WINDOWS, PICTURES, FaceSearch()).take(clip(0, face=face))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1.5])
-def test_sound_that_is_no_number(value: float) -> None:
+def test_impossible_samples_are_refused(value: float) -> None:
     with pytest.raises(ProtocolError):
         check_values(Clip(WINDOWS[0], np.array([0.0, value], dtype=np.float32)))
 
@@ -198,7 +198,7 @@ def test_only_a_picture_is_kept_and_only_in_its_folder(tmp_path: Path, sent: byt
 
 
 def test_a_link_in_the_place_of_a_picture_is_not_followed(tmp_path: Path) -> None:
-    """Where the kernel has no Landlock a child can make one."""
+    """A kernel without Landlock lets a child make one."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(b"kept")
     (tmp_path / "first.jpg").symlink_to(elsewhere)

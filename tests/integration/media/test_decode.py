@@ -1,4 +1,4 @@
-"""Clips hold the frames that their windows name, whatever the container."""
+"""Clips hold the frames that their windows name, in every container."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def test_a_step_of_one_frame_hits_each_frame_once(ramp: Make, name: str, rate: s
 
 
 def test_a_frame_without_a_time_stamp_takes_its_predecessor(ramp: Make) -> None:
-    # MPEG-PS stamps some frames only; the last one of this file never gets a time.
+    # MPEG-PS stamps only some frames; the last one of this file never gets a time.
     path = ramp("stride.mpg", "-c:v", "mpeg2video", "-q:v", "1", "-g", "12", "-bf", "2")
     (clip,) = clips(open_media(path, LIMITS), [Window(1.6, 2.0)], geometry(10, 0.04))
     assert frame_numbers(clip) == [40, 41, 42, 43, 44, 45, 46, 47, 48, 48]
@@ -105,7 +105,7 @@ def test_times_start_at_the_first_frame(ramp: Make) -> None:
     media = open_media(ramp("stride.ts", *H264, rate="30"), LIMITS)
     assert isinstance(media, OpenedVideo)
     assert media.begin_seconds > 1
-    # The last window first: seeking in this container overshoots, and is caught.
+    # The last window first: seeking in this container overshoots, and the decoder corrects it.
     for first in (44, 30, 11, 12, 0):
         (clip,) = clips(media, [Window(first / 30, (first + 3) / 30)], geometry(3, 1 / 30))
         assert frame_numbers(clip) == [first, first + 1, first + 2]

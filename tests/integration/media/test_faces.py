@@ -1,4 +1,4 @@
-"""Faces are found, linked and cut out steadily; footage without faces says so."""
+"""Faces are found, linked and cropped steadily; footage without faces is reported as such."""
 
 import hashlib
 import re
@@ -29,7 +29,7 @@ FACELESS = ["testsrc2=s=640x360:r=25", "mandelbrot=s=640x360:r=25", "gradients=s
 def searched(
     path: Path, frames: int = 16, search: FaceSearch | None = None
 ) -> tuple[list[Window], list[DecodedClip | SkippedWindow]]:
-    """At most eight windows of consecutive frames, and what was found in them."""
+    """Decode at most eight windows of consecutive frames; return them and the faces in them."""
     media = open_media(path, LIMITS)
     rate = media.facts.frames_per_second
     windows = plan_windows(media.facts.duration_seconds, rate, WindowPolicy(frames, FrameStep(source_frames=1)))
@@ -192,9 +192,9 @@ def test_a_cut_to_another_face_is_another_face() -> None:
         # Moved into the picture at its edges.
         ((0, 0, 40, 50), (640, 360), Square(0, 0, 80)),
         ((600, 310, 640, 360), (640, 360), Square(560, 280, 80)),
-        # The margin gives way where the picture is too small for it.
+        # The margin shrinks where the picture is too small for it.
         ((100, 10, 140, 60), (640, 70), Square(85, 0, 70)),
-        # A box that is longer than the picture is high: the rest is filled.
+        # A box longer than the picture is high: the rest is filled.
         ((0, 0, 100, 60), (640, 60), Square(0, -20, 100)),
     ],
 )

@@ -1,4 +1,4 @@
-"""A shared library that the decoder lacks: what is said, before a worker has started."""
+"""A shared library that the decoder lacks is reported before a worker starts."""
 
 import importlib.util
 import os
@@ -53,14 +53,14 @@ def test_the_libraries_are_those_that_torchcodec_is_linked_to() -> None:
 
 @pytest.fixture
 def without_ffmpeg() -> list[str]:
-    """How to start a command that finds an empty file in the place of FFmpeg's library."""
+    """Return the start of a command line that replaces FFmpeg's library with an empty file."""
     known = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
     places = re.findall(rf"(?:{'|'.join(map(re.escape, FFMPEG))}) .*=> (\S+)", known)
     assert places
     hide = "".join(f"mount --bind /dev/null {shlex.quote(place)} && " for place in places)
     command = [*UNSHARE, "sh", "-c", f'{hide}exec "$@"', "sh"]
     if subprocess.run([*command, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("no mounts of one's own here")
+        pytest.skip("private mounts are not allowed here")
     return command
 
 

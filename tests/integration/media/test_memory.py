@@ -1,4 +1,4 @@
-"""A file's size is no measure of the memory that it takes."""
+"""The memory that a file takes does not grow with its size."""
 
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ ALLOWED_MORE = 100 * MEBIBYTE
 
 
 async def peak_bytes(zygote: Zygote, path: Path) -> int:
-    """The most resident memory that the child of `path` ever had."""
+    """Peak resident memory of the child for `path`."""
     async with zygote.open(path, path.parent, MediaLimits()) as child:
         facts = await child.probe()
         windows = [Window(start * facts.duration_seconds, (start + 0.2) * facts.duration_seconds) for start in (0, 0.8)]
@@ -30,7 +30,7 @@ async def peak_bytes(zygote: Zygote, path: Path) -> int:
 
 
 def high_water(child: Child) -> int:
-    """The most resident memory that a child ever had, in bytes; what it shares with the zygote included."""
+    """Peak resident memory of a child in bytes, including pages shared with the zygote."""
     status = Path(f"/proc/{child.pid}/status").read_text("utf-8")
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
@@ -80,7 +80,7 @@ async def test_hours_of_sound_take_no_more_than_minutes(
             begun = time.perf_counter()
             facts = await child.probe()
             assert facts.audio_seconds == pytest.approx(expected, abs=10)  # each copy ends with part of a frame
-            # The first and the last four seconds: all between them is decoded, and dropped.
+            # The first and the last four seconds: everything between is decoded and dropped.
             windows = [Window(0.0, 4.0), Window(facts.audio_seconds - 4, facts.audio_seconds)]
             answers = [answer async for answer in child.sounds(windows, SoundGeometry(samples=64_000))]
             assert [isinstance(answer, Clip) for answer in answers] == [True, True]

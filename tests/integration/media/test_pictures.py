@@ -24,7 +24,7 @@ ORIENTATION = 0x0112
 
 
 def seen(path: Path, width: int, height: int) -> npt.NDArray[Any]:
-    """The picture as a detector gets it, unresized: [height, width, 3]."""
+    """The picture as a detector gets it, without resizing: [height, width, 3]."""
     wanted = ClipGeometry(1, 1.0, "squash", height, width, height, width)
     (decoded,) = decode_clips(open_media(path, LIMITS), [ONCE], wanted)
     pixels: npt.NDArray[Any] = decoded.clip.values[0].transpose(1, 2, 0)
@@ -73,7 +73,7 @@ def test_the_orientation_of_a_telephone_is_applied(media: Path, name: str) -> No
 
 
 def transparent(mode: str) -> Image.Image:
-    """The left half can be seen through, the right half is blue."""
+    """The left half is transparent, the right half blue."""
     picture = Image.new("RGBA", (8, 4), (255, 0, 0, 0))
     picture.paste((0, 0, 255, 255), (4, 0, 8, 4))
     return picture if mode == "RGBA" else picture.convert(mode)
@@ -147,7 +147,7 @@ def test_garbage_behind_a_picture_header(media: Path) -> None:
 
 
 def test_the_name_of_a_format_does_not_open_another(media: Path) -> None:
-    """What starts like a PNG is parsed as one, whatever else Pillow would make of it."""
+    """A file that starts like a PNG is parsed only as one, even if Pillow would read it as another format."""
     path = media / "document.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n%!PS-Adobe-3.0 EPSF-3.0\n")
     assert refusal(path).code == "media_unreadable"
@@ -187,7 +187,7 @@ def test_an_animation_is_a_video_of_its_frames(media: Path, name: str) -> None:
     assert facts.duration_seconds == pytest.approx(1.5)
     assert (facts.width, facts.height) == (64, 48)
     opened = open_media(path, LIMITS)
-    # Backwards too: the reader goes where it is asked.
+    # Backwards too: the reader goes to any frame.
     windows = [Window(1.0, 1.5), Window(0.0, 0.5)]
     found = {decoded.index: decoded.clip for decoded in decode_clips(opened, windows, geometry(5, 0.1))}
     late, early = ([round(float(frame.mean()) / 25) for frame in found[index].values] for index in (0, 1))

@@ -1,4 +1,4 @@
-"""Where the kernel grants less: `auto` takes what there is, `require` says what is missing and why."""
+"""Kernels that grant less: `auto` takes what it gets, `require` names what is missing and why."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ print(json.dumps(asyncio.run(main())))
 
 
 def decode(refused: str, mode: str, media: Path) -> dict[str, object]:
-    """What a worker finds that runs without these."""
+    """Return the layers that a worker finds when it runs without these."""
     command = [sys.executable, "-m", "tests.integration.media.poor_kernel", refused]
     ran = subprocess.run(
         [*command, sys.executable, "-c", DECODE, mode, str(media)], capture_output=True, text=True, check=False
@@ -83,7 +83,7 @@ def test_require_says_what_is_missing(ramp: Make, refused: str, said: list[str])
 
 
 def command(name: str, mode: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """`sentinel-worker` without namespaces and Landlock, and without Supabase: nobody listens there."""
+    """Run `sentinel-worker` without namespaces and Landlock, and with a Supabase address where nothing listens."""
     settings = {
         "SUPABASE_URL": "http://127.0.0.1:1",
         "SUPABASE_SECRET_KEY": "sb_secret_x",
@@ -103,7 +103,7 @@ def command(name: str, mode: str, folder: Path) -> subprocess.CompletedProcess[s
 
 
 def test_the_daemon_does_not_start_without_a_required_layer(tmp_path: Path) -> None:
-    """Nobody is asked before the layers stand."""
+    """Supabase is not contacted before the layers are up."""
     ran = command("run", "require", tmp_path)
     last = json.loads(ran.stderr.splitlines()[-1])
     assert (ran.returncode, last["event"], last["error_code"]) == (2, "worker.broken", "sandbox_unavailable")
@@ -114,7 +114,7 @@ def test_the_daemon_does_not_start_without_a_required_layer(tmp_path: Path) -> N
 
 
 def test_check_prints_the_layers(tmp_path: Path) -> None:
-    """Before Supabase is asked, which is not there (75); and 2 where the daemon would not start."""
+    """It prints them before it calls Supabase, which is away (75). It exits with 2 if the daemon could not start."""
     ran = command("check", "auto", tmp_path)
     said = ran.stdout.splitlines()
     assert said[0].startswith("ok decoding children are confined by resource_limits, no_new_privileges, seccomp")

@@ -1,4 +1,4 @@
-"""What is refused before it is decoded, and with which sentence."""
+"""Files that are refused before they are decoded, and their errors."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The walls of a program that has a network of its own, writes, and perhaps forks."""
+"""The sandbox of a program that has its own network, writes files, and perhaps forks."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ REFUSED_TO_ALL = {
     "leave the group": "EPERM",
     "memory with a name": "EPERM",
 }
-"""`subprocess` reads what it needs of Python's own before the walls stand."""
+"""`subprocess` reads Python's own files before the sandbox is up."""
 
 
 def inside(script: str, folder: Path, port: int) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def test_a_program_has_a_network_of_its_own(tmp_path: Path, may_fork: bool) -> N
 
 
 def test_a_fork_cannot_leave_through_a_namespace(tmp_path: Path) -> None:
-    """Not by clone() either, whose flags are looked at."""
+    """Nor by clone(), whose flags are checked."""
     script = """
 import ctypes, platform
 from sentinel_worker.confine.system_calls import BY_ARGUMENT
@@ -139,7 +139,7 @@ print(json.dumps({"fork": clone(17), **{hex(flag): clone(flag | 17) for flag in
 
 
 def test_a_fork_bomb_ends_at_its_namespaces_limit(tmp_path: Path) -> None:
-    """Root is not bound by that limit, so root becomes somebody else first."""
+    """The limit does not bind root, so root becomes another user first."""
     script = """
 if os.geteuid() == 0:
     os.setgroups([])

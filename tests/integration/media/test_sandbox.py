@@ -1,4 +1,4 @@
-"""The walls themselves, tried from inside by a process that has put them up."""
+"""The layers themselves, tested from inside by a process that has put them up."""
 
 import json
 import os
@@ -59,7 +59,7 @@ WITHOUT_NAMESPACES = "from tests.integration.media.poor_kernel import refuse\nre
 
 @pytest.fixture
 def listeners(tmp_path: Path) -> Iterator[list[str]]:
-    """A TCP port and a Unix socket that would take a connection."""
+    """A TCP port and a Unix socket that would accept a connection."""
     tcp, unix = socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX)
     path = str(tmp_path / "listener")
     unix.bind(path)

@@ -1,4 +1,4 @@
-"""Sound: what is known about it, and windows that hold the samples which they name."""
+"""Sound: its facts, and windows that hold exactly the samples they name."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,14 +23,14 @@ STAIRS = "aevalsrc='0.5*sin(2*PI*(200+100*floor(t))*t)':s=44100:d={seconds}"
 
 
 def stairs(path: Path, *options: str, seconds: int = 6) -> Path:
-    """Sound that says what time it is."""
+    """A sound whose pitch encodes the second."""
     if not path.exists():
         ffmpeg("-f", "lavfi", "-i", STAIRS.format(seconds=seconds), *options, path)
     return path
 
 
 def second_of(samples: npt.NDArray[np.float32]) -> float:
-    """Which second of `stairs` it is."""
+    """Return the second of `stairs` that this is."""
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     return (float(spectrum.argmax()) * RATE / len(samples) - 200) / 100
 

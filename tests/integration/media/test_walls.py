@@ -1,4 +1,4 @@
-"""Each layer bites: a hijacked child tries, with all layers, with each one alone, and with those that bite left out."""
+"""Each layer bites: a hijacked child tries with all layers, with each one only, and without those that bite."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ signal.pause()
 
 @dataclass(frozen=True)
 class Attempt:
-    """What a child tries, in Python, the layers each of which refuses it alone, and what becomes of it without them."""
+    """Code for a child to try, the layers that each refuse it on their own, and its result without those layers."""
 
     source: str
     refused_by: tuple[str, ...]
@@ -69,7 +69,7 @@ ATTEMPTS = {
     "run a program": Attempt("os.execv('/bin/true', ['true'])", ("landlock", "seccomp"), "decoder_lost"),
     "signal the worker": Attempt("os.kill({victim}, 0)", ("landlock", "seccomp")),
     "signal the worker through a descriptor": Attempt(
-        # The signal itself comes when the descriptor is ready.
+        # The signal itself arrives when the descriptor is ready.
         "fcntl.fcntl(3, fcntl.F_SETOWN, {victim}); fcntl.fcntl(3, fcntl.F_SETSIG, 9)",
         ("seccomp",),
     ),
@@ -94,7 +94,7 @@ ATTEMPTS = {
 
 @pytest.fixture(scope="module")
 def victim() -> Iterator[int]:
-    """A process of the same user that stands for the worker; without capabilities, so that root shows the same."""
+    """A process of the same user that stands for the worker; without capabilities, so that root behaves alike."""
     with subprocess.Popen([sys.executable, "-c", VICTIM], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
@@ -104,7 +104,7 @@ def victim() -> Iterator[int]:
 
 @pytest.fixture
 def targets(tmp_path: Path, victim: int) -> Iterator[dict[str, object]]:
-    """What a child must not reach, all of it there and willing."""
+    """Targets that a child must not reach, all of them present and accessible."""
     neighbour = tmp_path / "another request" / "media"
     neighbour.parent.mkdir()
     neighbour.write_bytes(b"another user's")
@@ -169,7 +169,7 @@ async def _outcome(child: Child, source: str) -> str:
 
 
 async def test_a_loop_without_end_costs_its_cpu_limit(hostile_zygote: Zygote, tmp_path: Path) -> None:
-    """Also when the child does not listen to the first signal."""
+    """Also when the child ignores the first signal."""
     folder, _ = folder_for(tmp_path)
     limits = MediaLimits(max_cpu_seconds=1)
     for source, error, code in (
@@ -206,7 +206,7 @@ async def _expect(
 
 
 async def test_writing_100_gb_writes_nothing(hostile_zygote: Zygote, tmp_path: Path) -> None:
-    """Not into new files, not into the media, not through a descriptor that another process could have left open."""
+    """Not to new files, not to the media, not through a descriptor that another process could have left open."""
     folder, media = folder_for(tmp_path)
     source = "\n".join(
         [

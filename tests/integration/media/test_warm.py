@@ -1,4 +1,4 @@
-"""A confined child can open nothing but its folder, so whatever a format needs was loaded before the fork."""
+"""A confined child can open only its folder, so everything that a format needs is loaded before the fork."""
 
 from __future__ import annotations
 

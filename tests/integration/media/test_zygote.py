@@ -1,4 +1,4 @@
-"""Children live and die apart from the worker; only their own request notices."""
+"""Children live and die independently of the worker; only their own request is affected."""
 
 import asyncio
 import os
@@ -100,7 +100,7 @@ async def test_the_child_is_confined(zygote: Zygote, request_folder: Path, monke
         assert "\nNoNewPrivs:\t1" in status
         assert "\nThreads:\t1" in status
         assert (proc / "cwd").readlink() == request_folder
-        # Nothing but the null device three times and the socket to the worker.
+        # Only the null device three times and the socket to the worker.
         assert descriptors_open(child.pid) == 4
         assert str((proc / "fd/3").readlink()).startswith("socket:")
     assert zygote.pid is not None
@@ -194,7 +194,7 @@ async def test_cancelling_at_any_moment_leaves_nothing(zygote: Zygote, request_f
     for turns in range(0, 24, 2):
         task = asyncio.create_task(work())
         for _ in range(turns):
-            await asyncio.sleep(0)  # a turn of the loop, which is the moment that is meant
+            await asyncio.sleep(0)  # one turn of the loop, the moment under test
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -280,7 +280,7 @@ async def test_a_folder_that_is_gone_is_no_crash(zygote: Zygote, tmp_path: Path)
 
 @pytest.mark.matrix("media")
 async def test_latency(zygote: Zygote, request_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Not a limit but a number to look at: the fork of a confined child, and its clips."""
+    """A figure to watch, not a limit: the fork of a confined child, and its clips."""
     forks, clips = [], []
     for _ in range(10):
         begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The zygote itself: it dies, is replaced and ends, and no request notices more than it must."""
+"""The zygote itself: it dies, is replaced and ends, and affects requests as little as possible."""
 
 import asyncio
 import os
@@ -142,7 +142,7 @@ async def test_a_zygote_that_is_stopped_while_another_one_starts_leaves_none() -
     zygote = Zygote(renew_after=1)
     await zygote.start()  # a child is forked at the start, and is the last one
     assert zygote._renewal is not None
-    await asyncio.wait([zygote._renewal], timeout=0)  # the other one is begun
+    await asyncio.wait([zygote._renewal], timeout=0)  # the other one has started
     assert len(processes(os.getpid()) - before) == 2
     await zygote.stop()
     assert processes(os.getpid()) == before
@@ -161,7 +161,7 @@ async def test_a_zygote_that_is_stopped_in_the_moment_of_taking_over_leaves_none
 
 
 async def test_children_end_with_the_worker(request_folder: Path) -> None:
-    """A worker that is killed takes the zygote and its children along."""
+    """Killing a worker takes the zygote and its children along."""
     script = (
         "import asyncio, sys; from pathlib import Path\n"
         "from sentinel_worker.media.zygote import Zygote\n"
@@ -192,8 +192,8 @@ async def test_children_end_with_the_worker(request_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("packet", [b"{", b"[1]", b"1" * 4400, b"[" * 60_000, b"{}", b"\xff"], ids=range(6))
-async def test_what_is_no_event_is_the_zygotes_end(packet: bytes) -> None:
-    """It is then put down and started again."""
+async def test_an_invalid_event_ends_the_zygote(packet: bytes) -> None:
+    """It is then stopped and started again."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     with ours, theirs, subprocess.Popen(["true"]) as process:  # noqa: ASYNC220 - it ends at once

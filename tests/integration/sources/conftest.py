@@ -1,4 +1,4 @@
-"""What tests of hostile URLs share: when each is over, the target has seen no connection, and nothing is left open."""
+"""Fixtures for hostile URLs. After each test the target has seen no connection, and no descriptor is left open."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.integration.sources.unruly import Exchange, unruly_server
 
 @pytest.fixture
 def no_second_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that reaches the system would be one that was not checked, and a look-up that leaves this machine."""
+    """Fail look-ups by the system: such a name was not checked, and the look-up would leave this machine."""
     real = socket.getaddrinfo
 
     def addresses_only(host: Any, *arguments: Any, **options: Any) -> Any:
-        socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)  # OSError for a name
+        socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)  # raises OSError for a name
         return real(host, *arguments, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", addresses_only)
@@ -50,5 +50,5 @@ async def scene(tmp_path: Path, no_second_look_up: None) -> AsyncIterator[Scene]
 
 
 def descriptors() -> set[str]:
-    """What this process has open."""
+    """The open descriptors of this process."""
     return {path.name for path in Path("/proc/self/fd").iterdir()}

@@ -1,7 +1,7 @@
-"""An attacker's own server at 127.0.0.2, what they are after at 127.0.0.1, and a worker between them.
+"""An attacker's own server at 127.0.0.2, their target at 127.0.0.1, and a worker between them.
 
-The attacker's server is allowed, by its address alone; 127.0.0.1 stays forbidden as every loopback address is. Names
-are looked up by a resolver of the test's own: the system's is never asked.
+The attacker's server is allowed, but only by its address; 127.0.0.1 stays forbidden like every loopback address. The
+test resolves names itself: the system's resolver is never asked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TLS = httpx.create_ssl_context()
 
 @dataclass
 class Names:
-    """A resolver: the answers of each name in turn, the last one for ever."""
+    """A resolver: the answers for each name in turn, the last one repeated."""
 
     answers: dict[str, list[Sequence[str]]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Scene:
         return caught.value
 
     def answering(self, answer: bytes) -> None:
-        """The attacker's server says exactly this, and hangs up."""
+        """Let the attacker's server send exactly this and close the connection."""
         self.attacker.behave = [functools.partial(say, answer=answer)]
 
     def redirecting(self, location: str) -> None:

@@ -1,4 +1,4 @@
-"""Attacks by what a server answers: lengths, encodings, floods, drips, garbage and cuts."""
+"""Attacks by a server's answer: lengths, encodings, floods, drips, garbage and cuts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.integration.sources.unruly import Exchange, drip
 
 QUICK = MinimumSpeed(stall_seconds=0.3, floor_bytes=10_000)
 BELOW_DEFAULT_SECONDS = 25.0
-"""Whoever waited this long followed the default limits, of 30 s and more, instead of those of the test."""
+"""A test that takes this long waited for the default limits, of 30 s and more, instead of its own."""
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -60,7 +60,7 @@ async def test_a_body_longer_than_promised_ends_where_it_was_promised_to(scene: 
 
 
 async def pour(exchange: Exchange, head: bytes, chunk: bytes) -> None:
-    """Without end."""
+    """Send endlessly."""
     exchange.writer.write(OK + head)
     with suppress(ConnectionError):
         while True:
@@ -101,7 +101,7 @@ SLOW: dict[str, tuple[bytes, bytes]] = {
 
 @pytest.mark.parametrize("slow", list(SLOW))
 async def test_a_slow_loris(scene: Scene, slow: str) -> None:
-    """A byte now and then keeps no connection: there are limits of time for the head, and of speed for the body."""
+    """A byte now and then keeps no connection open: the head has a time limit, the body a minimum speed."""
     head, chunk = SLOW[slow]
     scene.attacker.behave = [functools.partial(drip, head=head, drop=chunk)]
     async with asyncio.timeout(BELOW_DEFAULT_SECONDS):
@@ -110,7 +110,7 @@ async def test_a_slow_loris(scene: Scene, slow: str) -> None:
 
 
 async def test_a_body_that_keeps_the_pace_for_ever(scene: Scene) -> None:
-    """Fast enough for the floor, too slow ever to reach the limit of bytes: then the limit of time ends it."""
+    """Fast enough for the minimum speed, too slow ever to reach the limit of bytes: the time limit ends it."""
     scene.attacker.behave = [functools.partial(drip, head=OK + b"\r\n")]
     async with asyncio.timeout(BELOW_DEFAULT_SECONDS):
         refused = await scene.refusal(minimum_speed=MinimumSpeed(stall_seconds=60.0, floor_bytes=1), limit_seconds=0.5)
@@ -127,8 +127,8 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("flood", list(FLOODS))
-async def test_a_flood_of_what_is_no_body(scene: Scene, flood: str) -> None:
-    """Nothing that is kept in memory grows beyond h11's 100 kilobytes."""
+async def test_a_flood_outside_the_body(scene: Scene, flood: str) -> None:
+    """Nothing kept in memory grows beyond h11's 100 kilobytes."""
     head, chunk = FLOODS[flood]
     scene.attacker.behave = [functools.partial(pour, head=head, chunk=chunk)]
     refused = await scene.refusal()

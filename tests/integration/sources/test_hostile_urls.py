@@ -1,4 +1,4 @@
-"""Attacks by where a URL leads: by address, name, redirect, port, credentials and spelling."""
+"""Attacks by a URL's destination: by address, name, redirect, port, credentials and spelling."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.integration.sources.unruly import Exchange, unruly_server
 
 
 async def test_the_target_can_be_reached_by_those_who_may(tmp_path: Path) -> None:
-    """What the other tests would see if a check were missing."""
+    """Shows that the other tests would notice a missing check."""
     async with unruly_server(THERE) as target:
         target.behave = [functools.partial(Exchange.serve, content=CONTENT)]
         rules = url.UrlRules.of_operator()
@@ -72,7 +72,7 @@ async def test_a_redirect_to_what_is_not_public(scene: Scene, host: str) -> None
 
 
 async def test_a_mapped_address_is_the_one_inside(scene: Scene) -> None:
-    """::ffff:127.0.0.2 is 127.0.0.2: allowed here where that is, refused by default."""
+    """::ffff:127.0.0.2 is 127.0.0.2: allowed here with it, refused by default."""
     assert (await scene.fetch(f"http://[::ffff:{HERE}]:{scene.attacker.port}/")).size_bytes == len(CONTENT)
     closed = Egress(replace(scene.rules.egress.policy, allowed_networks=()), scene.names)
     assert (await scene.refusal(f"http://[::ffff:{HERE}]:{scene.attacker.port}/", egress=closed)).code == "url_refused"
@@ -91,7 +91,7 @@ async def test_a_name_that_leads_to_what_is_not_public(scene: Scene, address: st
 
 
 async def test_a_name_that_rebinds_is_looked_up_once(scene: Scene) -> None:
-    """The second answer, with which a client that looks up again would connect, is never asked for."""
+    """The second answer, which a client that looks up again would connect to, is never requested."""
     scene.names.answers["rebind.example"] = [[HERE], [THERE]]
     found = await scene.fetch(f"http://rebind.example:{scene.attacker.port}/")
     assert found.size_bytes == len(CONTENT)
@@ -144,7 +144,7 @@ async def test_redirects_to_other_schemes(scene: Scene, scheme: str) -> None:
      "http://attacker.example/?@{}/", "javascript://{}/"],
 )  # fmt: skip
 async def test_redirects_that_readers_read_differently(scene: Scene, location: str) -> None:
-    """Wherever they lead, it is not to the target."""
+    """No redirect reaches the target."""
     scene.redirecting(location.format(f"{THERE}:{scene.target.port}"))
     with suppress(CodedError):
         await scene.fetch(f"{scene.attacker.url}/film.mp4")

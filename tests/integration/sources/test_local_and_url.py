@@ -1,4 +1,4 @@
-"""Files of this machine and of http(s) addresses: whole and private, or refused in one sentence."""
+"""Files of this machine and of http(s) addresses: stored whole and private, or refused in one sentence."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_a_file_that_grows_does_not_grow_above_the_limit(original: Path, p
 
 
 async def test_a_file_without_a_size_is_copied(private: Path) -> None:
-    """What the kernel makes up has none beforehand."""
+    """Files that the kernel generates have no size beforehand."""
     shares: list[float] = []
     fetched = await local.copy(
         Path("/proc/self/status"), directory=private, limit_bytes=10**6, on_progress=shares.append
@@ -110,7 +110,7 @@ async def test_names_that_no_file_has(tmp_path: Path, private: Path) -> None:
 
 
 async def test_a_file_that_breaks_while_it_is_read(private: Path) -> None:
-    # The memory of a process: a regular file, and an I/O error at its first byte.
+    # The memory of a process: a regular file with an I/O error at its first byte.
     refused = await copy_refused(Path("/proc/self/mem"), private)
     assert (refused.code, "Input/output error" in refused.message) == ("file_unreadable", True)
 
@@ -149,7 +149,7 @@ async def test_an_address_is_fetched(server: Unruly, private: Path) -> None:
 
 
 async def streamed(exchange: Exchange, content: bytes = CONTENT, **headers: str) -> None:
-    """An answer without a length: it ends with the connection."""
+    """An answer without a length ends with the connection."""
     lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
     exchange.writer.write(f"HTTP/1.1 200 OK\r\n{lines}connection: close\r\n\r\n".encode() + content)
     await exchange.writer.drain()
@@ -165,7 +165,7 @@ async def test_an_answer_without_a_length(server: Unruly, private: Path) -> None
 async def test_limits_with_and_without_a_length(server: Unruly, private: Path) -> None:
     refused = await refusal(with_secrets(server), private, limit_bytes=len(CONTENT) - 1)
     assert (type(refused), refused.code) == (Permanent, "media_too_large")
-    assert list(private.iterdir()) == []  # the length is believed at once
+    assert list(private.iterdir()) == []  # the length is trusted at once
     server.behave = [streamed]
     refused = await refusal(server.url, private, limit_bytes=len(CONTENT) - 1)
     assert refused.code == "media_too_large"

@@ -1,4 +1,4 @@
-"""Answers that cost the worker's event loop more than their sender: small pieces, floods of heads, texts to quote."""
+"""Answers that cost the worker's event loop more than their sender: small pieces, floods of heads, long quotes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONGEST_TURN_SECONDS, USUAL_TURN_SECONDS = 0.5, 0.05
 
 
 async def flood(exchange: Exchange, chunk: bytes) -> None:
-    """Without end, and without a head of its own."""
+    """Send endlessly, without a head."""
     while True:
         exchange.writer.write(chunk)
         await exchange.writer.drain()
@@ -50,7 +50,7 @@ async def test_a_flood_of_small_pieces_leaves_the_loop_its_turns(scene: Scene, w
 
 
 async def refusal_in(scene: Scene, name: str) -> CodedError:
-    """A fetch into a folder of its own."""
+    """Fetch into a new folder."""
     folder = scene.private / name
     folder.mkdir()
     return await Scene(scene.attacker, scene.target, scene.names, scene.rules, folder).refusal(limit_bytes=2 * 1024**3)
@@ -83,7 +83,7 @@ QUOTED = {
 
 @pytest.mark.parametrize("what", list(QUOTED))
 async def test_what_a_server_says_costs_nothing_when_it_is_quoted(scene: Scene, what: str) -> None:
-    """Libraries put it into their errors, which are stored as the cause: masked, and so read by patterns."""
+    """Libraries quote it in their errors, which are stored as the cause, so they are masked by regex searches."""
     scene.answering(QUOTED[what])
     with turns() as seen:
         refused = await scene.refusal()

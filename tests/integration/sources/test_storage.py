@@ -1,4 +1,4 @@
-"""Objects arrive whole and checked, or the request learns in one sentence why not."""
+"""Objects arrive whole and checked, or the request gets the reason in one sentence."""
 
 import asyncio
 import functools
@@ -253,7 +253,7 @@ async def test_nobody_listens(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk(client: httpx.AsyncClient, tmp_path: Path) -> None:
-    # A limit on the size of files gives the same kind of refusal as a full disk, in the middle of a write.
+    # A limit on file sizes gives the same error as a full disk, in the middle of a write.
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_300_000, before[1]))
     try:

@@ -19,7 +19,7 @@ from tests.integration.sources.unruly import Exchange, Unruly, unruly_server
 
 @dataclass
 class Authority:
-    """Certificates for names, from somebody whom the worker trusts."""
+    """Certificates for names, from an authority that the worker trusts."""
 
     ca: trustme.CA = field(default_factory=trustme.CA)
 
@@ -91,7 +91,7 @@ async def test_https_does_not_lead_to_http(scene: Scene, authority: Authority) -
 
 
 async def test_a_handshake_that_never_ends(scene: Scene) -> None:
-    """A server that takes connections and says nothing; that none stays open, the scene looks at."""
+    """A server that accepts connections and says nothing. The scene checks that none stays open."""
     policy = replace(scene.rules.egress.policy, ports=frozenset({scene.attacker.port}))
     egress = Egress(policy, scene.names)
     refused = await scene.refusal(f"https://attacker.example:{scene.attacker.port}/", egress=egress, answer_seconds=0.3)

@@ -1,4 +1,4 @@
-"""How long the event loop's own thread computes between two of its turns, which a busy machine leaves alone."""
+"""Measures the computing between two turns of the event loop, in CPU seconds of its thread, which load leaves alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def turns() -> Iterator[list[float]]:
-    """The CPU seconds of each turn so far; there are hundreds of them, or something was not fair."""
+    """The CPU seconds of each turn so far. Expect hundreds: fewer mean that something blocked the loop."""
     seen: list[float] = []
     loop, before, over = asyncio.get_running_loop(), time.thread_time(), False
 

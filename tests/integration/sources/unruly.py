@@ -22,14 +22,14 @@ class Exchange:
     writer: asyncio.StreamWriter
 
     async def answer(self, status: str, body: bytes, cut: int | None = None, **headers: Any) -> None:
-        """Send an answer; with `cut`, end the connection after so many bytes of its body."""
+        """Send an answer; with `cut`, close the connection after that many bytes of its body."""
         sent = {"content-length": str(len(body))} | {key.replace("_", "-"): value for key, value in headers.items()}
         lines = "".join(f"{key}: {value}\r\n" for key, value in sent.items())
         self.writer.write(f"HTTP/1.1 {status}\r\n{lines}connection: close\r\n\r\n".encode() + body[:cut])
         await self.writer.drain()
 
     async def serve(self, content: bytes, etag: str = '"a"', cut: int | None = None, **headers: Any) -> None:
-        """Answer as Storage does: a range where one is asked for."""
+        """Answer as Storage does, with a range on request."""
         wanted = self.headers.get("range")
         if wanted is None:
             await self.answer("200 OK", content, cut, etag=etag, content_type="video/mp4", **headers)
@@ -44,7 +44,7 @@ class Exchange:
 
 
 async def drip(exchange: Exchange, head: bytes, drop: bytes = b"x", pause_seconds: float = 0.02) -> None:
-    """Say `drop` now and then, for as long as anybody listens."""
+    """Send `drop` at intervals until the client is gone."""
     exchange.writer.write(head)
     with suppress(ConnectionError):
         while not exchange.writer.is_closing():
@@ -55,7 +55,7 @@ async def drip(exchange: Exchange, head: bytes, drop: bytes = b"x", pause_second
 
 @dataclass
 class Unruly:
-    """The running server: what it was asked, and how it behaves next (the last one stays)."""
+    """The running server: its requests, and its next behaviours (the last one repeats)."""
 
     url: str = ""
     port: int = 0

@@ -1,4 +1,4 @@
--- The strongest locks on the tables that traffic goes through.
+-- The strongest locks on the tables that the traffic uses.
 alter table public.analysis_requests add column later integer not null default 0;
 alter table public.analysis_results
   add column later text,

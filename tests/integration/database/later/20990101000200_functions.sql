@@ -1,5 +1,5 @@
--- New bodies of the busiest functions. A claim calls another function than before; a call that is under way while this
--- is applied still finds the old one.
+-- New bodies of the busiest functions. A claim now calls a different function; a call that is running while this is
+-- applied still finds the old one.
 do $$ begin
   execute replace(
     pg_get_functiondef('sentinel.take_turns(uuid, text[], integer, timestamptz)'::regprocedure),

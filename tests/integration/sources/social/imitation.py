@@ -1,6 +1,6 @@
-"""A site that exists in tests alone: its extractor, and the program of a child that knows it.
+"""A site that exists only in tests: its extractor, and the program of a child process that knows it.
 
-What a post does is written in its page: `/api/<id>` answers JSON that the extractor obeys.
+A post's page decides its behaviour: `/api/<id>` returns JSON that the extractor follows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BOOT = bare_process.program(__name__)
 
 
 class ImitationIE(InfoExtractor):  # type: ignore[misc]
-    """Obeys its page."""
+    """Does what the post's page says."""
 
     _VALID_URL = r"https?://imitation\.test(?::\d+)?/post/(?P<id>\w+)"
     IE_NAME = SITE
@@ -58,7 +58,7 @@ class ImitationIE(InfoExtractor):  # type: ignore[misc]
         raise UserNotLive(video_id=post)
 
     def _do_script(self, base: str, post: str, page: dict[str, Any]) -> None:
-        """As yt-dlp's extractor of YouTube does without deno."""
+        """Imitate yt-dlp's YouTube extractor without deno."""
         self.report_warning(
             "No supported JavaScript runtime could be found. Only deno is enabled by default; to use another runtime "
             "add  --js-runtimes RUNTIME[:PATH]  to your command/config."
@@ -72,7 +72,7 @@ class ImitationIE(InfoExtractor):  # type: ignore[misc]
         return self.url_result(page["url"], ie=page.get("ie"))
 
     def _do_another_by_hand(self, base: str, post: str, page: dict[str, Any]) -> Any:
-        """As some extractors look up others, which makes yt-dlp allow them."""
+        """Look up another extractor as some do, which makes yt-dlp allow it."""
         self._downloader.get_info_extractor("Generic")
         return self.url_result(page["url"], ie="Generic")
 
@@ -93,7 +93,7 @@ class ImitationIE(InfoExtractor):  # type: ignore[misc]
             Path(str(number)).touch()
 
     def _do_go_deep(self, base: str, post: str, page: dict[str, Any]) -> None:
-        """A chain of folders, the last of them shut."""
+        """Make a chain of folders, the last of them without permissions."""
         for _ in range(page["levels"]):
             Path("d").mkdir()
             os.chdir("d")
@@ -104,7 +104,7 @@ class ImitationIE(InfoExtractor):  # type: ignore[misc]
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def _do_misbehave(self, base: str, post: str, page: dict[str, Any]) -> Any:
-        """Tries what a taken-over process would, and tells the site what came of it."""
+        """Try what a hijacked process would, and report the results to the site."""
         found = {name: attempt(work) for name, work in _tries(page).items()}
         self._download_webpage(f"{base}/report", post, data=json.dumps(found).encode())
         raise ExtractorError("reported", expected=True)
@@ -143,7 +143,7 @@ def _datagrams() -> socket.socket:
 
 
 def attempt(work: Callable[[], object]) -> str:
-    """What came of it, in a word."""
+    """Return the result in one word."""
     try:
         work()
     except OSError as error:
@@ -154,7 +154,7 @@ def attempt(work: Callable[[], object]) -> str:
 
 
 def register() -> None:
-    """Make yt-dlp know the site, in this process."""
+    """Register the site with yt-dlp in this process."""
     gen_extractor_classes()
     known = yt_dlp_globals.extractors.value
     if "ImitationIE" not in known:
@@ -162,6 +162,6 @@ def register() -> None:
 
 
 def main(connection_fd: int, parent: int) -> None:
-    """The child's program."""
+    """Run the child process."""
     register()
     child_main.main(connection_fd, parent)

@@ -1,4 +1,4 @@
-"""The imitated site's server, and a fetcher whose network allowlist is opened for loopback alone."""
+"""The imitated site's server, and a fetcher whose network allowlist has only loopback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 @dataclass
 class Site:
-    """Pages by path, over http on loopback; the name `imitation.test` leads there."""
+    """Pages by path, over http on loopback; the name `imitation.test` resolves to it."""
 
     server: Unruly
     port: int
@@ -39,7 +39,7 @@ class Site:
         return [exchange.target.rpartition(" ")[0] for exchange in self.server.asked]
 
     def post(self, name: str, **page: Any) -> str:
-        """A post whose page says `page`; returns its URL."""
+        """Add a post with this page; return its URL."""
         body = json.dumps(page).encode()
 
         async def answer(exchange: Exchange) -> None:
@@ -75,17 +75,17 @@ async def running_site() -> AsyncIterator[Site]:
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
-    """The tests' own resolver: every name of theirs is this machine, and asks nobody."""
+    """Resolve the tests' names without a real look-up."""
     return {"imitation.test": ["127.0.0.1"], "inside.test": ["10.0.0.1"], "metadata.test": ["169.254.169.254"]}[host]
 
 
 def fetcher(*ports: int, **options: Any) -> Social:
-    """For the imitated site at `ports` of this machine, and nothing else."""
+    """A fetcher for the imitated site at `ports` of this machine, and nothing else."""
     policy = EgressPolicy(frozenset({"http", "https"}), frozenset(ports), allowed_networks=LOOPBACK)
     return social(Egress(policy, look_up), **options)
 
 
 def social(egress: Egress, *, boot: str = BOOT, limit_seconds: float = 3600, **options: Any) -> Social:
-    """For the imitated site alone."""
+    """A fetcher for only the imitated site."""
     register()
     return Social(egress, (SITE,), find_extractors([SITE]), limit_seconds=limit_seconds, boot=boot, **options)

@@ -1,4 +1,4 @@
-"""What posts, sites and a process that was taken over try; the target beside the site sees nothing."""
+"""Attacks by posts, sites and a hijacked process; the target beside the site sees no request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.integration.sources.unruly import Exchange, Unruly, unruly_server
 from tests.matrix import sampled
 
 IMITATION = "tests.integration.sources.social.imitation"
-# As a container's system call filter does.
+# Like a container's system call filter.
 BOOT_WITHOUT_NAMESPACES = bare_process.program(
     IMITATION,
     "import ctypes; from pathlib import Path; "
@@ -40,7 +40,7 @@ BOOT_WITHOUT_LANDLOCK = bare_process.program(
 
 @pytest.fixture
 async def target() -> AsyncIterator[Unruly]:
-    """Stands for a service of the worker's own network; its port is not one that is allowed."""
+    """Stands for a service of the worker's own network; its port is not one of those allowed."""
 
     async def answer(exchange: Exchange) -> None:
         await exchange.answer("200 OK", b"the secret")
@@ -113,7 +113,7 @@ async def test_a_key_of_a_playlist_is_checked_too(site: Site, target: Unruly, pr
 
 
 async def test_a_name_is_looked_up_once_for_each_connection(site: Site, private: Path) -> None:
-    """The second answer would be this network's: it is checked before the second connection, which never comes."""
+    """The second answer would be in this network: it is checked before the second connection, which is never made."""
     answers = ["127.0.0.1", "10.0.0.1"]
 
     async def rebinding(host: str, port: int) -> list[str]:
@@ -132,7 +132,7 @@ async def test_a_url_that_the_policy_refuses_starts_no_process(site: Site, priva
 
 
 async def misbehave(site: Site, private: Path, port: int, shared: Social | None = None) -> dict[str, str]:
-    """What a process that was taken over can do, by its own report."""
+    """The report of a hijacked process on what it can do."""
     (private.parent / "secret").write_text("the secret")
     reports: list[dict[str, str]] = []
 
@@ -204,7 +204,7 @@ async def test_a_process_that_was_taken_over_gets_nowhere(site: Site, target: Un
 async def test_a_process_that_fills_the_disk_is_ended(
     site: Site, private: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Files that are each below the kernel's limit, as many as it can."""
+    """Many files, each below the kernel's limit."""
     monkeypatch.setattr("sentinel_worker.sources.social.fetcher.PAGES_BYTES", 1_000_000)
     error = await refused(site, site.post("x", do="fill", bytes_each=100_000), private, limit_bytes=1_000_000)
     assert error.code == "media_too_large"
@@ -218,7 +218,7 @@ async def test_what_takes_no_space_is_ended_too(site: Site, private: Path, page:
 async def test_a_full_disk_is_seen_by_the_worker_itself(
     site: Site, private: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It costs no attempt, so a process that lies of one could be tried for ever."""
+    """It costs no attempt, so a process that fakes one could be retried forever."""
     url = site.post("x", do="claim_a_full_disk")
     assert (await refused(site, url, private)).code == "social_failed"
     monkeypatch.setattr("sentinel_worker.sources.social.fetcher.FULL_BELOW_BYTES", 2**63)
@@ -260,7 +260,7 @@ async def test_without_landlock_no_post_is_fetched(site: Site, private: Path, wi
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Nobody signed it but its own key."""
+    """It is signed only by its own key."""
     path = tmp_path / "certificate.pem"
     subject = ["-subj", "/CN=imitation.test", "-addext", "subjectAltName=DNS:imitation.test"]
     keys = ["-newkey", "rsa:2048", "-nodes", "-keyout", str(path), "-out", str(path) + ".crt"]

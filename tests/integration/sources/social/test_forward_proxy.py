@@ -1,4 +1,4 @@
-"""The proxy itself: what it lets through, byte for byte, and what it answers to the rest."""
+"""The proxy itself: the traffic that it passes byte for byte, and its answers to the rest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.integration.sources.turns import turns
 
 @dataclass
 class Client:
-    """Whoever talks to the proxy on `port`."""
+    """A client of the proxy on `port`."""
 
     proxy: ForwardProxy
     port: int
@@ -35,7 +35,7 @@ class Client:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
     async def say(self, *lines: str, body: bytes = b"", password: str | None = None) -> bytes:
-        """Everything that is answered to a request."""
+        """Return everything sent in answer to a request."""
         reader, writer = await self.connection()
         sent = [*lines, f"proxy-authorization: Basic {password or self.password}"]
         writer.write("\r\n".join([*sent, "", ""]).encode() + body)
@@ -55,7 +55,7 @@ async def proxied(*ports: int, limits: ProxyLimits | None = None) -> AsyncIterat
 
 @asynccontextmanager
 async def echo() -> AsyncIterator[int]:
-    """A server that answers what it hears, until it hears no more; its port."""
+    """A server that echoes until its client stops sending; yields its port."""
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while block := await reader.read(65536):
@@ -147,7 +147,7 @@ async def test_what_is_refused_goes_nowhere(site: Site, line: str, status: int) 
 
 
 async def test_a_body_in_chunks_of_one_byte_leaves_the_loop_its_turns(site: Site) -> None:
-    """h11 makes an object of each of them, at a thousand times what they cost a process that was taken over."""
+    """h11 makes an object for each of them, at a thousand times the cost to a hijacked process."""
     site.film(b"content")
     async with proxied(site.port) as client:
         head = (f"POST {site.base}/film.mp4 HTTP/1.1", "host: x", "transfer-encoding: chunked")
@@ -227,7 +227,7 @@ def descriptors() -> int:
 
 
 async def test_a_server_that_stops_reading_costs_no_descriptor() -> None:
-    """asyncio keeps a closed connection until its peer has taken everything."""
+    """asyncio keeps a closed connection until its peer has read everything."""
     before = descriptors()
     with socket.create_server(("127.0.0.1", 0), backlog=16) as deaf:  # connected by the kernel, never accepted
         port = deaf.getsockname()[1]

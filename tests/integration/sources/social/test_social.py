@@ -1,4 +1,4 @@
-"""Posts of an imitated site: fetched whole through the proxy, or refused by their own code."""
+"""Posts of an imitated site: fetched whole through the proxy, or refused by their own error code."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def refused(site: Site, url: str, private: Path, social: Social | None = N
 
 
 def processes() -> list[str]:
-    """Command lines of children of this kind that still live."""
+    """Command lines of these child processes that still live."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -96,7 +96,7 @@ async def test_a_film_with_a_hole_is_refused(site: Site, private: Path) -> None:
 
 
 async def endless(exchange: Exchange) -> None:
-    """A chunked body without an end."""
+    """An endless chunked body."""
     exchange.writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
     block = bytes(100_000)
     while True:
@@ -206,7 +206,9 @@ async def test_what_has_not_begun_is_live_too(site: Site, private: Path, page: d
         ("503 Service Unavailable", Transient, "social_unreachable"),
     ],
 )
-async def test_a_status_is_a_reason(site: Site, private: Path, status: str, kind: type[Any], code: str) -> None:
+async def test_the_status_of_an_answer_gives_its_code(
+    site: Site, private: Path, status: str, kind: type[Any], code: str
+) -> None:
     async def answer(exchange: Exchange) -> None:
         await exchange.answer(status, b"no")
 
@@ -222,7 +224,7 @@ async def test_a_list_of_one_is_its_video(site: Site, private: Path) -> None:
 
 
 async def test_an_endless_list_is_not_walked(site: Site, private: Path) -> None:
-    """A post that leads to itself, as a list of one."""
+    """A post that refers to itself as a list of one."""
     assert (await refused(site, site.post("loop", do="list", posts=["loop"]), private)).code == "social_failed"
     assert len(site.asked) == MAX_STEPS
 
@@ -308,7 +310,7 @@ async def test_the_limit_of_a_stage_ends_the_process(site: Site, private: Path) 
 
 @pytest.mark.parametrize("make", [lambda path: path.symlink_to("/etc/passwd"), os.mkfifo])
 async def test_only_a_plain_file_is_taken(private: Path, make: Callable[[Path], None]) -> None:
-    """What a process that was taken over leaves under the name of the film."""
+    """Files that a hijacked process leaves under the film's name."""
     from sentinel_worker.sources.social.fetcher import _take
 
     make(private / "made")

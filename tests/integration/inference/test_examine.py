@@ -14,7 +14,7 @@ from PIL import Image
 from examples.samples import film_path
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.media.child_client import Child
-from tests.integration.analysis.conftest import Examine
+from tests.integration.inference.conftest import Examine
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -23,7 +23,7 @@ LOW, SHRILL, SILENT = "sine=100", "sine=4000", "anullsrc=r=44100"
 
 
 def film(path: Path, pictures: str, sound: str | None = None, seconds: float = 2, *options: str) -> Path:
-    """A film of these pictures and this sound, as lavfi names them."""
+    """Make a film from these pictures and this sound, both named as lavfi sources."""
     inputs = ["-f", "lavfi", "-i", pictures] + (["-f", "lavfi", "-i", sound] if sound else [])
     codecs = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-g", "25", "-c:a", "aac"]
     command = ["ffmpeg", "-v", "error", "-nostdin", "-y", *inputs, "-t", str(seconds), *codecs, *options, str(path)]

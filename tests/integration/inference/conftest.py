@@ -1,4 +1,4 @@
-"""A real zygote and real files; only the models are replaced, by arithmetic whose answer is known beforehand."""
+"""A real zygote and real files. Only the models are replaced, by arithmetic with known answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EDGE, FRAMES, SAMPLES = 16, 8, 16_000
 
 @dataclass
 class Brightness:
-    """White pictures are fake (log-odds 8), black ones real (-8)."""
+    """Scores white pictures as fake (log-odds 8) and black ones as real (-8)."""
 
     spec: DetectorSpec
     clip_dtype = np.dtype(np.uint8)
@@ -48,7 +48,7 @@ class Brightness:
 
 @dataclass
 class Shrillness:
-    """A tone of 4 kHz is fake (log-odds 8), one of 100 Hz real (nearly -8)."""
+    """Scores a 4 kHz tone as fake (log-odds 8) and a 100 Hz tone as real (nearly -8)."""
 
     spec: DetectorSpec
     clip_dtype = np.dtype(np.float32)
@@ -104,7 +104,7 @@ async def zygote() -> AsyncIterator[Zygote]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def examine(zygote: Zygote, tmp_path: Path) -> AsyncIterator[Examine]:
-    """Examine a file with the detectors of the given keys, in their order."""
+    """Examine a file with the detectors of these keys, in this order."""
     detectors = {key: (Shrillness if one.task == "audio" else Brightness)(one) for key, one in SPECS.items()}
     scorers = {key: Scorer(detector) for key, detector in detectors.items()}
     work = tmp_path / "work"
