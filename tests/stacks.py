@@ -31,6 +31,7 @@ from sentinel_worker.database import migrate
 from tests.warm import forks, gateway
 
 _root: Path | None = None
+_CP = shutil.which("cp") or "cp"  # looked up now: some tests hide programs by emptying PATH
 
 
 class StackOptions(TypedDict, total=False):
@@ -115,7 +116,7 @@ def _make(made: Path, bare: Path | None, bin_dir: Path | None) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    subprocess.run(["cp", "--archive", "--reflink=auto", "--no-target-directory", source, target], check=True)
+    subprocess.run([_CP, "--archive", "--reflink=auto", "--no-target-directory", source, target], check=True)
 
 
 @contextmanager

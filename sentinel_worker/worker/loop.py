@@ -174,11 +174,11 @@ class Worker:
 
     async def _wait_out(self, error: CodedError) -> None:
         """Wait with backoff after a failed call, at most until the drain starts."""
-        self._failures += 1
         if self._queue.circuit.open:  # the breaker has logged this, and decides when to retry
             self._health.become("degraded", AWAY)
             await unless(self._draining, self._queue.circuit.turn())
             return
+        self._failures += 1
         self._health.become("broken" if isinstance(error, Permanent) else "degraded", error.message)
         wished = error.retry_after_seconds if isinstance(error, Transient) else None
         drawn = full_jitter_seconds(self._failures, first=RETRY_FIRST_SECONDS, cap=RETRY_CAP_SECONDS)
