@@ -1,12 +1,14 @@
-"""Wake-ups that are false, lost or repeated: the worker still finds every row, once."""
+"""False, lost or repeated wake-ups: the worker still finds every row once; and its sweeps of the queue."""
 
 import asyncio
+from time import monotonic
 
 import pytest
 
 from sentinel_local_supabase.faults import Faults, HttpFault, RealtimeFaults
 from sentinel_local_supabase.stack import Stack
 from tests.faults.conftest import Insert, Lines, RunInstant, answered_once, said
+from tests.integration.daemon.proxy import FaultProxy
 from tests.integration.daemon.queries import sql
 from tests.matrix import sampled
 from tests.waits import until
@@ -75,11 +77,27 @@ async def test_a_scheduled_request_that_only_a_sweep_finds_blames_no_hint(
 async def test_polling_begins_when_the_last_hint_is_lost_not_when_the_next_sweep_was_due(
     stack: Stack, run_instant: RunInstant, insert: Insert
 ) -> None:
+    """The request waits for its time, so that no look to which the loss itself led can find it."""
     async with run_instant(sweep_seconds=60, sweep_degraded_seconds=0.3) as running:
+        await until(lambda: running.worker._sweeps._at > monotonic() + 30, what="it sweeps rarely")
         refused = RealtimeFaults(refuse_status=503, close_sockets_after_seconds=0.01)
         await stack.misbehave(Faults(realtime=refused))
         await until(lambda: not any(running.states.values()), what="both hints are lost")
-        await answered_once(stack, insert(1), limit_seconds=20)
+        await answered_once(stack, insert(1, in_seconds=2), limit_seconds=20)
+
+
+async def test_a_worker_told_to_drain_in_the_middle_of_a_look_claims_nothing_more(
+    stack: Stack, run_instant: RunInstant, insert: Insert, proxy: FaultProxy
+) -> None:
+    async with run_instant(via=proxy) as running:
+        proxy.hold = "sentinel_maintain"
+        await asyncio.wait_for(proxy.held.wait(), 30)
+        ids = insert(1)
+        running.worker.drain()
+        proxy.release.set()
+    assert sql(stack, "select id::text, status, attempt from analysis_requests") == [
+        {"id": ids[0], "status": "queued", "attempt": 0}
+    ]
 
 
 @pytest.mark.matrix("faults")

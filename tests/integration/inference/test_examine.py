@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,19 +95,22 @@ async def test_sound_is_judged_beside_the_pictures_and_both_are_kept(
         assert {window["skipped"] for window in document["audio"]["timeline"]} == {"silence"}
 
 
-async def test_a_decoder_that_dies_of_the_sound_costs_neither_verdict_nor_request(
-    examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("fate", "code"), [(signal.SIGSEGV, "media_unreadable"), (signal.SIGSTOP, "decoder_timeout")])
+async def test_a_decoder_that_dies_of_the_sound_or_hangs_costs_neither_verdict_nor_request(
+    examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fate: signal.Signals, code: str
 ) -> None:
     listen = Child.sounds
 
     def deadly(child: Child, *arguments: Any) -> Any:
-        os.kill(child.pid, signal.SIGSEGV)
+        os.kill(child.pid, fate)
+        if fate == signal.SIGSTOP:  # only here: a crash may take longer to be noticed
+            child._limits = replace(child._limits, max_wall_seconds=0.1)
         return listen(child, *arguments)
 
     monkeypatch.setattr(Child, "sounds", deadly)
-    document = (await examine(film(tmp_path / "t.mp4", BLACK, LOW), "clips", "sound", keep=tmp_path)).document
+    document = (await examine(film(tmp_path / "t.mp4", BLACK, LOW), "closer", "sound", keep=tmp_path)).document
     assert document["verdict"] == "real"
-    assert document["audio"] == {"error_code": "media_unreadable"}
+    assert document["audio"] == {"error_code": code}
     assert document["derived"] == {}
 
 
