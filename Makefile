@@ -11,7 +11,7 @@ demo: packages $(VENV)/.installed  ## start everything, analyze six real clips, 
 	@$(BIN)/python -m examples.demo
 
 # In the order of their folders the slow files come first and the unit tests last: no process is left with a long one.
-PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: test-packages $(VENV)/.installed  ## all that a change could break, with a fixed sample of each matrix
 	$(PYTEST)
