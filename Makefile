@@ -19,12 +19,13 @@ test: test-packages $(VENV)/.installed  ## all that a change could break, with a
 test-all: test-packages $(VENV)/.installed  ## the same, with every case of every matrix (tests/matrices.toml)
 	$(PYTEST) --matrix all
 
-# `make test-matrices MATRICES="formats faults"`
-MATRICES ?= $(shell $(BIN)/python -m tests.matrix)
-test-matrices: test-packages $(VENV)/.installed  ## only some matrices: those that the changes since their base call for
-	@test -z "$(MATRICES)" || $(PYTEST) --only-matrix $(addprefix --matrix ,$(MATRICES))
+# `make test-matrices MATRICES="formats faults"`; without names those that the changes since the base call for.
+test-matrices: test-packages $(VENV)/.installed  ## only these matrices (MATRICES), or those that the changes call for
+	@names="$(MATRICES)"; test -n "$$names" || names=$$($(BIN)/python -m tests.matrix) || exit 1; \
+	if [ -z "$$names" ]; then echo "The changes call for no matrix."; else \
+	echo "Matrices: $$names"; $(PYTEST) --only-matrix $$(printf -- '--matrix %s ' $$names); fi
 
-test-durations: test-packages $(VENV)/.installed  ## `make test`, with the dearest tests and each folder's CPU seconds
+test-durations: test-packages $(VENV)/.installed  ## `make test`, with the slowest tests and each folder's CPU seconds
 	$(PYTEST) -p tests.durations --durations 30
 
 test-leaks: test-packages $(VENV)/.installed  ## `make test` and the faults, then a search for secrets in all that it wrote
@@ -43,6 +44,8 @@ check: $(VENV)/.installed  ## format, linters, types, import floors
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 REPORTS := tests.rights tests.contract tests.integration.database.versions tests.acceptance
 

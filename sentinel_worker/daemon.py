@@ -33,7 +33,7 @@ from sentinel_worker.sources.social.fetcher import Social
 from sentinel_worker.sources.url import UrlRules
 from sentinel_worker.supabase_client import connections
 from sentinel_worker.supabase_client.breaker import Circuit
-from sentinel_worker.supabase_client.key_rotation import Rotation
+from sentinel_worker.supabase_client.key_rotation import KeyRotation
 from sentinel_worker.supabase_client.keys import WorkerKeys
 from sentinel_worker.wake.connection import ConnectionTimes
 from sentinel_worker.wake.wakeup import Wakeup
@@ -95,7 +95,7 @@ class Parts:
     circuit: Circuit
     health: Health
     keys: WorkerKeys
-    rotation: Rotation
+    rotation: KeyRotation
 
 
 @asynccontextmanager
@@ -192,7 +192,7 @@ def _wakeup(
 
 def _rotation(
     settings: Settings, keys: WorkerKeys, asked: asyncio.Event, worker: Worker, wakeup: Wakeup | None
-) -> Rotation:
+) -> KeyRotation:
     """Build the rotation, which brings a changed key into use everywhere."""
 
     def changed() -> None:
@@ -200,7 +200,7 @@ def _rotation(
         if wakeup is not None:
             wakeup.renew()
 
-    return Rotation(
+    return KeyRotation(
         keys,
         asked=asked,
         try_key=lambda key: connections.try_key(settings, key),

@@ -82,13 +82,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             if isinstance(seconds, float):
                 tests[report.nodeid] += seconds
                 folders[os.path.dirname(report.nodeid.split("::")[0])] += seconds  # noqa: PTH120
-    terminalreporter.section(f"CPU seconds: the dearest {_SLOWEST} tests, then each folder")
-    for name, seconds in _dearest(tests)[:_SLOWEST]:
+    terminalreporter.section(f"CPU seconds: the slowest {_SLOWEST} tests, then each folder")
+    for name, seconds in _slowest(tests)[:_SLOWEST]:
         terminalreporter.line(f"{seconds:8.1f}  {name}")
     terminalreporter.line(f"{sum(tests.values()):8.1f}  in all")
-    for name, seconds in _dearest(folders):
+    for name, seconds in _slowest(folders):
         terminalreporter.line(f"{seconds:8.1f}  {name}")
 
 
-def _dearest(seconds: Mapping[str, float]) -> list[tuple[str, float]]:
+def _slowest(seconds: Mapping[str, float]) -> list[tuple[str, float]]:
     return sorted(seconds.items(), key=lambda one: -one[1])

@@ -46,9 +46,14 @@ def called_for(changed: Iterable[str]) -> list[str]:
 
 
 def changed_since_base() -> list[str] | None:
-    """Paths that differ between `base` and HEAD; None if this clone does not have that commit."""
-    command = ["git", "diff", "--name-only", "--no-renames", table()["base"], "HEAD"]
-    done = subprocess.run(command, cwd=TABLE.parent, capture_output=True, text=True, check=False)
+    """Paths that differ between `base` and the working tree, new files included; None if the clone lacks `base`."""
+    differ = _git("diff", "--name-only", "--no-renames", table()["base"])
+    new = _git("ls-files", "--others", "--exclude-standard", "--full-name")
+    return None if differ is None or new is None else [*differ, *new]
+
+
+def _git(*words: str) -> list[str] | None:
+    done = subprocess.run(["git", *words], cwd=TABLE.parents[1], capture_output=True, text=True, check=False)
     return done.stdout.splitlines() if done.returncode == 0 else None
 
 

@@ -78,7 +78,7 @@ class MemoryGroup:
         """Remove the group, once its processes have ended."""
         async with asyncio.timeout(30):
             while (self.folder / "cgroup.procs").read_text():
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # the kernel announces no change of a process's memory
         self.folder.rmdir()
 
     @property

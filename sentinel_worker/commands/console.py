@@ -33,4 +33,4 @@ def needs_extra(name: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
-        raise Fatal("extra_missing", f"{package} is missing: pip install 'sentinel-worker[{name}]'") from error
+        raise Fatal("extra_missing", f"{package} is not installed: pip install 'sentinel-worker[{name}]'") from error

@@ -23,7 +23,7 @@ REMEMBERED_USERS = 1000
 """Number of users whose last turn is remembered; a forgotten user counts as one who never had a turn."""
 
 
-class Shares:
+class FairPlaces:
     """`places` in all, of which one user holds at most half (rounded up).
 
     A waiting request holds no place, but it does hold a slot of the worker, so it waits at most `patience_seconds`.

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 class Removals:
-    """Removes files in the background. Call `nudge` after each sweep; `run` does the work.
+    """Removes files in the background. Sweeps call `nudge`; `run` does the work.
 
     Nothing is acknowledged: the outbox itself checks whether an object is gone, and lists it again otherwise.
     """

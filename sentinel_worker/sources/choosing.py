@@ -12,7 +12,7 @@ from typing import Protocol
 
 import httpx
 
-from sentinel_worker.concurrency.fair_places import Shares
+from sentinel_worker.concurrency.fair_places import FairPlaces
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.request import Claim
@@ -49,7 +49,7 @@ class RequestSources:
         self._social = social
         # Separate places, so that slow third-party servers never delay downloads from Storage.
         self._uploads = asyncio.Semaphore(settings.fetch_concurrency)
-        self._urls = Shares(settings.url_places)
+        self._urls = FairPlaces(settings.url_places)
 
     def of(self, claim: Claim) -> Source:
         """Return the source of the request's file. Raises `Permanent('source_not_supported')`."""

@@ -13,7 +13,7 @@ import httpx
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
 from sentinel_worker.sources.minimum_speed import MinimumSpeed, stall_timeout
-from sentinel_worker.sources.private_file import Sink
+from sentinel_worker.sources.private_file import PrivateFile
 from sentinel_worker.sources.url_errors import interrupted, refusal, stalled, unusable
 
 _BLOCK_BYTES: Final = 1024**2
@@ -51,7 +51,7 @@ class Receiving:
     async def into(self, directory: Path) -> Fetched:
         """Read the body to its end. Raises the errors that `sources.url.fetch` lists for a response."""
         self._accept()
-        async with Sink.create(directory / FILE_NAME) as sink:
+        async with PrivateFile.create(directory / FILE_NAME) as sink:
             try:
                 async with stall_timeout(self._minimum_speed) as received:
                     await self._read(sink, received)
@@ -70,7 +70,7 @@ class Receiving:
         if self._promised > self._limit_bytes:
             raise self._too_large()
 
-    async def _read(self, sink: Sink, received: Callable[[int], None]) -> None:
+    async def _read(self, sink: PrivateFile, received: Callable[[int], None]) -> None:
         """Read the body and count its bytes. Content-Length is not trusted; HTTP itself reports a body cut short."""
         block, parts = bytearray(), _Parts(self._host)
         async for part in self._response.aiter_stream():
@@ -83,7 +83,7 @@ class Receiving:
                 await self._write(sink, block)
         await self._write(sink, block)
 
-    async def _write(self, sink: Sink, block: bytearray) -> None:
+    async def _write(self, sink: PrivateFile, block: bytearray) -> None:
         await sink.write(bytes(block))
         block.clear()
         if self._promised:

@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
-from sentinel_worker.sources.private_file import Sink
+from sentinel_worker.sources.private_file import PrivateFile
 
 _BLOCK_BYTES: Final = 1024**2
 
@@ -25,7 +25,7 @@ async def copy(
     with file:
         if size > limit_bytes:
             raise _too_large(path, limit_bytes)
-        async with Sink.create(directory / FILE_NAME) as sink:
+        async with PrivateFile.create(directory / FILE_NAME) as sink:
             while block := await asyncio.to_thread(_read, file, path):
                 if sink.size_bytes + len(block) > limit_bytes:  # the file is growing
                     raise _too_large(path, limit_bytes)

@@ -13,7 +13,7 @@ from pathlib import Path
 from sentinel_worker.domain.errors import Transient
 
 
-class Sink:
+class PrivateFile:
     """Writes and hashes in a thread: a full disk cache or a megabyte block would stall the event loop."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -24,7 +24,7 @@ class Sink:
 
     @classmethod
     @asynccontextmanager
-    async def create(cls, path: Path) -> AsyncIterator[Sink]:
+    async def create(cls, path: Path) -> AsyncIterator[PrivateFile]:
         """Create a file at `path` that only this user can read; it remains when the block ends."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:

@@ -21,7 +21,7 @@ import httpx
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
 from sentinel_worker.sources.minimum_speed import DEFAULT_SPEED, MinimumSpeed, stall_timeout
-from sentinel_worker.sources.private_file import Sink
+from sentinel_worker.sources.private_file import PrivateFile
 from sentinel_worker.sources.storage_errors import key_of, refusal, wants_retry
 
 BUCKET: Final = "media"
@@ -55,7 +55,7 @@ async def fetch(
     `access_refused`, `bucket_missing` or `disk_full`.
     """
     url = _object_url("authenticated/" + BUCKET, _own_path(user_id, storage_path))
-    async with Sink.create(directory / FILE_NAME) as sink:
+    async with PrivateFile.create(directory / FILE_NAME) as sink:
         download = _Download(client, url, sink, limit_bytes, on_progress, minimum_speed)
         await download.run()
         return Fetched(sink.path, sink.size_bytes, sink.sha256, download.etag)
@@ -103,7 +103,7 @@ class _Download:
         self,
         client: httpx.AsyncClient,
         url: str,
-        sink: Sink,
+        sink: PrivateFile,
         limit_bytes: int,
         on_progress: Callable[[float], None],
         minimum_speed: MinimumSpeed,

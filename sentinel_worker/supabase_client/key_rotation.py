@@ -18,7 +18,7 @@ from sentinel_worker.supabase_client.keys import Key, WorkerKeys
 log = structlog.get_logger()
 
 
-class Rotation:
+class KeyRotation:
     """Rereads the files of `keys` every `look_seconds`, when `nudge` is called, and when `asked` is set.
 
     `try_key` raises unless Supabase accepts a key; `changed` is called once a new one is in use. A refused key is

@@ -24,7 +24,7 @@ from sentinel_worker.supabase_client.breaker import AWAY
 from sentinel_worker.supabase_client.connections import at_start
 from sentinel_worker.wake.wakeup import Wakeup
 from sentinel_worker.worker.pipeline import Pipeline
-from sentinel_worker.worker.running_requests import Running
+from sentinel_worker.worker.running_requests import RunningRequests
 from sentinel_worker.worker.sweeps import Sweeps
 
 RETRY_FIRST_SECONDS, RETRY_CAP_SECONDS = 0.5, 60.0
@@ -68,7 +68,7 @@ class Worker:
         self._sweeps = Sweeps(settings, queue=queue, removals=removals, wakeup=wakeup, lanes=pipeline.lanes)
         self._failures = 0
         self._started_at = monotonic()
-        self._running = Running(
+        self._running = RunningRequests(
             leases=leases,
             outcomes=outcomes,
             progress=progress,

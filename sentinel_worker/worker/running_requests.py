@@ -27,7 +27,7 @@ RESULT_REFUSED = Finish(
 log = structlog.get_logger()
 
 
-class Running:
+class RunningRequests:
     """Starts, answers and ends requests.
 
     Callbacks: `freed` after a request has ended, `due_in` with the seconds until an answered request is due again,

@@ -163,7 +163,7 @@ async def test_those_who_wait_go_on_at_the_first_success() -> None:
     await asyncio.wait_for(circuit.turn(), 5)
     asking, late = circuit.call(), asyncio.create_task(circuit.turn())
     asking.__enter__()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # one turn of the loop
     assert not obeying.done()
     assert not late.done()
     asking.__exit__(None, None, None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from sentinel_worker.concurrency.fair_places import Shares
+from sentinel_worker.concurrency.fair_places import FairPlaces
 from sentinel_worker.domain.errors import Transient
 
 A, B, C = (uuid.uuid4() for _ in range(3))
@@ -20,7 +20,7 @@ A, B, C = (uuid.uuid4() for _ in range(3))
 class Queue:
     """Requests that hold a place until released."""
 
-    shares: Shares
+    shares: FairPlaces
     served: list[str] = field(default_factory=list)
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     go: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -46,12 +46,12 @@ class Queue:
 async def settled() -> None:
     """Wait until every task has gone as far as it can."""
     for _ in range(5):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one turn of the loop
 
 
 @asynccontextmanager
 async def queue_of(places: int, patience_seconds: float = 60) -> AsyncIterator[Queue]:
-    queue = Queue(Shares(places, patience_seconds=patience_seconds))
+    queue = Queue(FairPlaces(places, patience_seconds=patience_seconds))
     async with AsyncExitStack() as stack:
         yield queue
         for task in queue.tasks.values():
@@ -104,7 +104,7 @@ async def test_who_gives_up_and_comes_back_goes_before_those_who_always_wait() -
 
 async def test_turns_of_long_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sentinel_worker.concurrency.fair_places.REMEMBERED_USERS", 2)
-    shares = Shares(1)
+    shares = FairPlaces(1)
     for user in (A, B, C):
         async with shares.place(user):
             pass

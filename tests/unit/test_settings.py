@@ -75,8 +75,8 @@ def test_every_mistake_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None
     assert {line.split(":")[0] for line in lines} == expected
 
 
-def test_a_detectors_file_that_cannot_be_looked_at_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Fatal, match="SENTINEL_DETECTORS: cannot be looked at: File name too long"):
+def test_a_detectors_file_that_cannot_be_read_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Fatal, match="SENTINEL_DETECTORS: cannot be read: File name too long"):
         load(monkeypatch, GOOD | {"SENTINEL_DETECTORS": "x" * 300})
 
 

@@ -106,5 +106,5 @@ def test_dev_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, package, None)
     answer = CliRunner().invoke(cli.app, ["dev", "--data", str(tmp_path / "data")])
     assert answer.exit_code == 2
-    assert answer.stderr == f"error {package} is missing: pip install 'sentinel-worker[local]'\n"
+    assert answer.stderr == f"error {package} is not installed: pip install 'sentinel-worker[local]'\n"
     assert not (tmp_path / "data").exists()

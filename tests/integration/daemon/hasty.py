@@ -9,11 +9,10 @@ from functools import partial
 from typing import Final
 
 from sentinel_worker import cli
-from sentinel_worker.concurrency.fair_places import Shares
+from sentinel_worker.concurrency.fair_places import FairPlaces
 from sentinel_worker.queue import rights
-from sentinel_worker.sources import storage_errors
+from sentinel_worker.sources import choosing, storage_errors
 from sentinel_worker.supabase_client import connections
-from sentinel_worker.worker import pipeline
 
 REFUSED_RETRY_SECONDS: Final = 1.5
 PATIENCE_SECONDS: Final = 2.0
@@ -21,5 +20,5 @@ PATIENCE_SECONDS: Final = 2.0
 if __name__ == "__main__":
     for module in (connections, rights, storage_errors):
         vars(module)["REFUSED_RETRY_SECONDS"] = REFUSED_RETRY_SECONDS
-    vars(pipeline)["Shares"] = partial(Shares, patience_seconds=PATIENCE_SECONDS)
+    vars(choosing)["FairPlaces"] = partial(FairPlaces, patience_seconds=PATIENCE_SECONDS)
     cli.main()

@@ -108,7 +108,7 @@ async def test_a_caller_that_left_is_not_scored(gated: GatedDetector) -> None:
         await entered(gated)
         leaving = asyncio.create_task(scorer.score(clip(2)))
         staying = asyncio.create_task(scorer.score(clip(3)))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one turn of the loop
         leaving.cancel()
         gated.release(2)
         assert await first == 1

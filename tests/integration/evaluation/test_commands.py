@@ -209,7 +209,7 @@ def test_without_the_extra_for_reports(process: Command, clip: Path) -> None:
     answer = process(clip, program=WITHOUT_EXTRA)
     assert answer.returncode == 0, answer.stderr
     assert set(json.loads(answer.stdout)) == KEYS
-    missing = "error matplotlib is missing: pip install 'sentinel-worker[reports]'"
+    missing = "error matplotlib is not installed: pip install 'sentinel-worker[reports]'"
     expected = ["analyze exits with 0", missing, "analyze exits with 2", missing, "evaluate exits with 2"]
     assert answer.stderr.splitlines()[-5:] == expected
 

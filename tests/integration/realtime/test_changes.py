@@ -208,7 +208,12 @@ async def test_a_burst_arrives_whole_and_in_order(
 async def test_rows_arrive_at_the_real_servers_pace(
     serve: Serve, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
-    async with serve(RealtimeSettings()) as server, Client(server.url, keys.secret_key) as client:
+    settings = RealtimeSettings()
+    assert (settings.changes.idle_poll_seconds, settings.changes.busy_poll_seconds) == (
+        0.5,
+        0.1,
+    )  # measured on the real server
+    async with serve(settings) as server, Client(server.url, keys.secret_key) as client:
         await client.subscribe("realtime:slow", {"event": "INSERT", **REQUESTS})
         taken = []
         for _ in range(3):
