@@ -116,27 +116,28 @@ class SchemaCache:
         self._dsn = dsn
         self.exposed = exposed
         self._schema: Schema | None = None
-        self._loaded_at = 0.0
+        self._load_began = 0.0
         self._loading = asyncio.Lock()
 
     async def current(self) -> Schema:
         """Return the snapshot; load it first if needed. Raises DatabaseDown or PoolExhausted."""
-        return self._schema or await self.reload(self._loaded_at)
+        return self._schema or await self.reload()
 
-    async def reload(self, seen: float) -> Schema:
-        """Reload, unless that happened since `seen` (a value of `loaded_at`)."""
+    async def reload(self) -> Schema:
+        """Return a snapshot whose load began after this call; a load already running may have missed what changed."""
+        asked = time.monotonic()
         async with self._loading:
-            if self._schema is not None and self._loaded_at != seen:
-                return self._schema
-            self._schema = await self._load()
-            self._loaded_at = time.monotonic()
+            if self._schema is None or self._load_began <= asked:
+                began = time.monotonic()
+                self._schema = await self._load()
+                self._load_began = began
             return self._schema
 
     async def after_miss(self) -> Schema:
         """Reload after an unknown name, at most every half second."""
-        if time.monotonic() - self._loaded_at < _RELOAD_ON_MISS_SECONDS:
+        if time.monotonic() - self._load_began < _RELOAD_ON_MISS_SECONDS:
             return await self.current()
-        return await self.reload(self._loaded_at)
+        return await self.reload()
 
     async def relation(self, schema: str, name: str) -> Relation:
         """Return the relation. Raises PGRST205 with a hint."""
@@ -175,15 +176,17 @@ class SchemaCache:
             try:
                 async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
                     await connection.execute("listen pgrst")
-                    await self.reload(self._loaded_at)
+                    await self.reload()
                     async for _ in connection.notifies():
-                        await self.reload(self._loaded_at)
+                        await self.reload()
             except (psycopg.Error, DatabaseDown, PoolExhausted) as error:
                 _log.debug("the schema cache lost its connection: %s", error)
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _load(self) -> Schema:
         async with self._pool.transaction() as connection:
+            # Otherwise the tables could be those before a migration, and the functions those after it.
+            await connection.execute("set transaction isolation level repeatable read, read only")
             parts: dict[str, Any] = {}
             for name, query in _QUERIES.items():
                 parameters = [] if name == "role_settings" else [list(self.exposed)]
