@@ -43,7 +43,7 @@ async def test_files_go_with_their_analysis(
     assert answer.data == "deleted"
     await until(lambda: not stored(stack, film) and not stored(stack, f"{user.id}/{gone}/"), what="its files are gone")
     assert stored(stack, f"{user.id}/{kept}/") == 2
-    assert "storage.removed" in worker.said()
+    await until(lambda: "storage.removed" in worker.said(), what="it is logged", log=worker.log)
     assert "storage.removal_failed" not in worker.said()
 
 

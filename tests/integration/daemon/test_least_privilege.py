@@ -46,10 +46,16 @@ def knows_no_other_key(stack: Stack, worker: Worker) -> bool:
 HISTORY = "select error from sentinel.attempts where request_id = %s"
 
 
-def said_to_operators(stack: Stack, worker: Worker, request: str, sentence: str) -> None:
+async def said_to_operators(stack: Stack, worker: Worker, request: str, sentence: str) -> None:
     """The log and the history name the remedy, which the row does not."""
     assert sql(stack, HISTORY, request)[0]["error"]["remedy"].startswith(sentence)
-    assert any(line["event"] == "request.retried" and line["error"].startswith(sentence) for line in worker.events())
+    await until(  # the row is written first, then the log
+        lambda: any(
+            line["event"] == "request.retried" and line["error"].startswith(sentence) for line in worker.events()
+        ),
+        what=f"request.retried says {sentence!r}",
+        log=worker.log,
+    )
 
 
 @pytest.fixture
@@ -110,7 +116,8 @@ async def test_a_file_that_the_role_may_not_see_costs_no_attempt(
     row = await row_when(stack, request, lambda row: row["status"] == "scheduled")
     assert (row["attempt"], row["error_code"]) == (0, "access_refused")
     assert row["error_message"] == REFUSED_MESSAGE
-    said_to_operators(stack, worker, request, 'The policy "sentinel: worker reads" on storage.objects is missing')
+    await said_to_operators(stack, worker, request, 'The policy "sentinel: worker reads" on storage.objects is missing')
+    await until(lambda: "right.missing" in worker.said(), what="it says what to run", log=worker.log)
     missing = [event for event in worker.events() if event["event"] == "right.missing"]
     assert [event["run"] for event in missing] == [READS]
     other = await user.ask(clips["bikes.mp4"])
@@ -131,7 +138,7 @@ async def test_a_picture_that_the_role_may_not_store_costs_no_attempt(
     row = await row_when(stack, request, lambda row: row["status"] == "scheduled")
     assert (row["attempt"], row["error_code"]) == (0, "access_refused")
     assert row["error_message"] == REFUSED_MESSAGE
-    said_to_operators(
+    await said_to_operators(
         stack, worker, request, 'The policy "sentinel: worker adds derived" on storage.objects is missing'
     )
     await until(lambda: "right.missing" in worker.said(), what="it says what to run", log=worker.log)

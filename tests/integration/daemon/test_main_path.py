@@ -1,6 +1,7 @@
 """A row in, a verdict out: the whole daemon against a whole local Supabase."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from sentinel_local_supabase.stack import Stack
 from tests.integration.daemon.conftest import User, Worker
 from tests.integration.daemon.queries import sql
+from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -40,9 +42,13 @@ async def test_a_video_is_answered_with_evidence(
         signed = await user.client.storage.from_("derived").create_signed_url(path, 60)
         assert httpx.get(str(signed["signedURL"])).content.startswith(b"\xff\xd8")
 
-    about = [event for event in steady_worker.events() if event.get("request_id") == fake]
-    assert [event["event"] for event in about] == ["request.claimed", "request.answered"]
-    assert all(event["attempt"] == 1 and event["worker"] == result["worker"] for event in about)
+    def about() -> list[dict[str, Any]]:
+        return [event for event in steady_worker.events() if event.get("request_id") == fake]
+
+    # The row is written first, then the log.
+    await until(lambda: len(about()) >= 2, what="both lines are logged", log=steady_worker.log)
+    assert [event["event"] for event in about()] == ["request.claimed", "request.answered"]
+    assert all(event["attempt"] == 1 and event["worker"] == result["worker"] for event in about())
 
 
 async def test_a_scheduled_request_waits_for_its_time(

@@ -104,7 +104,7 @@ async def test_a_post_is_answered_and_others_say_why(
     assert result["verdict"] == "fake"
     assert result["media"]["sha256"] == hashlib.sha256(film).hexdigest()
     assert result["media"]["source_url"] == f"{site.base}/post/film"
-    assert {"social.fetched", "social.failed"} <= worker.said()
+    await until(lambda: {"social.fetched", "social.failed"} <= worker.said(), what="both are logged", log=worker.log)
     assert "request.crashed" not in worker.said()
     assert not left_behind(tmp_path)
 
