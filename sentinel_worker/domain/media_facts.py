@@ -23,7 +23,8 @@ class MediaFacts:
     `kind`: `video` has pictures that follow each other (an animation too), `image` is one picture, `audio` has only
     sound. Width, height, rate and duration describe the pictures, after rotation; a file without pictures has the
     duration of its sound and 0 for the rest. A picture has no duration and a rate of 0. `audio_seconds`, `sample_rate`
-    (hertz) and `channels` describe the first sound track, and are 0 without one.
+    (hertz) and `channels` describe the sound track that players play, and are 0 without one. `video_tracks` and
+    `audio_tracks` count the tracks of the file, of which one each is looked at.
     """
 
     kind: Kind
@@ -40,6 +41,8 @@ class MediaFacts:
     audio_seconds: float = 0.0
     sample_rate: int = 0
     channels: int = 0
+    video_tracks: int = 0
+    audio_tracks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def decode_clips(media: OpenedMedia, windows: Sequence[Window], geometry: ClipGe
         for index, window in enumerate(windows)
         for position, time in enumerate(clip_times(media, window, geometry))
     )
-    frames = PreparedFrames(media.frames(), lambda pixels: resize_frame(pixels, geometry))
+    frames = PreparedFrames(media.frames(), lambda pixels: resize_frame(pixels, geometry, media.size_on_screen(pixels)))
     usable = 0
     for time, index, position in places:
         clip = pending[index]
@@ -144,15 +144,18 @@ class PreparedFrames:
         return self._kept
 
 
-def resize_frame(frame: Tensor, geometry: ClipGeometry) -> Tensor:
-    """Resize and centre-crop a uint8 frame [3, H, W] to [3, crop_height, crop_width], as Pillow would."""
-    height, width = frame.shape[-2:]
+def resize_frame(frame: Tensor, geometry: ClipGeometry, on_screen: tuple[int, int] | None = None) -> Tensor:
+    """Resize and centre-crop a uint8 frame [3, H, W] to [3, crop_height, crop_width], as Pillow would.
+
+    `on_screen` is its height and width on screen if its pixels are not square.
+    """
+    height, width = on_screen or frame.shape[-2:]
     if geometry.resize_mode == "squash":
         new_height, new_width = geometry.resize_height, geometry.resize_width
     else:
         edge, shorter = geometry.resize_height, min(height, width)
         new_height, new_width = edge * height // shorter, edge * width // shorter
-    if (new_height, new_width) != (height, width):
+    if (new_height, new_width) != frame.shape[-2:]:
         frame = torch.nn.functional.interpolate(
             frame[None], size=(new_height, new_width), mode=geometry.resample, antialias=True
         )[0]

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from sentinel_worker.media.timeline import Packets, Seconds, Timeline, rate_of, timeline_of
 
-# Half a frame: a stamp may be rounded by less.
-_SAME_FRAME: Final = 0.5
+# Fields are half a frame apart, frames a whole one; stamps are rounded.
+_SAME_FRAME: Final = 0.75
 
 Numbers = npt.NDArray[np.intp]
 
@@ -79,6 +79,10 @@ class FilmTimes:
     def index_at(self, seconds: float) -> int:
         """Index of the frame on screen at `seconds`; outside the film, that of its first or last frame."""
         return max(int(np.searchsorted(self.starts, seconds, side="right")) - 1, 0)
+
+    def end_of(self, index: int) -> float:
+        """Time at which frame `index` leaves the screen."""
+        return float(self.starts[index + 1]) if index + 1 < len(self.starts) else self.duration_seconds
 
     def key_before(self, number: int) -> int:
         """The packet from which packet `number` can be decoded: the last key before it that is not shown later."""

@@ -14,7 +14,10 @@ from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A uint8 RGB frame [3, H, W], on screen in `[start_seconds, end_seconds)` after the first frame."""
+    """An upright uint8 RGB frame [3, H, W], on screen in `[start_seconds, end_seconds)` after the first frame.
+
+    Its pixels may not be square (`OpenedMedia.size_on_screen`).
+    """
 
     pixels: Tensor
     start_seconds: float
@@ -50,6 +53,11 @@ class OpenedMedia(ABC):
     @abstractmethod
     def frames(self) -> FrameReader:
         """Return a new reader at the first frame."""
+
+    def size_on_screen(self, pixels: Tensor) -> tuple[int, int]:
+        """Height and width at which a frame [3, H, W] is shown."""
+        height, width = pixels.shape[-2:]
+        return height, width
 
 
 @dataclass(frozen=True, slots=True)

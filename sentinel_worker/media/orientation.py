@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Self
 
-import torch
 from torch import Tensor
 
 _MATRIX: Final = struct.Struct("=9i")
@@ -47,29 +46,20 @@ class Orientation:
         """True if no turn gives the same picture."""
         return self.transpose ^ self.mirror ^ self.flip
 
-    def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height at which a frame of `width` x `height` coded pixels is shown. The picture only grows."""
-        aspect = self.pixel_aspect
-        if aspect > 1:
-            width = max(round(width * aspect), 1)
-        elif aspect < 1:
-            height = max(round(height / aspect), 1)
-        return (height, width) if self.transpose else (width, height)
+    def on_screen(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height on screen of a frame of `width` x `height` coded pixels."""
+        return self.squared(height, width) if self.transpose else self.squared(width, height)
 
-    def upright(self, pixels: Tensor) -> Tensor:
-        """Turn coded uint8 pixels [3, H, W] into the picture as it is shown, [3, H', W']."""
+    def squared(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height on screen of a picture that is turned already. The longer side of a pixel counts."""
+        aspect = 1 / self.pixel_aspect if self.transpose else self.pixel_aspect
+        if aspect >= 1:
+            return max(round(width * aspect), 1), height
+        return width, max(round(height / aspect), 1)
+
+    def turned(self, pixels: Tensor) -> Tensor:
+        """Turn coded uint8 pixels [3, H, W] upright."""
         if self.transpose:
             pixels = pixels.transpose(1, 2)
         sides = [side for side, mirrored in ((2, self.mirror), (1, self.flip)) if mirrored]
-        return self.squared(pixels.flip(sides) if sides else pixels)
-
-    def squared(self, pixels: Tensor) -> Tensor:
-        """Stretch pixels that are turned already, so that they become square."""
-        if self.pixel_aspect == 1:
-            return pixels
-        height, width = pixels.shape[-2:]
-        coded = (height, width) if self.transpose else (width, height)
-        shown_width, shown_height = self.size(*coded)
-        return torch.nn.functional.interpolate(
-            pixels[None], size=(shown_height, shown_width), mode="bilinear", antialias=True
-        )[0]
+        return (pixels.flip(sides) if sides else pixels).contiguous()

@@ -16,6 +16,10 @@ _MEMORY_SIGNS: Final = (
 )
 
 
+_TOLERANCE: Final = 1.01
+"""Stamps are rounded and last frames are long: what is beyond a limit by less than this is at the limit."""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """True if `error` is one with which Python or a library under it reports that an allocation was refused."""
     return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _MEMORY_SIGNS)
@@ -33,6 +37,12 @@ def too_long(what: str, seconds: float, limits: MediaLimits) -> Permanent:
         f"The {what} lasts {seconds:.0f} seconds; at most {limits.max_duration_seconds:.0f} are allowed.",
         params={"seconds": seconds, "limit": limits.max_duration_seconds},
     )
+
+
+def check_duration(what: str, seconds: float, limits: MediaLimits) -> None:
+    """Refuse a `what` that lasts longer than is allowed."""
+    if seconds > limits.max_duration_seconds * _TOLERANCE:
+        raise too_long(what, seconds, limits)
 
 
 def check_frames(what: str, frames: int, limit: int) -> None:
@@ -64,9 +74,9 @@ def check_picture_size(width: int, height: int, limits: MediaLimits) -> None:
 
 def check_rate(frames_per_second: float, limits: MediaLimits) -> None:
     """Refuse videos with too many frames per second."""
-    if frames_per_second > limits.max_frames_per_second:
+    if frames_per_second > limits.max_frames_per_second * _TOLERANCE:
         raise too_large(
-            f"The video has {frames_per_second:.0f} frames per second; "
+            f"The video has {frames_per_second:g} frames per second; "
             f"at most {limits.max_frames_per_second:g} are allowed.",
             limits.max_frames_per_second,
         )

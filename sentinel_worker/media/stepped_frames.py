@@ -112,4 +112,4 @@ class SteppedFrames:
 
     def _pixels(self, frame: VideoFrame) -> Tensor:
         rgb = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
-        return self._orientation.upright(rgb).contiguous()
+        return self._orientation.turned(rgb)

@@ -1,0 +1,54 @@
+"""Lengths that files promise, against the part of them that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from av.container import InputContainer
+
+from sentinel_worker.media.boxes import ends_early
+from sentinel_worker.media.sniff import tag_length
+from sentinel_worker.media.timeline import Packets, timeline_of
+
+# A header may round, and tracks may end a little apart; a cut file misses more than this.
+_CUT_SECONDS, _CUT_SHARE = 1.0, 0.02
+_PROMISING: Final = frozenset({"mov", "matroska", "flv", "asf", "flac", "mp3", "avi"})
+"""Demuxers whose length is written by the encoder; the others guess it from the bit rate or measure it."""
+_FIRST_FRAME_BYTES: Final = 4096
+_LENGTH_MARKS: Final = (b"Xing", b"Info", b"VBRI")
+
+
+def is_cut(path: Path, container: str, opened: InputContainer, table: Mapping[int, Packets]) -> bool:
+    """True if the file ends before the length that its header promises."""
+    if container == "wav":
+        return ends_early(path)
+    promised = _promised_seconds(path, opened)
+    if promised is None:
+        return False
+    lengths = [
+        timeline_of(packets, may_jump=False).duration_seconds for packets in table.values() if not packets.hidden.all()
+    ]
+    return promised - max(lengths, default=0.0) > max(_CUT_SECONDS, _CUT_SHARE * promised)
+
+
+def _promised_seconds(path: Path, opened: InputContainer) -> float | None:
+    """Length of the longest stream in seconds by the header; None if it promises none."""
+    demuxer = opened.format.name.split(",")[0]
+    if demuxer not in _PROMISING or (demuxer == "mp3" and not _counts_frames(path)):
+        return None
+    promised = [
+        float(stream.duration * stream.time_base)
+        for stream in opened.streams
+        if stream.type in ("video", "audio") and stream.duration and stream.time_base
+    ]
+    return max(promised, default=opened.duration / 1e6 if opened.duration else None)
+
+
+def _counts_frames(path: Path) -> bool:
+    """True if an MP3 file says how many frames it has; without that, its length is guessed from the bit rate."""
+    with path.open("rb") as file:
+        file.seek(tag_length(file.read(_FIRST_FRAME_BYTES)))
+        first = file.read(_FIRST_FRAME_BYTES)
+    return any(mark in first for mark in _LENGTH_MARKS)
