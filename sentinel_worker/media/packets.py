@@ -6,6 +6,8 @@ or its sound rests on this table. Runs in a decoding child.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +23,15 @@ from sentinel_worker.media.refused_files import out_of_memory
 from sentinel_worker.media.timeline import MISSING, Packets
 
 _MAX_ERRORS_IN_A_ROW: Final = 10
+_NEVER_LOADED: Final = ("av.__main__", "av.datasets")
 _ONLY_FILES: Final = {"protocol_whitelist": "file"}
+
+
+def load_pyav() -> None:
+    """Import all of PyAV: it imports some parts for the first stream that needs them, which a confined child cannot."""
+    for module in pkgutil.walk_packages(av.__path__, "av."):
+        if module.name not in _NEVER_LOADED:
+            importlib.import_module(module.name)
 
 
 def open_container(path: Path, demuxer: str) -> InputContainer:

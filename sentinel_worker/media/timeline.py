@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
+import numpy.ma  # numpy imports it for a median, when a confined child cannot import any more
 import numpy.typing as npt
 
 MISSING: Final = np.iinfo(np.int64).min
@@ -146,10 +147,8 @@ def _interpolated(known: npt.NDArray[np.intp], at: Seconds, lasting: Seconds) ->
     """
     count = len(lasting)
     starts = np.interp(np.arange(count), known, at)
-    if lasting.any():
-        step = float(np.median(lasting[lasting > 0]))
-    else:
-        step = float(at[-1] - at[0]) / max(int(known[-1] - known[0]), 1)
+    mean_distance = float(at[-1] - at[0]) / max(int(known[-1] - known[0]), 1)
+    step = float(np.median(lasting[lasting > 0])) if lasting.any() else mean_distance
     after = np.arange(1, count - known[-1])
     starts[known[-1] + 1 :] = at[-1] + step * after
     before = np.arange(known[0], 0, -1)

@@ -12,7 +12,7 @@ from sentinel_worker.domain.windows import FrameStep, Window, WindowPolicy, plan
 from sentinel_worker.media.decode import decode_clips
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.probe import open_media
-from sentinel_worker.media.tracks import OpenedVideo
+from sentinel_worker.media.films import OpenedVideo
 from tests.integration.media.films import Make, ffmpeg, frame_numbers, geometry
 
 LIMITS = MediaLimits()
@@ -104,7 +104,7 @@ def test_a_variable_frame_rate_is_read_by_time(ramp: Make, media: Path) -> None:
 def test_times_start_at_the_first_frame(ramp: Make) -> None:
     media = open_media(ramp("stride.ts", *H264, rate="30"), LIMITS)
     assert isinstance(media, OpenedVideo)
-    assert media.begin_seconds > 1
+    assert media.film.times.begin_seconds > 1
     # The last window first: seeking in this container overshoots, and the decoder corrects it.
     for first in (44, 30, 11, 12, 0):
         (clip,) = clips(media, [Window(first / 30, (first + 3) / 30)], geometry(3, 1 / 30))
@@ -137,7 +137,9 @@ def test_odd_sizes(ramp: Make) -> None:
 def test_resizing_equals_pillow(bikes: Path, mode: str, resample: str) -> None:
     media = open_media(bikes, LIMITS)
     assert isinstance(media, OpenedVideo)
-    full = media.decoder.get_frame_at(30).data.permute(1, 2, 0).contiguous().numpy()
+    shown = media.frames().at(30.5 / media.facts.frames_per_second)
+    assert shown is not None
+    full = shown.pixels.permute(1, 2, 0).contiguous().numpy()
     how = Image.Resampling.BILINEAR if resample == "bilinear" else Image.Resampling.BICUBIC
     if mode == "squash":
         wanted = ClipGeometry(1, 0.04, "squash", 112, 96, 112, 96, resample)  # type: ignore[arg-type]
