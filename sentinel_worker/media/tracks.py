@@ -40,6 +40,7 @@ _COVER_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "webp"})
 _NO_FILM: Final = Disposition.attached_pic | Disposition.timed_thumbnails
 _PLAYED: Final = ("video", "audio", "subtitle", "data")
 _MAX_SECONDS: Final = 1e8
+_MAX_LOST_FRAMES: Final = 1.5
 _RATE_SHARE: Final = 0.01
 
 
@@ -139,15 +140,21 @@ def _find_film(
 
 
 def _rate(counted: float, promised: float) -> float:
-    """Frames per second. Containers round their stamps, so the header's rate is used if it is nearly the one counted."""
+    """Frames per second. Containers round their stamps, so the header's rate is used if it nearly fits them."""
     return promised if abs(counted - promised) <= _RATE_SHARE * counted else counted
+
+
+def _duration(times: FilmTimes, rate: float) -> float:
+    """Length of the film. Rounded stamps of the last frames make it too short by less than two frames."""
+    seconds, counted = times.duration_seconds, len(times.starts) / rate if rate else 0.0
+    return max(seconds, counted) if abs(counted - seconds) * rate <= _MAX_LOST_FRAMES else seconds
 
 
 def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: MediaLimits) -> ProbedFacts:
     stream = cast(VideoStream, opened.streams[film.stream])
     times, decoder = film.times, stream.codec_context
-    frames, duration = len(times.starts), times.duration_seconds
-    rate = _rate(times.frames_per_second, float(stream.average_rate or 0))
+    frames, rate = len(times.starts), _rate(times.frames_per_second, float(stream.average_rate or 0))
+    duration = _duration(times, rate)
     if abs(times.begin_seconds) > _MAX_SECONDS or not 0 <= duration < _MAX_SECONDS or (frames > 1 and rate <= 0):
         raise Permanent("media_unreadable", "The video's timestamps are damaged.")
     check_duration("video", duration, limits)

@@ -10,9 +10,9 @@ from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, MediaLimits
 from sentinel_worker.domain.windows import FrameStep, Window, WindowPolicy, plan_windows
 from sentinel_worker.media.decode import decode_clips
+from sentinel_worker.media.films import OpenedVideo
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.probe import open_media
-from sentinel_worker.media.films import OpenedVideo
 from tests.integration.media.films import Make, ffmpeg, frame_numbers, geometry
 
 LIMITS = MediaLimits()
@@ -52,11 +52,11 @@ def test_a_step_of_one_frame_hits_each_frame_once(ramp: Make, name: str, rate: s
     assert {number for numbers in seen for number in numbers} == set(range(50))
 
 
-def test_a_frame_without_a_time_stamp_takes_its_predecessor(ramp: Make) -> None:
-    # MPEG-PS stamps only some frames; the last one of this file never gets a time.
+def test_frames_without_a_time_stamp_lie_between_their_neighbours(ramp: Make) -> None:
+    # MPEG-PS stamps only some frames.
     path = ramp("stride.mpg", "-c:v", "mpeg2video", "-q:v", "1", "-g", "12", "-bf", "2")
     (clip,) = clips(open_media(path, LIMITS), [Window(1.6, 2.0)], geometry(10, 0.04))
-    assert frame_numbers(clip) == [40, 41, 42, 43, 44, 45, 46, 47, 48, 48]
+    assert frame_numbers(clip) == [40, 41, 42, 43, 44, 45, 46, 47, 48, 49]
 
 
 def test_every_fourth_frame_of_windows_in_any_order(ramp: Make) -> None:
