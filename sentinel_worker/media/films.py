@@ -52,7 +52,7 @@ class Film:
         """Decode the first frames, which tell what no header says: how they lie, and how packets become frames."""
         film = cls(path, demuxer, stream, packets, times, Orientation.of(None, aspect))
         least = _TRIAL_PACKETS_OF_ORDINARY if film._is_ordinary else _TRIAL_PACKETS
-        fed, frames = _first_frames(film._numbered_packets(), times, least)
+        fed, frames = _first_frames(film.numbered_packets(), times, least)
         if not frames:
             return film
         film = replace(film, orientation=Orientation.of(_display_matrix(frames[0]), aspect))
@@ -66,7 +66,7 @@ class Film:
 
     def frames(self) -> FrameReader:
         """Return a new reader at the first frame."""
-        stepped = SteppedFrames(self._numbered_packets(), self.times, self.orientation, in_order=self.in_order)
+        stepped = SteppedFrames(self.numbered_packets(), self.times, self.orientation, in_order=self.in_order)
         if not self._is_ordinary or self.orientation.is_mirrored:
             return stepped
         return IndexedFrames(self.path, self.stream, self.packets, self.times, stepped)
@@ -77,7 +77,8 @@ class Film:
         regular = self.times.segments == 1 and self.times.has_stamps and self.in_order
         return regular and self.demuxer in _ORDINARY
 
-    def _numbered_packets(self) -> NumberedPackets:
+    def numbered_packets(self) -> NumberedPackets:
+        """Return a new reader of the packets."""
         can_seek = self.times.segments == 1 and self.times.has_stamps
         return NumberedPackets(self.path, self.demuxer, self.stream, self.packets, can_seek=can_seek)
 

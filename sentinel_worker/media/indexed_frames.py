@@ -48,6 +48,11 @@ class IndexedFrames:
                 raise
             self._decoder = None
 
+    @property
+    def is_in_use(self) -> bool:
+        """True as long as torchcodec reads the film."""
+        return self._decoder is not None
+
     def at(self, seconds: float) -> Shown | None:
         """Return the frame on screen at `seconds`; outside the film, its first or last frame.
 
