@@ -1,6 +1,5 @@
 """From nothing to the whole schema, in each documented way, on every supported server."""
 
-import re
 import subprocess
 from itertools import count
 from pathlib import Path
@@ -98,31 +97,6 @@ def test_a_version_that_the_ledger_knows_by_another_name_is_refused(server: Post
     first.rename(tmp_path / "20260101000000_other.sql")
     with pytest.raises(migrate.MigrationError, match="already has version 20260101000000 as 'one'"):
         migrate.pending(dsn, migrations_dir=tmp_path)
-
-
-def test_a_database_from_before_the_first_release_is_refused_until_its_ledger_is_rewritten(server: Postgres) -> None:
-    """The statement comes from docs/database.md. It leaves the schema as it is, so the current one can stand in."""
-    page = (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
-    section = page.partition("## A database from before the first release\n")[2]
-    statement = section.partition("```sql\n")[2].partition("```")[0]
-    *folded, comments = migrate.available()
-    assert re.findall(r"\('(\d{14})', '(\w+)'\)", statement) == [(one.version, one.name) for one in folded]
-    old = re.findall(r"'(\d{14})'", statement.partition("begin")[0])
-    assert (len(old), old[0]) == (24, migrate.FOLDED[0])
-    dsn = empty_database(server)
-    migrate.apply(dsn)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("delete from supabase_migrations.schema_migrations")
-        insert = "insert into supabase_migrations.schema_migrations (version, name) values (%s, %s)"
-        connection.cursor().executemany(insert, [(v, "role_and_schema" if v == old[0] else "x") for v in old[:-1]])
-        with pytest.raises(migrate.MigrationError, match=r"nothing was applied.*docs/database\.md"):
-            migrate.apply(dsn)
-        with pytest.raises(psycopg.errors.RaiseException, match="does not hold all 24 files"):
-            connection.execute(statement.encode())
-        connection.execute(insert, (old[-1], "x"))
-        connection.execute(statement.encode())
-    assert [one.version for one in migrate.apply(dsn)] == [comments.version]
-    assert migrate.apply(dsn) == []
 
 
 def test_a_folder_of_something_else_and_a_database_that_is_away_are_named(tmp_path: Path) -> None:
