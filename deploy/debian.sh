@@ -25,14 +25,18 @@ wanted() {
 
 packages() { echo $(needed; wanted); }
 
-missing=$(packages)
-if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+
+# Once more while the list changes: only a Python that is installed says which shared library it needs.
+missing=$(packages) tried=
+while [ -n "$missing" ] && [ "$missing" != "$tried" ] && may_install; do
     echo "Missing: $missing. Installing with apt-get." >&2
+    tried=$missing
     export DEBIAN_FRONTEND=noninteractive
     apt-get -o DPkg::Lock::Timeout=600 update --quiet=2 &&
         apt-get -o DPkg::Lock::Timeout=600 install --quiet=2 --yes --no-install-recommends $missing >/dev/null || true
     missing=$(packages)
-fi
+done
 [ -n "$missing" ] || exit 0
 echo "Missing: $missing. Install with:" >&2
 echo "    sudo sh -c 'apt-get update && apt-get install --yes --no-install-recommends $missing'" >&2
