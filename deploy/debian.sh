@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs missing Debian packages as root, otherwise names them: `deploy/debian.sh demo [PYTHON]`, or `test`, which also
-# needs those of the browser. PYTHON is the interpreter of the virtual environment, or the one that will create it.
+# Installs missing Debian packages as root, otherwise names them: `deploy/debian.sh demo [PYTHON]`, or `test`, which
+# needs more. PYTHON is the interpreter of the virtual environment, or the one that will create it.
 set -eu
 purpose=$1 python=${2:-python3}
 PATH="$PATH:/usr/sbin:/sbin"
@@ -16,11 +16,13 @@ needed() {
     loads "libpython$version.so.1.0" || echo "libpython$version"
 }
 
-# Without these, browser tests are skipped with a message. Node, which drives the browser, is linked to libatomic.
+# Without these, tests are skipped with a message: those in a browser (Node, which drives it, is linked to libatomic),
+# and those that compare the numbers of system calls with the kernel's headers.
 wanted() {
     [ "$purpose" = test ] || return 0
     command -v chromium >/dev/null || echo chromium
     ldconfig -p | grep -q 'libatomic\.so\.1 ' || echo libatomic1
+    ls /usr/include/asm-generic/unistd.h >/dev/null 2>&1 || echo linux-libc-dev
 }
 
 packages() { echo $(needed; wanted); }
