@@ -10,6 +10,7 @@ import pytest
 
 from sentinel_local_supabase.postgres import Postgres
 from sentinel_worker.database import migrate, statements
+from tests.integration.database import ledger
 from tests.integration.database.queue_client import Queue
 from tests.integration.database.servers import psql
 
@@ -25,18 +26,15 @@ def empty_database(server: Postgres) -> str:
 
 def test_every_file_applies_from_scratch_and_a_repeat_does_nothing(any_server: Postgres) -> None:
     dsn = empty_database(any_server)
-    waiting = migrate.pending(dsn)
-    assert [migration.file_name for migration in waiting] == sorted(p.name for p in (ROOT / "migrations").glob("*.sql"))
-    assert [applied.version for applied in migrate.apply(dsn)] == [migration.version for migration in waiting]
+    shipped = sorted(path.stem for path in (ROOT / "migrations").glob("*.sql"))
+    assert [f"{applied.version}_{applied.name}" for applied in migrate.apply(dsn)] == shipped
     assert migrate.apply(dsn) == []
-    assert migrate.pending(dsn) == []
     with psycopg.connect(dsn) as connection:
         rights = connection.execute("select rolsuper, rolbypassrls from pg_roles where rolname = current_user")
         assert rights.fetchone() == (False, True)
-        ledger = connection.execute("select version, name, statements from supabase_migrations.schema_migrations")
-        for version, name, recorded in ledger:
-            assert any((migration.version, migration.name) == (version, name) for migration in waiting)
-            assert recorded
+    recorded = ledger.recorded(dsn)
+    assert [f"{version}_{name}" for version, name, _ in recorded] == shipped
+    assert all(statements for _, _, statements in recorded)
 
 
 def test_the_queue_works_on_the_server(any_server: Postgres) -> None:
@@ -83,7 +81,7 @@ def test_an_error_names_file_line_and_code_and_leaves_nothing_behind(server: Pos
     )
     with pytest.raises(migrate.MigrationError, match=r"20260102000000_bad\.sql, line 5: .*nonsense.*SQLSTATE 42703"):
         migrate.apply(dsn, migrations_dir=tmp_path)
-    assert [migration.name for migration in migrate.pending(dsn, migrations_dir=tmp_path)] == ["bad"]
+    assert ledger.names(dsn) == ["good"]
     with psycopg.connect(dsn) as connection:
         there = connection.execute("select to_regclass('public.good'), to_regclass('public.half')").fetchone()
         assert there == ("good", None)
@@ -96,7 +94,7 @@ def test_a_version_that_the_ledger_knows_by_another_name_is_refused(server: Post
     migrate.apply(dsn, migrations_dir=tmp_path)
     first.rename(tmp_path / "20260101000000_other.sql")
     with pytest.raises(migrate.MigrationError, match="already has version 20260101000000 as 'one'"):
-        migrate.pending(dsn, migrations_dir=tmp_path)
+        migrate.apply(dsn, migrations_dir=tmp_path)
 
 
 def test_a_folder_of_something_else_and_a_database_that_is_away_are_named(tmp_path: Path) -> None:
@@ -106,7 +104,7 @@ def test_a_folder_of_something_else_and_a_database_that_is_away_are_named(tmp_pa
     with pytest.raises(migrate.MigrationError, match="<14 digits>_<name>"):
         migrate.available(tmp_path)
     with pytest.raises(migrate.MigrationError, match="database") as refusal:
-        migrate.pending("postgresql://u:secret@127.0.0.1:1/x")
+        migrate.apply("postgresql://u:secret@127.0.0.1:1/x")
     assert "secret" not in str(refusal.value)
 
 
