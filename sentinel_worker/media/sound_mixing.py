@@ -23,7 +23,7 @@ Samples = npt.NDArray[np.float32]
 
 MAX_CHANNELS: Final = 64
 """Channels that FFmpeg's resampler takes."""
-# Ten times less amplitude: speech in one of two channels loses 3 dB in the mix, one of eight channels 18.
+# A tenth of the amplitude. Speech in one of two channels loses 6 dB in the mix, in a surround channel of 7.1 19 dB.
 _CANCELLED_DECIBELS: Final = 20.0
 # FFmpeg takes these for files that do not name their channels.
 _USUAL_LAYOUTS: Final = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
@@ -65,7 +65,7 @@ def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
 
 
 def to_mono(samples: Samples, layout: str) -> tuple[Samples, int | None]:
-    """Mix float32 [samples, channels] as FFmpeg does, or pick a channel; returns that channel's number from 1 too.
+    """Mix float32 [samples, channels], or pick a channel; also returns that channel's number, from 1.
 
     Channels may cancel each other out: if the mix is far quieter than the loudest channel, that channel says more.
     """
@@ -87,8 +87,14 @@ def level_decibels(samples: Samples) -> float:
 
 @cache
 def _weights(layout: str, channels: int) -> Samples:
-    """Weight of each channel in FFmpeg's mix to mono; where FFmpeg has none, all weigh the same."""
-    if layout == f"{channels} channels" and channels <= len(_USUAL_LAYOUTS):
+    """Weight of each channel in the mix to mono: FFmpeg's, scaled so that no mix exceeds full scale.
+
+    Without a layout that FFmpeg knows, all channels weigh the same.
+    """
+    equal = np.full(channels, 1 / channels, dtype=np.float32)
+    if layout == f"{channels} channels":
+        if channels > len(_USUAL_LAYOUTS):
+            return equal
         layout = _USUAL_LAYOUTS[channels - 1]
     try:
         # In frame n of the unit matrix only channel n sounds.
@@ -96,9 +102,10 @@ def _weights(layout: str, channels: int) -> Samples:
         unit.sample_rate = 48_000
         graph = _graph(48_000, layout, "flt", channel_layouts="mono")
         graph.push(unit)
-        return np.concatenate([*_pulled(graph, 1)])[:, 0]
+        weights: Samples = np.concatenate([*_pulled(graph, 1)])[:, 0]
     except (av.FFmpegError, ValueError):
-        return np.full(channels, 1 / channels, dtype=np.float32)
+        return equal
+    return weights / max(1.0, float(np.abs(weights).sum()))
 
 
 def _graph(rate: int, layout: str, sample_format: str, **wanted: str) -> Graph:
