@@ -93,8 +93,9 @@ class ClipGeometry:
 class SoundGeometry:
     """Rules that turn a window of sound into float32 [samples], mono, -1 to 1, at `sample_rate` hertz.
 
-    A window with fewer samples (the end of a short track) is repeated from its start until it is full. A window whose
-    root mean square is below `silence_dbfs` (decibels relative to full scale) counts as silence and is skipped.
+    A window with fewer samples (the end of a short track) is repeated from its start until it is full, and `Heard` says
+    so. A window whose root mean square is below `silence_dbfs` (decibels relative to full scale) counts as silence and
+    is skipped.
     """
 
     samples: int
@@ -144,13 +145,27 @@ class Skipped:
     reason: SkipReason
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Sound of a window that is in its clip, if that is not a full window of all channels.
+
+    `seconds` were decoded, fewer than the clip is long: pauses and damaged parts are silent in the clip, and what the
+    track is too short for is filled by repeating the window from its start. Only `channel`, counted from 1, is in the
+    clip, because the mix of all channels is almost silent. None: a full window, or all channels.
+    """
+
+    seconds: float | None = None
+    channel: int | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
     """The part of a window that is scored: uint8 RGB [T, 3, H, W] or float32 sound [S], C-contiguous.
 
-    A window with several faces gives one clip for each.
+    A window with several faces gives one clip for each. `heard` is None for pictures and for a full window of sound.
     """
 
     window: Window
     values: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
     face: Face | None = None
+    heard: Heard | None = None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sentinel_worker.domain.media_facts import Face, SkipReason
+from sentinel_worker.domain.media_facts import Face, Heard, SkipReason
 from sentinel_worker.domain.windows import Window
 
 Verdict = Literal["fake", "real", "uncertain", "not_applicable"]
@@ -46,13 +46,15 @@ class VerdictRule:
 class WindowScore:
     """Score of one window: log-odds of being fake, one for each of `faces`, or only one without faces.
 
-    Without logits there was nothing to score, for the reason in `skipped`.
+    Without logits there was nothing to score, for the reason in `skipped`. `heard` is None unless the clip of sound was
+    not a full window of all channels.
     """
 
     window: Window
     logits: tuple[float, ...] = ()
     faces: tuple[Face, ...] = ()
     skipped: SkipReason | None = None
+    heard: Heard | None = None
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(logit) for logit in self.logits):

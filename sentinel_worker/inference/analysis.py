@@ -12,7 +12,7 @@ import structlog
 
 from sentinel_worker.domain.error_codes import Trait, with_trait
 from sentinel_worker.domain.errors import CodedError, Fatal, Permanent, SentinelError
-from sentinel_worker.domain.media_facts import Clip, ClipGeometry, Face, Skipped, SkipReason, SoundGeometry
+from sentinel_worker.domain.media_facts import Clip, ClipGeometry, Face, Heard, Skipped, SkipReason, SoundGeometry
 from sentinel_worker.domain.verdict import Judgement, Overall, WindowScore, fuse, judge
 from sentinel_worker.domain.windows import Window, plan_windows, refine_windows
 from sentinel_worker.inference.batching import Scorer
@@ -195,6 +195,7 @@ class _Scoring:
         progress.planned += len(self._windows)
         self._skipped: dict[Window, SkipReason] = {}
         self._scores: dict[Window, list[tuple[Face | None, asyncio.Task[float]]]] = {}
+        self._heard: dict[Window, Heard] = {}
         self._asked: list[Window] = []
         self._ahead = asyncio.Semaphore(CLIPS_AHEAD)
 
@@ -224,7 +225,8 @@ class _Scoring:
         lost = [window for window in self._asked if window not in self._skipped and window not in self._scores]
         for window, found in self._scores.items():
             logits = tuple(task.result() for _, task in found)
-            scores.append(WindowScore(window, logits, tuple(face for face, _ in found if face is not None)))
+            faces = tuple(face for face, _ in found if face is not None)
+            scores.append(WindowScore(window, logits, faces, heard=self._heard.get(window)))
         if not scores:
             raise Permanent("media_unreadable", unreadable)
         scores += [WindowScore(window, skipped="damaged") for window in lost]
@@ -240,6 +242,8 @@ class _Scoring:
                     self._skipped[piece.window] = piece.reason
                     self._progress.done(self._scorer.spec.key, piece.window)
                 else:
+                    if piece.heard is not None:
+                        self._heard[piece.window] = piece.heard
                     await self._ahead.acquire()
                     task = self._group.create_task(self._score(piece))
                     self._scores.setdefault(piece.window, []).append((piece.face, task))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from sentinel_worker import __version__
-from sentinel_worker.domain.media_facts import Face
+from sentinel_worker.domain.media_facts import Face, Heard
 from sentinel_worker.domain.verdict import Judgement, WindowAnswer
 from sentinel_worker.inference.analysis import Analysis, TrackAnalysis
 from sentinel_worker.sources.fetched import Fetched
@@ -71,10 +71,18 @@ def _window(answer: WindowAnswer, duration_seconds: float) -> dict[str, Any]:
     }
     if answer.score.skipped:
         entry["skipped"] = answer.score.skipped
+    if answer.score.heard is not None:
+        entry |= _heard(answer.score.heard)
     if answer.score.faces:
         found = zip(answer.score.faces, answer.face_probabilities, strict=True)
         entry["faces"] = [_face(face) | {"fake_probability": probability} for face, probability in found]
     return entry
+
+
+def _heard(heard: Heard) -> dict[str, Any]:
+    """Name what differs from a full window of all channels."""
+    named = {"heard_seconds": heard.seconds, "channel": heard.channel}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def _face(face: Face) -> dict[str, Any]:
