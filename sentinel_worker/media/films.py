@@ -22,9 +22,6 @@ from sentinel_worker.media.refused_files import out_of_memory
 from sentinel_worker.media.stepped_frames import SteppedFrames
 from sentinel_worker.media.timeline import Packets
 
-MAY_JUMP: Final = frozenset({"mpegts", "mpeg"})
-"""Demuxers of formats whose time stamps may jump."""
-
 _ORDINARY: Final = frozenset({"mov", "matroska"})
 # Enough to see in which order frames come out, and how many packets make one; a few pictures cost milliseconds.
 _TRIAL_PACKETS: Final = 24

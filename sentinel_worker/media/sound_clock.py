@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from sentinel_worker.media.timeline import JUMP_SECONDS, MAY_JUMP
+
 STAMPED: Final = frozenset({"mov", "matroska", "mpegts", "mpeg", "flv", "asf", "ogg"})
 """Demuxers that read time stamps from the file. The others count bytes or frames, so no stamp of theirs shows a gap."""
-BROADCAST: Final = frozenset({"mpegts", "mpeg"})
-"""Demuxers of streams that are joined and cut without new time stamps: a jump is a splice, not a pause."""
 
 # FFmpeg's resampler moves sound by the same distance or not at all.
 _JITTER_SECONDS: Final = 0.1
-_SPLICE_SECONDS: Final = 10.0
 
 
 class SoundClock:
@@ -26,7 +25,7 @@ class SoundClock:
 
     def __init__(self, demuxer: str) -> None:
         self._believes_stamps = demuxer in STAMPED
-        self._is_broadcast = demuxer in BROADCAST
+        self._is_broadcast = demuxer in MAY_JUMP
         self._origin: float | None = None
         self.seconds = 0.0
 
@@ -35,7 +34,7 @@ class SoundClock:
         if stamp is None or not self._believes_stamps:
             return 0.0
         ahead = 0.0 if self._origin is None else stamp - self._origin - self.seconds
-        begins_anew = ahead < -_JITTER_SECONDS or (self._is_broadcast and ahead > _SPLICE_SECONDS)
+        begins_anew = ahead < -_JITTER_SECONDS or (self._is_broadcast and ahead > JUMP_SECONDS)
         if self._origin is None or begins_anew:
             self._origin = stamp - self.seconds
         elif ahead > _JITTER_SECONDS:

@@ -8,13 +8,9 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import av
-
-# PyAV imports these when it opens a file that has subtitles or not; a confined child can import nothing.
-import av.subtitles.codeccontext
-import av.subtitles.stream
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
@@ -22,11 +18,9 @@ from av.packet import Packet
 from av.stream import Discard
 
 from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.media.packets import open_container, read_packets
 from sentinel_worker.media.refused_files import out_of_memory
 from sentinel_worker.media.sound_clock import SoundClock
-
-_MAX_ERRORS_IN_A_ROW: Final = 10
-_ONLY_FILES: Final = {"protocol_whitelist": "file"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +52,7 @@ def decoded_frames(path: Path, demuxer: str, stream: int, codec: str | None) -> 
     a decoder.
     """
     try:
-        container = av.open(str(path), format=demuxer, options=_ONLY_FILES, metadata_errors="replace")
+        container = open_container(path, demuxer)
     except av.FFmpegError as error:
         if out_of_memory(error):
             raise
@@ -95,19 +89,8 @@ def _only(container: InputContainer, stream: int) -> AudioStream:
 
 def _packets(container: InputContainer, track: AudioStream) -> Iterator[Packet[Any] | None]:
     """Yield the packets in file order, then None, for which the decoder gives what it held back."""
-    errors = 0
-    while errors < _MAX_ERRORS_IN_A_ROW:
-        try:
-            for packet in container.demux(track):
-                errors = 0
-                # To the decoder a packet without bytes is the end.
-                if packet.size > 0:
-                    yield packet
-            break
-        except av.FFmpegError as error:
-            if out_of_memory(error):
-                raise
-            errors += 1
+    # To the decoder a packet without bytes is the end.
+    yield from (packet for packet in read_packets(container, track.index) if packet.size > 0)
     yield None
 
 

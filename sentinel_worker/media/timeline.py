@@ -20,8 +20,10 @@ MISSING: Final = np.iinfo(np.int64).min
 # Decoding time never runs back in one recording, but muxers round it; presentation times go back by the reordering.
 _BACK_SECONDS: Final = 0.25
 _BACK_SECONDS_BY_PRESENTATION: Final = 1.0
-# The limit of FFmpeg's command (`-dts_delta_threshold`) for the formats whose time stamps may jump (MPEG-TS and -PS).
-_AHEAD_SECONDS: Final = 10.0
+MAY_JUMP: Final = frozenset({"mpegts", "mpeg"})
+"""Demuxers of streams that are joined and cut without new time stamps: a jump is a splice, not a pause."""
+JUMP_SECONDS: Final = 10.0
+"""Shortest jump ahead in these that is a splice, as for FFmpeg's command (`-dts_delta_threshold`)."""
 
 Seconds = npt.NDArray[np.floating[Any]]
 Stamps = npt.NDArray[np.int64]
@@ -119,7 +121,7 @@ def _breaks(packets: Packets, *, may_jump: bool) -> tuple[int, ...]:
     by_decoding = decoded[known[1:]] & decoded[known[:-1]]
     broken = steps < np.where(by_decoding, -_BACK_SECONDS, -_BACK_SECONDS_BY_PRESENTATION)
     if may_jump:
-        broken |= steps > _AHEAD_SECONDS
+        broken |= steps > JUMP_SECONDS
     return (0, *(int(packet) for packet in known[1:][broken]))
 
 

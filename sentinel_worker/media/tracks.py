@@ -17,7 +17,7 @@ from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.boxes import check_promises, has_index
 from sentinel_worker.media.demuxer import DEMUXERS, check_demuxer
 from sentinel_worker.media.film_times import FilmTimes
-from sentinel_worker.media.films import MAY_JUMP, Film, OpenedVideo
+from sentinel_worker.media.films import Film, OpenedVideo
 from sentinel_worker.media.opened_media import OpenedMedia, OpenedSound
 from sentinel_worker.media.packets import open_container, scan
 from sentinel_worker.media.promises import is_cut
@@ -31,7 +31,7 @@ from sentinel_worker.media.refused_files import (
     too_large,
 )
 from sentinel_worker.media.sound_tracks import find_sound
-from sentinel_worker.media.timeline import Packets
+from sentinel_worker.media.timeline import MAY_JUMP, Packets
 
 ANIMATIONS: Final = frozenset({"gif", "apng"})
 """Containers that FFmpeg plays from their start; one that does not move is a picture."""
