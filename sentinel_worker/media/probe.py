@@ -12,7 +12,7 @@ from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.pictures import PICTURE_FORMATS, open_pictures
 from sentinel_worker.media.refused_files import too_large
-from sentinel_worker.media.sniff import SNIFF_BYTES, sniff, tag_length
+from sentinel_worker.media.sniff import sniff
 from sentinel_worker.media.tracks import ANIMATIONS, open_tracks
 
 
@@ -42,8 +42,4 @@ def open_media(path: Path, limits: MediaLimits) -> OpenedMedia:
 
 def _sniff_file(path: Path) -> tuple[str, int]:
     with path.open("rb") as file:
-        head = file.read(SNIFF_BYTES)
-        tag = tag_length(head)
-        file.seek(tag)
-        after_tag = file.read(SNIFF_BYTES) if tag else b""
-        return sniff(head, after_tag), os.fstat(file.fileno()).st_size
+        return sniff(file).container, os.fstat(file.fileno()).st_size

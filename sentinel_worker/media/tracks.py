@@ -22,8 +22,10 @@ from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # ex
 
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.media.boxes import check_promises, ends_early, has_index
-from sentinel_worker.media.demuxer import DEMUXERS, check_demuxer
+from sentinel_worker.media.boxes import check_promises, has_index
+from sentinel_worker.media.containers import CONTAINERS
+from sentinel_worker.media.cut_files import ends_early
+from sentinel_worker.media.demuxer import check_demuxer
 from sentinel_worker.media.frames import VideoFrames
 from sentinel_worker.media.opened_media import FrameReader, OpenedMedia, OpenedSound, SoundTrack
 from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts
@@ -63,7 +65,7 @@ class OpenedVideo(OpenedMedia):
 def open_tracks(path: Path, container: str, size: int, limits: MediaLimits) -> OpenedMedia:
     """Read the header, check it, then scan every packet, because an upload's header may promise anything."""
     check_demuxer(path, container)
-    if "mov" in DEMUXERS[container]:
+    if CONTAINERS[container].demuxer == "mov":
         check_promises(path, limits)
     header = _read_header(path, container)
     if len(header.streams) > limits.max_streams:
@@ -87,7 +89,7 @@ def _read_header(path: Path, container: str) -> ContainerMetadata:
     except (RuntimeError, ValueError) as error:  # torchcodec writes an infinite rate as JSON that it cannot parse
         if out_of_memory(error):
             raise
-        if "mov" in DEMUXERS[container] and not has_index(path):
+        if CONTAINERS[container].demuxer == "mov" and not has_index(path):
             raise Permanent(
                 "media_truncated", "The file ends before its index: the upload or the recording was cut off."
             ) from error
