@@ -28,6 +28,7 @@ from sentinel_worker.media.cut_files import ends_early
 from sentinel_worker.media.demuxer import check_demuxer
 from sentinel_worker.media.frames import VideoFrames
 from sentinel_worker.media.opened_media import FrameReader, OpenedMedia, OpenedSound, SoundTrack
+from sentinel_worker.media.protection import check_protection
 from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts
 from sentinel_worker.media.refused_files import (
     check_frames,
@@ -67,6 +68,7 @@ def open_tracks(path: Path, container: str, size: int, limits: MediaLimits) -> O
     check_demuxer(path, container)
     if CONTAINERS[container].demuxer == "mov":
         check_promises(path, limits)
+    check_protection(path, container)
     header = _read_header(path, container)
     if len(header.streams) > limits.max_streams:
         raise too_large(
