@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Final, Self
 
 import av
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from sentinel_worker.media.film_times import FilmTimes
 from sentinel_worker.media.indexed_frames import IndexedFrames
+from sentinel_worker.media.media_file import MediaFile
 from sentinel_worker.media.numbered_packets import NumberedPackets
 from sentinel_worker.media.opened_media import FrameReader, OpenedMedia
 from sentinel_worker.media.orientation import Orientation
@@ -34,8 +34,7 @@ _PACKETS_OF_FIELDS: Final = 1.6
 class Film:
     """One stream of pictures. `in_order` is False if its stamps do not follow the order of its frames."""
 
-    path: Path
-    demuxer: str
+    file: MediaFile
     stream: int
     packets: Packets
     times: FilmTimes
@@ -43,11 +42,9 @@ class Film:
     in_order: bool = True
 
     @classmethod
-    def tried(
-        cls, path: Path, demuxer: str, stream: int, packets: Packets, times: FilmTimes, aspect: Fraction | None
-    ) -> Self:
+    def tried(cls, file: MediaFile, stream: int, packets: Packets, times: FilmTimes, aspect: Fraction | None) -> Self:
         """Decode the first frames, which tell what no header says: how they lie, and how packets become frames."""
-        film = cls(path, demuxer, stream, packets, times, Orientation.of(None, aspect))
+        film = cls(file, stream, packets, times, Orientation.of(None, aspect))
         least = _TRIAL_PACKETS_OF_ORDINARY if film._is_ordinary else _TRIAL_PACKETS
         fed, frames = _first_frames(film.numbered_packets(), times, least)
         if not frames:
@@ -66,18 +63,18 @@ class Film:
         stepped = SteppedFrames(self.numbered_packets(), self.times, self.orientation, in_order=self.in_order)
         if not self._is_ordinary or self.orientation.is_mirrored:
             return stepped
-        return IndexedFrames(self.path, self.stream, self.packets, self.times, stepped)
+        return IndexedFrames(self.file.path, self.stream, self.packets, self.times, stepped)
 
     @property
     def _is_ordinary(self) -> bool:
         """True if torchcodec can find the frames by their times."""
         regular = self.times.segments == 1 and self.times.has_stamps and self.in_order
-        return regular and self.demuxer in _ORDINARY
+        return regular and self.file.demuxer in _ORDINARY and not self.file.begin_bytes
 
     def numbered_packets(self) -> NumberedPackets:
         """Return a new reader of the packets."""
         can_seek = self.times.segments == 1 and self.times.has_stamps
-        return NumberedPackets(self.path, self.demuxer, self.stream, self.packets, can_seek=can_seek)
+        return NumberedPackets(self.file, self.stream, self.packets, can_seek=can_seek)
 
 
 @dataclass(frozen=True, slots=True)

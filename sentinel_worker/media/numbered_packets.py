@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final, cast
 
 import av
@@ -11,7 +10,8 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from sentinel_worker.media.packets import open_container, read_packets
+from sentinel_worker.media.media_file import MediaFile
+from sentinel_worker.media.packets import read_packets
 from sentinel_worker.media.refused_files import out_of_memory
 from sentinel_worker.media.timeline import MISSING, Packets
 
@@ -28,8 +28,8 @@ class NumberedPackets:
     in the scan by its stamps, and if it is not the right one, the file is read from its start.
     """
 
-    def __init__(self, path: Path, demuxer: str, stream: int, packets: Packets, *, can_seek: bool) -> None:
-        self._path, self._demuxer, self._index = path, demuxer, stream
+    def __init__(self, file: MediaFile, stream: int, packets: Packets, *, can_seek: bool) -> None:
+        self._file, self._index = file, stream
         self._table = packets
         self._can_seek = can_seek
         self._keys: dict[_Stamps, int] | None = None
@@ -56,7 +56,7 @@ class NumberedPackets:
         return packet
 
     def _open(self) -> None:
-        self._container = open_container(self._path, self._demuxer)
+        self._container = self._file.open()
         self._stream = cast(VideoStream, self._container.streams[self._index])
         self.decoder: VideoCodecContext = self._stream.codec_context
         self.decoder.thread_count, self.decoder.thread_type = 1, "NONE"

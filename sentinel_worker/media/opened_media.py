@@ -9,6 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from sentinel_worker.media.media_file import MediaFile
 from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
 
 
@@ -38,6 +39,7 @@ class FrameReader(Protocol):
 class SoundTrack:
     """Stream of the file whose sound is analyzed, and the container's time of its first sample."""
 
+    file: MediaFile
     stream: int
     begin_seconds: float
 

@@ -11,7 +11,6 @@ import pkgutil
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import av
@@ -24,7 +23,6 @@ from sentinel_worker.media.timeline import MISSING, Packets
 
 _MAX_ERRORS_IN_A_ROW: Final = 10
 _NEVER_LOADED: Final = ("av.__main__", "av.datasets")
-_ONLY_FILES: Final = {"protocol_whitelist": "file"}
 
 
 def load_pyav() -> None:
@@ -32,14 +30,6 @@ def load_pyav() -> None:
     for module in pkgutil.walk_packages(av.__path__, "av."):
         if module.name not in _NEVER_LOADED:
             importlib.import_module(module.name)
-
-
-def open_container(path: Path, demuxer: str) -> InputContainer:
-    """Open the file with exactly this FFmpeg demuxer; nothing that the file names is opened in turn.
-
-    Raises `av.FFmpegError` if it is damaged.
-    """
-    return av.open(str(path), format=demuxer, options=_ONLY_FILES, metadata_errors="replace")
 
 
 def read_packets(container: InputContainer, stream: int | None = None) -> Iterator[Packet[Any]]:

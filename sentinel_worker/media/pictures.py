@@ -23,7 +23,7 @@ from torch import Tensor
 
 from sentinel_worker.domain.errors import CodedError, Permanent
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.media.boxes import ends_early
+from sentinel_worker.media.cut_files import ends_early
 from sentinel_worker.media.opened_media import OpenedMedia, Shown
 from sentinel_worker.media.protocol import ProbedFacts
 from sentinel_worker.media.refused_files import (

@@ -25,6 +25,15 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _MEMORY_SIGNS)
 
 
+def not_media(found: str) -> Permanent:
+    """Return the error for a file that is `found` ("an archive", "a JPEG XL picture, which is not supported")."""
+    return Permanent(
+        "media_not_supported",
+        f"The file is not media that can be analyzed: it looks like {found}.",
+        params={"found": found},
+    )
+
+
 def too_large(sentence: str, limit: float) -> Permanent:
     """Return the error for more than `limit` of something other than time."""
     return Permanent("media_too_large", sentence, params={"limit": limit})

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import av
@@ -18,7 +17,8 @@ from av.packet import Packet
 from av.stream import Discard
 
 from sentinel_worker.domain.errors import Permanent
-from sentinel_worker.media.packets import open_container, read_packets
+from sentinel_worker.media.media_file import MediaFile
+from sentinel_worker.media.packets import read_packets
 from sentinel_worker.media.refused_files import out_of_memory
 from sentinel_worker.media.sound_clock import SoundClock
 
@@ -44,15 +44,15 @@ def damaged_sound() -> Permanent:
     return Permanent("media_unreadable", "The file's sound is damaged and cannot be decoded.")
 
 
-def decoded_frames(path: Path, demuxer: str, stream: int, codec: str | None) -> Generator[tuple[Stretch, AudioFrame]]:
+def decoded_frames(file: MediaFile, stream: int, codec: str | None) -> Generator[tuple[Stretch, AudioFrame]]:
     """Yield every frame of a sound track, with the stretch that it continues or begins.
 
-    Only `demuxer`, by FFmpeg's name, opens the file; `codec` names the codec for people. Raises
+    `codec` names the codec for people. Raises
     `Permanent('media_unreadable')` if the file cannot be opened, `Permanent('media_not_supported')` for a codec without
     a decoder.
     """
     try:
-        container = open_container(path, demuxer)
+        container = file.open()
     except av.FFmpegError as error:
         if out_of_memory(error):
             raise
@@ -62,7 +62,7 @@ def decoded_frames(path: Path, demuxer: str, stream: int, codec: str | None) -> 
         if track.codec_context is None:
             raise Permanent("media_not_supported", f"The sound's codec ({codec or 'unknown'}) is not supported.")
         track.codec_context.thread_count = 1
-        places = _Places(SoundClock(demuxer), float(track.time_base or 0))
+        places = _Places(SoundClock(file.demuxer), float(track.time_base or 0))
         for packet in _packets(container, track):
             try:
                 frames = track.codec_context.decode(packet)

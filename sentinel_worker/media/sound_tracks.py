@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,10 +12,11 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.media.media_file import MediaFile
 from sentinel_worker.media.opened_media import SoundTrack
 from sentinel_worker.media.protocol import ProbedFacts
 from sentinel_worker.media.refused_files import check_duration
-from sentinel_worker.media.timeline import MISSING, Packets, Timeline, timeline_of
+from sentinel_worker.media.timeline import MAY_JUMP, MISSING, Packets, Timeline, timeline_of
 
 _MAX_SECONDS: Final = 1e8
 # A length below this share of what the frames amount to is false (AVI headers with a wrong rate).
@@ -47,20 +48,33 @@ class FoundSound:
 
 
 def find_sound(
-    opened: InputContainer, table: Mapping[int, Packets], limits: MediaLimits, *, may_jump: bool
+    file: MediaFile,
+    opened: InputContainer,
+    table: Mapping[int, Packets],
+    limits: MediaLimits,
+    unknown: Container[int],
 ) -> FoundSound | None:
-    """The sound that browsers play: the first track flagged as default, else the first; None without usable sound."""
+    """The sound that browsers play: the first track flagged as default, else the first; None without usable sound.
+
+    `unknown` are the ids of streams that FFmpeg takes for something that they are not.
+    """
     streams = list(opened.streams.audio)
     for stream in sorted(streams, key=lambda stream: not stream.disposition & Disposition.default):
         packets, decoder = table.get(stream.index), stream.codec_context
-        if packets is None or decoder is None or packets.hidden.all() or decoder.sample_rate <= 0:
+        if (
+            packets is None
+            or decoder is None
+            or stream.id in unknown
+            or packets.hidden.all()
+            or decoder.sample_rate <= 0
+        ):
             continue
-        timeline = _timeline(stream, packets, may_jump=may_jump)
+        timeline = _timeline(stream, packets, may_jump=file.demuxer in MAY_JUMP)
         if not 0 < timeline.duration_seconds < _MAX_SECONDS or abs(timeline.begin_seconds) > _MAX_SECONDS:
             continue
         check_duration("sound", timeline.duration_seconds, limits)
         return FoundSound(
-            SoundTrack(stream.index, timeline.begin_seconds),
+            SoundTrack(file, stream.index, timeline.begin_seconds),
             timeline.duration_seconds,
             decoder.codec.canonical_name,
             decoder.sample_rate,

@@ -14,7 +14,6 @@ import numpy as np
 from sentinel_worker.domain.media_facts import Clip, Heard, SoundGeometry
 from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow
-from sentinel_worker.media.demuxer import DEMUXERS
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.protocol import ProtocolError
 from sentinel_worker.media.sound_decoding import damaged_sound, decoded_frames
@@ -33,9 +32,8 @@ def decode_sounds(
     """
     if media.sound is None:
         raise ProtocolError("a file without sound was asked for sound")
-    demuxer, codec = DEMUXERS[media.facts.container][0], media.facts.audio_codec
     usable = False
-    with closing(decoded_frames(media.path, demuxer, media.sound.stream, codec)) as frames:
+    with closing(decoded_frames(media.sound.file, media.sound.stream, media.facts.audio_codec)) as frames:
         for cut in cut_windows(frames, windows, geometry):
             if cut.is_damaged:
                 continue

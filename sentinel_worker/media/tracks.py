@@ -15,12 +15,15 @@ from av.video.stream import VideoStream
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.boxes import check_promises, has_index
-from sentinel_worker.media.demuxer import DEMUXERS, check_demuxer
+from sentinel_worker.media.containers import CONTAINERS, Sniffed
+from sentinel_worker.media.demuxer import check_demuxer
 from sentinel_worker.media.film_times import FilmTimes
 from sentinel_worker.media.films import Film, OpenedVideo
+from sentinel_worker.media.media_file import MediaFile
 from sentinel_worker.media.opened_media import OpenedMedia, OpenedSound
-from sentinel_worker.media.packets import open_container, scan
+from sentinel_worker.media.packets import scan
 from sentinel_worker.media.promises import is_cut
+from sentinel_worker.media.protection import check_protection, undecodable_sounds
 from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts
 from sentinel_worker.media.refused_files import (
     check_duration,
@@ -44,42 +47,45 @@ _MAX_LOST_FRAMES: Final = 1.5
 _RATE_SHARE: Final = 0.01
 
 
-def open_tracks(path: Path, container: str, size: int, limits: MediaLimits) -> OpenedMedia:
+def open_tracks(path: Path, sniffed: Sniffed, size: int, limits: MediaLimits) -> OpenedMedia:
     """Scan every packet, choose the tracks that players show, and check them.
 
     The header is not believed: an upload's header may promise anything.
     """
-    check_demuxer(path, container)
-    demuxer = DEMUXERS[container][0]
-    if demuxer == "mov":
+    container = sniffed.container
+    file = MediaFile(path, CONTAINERS[container].demuxer, sniffed.begin_bytes)
+    if CONTAINERS[container].kind != "sound":  # torchcodec opens no sound
+        check_demuxer(path, container)
+    if file.demuxer == "mov":
         check_promises(path, limits)
-    opened = _open(path, container, demuxer)
+    check_protection(path, container)
+    opened = _open(file, container)
     _check_streams(opened, limits)
     table = scan(opened)
-    sound = find_sound(opened, table, limits, may_jump=demuxer in MAY_JUMP)
-    cut = is_cut(path, container, opened, table)
-    film = _find_film(path, demuxer, opened, table, limits, beside_sound=sound is not None)
+    unknown = undecodable_sounds(path, container)
+    sound = find_sound(file, opened, table, limits, unknown)
+    film = _find_film(file, opened, table, limits, beside_sound=sound is not None)
+    cut = is_cut(file, opened, table)
     facts = ProbedFacts(
-        kind="audio", container=container, duration_seconds=0.0, size_bytes=size, has_video=False, has_audio=False
-    )
+        kind="audio", container=container, duration_seconds=0.0, size_bytes=size, has_video=False, has_audio=False,
+        truncated=cut,
+    )  # fmt: skip
     if sound is not None:
         facts = sound.add_to(facts)
     if film is not None:
-        facts = replace(_film_facts(film, opened, facts, limits), truncated=cut)
-        return OpenedVideo(path, facts, film, sound=sound.track if sound else None)
+        return OpenedVideo(path, _film_facts(film, opened, facts, limits), film, sound=sound.track if sound else None)
     if sound is not None:
-        facts = replace(facts, duration_seconds=facts.audio_seconds, truncated=cut)
-        return OpenedSound(path, facts, sound=sound.track)
-    raise _nothing_to_play(opened, cut=cut)
+        return OpenedSound(path, replace(facts, duration_seconds=facts.audio_seconds), sound=sound.track)
+    raise _nothing_to_play(opened, unknown, cut=cut)
 
 
-def _open(path: Path, container: str, demuxer: str) -> InputContainer:
+def _open(file: MediaFile, container: str) -> InputContainer:
     try:
-        return open_container(path, demuxer)
+        return file.open()
     except (av.FFmpegError, ValueError) as error:
         if out_of_memory(error):
             raise
-        if demuxer == "mov" and not has_index(path):
+        if file.demuxer == "mov" and not has_index(file.path):
             raise Permanent(
                 "media_truncated", "The file ends before its index: the upload or the recording was cut off."
             ) from error
@@ -97,7 +103,10 @@ def _check_streams(opened: InputContainer, limits: MediaLimits) -> None:
         )
 
 
-def _nothing_to_play(opened: InputContainer, *, cut: bool) -> Permanent:
+def _nothing_to_play(opened: InputContainer, unknown: Mapping[int, str], *, cut: bool) -> Permanent:
+    if unknown:
+        codecs = " and ".join(sorted(set(unknown.values())))
+        return Permanent("media_not_supported", f"The sound's codec ({codecs}) is not supported.")
     streams = [stream for stream in opened.streams if stream.type in ("video", "audio")]
     unsupported = [stream for stream in streams if stream.codec_context is None]
     if unsupported:
@@ -116,8 +125,7 @@ def played_first(streams: list[Stream]) -> list[Stream]:
 
 
 def _find_film(
-    path: Path,
-    demuxer: str,
+    file: MediaFile,
     opened: InputContainer,
     table: Mapping[int, Packets],
     limits: MediaLimits,
@@ -130,12 +138,12 @@ def _find_film(
         packets = table.get(stream.index)
         if packets is None or stream.codec_context is None:
             continue
-        times = FilmTimes.of(packets, may_jump=demuxer in MAY_JUMP)
+        times = FilmTimes.of(packets, may_jump=file.demuxer in MAY_JUMP)
         is_cover = beside_sound and len(packets) == 1 and stream.codec_context.name in _COVER_CODECS
         if times is None or is_cover:
             continue
         check_picture_size(stream.codec_context.width, stream.codec_context.height, limits)
-        return Film.tried(path, demuxer, stream.index, packets, times, stream.sample_aspect_ratio)
+        return Film.tried(file, stream.index, packets, times, stream.sample_aspect_ratio)
     return None
 
 
