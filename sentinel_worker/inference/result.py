@@ -10,7 +10,8 @@ import torch
 from sentinel_worker import __version__
 from sentinel_worker.domain.media_facts import Face
 from sentinel_worker.domain.verdict import Judgement, WindowAnswer
-from sentinel_worker.inference.analysis import Analysis, TrackAnalysis
+from sentinel_worker.inference.analysis import Analysis
+from sentinel_worker.inference.track_scoring import TrackAnalysis
 from sentinel_worker.sources.fetched import Fetched
 
 _NOT_EVIDENCE = frozenset({"keyframe_seconds"})
