@@ -21,8 +21,6 @@ from sentinel_worker.media.child_client import Child
 from sentinel_worker.media.protocol import ProbedFacts
 from sentinel_worker.observe import logs
 
-STILL_RATE = 1.0
-"""Frame rate for planning a still picture: one window, from 0 to 1."""
 FAULTS_OF_SOUND = with_trait(Trait.OF_SOUND)
 """Codes of errors that concern only a video's sound."""
 
@@ -131,7 +129,7 @@ def _pictures(
     group: asyncio.TaskGroup,
     progress: ScoringProgress,
 ) -> TrackScoring:
-    rate = facts.frames_per_second or STILL_RATE
+    rate = facts.planning_rate
     geometry, faces = scorer.geometry(rate), scorer.spec.faces
     assert isinstance(geometry, ClipGeometry)
     track = Track(facts.duration_seconds, rate, facts.keyframe_seconds)

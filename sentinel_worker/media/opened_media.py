@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
@@ -41,11 +43,15 @@ class SoundTrack:
 
 @dataclass(frozen=True, slots=True)
 class OpenedMedia(ABC):
-    """A checked file and its facts; the path is absolute and was made by this program."""
+    """A checked file and its facts; the path is absolute and was made by this program.
+
+    `frame_starts` are the sorted times at which its frames appear, in seconds from the first one, if they are known.
+    """
 
     path: Path
     facts: ProbedFacts
     sound: SoundTrack | None = field(default=None, kw_only=True)
+    frame_starts: npt.NDArray[np.float64] | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def frames(self) -> FrameReader:

@@ -1,5 +1,6 @@
 """Clips hold the frames that their windows name, in every container."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, MediaLimits
 from sentinel_worker.domain.windows import FrameStep, Window, WindowPolicy, plan_windows
 from sentinel_worker.media.decode import decode_clips
+from sentinel_worker.media.frame_steps import typical_rate
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.tracks import OpenedVideo
@@ -50,6 +52,21 @@ def test_a_step_of_one_frame_hits_each_frame_once(ramp: Make, name: str, rate: s
     seen = [frame_numbers(clip) for clip in clips(media, windows, wanted)]
     assert all(np.diff(numbers).tolist() == [1] * 9 for numbers in seen)
     assert {number for numbers in seen for number in numbers} == set(range(50))
+
+
+def test_steps_follow_the_frames_of_a_film_that_stands_still_at_first(ramp: Make) -> None:
+    still = ",setpts='PTS+gte(N,1)*20/TB'"
+    path = ramp("still.mp4", *H264, "-fps_mode", "passthrough", "-enc_time_base", "1:25", filters=still)
+    opened = open_media(path, LIMITS)
+    starts = np.concatenate([[0.0], 20 + np.arange(1, 50) / 25])
+    rate = typical_rate(starts, opened.facts.frames_per_second)
+    assert rate == pytest.approx(25)
+    assert opened.facts.frames_per_second < 5
+    media = replace(opened, facts=replace(opened.facts, typical_rate=rate), frame_starts=starts)
+    windows = [Window(10.0, 10.32), Window(21.0, 21.32)]
+    wanted = replace(geometry(8, 1 / rate), step_frames=1)
+    found = [frame_numbers(clip) for clip in clips(media, windows, wanted)]
+    assert found == [[0, 1, 2, 3, 4, 5, 6, 7], [25, 26, 27, 28, 29, 30, 31, 32]]
 
 
 def test_a_frame_without_a_time_stamp_takes_its_predecessor(ramp: Make) -> None:
