@@ -13,7 +13,7 @@ from sentinel_worker.domain.media_facts import Face, SkipReason
 from sentinel_worker.domain.windows import COVERAGE, CoverageRule, Window
 
 Verdict = Literal["fake", "real", "uncertain", "not_applicable"]
-VerdictReason = SkipReason | Literal["not_covered"]
+VerdictReason = Literal[SkipReason, "not_covered"]
 """Reason of a verdict: what left nothing to judge, or `not_covered`, where `real` became `uncertain`."""
 Aggregation = Literal["mean", "top_k"]
 
