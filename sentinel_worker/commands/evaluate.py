@@ -86,6 +86,7 @@ async def _score_one(examiner: Examiner, key: str, entry: Entry, on_done: Callab
         tuple(answer.score for answer in analysis.main.judgement.windows),
         analysis.facts.duration_seconds if analysis.pictures else analysis.facts.audio_seconds,
         examined.document["media"]["sha256"],
+        part_windows=analysis.main.scorer.spec.window_policy.budget,
     )
 
 

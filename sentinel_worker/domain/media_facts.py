@@ -73,7 +73,8 @@ class MediaLimits:
 class ClipGeometry:
     """Rules that turn a window into a clip of uint8 RGB [frames, 3, crop_height, crop_width].
 
-    Frames are `step_seconds` apart (see `windows.frame_times`). `squash` resizes each frame to `(resize_height,
+    Frames are `step_seconds` apart (see `windows.frame_times`), or `step_frames` frames of the track, where that is set
+    and the child knows the time of each. `squash` resizes each frame to `(resize_height,
     resize_width)` and ignores the aspect ratio; `shortest_edge` keeps the ratio and brings the shorter side to
     `resize_height` (= `resize_width`), with the longer one rounded down. Then the centre of `(crop_height, crop_width)`
     is cut out; equal sizes cut nothing. Resizing is antialiased.
@@ -87,6 +88,7 @@ class ClipGeometry:
     crop_height: int
     crop_width: int
     resample: Resample = "bilinear"
+    step_frames: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ class FilmTimes:
 
     @property
     def frames_per_second(self) -> float:
-        """The rate at which frames follow each other (`timeline.rate_of`)."""
+        """Mean rate (`timeline.rate_of`)."""
         return rate_of(self.starts, self.duration_seconds)
 
     @property

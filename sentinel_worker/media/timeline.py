@@ -92,24 +92,17 @@ def timeline_of(packets: Packets, *, may_jump: bool) -> Timeline:
     return Timeline(starts, ends, begins, begin_seconds, offset, has_stamps)
 
 
-_FEW_FRAMES: Final = 3
-_UNEVEN: Final = 1.25
-
-
 def rate_of(starts: Seconds, duration_seconds: float) -> float:
-    """Frames per second of pictures that appear at `starts` (sorted) and end at `duration_seconds`; 0 without any.
+    """Mean number of frames per second, of pictures that appear at `starts` (sorted); 0 without a length.
 
-    The average, unless most frames follow each other much faster: a film that stands still for a minute has the rate of
-    its moving part.
+    The last picture may be on screen for any time, so it does not count if there are enough others.
     """
-    if not len(starts) or duration_seconds <= 0:
-        return 0.0
-    if len(starts) < _FEW_FRAMES:
-        return len(starts) / duration_seconds
-    steps = np.diff(starts)
-    average = (len(starts) - 1) / float(starts[-1] - starts[0])
-    usual = 1 / float(np.median(steps[steps > 0]))
-    return usual if usual > _UNEVEN * average else average
+    if len(starts) >= _ENOUGH_FRAMES and starts[-1] > starts[0]:
+        return (len(starts) - 1) / float(starts[-1] - starts[0])
+    return len(starts) / duration_seconds if duration_seconds > 0 else 0.0
+
+
+_ENOUGH_FRAMES: Final = 3
 
 
 def _breaks(packets: Packets, *, may_jump: bool) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from sentinel_worker.media.containers import CONTAINERS, Sniffed
 from sentinel_worker.media.demuxer import check_demuxer
 from sentinel_worker.media.film_times import FilmTimes
 from sentinel_worker.media.films import Film, OpenedVideo
+from sentinel_worker.media.frame_steps import typical_rate
 from sentinel_worker.media.media_file import MediaFile
 from sentinel_worker.media.opened_media import OpenedMedia, OpenedSound
 from sentinel_worker.media.packets import scan
@@ -73,7 +74,9 @@ def open_tracks(path: Path, sniffed: Sniffed, size: int, limits: MediaLimits) ->
     if sound is not None:
         facts = sound.add_to(facts)
     if film is not None:
-        return OpenedVideo(path, _film_facts(film, opened, facts, limits), film, sound=sound.track if sound else None)
+        facts = _film_facts(film, opened, facts, limits)
+        heard = sound.track if sound else None
+        return OpenedVideo(path, facts, film, sound=heard, frame_starts=film.times.starts)
     if sound is not None:
         return OpenedSound(path, replace(facts, duration_seconds=facts.audio_seconds), sound=sound.track)
     raise _nothing_to_play(opened, unknown, cut=cut)
@@ -185,6 +188,7 @@ def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: 
         width=width,
         height=height,
         frames_per_second=rate,
+        typical_rate=typical_rate(times.starts, rate),
         frame_count=frames,
         keyframe_seconds=tuple(keys[:: -(-len(keys) // MAX_KEYFRAMES)].round(6).tolist()),
     )

@@ -15,6 +15,8 @@ CLEAN = {
     "progress": None,
     "verdict": None,
     "fake_probability": None,
+    "coverage": None,
+    "longest_gap_seconds": None,
     "error_code": None,
     "error_message": None,
     "error_params": None,

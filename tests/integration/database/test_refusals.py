@@ -17,6 +17,8 @@ INSERT = "insert into public.analysis_requests (storage_path) values (%s)"
         ("status", "queued"),
         ("verdict", "real"),
         ("fake_probability", 0.1),
+        ("coverage", 1.0),
+        ("longest_gap_seconds", 0.0),
         ("priority", 100),
         ("attempt", 0),
         ("max_attempts", 20),

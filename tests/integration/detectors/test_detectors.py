@@ -120,6 +120,7 @@ def test_the_geometry_of_pictures_carries_the_trained_step(make_checkpoint: Make
     assert isinstance(geometry, ClipGeometry)
     assert geometry.frames == FRAMES
     assert geometry.step_seconds == pytest.approx(1 / 25)
+    assert geometry.step_frames == 1, "of its policy"
     assert (geometry.crop_height, geometry.crop_width) == (16, 16)
     still = load_detector(make_checkpoint("image"), "cpu").geometry(1)
     assert isinstance(still, ClipGeometry)

@@ -24,7 +24,8 @@ from tests.matrix import sampled
 pytestmark = pytest.mark.timeout(600)
 
 KEYS = {
-    "source", "verdict", "fake_probability", "threshold", "verdict_reason", "detector", "timeline", "faces", "frames",
+    "source", "verdict", "fake_probability", "threshold", "verdict_reason", "coverage",
+    "longest_gap_seconds", "detector", "timeline", "faces", "frames",
     "audio", "media", "derived", "timings", "notice",
 }  # fmt: skip
 
