@@ -62,7 +62,7 @@ _SOUNDS: Final[tuple[tuple[bytes, str], ...]] = (
     (b"MP+\x17", "mpc7"),
     (_W64, "w64"),
 )
-_RIFFS: Final = (b"RIFF", b"RIFX", b"RF64", b"BW64")
+_RIFFS: Final = (b"RIFF", b"RF64", b"BW64")
 _RIFF: Final = {b"AVI ": "avi", b"AVI\x19": "avi", b"AVIX": "avi", b"WAVE": "wav", b"WEBP": "webp", b"CDXA": "mpeg-ps"}
 
 

@@ -89,7 +89,7 @@ def test_names_other_forms_of_the_same_containers() -> None:
     assert named(b"".join(b"\x00\x00\x00\x00\x47" + bytes(187) for _ in range(5))) == "mpeg-ts"
     assert named(b"#!AMR-WB\n\x14" + bytes(32)) == "amr"
     assert named(b"FORM\x00\x00\x10\x00AIFCFVER") == "aiff"
-    assert [named(kind + b"\xff\xff\xff\xffWAVEds64") for kind in (b"RF64", b"BW64", b"RIFX")] == ["wav"] * 3
+    assert [named(kind + b"\xff\xff\xff\xffWAVEds64") for kind in (b"RF64", b"BW64")] == ["wav"] * 2
     assert named(b"MP+\x17\x14\x00\x00\x00") == "mpc7"
     assert named(b"\x00\x00\x01\xba\x21\x00\x01\x00\x01\x80\x00\x01") == "mpeg-ps"
     assert named(b"\xff\x4f\xff\x51\x00\x29") == "jp2"
