@@ -90,7 +90,7 @@ def _films(folder: Path) -> dict[str, bytes]:
             continue
         path = folder / f"made.{wanted.suffix}"
         _encode("-i", film, *wanted.options, "-t", "0.4", path)
-        found[name] = path.read_bytes()
+        found[name] = wanted.before + path.read_bytes()
     for name, options in _FILMS_WITH_SOUND.items():
         path = folder / "made"
         _encode(*_FILM, *_TONE, *options, path)
