@@ -20,8 +20,6 @@ STAIRS = f"aevalsrc='0.5*sin(2*PI*(200+100*floor(t))*t)':s=44100:d={SECONDS}"
 ID3 = b"ID3\x04\x00\x00\x00\x00\x02\x2c" + bytes(300)
 APE_TAG = b"APETAGEX" + struct.pack("<II", 2000, 40) + bytes(16) + bytes(40)
 JUNK = bytes(range(255, 0, -1)) * 20
-_MPC8 = Path(__file__).with_name("stairs.mpc")
-"""Made of `STAIRS` by Debian's mpcenc, as FFmpeg has no encoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +75,11 @@ def musepack_7() -> bytes:
     return b"MP+\x07" + struct.pack("<I16x", frames) + words
 
 
+def musepack_8() -> bytes:
+    """Musepack of stream version 8, made of `STAIRS` by Debian's mpcenc."""
+    return Path(__file__).with_name("stairs.mpc").read_bytes()
+
+
 _MP3 = ("-c:a", "libmp3lame", "-id3v2_version", "0", "-f", "mp3")
 _WAV = ("-f", "wav")
 SOUNDS: Mapping[str, SoundFormat] = {
@@ -102,7 +105,7 @@ SOUNDS: Mapping[str, SoundFormat] = {
     "tta": SoundFormat("tta", ("-f", "tta")),
     "ape": SoundFormat("ape", ape),
     "mpc7": SoundFormat("mpc7", musepack_7, pitched=False, silent=True),
-    "mpc8": SoundFormat("mpc8", _MPC8.read_bytes),
+    "mpc8": SoundFormat("mpc8", musepack_8),
     "mp3": SoundFormat("mp3", _MP3),
     "mp3 behind two tags": SoundFormat("mp3", _MP3, ID3 + ID3),
     "mp3 behind a tag and zeros": SoundFormat("mp3", _MP3, ID3 + bytes(3000)),
