@@ -80,9 +80,10 @@ CONTAINERS: Final[dict[str, Container]] = {
 
 @dataclass(frozen=True, slots=True)
 class Sniffed:
-    """Name of a file's container in `CONTAINERS`, and the place of its first byte: tags and junk may precede it.
+    """Name of a file's container in `CONTAINERS`, and the place of a sound's first byte behind tags and junk.
 
     A demuxer that is told to skip `begin_bytes` (FFmpeg's option `skip_initial_bytes`) sees only the container.
+    Demuxers of films search for their first packet themselves; for them it is 0.
     """
 
     container: str
