@@ -23,6 +23,8 @@ DEMUXERS: Final[dict[str, tuple[str, ...]]] = {
     "m4v": ("mov",),
     "m4a": ("mov",),
     "3gp": ("mov",),
+    # A sequence of pictures is a film.
+    "heic": ("mov",),
     "matroska": ("matroska",),
     "webm": ("matroska",),
     "avi": ("avi",),
@@ -31,9 +33,6 @@ DEMUXERS: Final[dict[str, tuple[str, ...]]] = {
     "flv": ("flv",),
     "asf": ("asf",),
     "ogg": ("ogg",),
-    "gif": ("gif",),
-    # An animation that promises no frame is a picture.
-    "apng": ("apng", "png_pipe"),
     "wav": ("wav",),
     "flac": ("flac",),
     "mp3": ("mp3",),

@@ -111,7 +111,7 @@ def beyond_limits(facts: ProbedFacts, limits: MediaLimits) -> str | None:
     slowest = _SLOWEST if facts.kind == "video" else 0.0
     if not slowest <= facts.frames_per_second <= 2 * limits.max_frames_per_second:
         return "frame rate"
-    if facts.width * facts.height > limits.max_pixels:
+    if facts.width * facts.height > (limits.max_picture_pixels if facts.kind == "image" else limits.max_pixels):
         return "picture size"
     if facts.size_bytes > limits.max_bytes:
         return "file size"

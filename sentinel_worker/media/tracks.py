@@ -36,9 +36,6 @@ from sentinel_worker.media.refused_files import (
     too_long,
 )
 
-ANIMATIONS: Final = frozenset({"gif", "apng"})
-"""Containers that FFmpeg plays from their start; one that does not move is a picture."""
-
 _COVER_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "webp"})
 _MAX_SECONDS: Final = 1e8
 # A header may round, and tracks may end a little apart; a cut file misses more than this.
@@ -166,8 +163,6 @@ def _check_film(decoder: VideoDecoder, facts: ProbedFacts, limits: MediaLimits) 
     duration = max(span, counted) if abs(counted - span) <= _MAX_LOST_FRAMES / rate else span
     if duration > limits.max_duration_seconds:
         raise too_long("video", duration, limits)
-    if facts.container in ANIMATIONS:
-        check_frames("animation", frames, limits.max_animation_frames)
     check_frames("video", frames, limits.max_frames)
     if frames == 1:
         # A single frame has no rate; the reported one comes from its display time.
