@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sentinel_worker.media import pictures
+from sentinel_worker.media.pictures.formats import register_plugins
 from tests.integration.formats.encodings import FORMATS
 from tests.integration.formats.sounds import ID3, JUNK, amr, amr_wide, ape, musepack_7, musepack_8
 from tests.made_once import made_once
@@ -126,7 +126,7 @@ def _sounds(folder: Path) -> dict[str, bytes]:
 
 
 def _pictures() -> dict[str, bytes]:
-    pictures.register_plugins()
+    register_plugins()
     frames = [Image.effect_mandelbrot((64, 48), (-2, -1, 1, 1), quality).convert("RGB") for quality in (20, 40, 60)]
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -12,7 +12,7 @@ from PIL import Image
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.cut_files import ends_early
-from sentinel_worker.media.pictures import register_plugins
+from sentinel_worker.media.pictures.formats import register_plugins
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.protection import check_protection, undecodable_sounds
 from sentinel_worker.media.samples import missing_shares

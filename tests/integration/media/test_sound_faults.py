@@ -12,7 +12,9 @@ from av.audio.frame import AudioFrame
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Heard, MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import Window
+from sentinel_worker.media.containers import CONTAINERS
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow
+from sentinel_worker.media.media_file import MediaFile
 from sentinel_worker.media.opened_media import OpenedMedia, OpenedSound, SoundTrack
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.protocol import ProbedFacts
@@ -38,7 +40,7 @@ def opened(path: Path, container: str) -> OpenedMedia:
     """Open a file that `open_media` refuses or finds shorter, because what is tested comes after it."""
     size = path.stat().st_size
     facts = ProbedFacts("audio", container, 0.0, size, has_video=False, has_audio=True, audio_codec="odd")
-    return OpenedSound(path, facts, sound=SoundTrack(0, 0.0))
+    return OpenedSound(path, facts, sound=SoundTrack(MediaFile(path, CONTAINERS[container].demuxer), 0, 0.0))
 
 
 def heard(
@@ -240,7 +242,7 @@ def test_more_channels_than_can_be_mixed(sounds: Path) -> None:
 
 
 def counted(path: Path, demuxer: str, taken: Callable[[], object]) -> Iterator[tuple[Stretch, AudioFrame]]:
-    for pair in decoded_frames(path, demuxer, 0, None):
+    for pair in decoded_frames(MediaFile(path, demuxer), 0, None):
         taken()
         yield pair
 
