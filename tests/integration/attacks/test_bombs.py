@@ -116,7 +116,7 @@ async def test_only_the_first_page_is_read(attack: Attack) -> None:
     assert (result.facts.kind, result.facts.frame_count) == ("image", 1)
 
 
-async def test_an_animation_that_promises_more_is_what_is_there(attack: Attack) -> None:
+async def test_an_animation_that_promises_more_frames_is_read_as_it_is(attack: Attack) -> None:
     for promised in (0, bombs.BILLION):
         result = await attack(bombs.apng(promised))
         assert result.facts is not None

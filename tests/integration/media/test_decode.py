@@ -52,7 +52,7 @@ def test_a_step_of_one_frame_hits_each_frame_once(ramp: Make, name: str, rate: s
     assert {number for numbers in seen for number in numbers} == set(range(50))
 
 
-def test_a_frame_without_a_time_stamp_takes_its_predecessor(ramp: Make) -> None:
+def test_a_frame_without_a_time_stamp_is_replaced_by_its_predecessor(ramp: Make) -> None:
     # MPEG-PS stamps only some frames; the last one of this file never gets a time.
     path = ramp("stride.mpg", "-c:v", "mpeg2video", "-q:v", "1", "-g", "12", "-bf", "2")
     (clip,) = clips(open_media(path, LIMITS), [Window(1.6, 2.0)], geometry(10, 0.04))
