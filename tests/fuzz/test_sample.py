@@ -43,7 +43,7 @@ async def test_a_sample_of_mutated_files(
     assert not campaign.faults
 
 
-async def test_findings_stay_mended(corpus: dict[str, bytes], tmp_path: Path) -> None:
+async def test_findings_stay_fixed(corpus: dict[str, bytes], tmp_path: Path) -> None:
     assert set(corpus) > ADDED
     then = {name: content for name, content in corpus.items() if name not in ADDED}
     zygote = Zygote()

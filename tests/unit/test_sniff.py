@@ -142,7 +142,7 @@ def test_refuses_an_empty_file() -> None:
     assert refused.value.code == "media_empty"
 
 
-def test_looks_behind_an_id3_tag() -> None:
+def test_looks_past_an_id3_tag() -> None:
     head = id3(300)
     assert tag_length(head) == 310
     assert tag_length(id3(300, footer=True)) == 320
@@ -389,7 +389,7 @@ SPEAKING = st.characters(exclude_categories=["Cc", "Cs"])
 
 
 @given(st.sampled_from(TEXTS), BEFORE, st.text(SPEAKING), st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
-def test_a_text_is_no_media_whatever_surrounds_it(text: str, before: str, after: str, encoding: str) -> None:
+def test_a_text_is_not_media_whatever_surrounds_it(text: str, before: str, after: str, encoding: str) -> None:
     with pytest.raises(Permanent) as refused:
         named((before + text + after).encode(encoding)[:HEAD_BYTES])
     assert refused.value.params["found"] != "an unknown format"

@@ -46,7 +46,7 @@ def window_probabilities(judgement: Judgement) -> list[float]:
     ("probability", "verdict"),
     [(0.01, "real"), (0.3299, "real"), (0.3301, "uncertain"), (0.4999, "uncertain"), (0.5001, "fake"), (0.99, "fake")],
 )
-def test_bands(probability: float, verdict: str) -> None:
+def test_probabilities_become_verdicts(probability: float, verdict: str) -> None:
     answer = judged([odds(probability)] * 3, MEAN)
     assert answer.verdict == verdict
     assert answer.fake_probability == pytest.approx(probability)

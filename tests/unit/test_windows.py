@@ -186,13 +186,13 @@ def test_the_trained_duration_of_a_step_in_seconds_ignores_the_frame_rate() -> N
 
 
 @pytest.mark.parametrize("duration", [-1.0, math.inf, math.nan])
-def test_a_duration_that_is_none_is_refused(duration: float) -> None:
+def test_an_invalid_duration_is_refused(duration: float) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         plan_windows(duration, 25, DEMO)
 
 
 @pytest.mark.parametrize("rate", [0.0, -25.0, math.inf, math.nan])
-def test_a_rate_that_is_none_is_refused(rate: float) -> None:
+def test_an_invalid_rate_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="not a frame rate"):
         plan_windows(10, rate, DEMO)
 

@@ -143,7 +143,7 @@ async def test_what_a_png_packs_beside_its_pixels_is_not_unpacked(attack: Attack
     assert (result.facts.kind, result.facts.width, result.facts.height) == ("image", 8, 8)
 
 
-async def test_an_animation_that_promises_more_is_what_is_there(attack: Attack) -> None:
+async def test_an_animation_that_promises_more_frames_is_read_as_it_is(attack: Attack) -> None:
     for promised in (0, bombs.BILLION):
         result = await attack(bombs.apng(promised))
         assert result.facts is not None

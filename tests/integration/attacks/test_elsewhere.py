@@ -125,7 +125,7 @@ async def test_xml_bomb(attack: Attack) -> None:
     assert (await attack(elsewhere.XML_BOMB.encode())).refusal[1].endswith("it looks like an SVG drawing.")
 
 
-async def test_a_text_in_utf_16_is_no_mp3(attack: Attack) -> None:
+async def test_a_text_in_utf_16_is_not_an_mp3(attack: Attack) -> None:
     """`ff fe 20` is both a valid MPEG audio frame header and the start of a text."""
     code, sentence = (await attack(codecs.BOM_UTF16_LE + " #EXTM3U".encode("utf-16-le"))).refusal
     assert (code, sentence.endswith("an HLS playlist.")) == ("media_not_supported", True)

@@ -88,7 +88,7 @@ def test_a_retry_waits_a_jittered_time_that_doubles(queue: Queue, attempt: int) 
     assert (row["status"], row["error_code"], row["error_message"]) == ("scheduled", "busy_site", "Later.")
 
 
-def test_a_retry_heeds_the_servers_wish_and_ends_at_max_attempts(queue: Queue) -> None:
+def test_a_retry_respects_its_delay_and_ends_at_max_attempts(queue: Queue) -> None:
     claim = queue.start(max_attempts=2)
     assert queue.finish(claim, "retry", error_code="slow_down", delay_seconds=77)["due_in_seconds"] >= 77
     queue.sql("update public.analysis_requests set run_at = now() where id = %s", claim["id"])
@@ -116,7 +116,9 @@ def test_a_released_request_gets_its_attempt_and_its_place_back(queue: Queue) ->
         *((outcome, "cancelled") for outcome in ("failed", "retry", "released", "snoozed", "cancelled")),
     ],
 )
-def test_a_wish_to_cancel_goes_before_everything_but_a_success(queue: Queue, outcome: str, answer: str) -> None:
+def test_a_cancellation_takes_precedence_over_every_outcome_but_success(
+    queue: Queue, outcome: str, answer: str
+) -> None:
     claim = queue.start()
     queue.sql("update public.analysis_requests set cancel_requested = true")
     assert queue.heartbeat(claim) == ["cancel"]

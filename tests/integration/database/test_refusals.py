@@ -104,7 +104,7 @@ OTHER = "00000000-0000-4000-8000-000000000000"
         "{me}/" + "a" * 1024,
     ],
 )
-def test_a_storage_path_outside_the_own_folder_is_refused(refusing: Queue, path: str) -> None:
+def test_a_storage_path_outside_the_users_folder_is_refused(refusing: Queue, path: str) -> None:
     hostile = (
         path.replace("{me}", str(refusing.user)).replace("{ME}", str(refusing.user).upper()).replace("{other}", OTHER)
     )

@@ -119,7 +119,7 @@ async def test_a_caller_that_left_is_not_scored(gated: GatedDetector) -> None:
     assert gated.batches == [1, 1]
 
 
-async def test_an_unusable_answer_fails_its_own_clip_alone(gated: GatedDetector) -> None:
+async def test_an_unusable_answer_fails_only_its_own_clip(gated: GatedDetector) -> None:
     gated.release()
     async with Scorer(gated) as scorer:
         good, bad = await asyncio.gather(scorer.score(clip(7)), scorer.score(clip(255)), return_exceptions=True)

@@ -163,7 +163,7 @@ def test_defaults_that_name_nothing(process: Command, clip: Path) -> None:
     assert "No detector is named" in answer.stderr
 
 
-def test_a_folder_that_is_not_there_is_said_before_the_work(command: Command, clip: Path) -> None:
+def test_a_missing_folder_is_reported_before_the_work(command: Command, clip: Path) -> None:
     answer = command("analyze", clip, "--detector", "demo", "--report", "no/such/folder.html")
     assert (answer.returncode, answer.stdout) == (2, "")
     assert "the folder no/such does not exist" in answer.stderr
@@ -248,7 +248,7 @@ def forty(tmp_path: Path) -> str:
         ("forty", ("--detector", "demo"), "Only 0 fakes and 0 reals can be used"),
     ],
 )
-def test_an_evaluation_that_cannot_be(
+def test_an_impossible_evaluation_is_refused(
     command: Command, tmp_path: Path, forty: str, manifest: str, words: tuple[str, ...], said: str
 ) -> None:
     (tmp_path / "m.csv").write_text(forty if manifest == "forty" else manifest)

@@ -157,7 +157,7 @@ def test_a_key_with_a_dot_is_quoted_for_toml(evaluated: Path) -> None:
     )
 
 
-def test_a_measure_without_a_value_is_none(evaluation: Evaluation) -> None:
+def test_a_measure_without_a_value_is_shown_as_none(evaluation: Evaluation) -> None:
     """All are uncertain: none is right or wrong."""
     undecided = replace(evaluation.after.metrics, accuracy=float("nan"))
     page = evaluation_page.page(replace(evaluation, after=replace(evaluation.after, metrics=undecided)), DETECTOR)
@@ -181,7 +181,7 @@ def test_the_table_has_every_file(analysed: str) -> None:
         assert row in text
 
 
-def test_verdicts_are_said_in_sentences(analysed: str) -> None:
+def test_verdicts_are_shown_as_sentences(analysed: str) -> None:
     said = sections(analysed)
     assert "Fake , P(fake) 0.961: at or above the threshold of 0.50." in Parsed(analysed).text
     assert "below the threshold of 0.50, and not low enough to be called real." in said["unsure.mp4"]
@@ -191,7 +191,7 @@ def test_verdicts_are_said_in_sentences(analysed: str) -> None:
     assert "Failed: The file <b> cannot be decoded. media_unreadable" in said["broken<b>.mp4"]
 
 
-def test_sound_beside_pictures_and_alone(analysed: str) -> None:
+def test_sound_with_and_without_pictures(analysed: str) -> None:
     said = sections(analysed)
     assert "The sound could not be judged: media_unreadable" in said["plain.mp4"]
     assert "Real , P(fake) 0.101 by our-sound. File" in said["faceless.mp4"]  # no higher one of two

@@ -159,7 +159,7 @@ async def test_one_damaged_window_is_listed_and_leaves_no_real(examine: Examine,
     assert document["longest_gap_seconds"] > 3
 
 
-async def test_sound_alone_is_answered_and_has_no_pictures(examine: Examine, tmp_path: Path) -> None:
+async def test_a_file_with_only_sound_is_answered_without_pictures(examine: Examine, tmp_path: Path) -> None:
     path = tone(tmp_path / "tone.mp3", SHRILL, 0.4)
     found = await examine(path, "clips", "sound", keep=tmp_path)
     assert (found.document["verdict"], found.document["frames"], found.document["derived"]) == ("fake", None, {})
@@ -235,7 +235,7 @@ async def test_progress_rises_to_the_end(examine: Examine, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("keys", "code"), [(("stills",), "detector_unavailable"), (("sound",), "detector_unavailable")]
 )
-async def test_a_film_that_nobody_here_takes(
+async def test_a_film_that_no_detector_here_takes(
     examine: Examine, tmp_path: Path, keys: tuple[str, ...], code: str
 ) -> None:
     with pytest.raises(Permanent) as refused:

@@ -230,7 +230,7 @@ def test_only_a_picture_is_kept_and_only_in_its_folder(tmp_path: Path, sent: byt
     assert [*folder.iterdir(), *tmp_path.iterdir()] == [folder]
 
 
-def test_a_link_in_the_place_of_a_picture_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_picture_is_not_followed(tmp_path: Path) -> None:
     """A kernel without Landlock lets a child make one."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(b"kept")

@@ -158,7 +158,7 @@ async def test_a_child_that_dies_is_an_error_of_its_request(
         assert (await other.probe()).has_video
 
 
-async def test_a_child_is_the_first_that_the_kernel_ends_for_want_of_memory(
+async def test_a_child_is_the_first_that_the_kernel_kills_when_memory_runs_out(
     zygote: Zygote, request_folder: Path
 ) -> None:
     async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
@@ -289,7 +289,7 @@ async def test_a_derived_file_is_a_plain_file_of_the_child(zygote: Zygote, reque
     assert refused.value.code == "decoder_failed"
 
 
-async def test_a_folder_that_is_gone_is_no_crash(zygote: Zygote, tmp_path: Path) -> None:
+async def test_a_folder_that_is_gone_causes_no_crash(zygote: Zygote, tmp_path: Path) -> None:
     with pytest.raises(Fatal) as refused:
         async with zygote.open(tmp_path / "gone" / "media", tmp_path / "gone", LIMITS):
             pass
