@@ -12,6 +12,7 @@ from sentinel_worker import cli
 from sentinel_worker.config import settings
 from sentinel_worker.domain import error_codes, errors
 from sentinel_worker.domain.request import Stage
+from sentinel_worker.media.containers import CONTAINERS
 from sentinel_worker.observe import logs
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +117,14 @@ def raised_codes(folder: Path) -> Iterator[tuple[str, str]]:
                 code = given[0] if given else node.args[0] if node.args else None
                 if isinstance(code, ast.Constant) and (given or node.func.id != "Finish"):
                     yield str(code.value), kinds[node.func.id]
+
+
+def test_every_container_has_a_row_in_the_formats_and_nothing_else_has() -> None:
+    page = text("formats.md")
+    rows = dict(re.findall(r"^\| `([a-z0-9-]+)` \| ([a-z ]+) \|", page, re.MULTILINE))
+    assert list(rows) == list(CONTAINERS)
+    words = {"film": ("film",), "sound": ("sound",), "animation": ("picture or animation",), "picture": ("picture",)}
+    assert not [name for name, one in CONTAINERS.items() if not rows[name].startswith(words[one.kind])]
 
 
 def test_every_state_stage_and_function_is_documented() -> None:

@@ -383,6 +383,42 @@ def test_a_tiff_with_a_small_copy_or_none_is_a_picture() -> None:
         named(b"II*\x00\x10\x00\x00\x00CR\x02\x00")
 
 
+SLOW = {
+    "false frames": b"\x80" + b"\xff\xfb\x90\x64" * 100_000,
+    "false frames of two kinds": b"\x80" + bytes.fromhex("fffb9064fff15080011ffc") * 40_000,
+    "false packs": b"\x80" + b"\x00\x00\x01\xba" * 100_000,
+    "all ones": b"\xff" * 400_000,
+    "tags": id3(0) * 100_000,
+    "boxes": box(b"uuid") * 200_000,
+    "chunks": b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\x00tEXt\x00\x00\x00\x00" * 200_000,
+    "elements": MATROSKA + b"\x01\x00\x00\x00\x00\x20\x00\x00" + b"\xec\x80" * 1_000_000,
+    "items": box(b"ftyp", b"mif1" + bytes(4)) + items(*[b"Exif"] * 60_000),
+}
+
+
+class Counted(io.BytesIO):
+    """A file that counts how often it is read and how much."""
+
+    reads = length = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = super().read(size)
+        self.reads += 1
+        self.length += len(content)
+        return content
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_no_file_takes_long_to_recognize(name: str) -> None:
+    file = Counted(SLOW[name])
+    try:
+        assert sniff(file).container in CONTAINERS
+    except Permanent as refused:
+        assert refused.params["found"] == "an unknown format"  # noqa: PT017 both outcomes are right
+    assert file.reads <= 110_000
+    assert file.length <= 2 * 1024**2
+
+
 TEXTS = ["#EXTM3U", "ffconcat version 1.0", "<MPD>", "<svg>", "<?xml version='1.0'?>", "v=0", "[playlist]", "{}"]
 BEFORE = st.text(" \t\r\n", max_size=8)
 SPEAKING = st.characters(exclude_categories=["Cc", "Cs"])
