@@ -23,6 +23,8 @@ from sentinel_worker.media.sound_mixing import Converter, Samples, resampled, to
 
 # The filter of FFmpeg's resampler reaches 16 samples of the lower rate to both sides.
 _MARGIN_SECONDS: Final = 0.1
+# Packets hold up to 50 ms that no decoder gives out (its delay, padding), so a track may end before its packets do.
+_LEAD_SECONDS: Final = 0.1
 _MISSING, _PAUSE, _HEARD = 0, 1, 2
 
 
@@ -30,9 +32,9 @@ _MISSING, _PAUSE, _HEARD = 0, 1, 2
 class CutWindow:
     """Mono sound of a window, float32 [samples], with zeros for pauses and for what could not be decoded.
 
-    It is shorter than was asked for if the track ends before. `heard` counts the samples that were decoded. `channel`
-    is the number, from 1, of the only channel that was taken. `is_damaged` is True if more than half of the window
-    could not be decoded.
+    A window that overhangs the track by less than a tenth of a second begins as much earlier; one that overhangs it
+    further is shorter than was asked for. `heard` counts the samples that were decoded. `channel` is the number, from
+    1, of the only channel that was taken. `is_damaged` is True if more than half of the window could not be decoded.
     """
 
     index: int
@@ -79,7 +81,7 @@ def _takers(waiting: Iterable[_OpenWindow], begin: int, end: int) -> list[_OpenW
 
 
 class _OpenWindow:
-    """A window that collects its sound from the frames that pass.
+    """A window that collects its sound from the frames that pass, and a little of the sound before it.
 
     `low` and `high` bound the samples that it needs of the current stretch, counted from the stretch's first.
     """
@@ -87,9 +89,11 @@ class _OpenWindow:
     def __init__(self, index: int, window: Window, geometry: SoundGeometry) -> None:
         self._index = index
         self._rate = geometry.sample_rate
-        self._first = round(window.start_seconds * self._rate)
+        begin = round(window.start_seconds * self._rate)
+        self._lead = min(begin, round(_LEAD_SECONDS * self._rate))
+        self._first = begin - self._lead
         self._named = min(geometry.samples, max(1, round(window.duration_seconds * self._rate)))
-        self._states = np.zeros(geometry.samples, dtype=np.uint8)
+        self._states = np.zeros(self._lead + geometry.samples, dtype=np.uint8)
         self._parts: list[tuple[int, Samples, str]] = []
         self._collected: list[Samples] = []
         self._stretch: Stretch | None = None
@@ -126,12 +130,15 @@ class _OpenWindow:
     def cut(self) -> CutWindow:
         """Return the window as far as it was collected."""
         self._leave()
-        heard = int(np.count_nonzero(self._states == _HEARD))
-        missing = int(np.count_nonzero(self._states[: self._named] == _MISSING))
         known = np.flatnonzero(self._states != _MISSING)
-        length = len(self._states) if self.is_complete else int(known[-1]) + 1 if len(known) else 0
-        samples, channel = self._mixed()
-        return CutWindow(self._index, samples[:length], heard, channel, 2 * missing > self._named)
+        end = len(self._states) if self.is_complete or not len(known) else int(known[-1]) + 1
+        overhang = len(self._states) - end
+        begin = self._lead - overhang if overhang <= self._lead else self._lead
+        states = self._states[begin : begin + len(self._states) - self._lead]
+        missing = int(np.count_nonzero(states[: self._named] == _MISSING))
+        heard = int(np.count_nonzero(states == _HEARD))
+        samples, channel = self._mixed(begin, max(begin, min(end, begin + len(states))))
+        return CutWindow(self._index, samples, heard, channel, 2 * missing > self._named)
 
     def _leave(self) -> None:
         """Resample what was collected of the current stretch."""
@@ -148,14 +155,14 @@ class _OpenWindow:
     def _mark(self, begin: int, end: int, state: int) -> None:
         self._states[max(0, begin - self._first) : max(0, end - self._first)] = state
 
-    def _mixed(self) -> tuple[Samples, int | None]:
-        """Return all parts as one channel; parts of different layouts are mixed one by one."""
+    def _mixed(self, begin: int, end: int) -> tuple[Samples, int | None]:
+        """Return a part of the sound as one channel; stretches of different layouts are mixed one by one."""
         parts = self._parts
         if len({layout for _, _, layout in parts}) > 1:
             parts = [(place, to_mono(samples, layout)[0][:, None], "mono") for place, samples, layout in parts]
         if not parts:
-            return np.zeros(len(self._states), dtype=np.float32), None
+            return np.zeros(end - begin, dtype=np.float32), None
         whole = np.zeros((len(self._states), parts[0][1].shape[1]), dtype=np.float32)
         for place, samples, _ in parts:
             whole[place : place + len(samples)] = samples
-        return to_mono(whole, parts[0][2])
+        return to_mono(whole[begin:end], parts[0][2])

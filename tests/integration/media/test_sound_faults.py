@@ -179,6 +179,14 @@ def test_what_a_track_is_too_short_for_is_repeated_and_said(sounds: Path) -> Non
     assert np.array_equal(answer.clip.values[:4800], answer.clip.values[4800:9600])
 
 
+def test_a_window_that_overhangs_the_track_a_little_begins_earlier(sounds: Path) -> None:
+    path = sounds / "longer.wav"
+    wav(path, tones(0.5, seconds=2), RATE)
+    whole, overhanging = (clips(heard(opened(path, "wav"), start))[0] for start in (1.0, 1.09))
+    assert overhanging[1] is None, "nothing is repeated"
+    assert np.array_equal(overhanging[0], whole[0])
+
+
 def test_a_window_that_overhangs_the_track_says_so(sounds: Path) -> None:
     path = sounds / "overhanging.wav"
     wav(path, tones(0.5, seconds=2), RATE)
