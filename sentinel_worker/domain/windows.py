@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 # Durations come from containers as rounded decimals; a window that overhangs by less than this fits.
 _SLACK_FRAMES = 0.01
-# Share of the longest gap that is left free where there are key frames, so that windows can move to them.
-_ROOM_FOR_KEYFRAMES = 0.1
+# Shares of the longest gap by which windows may move apart to reach key frames: with enough windows, and without.
+_ROOM_FOR_KEYFRAMES, _ROOM_BEYOND = 0.1, 0.025
 _ROUNDING_SECONDS = 1e-6
 
 
@@ -101,10 +101,13 @@ class CoverageRule:
         """True if a track with this longest gap may be called `real`."""
         return longest_gap_seconds <= self.real_max_gap_seconds + _ROUNDING_SECONDS
 
-    def limit_above(self, gap_seconds: float) -> float:
-        """The stricter of the two limits that a gap of this length keeps; infinite if it keeps neither."""
-        limits = (self.max_gap_seconds, self.real_max_gap_seconds)
-        return next((limit for limit in limits if gap_seconds <= limit + _ROUNDING_SECONDS), math.inf)
+    def may_grow_to(self, longest_gap_seconds: float) -> float:
+        """Length to which the gaps of a track may grow for the sake of key frames, given the longest one: they keep a
+        limit that they kept, and lengthen little if it is not the stricter one."""
+        if longest_gap_seconds <= self.max_gap_seconds:
+            return self.max_gap_seconds
+        longer = longest_gap_seconds * (1 + _ROOM_BEYOND)
+        return min(longer, self.real_max_gap_seconds) if self.allows_real(longest_gap_seconds) else longer
 
 
 COVERAGE = CoverageRule()
@@ -118,46 +121,49 @@ def plan_windows(
     keyframes: Sequence[float] = (),
     coverage: CoverageRule = COVERAGE,
 ) -> list[Window]:
-    """Cut `[0, duration_seconds)` into windows, sorted by start: the first at its start and the last at its end.
+    """Cut `[0, duration_seconds)` into windows, sorted by start, which lie on source frames.
 
-    As many windows as cover the track, up to the budget; on a longer track as many as keep the promise of `coverage`,
-    but at least the budget without what is held back. A single one is in the middle. Starts lie on source frames. If
-    the windows leave gaps, each start moves to the nearest of the sorted `keyframes` (seconds), because decoding begins
-    there, as far as it takes no more than half of a gap and breaks no promise. A track no longer than one window gives
-    a single window over all of it, and `frame_times` repeats its last frame to fill the clip. A duration below one
-    source frame (a still, a track of one frame) counts as one source frame.
+    As many windows as cover the track, up to the budget. On a longer track the budget, without what is held back, from
+    its start to its end; if that leaves gaps longer than `coverage` allows, as many windows as keep them shorter, with
+    the same gap before the first and after the last. If there are gaps, each window moves to the nearest of the sorted
+    `keyframes` (seconds), because decoding begins there, as far as it takes no more than half of a gap and `coverage`
+    allows. A track no longer than one window gives a single window over all of it, and `frame_times` repeats its last
+    frame to fill the clip. A duration below one source frame (a still, a track of one frame) counts as one source
+    frame.
     """
     rate = _checked_rate(frames_per_second)
     if not 0 <= duration_seconds < math.inf:
         raise ValueError(f"not a duration: {duration_seconds} s")
     duration = max(duration_seconds, 1 / rate)
     length = policy.window_seconds(rate)
-    slack = _SLACK_FRAMES / rate
-    if duration <= length + slack:
+    if duration <= length + _SLACK_FRAMES / rate:
         return [Window(0.0, duration)]
     last_frame = math.ceil(duration * rate - _SLACK_FRAMES) - 1
-    last_start_frame = min(math.floor((duration - length) * rate + _SLACK_FRAMES), last_frame)
-    count = math.ceil((duration - slack) / length)
-    if count > policy.budget:
-        gap_seconds = coverage.max_gap_seconds * (1 - _ROOM_FOR_KEYFRAMES if keyframes else 1)
-        least = policy.budget - policy.refine
-        close = _close_enough(last_start_frame, length * rate, gap_seconds * rate, least)
-        count = min(count, max(least, min(close, coverage.max_windows)))
-    if count == 1:
-        start_frames = {last_start_frame // 2}
-    else:
-        start_frames = {round(i * last_start_frame / (count - 1)) for i in range(count)}
-    starts = [frame / rate for frame in sorted(start_frames)]
-    starts = _snapped(starts, length, duration, last_start_frame / rate, keyframes, coverage)
+    last_start = min(math.floor((duration - length) * rate + _SLACK_FRAMES), last_frame)
+    gap = coverage.max_gap_seconds * (1 - _ROOM_FOR_KEYFRAMES if keyframes else 1)
+    frames = _start_frames(duration * rate, length * rate, last_start, gap * rate, policy, coverage.max_windows)
+    starts = [frame / rate for frame in sorted({min(frame, last_start) for frame in frames})]
+    starts = _snapped(starts, length, duration, last_start / rate, keyframes, coverage)
     return [Window(start, min(start + length, duration)) for start in starts]
 
 
-def _close_enough(last_start: int, length: float, gap: float, least: int) -> int:
-    """Number of windows, `least` or more, that leave no longer gap than `gap`. All lengths in source frames."""
-    if least == 1 and last_start - last_start // 2 + 1 <= gap:
-        return 1
-    farthest = max(1, math.floor(length + gap))
-    return max(least, math.ceil(last_start / farthest) + 1)
+def _start_frames(
+    total: float, length: float, last_start: int, gap: float, policy: WindowPolicy, most: int
+) -> list[int]:
+    """Frames at which the windows of a track start. All lengths are in source frames."""
+    whole, least = math.ceil((total - _SLACK_FRAMES) / length), policy.budget - policy.refine
+    if whole <= policy.budget:
+        count = whole
+    elif least > 1 and (total - least * length) / (least - 1) + 1 <= gap:
+        count = least
+    else:
+        shorter = max(gap - 1, gap / 2)  # starts are rounded to frames
+        count = max(least, min(math.ceil((total - shorter) / (length + shorter)), most))
+        if count < whole:
+            free = (total - count * length) / (count + 1)
+            return [round(free + place * (free + length)) for place in range(count)]
+        count = whole
+    return [round(place * last_start / (count - 1)) for place in range(count)]
 
 
 def _snapped(
@@ -168,13 +174,13 @@ def _snapped(
     keyframes: Sequence[float],
     coverage: CoverageRule,
 ) -> list[float]:
-    """Move each start to the nearest key frame within reach: half of the shortest gap, and what the promise allows."""
+    """Move each start to the nearest key frame, by at most half of the shortest gap or of the room that is allowed."""
     if not keyframes:
         return starts
     ends = [start + length for start in starts]
     inner = [start - end for end, start in zip(ends, starts[1:], strict=False)]
     longest = max([starts[0], *inner, duration - ends[-1]])
-    allowed = max(0.0, coverage.limit_above(longest) - longest)
+    allowed = coverage.may_grow_to(longest) - longest
     room = min([*inner, allowed] if inner else [last_start, allowed]) / 2
     moved = []
     for start in starts:

@@ -12,6 +12,7 @@ from sentinel_worker import cli
 from sentinel_worker.config import settings
 from sentinel_worker.domain import error_codes, errors
 from sentinel_worker.domain.request import Stage
+from sentinel_worker.domain.verdict import Verdict, VerdictReason
 from sentinel_worker.media.containers import CONTAINERS
 from sentinel_worker.observe import logs
 
@@ -140,6 +141,13 @@ def test_every_state_stage_and_function_is_documented() -> None:
     }
     assert len(functions) >= 10
     assert not [name for name in functions if name not in text("database.md")]
+
+
+def test_every_verdict_and_its_reasons_are_documented_and_are_those_that_the_database_takes() -> None:
+    assert not missing([*get_args(Verdict), *get_args(VerdictReason)], text("frontend.md"))
+    tables = (ROOT / "migrations" / "20261130000200_tables.sql").read_text(encoding="utf-8")
+    (check,) = re.findall(r"constraint verdict_reason_is_of_its_verdict check \((.+?) end\)", tables, re.DOTALL)
+    assert set(re.findall(r"'([a-z_]+)'", check)) == {*get_args(VerdictReason), "not_applicable", "uncertain"}
 
 
 def test_every_setting_of_the_queue_and_every_quota_is_documented() -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sentinel_worker.media.boxes import has_index
+
 _MAX_META_BYTES: Final = 16 * 1024**2
 _SEQUENCES: Final = frozenset({b"hevc", b"hevx", b"hevm", b"hevs", b"msf1"})
 _DERIVED: Final = frozenset({b"grid", b"iovl", b"iden"})
@@ -59,10 +61,10 @@ def describe_heif(path: Path) -> HeifPicture:
 
 
 def is_sequence(path: Path) -> bool:
-    """True if the file's main brand is one of moving HEVC pictures, which FFmpeg plays as a film."""
+    """True if the file's main brand is one of moving HEVC pictures and it has a track, which FFmpeg plays as a film."""
     with path.open("rb") as file:
         head = file.read(12)
-    return head[4:8] == b"ftyp" and head[8:12] in _SEQUENCES
+    return head[4:8] == b"ftyp" and head[8:12] in _SEQUENCES and has_index(path)
 
 
 def _meta(path: Path) -> bytes | None:

@@ -128,7 +128,7 @@ async def test_sound_that_no_detector_is_loaded_for_was_not_looked_at(examine: E
 
 @pytest.mark.parametrize(
     ("most", "windows", "longest", "verdict", "reason"),
-    [(100, 23, 2, "real", None), (16, 16, 3, "real", None), (10, 10, 5, "uncertain", "not_covered")],
+    [(100, 21, 2, "real", None), (16, 16, 3, "real", None), (9, 9, 4.3, "uncertain", "not_covered")],
 )
 async def test_a_long_film_is_looked_at_as_closely_as_promised(
     examine: Examine, tmp_path: Path, most: int, windows: int, longest: float, verdict: str, reason: str | None
