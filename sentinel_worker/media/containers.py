@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Kind = Literal["film", "animation", "sound", "picture"]
-"""A film may hold only sound; an animation that does not move is a picture."""
+Kind = Literal["film", "sound", "picture"]
+"""A film may hold only sound, and a picture may move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,8 @@ CONTAINERS: Final[dict[str, Container]] = {
     "flv": Container("film", "flv"),
     "asf": Container("film", "asf"),
     "ogg": Container("film", "ogg"),
-    "gif": Container("animation", "gif"),
-    # An animation that promises no frame is a picture.
-    "apng": Container("animation", "apng", ("png_pipe",)),
+    "gif": Container("picture", "gif"),
+    "apng": Container("picture", "apng", ("png_pipe",)),
     "wav": Container("sound", "wav"),
     "w64": Container("sound", "w64"),
     "flac": Container("sound", "flac"),
@@ -80,9 +79,10 @@ CONTAINERS: Final[dict[str, Container]] = {
 
 @dataclass(frozen=True, slots=True)
 class Sniffed:
-    """Name of a file's container in `CONTAINERS`, and the place of its first byte: tags and junk may precede it.
+    """Name of a file's container in `CONTAINERS`, and the place of a sound's first byte behind tags and junk.
 
     A demuxer that is told to skip `begin_bytes` (FFmpeg's option `skip_initial_bytes`) sees only the container.
+    Demuxers of films search for their first packet themselves; for them it is 0.
     """
 
     container: str

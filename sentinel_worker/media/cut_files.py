@@ -39,7 +39,6 @@ _LAYOUTS: Final = {
     b"RIFF": _RIFF,
     b"RF64": _RIFF,
     b"BW64": _RIFF,
-    b"RIFX": _Layout(12, "big", b"data"),
     b"FORM": _Layout(12, "big", b"SSND"),
     b"caff": _Layout(8, "big", b"data", length_bytes=8, aligned=1),
     b"riff": _Layout(40, "little", _DATA_64, name_bytes=16, length_bytes=8, aligned=8, counts_itself=True),

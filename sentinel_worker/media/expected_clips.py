@@ -119,7 +119,7 @@ def beyond_limits(facts: ProbedFacts, limits: MediaLimits) -> str | None:
     is_usable = slowest <= facts.frames_per_second <= 2 * limits.max_frames_per_second
     if not is_usable or not (facts.typical_rate == 0 or _SLOWEST <= facts.typical_rate <= _FASTEST):
         return "frame rate"
-    if facts.width * facts.height > limits.max_pixels:
+    if facts.width * facts.height > (limits.max_picture_pixels if facts.kind == "image" else limits.max_pixels):
         return "picture size"
     if facts.size_bytes > limits.max_bytes:
         return "file size"

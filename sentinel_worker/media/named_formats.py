@@ -102,6 +102,8 @@ MAGICS: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"Creative Voice File", "a Creative Voice file, which is not supported"),
     (0, b"Extended Module: ", "a tracker module, which is not supported"),
     (0, b"IMPM", "a tracker module, which is not supported"),
+    # FFmpeg takes its samples for little-endian ones.
+    (0, b"RIFX", "a WAV file with big-endian samples, which is not supported"),
     (8, b"CDDA", "a track's entry on an audio CD, without its sound"),
     # Films
     (0, b".RMF", "a RealMedia file, which is not supported"),

@@ -28,6 +28,8 @@ HEAD_BYTES: Final = 4096
 _ID3_HEADER: Final = 10
 _APE_TAG: Final = b"APETAGEX"
 _APE_TAG_HEADER: Final = 32
+# The demuxers of films search for themselves, not much farther.
+_FILM_SEARCH_BYTES: Final = 32 * 1024
 _MAX_TAGS: Final = 100
 _MAX_CHUNKS: Final = 100_000
 _ASF: Final = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -62,7 +64,7 @@ _SOUNDS: Final[tuple[tuple[bytes, str], ...]] = (
     (b"MP+\x17", "mpc7"),
     (_W64, "w64"),
 )
-_RIFFS: Final = (b"RIFF", b"RIFX", b"RF64", b"BW64")
+_RIFFS: Final = (b"RIFF", b"RF64", b"BW64")
 _RIFF: Final = {b"AVI ": "avi", b"AVI\x19": "avi", b"AVIX": "avi", b"WAVE": "wav", b"WEBP": "webp", b"CDXA": "mpeg-ps"}
 
 
@@ -125,10 +127,10 @@ def _behind_junk(file: BinaryIO, begin: int, *, only_sound: bool = False) -> Sni
     """Look for a stream that can be entered anywhere: players search for its frames or packets too."""
     content = _read(file, begin, SEARCH_BYTES)
     if not only_sound:
-        if (packet := first_packet(content)) is not None:
-            return Sniffed("mpeg-ts", begin + packet)
-        if (pack := _first_pack(content)) is not None:
-            return Sniffed("mpeg-ps", begin + pack)
+        if first_packet(content[:_FILM_SEARCH_BYTES]) is not None:
+            return Sniffed("mpeg-ts")
+        if _has_pack(content[:_FILM_SEARCH_BYTES]):
+            return Sniffed("mpeg-ps")
     if (found := first_frame(content)) is not None:
         return Sniffed(found[1].container, begin + found[0])
     raise not_media(UNKNOWN)
@@ -201,8 +203,8 @@ def _is_icon(head: bytes) -> bool:
     return head[:4] == b"\x00\x00\x01\x00" and 0 < count <= 256 and head[9:10] == b"\x00" and offset >= 6 + 16 * count
 
 
-def _first_pack(content: bytes) -> int | None:
-    """Offset of the first pack of an MPEG program stream that another start code follows at its end."""
+def _has_pack(content: bytes) -> bool:
+    """True if there is a pack of an MPEG program stream that another start code follows at its end."""
     at = content.find(_PACK)
     while at >= 0:
         head = content[at + 4 : at + 14]
@@ -213,9 +215,9 @@ def _first_pack(content: bytes) -> int | None:
         else:
             end = len(content)
         if content[end : end + 3] == b"\x00\x00\x01" and content[end + 3 : end + 4] >= b"\xb9":
-            return at
+            return True
         at = content.find(_PACK, at + 1)
-    return None
+    return False
 
 
 def _read(file: BinaryIO, offset: int, length: int = HEAD_BYTES) -> bytes:

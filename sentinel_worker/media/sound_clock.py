@@ -5,6 +5,7 @@ Pure: no file is opened here.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from sentinel_worker.media.timeline import JUMP_SECONDS, MAY_JUMP
@@ -19,23 +20,24 @@ _JITTER_SECONDS: Final = 0.1
 class SoundClock:
     """Place of the next sample of a track, in seconds from its first.
 
-    Stamps may be rounded, jitter, begin anew, or be missing. One that is ahead of the samples by more than a tenth of
-    a second means a pause; one that is behind means nothing, because no two samples sound at once.
+    Stamps may be rounded, jitter, stand still, begin anew, or be missing. One that is ahead of the samples by more than
+    a tenth of a second means a pause; one that is behind means nothing, because no two samples sound at once.
     """
 
     def __init__(self, demuxer: str) -> None:
         self._believes_stamps = demuxer in STAMPED
         self._is_broadcast = demuxer in MAY_JUMP
-        self._origin: float | None = None
+        self._origin = self._latest = math.nan
         self.seconds = 0.0
 
     def pause_before(self, stamp: float | None) -> float:
         """Return the seconds of silence before a frame with this stamp (seconds, any origin), and pass over them."""
         if stamp is None or not self._believes_stamps:
             return 0.0
-        ahead = 0.0 if self._origin is None else stamp - self._origin - self.seconds
-        begins_anew = ahead < -_JITTER_SECONDS or (self._is_broadcast and ahead > JUMP_SECONDS)
-        if self._origin is None or begins_anew:
+        ahead = stamp - self._origin - self.seconds
+        begins_anew = stamp < self._latest - _JITTER_SECONDS or (self._is_broadcast and ahead > JUMP_SECONDS)
+        self._latest = stamp
+        if math.isnan(self._origin) or begins_anew:
             self._origin = stamp - self.seconds
         elif ahead > _JITTER_SECONDS:
             self.seconds += ahead

@@ -25,6 +25,7 @@ MAX_CHANNELS: Final = 64
 """Channels that FFmpeg's resampler takes."""
 # A tenth of the amplitude. Speech in one of two channels loses 6 dB in the mix, in a surround channel of 7.1 19 dB.
 _CANCELLED_DECIBELS: Final = 20.0
+_ALIKE_DECIBELS: Final = 1.0
 # FFmpeg takes these for files that do not name their channels.
 _USUAL_LAYOUTS: Final = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
 
@@ -73,10 +74,12 @@ def to_mono(samples: Samples, layout: str) -> tuple[Samples, int | None]:
         return samples[:, 0], None
     mix: Samples = samples @ _weights(layout, samples.shape[1])
     levels = [level_decibels(samples[:, channel]) for channel in range(samples.shape[1])]
-    loudest = int(np.argmax(levels))
-    if levels[loudest] - level_decibels(mix) > _CANCELLED_DECIBELS:
-        return samples[:, loudest], loudest + 1
-    return mix, None
+    loudest = max(levels)
+    if loudest - level_decibels(mix) <= _CANCELLED_DECIBELS:
+        return mix, None
+    # The first of those that are about as loud, so that windows of a track do not differ by chance.
+    chosen = next(number for number, level in enumerate(levels) if level > loudest - _ALIKE_DECIBELS)
+    return samples[:, chosen], chosen + 1
 
 
 def level_decibels(samples: Samples) -> float:

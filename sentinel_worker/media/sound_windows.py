@@ -107,7 +107,10 @@ class _OpenWindow:
         begin = round(stretch.start_seconds * self._rate)
         self._mark(begin - round(stretch.pause_seconds * self._rate), begin, _PAUSE)
         end = self._first + len(self._states)
-        self.is_complete = end <= begin
+        if end <= begin:
+            self.low = self.high = 0
+            self.is_complete = True
+            return
         second = max(0, math.floor((self._first - begin) / self._rate - _MARGIN_SECONDS))
         self._base = begin + second * self._rate
         self.low = second * stretch.rate

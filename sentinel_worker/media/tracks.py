@@ -37,9 +37,6 @@ from sentinel_worker.media.refused_files import (
 from sentinel_worker.media.sound_tracks import find_sound
 from sentinel_worker.media.timeline import MAY_JUMP, Packets
 
-ANIMATIONS: Final = frozenset({"gif", "apng"})
-"""Containers that FFmpeg plays from their start; one that does not move is a picture."""
-
 _COVER_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "webp"})
 _NO_FILM: Final = Disposition.attached_pic | Disposition.timed_thumbnails
 _PLAYED: Final = ("video", "audio", "subtitle", "data")
@@ -169,8 +166,6 @@ def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: 
     if abs(times.begin_seconds) > _MAX_SECONDS or not 0 <= duration < _MAX_SECONDS or (frames > 1 and rate <= 0):
         raise Permanent("media_unreadable", "The video's timestamps are damaged.")
     check_duration("video", duration, limits)
-    if facts.container in ANIMATIONS:
-        check_frames("animation", frames, limits.max_animation_frames)
     check_frames("video", frames, limits.max_frames)
     # A single frame has no rate; the reported one comes from its display time.
     rate = min(rate or 1.0, limits.max_frames_per_second) if frames == 1 else rate

@@ -27,6 +27,8 @@ SAMPLE = [
     ("ts h264, one key frame", FAKE),
     ("wmv wmv2", REAL),
     ("mpg mpeg2", FAKE),
+    ("m1v mpeg1", REAL),
+    ("ts h264 behind junk", REAL),
     ("gif", REAL),
     ("10 bit hevc", FAKE),
     ("odd size", REAL),

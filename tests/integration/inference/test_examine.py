@@ -165,6 +165,18 @@ async def test_sound_alone_is_answered_and_has_no_pictures(examine: Examine, tmp
     assert (found.document["verdict"], found.document["frames"], found.document["derived"]) == ("fake", None, {})
     (window,) = found.document["timeline"]
     assert window["end_seconds"] == pytest.approx(0.4, abs=0.1)
+    assert window["heard_seconds"] == pytest.approx(0.4, abs=0.05), "it was repeated to fill the window"
+    assert "channel" not in window
+
+
+async def test_what_was_heard_of_a_window_stands_in_the_timeline(examine: Examine, tmp_path: Path) -> None:
+    inverted = "aevalsrc='0.5*sin(8000*PI*t)|-0.5*sin(8000*PI*t)':s=44100:d=2.1"
+    windows = (await examine(tone(tmp_path / "t.wav", inverted, 2.1), "sound")).document["timeline"]
+    assert len(windows) > 1
+    assert [window["channel"] for window in windows] == [1] * len(windows)
+    assert not any("heard_seconds" in window for window in windows)
+    beside_pictures = (await examine(film(tmp_path / "t.mp4", BLACK, inverted), "clips", "sound")).document["audio"]
+    assert all(window["channel"] in (1, 2) for window in beside_pictures["timeline"])
 
 
 async def test_the_film_of_a_request_for_sound_is_only_listened_to(examine: Examine, tmp_path: Path) -> None:

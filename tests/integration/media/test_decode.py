@@ -108,7 +108,7 @@ def test_a_variable_frame_rate_is_read_by_time(ramp: Make, media: Path) -> None:
         ffmpeg("-i", ramp("stride.mp4"), "-vf", chosen, "-vsync", "vfr", *H264, varying)
     opened = open_media(varying, LIMITS)
     assert opened.facts.frame_count == 14
-    half = 0.5 / opened.facts.frames_per_second
+    half = 0.5 / opened.facts.planning_rate
     (clip,) = clips(opened, [Window(0.0, 1.6)], geometry(8, 0.2))
     shown = [min(int((0.2 * i + half) * 25 + 1e-6), 40) for i in range(8)]
     assert frame_numbers(clip) == [number if number < 10 else number // 10 * 10 for number in shown]
