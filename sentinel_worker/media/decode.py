@@ -18,7 +18,7 @@ from torch import Tensor
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, SkipReason
 from sentinel_worker.domain.windows import Window, frame_times
-from sentinel_worker.media.frame_steps import stepped_times
+from sentinel_worker.media.films.frame_steps import stepped_times
 from sentinel_worker.media.opened_media import FrameReader, OpenedMedia
 
 # A clip with more holes than this says too little about its window.

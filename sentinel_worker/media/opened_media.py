@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from sentinel_worker.media.media_file import MediaFile
 from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
+from sentinel_worker.media.scan.media_file import MediaFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ import os
 from pathlib import Path
 
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.media.containers import Sniffed
+from sentinel_worker.media.containers.allowed import Sniffed
+from sentinel_worker.media.containers.sniff import sniff
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.pictures.formats import PICTURE_FORMATS
 from sentinel_worker.media.pictures.heif import is_sequence
 from sentinel_worker.media.pictures.opening import open_pictures
 from sentinel_worker.media.refused_files import too_large
-from sentinel_worker.media.sniff import sniff
 from sentinel_worker.media.tracks import open_tracks
 
 

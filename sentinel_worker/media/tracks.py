@@ -14,17 +14,14 @@ from av.video.stream import VideoStream
 
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.media.boxes import check_promises, has_index
-from sentinel_worker.media.containers import CONTAINERS, Sniffed
-from sentinel_worker.media.demuxer import check_demuxer
-from sentinel_worker.media.film_times import FilmTimes
-from sentinel_worker.media.films import Film, OpenedVideo
-from sentinel_worker.media.frame_steps import typical_rate
-from sentinel_worker.media.media_file import MediaFile
+from sentinel_worker.media.containers.allowed import CONTAINERS, Sniffed
+from sentinel_worker.media.containers.boxes import check_promises, has_index
+from sentinel_worker.media.containers.demuxer import check_demuxer
+from sentinel_worker.media.containers.protection import check_protection, undecodable_sounds
+from sentinel_worker.media.films.film import Film, OpenedVideo
+from sentinel_worker.media.films.film_times import FilmTimes
+from sentinel_worker.media.films.frame_steps import typical_rate
 from sentinel_worker.media.opened_media import OpenedMedia, OpenedSound
-from sentinel_worker.media.packets import scan
-from sentinel_worker.media.promises import is_cut
-from sentinel_worker.media.protection import check_protection, undecodable_sounds
 from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts
 from sentinel_worker.media.refused_files import (
     check_duration,
@@ -34,8 +31,11 @@ from sentinel_worker.media.refused_files import (
     out_of_memory,
     too_large,
 )
-from sentinel_worker.media.sound_tracks import find_sound
-from sentinel_worker.media.timeline import MAY_JUMP, Packets
+from sentinel_worker.media.scan.media_file import MediaFile
+from sentinel_worker.media.scan.packets import scan
+from sentinel_worker.media.scan.promises import is_cut
+from sentinel_worker.media.scan.timeline import MAY_JUMP, Packets
+from sentinel_worker.media.sound.tracks import find_sound
 
 _COVER_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "webp"})
 _NO_FILM: Final = Disposition.attached_pic | Disposition.timed_thumbnails

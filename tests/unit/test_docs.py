@@ -13,7 +13,7 @@ from sentinel_worker.config import settings
 from sentinel_worker.domain import error_codes, errors
 from sentinel_worker.domain.request import Stage
 from sentinel_worker.domain.verdict import Verdict, VerdictReason
-from sentinel_worker.media.containers import CONTAINERS
+from sentinel_worker.media.containers.allowed import CONTAINERS
 from sentinel_worker.observe import logs
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel_worker.domain.windows import Window, frame_times
-from sentinel_worker.media.frame_steps import stepped_times, typical_rate
+from sentinel_worker.media.films.frame_steps import stepped_times, typical_rate
 
 STILL_THEN_MOVING = np.concatenate([[0.0], 20 + np.arange(90) / 30])
 """One frame for 20 s, then three seconds at 30 frames a second."""

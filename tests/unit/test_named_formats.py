@@ -7,9 +7,9 @@ import io
 import pytest
 
 from sentinel_worker.domain.errors import Permanent
-from sentinel_worker.media.impostors import describe
-from sentinel_worker.media.named_formats import MAGICS, TEXTS
-from sentinel_worker.media.sniff import sniff
+from sentinel_worker.media.containers.impostors import describe
+from sentinel_worker.media.containers.named_formats import MAGICS, TEXTS
+from sentinel_worker.media.containers.sniff import sniff
 
 BINARY = {
     "an archive": (

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sentinel_worker.domain.errors import Permanent
-from sentinel_worker.media.ebml import is_encrypted
-from sentinel_worker.media.protection import check_protection, undecodable_sounds
+from sentinel_worker.media.containers.ebml import is_encrypted
+from sentinel_worker.media.containers.protection import check_protection, undecodable_sounds
 
 
 def box(kind: bytes, *parts: bytes) -> bytes:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel_worker.domain.errors import Permanent
-from sentinel_worker.media.containers import CONTAINERS, Sniffed
-from sentinel_worker.media.sniff import HEAD_BYTES, sniff, tag_length
-from sentinel_worker.media.sound_frames import SEARCH_BYTES
+from sentinel_worker.media.containers.allowed import CONTAINERS, Sniffed
+from sentinel_worker.media.containers.sniff import HEAD_BYTES, sniff, tag_length
+from sentinel_worker.media.containers.sound_frames import SEARCH_BYTES
 
 MP3_FRAME = bytes.fromhex("fffb9064") + bytes(400)
 ADTS_FRAME = bytes.fromhex("fff15080") + bytes(60)

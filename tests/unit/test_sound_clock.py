@@ -2,7 +2,7 @@
 
 import pytest
 
-from sentinel_worker.media.sound_clock import SoundClock
+from sentinel_worker.media.sound.clock import SoundClock
 
 FRAME = 0.02
 

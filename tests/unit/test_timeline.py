@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel_worker.media.film_times import FilmTimes
-from sentinel_worker.media.timeline import MISSING, Packets, rate_of, timeline_of
+from sentinel_worker.media.films.film_times import FilmTimes
+from sentinel_worker.media.scan.timeline import MISSING, Packets, rate_of, timeline_of
 
 UNIT = 0.001
 

@@ -8,8 +8,8 @@ import av
 from PIL import Image
 
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.media.media_file import MediaFile
 from sentinel_worker.media.pictures.sizes import check_size
+from sentinel_worker.media.scan.media_file import MediaFile
 
 
 def read_with_ffmpeg(path: Path, demuxer: str, container: str, limits: MediaLimits) -> Image.Image | None:

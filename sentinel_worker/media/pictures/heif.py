@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sentinel_worker.media.boxes import has_index
+from sentinel_worker.media.containers.boxes import has_index
 
 _MAX_META_BYTES: Final = 16 * 1024**2
 _SEQUENCES: Final = frozenset({b"hevc", b"hevx", b"hevm", b"hevs", b"msf1"})

@@ -11,8 +11,8 @@ import pytest
 
 from sentinel_worker.domain.media_facts import Clip, MediaLimits, Skipped, SoundGeometry
 from sentinel_worker.domain.windows import Window
-from sentinel_worker.media.containers import CONTAINERS
-from sentinel_worker.media.sniff import sniff
+from sentinel_worker.media.containers.allowed import CONTAINERS
+from sentinel_worker.media.containers.sniff import sniff
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.formats.sounds import SAMPLE, SECONDS, SOUNDS, sound
 from tests.matrix import sampled

@@ -11,12 +11,12 @@ from PIL import Image
 
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.media.cut_files import ends_early
+from sentinel_worker.media.containers.cut_files import ends_early
+from sentinel_worker.media.containers.protection import check_protection, undecodable_sounds
+from sentinel_worker.media.containers.samples import missing_shares
+from sentinel_worker.media.containers.sniff import sniff
 from sentinel_worker.media.pictures.formats import register_plugins
 from sentinel_worker.media.probe import open_media
-from sentinel_worker.media.protection import check_protection, undecodable_sounds
-from sentinel_worker.media.samples import missing_shares
-from sentinel_worker.media.sniff import sniff
 from tests.integration.media.films import ffmpeg
 
 PICTURES = ("-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=2")

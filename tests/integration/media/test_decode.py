@@ -11,7 +11,7 @@ from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, MediaLimits
 from sentinel_worker.domain.windows import FrameStep, Window, WindowPolicy, plan_windows
 from sentinel_worker.media.decode import decode_clips
-from sentinel_worker.media.films import OpenedVideo
+from sentinel_worker.media.films.film import OpenedVideo
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.probe import open_media
 from tests.integration.media.films import Make, ffmpeg, frame_numbers, geometry

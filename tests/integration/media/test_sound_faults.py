@@ -12,15 +12,15 @@ from av.audio.frame import AudioFrame
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Heard, MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import Window
-from sentinel_worker.media.containers import CONTAINERS
+from sentinel_worker.media.containers.allowed import CONTAINERS
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow
-from sentinel_worker.media.media_file import MediaFile
 from sentinel_worker.media.opened_media import OpenedMedia, OpenedSound, SoundTrack
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.protocol import ProbedFacts
-from sentinel_worker.media.sound_decoding import Stretch, decoded_frames
-from sentinel_worker.media.sound_windows import cut_windows
-from sentinel_worker.media.sounds import decode_sounds
+from sentinel_worker.media.scan.media_file import MediaFile
+from sentinel_worker.media.sound.clips import decode_sounds
+from sentinel_worker.media.sound.decoding import Stretch, decoded_frames
+from sentinel_worker.media.sound.windows import cut_windows
 from tests.integration.media.films import ffmpeg
 from tests.integration.media.sound_files import by_ffmpeg, restamped, wav
 

@@ -15,7 +15,7 @@ from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.decode import DecodedClip
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.probe import open_media
-from sentinel_worker.media.sounds import decode_sounds
+from sentinel_worker.media.sound.clips import decode_sounds
 from tests.integration.media.sound_files import FILES, SECONDS
 from tests.matrix import sampled
 

@@ -15,10 +15,10 @@ import torch
 from av.video.frame import VideoFrame
 from torch import Tensor
 
-from sentinel_worker.media.film_times import FilmTimes
-from sentinel_worker.media.numbered_packets import NumberedPackets
+from sentinel_worker.media.films.film_times import FilmTimes
+from sentinel_worker.media.films.numbered_packets import NumberedPackets
+from sentinel_worker.media.films.orientation import Orientation
 from sentinel_worker.media.opened_media import Shown
-from sentinel_worker.media.orientation import Orientation
 from sentinel_worker.media.refused_files import out_of_memory
 
 _ROUNDING_SECONDS: Final = 1e-4

@@ -7,11 +7,11 @@ from typing import Final
 
 from av.container import InputContainer
 
-from sentinel_worker.media.cut_files import ends_early
-from sentinel_worker.media.media_file import MediaFile
-from sentinel_worker.media.samples import missing_shares
-from sentinel_worker.media.sniff import tag_length
-from sentinel_worker.media.timeline import Packets, timeline_of
+from sentinel_worker.media.containers.cut_files import ends_early
+from sentinel_worker.media.containers.samples import missing_shares
+from sentinel_worker.media.containers.sniff import tag_length
+from sentinel_worker.media.scan.media_file import MediaFile
+from sentinel_worker.media.scan.timeline import Packets, timeline_of
 
 # A header may round, and tracks may end a little apart; a cut file misses more than this.
 _CUT_SECONDS, _CUT_SHARE = 1.0, 0.02

@@ -12,11 +12,11 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.media.media_file import MediaFile
 from sentinel_worker.media.opened_media import SoundTrack
 from sentinel_worker.media.protocol import ProbedFacts
 from sentinel_worker.media.refused_files import check_duration
-from sentinel_worker.media.timeline import MAY_JUMP, MISSING, Packets, Timeline, timeline_of
+from sentinel_worker.media.scan.media_file import MediaFile
+from sentinel_worker.media.scan.timeline import MAY_JUMP, MISSING, Packets, Timeline, timeline_of
 
 _MAX_SECONDS: Final = 1e8
 # A length below this share of what the frames amount to is false (AVI headers with a wrong rate).

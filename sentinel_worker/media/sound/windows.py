@@ -18,8 +18,8 @@ from av.audio.frame import AudioFrame
 
 from sentinel_worker.domain.media_facts import SoundGeometry
 from sentinel_worker.domain.windows import Window
-from sentinel_worker.media.sound_decoding import Stretch
-from sentinel_worker.media.sound_mixing import Converter, Samples, resampled, to_mono
+from sentinel_worker.media.sound.decoding import Stretch
+from sentinel_worker.media.sound.mixing import Converter, Samples, resampled, to_mono
 
 # The filter of FFmpeg's resampler reaches 16 samples of the lower rate to both sides.
 _MARGIN_SECONDS: Final = 0.1

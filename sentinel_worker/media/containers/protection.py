@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from sentinel_worker.domain.errors import Permanent
-from sentinel_worker.media import transport_streams
-from sentinel_worker.media.boxes import MAX_BOXES, level, walk
-from sentinel_worker.media.containers import CONTAINERS
-from sentinel_worker.media.ebml import is_encrypted
+from sentinel_worker.media.containers import transport_streams
+from sentinel_worker.media.containers.allowed import CONTAINERS
+from sentinel_worker.media.containers.boxes import MAX_BOXES, level, walk
+from sentinel_worker.media.containers.ebml import is_encrypted
 
 _PROTECTED_ENTRIES: Final = frozenset({b"encv", b"enca", b"drmi", b"drms", b"aavd"})
 """Sample entries of Common Encryption, of Apple's FairPlay, and of Audible."""

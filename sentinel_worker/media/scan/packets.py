@@ -19,7 +19,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from sentinel_worker.media.refused_files import out_of_memory
-from sentinel_worker.media.timeline import MISSING, Packets
+from sentinel_worker.media.scan.timeline import MISSING, Packets
 
 _MAX_ERRORS_IN_A_ROW: Final = 10
 _NEVER_LOADED: Final = ("av.__main__", "av.datasets")

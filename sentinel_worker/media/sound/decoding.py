@@ -17,10 +17,10 @@ from av.packet import Packet
 from av.stream import Discard
 
 from sentinel_worker.domain.errors import Permanent
-from sentinel_worker.media.media_file import MediaFile
-from sentinel_worker.media.packets import read_packets
 from sentinel_worker.media.refused_files import out_of_memory
-from sentinel_worker.media.sound_clock import SoundClock
+from sentinel_worker.media.scan.media_file import MediaFile
+from sentinel_worker.media.scan.packets import read_packets
+from sentinel_worker.media.sound.clock import SoundClock
 
 
 @dataclass(frozen=True, slots=True)

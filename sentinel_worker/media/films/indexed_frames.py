@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 
-from sentinel_worker.media.film_times import FilmTimes
+from sentinel_worker.media.films.film_times import FilmTimes
 from sentinel_worker.media.opened_media import FrameReader, Shown
 from sentinel_worker.media.refused_files import out_of_memory
-from sentinel_worker.media.timeline import Packets
+from sentinel_worker.media.scan.timeline import Packets
 
 # Stamps agree exactly; the numbers went through seconds as floating point.
 _ROUNDING_SECONDS: Final = 1e-4

@@ -6,7 +6,7 @@ import codecs
 import re
 from typing import Final
 
-from sentinel_worker.media.named_formats import MAGICS, SUBTITLES, TEXTS
+from sentinel_worker.media.containers.named_formats import MAGICS, SUBTITLES, TEXTS
 
 UNKNOWN: Final = "an unknown format"
 """The description of a file that nothing here recognizes."""

@@ -16,7 +16,7 @@ from typing import Final
 from torchcodec._core.ops import get_ffmpeg_library_versions
 
 from sentinel_worker.domain.errors import Permanent
-from sentinel_worker.media.containers import CONTAINERS
+from sentinel_worker.media.containers.allowed import CONTAINERS
 
 _READ: Final = 1
 

@@ -10,10 +10,10 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from sentinel_worker.media.media_file import MediaFile
-from sentinel_worker.media.packets import read_packets
 from sentinel_worker.media.refused_files import out_of_memory
-from sentinel_worker.media.timeline import MISSING, Packets
+from sentinel_worker.media.scan.media_file import MediaFile
+from sentinel_worker.media.scan.packets import read_packets
+from sentinel_worker.media.scan.timeline import MISSING, Packets
 
 # Reading this many packets costs less than a seek, and cannot miss.
 _NEAR_PACKETS: Final = 500

@@ -12,15 +12,15 @@ from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from torch import Tensor
 
-from sentinel_worker.media.film_times import FilmTimes
-from sentinel_worker.media.indexed_frames import IndexedFrames
-from sentinel_worker.media.media_file import MediaFile
-from sentinel_worker.media.numbered_packets import NumberedPackets
+from sentinel_worker.media.films.film_times import FilmTimes
+from sentinel_worker.media.films.indexed_frames import IndexedFrames
+from sentinel_worker.media.films.numbered_packets import NumberedPackets
+from sentinel_worker.media.films.orientation import Orientation
+from sentinel_worker.media.films.stepped_frames import SteppedFrames
 from sentinel_worker.media.opened_media import FrameReader, OpenedMedia
-from sentinel_worker.media.orientation import Orientation
 from sentinel_worker.media.refused_files import out_of_memory
-from sentinel_worker.media.stepped_frames import SteppedFrames
-from sentinel_worker.media.timeline import Packets
+from sentinel_worker.media.scan.media_file import MediaFile
+from sentinel_worker.media.scan.timeline import Packets
 
 _ORDINARY: Final = frozenset({"mov", "matroska"})
 # Enough to see in which order frames come out, and how many packets make one; a few pictures cost milliseconds.

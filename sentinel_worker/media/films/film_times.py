@@ -8,7 +8,7 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from sentinel_worker.media.timeline import Packets, Seconds, Timeline, rate_of, timeline_of
+from sentinel_worker.media.scan.timeline import Packets, Seconds, Timeline, rate_of, timeline_of
 
 # Fields are half a frame apart, frames a whole one; stamps are rounded.
 _SAME_FRAME: Final = 0.75

@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
-from sentinel_worker.media.boxes import MAX_BOXES, walk
+from sentinel_worker.media.containers.boxes import MAX_BOXES, walk
 
 _MEDIA: Final = frozenset({b"vide", b"soun"})
 _TABLES: Final = frozenset({b"stsz", b"stz2", b"stsc", b"stco", b"co64"})

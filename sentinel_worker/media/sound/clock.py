@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from sentinel_worker.media.timeline import JUMP_SECONDS, MAY_JUMP
+from sentinel_worker.media.scan.timeline import JUMP_SECONDS, MAY_JUMP
 
 STAMPED: Final = frozenset({"mov", "matroska", "mpegts", "mpeg", "flv", "asf", "ogg"})
 """Demuxers that read time stamps from the file. The others count bytes or frames, so no stamp of theirs shows a gap."""

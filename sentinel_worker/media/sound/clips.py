@@ -16,9 +16,9 @@ from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.protocol import ProtocolError
-from sentinel_worker.media.sound_decoding import damaged_sound, decoded_frames
-from sentinel_worker.media.sound_mixing import Samples, level_decibels
-from sentinel_worker.media.sound_windows import CutWindow, cut_windows
+from sentinel_worker.media.sound.decoding import damaged_sound, decoded_frames
+from sentinel_worker.media.sound.mixing import Samples, level_decibels
+from sentinel_worker.media.sound.windows import CutWindow, cut_windows
 
 _MILLISECONDS: Final = 1000
 

@@ -7,8 +7,8 @@ from itertools import islice
 from typing import BinaryIO, Final
 
 from sentinel_worker.domain.errors import Permanent
-from sentinel_worker.media.boxes import level
-from sentinel_worker.media.named_formats import RAW_PICTURE
+from sentinel_worker.media.containers.boxes import level
+from sentinel_worker.media.containers.named_formats import RAW_PICTURE
 from sentinel_worker.media.refused_files import not_media
 
 _BRANDS: Final = {

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
-from sentinel_worker.media.boxes import last_box_is_cut
+from sentinel_worker.media.containers.boxes import last_box_is_cut
 
 _MAX_CHUNKS: Final = 100_000
 # Programs that cannot seek back to the start of their output write these lengths.

@@ -12,15 +12,15 @@ from __future__ import annotations
 from typing import BinaryIO, Final
 
 from sentinel_worker.domain.errors import Permanent
-from sentinel_worker.media.camera_raw import is_camera_raw
-from sentinel_worker.media.containers import Sniffed
-from sentinel_worker.media.ebml import doc_type
-from sentinel_worker.media.impostors import UNKNOWN, describe, starts_as_text
-from sentinel_worker.media.iso_files import iso_container
-from sentinel_worker.media.named_formats import RAW_PICTURE
+from sentinel_worker.media.containers.allowed import Sniffed
+from sentinel_worker.media.containers.camera_raw import is_camera_raw
+from sentinel_worker.media.containers.ebml import doc_type
+from sentinel_worker.media.containers.impostors import UNKNOWN, describe, starts_as_text
+from sentinel_worker.media.containers.iso_files import iso_container
+from sentinel_worker.media.containers.named_formats import RAW_PICTURE
+from sentinel_worker.media.containers.sound_frames import SEARCH_BYTES, first_frame, frame_at
+from sentinel_worker.media.containers.transport_streams import first_packet
 from sentinel_worker.media.refused_files import not_media
-from sentinel_worker.media.sound_frames import SEARCH_BYTES, first_frame, frame_at
-from sentinel_worker.media.transport_streams import first_packet
 
 HEAD_BYTES: Final = 4096
 """Number of first bytes that most containers are recognized by."""

@@ -17,7 +17,7 @@ from av.audio.layout import AudioLayout
 from av.filter import Graph
 
 from sentinel_worker.domain.errors import Permanent
-from sentinel_worker.media.sound_decoding import Stretch
+from sentinel_worker.media.sound.decoding import Stretch
 
 Samples = npt.NDArray[np.float32]
 
