@@ -132,7 +132,7 @@ def _pictures(
     rate = facts.planning_rate
     geometry, faces = scorer.geometry(rate), scorer.spec.faces
     assert isinstance(geometry, ClipGeometry)
-    track = Track(facts.duration_seconds, rate, facts.keyframe_seconds)
+    track = Track(facts.duration_seconds, rate, facts.keyframe_seconds, facts.unread_seconds)
     return TrackScoring(scorer, track, coverage, lambda windows: child.clips(windows, geometry, faces), group, progress)
 
 
@@ -146,7 +146,7 @@ def _sound(
 ) -> TrackScoring:
     geometry = scorer.geometry(0.0)
     assert isinstance(geometry, SoundGeometry)
-    track = Track(facts.audio_seconds, geometry.sample_rate)
+    track = Track(facts.audio_seconds, geometry.sample_rate, unread_seconds=facts.unread_seconds)
     return TrackScoring(scorer, track, coverage, lambda windows: child.sounds(windows, geometry), group, progress)
 
 

@@ -69,13 +69,15 @@ class ProbedFacts(MediaFacts):
     `truncated`: the file ends before the length that its header promises; the times cover the part that exists.
     `keyframe_seconds`: times at which decoding can begin without earlier frames, in seconds from the first frame,
     sorted, at most `MAX_KEYFRAMES` of them. `typical_rate`: frames a second by the median distance of two frames, where
-    `frames_per_second` is the average; 0 if it is not known.
+    `frames_per_second` is the average; 0 if it is not known. `unread_seconds`: the part that plays and that no decoder
+    is given, at most (tracks that begin in the middle of a broadcast).
     """
 
     frame_count: int = 0
     truncated: bool = False
     keyframe_seconds: tuple[float, ...] = ()
     typical_rate: float = 0.0
+    unread_seconds: float = 0.0
 
     @property
     def planning_rate(self) -> float:

@@ -59,7 +59,8 @@ def open_tracks(path: Path, sniffed: Sniffed, size: int, limits: MediaLimits) ->
     check_protection(path, container)
     opened = _open(file, container)
     _check_streams(opened, limits)
-    table = scan(opened)
+    scanned = scan(opened)
+    table = scanned.streams
     unknown = undecodable_sounds(path, container)
     sound = find_sound(file, opened, table, limits, unknown)
     film = _find_film(file, opened, table, limits, beside_sound=sound is not None)
@@ -72,10 +73,13 @@ def open_tracks(path: Path, sniffed: Sniffed, size: int, limits: MediaLimits) ->
         facts = sound.add_to(facts)
     if film is not None:
         facts = _film_facts(film, opened, facts, limits)
+        facts = replace(facts, unread_seconds=scanned.unread_share * facts.duration_seconds)
         heard = sound.track if sound else None
         return OpenedVideo(path, facts, film, sound=heard, frame_starts=film.times.starts)
     if sound is not None:
-        return OpenedSound(path, replace(facts, duration_seconds=facts.audio_seconds), sound=sound.track)
+        unread = scanned.unread_share * facts.audio_seconds
+        facts = replace(facts, duration_seconds=facts.audio_seconds, unread_seconds=unread)
+        return OpenedSound(path, facts, sound=sound.track)
     raise _nothing_to_play(opened, unknown, cut=cut)
 
 

@@ -20,7 +20,7 @@ def add_sound(path: Path, facts: ProbedFacts, limits: MediaLimits) -> tuple[Prob
     file = MediaFile(path, "mov")
     try:
         with file.open() as opened:
-            found = find_sound(file, opened, scan(opened), limits, ())
+            found = find_sound(file, opened, scan(opened).streams, limits, ())
     except av.FFmpegError as error:
         if out_of_memory(error):
             raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -32,8 +32,13 @@ def load_pyav() -> None:
             importlib.import_module(module.name)
 
 
-def read_packets(container: InputContainer, stream: int | None = None) -> Iterator[Packet[Any]]:
-    """Yield the packets of one stream or of all, in file order, and step over errors as players do."""
+def read_packets(
+    container: InputContainer, stream: int | None = None, on_unknown: Callable[[], object] = lambda: None
+) -> Iterator[Packet[Any]]:
+    """Yield the packets of one stream or of all, in file order, and step over errors as players do.
+
+    `on_unknown` is called if a stream begins after the start of the file: PyAV does not show its packets.
+    """
     wanted = () if stream is None else (container.streams[stream],)
     errors = 0
     while errors < _MAX_ERRORS_IN_A_ROW:
@@ -47,17 +52,35 @@ def read_packets(container: InputContainer, stream: int | None = None) -> Iterat
             if out_of_memory(error):
                 raise
             errors += 1
+        except IndexError:  # the first packet of such a stream; later ones are left out without an error
+            on_unknown()
         else:
             return
 
 
-def scan(container: InputContainer) -> Mapping[int, Packets]:
-    """Return the packets of each stream that has any, by its index."""
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The packets of each stream that has any, by its index.
+
+    `unread_share` is 0 if these are all packets. If a stream began in the middle of the file, it is the share of the
+    file's bytes that are in none of them, an upper bound of what was not seen.
+    """
+
+    streams: Mapping[int, Packets]
+    unread_share: float
+
+
+def scan(container: InputContainer) -> Scan:
+    """Read every packet."""
     found: dict[int, _Columns] = {}
-    for packet in read_packets(container):
+    unknown: list[None] = []
+    for packet in read_packets(container, on_unknown=lambda: unknown.append(None)):
         columns = found.setdefault(packet.stream_index, _Columns())
         columns.add(packet)
-    return {index: columns.packets(float(container.streams[index].time_base or 1)) for index, columns in found.items()}
+    streams = container.streams
+    packets = {index: columns.packets(float(streams[index].time_base or 1)) for index, columns in found.items()}
+    seen_bytes = sum(int(part.size.sum(dtype=np.int64)) for part in packets.values())
+    return Scan(packets, 1 - min(seen_bytes / max(container.size, 1), 1) if unknown else 0.0)
 
 
 @dataclass(slots=True)

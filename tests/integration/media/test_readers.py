@@ -85,6 +85,18 @@ def test_every_second_of_a_joined_recording_is_there(ramp: Make, tmp_path: Path,
     assert numbers(film.frames(), moments) == [0, 49, 0, 29, 10, 10]
 
 
+def test_a_stream_that_begins_in_the_middle_of_a_broadcast_counts_as_unread(ramp: Make, tmp_path: Path) -> None:
+    """The second recording has other stream numbers; its pictures cannot be reached, and the facts say so."""
+    first = ramp("join.ts", *H264)
+    second = ramp("other.ts", *H264, "-mpegts_start_pid", "0x400", "-mpegts_pmt_start_pid", "0x1100")
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(first.read_bytes() * 30 + second.read_bytes() * 30)
+    facts = open_media(joined, LIMITS).facts
+    assert facts.frame_count == 1500
+    assert facts.duration_seconds / 2 < facts.unread_seconds < facts.duration_seconds
+    assert open_media(first, LIMITS).facts.unread_seconds == 0
+
+
 def test_a_broadcast_that_begins_inside_a_group_of_pictures(ramp: Make, tmp_path: Path) -> None:
     whole = ramp("stride.ts", *H264, rate="30").read_bytes()
     second_key = [place for place in range(0, len(whole), 188) if is_key(whole[place : place + 188])][1]
