@@ -14,6 +14,7 @@ from av.audio.frame import AudioFrame
 from av.packet import Packet
 
 from tests.integration.attacks.iso import box, words
+from tests.integration.media import wma_lossless
 from tests.integration.media.films import ffmpeg
 
 SECONDS = 3
@@ -173,6 +174,14 @@ def flac_of_32_bits(path: Path) -> None:
         out.mux(packets)
 
 
+def lossless_wma(path: Path) -> None:
+    """WMA Lossless of one channel of the source."""
+    with av.open(str(source(path))) as container:
+        parts = [frame.to_ndarray().reshape(-1, 2)[:, 0] for frame in container.decode(audio=0)]
+    samples = np.concatenate(parts).astype(np.int16)
+    wma_lossless.write(path, samples[: len(samples) // wma_lossless.FRAME * wma_lossless.FRAME], 44_100)
+
+
 def wav(path: Path, samples: np.ndarray[Any, np.dtype[np.int16]], rate: int, mask: int | None = None) -> None:
     """Write samples [S, C] as 16-bit WAV; with `mask` as WAVE_FORMAT_EXTENSIBLE with these speakers."""
     count = samples.shape[1]
@@ -200,6 +209,7 @@ FILES: Mapping[str, Make] = {
     "fifty_frames.3gp": amr_in_3gp(50),
     "alac.mka": by_ffmpeg("-c:a", "alac"),
     "bits32.flac": flac_of_32_bits,
+    "lossless.wma": lossless_wma,
     "no_xing.mp3": by_ffmpeg("-q:a", "4", "-write_xing", "0"),
     "joined.aac": joined("-c:a", "aac"),
     "joined.ts": joined("-c:a", "aac"),

@@ -25,7 +25,7 @@ RATE = 16_000
 HALF_SECOND = SoundGeometry(samples=RATE // 2, silence_dbfs=-300)
 SAMPLE = (
     *("chromium.webm", "camera.mp4", "before_zero.mp4", "no_key_flags.avi", "false_length.avi", "five_frames.3gp"),
-    *("alac.mka", "bits32.flac", "no_xing.mp3", "joined.webm", "version2.wma", "truehd.mka", "f64.wav"),
+    *("alac.mka", "bits32.flac", "no_xing.mp3", "joined.webm", "lossless.wma", "truehd.mka", "f64.wav"),
 )
 # FFmpeg's command decodes these otherwise: it is older than PyAV's FFmpeg (5.1 plays the first AMR frame of a packet,
 # has no 32-bit FLAC and loses or repeats samples where Ogg files were joined), or rounds (ADPCM).
