@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from sentinel_worker.media.pictures.sizes import Declared
 
 _MAX_META_BYTES: Final = 16 * 1024**2
 _SEQUENCES: Final = frozenset({b"hevc", b"hevx", b"hevm", b"hevs", b"msf1"})
@@ -29,33 +30,25 @@ _CODECS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class HeifPicture:
-    """The largest size that an item of the file has, and a name for its codec if Pillow decodes none like it."""
-
-    width: int = 0
-    height: int = 0
-    unsupported: str | None = None
-
-
-def describe_heif(path: Path) -> HeifPicture:
+def describe_heif(path: Path) -> Declared:
     """Read the box `meta`; nothing is known of a file without one."""
     meta = _meta(path)
     if meta is None:
-        return HeifPicture()
-    sizes, kinds, primary = [(0, 0)], dict[int, bytes](), 0
+        return Declared()
+    properties, kinds, primary = list[tuple[bytes, bytes]](), dict[int, bytes](), 0
     for kind, body in _boxes(meta[4:]):
         if kind == b"pitm":
             primary = int.from_bytes(body[4:], "big")
         elif kind == b"iinf":
             kinds = dict(_items(body))
         elif kind == b"iprp":
-            sizes += _sizes(body)
-    width, height = max(sizes, key=lambda size: size[0] * size[1])
+            properties += [each for inner, box in _boxes(body) if inner == b"ipco" for each in _boxes(box)]
+    width, height = max(map(_size, properties), key=lambda size: size[0] * size[1], default=(0, 0))
     codec = kinds.get(primary)
     if codec in _DERIVED:
         codec = _most_common(kinds)
-    return HeifPicture(width, height, None if codec in _DECODED else _CODECS.get(codec or b""))
+    deep = any(_is_deep(kind, body) for kind, body in properties)
+    return Declared(width, height, deep, None if codec in _DECODED else _CODECS.get(codec or b""))
 
 
 def is_sequence(path: Path) -> bool:
@@ -89,16 +82,20 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         place += length
 
 
-def _sizes(properties: bytes) -> list[tuple[int, int]]:
-    found = []
-    for kind, body in _boxes(properties):
-        if kind == b"ipco":
-            found += [
-                (int.from_bytes(size[4:8], "big"), int.from_bytes(size[8:12], "big"))
-                for inner, size in _boxes(body)
-                if inner == b"ispe"
-            ]
-    return found
+def _size(item: tuple[bytes, bytes]) -> tuple[int, int]:
+    kind, body = item
+    if kind != b"ispe":
+        return 0, 0
+    return int.from_bytes(body[4:8], "big"), int.from_bytes(body[8:12], "big")
+
+
+def _is_deep(kind: bytes, body: bytes) -> bool:
+    """True if a property gives samples more than 8 bits: the picture's own, or those of its codec."""
+    if kind == b"pixi":
+        return any(bits > 8 for bits in body[5:])
+    if kind == b"av1C":
+        return len(body) > 2 and bool(body[2] & 0x40)
+    return kind == b"hvcC" and len(body) > 17 and bool(body[17] & 7)
 
 
 def _items(table: bytes) -> Iterator[tuple[int, bytes]]:
