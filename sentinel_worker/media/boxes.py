@@ -1,4 +1,4 @@
-"""Structure of ISO media and RIFF files: their promised length, and the promises of their tables."""
+"""Boxes of ISO media and QuickTime files, and the promises of their tables."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.refused_files import check_frames
 
+MAX_BOXES: Final = 100_000
+"""Number of boxes after which a file is not read on."""
 _INSIDE: Final = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"})
-_MAX_BOXES: Final = 100_000
 _MAX_DEPTH: Final = 8
-# Written by programs that could not seek back to the start of their output.
-_UNKNOWN_LENGTH: Final = 0xFFFFFFFF
 
 
 def has_index(path: Path) -> bool:
@@ -24,17 +23,11 @@ def has_index(path: Path) -> bool:
     return any(kind == b"moov" and whole for kind, whole in _boxes(path))
 
 
-def ends_early(path: Path) -> bool:
-    """True if the last box of an ISO file, or a RIFF file as a whole, promises more bytes than the file has.
-
-    False for other files.
-    """
+def last_box_is_cut(path: Path) -> bool:
+    """True if the last box of an ISO file promises more bytes than the file has; False for other files."""
     with path.open("rb") as file:
-        head = file.read(8)
-        if head[:4] == b"RIFF":
-            promised = int.from_bytes(head[4:], "little")
-            return promised != _UNKNOWN_LENGTH and promised + len(head) > os.fstat(file.fileno()).st_size
-    return head[4:] == b"ftyp" and any(not whole for _, whole in _boxes(path))
+        is_iso = file.read(8)[4:] == b"ftyp"
+    return is_iso and any(not whole for _, whole in _boxes(path))
 
 
 def check_promises(path: Path, limits: MediaLimits) -> None:
@@ -46,7 +39,7 @@ def check_promises(path: Path, limits: MediaLimits) -> None:
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         pictures = False
-        for kind, start, _ in islice(_walk(file, 0, size), _MAX_BOXES):
+        for kind, start, _ in islice(walk(file, 0, size), MAX_BOXES):
             if kind in (b"trak", b"moof"):
                 pictures = False
             elif kind == b"hdlr":
@@ -68,19 +61,20 @@ def _boxes(path: Path) -> Iterator[tuple[bytes, bool]]:
     """Yield the kind of each top-level box, and True if the box is complete."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        for kind, _, end in islice(_level(file, 0, size), _MAX_BOXES):
+        for kind, _, end in islice(level(file, 0, size), MAX_BOXES):
             yield kind, end <= size
 
 
-def _walk(file: BinaryIO, start: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, int, int]]:
+def walk(file: BinaryIO, start: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, int, int]]:
     """Yield every box, including nested ones: its kind, and the start and end of its body."""
-    for kind, body, stop in _level(file, start, end):
+    for kind, body, stop in level(file, start, end):
         yield kind, body, stop
         if kind in _INSIDE and depth < _MAX_DEPTH:
-            yield from _walk(file, body, min(stop, end), depth + 1)
+            yield from walk(file, body, min(stop, end), depth + 1)
 
 
-def _level(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def level(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the boxes that follow each other from `start`: the kind, and the start and promised end of the body."""
     while start + 8 <= end:
         file.seek(start)
         box = file.read(16)

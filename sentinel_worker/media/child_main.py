@@ -135,6 +135,8 @@ class _Session:
         header = {"answer": "clip", "window": index, "shape": list(values.shape), "dtype": values.dtype.name}
         if clip.face is not None:
             header["face"] = astuple(clip.face)
+        if clip.heard is not None:
+            header["heard"] = astuple(clip.heard)
         self.say(header, values.nbytes)
         self._connection.sendall(values.data)
 

@@ -16,29 +16,7 @@ from typing import Final
 from torchcodec._core.ops import get_ffmpeg_library_versions
 
 from sentinel_worker.domain.errors import Permanent
-
-DEMUXERS: Final[dict[str, tuple[str, ...]]] = {
-    "mp4": ("mov",),
-    "mov": ("mov",),
-    "m4v": ("mov",),
-    "m4a": ("mov",),
-    "3gp": ("mov",),
-    # A sequence of pictures is a film.
-    "heic": ("mov",),
-    "matroska": ("matroska",),
-    "webm": ("matroska",),
-    "avi": ("avi",),
-    "mpeg-ts": ("mpegts",),
-    "mpeg-ps": ("mpeg",),
-    "flv": ("flv",),
-    "asf": ("asf",),
-    "ogg": ("ogg",),
-    "wav": ("wav",),
-    "flac": ("flac",),
-    "mp3": ("mp3",),
-    "aac": ("aac",),
-}
-"""Demuxers that may open a container, each by its first name; containers that are not here are pictures."""
+from sentinel_worker.media.containers import CONTAINERS
 
 _READ: Final = 1
 
@@ -50,7 +28,7 @@ def check_demuxer(path: Path, container: str) -> None:
     reason.
     """
     found = probed_demuxer(path)
-    if found is not None and found not in DEMUXERS[container]:
+    if found is not None and found not in CONTAINERS[container].probed:
         raise Permanent(
             "media_not_supported",
             f"The file is not media that can be analyzed: it starts like {container} but reads like {found}.",

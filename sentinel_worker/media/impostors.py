@@ -3,70 +3,42 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import Final
+
+from sentinel_worker.media.named_formats import MAGICS, SUBTITLES, TEXTS
+
+UNKNOWN: Final = "an unknown format"
+"""The description of a file that nothing here recognizes."""
 
 # Looked up here, once: a confined child cannot load a codec.
 _UTF_8, _UTF_16 = codecs.lookup("utf-8-sig"), codecs.lookup("utf-16")
 _TEXT_BYTES: Final = 64
 _SPACES: Final = "\t\n\v\f\r"
-
-_REFUSED_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
-    (b"PK\x03\x04", "an archive"),
-    (b"PK\x05\x06", "an archive"),
-    (b"Rar!\x1a\x07", "an archive"),
-    (b"7z\xbc\xaf\x27\x1c", "an archive"),
-    (b"\x1f\x8b", "an archive"),
-    (b"BZh", "an archive"),
-    (b"\xfd7zXZ\x00", "an archive"),
-    (b"\x28\xb5\x2f\xfd", "an archive"),
-    (b"\x04\x22\x4d\x18", "an archive"),
-    (b"\x1f\x9d", "an archive"),
-    (b"LZIP", "an archive"),
-    (b"MSCF", "an archive"),
-    (b"!<arch>", "an archive"),
-    (b"\x7fELF", "a program"),
-    (b"MZ", "a program"),
-    (b"#!", "a script"),
-    (b"\xcf\xfa\xed\xfe", "a program"),
-    (b"\xca\xfe\xba\xbe", "a program"),
-    (b"%PDF-", "a PDF document"),
-)
-_REFUSED_TEXT: Final[tuple[tuple[str, str], ...]] = (
-    ("#extm3u", "an HLS playlist"),
-    ("#extinf", "a playlist"),
-    ("[playlist]", "a playlist"),
-    ("[reference]", "a playlist"),
-    ("# vobsub", "an index of subtitles"),
-    ("ffconcat", "a concat script"),
-    ("v=0", "an SDP description"),
-    ("rtsptext", "a stream description"),
-    ("<!doctype html", "a web page"),
-    ("<html", "a web page"),
-    ("<svg", "an SVG drawing"),
-    ("<mpd", "a DASH manifest"),
-    ("<smoothstreamingmedia", "a streaming manifest"),
-    ("<smil", "a playlist"),
-    ("<asx", "a playlist"),
-    ("<compositionplaylist", "an IMF package"),
-    ("{", "a JSON text"),
-)
+# SubRip and MicroDVD have no first word.
+_CUE: Final = re.compile(r"\d+\s+\d+:\d\d:\d\d[,.]\d+ *-->|\{\d+\}\{\d*\}")
+_PNM: Final = re.compile(rb"P[1-7F]\s+(#|\d|WIDTH)")
 
 
 def describe(head: bytes) -> str:
     """Name the file's format, as the end of a sentence ("an archive", "a DASH manifest")."""
-    for magic, name in _REFUSED_MAGIC:
-        if head.startswith(magic):
+    is_text = starts_as_text(head)
+    for offset, magic, name in MAGICS:
+        # Letters at the start of a text are a word.
+        if head.startswith(magic, offset) and (offset or not is_text):
             return name
-    if head[257:262] == b"ustar":
-        return "an archive"
     text = _codec(head).decode(head, "ignore")[0].lstrip().lower()
-    for start, name in _REFUSED_TEXT:
+    if _CUE.match(text):
+        return SUBTITLES
+    for start, name in TEXTS:
         if text.startswith(start):
             return name
     if text.startswith("<"):
-        marks = (name for mark, name in _REFUSED_TEXT if mark.startswith("<") and mark in text)
+        marks = (name for mark, name in TEXTS if mark.startswith("<") and mark in text)
         return next(marks, "an XML text")
-    return "a text" if starts_as_text(head) else "an unknown format"
+    if _PNM.match(head):
+        return "a PNM picture, which is not supported"
+    return "a text" if is_text else UNKNOWN
 
 
 def starts_as_text(head: bytes) -> bool:

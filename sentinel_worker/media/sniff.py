@@ -1,152 +1,225 @@
 """Detection of a file's container by its first bytes: some are allowed by name, everything else is refused.
 
 The decoder library would follow playlists, manifests and concat scripts to other files and hosts, so it only gets files
-that start like a media container. Pure: no file is opened here.
+that start like a media container. Tags and a bounded stretch of junk may precede it, as they do for players; a text may
+not.
 """
 
 # ruff: noqa: PLR2004 the numbers come from the formats
 
 from __future__ import annotations
 
-from typing import Final
+from typing import BinaryIO, Final
 
 from sentinel_worker.domain.errors import Permanent
-from sentinel_worker.media.impostors import describe, starts_as_text
+from sentinel_worker.media.camera_raw import is_camera_raw
+from sentinel_worker.media.containers import Sniffed
+from sentinel_worker.media.ebml import doc_type
+from sentinel_worker.media.impostors import UNKNOWN, describe, starts_as_text
+from sentinel_worker.media.iso_files import iso_container
+from sentinel_worker.media.named_formats import RAW_PICTURE
+from sentinel_worker.media.refused_files import not_media
+from sentinel_worker.media.sound_frames import SEARCH_BYTES, first_frame, frame_at
+from sentinel_worker.media.transport_streams import first_packet
 
-SNIFF_BYTES: Final = 4096
-"""Number of first bytes that `sniff` needs; a shorter file is passed whole."""
+HEAD_BYTES: Final = 4096
+"""Number of first bytes that most containers are recognized by."""
 
 _ID3_HEADER: Final = 10
-_TRANSPORT_PACKETS: Final = ((188, 0), (192, 4), (204, 0))
+_APE_TAG: Final = b"APETAGEX"
+_APE_TAG_HEADER: Final = 32
+# The demuxers of films search for themselves, not much farther.
+_FILM_SEARCH_BYTES: Final = 32 * 1024
+_MAX_TAGS: Final = 100
+_MAX_CHUNKS: Final = 100_000
 _ASF: Final = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
-_ISO_BOXES: Final = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
-_ISO_BRANDS: Final = {
-    b"qt  ": "mov",
-    b"M4V ": "m4v",
-    b"M4VH": "m4v",
-    b"M4VP": "m4v",
-    b"M4A ": "m4a",
-    b"M4B ": "m4a",
-    b"avif": "avif",
-    b"avis": "avif",
-    b"heic": "heic",
-    b"heix": "heic",
-    b"hevc": "heic",
-    b"heim": "heic",
-    b"mif1": "heic",
-    b"msf1": "heic",
-    b"3gp4": "3gp",
-    b"3gp5": "3gp",
-    b"3gp6": "3gp",
-    b"3g2a": "3gp",
-}
-_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
+_W64: Final = bytes.fromhex("726966662e91cf11a5d628db04c10000")
+_JP2: Final = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
+_PACK: Final = b"\x00\x00\x01\xba"
+_PICTURES_AND_FILMS: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\x89PNG\r\n\x1a\n", "png"),
     (b"\xff\xd8\xff", "jpeg"),
     (b"GIF87a", "gif"),
     (b"GIF89a", "gif"),
     (b"II*\x00", "tiff"),
     (b"MM\x00*", "tiff"),
+    (b"\xff\x4f\xff\x51", "jp2"),
     (b"FLV\x01", "flv"),
-    (b"OggS", "ogg"),
-    (b"fLaC", "flac"),
-    (b"\x00\x00\x01\xba", "mpeg-ps"),
+    (_PACK, "mpeg-ps"),
+    (b"\x00\x00\x01\xb3", "mpeg-video"),
     (_ASF, "asf"),
 )
-_RIFF: Final = {b"AVI ": "avi", b"WAVE": "wav", b"WEBP": "webp"}
+_SOUNDS: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"OggS", "ogg"),
+    (b"fLaC", "flac"),
+    (b"#!AMR\n", "amr"),
+    (b"#!AMR-WB\n", "amr"),
+    (b"caff", "caf"),
+    (b".snd", "au"),
+    (b"wvpk", "wavpack"),
+    (b"MAC ", "ape"),
+    (b"TTA1", "tta"),
+    (b"MPCK", "mpc8"),
+    (b"MP+\x07", "mpc7"),
+    (b"MP+\x17", "mpc7"),
+    (_W64, "w64"),
+)
+_RIFFS: Final = (b"RIFF", b"RF64", b"BW64")
+_RIFF: Final = {b"AVI ": "avi", b"AVI\x19": "avi", b"AVIX": "avi", b"WAVE": "wav", b"WEBP": "webp", b"CDXA": "mpeg-ps"}
 
 
-def sniff(head: bytes, after_tag: bytes = b"") -> str:
-    """Return the name of the container that the first `SNIFF_BYTES` bytes of a file announce ("mp4", "matroska", …).
+def sniff(file: BinaryIO) -> Sniffed:
+    """Return the container that the file's first bytes announce, and where it begins.
 
-    `after_tag` holds the bytes after an ID3 tag (`tag_length` says where), because the decoder skips the tag and trusts
-    what follows it. Raises `Permanent('media_empty')` for no bytes at all and `Permanent('media_not_supported')` with a
-    sentence that names what was found.
+    Raises `Permanent('media_empty')` for no bytes at all and `Permanent('media_not_supported')` with a sentence that
+    names what was found.
     """
+    head = _read(file, 0)
     if not head:
         raise Permanent("media_empty", "The file is empty.")
     if starts_as_text(head):
-        raise _refusal(head)
-    if tag_length(head):
-        return _behind_tag(after_tag)
-    for announced in (_magic, _iso, _ebml, _bitmap, _transport, _audio_frame):
-        if (found := announced(head)) is not None:
-            return found
-    raise _refusal(head)
+        raise not_media(describe(head))
+    if begin := _end_of_tags(file):
+        return _behind_tags(file, begin)
+    if announced := _picture_or_film(file, head) or iso_container(file) or _ebml(file) or _sound(head):
+        return Sniffed(announced)
+    if (found := describe(head)) != UNKNOWN:
+        raise not_media(found)
+    return _behind_junk(file, 0)
 
 
 def tag_length(head: bytes) -> int:
-    """Length in bytes of the ID3v2 tag at the start of `head`, with its header; 0 without a tag."""
-    if len(head) < _ID3_HEADER or head[:3] != b"ID3":
-        return 0
-    size = 0
-    for byte in head[6:10]:
-        size = size << 7 | byte & 0x7F
-    footer = _ID3_HEADER if head[5] & 0x10 else 0
-    return _ID3_HEADER + size + footer
+    """Length in bytes of the ID3v2 or APE tag at the start of `head`, with its header; 0 without a tag."""
+    if head[:3] == b"ID3" and len(head) >= _ID3_HEADER:
+        size = 0
+        for byte in head[6:10]:
+            size = size << 7 | byte & 0x7F
+        footer = _ID3_HEADER if head[5] & 0x10 else 0
+        return _ID3_HEADER + size + footer
+    if head[:8] == _APE_TAG and len(head) >= _APE_TAG_HEADER:
+        return _APE_TAG_HEADER + int.from_bytes(head[12:16], "little")
+    return 0
 
 
-def _behind_tag(body: bytes) -> str:
-    found = "flac" if body[:4] == b"fLaC" else _audio_frame(body)
-    if found is None and body and not body.strip(b"\x00"):
-        found = "mp3"  # padding between the tag and the first frame
-    if found is None:
-        raise _refusal(body)
-    return found
+def _end_of_tags(file: BinaryIO) -> int:
+    end = 0
+    for _ in range(_MAX_TAGS):
+        length = tag_length(_read(file, end, _APE_TAG_HEADER))
+        if not length:
+            break
+        end += length
+    return end
 
 
-def _magic(head: bytes) -> str | None:
-    for magic, name in _MAGIC:
+def _behind_tags(file: BinaryIO, begin: int) -> Sniffed:
+    """Only sounds are tagged in front."""
+    head = _read(file, begin)
+    if starts_as_text(head):
+        raise not_media(describe(head))
+    if (announced := _sound(head)) is not None:
+        return Sniffed(announced, begin)
+    if (found := describe(head)) != UNKNOWN:
+        raise not_media(found)
+    return _behind_junk(file, begin, only_sound=True)
+
+
+def _behind_junk(file: BinaryIO, begin: int, *, only_sound: bool = False) -> Sniffed:
+    """Look for a stream that can be entered anywhere: players search for its frames or packets too."""
+    content = _read(file, begin, SEARCH_BYTES)
+    if not only_sound:
+        if first_packet(content[:_FILM_SEARCH_BYTES]) is not None:
+            return Sniffed("mpeg-ts")
+        if _has_pack(content[:_FILM_SEARCH_BYTES]):
+            return Sniffed("mpeg-ps")
+    if (found := first_frame(content)) is not None:
+        return Sniffed(found[1].container, begin + found[0])
+    raise not_media(UNKNOWN)
+
+
+def _picture_or_film(file: BinaryIO, head: bytes) -> str | None:
+    for magic, name in _PICTURES_AND_FILMS:
         if head.startswith(magic):
-            return "apng" if name == "png" and b"acTL" in head[:SNIFF_BYTES] else name
-    if head[:4] in (b"RIFF", b"RF64"):
-        return _RIFF.get(head[8:12])
-    return None
-
-
-def _iso(head: bytes) -> str | None:
-    """ISO base media: an `ftyp` box first, or one of the boxes that old QuickTime files start with."""
-    if head[4:8] == b"ftyp":
-        return _ISO_BRANDS.get(head[8:12], "mp4")
-    return "mov" if head[4:8] in _ISO_BOXES else None
-
-
-def _ebml(head: bytes) -> str | None:
-    if not head.startswith(b"\x1a\x45\xdf\xa3"):
-        return None
-    return next((name for name in ("webm", "matroska") if name.encode() in head[:64]), None)
-
-
-def _bitmap(head: bytes) -> str | None:
-    """BMP has only two magic bytes, so its reserved fields and header size are checked too."""
-    if head[:2] == b"BM" and len(head) >= 18 and head[6:10] == bytes(4) and 12 <= head[14] <= 124:
+            if name == "png" and _is_animated(file):
+                return "apng"
+            if name == "tiff" and is_camera_raw(file):
+                raise not_media(RAW_PICTURE)
+            return None if head.startswith(b"\xff\xd8\xff\xf7") else name
+    if head.startswith(_JP2):
+        return {b"mjp2": "mov", b"jpm ": None}.get(head[20:24], "jp2")
+    if _is_bitmap(head):
         return "bmp"
-    return None
+    if _is_icon(head):
+        return "ico"
+    return "mpeg-ts" if first_packet(head[: 5 * 204]) == 0 else None
 
 
-def _transport(head: bytes) -> str | None:
-    """MPEG-TS: five packets in a row that start with the sync byte."""
-    for length, offset in _TRANSPORT_PACKETS:
-        if head[offset : offset + 5 * length : length] == b"\x47" * 5:
-            return "mpeg-ts"
-    return None
+def _is_animated(file: BinaryIO) -> bool:
+    """True if a PNG file has an animation's control chunk before its pixels, which may come late."""
+    at = 8
+    for _ in range(_MAX_CHUNKS):
+        head = _read(file, at, 8)
+        if head[4:] in (b"acTL", b"IDAT", b""):
+            return head[4:] == b"acTL"
+        at += 12 + int.from_bytes(head[:4], "big")
+    return False
 
 
-def _audio_frame(head: bytes) -> str | None:
-    """A bare AAC (ADTS) or MPEG audio frame header with no reserved value in it."""
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+def _sound(head: bytes) -> str | None:
+    """Container of a sound; for RIFF files also of a film or a picture."""
+    for magic, name in _SOUNDS:
+        if head.startswith(magic):
+            return name
+    if head[:4] in _RIFFS:
+        return _RIFF.get(head[8:12])
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "aiff"
+    frame = frame_at(head)
+    return frame.container if frame else None
+
+
+def _ebml(file: BinaryIO) -> str | None:
+    """Matroska by its header's DocType. One without it is played as Matroska."""
+    found = doc_type(file)
+    if found is None:
         return None
-    if head[1] & 0xF6 == 0xF0:
-        return "aac" if head[2] >> 2 & 0xF < 13 else None
-    version, layer, bit_rate, sample_rate = head[1] >> 3 & 3, head[1] >> 1 & 3, head[2] >> 4, head[2] >> 2 & 3
-    reserved = version == 1 or layer == 0 or bit_rate in (0, 15) or sample_rate == 3
-    return None if reserved else "mp3"
+    return "webm" if found == b"webm" else "matroska"
 
 
-def _refusal(head: bytes) -> Permanent:
-    found = describe(head)
-    return Permanent(
-        "media_not_supported",
-        f"The file is not media that can be analyzed: it looks like {found}.",
-        params={"found": found},
-    )
+def _is_bitmap(head: bytes) -> bool:
+    """BMP has only two magic bytes, so the header's size, its planes and its bits per pixel are checked too."""
+    if head[:2] != b"BM" or len(head) < 18:
+        return False
+    size = int.from_bytes(head[14:18], "little")
+    if head[6:10] == bytes(4) and 12 <= size <= 124:
+        return True
+    planes = 22 if size == 12 else 26
+    bits = int.from_bytes(head[planes + 2 : planes + 4], "little")
+    return 12 <= size <= 1024 and head[planes : planes + 2] == b"\x01\x00" and bits in (0, 1, 2, 4, 8, 16, 24, 32)
+
+
+def _is_icon(head: bytes) -> bool:
+    """ICO has no magic bytes but small numbers: the kind, and a count of pictures of which the first is checked."""
+    count, offset = int.from_bytes(head[4:6], "little"), int.from_bytes(head[18:22], "little")
+    return head[:4] == b"\x00\x00\x01\x00" and 0 < count <= 256 and head[9:10] == b"\x00" and offset >= 6 + 16 * count
+
+
+def _has_pack(content: bytes) -> bool:
+    """True if there is a pack of an MPEG program stream that another start code follows at its end."""
+    at = content.find(_PACK)
+    while at >= 0:
+        head = content[at + 4 : at + 14]
+        if len(head) == 10 and head[0] & 0xF1 == 0x21:
+            end = at + 12
+        elif len(head) == 10 and head[0] & 0xC4 == 0x44:
+            end = at + 14 + (head[9] & 7)
+        else:
+            end = len(content)
+        if content[end : end + 3] == b"\x00\x00\x01" and content[end + 3 : end + 4] >= b"\xb9":
+            return True
+        at = content.find(_PACK, at + 1)
+    return False
+
+
+def _read(file: BinaryIO, offset: int, length: int = HEAD_BYTES) -> bytes:
+    file.seek(offset)
+    return file.read(length)

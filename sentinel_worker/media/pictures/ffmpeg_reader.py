@@ -8,14 +8,14 @@ import av
 from PIL import Image
 
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.media.packets import open_container
+from sentinel_worker.media.media_file import MediaFile
 from sentinel_worker.media.pictures.sizes import check_size
 
 
 def read_with_ffmpeg(path: Path, demuxer: str, container: str, limits: MediaLimits) -> Image.Image | None:
     """Decode a picture with the demuxer of this name, or return None if FFmpeg does not read it either."""
     try:
-        with open_container(path, demuxer) as opened:
+        with MediaFile(path, demuxer).open() as opened:
             stream = opened.streams.video[0]
             stream.codec_context.thread_count = 1
             frame = next(opened.decode(stream))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from sentinel_worker.media.boxes import has_index
 from sentinel_worker.media.pictures.sizes import Declared
 
 _MAX_META_BYTES: Final = 16 * 1024**2
@@ -52,10 +53,10 @@ def describe_heif(path: Path) -> Declared:
 
 
 def is_sequence(path: Path) -> bool:
-    """True if the file's main brand is one of moving HEVC pictures, which FFmpeg plays as a film."""
+    """True if the file's main brand is one of moving HEVC pictures and it has a track, which FFmpeg plays as a film."""
     with path.open("rb") as file:
         head = file.read(12)
-    return head[4:8] == b"ftyp" and head[8:12] in _SEQUENCES
+    return head[4:8] == b"ftyp" and head[8:12] in _SEQUENCES and has_index(path)
 
 
 def _meta(path: Path) -> bytes | None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sentinel_worker.domain.errors import CodedError
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.media.boxes import ends_early
+from sentinel_worker.media.cut_files import ends_early
 from sentinel_worker.media.opened_media import OpenedMedia, Shown
 from sentinel_worker.media.pictures import jpeg2000
 from sentinel_worker.media.pictures.animations import check_animation, open_sought

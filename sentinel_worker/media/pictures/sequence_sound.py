@@ -2,51 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import av
-from av.audio.stream import AudioStream
-from av.container import InputContainer
 
 from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.media.media_file import MediaFile
 from sentinel_worker.media.opened_media import SoundTrack
-from sentinel_worker.media.packets import open_container
+from sentinel_worker.media.packets import scan
 from sentinel_worker.media.protocol import ProbedFacts
-from sentinel_worker.media.refused_files import out_of_memory, too_long
+from sentinel_worker.media.refused_files import out_of_memory
+from sentinel_worker.media.sound_tracks import find_sound
 
 
 def add_sound(path: Path, facts: ProbedFacts, limits: MediaLimits) -> tuple[ProbedFacts, SoundTrack | None]:
-    """Add the file's first sound track to the facts; without one, or with one that is damaged, leave them."""
+    """Add the file's sound track to the facts; without one, or with one that is damaged, leave them."""
+    file = MediaFile(path, "mov")
     try:
-        with open_container(path, "mov") as opened:
-            for stream in opened.streams.audio:
-                begin, end = _span(opened, stream)
-                decoder = stream.codec_context
-                if decoder is None or decoder.sample_rate <= 0 or end <= begin:
-                    continue
-                if end - begin > limits.max_duration_seconds:
-                    raise too_long("sound", end - begin, limits)
-                found = replace(
-                    facts,
-                    has_audio=True,
-                    audio_codec=decoder.codec.canonical_name,
-                    audio_seconds=end - begin,
-                    sample_rate=decoder.sample_rate,
-                    channels=decoder.channels,
-                )
-                return found, SoundTrack(stream.index, begin)
+        with file.open() as opened:
+            found = find_sound(file, opened, scan(opened), limits, ())
     except av.FFmpegError as error:
         if out_of_memory(error):
             raise
-    return facts, None
-
-
-def _span(opened: InputContainer, stream: AudioStream) -> tuple[float, float]:
-    """Times of the track's first and last sample."""
-    begin, end = float("inf"), float("-inf")
-    for packet in opened.demux(stream):
-        if packet.pts is not None and packet.time_base is not None:
-            begin = min(begin, float(packet.pts * packet.time_base))
-            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-    return begin, end
+        return facts, None
+    return (facts, None) if found is None else (found.add_to(facts), found.track)

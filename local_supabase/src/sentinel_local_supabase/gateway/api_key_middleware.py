@@ -1,4 +1,4 @@
-"""Middleware in front of the services: CORS and the API key check, as on Supabase's own gateway."""
+"""Middleware that checks the API key in front of the services, as Supabase's own gateway does."""
 
 from __future__ import annotations
 
@@ -15,15 +15,8 @@ GUARDED = ("/rest/v1", "/auth/v1")
 _OPAQUE = "Bearer sb_"
 _PUBLIC = ("/auth/v1/health", "/auth/v1/.well-known/jwks.json")
 
-EXPOSED_HEADERS = (
-    "Content-Encoding", "Content-Location", "Content-Range", "Content-Type", "Content-Length", "Date", "Location",
-    "Server", "Transfer-Encoding", "Range-Unit", "Preference-Applied", "Proxy-Status", "ETag", "Last-Modified",
-    "Upload-Offset", "Upload-Length", "Upload-Metadata", "Tus-Version", "Tus-Resumable", "Tus-Max-Size",
-    "Tus-Extension", "X-Supabase-Api-Version", "X-Total-Count",
-)  # fmt: skip
 
-
-class KeyDoor:
+class ApiKeyMiddleware:
     """Refuses requests without a valid `apikey`, and replaces a `sb_…` key with the JWT of its role."""
 
     def __init__(self, app: ASGIApp, keys: ProjectKeys) -> None:

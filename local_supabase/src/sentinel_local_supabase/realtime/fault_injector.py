@@ -50,7 +50,7 @@ class Alarms:
             self._handles.pop().cancel()
 
 
-class Spoiler:
+class FaultInjector:
     """Passes messages on to `write`, changed by the active faults."""
 
     def __init__(self, switch: Switch, write: Callable[[Message], None]) -> None:
@@ -67,8 +67,8 @@ class Spoiler:
         if message.event != "postgres_changes":
             self._write(message)
         elif not faults.lose_changes:
-            spoiled = replace(message, payload=_spoiled(message.payload, faults))
-            for copy in [spoiled] * (1 + faults.repeat_changes):
+            faulty = replace(message, payload=_with_faults(message.payload, faults))
+            for copy in [faulty] * (1 + faults.repeat_changes):
                 self._arrange(copy, faults)
 
     def loses_broadcasts(self) -> bool:
@@ -103,7 +103,7 @@ def _is_lost(reply: Message, faults: RealtimeFaults) -> bool:
     return faults.ignore_heartbeats if reply.topic == "phoenix" else faults.lose_replies
 
 
-def _spoiled(payload: str, faults: RealtimeFaults) -> str:
+def _with_faults(payload: str, faults: RealtimeFaults) -> str:
     """Return the payload of a postgres_changes event with faults applied."""
     if faults.thin_changes or faults.malform_changes:
         event = json.loads(payload)

@@ -1,4 +1,4 @@
-"""Turns at an upload: its requests run one after another, and one that keeps others waiting must end soon."""
+"""Locks of uploads: requests for one upload run one after another, and one that keeps others waiting must end soon."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WAIT_SECONDS = 5.0
 _DRAIN_SECONDS = 3.0
 
 
-class Turn:
+class HeldLock:
     """Exclusive access to an upload. While others wait, its holder may read for only a few more seconds."""
 
     def __init__(self) -> None:
@@ -39,38 +39,38 @@ class Turn:
 
     @property
     def is_over(self) -> bool:
-        """True if the time of this turn has run out."""
+        """True if the holder's time has run out."""
         return self._deadline is not None and asyncio.get_running_loop().time() >= self._deadline
 
 
 @dataclass(slots=True)
 class _Place:
-    """The lock of one upload, its current turn, and the number of holders and waiters."""
+    """The lock of one upload, its current holder, and the number of holders and waiters."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    holder: Turn | None = None
+    holder: HeldLock | None = None
     present: int = 0
 
 
-class Turns:
-    """Turns at all uploads of this server."""
+class UploadLocks:
+    """The locks of all uploads of this server."""
 
     def __init__(self) -> None:
         self._places: dict[str, _Place] = {}
 
-    def taken(self, upload: str) -> bool:
-        """Return True if somebody holds or awaits a turn at the upload."""
+    def is_locked(self, upload: str) -> bool:
+        """Return True if somebody holds or awaits the upload's lock."""
         return upload in self._places
 
     @asynccontextmanager
-    async def take(self, upload: str) -> AsyncIterator[Turn]:
-        """Wait for a turn, at most five seconds. Raises LockTimeout."""
+    async def acquire(self, upload: str) -> AsyncIterator[HeldLock]:
+        """Wait for an upload's lock, at most five seconds. Raises LockTimeout."""
         place = self._places.setdefault(upload, _Place())
         place.present += 1
         try:
             await _acquire(place)
             try:
-                place.holder = Turn()
+                place.holder = HeldLock()
                 if place.present > 1:
                     place.holder.hurry()
                 yield place.holder

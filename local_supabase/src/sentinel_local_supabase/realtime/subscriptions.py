@@ -23,7 +23,7 @@ class Subscription:
     bindings: tuple[Binding, ...] = field(default=())
 
 
-class Audience:
+class TableSubscriptions:
     """The subscriptions in `live` that match a table; empty if there are none."""
 
     def __init__(self, live: Iterable[Subscription], relation: Relation) -> None:
