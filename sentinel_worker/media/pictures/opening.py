@@ -29,7 +29,7 @@ from sentinel_worker.media.pictures.heif import describe_heif
 from sentinel_worker.media.pictures.jpeg import open_jpeg
 from sentinel_worker.media.pictures.mapped import mapped
 from sentinel_worker.media.pictures.orientation import exif_orientation
-from sentinel_worker.media.pictures.refusals import cut_off, damaged, not_supported
+from sentinel_worker.media.pictures.refusals import cut_off, damaged
 from sentinel_worker.media.pictures.sequence_sound import add_sound
 from sentinel_worker.media.pictures.sizes import Declared, check_size, reduction
 from sentinel_worker.media.pictures.tiff import open_tiff
@@ -133,14 +133,12 @@ def _open_with_pillow(path: Path, facts: ProbedFacts, limits: MediaLimits) -> Op
 
 
 def _check_declared(path: Path, container: str, limits: MediaLimits) -> None:
-    """Check the size before a library that would refuse it without a reason, and the codec that it may lack."""
+    """Check the size before a library that would refuse it without a reason, or take the memory for it."""
     found = Declared()
     if container == "webp":
         found = Declared(*webp_size(path))
     elif container in ("avif", "heic"):
         found = describe_heif(path)
-    if found.unsupported is not None:
-        raise not_supported(found.unsupported)
     if found.width > 0 and found.height > 0:
         check_size(found.width, found.height, container, limits, deep=found.deep)
 

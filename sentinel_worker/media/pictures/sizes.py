@@ -20,15 +20,11 @@ _MEGA: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """The size that a file's header gives its picture, 0 if it gives none.
-
-    `deep`: it has more than 8 bits a sample. `unsupported` names its codec if no library here decodes one like it.
-    """
+    """The size that a file's header gives its picture, 0 if it gives none; `deep` has more than 8 bits a sample."""
 
     width: int = 0
     height: int = 0
     deep: bool = False
-    unsupported: str | None = None
 
 
 def check_size(width: int, height: int, container: str, limits: MediaLimits, *, deep: bool = False) -> None:
