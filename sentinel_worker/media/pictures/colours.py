@@ -15,8 +15,8 @@ from PIL.ImageCms import ImageCmsProfile, ImageCmsTransform
 WHITE: Final = (255, 255, 255)
 _DEEP: Final = ("I", "F")
 """First letters of Pillow's modes with more than 8 bits."""
-_SPACES: Final = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
-"""Colour space that a profile has to be for, by the mode of the pixels."""
+_MODES: Final = {"RGB": {"RGB": "RGB", "L": "RGB"}, "GRAY": {"L": "L"}, "CMYK": {"CMYK": "CMYK"}}
+"""Mode in which a profile's colour space takes pixels, by the space and the mode of the pixels."""
 _BAND_PIXELS: Final = 4 * 1024**2
 _BAND_ROWS: Final = 8
 _UNSEEN: Final = 2
@@ -43,7 +43,10 @@ class Colours:
         deep_white: int = 0xFFFF,
         inverted: bool = False,
     ) -> None:
-        self._transform = _transform(profile, _flat_mode(image)) if profile else None
+        self._flat_mode = _flat_mode(image)
+        self._transform: ImageCmsTransform | None = None
+        if profile and (found := _transform(profile, self._flat_mode)) is not None:
+            self._transform, self._flat_mode = found
         self._curve = None if profile or gamma is None else _curve(gamma)
         self._range = (0.0, float(deep_white)) if image.mode.startswith("I;16") else _own_range(image)
         self._inverted = inverted
@@ -67,10 +70,10 @@ class Colours:
         """Return RGB without the alpha channel."""
         if part.mode.startswith(_DEEP):
             part = Image.fromarray(self._to_8_bit(np.asarray(part)))
-        elif part.mode != _flat_mode(part):
+        elif part.has_transparency_data:
             # Through RGBA, or Pillow makes the transparent colour of a palette another one.
-            part = part.convert("RGBA") if part.has_transparency_data else part
-            part = part.convert(_flat_mode(part))
+            part = part.convert("RGBA")
+        part = part.convert(self._flat_mode)
         if self._transform is not None:
             return self._transform.apply(part)
         if self._curve is not None:
@@ -132,21 +135,24 @@ def screen_profile() -> ImageCmsProfile:
     return ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
-def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
-    """Return the way from pixels of this mode to sRGB; None for a profile that is broken, for others, or hardly
-    changes a colour."""
+def _transform(profile: bytes, pixels: str) -> tuple[ImageCmsTransform, str] | None:
+    """Return the way from `pixels` of this mode to sRGB, and the mode that it takes.
+
+    None for a profile that is broken, is for other pixels, or hardly changes a colour.
+    """
     try:
         source = ImageCmsProfile(io.BytesIO(profile))
-        if source.profile.xcolor_space.strip() != _SPACES[mode]:
+        mode = _MODES.get(source.profile.xcolor_space.strip(), {}).get(pixels)
+        if mode is None:
             return None
         transform = ImageCms.buildTransform(source, screen_profile(), mode, "RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
     if mode == "CMYK":
-        return transform
+        return transform, mode
     sample = _sample(mode)
     apart = np.asarray(transform.apply(sample)).astype(int) - np.asarray(sample.convert("RGB"))
-    return transform if np.abs(apart).max() > _UNSEEN else None
+    return (transform, mode) if np.abs(apart).max() > _UNSEEN else None
 
 
 def _sample(mode: str) -> Image.Image:

@@ -1,63 +1,36 @@
-"""HEIF and AVIF: what their boxes say of the picture, beside what Pillow's libraries say.
-
-The libraries refuse a picture beyond their own limits, and one with a codec that they lack, like one that is damaged.
-"""
+"""Size of a HEIF or AVIF picture by its boxes: Pillow's libraries refuse one beyond their own limits as if it were
+damaged."""
 
 # ruff: noqa: PLR2004 the numbers come from the format
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sentinel_worker.media.containers.boxes import has_index
+from sentinel_worker.media.pictures.sizes import Declared
 
 _MAX_META_BYTES: Final = 16 * 1024**2
 _SEQUENCES: Final = frozenset({b"hevc", b"hevx", b"hevm", b"hevs", b"msf1"})
-_DERIVED: Final = frozenset({b"grid", b"iovl", b"iden"})
-_NO_PICTURES: Final = frozenset({b"Exif", b"mime", b"uri "})
-_DECODED: Final = frozenset({b"hvc1", b"av01"})
-_CODECS: Final = {
-    b"unci": "an uncompressed HEIF picture",
-    b"jpeg": "a HEIF picture with JPEG inside",
-    b"j2k1": "a HEIF picture with JPEG 2000 inside",
-    b"avc1": "a HEIF picture with H.264 inside",
-    b"vvc1": "a HEIF picture with H.266 (VVC) inside",
-    b"evc1": "a HEIF picture with EVC inside",
-    b"lhv1": "a HEIF picture in layers of H.265",
-}
 
 
-@dataclass(frozen=True, slots=True)
-class HeifPicture:
-    """The largest size that an item of the file has, and a name for its codec if Pillow decodes none like it."""
-
-    width: int = 0
-    height: int = 0
-    unsupported: str | None = None
-
-
-def describe_heif(path: Path) -> HeifPicture:
+def describe_heif(path: Path) -> Declared:
     """Read the box `meta`; nothing is known of a file without one."""
     meta = _meta(path)
     if meta is None:
-        return HeifPicture()
-    sizes, kinds, primary = [(0, 0)], dict[int, bytes](), 0
-    for kind, body in _boxes(meta[4:]):
-        if kind == b"pitm":
-            primary = int.from_bytes(body[4:], "big")
-        elif kind == b"iinf":
-            kinds = dict(_items(body))
-        elif kind == b"iprp":
-            sizes += _sizes(body)
-    width, height = max(sizes, key=lambda size: size[0] * size[1])
-    codec = kinds.get(primary)
-    if codec in _DERIVED:
-        codec = _most_common(kinds)
-    return HeifPicture(width, height, None if codec in _DECODED else _CODECS.get(codec or b""))
+        return Declared()
+    properties = [
+        each
+        for kind, body in _boxes(meta[4:])
+        if kind == b"iprp"
+        for inner, box in _boxes(body)
+        if inner == b"ipco"
+        for each in _boxes(box)
+    ]
+    width, height = max(map(_size, properties), key=lambda size: size[0] * size[1], default=(0, 0))
+    return Declared(width, height, any(_is_deep(kind, body) for kind, body in properties))
 
 
 def is_sequence(path: Path) -> bool:
@@ -91,27 +64,17 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         place += length
 
 
-def _sizes(properties: bytes) -> list[tuple[int, int]]:
-    found = []
-    for kind, body in _boxes(properties):
-        if kind == b"ipco":
-            found += [
-                (int.from_bytes(size[4:8], "big"), int.from_bytes(size[8:12], "big"))
-                for inner, size in _boxes(body)
-                if inner == b"ispe"
-            ]
-    return found
+def _size(item: tuple[bytes, bytes]) -> tuple[int, int]:
+    kind, body = item
+    if kind != b"ispe":
+        return 0, 0
+    return int.from_bytes(body[4:8], "big"), int.from_bytes(body[8:12], "big")
 
 
-def _items(table: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the number and the kind of each item."""
-    for kind, body in _boxes(table[6 if table[:1] == b"\0" else 8 :]):
-        if kind == b"infe" and body[:1] in (b"\2", b"\3"):
-            end = 6 if body[:1] == b"\2" else 8
-            yield int.from_bytes(body[4:end], "big"), body[end + 2 : end + 6]
-
-
-def _most_common(kinds: dict[int, bytes]) -> bytes | None:
-    """Kind of the pictures from which others are derived."""
-    counted = Counter(kind for kind in kinds.values() if kind not in _DERIVED | _NO_PICTURES)
-    return counted.most_common(1)[0][0] if counted else None
+def _is_deep(kind: bytes, body: bytes) -> bool:
+    """True if a property gives samples more than 8 bits: the picture's own, or those of its codec."""
+    if kind == b"pixi":
+        return any(bits > 8 for bits in body[5:])
+    if kind == b"av1C":
+        return len(body) > 2 and bool(body[2] & 0x40)
+    return kind == b"hvcC" and len(body) > 17 and bool(body[17] & 7)

@@ -27,7 +27,6 @@ _END: Final = b"\xff\xd9"
 _NOISE: Final = b"\xfe" * 4096
 _BLOCK: Final = 16
 _BITS: Final = 8
-_LS: Final = 0xF7
 
 
 def open_jpeg(path: Path, limits: MediaLimits) -> Decoded:
@@ -71,7 +70,7 @@ def _open(image: Image.Image, path: Path, limits: MediaLimits) -> Decoded:
 
 
 def _read_unusual(path: Path, kind: int, limits: MediaLimits) -> Decoded:
-    image = read_with_ffmpeg(path, "jpegls_pipe" if kind == _LS else "jpeg_pipe", "jpeg", limits)
+    image = read_with_ffmpeg(path, "jpeg_pipe", "jpeg", limits)
     if image is None:
         raise not_supported(UNUSUAL[kind])
     return decoded(image, Colours(image), reduced_by=reduction(*image.size, limits))

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from PIL import Image
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from torch import Tensor
 
 from sentinel_worker.domain.errors import CodedError
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.containers.cut_files import ends_early
 from sentinel_worker.media.opened_media import OpenedMedia, Shown
+from sentinel_worker.media.pictures import jpeg2000
 from sentinel_worker.media.pictures.animations import check_animation, open_sought
 from sentinel_worker.media.pictures.bmp import read_bmp
 from sentinel_worker.media.pictures.colours import Colours
@@ -27,9 +29,9 @@ from sentinel_worker.media.pictures.heif import describe_heif
 from sentinel_worker.media.pictures.jpeg import open_jpeg
 from sentinel_worker.media.pictures.mapped import mapped
 from sentinel_worker.media.pictures.orientation import exif_orientation
-from sentinel_worker.media.pictures.refusals import cut_off, damaged, not_supported
+from sentinel_worker.media.pictures.refusals import cut_off, damaged
 from sentinel_worker.media.pictures.sequence_sound import add_sound
-from sentinel_worker.media.pictures.sizes import check_size, reduction
+from sentinel_worker.media.pictures.sizes import Declared, check_size, reduction
 from sentinel_worker.media.pictures.tiff import open_tiff
 from sentinel_worker.media.pictures.webp import webp_size
 from sentinel_worker.media.protocol import ProbedFacts
@@ -67,7 +69,7 @@ def open_pictures(path: Path, container: str, size: int, limits: MediaLimits) ->
     facts = ProbedFacts(
         kind="image", container=container, duration_seconds=0.0, size_bytes=size, has_video=False, has_audio=False
     )
-    with _damage(path, limits):
+    with _damage(path, container, limits):
         opened = _open(path, facts, limits)
         return _picture(path, facts, opened) if isinstance(opened, Decoded) else opened
 
@@ -116,29 +118,33 @@ def _open_with_pillow(path: Path, facts: ProbedFacts, limits: MediaLimits) -> Op
                 return opened
             with_sound, sound = add_sound(path, opened.facts, limits)
             return replace(opened, facts=with_sound, sound=sound)
+        size = image.size
+        if isinstance(image, Jpeg2KImageFile):
+            # The decoder leaves out the finest details, and the memory for them.
+            image.reduce = reduction(*size, limits).bit_length() - 1
         image.load()
-        factor = reduction(*image.size, limits)
-        colours = Colours(image, profile=image.info.get("icc_profile"))
-        return decoded(image, colours, orientation=exif_orientation(image.info.get("exif")), reduced_by=factor)
+        return decoded(
+            image,
+            Colours(image, profile=image.info.get("icc_profile")),
+            orientation=exif_orientation(image.info.get("exif")),
+            reduced_by=reduction(*image.size, limits),
+            size=size,
+        )
 
 
 def _check_declared(path: Path, container: str, limits: MediaLimits) -> None:
-    """Check the size before a library that would refuse it without a reason, and the codec that it may lack."""
+    """Check the size before a library that would refuse it without a reason, or take the memory for it."""
+    found = Declared()
     if container == "webp":
-        size = webp_size(path)
+        found = Declared(*webp_size(path))
     elif container in ("avif", "heic"):
         found = describe_heif(path)
-        if found.unsupported is not None:
-            raise not_supported(found.unsupported)
-        size = found.width, found.height
-    else:
-        return
-    if min(size) > 0:
-        check_size(*size, container, limits)
+    if found.width > 0 and found.height > 0:
+        check_size(found.width, found.height, container, limits, deep=found.deep)
 
 
 @contextmanager
-def _damage(path: Path, limits: MediaLimits) -> Iterator[None]:
+def _damage(path: Path, container: str, limits: MediaLimits) -> Iterator[None]:
     """Turn the many errors of parsers into sentences. Pillow's bomb check is for pictures inside pictures."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -154,6 +160,10 @@ def _damage(path: Path, limits: MediaLimits) -> Iterator[None]:
         except Exception as error:
             if out_of_memory(error):
                 raise
-            if any(sign in str(error).lower() for sign in _CUT_SIGNS) or ends_early(path):
+            if any(sign in str(error).lower() for sign in _CUT_SIGNS) or _ends_early(path, container):
                 raise cut_off() from error
             raise damaged() from error
+
+
+def _ends_early(path: Path, container: str) -> bool:
+    return jpeg2000.is_cut(path) if container == "jp2" else ends_early(path)
