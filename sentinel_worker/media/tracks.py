@@ -153,7 +153,10 @@ def _rate(counted: float, promised: float) -> float:
 
 
 def _duration(times: FilmTimes, rate: float) -> float:
-    """Length of the film. Rounded stamps of the last frames make it too short by less than two frames."""
+    """Length of the film, in which frames follow each other at `rate` where it moves.
+
+    Rounded stamps of the last frames make it too short by less than two frames.
+    """
     seconds, counted = times.duration_seconds, len(times.starts) / rate if rate else 0.0
     return max(seconds, counted) if abs(counted - seconds) * rate <= _MAX_LOST_FRAMES else seconds
 
@@ -162,7 +165,8 @@ def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: 
     stream = cast(VideoStream, opened.streams[film.stream])
     times, decoder = film.times, stream.codec_context
     frames, rate = len(times.starts), _rate(times.frames_per_second, float(stream.average_rate or 0))
-    duration = _duration(times, rate)
+    typical = typical_rate(times.starts, rate)
+    duration = _duration(times, typical)
     if abs(times.begin_seconds) > _MAX_SECONDS or not 0 <= duration < _MAX_SECONDS or (frames > 1 and rate <= 0):
         raise Permanent("media_unreadable", "The video's timestamps are damaged.")
     check_duration("video", duration, limits)
@@ -183,7 +187,7 @@ def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: 
         width=width,
         height=height,
         frames_per_second=rate,
-        typical_rate=typical_rate(times.starts, rate),
+        typical_rate=typical,
         frame_count=frames,
         keyframe_seconds=tuple(keys[:: -(-len(keys) // MAX_KEYFRAMES)].round(6).tolist()),
     )
