@@ -17,7 +17,7 @@ from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.containers.allowed import CONTAINERS, Sniffed
 from sentinel_worker.media.containers.boxes import check_promises, has_index
 from sentinel_worker.media.containers.demuxer import check_demuxer
-from sentinel_worker.media.containers.protection import check_protection, undecodable_sounds
+from sentinel_worker.media.containers.protection import IMMERSIVE_AUDIO, check_protection, undecodable_sounds
 from sentinel_worker.media.films.film import Film, OpenedVideo
 from sentinel_worker.media.films.film_times import FilmTimes
 from sentinel_worker.media.films.frame_steps import typical_rate
@@ -60,7 +60,7 @@ def open_tracks(path: Path, sniffed: Sniffed, size: int, limits: MediaLimits) ->
     opened = _open(file, container)
     _check_streams(opened, limits)
     table = scan(opened)
-    unknown = undecodable_sounds(path, container)
+    unknown = _undecodable_sounds(path, container, opened)
     sound = find_sound(file, opened, table, limits, unknown)
     film = _find_film(file, opened, table, limits, beside_sound=sound is not None)
     cut = is_cut(file, opened, table)
@@ -77,6 +77,17 @@ def open_tracks(path: Path, sniffed: Sniffed, size: int, limits: MediaLimits) ->
     if sound is not None:
         return OpenedSound(path, replace(facts, duration_seconds=facts.audio_seconds), sound=sound.track)
     raise _nothing_to_play(opened, unknown, cut=cut)
+
+
+def _undecodable_sounds(path: Path, container: str, opened: InputContainer) -> Mapping[int, str]:
+    """Codecs of the sound tracks that no decoder here reads, by the streams' ids.
+
+    FFmpeg makes several streams of a track of Immersive Audio, each with some of the channels and an id of its own.
+    """
+    unknown = undecodable_sounds(path, container)
+    if IMMERSIVE_AUDIO in unknown.values():
+        return {stream.id: IMMERSIVE_AUDIO for stream in opened.streams.audio}
+    return unknown
 
 
 def _open(file: MediaFile, container: str) -> InputContainer:

@@ -98,3 +98,15 @@ def test_a_stream_type_that_ffmpeg_does_not_know_is_named(tmp_path: Path) -> Non
     assert undecodable_sounds(path, "mpeg-ts") == {0x101: "MPEG-H"}
     with av.open(str(path), format="mpegts") as opened:
         assert [stream.id for stream in opened.streams.audio] == [0x101]
+
+
+def test_immersive_audio_is_named_by_its_codec(tmp_path: Path) -> None:
+    """FFmpeg makes several streams of such a track, and each holds only some of the channels."""
+    path = tmp_path / "sound.mp4"
+    ffmpeg(*SOUND, "-c:a", "libopus", path)
+    content = path.read_bytes()
+    assert content.count(b"Opus") == 1
+    path.write_bytes(content.replace(b"Opus", b"iamf"))
+    with pytest.raises(Permanent, match="codec \\(IAMF\\) is not supported") as refused:
+        open_media(path, MediaLimits())
+    assert refused.value.code == "media_not_supported"
