@@ -79,6 +79,16 @@ def test_a_sound_is_cut_if_its_samples_are(tmp_path: Path, suffix: str) -> None:
     assert ends_early(path)
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm", "avi", "flv"])
+def test_a_film_is_cut_if_bytes_are_missing(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"film.{suffix}"
+    ffmpeg(*PICTURES, *YUV, "-g", "5", *(("-movflags", "+faststart") if suffix in ("mp4", "mov") else ()), path)
+    assert not open_media(path, MediaLimits()).facts.truncated
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 3])
+    assert open_media(path, MediaLimits()).facts.truncated
+
+
 def test_a_riff_length_that_is_too_long_cuts_nothing(tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     ffmpeg(*SOUND, path)
