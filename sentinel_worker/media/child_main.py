@@ -22,7 +22,7 @@ from sentinel_worker.domain.errors import CodedError, Fatal, Permanent
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, MediaLimits
 from sentinel_worker.media import protocol
 from sentinel_worker.media.centerface import SIDE_MULTIPLE, face_model
-from sentinel_worker.media.containers.allowed import demuxer
+from sentinel_worker.media.containers import demuxer
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow, decode_clips, resize_frame
 from sentinel_worker.media.face_clips import decode_faces
 from sentinel_worker.media.opened_media import OpenedMedia

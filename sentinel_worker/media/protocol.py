@@ -66,7 +66,7 @@ class ProtocolError(Exception):
 class ProbedFacts(MediaFacts):
     """Facts that include what only a scan of every packet shows.
 
-    `truncated`: the file ends before the length that its header promises; the times cover the part that exists.
+    `truncated`: bytes are missing, by the file's structure or its header; the times cover the part that exists.
     `keyframe_seconds`: times at which decoding can begin without earlier frames, in seconds from the first frame,
     sorted, at most `MAX_KEYFRAMES` of them. `typical_rate`: frames a second by the median distance of two frames, where
     `frames_per_second` is the average; 0 if it is not known. `unread_seconds`: the part that plays and that no decoder

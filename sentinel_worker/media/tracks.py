@@ -17,7 +17,7 @@ from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.containers.allowed import CONTAINERS, Sniffed
 from sentinel_worker.media.containers.boxes import check_promises, has_index
 from sentinel_worker.media.containers.demuxer import check_demuxer
-from sentinel_worker.media.containers.protection import check_protection, undecodable_sounds
+from sentinel_worker.media.containers.protection import IMMERSIVE_AUDIO, check_protection, undecodable_sounds
 from sentinel_worker.media.films.film import Film, OpenedVideo
 from sentinel_worker.media.films.film_times import FilmTimes
 from sentinel_worker.media.films.frame_steps import typical_rate
@@ -61,7 +61,7 @@ def open_tracks(path: Path, sniffed: Sniffed, size: int, limits: MediaLimits) ->
     _check_streams(opened, limits)
     scanned = scan(opened)
     table = scanned.streams
-    unknown = undecodable_sounds(path, container)
+    unknown = _undecodable_sounds(path, container, opened)
     sound = find_sound(file, opened, table, limits, unknown)
     film = _find_film(file, opened, table, limits, beside_sound=sound is not None)
     cut = is_cut(file, opened, table)
@@ -81,6 +81,17 @@ def open_tracks(path: Path, sniffed: Sniffed, size: int, limits: MediaLimits) ->
         facts = replace(facts, duration_seconds=facts.audio_seconds, unread_seconds=unread)
         return OpenedSound(path, facts, sound=sound.track)
     raise _nothing_to_play(opened, unknown, cut=cut)
+
+
+def _undecodable_sounds(path: Path, container: str, opened: InputContainer) -> Mapping[int, str]:
+    """Codecs of the sound tracks that no decoder here reads, by the streams' ids.
+
+    FFmpeg makes several streams of a track of Immersive Audio, each with some of the channels and an id of its own.
+    """
+    unknown = undecodable_sounds(path, container)
+    if IMMERSIVE_AUDIO in unknown.values():
+        return {stream.id: IMMERSIVE_AUDIO for stream in opened.streams.audio}
+    return unknown
 
 
 def _open(file: MediaFile, container: str) -> InputContainer:
@@ -157,7 +168,10 @@ def _rate(counted: float, promised: float) -> float:
 
 
 def _duration(times: FilmTimes, rate: float) -> float:
-    """Length of the film. Rounded stamps of the last frames make it too short by less than two frames."""
+    """Length of the film, in which frames follow each other at `rate` where it moves.
+
+    Rounded stamps of the last frames make it too short by less than two frames.
+    """
     seconds, counted = times.duration_seconds, len(times.starts) / rate if rate else 0.0
     return max(seconds, counted) if abs(counted - seconds) * rate <= _MAX_LOST_FRAMES else seconds
 
@@ -166,7 +180,8 @@ def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: 
     stream = cast(VideoStream, opened.streams[film.stream])
     times, decoder = film.times, stream.codec_context
     frames, rate = len(times.starts), _rate(times.frames_per_second, float(stream.average_rate or 0))
-    duration = _duration(times, rate)
+    typical = typical_rate(times.starts, rate)
+    duration = _duration(times, typical)
     if abs(times.begin_seconds) > _MAX_SECONDS or not 0 <= duration < _MAX_SECONDS or (frames > 1 and rate <= 0):
         raise Permanent("media_unreadable", "The video's timestamps are damaged.")
     check_duration("video", duration, limits)
@@ -187,7 +202,7 @@ def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: 
         width=width,
         height=height,
         frames_per_second=rate,
-        typical_rate=typical_rate(times.starts, rate),
+        typical_rate=typical,
         frame_count=frames,
         keyframe_seconds=tuple(keys[:: -(-len(keys) // MAX_KEYFRAMES)].round(6).tolist()),
     )

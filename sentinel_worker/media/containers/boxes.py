@@ -23,6 +23,11 @@ def has_index(path: Path) -> bool:
     return any(kind == b"moov" and whole for kind, whole in _boxes(path))
 
 
+def has_fragments(path: Path) -> bool:
+    """True if samples of an MP4 or QuickTime file are in fragments, each with an index of its own."""
+    return any(kind == b"moof" for kind, _ in _boxes(path))
+
+
 def last_box_is_cut(path: Path) -> bool:
     """True if the last box of an ISO file promises more bytes than the file has; False for other files."""
     with path.open("rb") as file:

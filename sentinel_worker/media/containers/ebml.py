@@ -36,6 +36,19 @@ def is_encrypted(file: BinaryIO) -> bool:
     return any(islice(_walk(file, 0, _size(file), _TO_ENCRYPTION), _MAX_ELEMENTS))
 
 
+def is_whole(file: BinaryIO) -> bool | None:
+    """True if the file has all of the elements at its top, False if the last one overhangs its end.
+
+    None if one of them does not say how long it is.
+    """
+    size, end = _size(file), 0
+    for _, body, length in islice(_heads(file, 0, size), _MAX_ELEMENTS):
+        if length is None:
+            return None
+        end = body + length
+    return end <= size
+
+
 def _walk(file: BinaryIO, start: int, end: int, path: tuple[int, ...]) -> Iterator[bool]:
     """Look at each element on the path; True at its end."""
     for kind, body, stop in _level(file, start, end):
@@ -49,6 +62,15 @@ def _walk(file: BinaryIO, start: int, end: int, path: tuple[int, ...]) -> Iterat
 
 def _level(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Yield the elements of a body: the identifier, and the start and end of its own body."""
+    for kind, body, length in _heads(file, start, end):
+        yield kind, body, end if length is None else min(body + length, end)
+
+
+def _heads(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, int | None]]:
+    """Yield the elements of a body: the identifier, the start of its own body, and how long that is.
+
+    The length is None in a recording whose length was not yet known; nothing follows such an element.
+    """
     while start < end:
         file.seek(start)
         head = file.read(_MAX_ID_BYTES + _MAX_LENGTH_BYTES)
@@ -59,10 +81,9 @@ def _level(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, int
         body = start + kind_bytes + length_bytes
         mask = (1 << 7 * length_bytes) - 1
         length = int.from_bytes(head[kind_bytes : kind_bytes + length_bytes], "big") & mask
-        # All ones: a recording whose length was not yet known.
-        stop = end if length == mask else min(body + length, end)
-        yield int.from_bytes(head[:kind_bytes], "big"), body, stop
-        start = stop
+        known = length if length != mask else None
+        yield int.from_bytes(head[:kind_bytes], "big"), body, known
+        start = end if known is None else body + known
 
 
 def _vint_bytes(head: bytes, most: int) -> int:

@@ -15,7 +15,10 @@ from sentinel_worker.media.containers.ebml import is_encrypted
 
 _PROTECTED_ENTRIES: Final = frozenset({b"encv", b"enca", b"drmi", b"drms", b"aavd"})
 """Sample entries of Common Encryption, of Apple's FairPlay, and of Audible."""
+IMMERSIVE_AUDIO: Final = "IAMF"
+"""Codec whose channels are in several streams; nothing here mixes them."""
 _UNKNOWN_SOUNDS: Final = {
+    b"iamf": IMMERSIVE_AUDIO,
     b"mha1": "MPEG-H",
     b"mha2": "MPEG-H",
     b"mhm1": "MPEG-H",

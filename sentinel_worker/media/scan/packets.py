@@ -33,11 +33,12 @@ def load_pyav() -> None:
 
 
 def read_packets(
-    container: InputContainer, stream: int | None = None, on_unknown: Callable[[], object] = lambda: None
+    container: InputContainer, stream: int | None = None, on_unread: Callable[[], object] = lambda: None
 ) -> Iterator[Packet[Any]]:
     """Yield the packets of one stream or of all, in file order, and step over errors as players do.
 
-    `on_unknown` is called if a stream begins after the start of the file: PyAV does not show its packets.
+    `on_unread` is called if a stream begins after the start of the file, whose packets PyAV does not show, and if the
+    rest of the file cannot be read.
     """
     wanted = () if stream is None else (container.streams[stream],)
     errors = 0
@@ -53,17 +54,18 @@ def read_packets(
                 raise
             errors += 1
         except IndexError:  # the first packet of such a stream; later ones are left out without an error
-            on_unknown()
+            on_unread()
         else:
             return
+    on_unread()
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
     """The packets of each stream that has any, by its index.
 
-    `unread_share` is 0 if these are all packets. If a stream began in the middle of the file, it is the share of the
-    file's bytes that are in none of them, an upper bound of what was not seen.
+    `unread_share` is 0 if these are all packets. If a stream began in the middle of the file, or the demuxer gave up, it
+    is the share of the file's bytes that are in none of them, an upper bound of what was not seen.
     """
 
     streams: Mapping[int, Packets]
@@ -73,14 +75,14 @@ class Scan:
 def scan(container: InputContainer) -> Scan:
     """Read every packet."""
     found: dict[int, _Columns] = {}
-    unknown: list[None] = []
-    for packet in read_packets(container, on_unknown=lambda: unknown.append(None)):
+    unread: list[None] = []
+    for packet in read_packets(container, on_unread=lambda: unread.append(None)):
         columns = found.setdefault(packet.stream_index, _Columns())
         columns.add(packet)
     streams = container.streams
     packets = {index: columns.packets(float(streams[index].time_base or 1)) for index, columns in found.items()}
     seen_bytes = sum(int(part.size.sum(dtype=np.int64)) for part in packets.values())
-    return Scan(packets, 1 - min(seen_bytes / max(container.size, 1), 1) if unknown else 0.0)
+    return Scan(packets, 1 - min(seen_bytes / max(container.size, 1), 1) if unread else 0.0)
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from typing import Final
 from av.container import InputContainer
 
 from sentinel_worker.media.containers.cut_files import ends_early
-from sentinel_worker.media.containers.samples import missing_shares
 from sentinel_worker.media.containers.sniff import tag_length
+from sentinel_worker.media.containers.whole_files import is_whole
 from sentinel_worker.media.scan.media_file import MediaFile
 from sentinel_worker.media.scan.timeline import Packets, timeline_of
 
@@ -26,11 +26,15 @@ _LENGTH_MARKS: Final = (b"Xing", b"Info", b"VBRI")
 
 
 def is_cut(file: MediaFile, opened: InputContainer, table: Mapping[int, Packets]) -> bool:
-    """True if the file ends before the length that it promises."""
+    """True if the file ends before the length that it promises.
+
+    Bytes decide where the structure counts them: a length in time may be false.
+    """
     if file.demuxer in _OF_CHUNKS:
         return ends_early(file.path, file.begin_bytes)
-    if file.demuxer == "mov" and any(missing_shares(file.path).values()):
-        return True
+    whole = is_whole(file.path, file.demuxer)
+    if whole is not None:
+        return not whole
     promised = _promised_seconds(file, opened)
     if promised is None:
         return False

@@ -79,6 +79,16 @@ def test_a_sound_is_cut_if_its_samples_are(tmp_path: Path, suffix: str) -> None:
     assert ends_early(path)
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm", "avi", "flv"])
+def test_a_film_is_cut_if_bytes_are_missing(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"film.{suffix}"
+    ffmpeg(*PICTURES, *YUV, "-g", "5", *(("-movflags", "+faststart") if suffix in ("mp4", "mov") else ()), path)
+    assert not open_media(path, MediaLimits()).facts.truncated
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 3])
+    assert open_media(path, MediaLimits()).facts.truncated
+
+
 def test_a_riff_length_that_is_too_long_cuts_nothing(tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     ffmpeg(*SOUND, path)
@@ -98,3 +108,15 @@ def test_a_stream_type_that_ffmpeg_does_not_know_is_named(tmp_path: Path) -> Non
     assert undecodable_sounds(path, "mpeg-ts") == {0x101: "MPEG-H"}
     with av.open(str(path), format="mpegts") as opened:
         assert [stream.id for stream in opened.streams.audio] == [0x101]
+
+
+def test_immersive_audio_is_named_by_its_codec(tmp_path: Path) -> None:
+    """FFmpeg makes several streams of such a track, and each holds only some of the channels."""
+    path = tmp_path / "sound.mp4"
+    ffmpeg(*SOUND, "-c:a", "libopus", path)
+    content = path.read_bytes()
+    assert content.count(b"Opus") == 1
+    path.write_bytes(content.replace(b"Opus", b"iamf"))
+    with pytest.raises(Permanent, match="codec \\(IAMF\\) is not supported") as refused:
+        open_media(path, MediaLimits())
+    assert refused.value.code == "media_not_supported"
