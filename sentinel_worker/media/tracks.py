@@ -9,7 +9,7 @@ from typing import Final, cast
 
 import av
 from av.container import InputContainer
-from av.stream import Disposition, Stream
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from sentinel_worker.domain.errors import Permanent
@@ -22,6 +22,7 @@ from sentinel_worker.media.films import Film, OpenedVideo
 from sentinel_worker.media.media_file import MediaFile
 from sentinel_worker.media.opened_media import OpenedMedia, OpenedSound
 from sentinel_worker.media.packets import scan
+from sentinel_worker.media.played_tracks import by_choice
 from sentinel_worker.media.promises import is_cut
 from sentinel_worker.media.protection import check_protection, undecodable_sounds
 from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts
@@ -119,11 +120,6 @@ def _nothing_to_play(opened: InputContainer, unknown: Mapping[int, str], *, cut:
     return Permanent("no_tracks", "The file holds neither pictures nor sound.")
 
 
-def played_first(streams: list[Stream]) -> list[Stream]:
-    """Put the track that browsers play first: one that is flagged as default, else the first in the file."""
-    return sorted(streams, key=lambda stream: not stream.disposition & Disposition.default)
-
-
 def _find_film(
     file: MediaFile,
     opened: InputContainer,
@@ -134,7 +130,7 @@ def _find_film(
 ) -> Film | None:
     """The film that browsers play, or None without one. A single picture beside sound is the cover of a song."""
     films = [stream for stream in opened.streams.video if not stream.disposition & _NO_FILM]
-    for stream in cast(list[VideoStream], played_first(list(films))):
+    for stream in by_choice(films, file.demuxer):
         packets = table.get(stream.index)
         if packets is None or stream.codec_context is None:
             continue
