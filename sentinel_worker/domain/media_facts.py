@@ -51,7 +51,8 @@ class MediaLimits:
     that uses more seconds or memory.
 
     A detector resizes the shorter side to a fixed length, so `max_side_ratio` bounds the longer one. Pictures are read
-    whole and animations are decoded from the start, so they have their own limits. `max_memory_bytes` is counted on top
+    whole and animations are decoded from the start, so they have their own limits; a still picture of more than
+    `max_pixels` is reduced while it is decoded. `max_memory_bytes` is counted on top
     of what the decoder itself takes up before it opens the file.
     """
 
@@ -59,6 +60,7 @@ class MediaLimits:
     max_duration_seconds: float = 3 * 3600.0
     max_pixels: int = 8192 * 8192
     max_side_ratio: float = 50.0
+    max_picture_pixels: int = 270_000_000
     max_picture_bytes: int = 512 * 1024**2
     max_animation_frames: int = 20_000
     max_frames_per_second: float = 240.0
@@ -73,7 +75,8 @@ class MediaLimits:
 class ClipGeometry:
     """Rules that turn a window into a clip of uint8 RGB [frames, 3, crop_height, crop_width].
 
-    Frames are `step_seconds` apart (see `windows.frame_times`). `squash` resizes each frame to `(resize_height,
+    Frames are `step_seconds` apart (see `windows.frame_times`), or `step_frames` frames of the track, where that is set
+    and the child knows the time of each. `squash` resizes each frame to `(resize_height,
     resize_width)` and ignores the aspect ratio; `shortest_edge` keeps the ratio and brings the shorter side to
     `resize_height` (= `resize_width`), with the longer one rounded down. Then the centre of `(crop_height, crop_width)`
     is cut out; equal sizes cut nothing. Resizing is antialiased.
@@ -87,6 +90,7 @@ class ClipGeometry:
     crop_height: int
     crop_width: int
     resample: Resample = "bilinear"
+    step_frames: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

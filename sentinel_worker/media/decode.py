@@ -18,6 +18,7 @@ from torch import Tensor
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, SkipReason
 from sentinel_worker.domain.windows import Window, frame_times
+from sentinel_worker.media.films.frame_steps import stepped_times
 from sentinel_worker.media.opened_media import FrameReader, OpenedMedia
 
 # A clip with more holes than this says too little about its window.
@@ -73,9 +74,16 @@ def decode_clips(media: OpenedMedia, windows: Sequence[Window], geometry: ClipGe
 
 
 def clip_times(media: OpenedMedia, window: Window, geometry: ClipGeometry) -> list[float]:
-    """Times at which the frames of a window's clip are on screen. A still picture, shown at any time, has a rate of
-    1."""
-    return frame_times(window, geometry.frames, geometry.step_seconds, media.facts.frames_per_second or 1.0)
+    """Times at which the frames of a window's clip are on screen.
+
+    Where the film stands still for long, steps in frames would leave the window: there the steps are in time.
+    """
+    rate = media.facts.planning_rate
+    by_time = frame_times(window, geometry.frames, geometry.step_seconds, rate)
+    if geometry.step_frames is None or media.frame_starts is None:
+        return by_time
+    by_frame = stepped_times(media.frame_starts, window, geometry.frames, geometry.step_frames, rate)
+    return by_frame if by_frame[-1] < window.end_seconds + geometry.step_seconds else by_time
 
 
 class _Pending:

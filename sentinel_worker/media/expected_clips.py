@@ -25,6 +25,7 @@ from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
 
 _SLOWEST: Final = 1e-6
 _MAX_CHANNELS: Final = 64
+_FASTEST: Final = 1e6
 
 
 class ExpectedClips:
@@ -115,9 +116,10 @@ def beyond_limits(facts: ProbedFacts, limits: MediaLimits) -> str | None:
     if max(facts.duration_seconds, facts.audio_seconds) > 2 * limits.max_duration_seconds:
         return "length"
     slowest = _SLOWEST if facts.kind == "video" else 0.0
-    if not slowest <= facts.frames_per_second <= 2 * limits.max_frames_per_second:
+    is_usable = slowest <= facts.frames_per_second <= 2 * limits.max_frames_per_second
+    if not is_usable or not (facts.typical_rate == 0 or _SLOWEST <= facts.typical_rate <= _FASTEST):
         return "frame rate"
-    if facts.width * facts.height > limits.max_pixels:
+    if facts.width * facts.height > (limits.max_picture_pixels if facts.kind == "image" else limits.max_pixels):
         return "picture size"
     if facts.size_bytes > limits.max_bytes:
         return "file size"

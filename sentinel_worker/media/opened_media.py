@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
-from sentinel_worker.media.media_file import MediaFile
 from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
+from sentinel_worker.media.scan.media_file import MediaFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,15 @@ class SoundTrack:
 
 @dataclass(frozen=True, slots=True)
 class OpenedMedia(ABC):
-    """A checked file and its facts; the path is absolute and was made by this program."""
+    """A checked file and its facts; the path is absolute and was made by this program.
+
+    `frame_starts` are the sorted times at which its frames appear, in seconds from the first one, if they are known.
+    """
 
     path: Path
     facts: ProbedFacts
     sound: SoundTrack | None = field(default=None, kw_only=True)
+    frame_starts: npt.NDArray[np.floating[Any]] | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def frames(self) -> FrameReader:

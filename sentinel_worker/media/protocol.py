@@ -68,12 +68,19 @@ class ProbedFacts(MediaFacts):
 
     `truncated`: the file ends before the length that its header promises; the times cover the part that exists.
     `keyframe_seconds`: times at which decoding can begin without earlier frames, in seconds from the first frame,
-    sorted, at most `MAX_KEYFRAMES` of them.
+    sorted, at most `MAX_KEYFRAMES` of them. `typical_rate`: frames a second by the median distance of two frames, where
+    `frames_per_second` is the average; 0 if it is not known.
     """
 
     frame_count: int = 0
     truncated: bool = False
     keyframe_seconds: tuple[float, ...] = ()
+    typical_rate: float = 0.0
+
+    @property
+    def planning_rate(self) -> float:
+        """Frames a second by which windows are planned. A still picture, shown at any time, has a rate of 1."""
+        return self.typical_rate or self.frames_per_second or 1.0
 
 
 def encode(message: Mapping[str, Any], payload_bytes: int = 0) -> bytes:

@@ -14,17 +14,14 @@ from av.video.stream import VideoStream
 
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.media.boxes import check_promises, has_index
-from sentinel_worker.media.containers import CONTAINERS, Sniffed
-from sentinel_worker.media.demuxer import check_demuxer
-from sentinel_worker.media.film_times import FilmTimes
-from sentinel_worker.media.films import Film, OpenedVideo
-from sentinel_worker.media.media_file import MediaFile
+from sentinel_worker.media.containers.allowed import CONTAINERS, Sniffed
+from sentinel_worker.media.containers.boxes import check_promises, has_index
+from sentinel_worker.media.containers.demuxer import check_demuxer
+from sentinel_worker.media.containers.protection import check_protection, undecodable_sounds
+from sentinel_worker.media.films.film import Film, OpenedVideo
+from sentinel_worker.media.films.film_times import FilmTimes
+from sentinel_worker.media.films.frame_steps import typical_rate
 from sentinel_worker.media.opened_media import OpenedMedia, OpenedSound
-from sentinel_worker.media.packets import scan
-from sentinel_worker.media.played_tracks import by_choice
-from sentinel_worker.media.promises import is_cut
-from sentinel_worker.media.protection import check_protection, undecodable_sounds
 from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts
 from sentinel_worker.media.refused_files import (
     check_duration,
@@ -34,11 +31,12 @@ from sentinel_worker.media.refused_files import (
     out_of_memory,
     too_large,
 )
-from sentinel_worker.media.sound_tracks import find_sound
-from sentinel_worker.media.timeline import MAY_JUMP, Packets
-
-ANIMATIONS: Final = frozenset({"gif", "apng"})
-"""Containers that FFmpeg plays from their start; one that does not move is a picture."""
+from sentinel_worker.media.scan.media_file import MediaFile
+from sentinel_worker.media.scan.packets import scan
+from sentinel_worker.media.scan.played_tracks import by_choice
+from sentinel_worker.media.scan.promises import is_cut
+from sentinel_worker.media.scan.timeline import MAY_JUMP, Packets
+from sentinel_worker.media.sound.tracks import find_sound
 
 _COVER_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "webp"})
 _NO_FILM: Final = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -74,7 +72,9 @@ def open_tracks(path: Path, sniffed: Sniffed, size: int, limits: MediaLimits) ->
     if sound is not None:
         facts = sound.add_to(facts)
     if film is not None:
-        return OpenedVideo(path, _film_facts(film, opened, facts, limits), film, sound=sound.track if sound else None)
+        facts = _film_facts(film, opened, facts, limits)
+        heard = sound.track if sound else None
+        return OpenedVideo(path, facts, film, sound=heard, frame_starts=film.times.starts)
     if sound is not None:
         return OpenedSound(path, replace(facts, duration_seconds=facts.audio_seconds), sound=sound.track)
     raise _nothing_to_play(opened, unknown, cut=cut)
@@ -162,8 +162,6 @@ def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: 
     if abs(times.begin_seconds) > _MAX_SECONDS or not 0 <= duration < _MAX_SECONDS or (frames > 1 and rate <= 0):
         raise Permanent("media_unreadable", "The video's timestamps are damaged.")
     check_duration("video", duration, limits)
-    if facts.container in ANIMATIONS:
-        check_frames("animation", frames, limits.max_animation_frames)
     check_frames("video", frames, limits.max_frames)
     # A single frame has no rate; the reported one comes from its display time.
     rate = min(rate or 1.0, limits.max_frames_per_second) if frames == 1 else rate
@@ -181,6 +179,7 @@ def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: 
         width=width,
         height=height,
         frames_per_second=rate,
+        typical_rate=typical_rate(times.starts, rate),
         frame_count=frames,
         keyframe_seconds=tuple(keys[:: -(-len(keys) // MAX_KEYFRAMES)].round(6).tolist()),
     )

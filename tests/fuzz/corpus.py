@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from sentinel_worker.media import pictures
+from sentinel_worker.media.pictures.formats import register_plugins
 from tests.integration.formats.encodings import FORMATS
+from tests.integration.formats.sounds import ID3, JUNK, amr, amr_wide, ape, musepack_7, musepack_8
 from tests.made_once import made_once
 
 # The same bytes on each run: no random serial numbers, no encoder's name.
@@ -34,6 +35,22 @@ _SOUNDS: Mapping[str, tuple[str, ...]] = {
     "ogg flac": ("-c:a", "flac", "-f", "ogg"),
     "mka": ("-c:a", "ac3", "-f", "matroska"),
     "wma": ("-c:a", "wmav2", "-f", "asf"),
+    "w64": ("-f", "w64"),
+    "aiff": ("-f", "aiff"),
+    "caf": ("-f", "caf"),
+    "caf alac": ("-c:a", "alac", "-f", "caf"),
+    "au": ("-f", "au"),
+    "ac3": ("-c:a", "ac3", "-f", "ac3"),
+    "eac3": ("-c:a", "eac3", "-f", "eac3"),
+    "wavpack": ("-f", "wv"),
+    "tta": ("-f", "tta"),
+}
+_WITHOUT_FFMPEG: Mapping[str, Callable[[], bytes]] = {
+    "amr": amr,
+    "amr, wide band": amr_wide,
+    "ape": ape,
+    "mpc7": musepack_7,
+    "mpc8": musepack_8,
 }
 _FILMS_WITH_SOUND: Mapping[str, tuple[str, ...]] = {
     "mp4 with sound": (*_H264, "-c:a", "aac", "-f", "mp4"),
@@ -90,7 +107,7 @@ def _films(folder: Path) -> dict[str, bytes]:
             continue
         path = folder / f"made.{wanted.suffix}"
         _encode("-i", film, *wanted.options, "-t", "0.4", path)
-        found[name] = path.read_bytes()
+        found[name] = wanted.before + path.read_bytes()
     for name, options in _FILMS_WITH_SOUND.items():
         path = folder / "made"
         _encode(*_FILM, *_TONE, *options, path)
@@ -104,11 +121,12 @@ def _sounds(folder: Path) -> dict[str, bytes]:
         path = folder / "made"
         _encode(*_TONE, *options, path)
         found[name] = path.read_bytes()
-    return found
+    found["mp3 behind tags and junk"] = ID3 + ID3 + JUNK + found["mp3"]
+    return found | {name: make() for name, make in _WITHOUT_FFMPEG.items()}
 
 
 def _pictures() -> dict[str, bytes]:
-    pictures.register_plugins()
+    register_plugins()
     frames = [Image.effect_mandelbrot((64, 48), (-2, -1, 1, 1), quality).convert("RGB") for quality in (20, 40, 60)]
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -43,13 +43,13 @@ def test_the_servers_wish_is_kept() -> None:
 
 
 @pytest.mark.parametrize("body", [b'{"message":"Invalid API key"}', b'{"code":"PGRST202","message":"No function"}'])
-def test_a_refusal_without_a_wish_is_asked_again_after_half_a_minute(body: bytes) -> None:
+def test_a_refusal_without_retry_after_is_retried_after_half_a_minute(body: bytes) -> None:
     error = supabase_error(401, body, httpx.Headers())
     assert isinstance(error, Transient)
     assert error.retry_after_seconds == 30
 
 
-def test_a_rejected_key_at_the_start_is_the_operators_to_mend() -> None:
+def test_a_key_rejected_at_startup_is_for_the_operator_to_fix() -> None:
     rejected = supabase_error(401, b'{"message":"Invalid API key"}', httpx.Headers())
     assert isinstance(rejected, Transient)
     assert isinstance(at_start(rejected), Fatal)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.media.cut_files import ends_early
-from sentinel_worker.media.samples import missing_shares
+from sentinel_worker.media.containers.cut_files import ends_early
+from sentinel_worker.media.containers.samples import missing_shares
 
 SAMPLES = bytes(4000)
 UNKNOWN = 0xFFFFFFFF

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-REPORTS = ("tests.rights", "tests.contract", "tests.integration.database.versions", "tests.acceptance")
+REPORTS = (
+    *("tests.rights", "tests.contract", "tests.integration.database.versions", "tests.integration.splices"),
+    "tests.acceptance",
+)
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make")

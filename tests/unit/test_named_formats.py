@@ -7,9 +7,9 @@ import io
 import pytest
 
 from sentinel_worker.domain.errors import Permanent
-from sentinel_worker.media.impostors import describe
-from sentinel_worker.media.named_formats import MAGICS, TEXTS
-from sentinel_worker.media.sniff import sniff
+from sentinel_worker.media.containers.impostors import describe
+from sentinel_worker.media.containers.named_formats import MAGICS, TEXTS
+from sentinel_worker.media.containers.sniff import sniff
 
 BINARY = {
     "an archive": (
@@ -70,6 +70,7 @@ BINARY = {
     "Shorten sound": (b"ajkg\x02\xfb",),
     "a Creative Voice file": (b"Creative Voice File\x1a\x1a\x00",),
     "a tracker module": (b"Extended Module: name\x00\x1a", b"IMPM\x00\x00"),
+    "a WAV file with big-endian samples": (b"RIFX\x00\x00\x10\x00WAVEfmt ",),
     "a track's entry on an audio CD": (b"RIFF\x24\x00\x00\x00CDDAfmt ",),
     "a RealMedia file": (b".RMF\x00\x00",),
     "an MXF file": (b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01\x02",),

@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from sentinel_worker.media.orientation import Orientation
+from sentinel_worker.media.films.orientation import Orientation
 
 ONE = 65536
 # A picture of 3 x 2: a b c over d e f.

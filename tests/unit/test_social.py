@@ -259,7 +259,7 @@ def test_the_best_format_that_needs_no_ffmpeg(formats: list[dict[str, Any]], cho
         (1, 10**400, 0),
     ],
 )
-def test_how_much_is_done_is_a_fraction_whatever_a_process_says(done: object, total: object, fraction: float) -> None:
+def test_progress_is_a_fraction_whatever_a_process_reports(done: object, total: object, fraction: float) -> None:
     assert _fraction({"done": done, "total": total}) == fraction
 
 

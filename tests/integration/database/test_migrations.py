@@ -97,7 +97,7 @@ def test_a_version_that_the_ledger_knows_by_another_name_is_refused(server: Post
         migrate.apply(dsn, migrations_dir=tmp_path)
 
 
-def test_a_folder_of_something_else_and_a_database_that_is_away_are_named(tmp_path: Path) -> None:
+def test_a_wrong_folder_and_an_unreachable_database_are_named(tmp_path: Path) -> None:
     with pytest.raises(migrate.MigrationError, match="no migrations in"):
         migrate.available(tmp_path)
     (tmp_path / "1_first.sql").touch()

@@ -124,7 +124,7 @@ def test_supabases_own_advisor_has_no_warning(cli: Cli, dsn: str) -> None:
     assert "rls_disabled_in_public" in found.stdout
 
 
-def test_a_project_with_migrations_of_its_own_fetches_ours(cli: Cli, dsn: str, tmp_path: Path) -> None:
+def test_a_project_with_its_own_migrations_fetches_ours(cli: Cli, dsn: str, tmp_path: Path) -> None:
     """The CLI refuses a ledger with versions that its folder lacks; `sentinel-worker migrate` accepts it."""
     theirs = project(tmp_path / "theirs", 'project_id = "echo-sentinel"\n')
     migrations = theirs / "supabase" / "migrations"

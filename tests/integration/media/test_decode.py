@@ -1,5 +1,6 @@
 """Clips hold the frames that their windows name, in every container."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, MediaLimits
 from sentinel_worker.domain.windows import FrameStep, Window, WindowPolicy, plan_windows
 from sentinel_worker.media.decode import decode_clips
-from sentinel_worker.media.films import OpenedVideo
+from sentinel_worker.media.films.film import OpenedVideo
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.probe import open_media
 from tests.integration.media.films import Make, ffmpeg, frame_numbers, geometry
@@ -50,6 +51,18 @@ def test_a_step_of_one_frame_hits_each_frame_once(ramp: Make, name: str, rate: s
     seen = [frame_numbers(clip) for clip in clips(media, windows, wanted)]
     assert all(np.diff(numbers).tolist() == [1] * 9 for numbers in seen)
     assert {number for numbers in seen for number in numbers} == set(range(50))
+
+
+def test_steps_follow_the_frames_of_a_film_that_stands_still_at_first(ramp: Make) -> None:
+    still = ",setpts='PTS+gte(N,1)*20/TB'"
+    path = ramp("still.mp4", *H264, "-fps_mode", "passthrough", "-enc_time_base", "1:25", filters=still)
+    opened = open_media(path, LIMITS)
+    assert opened.facts.planning_rate == pytest.approx(25)
+    assert opened.facts.frames_per_second < 5
+    windows = [Window(10.0, 10.32), Window(21.0, 21.32)]
+    wanted = replace(geometry(8, 0.04), step_frames=1)
+    found = [frame_numbers(clip) for clip in clips(opened, windows, wanted)]
+    assert found == [[0] * 8, [25, 26, 27, 28, 29, 30, 31, 32]]
 
 
 def test_frames_without_a_time_stamp_lie_between_their_neighbours(ramp: Make) -> None:
@@ -95,7 +108,7 @@ def test_a_variable_frame_rate_is_read_by_time(ramp: Make, media: Path) -> None:
         ffmpeg("-i", ramp("stride.mp4"), "-vf", chosen, "-vsync", "vfr", *H264, varying)
     opened = open_media(varying, LIMITS)
     assert opened.facts.frame_count == 14
-    half = 0.5 / opened.facts.frames_per_second
+    half = 0.5 / opened.facts.planning_rate
     (clip,) = clips(opened, [Window(0.0, 1.6)], geometry(8, 0.2))
     shown = [min(int((0.2 * i + half) * 25 + 1e-6), 40) for i in range(8)]
     assert frame_numbers(clip) == [number if number < 10 else number // 10 * 10 for number in shown]

@@ -12,8 +12,9 @@ from PIL import Image
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import ClipGeometry, MediaLimits
 from sentinel_worker.domain.windows import Window
-from sentinel_worker.media import pictures
 from sentinel_worker.media.decode import decode_clips
+from sentinel_worker.media.pictures import formats
+from sentinel_worker.media.pictures.formats import register_plugins
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.protocol import ProbedFacts
 from tests.integration.media.films import ffmpeg, geometry
@@ -51,7 +52,7 @@ def photograph() -> Image.Image:
 @pytest.mark.parametrize("name", ["jpeg", "png", "webp", "bmp", "tiff", "avif", "heic", "gif"])
 def test_every_format(media: Path, name: str) -> None:
     path = media / f"photograph.{name}"
-    pictures.register_plugins()
+    register_plugins()
     photograph().save(path, quality=95)
     facts = facts_of(path)
     assert (facts.kind, facts.container, facts.width, facts.height) == ("image", name, 64, 48)
@@ -133,7 +134,7 @@ def test_other_colours(media: Path, mode: str) -> None:
 
 @pytest.mark.parametrize("name", ["jpeg", "png", "webp", "bmp", "tiff", "avif", "heic"])
 def test_half_a_picture(media: Path, name: str) -> None:
-    pictures.register_plugins()
+    register_plugins()
     whole, half = media / f"noise.{name}", media / f"half.{name}"
     Image.effect_noise((320, 240), 90).convert("RGB").save(whole)
     half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
@@ -158,15 +159,15 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(media: Path, name: 
     path = media / f"bomb.{name}"
     Image.new("L", (3000, 2000)).save(path)
     for allowed in (5_999_999, 2_000_000):
-        refused = refusal(path, replace(LIMITS, max_pixels=allowed))
+        refused = refusal(path, replace(LIMITS, max_picture_pixels=allowed))
         assert (refused.code, refused.params["limit"]) == ("media_too_large", allowed)
 
 
 def test_heic_without_its_package_is_a_sentence(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures.register_plugins()
+    register_plugins()
     path = media / "telephone.heic"
     photograph().save(path)
-    monkeypatch.setattr(pictures, "pillow_heif", None)
+    monkeypatch.setattr(formats, "pillow_heif", None)
     refused = refusal(path)
     assert refused.code == "media_not_supported"
     assert "heic" in refused.message

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.media.films import Film, OpenedVideo
-from sentinel_worker.media.indexed_frames import IndexedFrames
+from sentinel_worker.media.films.film import Film, OpenedVideo
+from sentinel_worker.media.films.indexed_frames import IndexedFrames
+from sentinel_worker.media.films.stepped_frames import SteppedFrames
 from sentinel_worker.media.opened_media import FrameReader, OpenedMedia
 from sentinel_worker.media.probe import open_media
-from sentinel_worker.media.stepped_frames import SteppedFrames
 from tests.integration.media.films import Make, ffmpeg
 
 LIMITS = MediaLimits()

@@ -12,7 +12,7 @@ from sentinel_worker.domain.media_facts import MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import FrameStep, Window, WindowPolicy, plan_windows
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow
 from sentinel_worker.media.probe import open_media
-from sentinel_worker.media.sounds import decode_sounds
+from sentinel_worker.media.sound.clips import decode_sounds
 from tests.integration.media.films import ffmpeg
 
 LIMITS = MediaLimits()

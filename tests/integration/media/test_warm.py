@@ -15,7 +15,7 @@ from examples.samples import film_path
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import FaceSearch, MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import Window
-from sentinel_worker.media import pictures
+from sentinel_worker.media.pictures.formats import register_plugins
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.films import ffmpeg, geometry
 from tests.integration.media.hostile import run_in
@@ -86,7 +86,7 @@ PICTURES: dict[str, Save] = {
 
 @pytest.mark.parametrize("name", PICTURES)
 async def test_a_picture_loads_nothing(hostile_zygote: Zygote, tmp_path: Path, name: str) -> None:
-    pictures.register_plugins()
+    register_plugins()
     path = tmp_path / "media"
     await asyncio.to_thread(PICTURES[name], path)
     await _nothing_is_loaded(hostile_zygote, path, damaged=name.endswith("damaged"))

@@ -23,7 +23,7 @@ from tests.integration.detectors.models.hub import Hub, Repository
     ],
     ids=["missing", "gated", "forbidden", "unauthorised", "odd", "no-preprocessor", "no-config"],
 )
-def test_what_the_hub_refuses_is_said_in_a_sentence(
+def test_each_refusal_of_the_hub_is_a_sentence(
     hub: Hub, command: Run, repository: Repository | None, code: int, said: str
 ) -> None:
     if repository is not None:
@@ -43,14 +43,14 @@ def test_pickled_weights_are_not_fetched(hub: Hub, command: Run, files: dict[str
     assert hub.downloads() == []
 
 
-def test_a_pinned_revision_that_is_gone_is_said(hub: Hub, command: Run, files: dict[str, bytes]) -> None:
+def test_a_pinned_revision_that_is_gone_is_reported(hub: Hub, command: Run, files: dict[str, bytes]) -> None:
     hub.repositories["shylhy/videomae-large-finetuned-deepfake-subset"] = Repository({FIRST: files})
     refused = command("pull", "video-large", "--accept-licence")
     assert refused.returncode == 2
     assert "no such revision" in refused.stderr
 
 
-def test_a_full_disk_is_said_before_anything_is_fetched(hub: Hub, command: Run, files: dict[str, bytes]) -> None:
+def test_a_full_disk_is_reported_before_anything_is_fetched(hub: Hub, command: Run, files: dict[str, bytes]) -> None:
     hub.repositories[IMAGE] = Repository({FIRST: files}, declared_size=10**15)
     refused = command("pull", "image-vit")
     assert refused.returncode == 75
@@ -58,7 +58,7 @@ def test_a_full_disk_is_said_before_anything_is_fetched(hub: Hub, command: Run, 
     assert hub.downloads() == []
 
 
-def test_a_hub_that_is_away_is_worth_another_try(run: Run) -> None:
+def test_an_unreachable_hub_is_worth_a_retry(run: Run) -> None:
     refused = run("pull", "image-vit", HF_ENDPOINT="http://127.0.0.1:1")
     assert refused.returncode == 75
     assert "cannot be reached" in refused.stderr

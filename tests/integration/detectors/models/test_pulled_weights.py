@@ -78,7 +78,7 @@ def test_a_recorded_revision_is_kept_until_the_newest_is_asked_for(
     assert json.loads(listed[1].stdout)[2]["revision"] == SECOND, "a pinned pull of another key changes nothing"
 
 
-def test_damage_is_named_by_verify_refused_at_load_and_mended_by_pull(
+def test_damage_is_named_by_verify_refused_at_load_and_repaired_by_pull(
     hub: Hub, command: Run, load: Load, files: dict[str, bytes], home: Path
 ) -> None:
     hub.repositories[IMAGE] = Repository({FIRST: files})
@@ -105,7 +105,7 @@ def test_damage_is_named_by_verify_refused_at_load_and_mended_by_pull(
     assert command("verify").returncode == 0
 
 
-def test_a_damaged_record_is_said(command: Run, home: Path) -> None:
+def test_a_damaged_record_is_reported(command: Run, home: Path) -> None:
     home.mkdir()
     (home / "sentinel-worker-models.json").write_text("{")
     refused = command("verify")

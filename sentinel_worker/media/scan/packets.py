@@ -1,0 +1,89 @@
+"""The one scan of a file: every packet of every stream, read once before anything is decoded.
+
+Headers promise lengths, rates and key frames that may be wrong, so everything that is planned or decided about a film
+or its sound rests on this table. Runs in a decoding child.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+
+from sentinel_worker.media.refused_files import out_of_memory
+from sentinel_worker.media.scan.timeline import MISSING, Packets
+
+_MAX_ERRORS_IN_A_ROW: Final = 10
+_NEVER_LOADED: Final = ("av.__main__", "av.datasets")
+
+
+def load_pyav() -> None:
+    """Import all of PyAV: it imports some parts for the first stream that needs them, which a confined child cannot."""
+    for module in pkgutil.walk_packages(av.__path__, "av."):
+        if module.name not in _NEVER_LOADED:
+            importlib.import_module(module.name)
+
+
+def read_packets(container: InputContainer, stream: int | None = None) -> Iterator[Packet[Any]]:
+    """Yield the packets of one stream or of all, in file order, and step over errors as players do."""
+    wanted = () if stream is None else (container.streams[stream],)
+    errors = 0
+    while errors < _MAX_ERRORS_IN_A_ROW:
+        try:
+            for packet in container.demux(*wanted):
+                errors = 0
+                if packet.dts is None and packet.pts is None and packet.size == 0:
+                    continue  # the end of a stream
+                yield packet
+        except av.FFmpegError as error:
+            if out_of_memory(error):
+                raise
+            errors += 1
+        else:
+            return
+
+
+def scan(container: InputContainer) -> Mapping[int, Packets]:
+    """Return the packets of each stream that has any, by its index."""
+    found: dict[int, _Columns] = {}
+    for packet in read_packets(container):
+        columns = found.setdefault(packet.stream_index, _Columns())
+        columns.add(packet)
+    return {index: columns.packets(float(container.streams[index].time_base or 1)) for index, columns in found.items()}
+
+
+@dataclass(slots=True)
+class _Columns:
+    presentation: array[int] = field(default_factory=lambda: array("q"))
+    decoding: array[int] = field(default_factory=lambda: array("q"))
+    duration: array[int] = field(default_factory=lambda: array("q"))
+    key: array[int] = field(default_factory=lambda: array("b"))
+    hidden: array[int] = field(default_factory=lambda: array("b"))
+    size: array[int] = field(default_factory=lambda: array("i"))
+
+    def add(self, packet: Packet[Any]) -> None:
+        self.presentation.append(MISSING if packet.pts is None else packet.pts)
+        self.decoding.append(MISSING if packet.dts is None else packet.dts)
+        self.duration.append(packet.duration or 0)
+        self.key.append(packet.is_keyframe)
+        self.hidden.append(packet.is_discard)
+        self.size.append(packet.size)
+
+    def packets(self, unit_seconds: float) -> Packets:
+        return Packets(
+            np.frombuffer(self.presentation, np.int64),
+            np.frombuffer(self.decoding, np.int64),
+            np.frombuffer(self.duration, np.int64),
+            np.frombuffer(self.key, np.bool_),
+            np.frombuffer(self.hidden, np.bool_),
+            np.frombuffer(self.size, np.int32),
+            unit_seconds,
+        )
