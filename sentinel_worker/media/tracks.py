@@ -139,7 +139,7 @@ def _find_film(
         if times is None or is_cover:
             continue
         check_picture_size(stream.codec_context.width, stream.codec_context.height, limits)
-        return Film.tried(file, stream.index, packets, times, stream.sample_aspect_ratio)
+        return Film.tried(file, stream, packets, times)
     return None
 
 
@@ -166,7 +166,7 @@ def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: 
     # A single frame has no rate; the reported one comes from its display time.
     rate = min(rate or 1.0, limits.max_frames_per_second) if frames == 1 else rate
     check_rate(rate, limits)
-    width, height = film.orientation.on_screen(decoder.width, decoder.height)
+    width, height = film.orientation.on_screen(*film.size)
     check_picture_size(width, height, limits)
     keys = times.key_seconds
     return replace(
