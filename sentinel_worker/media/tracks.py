@@ -9,7 +9,7 @@ from typing import Final, cast
 
 import av
 from av.container import InputContainer
-from av.stream import Disposition, Stream
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from sentinel_worker.domain.errors import Permanent
@@ -33,6 +33,7 @@ from sentinel_worker.media.refused_files import (
 )
 from sentinel_worker.media.scan.media_file import MediaFile
 from sentinel_worker.media.scan.packets import scan
+from sentinel_worker.media.scan.played_tracks import by_choice
 from sentinel_worker.media.scan.promises import is_cut
 from sentinel_worker.media.scan.timeline import MAY_JUMP, Packets
 from sentinel_worker.media.sound.tracks import find_sound
@@ -134,11 +135,6 @@ def _nothing_to_play(opened: InputContainer, unknown: Mapping[int, str], *, cut:
     return Permanent("no_tracks", "The file holds neither pictures nor sound.")
 
 
-def played_first(streams: list[Stream]) -> list[Stream]:
-    """Put the track that browsers play first: one that is flagged as default, else the first in the file."""
-    return sorted(streams, key=lambda stream: not stream.disposition & Disposition.default)
-
-
 def _find_film(
     file: MediaFile,
     opened: InputContainer,
@@ -149,7 +145,7 @@ def _find_film(
 ) -> Film | None:
     """The film that browsers play, or None without one. A single picture beside sound is the cover of a song."""
     films = [stream for stream in opened.streams.video if not stream.disposition & _NO_FILM]
-    for stream in cast(list[VideoStream], played_first(list(films))):
+    for stream in by_choice(films, file.demuxer):
         packets = table.get(stream.index)
         if packets is None or stream.codec_context is None:
             continue
@@ -158,7 +154,7 @@ def _find_film(
         if times is None or is_cover:
             continue
         check_picture_size(stream.codec_context.width, stream.codec_context.height, limits)
-        return Film.tried(file, stream.index, packets, times, stream.sample_aspect_ratio)
+        return Film.tried(file, stream, packets, times)
     return None
 
 
@@ -189,7 +185,7 @@ def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: 
     # A single frame has no rate; the reported one comes from its display time.
     rate = min(rate or 1.0, limits.max_frames_per_second) if frames == 1 else rate
     check_rate(rate, limits)
-    width, height = film.orientation.on_screen(decoder.width, decoder.height)
+    width, height = film.orientation.on_screen(*film.size)
     check_picture_size(width, height, limits)
     keys = times.key_seconds
     return replace(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any, Final, Self
 
 import av
 import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from torch import Tensor
 
 from sentinel_worker.media.films.film_times import FilmTimes
@@ -32,24 +32,31 @@ _PACKETS_OF_FIELDS: Final = 1.6
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """One stream of pictures. `in_order` is False if its stamps do not follow the order of its frames."""
+    """One stream of pictures.
+
+    `size` is the coded width and height of its first frame; the header may say otherwise, and it may change later.
+    `in_order` is False if the stamps do not follow the order of the frames.
+    """
 
     file: MediaFile
     stream: int
     packets: Packets
     times: FilmTimes
+    size: tuple[int, int]
     orientation: Orientation
     in_order: bool = True
 
     @classmethod
-    def tried(cls, file: MediaFile, stream: int, packets: Packets, times: FilmTimes, aspect: Fraction | None) -> Self:
+    def tried(cls, file: MediaFile, stream: VideoStream, packets: Packets, times: FilmTimes) -> Self:
         """Decode the first frames, which tell what no header says: how they lie, and how packets become frames."""
-        film = cls(file, stream, packets, times, Orientation.of(None, aspect))
+        size, aspect = (stream.codec_context.width, stream.codec_context.height), stream.sample_aspect_ratio
+        film = cls(file, stream.index, packets, times, size, Orientation.of(None, aspect))
         least = _TRIAL_PACKETS_OF_ORDINARY if film._is_ordinary else _TRIAL_PACKETS
         fed, frames = _first_frames(film.numbered_packets(), times, least)
         if not frames:
             return film
-        film = replace(film, orientation=Orientation.of(_display_matrix(frames[0]), aspect))
+        size = (frames[0].width, frames[0].height)
+        film = replace(film, size=size, orientation=Orientation.of(_display_matrix(frames[0]), aspect))
         if film._is_ordinary:
             return film
         starts = times.packet_starts[[frame.pts or 0 for frame in frames]]

@@ -22,6 +22,8 @@ from sentinel_worker.media.refused_files import out_of_memory
 from sentinel_worker.media.scan.timeline import MISSING, Packets
 
 _MAX_ERRORS_IN_A_ROW: Final = 10
+# FFmpeg's Ogg reader counts in 32 bits without a sign, and an encoder may end before the end of its last packet.
+_NEGATIVE_LENGTHS: Final = range(2**32 - 2**20, 2**32)
 _NEVER_LOADED: Final = ("av.__main__", "av.datasets")
 
 
@@ -97,7 +99,8 @@ class _Columns:
     def add(self, packet: Packet[Any]) -> None:
         self.presentation.append(MISSING if packet.pts is None else packet.pts)
         self.decoding.append(MISSING if packet.dts is None else packet.dts)
-        self.duration.append(packet.duration or 0)
+        duration = packet.duration or 0
+        self.duration.append(0 if duration in _NEGATIVE_LENGTHS else duration)
         self.key.append(packet.is_keyframe)
         self.hidden.append(packet.is_discard)
         self.size.append(packet.size)

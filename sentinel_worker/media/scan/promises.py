@@ -38,10 +38,12 @@ def is_cut(file: MediaFile, opened: InputContainer, table: Mapping[int, Packets]
     promised = _promised_seconds(file, opened)
     if promised is None:
         return False
-    lengths = [
-        timeline_of(packets, may_jump=False).duration_seconds for packets in table.values() if not packets.hidden.all()
-    ]
-    return promised - max(lengths, default=0.0) > max(_CUT_SECONDS, _CUT_SHARE * promised)
+    tracks = [timeline_of(packets, may_jump=False) for packets in table.values() if not packets.hidden.all()]
+    # A length may count from 0 though a live recording begins hours later.
+    begin = min((track.begin_seconds for track in tracks), default=0.0)
+    promised -= begin if 0 < begin < promised else 0.0
+    longest = max((track.duration_seconds for track in tracks), default=0.0)
+    return promised - longest > max(_CUT_SECONDS, _CUT_SHARE * promised)
 
 
 def _promised_seconds(file: MediaFile, opened: InputContainer) -> float | None:

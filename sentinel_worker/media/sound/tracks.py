@@ -9,13 +9,13 @@ from typing import Final
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Disposition
 
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.opened_media import SoundTrack
 from sentinel_worker.media.protocol import ProbedFacts
 from sentinel_worker.media.refused_files import check_duration
 from sentinel_worker.media.scan.media_file import MediaFile
+from sentinel_worker.media.scan.played_tracks import by_choice
 from sentinel_worker.media.scan.timeline import MAY_JUMP, MISSING, Packets, Timeline, timeline_of
 
 _MAX_SECONDS: Final = 1e8
@@ -54,12 +54,12 @@ def find_sound(
     limits: MediaLimits,
     unknown: Container[int],
 ) -> FoundSound | None:
-    """The sound that browsers play: the first track flagged as default, else the first; None without usable sound.
+    """The sound that players choose (`played_tracks.by_choice`); None without usable sound.
 
     `unknown` are the ids of streams that FFmpeg takes for something that they are not.
     """
     streams = list(opened.streams.audio)
-    for stream in sorted(streams, key=lambda stream: not stream.disposition & Disposition.default):
+    for stream in by_choice(streams, file.demuxer):
         packets, decoder = table.get(stream.index), stream.codec_context
         if (
             packets is None

@@ -11,12 +11,13 @@ from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.films.film import Film, OpenedVideo
 from sentinel_worker.media.films.indexed_frames import IndexedFrames
 from sentinel_worker.media.films.stepped_frames import SteppedFrames
-from sentinel_worker.media.opened_media import FrameReader
+from sentinel_worker.media.opened_media import FrameReader, OpenedMedia
 from sentinel_worker.media.probe import open_media
 from tests.integration.media.films import Make, ffmpeg
 
 LIMITS = MediaLimits()
 H264 = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "4", "-g", "12", "-bf", "3")
+DARK, BRIGHT = 40, 200
 # Forward, back, the same frame twice, and outside.
 MOMENTS = (0.0, 0.02, 0.5, 0.51, 1.2, 0.3, 1.9, 1.9, 0.0, 5.0)
 
@@ -154,18 +155,51 @@ def test_pixels_that_are_not_square_are_shown_at_their_shape(tmp_path: Path) -> 
     assert media.size_on_screen(shown.pixels) == (576, 1024)
 
 
-@pytest.mark.parametrize(("default", "expected"), [("first", 40), ("second", 200), ("neither", 40)])
-def test_the_film_that_browsers_show_is_the_one_that_counts(tmp_path: Path, default: str, expected: int) -> None:
-    """Two video tracks, the dark one first; the bright one has the higher bit rate and more pixels."""
-    path = tmp_path / "two.mkv"
-    dark, bright = "color=0x282828:s=64x48:r=25:d=1", "color=0xc8c8c8:s=128x96:r=25:d=1"
-    flags = {"first": ("default", "0"), "second": ("0", "default"), "neither": ("0", "0")}[default]
-    ffmpeg(
-        "-f", "lavfi", "-i", dark, "-f", "lavfi", "-i", bright, "-map", "0", "-map", "1", *H264,
-        "-disposition:v:0", flags[0], "-disposition:v:1", flags[1], "-default_mode", "passthrough", path,
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    ("container", "flagged", "expected"),
+    [
+        ("mkv", "first", DARK),
+        ("mkv", "second", DARK),
+        ("mkv", "neither", DARK),
+        ("mp4", "first", DARK),
+        ("mp4", "second", BRIGHT),
+        ("mp4", "both", DARK),
+    ],
+)
+def test_the_film_that_browsers_show_is_the_one_that_counts(
+    tmp_path: Path, container: str, flagged: str, expected: int
+) -> None:
+    """Two video tracks, the dark one first; the bright one has the higher bit rate and more pixels.
+
+    Browsers ignore the default flags of Matroska, and play no disabled track of MP4.
+    """
+    path = tmp_path / f"two.{container}"
+    flags = {"first": ("default", "0"), "second": ("0", "default"), "neither": ("0", "0"), "both": ("default",) * 2}
+    ffmpeg(*two_films(H264, H264), *dispositions(*flags[flagged]), path)
     media = open_media(path, LIMITS)
+    assert brightness(media) == pytest.approx(expected, abs=8)
+    assert media.facts.video_tracks == 2
+
+
+def test_a_film_that_browsers_decode_goes_before_one_that_they_do_not(tmp_path: Path) -> None:
+    path = tmp_path / "codecs.mkv"
+    ffmpeg(*two_films(("-c:v:0", "mpeg4"), ("-c:v:1", "libx264", "-pix_fmt", "yuv420p")), path)
+    media = open_media(path, LIMITS)
+    assert brightness(media) == pytest.approx(BRIGHT, abs=8)
+    assert media.facts.video_codec == "h264"
+
+
+def two_films(*codecs: tuple[str, ...]) -> tuple[str, ...]:
+    dark, bright = f"color=0x{DARK:02x}{DARK:02x}{DARK:02x}", f"color=0x{BRIGHT:02x}{BRIGHT:02x}{BRIGHT:02x}"
+    inputs = ("-f", "lavfi", "-i", f"{dark}:s=64x48:r=25:d=1", "-f", "lavfi", "-i", f"{bright}:s=128x96:r=25:d=1")
+    return (*inputs, "-map", "0", "-map", "1", *(option for codec in codecs for option in codec))
+
+
+def dispositions(first: str, second: str) -> tuple[str, ...]:
+    return ("-disposition:v:0", first, "-disposition:v:1", second, "-default_mode", "passthrough")
+
+
+def brightness(media: OpenedMedia) -> float:
     shown = media.frames().at(0.5)
     assert shown is not None
-    assert abs(float(shown.pixels.float().mean()) - expected) < 8
-    assert media.facts.video_tracks == 2
+    return float(shown.pixels.float().mean())
