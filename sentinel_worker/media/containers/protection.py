@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from sentinel_worker.domain.errors import Permanent
-from sentinel_worker.media.containers.allowed import CONTAINERS, transport_streams
+from sentinel_worker.media.containers import transport_streams
+from sentinel_worker.media.containers.allowed import CONTAINERS
 from sentinel_worker.media.containers.boxes import MAX_BOXES, level, walk
 from sentinel_worker.media.containers.ebml import is_encrypted
 

@@ -66,8 +66,8 @@ def read_packets(
 class Scan:
     """The packets of each stream that has any, by its index.
 
-    `unread_share` is 0 if these are all packets. If a stream began in the middle of the file, or the demuxer gave up, it
-    is the share of the file's bytes that are in none of them, an upper bound of what was not seen.
+    `unread_share` is 0 if these are all packets. If a stream began in the middle of the file, or the demuxer gave up,
+    it is the share of the file's bytes that are in none of them, an upper bound of what was not seen.
     """
 
     streams: Mapping[int, Packets]
