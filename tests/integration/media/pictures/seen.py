@@ -55,7 +55,8 @@ def frames(media: OpenedMedia) -> list[Pixels | None]:
     """Every picture of an animation, in order; None for one that is damaged."""
     assert isinstance(media, OpenedAnimation)
     reader = media.frames()
-    shown = [reader.at(start) for start in media.starts]
+    assert media.frame_starts is not None
+    shown = [reader.at(start) for start in media.frame_starts]
     return [None if each is None else each.pixels.permute(1, 2, 0).numpy() for each in shown]
 
 

@@ -108,6 +108,14 @@ def test_delays_of_an_animated_png(tmp_path: Path) -> None:
     assert media.facts.duration_seconds == pytest.approx(0.25 + 0.05 + 0.1 + 0.1 + 0.02)
 
 
+def test_an_animation_that_stands_still_for_long_is_planned_by_where_it_moves(tmp_path: Path) -> None:
+    patches = [gifs.Drawn(RED, 16, 12, hundredths=4)] * 20 + [gifs.Drawn(GREEN, 16, 12, hundredths=2000)]
+    facts = opened(tmp_path, gif(16, 12, patches)).facts
+    assert facts.typical_rate == pytest.approx(25.0)
+    assert facts.video_tracks == 1
+    assert facts.frames_per_second == pytest.approx(21 / 20.8)
+
+
 def noisy_apng() -> bytes:
     noise = np.random.default_rng(0).integers(0, 255, (4, 12, 16, 4), dtype=np.uint8)
     noise[..., 3] = 255
