@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.media.frame_steps import typical_rate
+from sentinel_worker.media.films.frame_steps import typical_rate
 from sentinel_worker.media.opened_media import OpenedMedia, Shown
 from sentinel_worker.media.pictures.colours import Colours
 from sentinel_worker.media.pictures.decoded import decoded

@@ -14,7 +14,7 @@ from sentinel_worker.media.decode import DecodedClip
 from sentinel_worker.media.pictures.formats import register_plugins
 from sentinel_worker.media.pictures.heif import describe_heif
 from sentinel_worker.media.pictures.opening import OpenedPicture
-from sentinel_worker.media.sounds import decode_sounds
+from sentinel_worker.media.sound.clips import decode_sounds
 from tests.integration.media.films import ffmpeg
 from tests.integration.media.pictures.seen import LIMITS, opened, photograph, pixels, refusal, saved
 
