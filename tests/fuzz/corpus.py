@@ -81,6 +81,8 @@ _PICTURES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "gif still": ("GIF", {}),
 }
 _ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
+_ROTATED = "rotated"  # made in two steps
+_BEHIND_JUNK = "mp3 behind tags and junk"
 
 
 def shared_corpus(factory: pytest.TempPathFactory) -> dict[str, bytes]:
@@ -93,6 +95,17 @@ def shared_corpus(factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {path.stem: path.read_bytes() for path in sorted(made_once(factory, "corpus", make).glob("*.file"))}
 
 
+def names() -> list[str]:
+    """Names of the files."""
+    films = [name for name in FORMATS if name != _ROTATED]
+    animations = [_animated(kind) for kind in _ANIMATIONS]
+    return [*films, *_FILMS_WITH_SOUND, *_SOUNDS, _BEHIND_JUNK, *_WITHOUT_FFMPEG, *_PICTURES, *animations]
+
+
+def _animated(kind: str) -> str:
+    return f"{kind.lower()}, animated by Pillow"
+
+
 def make_corpus(folder: Path) -> dict[str, bytes]:
     """Make the files in `folder` and return them by name; takes about ten seconds."""
     return _films(folder) | _sounds(folder) | _pictures()
@@ -103,7 +116,7 @@ def _films(folder: Path) -> dict[str, bytes]:
     _encode(*_FILM, "-c:v", "ffv1", "-f", "matroska", film)
     found = {}
     for name, wanted in FORMATS.items():
-        if name == "rotated":
+        if name == _ROTATED:
             continue
         path = folder / f"made.{wanted.suffix}"
         _encode("-i", film, *wanted.options, "-t", "0.4", path)
@@ -121,7 +134,7 @@ def _sounds(folder: Path) -> dict[str, bytes]:
         path = folder / "made"
         _encode(*_TONE, *options, path)
         found[name] = path.read_bytes()
-    found["mp3 behind tags and junk"] = ID3 + ID3 + JUNK + found["mp3"]
+    found[_BEHIND_JUNK] = ID3 + ID3 + JUNK + found["mp3"]
     return found | {name: make() for name, make in _WITHOUT_FFMPEG.items()}
 
 
@@ -138,7 +151,7 @@ def _pictures() -> dict[str, bytes]:
     for kind in _ANIMATIONS:
         file = io.BytesIO()
         frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=100)
-        found[f"{kind.lower()}, animated by Pillow"] = file.getvalue()
+        found[_animated(kind)] = file.getvalue()
     return found
 
 
