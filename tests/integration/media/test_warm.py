@@ -19,6 +19,10 @@ from sentinel_worker.media.pictures.formats import register_plugins
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.films import ffmpeg, geometry
 from tests.integration.media.hostile import run_in
+from tests.integration.media.pictures.bmp_files import FIELDS, bmp, head
+from tests.integration.media.pictures.icc_profiles import rgb_profile
+from tests.integration.media.pictures.png_files import Drawn, apng, plain
+from tests.integration.media.pictures.seen import saved
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -56,6 +60,18 @@ def _turned(form: str) -> Save:
     return _saved(form, exif=exif.tobytes())
 
 
+def _written(content: bytes) -> Save:
+    def save(path: Path) -> None:
+        path.write_bytes(content)
+
+    return save
+
+
+def _lossless(path: Path) -> None:
+    source = ("-f", "lavfi", "-i", "color=red:s=64x48", "-frames:v", "1", "-pix_fmt", "bgr24")
+    ffmpeg(*source, "-c:v", "ljpeg", "-strict", "-1", "-f", "mjpeg", path)
+
+
 def _texts() -> PngImagePlugin.PngInfo:
     texts = PngImagePlugin.PngInfo()
     texts.add_itxt("XML:com.adobe.xmp", '<x:xmpmeta xmlns:x="adobe:ns:meta/"/>', zip=True)
@@ -78,7 +94,18 @@ PICTURES: dict[str, Save] = {
     "jpeg, cmyk": _saved("JPEG", "CMYK"),
     "jpeg, progressive": _saved("JPEG", progressive=True),
     "jpeg, profile": _saved("JPEG", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()),
+    "jpeg, another profile": _saved("JPEG", icc_profile=rgb_profile(1.0)),
+    "jpeg, without its end": _written(saved(_picture("RGB"), "JPEG")[:-2]),
+    "jpeg, lossless": _lossless,
+    "tiff, cielab": _saved("TIFF", "LAB"),
+    "png, with a default image": _written(
+        apng((8, 8), [Drawn(plain(8, 8, 9, 9, 9))] * 2, default=plain(8, 8, 8, 8, 8))
+    ),
+    "png, a wrong checksum in the pixels": _written(saved(_picture("RGB"), "PNG")[:-20] + bytes(20)),
     "bmp, palette": _saved("BMP", "P"),
+    "bmp, bit fields": _written(bmp(head(40, 8, 8, 16, FIELDS), bytes(128), bytes(range(12)))),
+    "ico": _saved("ICO"),
+    "jpeg 2000": _saved("JPEG2000"),
     "jpeg, damaged": _cut("JPEG", 400),
     "webp, damaged": _cut("WEBP", 200),
 }
