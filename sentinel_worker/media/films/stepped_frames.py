@@ -123,5 +123,5 @@ class SteppedFrames:
 
     def _pixels(self, frame: VideoFrame) -> Tensor:
         check_picture_size(*self._orientation.on_screen(frame.width, frame.height), self._limits)
-        rgb = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
+        rgb = torch.from_numpy(frame.to_ndarray(format="rgb24", threads=1)).permute(2, 0, 1)
         return self._orientation.turned(rgb)

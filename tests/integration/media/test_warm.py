@@ -17,12 +17,22 @@ from sentinel_worker.domain.media_facts import FaceSearch, MediaLimits, SoundGeo
 from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.pictures.formats import register_plugins
 from sentinel_worker.media.zygote import Zygote
+from tests.fuzz.corpus import NAMES, shared_corpus
 from tests.integration.media.films import ffmpeg, geometry
 from tests.integration.media.hostile import run_in
+from tests.matrix import sampled
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 _SIZE = (64, 48)
+SAMPLE = (
+    *("mp4 with sound", "mov prores", "mp4 av1", "webm with sound", "mkv with sound", "mkv hevc", "mkv ffv1"),
+    *("avi with sound", "flv with sound", "wmv with sound", "mpg with sound", "ts with sound", "m2ts h264"),
+    *("ogv with sound", "3gp h263", "m1v mpeg1", "ts h264 behind junk", "gif", "apng", "webp, animated"),
+    *("wav", "w64", "aiff", "caf alac", "au", "flac", "mp3", "aac", "m4a alac", "opus", "ogg flac", "mka", "wma"),
+    *("ac3", "eac3", "wavpack", "tta", "amr", "amr, wide band", "ape", "mpc7", "mpc8"),
+)
+"""Each container once, and each codec that only one has."""
 Save = Callable[[Path], None]
 
 
@@ -84,6 +94,12 @@ PICTURES: dict[str, Save] = {
 }
 
 
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A small file of every container and codec."""
+    return shared_corpus(tmp_path_factory)
+
+
 @pytest.mark.parametrize("name", PICTURES)
 async def test_a_picture_loads_nothing(hostile_zygote: Zygote, tmp_path: Path, name: str) -> None:
     register_plugins()
@@ -103,6 +119,24 @@ async def test_a_film_or_a_song_loads_nothing(hostile_zygote: Zygote, tmp_path: 
     if name == "film, cut":
         path.write_bytes(path.read_bytes()[:-20_000])
     await _nothing_is_loaded(hostile_zygote, path, damaged=name == "film, cut")
+
+
+@pytest.mark.parametrize("name", sampled("formats", NAMES, SAMPLE))
+async def test_a_container_and_codec_load_nothing_and_start_no_thread(
+    hostile_zygote: Zygote, corpus: dict[str, bytes], tmp_path: Path, name: str
+) -> None:
+    """A child of this name dies with its first thread."""
+    assert set(corpus) == set(NAMES)
+    path = tmp_path / "media without threads"
+    path.write_bytes(corpus[name])
+    await _nothing_is_loaded(hostile_zygote, path, damaged=False)
+
+
+async def test_a_thread_is_noticed(hostile_zygote: Zygote, tmp_path: Path) -> None:
+    (tmp_path / "media without threads").write_bytes(b"media")
+    async with hostile_zygote.open(tmp_path / "media without threads", tmp_path, MediaLimits()) as child:
+        with pytest.raises(Permanent, match="crashed"):
+            await run_in(child, "threading.Thread(target=int).start()")
 
 
 async def _nothing_is_loaded(hostile_zygote: Zygote, path: Path, *, damaged: bool) -> None:
