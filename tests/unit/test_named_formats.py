@@ -50,6 +50,10 @@ BINARY = {
     "a GIMP picture": (b"gimp xcf v011\x00",),
     "a Mac icon": (b"icns\x00\x00\x10\x00",),
     "a mouse cursor": (b"\x00\x00\x02\x00\x01\x00",),
+    "a Targa picture": (
+        b"\x00\x00\x02" + bytes(9) + b"\x40\x00\x30\x00\x18\x20\xff",
+        b"\x05\x00\x0b" + bytes(9) + b"\x40\x01\xf0\x00\x08\x00hello",
+    ),
     "an OpenEXR picture": (b"v/1\x01\x02\x00",),
     "a DDS texture": (b"DDS \x7c\x00\x00\x00",),
     "a QOI picture": (b"qoif\x00\x00\x01\x00",),

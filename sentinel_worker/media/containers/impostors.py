@@ -17,12 +17,25 @@ _TEXT_BYTES: Final = 64
 _SPACES: Final = "\t\n\v\f\r"
 # SubRip and MicroDVD have no first word.
 _CUE: Final = re.compile(r"\d+\s+\d+:\d\d:\d\d[,.]\d+ *-->|\{\d+\}\{\d*\}")
-_PNM: Final = re.compile(rb"P[1-7F]\s+(#|\d|WIDTH)")
+_PATTERNS: Final = (
+    (re.compile(rb"P[1-7F]\s+(#|\d|WIDTH)"), "a PNM picture, which is not supported"),
+    # A length, a kind, no table of colours (five zeros), a place, width, height, bits per pixel.
+    (
+        re.compile(
+            rb".\x00[\x02\x03\x0a\x0b]\x00{5}.{4}(?!\x00\x00)..(?!\x00\x00)..[\x08\x10\x18\x20][\x00-\x3f]", re.DOTALL
+        ),
+        "a Targa picture, which is not supported",
+    ),
+)
+"""Formats without a first word of their own."""
 
 
 def describe(head: bytes) -> str:
     """Name the file's format, as the end of a sentence ("an archive", "a DASH manifest")."""
     is_text = starts_as_text(head)
+    for pattern, name in _PATTERNS:
+        if pattern.match(head):
+            return name
     for offset, magic, name in MAGICS:
         # Letters at the start of a text are a word.
         if head.startswith(magic, offset) and (offset or not is_text):
@@ -36,8 +49,6 @@ def describe(head: bytes) -> str:
     if text.startswith("<"):
         marks = (name for mark, name in TEXTS if mark.startswith("<") and mark in text)
         return next(marks, "an XML text")
-    if _PNM.match(head):
-        return "a PNM picture, which is not supported"
     return "a text" if is_text else UNKNOWN
 
 

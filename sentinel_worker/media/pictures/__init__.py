@@ -1,5 +1,5 @@
 """Still pictures and animations, read as browsers show them: upright, on white, RGB, 8 bit.
 
 Runs in a decoding child. `opening` is the way in; there is one module for each format whose structure decides what is
-shown. May import `opened_media`, `packets`, `protocol`, `refused_files` and `boxes` of the room around it.
+shown. May import the other modules of `media`, except those that open files of any kind.
 """

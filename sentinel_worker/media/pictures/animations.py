@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 
 from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.media.films.frame_steps import typical_rate
 from sentinel_worker.media.opened_media import OpenedMedia, Shown
 from sentinel_worker.media.pictures.colours import Colours
 from sentinel_worker.media.pictures.decoded import decoded
@@ -31,14 +33,14 @@ Show = Callable[[int], Tensor | None]
 
 @dataclass(frozen=True, slots=True)
 class OpenedAnimation(OpenedMedia):
-    """Pictures that follow each other: the times at which they appear, and a way to show them."""
+    """Pictures that follow each other, and a way to show them."""
 
-    starts: tuple[float, ...]
     new_show: Callable[[], Show]
 
     def frames(self) -> _Frames:
         """Return a new reader."""
-        return _Frames(self.new_show(), (*self.starts, self.facts.duration_seconds))
+        assert self.frame_starts is not None
+        return _Frames(self.new_show(), (*self.frame_starts.tolist(), self.facts.duration_seconds))
 
 
 class _Frames:
@@ -132,10 +134,12 @@ def _opened(
         kind="video",
         has_video=True,
         video_codec=facts.container,
+        video_tracks=1,
         duration_seconds=end / 1000,
         width=width,
         height=height,
         frames_per_second=rate,
         frame_count=len(starts),
+        typical_rate=typical_rate(np.array(starts), rate),
     )
-    return OpenedAnimation(path, facts, starts=tuple(starts), new_show=new_show)
+    return OpenedAnimation(path, facts, new_show, frame_starts=np.array(starts))

@@ -70,7 +70,7 @@ def _open(image: Image.Image, path: Path, limits: MediaLimits) -> Decoded:
 
 
 def _read_unusual(path: Path, kind: int, limits: MediaLimits) -> Decoded:
-    image = read_with_ffmpeg(path, "jpeg_pipe", "jpeg", limits)
+    image = read_with_ffmpeg(path, "jpeg_pipe", "jpeg", limits, strict=True)
     if image is None:
         raise not_supported(UNUSUAL[kind])
     return decoded(image, Colours(image), reduced_by=reduction(*image.size, limits))

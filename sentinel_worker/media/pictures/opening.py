@@ -120,8 +120,8 @@ def _open_with_pillow(path: Path, facts: ProbedFacts, limits: MediaLimits) -> Op
             return replace(opened, facts=with_sound, sound=sound)
         size = image.size
         if isinstance(image, Jpeg2KImageFile):
-            # The decoder leaves out the finest details, and the memory for them.
-            image.reduce = reduction(*size, limits).bit_length() - 1
+            # The decoder leaves out the finest details, and the memory for them. Pillow rounds only halves as it does.
+            image.reduce = int(reduction(*size, limits) > 1)
         image.load()
         return decoded(
             image,

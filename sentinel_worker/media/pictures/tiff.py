@@ -32,7 +32,7 @@ _SAMPLES: Final = {2: "signed", _FLOAT: "floating point", 5: "complex", 6: "comp
 def open_tiff(path: Path, limits: MediaLimits) -> Decoded:
     """Decode the first page of a TIFF; raises `Permanent`."""
     directory = read_directory(path)
-    if _is_for_ffmpeg(directory):
+    if not directory.is_cut and _is_for_ffmpeg(directory):
         image = read_with_ffmpeg(path, "tiff_pipe", "tiff", limits)
         if image is not None:
             return _decoded(image, directory, limits, directory.first(tags.ORIENTATION, UPRIGHT))

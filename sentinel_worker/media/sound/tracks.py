@@ -86,7 +86,7 @@ def find_sound(
 
 def _timeline(stream: AudioStream, packets: Packets, *, may_jump: bool) -> Timeline:
     """Times of the packets, from their frames' length where the container's times are far too short to be true."""
-    timeline = timeline_of(packets, may_jump=may_jump)
+    timeline = timeline_of(_without_repeats(packets), may_jump=may_jump)
     decoder = stream.codec_context
     frame_seconds = (decoder.frame_size or 0) / decoder.sample_rate
     if timeline.duration_seconds >= _FALSE_LENGTH * frame_seconds * len(packets):
@@ -94,3 +94,10 @@ def _timeline(stream: AudioStream, packets: Packets, *, may_jump: bool) -> Timel
     unknown = np.full(len(packets), MISSING)
     lasting = np.full(len(packets), round(frame_seconds / packets.unit_seconds))
     return timeline_of(replace(packets, presentation=unknown, decoding=unknown, duration=lasting), may_jump=False)
+
+
+def _without_repeats(packets: Packets) -> Packets:
+    """Take the stamps away that repeat the one before: no two packets sound at once, so only the first has a time."""
+    repeats = np.zeros(len(packets), dtype=np.bool_)
+    repeats[1:] = packets.presentation[1:] == packets.presentation[:-1]
+    return replace(packets, presentation=np.where(repeats, MISSING, packets.presentation))

@@ -1,6 +1,6 @@
 """`python -m tests.integration.splices`: which short tampered parts of long films are found, by length.
 
-Prints what windows land on by the plan. With `--decode` it also makes 300 films, decodes and judges them: ten minutes.
+Prints what windows land on by the plan. With `--decode` it also makes, decodes and judges 300 films (ten minutes).
 """
 
 # ruff: noqa: T201 - it prints

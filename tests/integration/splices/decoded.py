@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import torch
+
 from examples.demo_checkpoint.evaluate import judge_file
 from sentinel_worker.detectors.registry import TOP_K
 from sentinel_worker.detectors.video import VideoDetector
@@ -56,17 +58,23 @@ class Answered:
 
 
 def answered(
-    detector: VideoDetector, films: LongFilms, splice_seconds: float, starts: Iterable[float]
+    detector: VideoDetector, films: LongFilms, splice_seconds: float, starts: Sequence[float]
 ) -> list[Answered]:
     """Make, decode and judge a film with a splice at each of `starts`."""
-    rule, part = TOP_K, detector.spec.window_policy.budget
-    found = []
-    for start in starts:
+
+    def one(start: float) -> Answered:
         splice = films.splice(start, splice_seconds)
         mean = judge_file(detector, splice.path)
         scores = [answer.score for answer in mean.windows]
-        found.append(Answered(splice, mean, judge(scores, films.seconds, rule, part_windows=part)))
-    return found
+        top_k = judge(scores, films.seconds, TOP_K, part_windows=detector.spec.window_policy.budget)
+        return Answered(splice, mean, top_k)
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a clip is too small for more
+    try:
+        return [one(start) for start in starts]
+    finally:
+        torch.set_num_threads(threads)
 
 
 def row(minutes: int, splice_seconds: float, found: Sequence[Answered]) -> str:
