@@ -62,7 +62,7 @@ def granules(ogg: bytes, *positions: int) -> bytes:
         page = bytearray(pages[number])
         struct.pack_into("<q", page, 6, position)
         page[22:26] = bytes(4)
-        struct.pack_into("<I", page, 22, _checksum(page))
+        struct.pack_into("<I", page, 22, _checksum(bytes(page)))
         pages[number] = bytes(page)
     return b"".join(pages)
 
