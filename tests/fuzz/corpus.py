@@ -101,6 +101,17 @@ _BUILT: dict[str, bytes] = {
     ),
 }
 _ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
+_BEHIND_JUNK = "mp3 behind tags and junk"
+NAMES = (
+    *(name for name in FORMATS if name != "rotated"),
+    *_FILMS_WITH_SOUND,
+    *_SOUNDS,
+    _BEHIND_JUNK,
+    *_WITHOUT_FFMPEG,
+    *_PICTURES,
+    *(f"{kind.lower()}, animated by Pillow" for kind in _ANIMATIONS),
+)
+"""Names of the files, for tests that are collected before the files are made."""
 
 
 def shared_corpus(factory: pytest.TempPathFactory) -> dict[str, bytes]:
@@ -141,7 +152,7 @@ def _sounds(folder: Path) -> dict[str, bytes]:
         path = folder / "made"
         _encode(*_TONE, *options, path)
         found[name] = path.read_bytes()
-    found["mp3 behind tags and junk"] = ID3 + ID3 + JUNK + found["mp3"]
+    found[_BEHIND_JUNK] = ID3 + ID3 + JUNK + found["mp3"]
     return found | {name: make() for name, make in _WITHOUT_FFMPEG.items()}
 
 
