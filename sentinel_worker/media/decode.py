@@ -76,14 +76,12 @@ def decode_clips(media: OpenedMedia, windows: Sequence[Window], geometry: ClipGe
 def clip_times(media: OpenedMedia, window: Window, geometry: ClipGeometry) -> list[float]:
     """Times at which the frames of a window's clip are on screen.
 
-    Where the film stands still for long, steps in frames would leave the window: there the steps are in time.
+    Steps in frames leave the window where the film stands still: the next frames are what a detector of motion needs.
     """
     rate = media.facts.planning_rate
-    by_time = frame_times(window, geometry.frames, geometry.step_seconds, rate)
     if geometry.step_frames is None or media.frame_starts is None:
-        return by_time
-    by_frame = stepped_times(media.frame_starts, window, geometry.frames, geometry.step_frames, rate)
-    return by_frame if by_frame[-1] < window.end_seconds + geometry.step_seconds else by_time
+        return frame_times(window, geometry.frames, geometry.step_seconds, rate)
+    return stepped_times(media.frame_starts, window, geometry.frames, geometry.step_frames, rate)
 
 
 class _Pending:

@@ -154,7 +154,7 @@ def _find_film(
         if times is None or is_cover:
             continue
         check_picture_size(stream.codec_context.width, stream.codec_context.height, limits)
-        return Film.tried(file, stream, packets, times)
+        return Film.tried(file, stream, packets, times, limits)
     return None
 
 

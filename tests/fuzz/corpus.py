@@ -13,6 +13,11 @@ from PIL import Image
 from sentinel_worker.media.pictures.formats import register_plugins
 from tests.integration.formats.encodings import FORMATS
 from tests.integration.formats.sounds import ID3, JUNK, amr, amr_wide, ape, musepack_7, musepack_8
+from tests.integration.media.pictures import gif_files
+from tests.integration.media.pictures.bmp_files import FIELDS, MASKS_444, bmp, head
+from tests.integration.media.pictures.gif_files import RED, gif
+from tests.integration.media.pictures.icc_profiles import rgb_profile
+from tests.integration.media.pictures.png_files import Drawn, apng, plain
 from tests.made_once import made_once
 
 # The same bytes on each run: no random serial numbers, no encoder's name.
@@ -79,10 +84,35 @@ _PICTURES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "avif": ("AVIF", {}),
     "heic": ("HEIF", {}),
     "gif still": ("GIF", {}),
+    "jpeg with a profile": ("JPEG", {"icc_profile": rgb_profile(1.0)}),
+    "png with a profile": ("PNG", {"icc_profile": rgb_profile(1.0)}),
+    "jpeg 2000": ("JPEG2000", {}),
+    "ico": ("ICO", {}),
+}
+_RUNS = (bytes([9, 3, 0, 3, 1, 2, 3, 0, 0, 2, 1, 0]) + bytes(2)) * 16
+_PATCHES = [Drawn(plain(8, 8, 9, 9, 9), 4, 4, after=number, over=number > 0) for number in range(3)]
+_BUILT: dict[str, bytes] = {
+    "bmp, bit fields": bmp(head(108, 16, 16, 16, FIELDS, (*MASKS_444, 0xF000)), bytes(range(256)) * 2),
+    "bmp, runs": bmp(head(40, 16, 16, 8, 1), _RUNS, bytes(1024)),
+    "bmp, OS-2": bmp(head(12, 16, 16, 8), bytes(range(256)), bytes(range(256)) * 3),
+    "png, animated behind a default image": apng((16, 16), _PATCHES, default=plain(16, 16, 1, 1, 1)),
+    "gif, frames that are disposed of": gif(
+        16, 16, [gif_files.Drawn(RED, 8, 8, 4, 4, after=n, transparent=n) for n in range(4)]
+    ),
 }
 _ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
-_ROTATED = "rotated"  # made in two steps
 _BEHIND_JUNK = "mp3 behind tags and junk"
+NAMES = (
+    *(name for name in FORMATS if name != "rotated"),
+    *_FILMS_WITH_SOUND,
+    *_SOUNDS,
+    _BEHIND_JUNK,
+    *_WITHOUT_FFMPEG,
+    *_PICTURES,
+    *_BUILT,
+    *(f"{kind.lower()}, animated by Pillow" for kind in _ANIMATIONS),
+)
+"""Names of the files, for tests that are collected before the files are made."""
 
 
 def shared_corpus(factory: pytest.TempPathFactory) -> dict[str, bytes]:
@@ -95,17 +125,6 @@ def shared_corpus(factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {path.stem: path.read_bytes() for path in sorted(made_once(factory, "corpus", make).glob("*.file"))}
 
 
-def names() -> list[str]:
-    """Names of the files."""
-    films = [name for name in FORMATS if name != _ROTATED]
-    animations = [_animated(kind) for kind in _ANIMATIONS]
-    return [*films, *_FILMS_WITH_SOUND, *_SOUNDS, _BEHIND_JUNK, *_WITHOUT_FFMPEG, *_PICTURES, *animations]
-
-
-def _animated(kind: str) -> str:
-    return f"{kind.lower()}, animated by Pillow"
-
-
 def make_corpus(folder: Path) -> dict[str, bytes]:
     """Make the files in `folder` and return them by name; takes about ten seconds."""
     return _films(folder) | _sounds(folder) | _pictures()
@@ -116,7 +135,7 @@ def _films(folder: Path) -> dict[str, bytes]:
     _encode(*_FILM, "-c:v", "ffv1", "-f", "matroska", film)
     found = {}
     for name, wanted in FORMATS.items():
-        if name == _ROTATED:
+        if name == "rotated":
             continue
         path = folder / f"made.{wanted.suffix}"
         _encode("-i", film, *wanted.options, "-t", "0.4", path)
@@ -151,8 +170,8 @@ def _pictures() -> dict[str, bytes]:
     for kind in _ANIMATIONS:
         file = io.BytesIO()
         frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=100)
-        found[_animated(kind)] = file.getvalue()
-    return found
+        found[f"{kind.lower()}, animated by Pillow"] = file.getvalue()
+    return found | _BUILT
 
 
 def _encode(*arguments: str | Path) -> None:

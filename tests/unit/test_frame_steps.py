@@ -60,3 +60,6 @@ def test_the_typical_rate_is_that_of_the_part_that_moves() -> None:
     assert typical_rate(np.round(np.arange(300) / 30, 3), 30.0) == 30.0, "33 ms are rounded"
     assert typical_rate(np.array([0.0]), 25.0) == 25.0
     assert typical_rate(np.array([0.0, 0.0, 0.0]), 25.0) == 25.0
+    assert typical_rate(np.array([0.0, 1e-7, 2e-7, 3e-7, 1.0]), 5.0) == pytest.approx(1.0, rel=1e-3), (
+        "a ten-millionth of a second is no distance"
+    )

@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 REPORTS = (
-    *("tests.rights", "tests.contract", "tests.integration.database.versions", "tests.integration.splices"),
-    "tests.acceptance",
+    *("tests.rights", "tests.contract", "tests.integration.database.versions", "tests.integration.people"),
+    *("tests.integration.splices", "tests.acceptance"),
 )
 
 

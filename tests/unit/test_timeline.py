@@ -144,3 +144,16 @@ def test_any_stamps_give_a_clock_that_starts_at_zero(stamps: list[int | None], m
     assert timeline.duration_seconds == pytest.approx(timeline.ends.max())
     segments = np.split(timeline.starts, timeline.begins[1:])
     assert all(earlier.max() <= later.min() for earlier, later in pairwise(segments))
+
+
+@pytest.mark.parametrize("may_jump", [False, True])
+@pytest.mark.filterwarnings("error")
+def test_stamps_at_the_ends_of_int64_are_counted(may_jump: bool) -> None:
+    most = 2**63 - 1
+    for stamps in ([-most, most, -most], [most, -most], [0, most, 0, -most], [None, most, None, -most]):
+        timeline = timeline_of(packets(stamps, duration=most), may_jump=may_jump)
+        assert np.isfinite(timeline.starts).all()
+        assert np.isfinite(timeline.ends).all()
+        assert timeline.duration_seconds >= 0
+    assert timeline_of(packets([most, -most]), may_jump=False).begins == (0, 1)
+    assert timeline_of(packets([-most, most]), may_jump=True).begins == (0, 1)

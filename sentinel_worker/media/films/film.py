@@ -12,6 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from torch import Tensor
 
+from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.films.film_times import FilmTimes
 from sentinel_worker.media.films.indexed_frames import IndexedFrames
 from sentinel_worker.media.films.numbered_packets import NumberedPackets
@@ -35,7 +36,7 @@ class Film:
     """One stream of pictures.
 
     `size` is the coded width and height of its first frame; the header may say otherwise, and it may change later.
-    `in_order` is False if the stamps do not follow the order of the frames.
+    `limits` bound the size of each. `in_order` is False if the stamps do not follow the order of the frames.
     """
 
     file: MediaFile
@@ -44,13 +45,16 @@ class Film:
     times: FilmTimes
     size: tuple[int, int]
     orientation: Orientation
+    limits: MediaLimits
     in_order: bool = True
 
     @classmethod
-    def tried(cls, file: MediaFile, stream: VideoStream, packets: Packets, times: FilmTimes) -> Self:
+    def tried(
+        cls, file: MediaFile, stream: VideoStream, packets: Packets, times: FilmTimes, limits: MediaLimits
+    ) -> Self:
         """Decode the first frames, which tell what no header says: how they lie, and how packets become frames."""
         size, aspect = (stream.codec_context.width, stream.codec_context.height), stream.sample_aspect_ratio
-        film = cls(file, stream.index, packets, times, size, Orientation.of(None, aspect))
+        film = cls(file, stream.index, packets, times, size, Orientation.of(None, aspect), limits)
         least = _TRIAL_PACKETS_OF_ORDINARY if film._is_ordinary else _TRIAL_PACKETS
         fed, frames = _first_frames(film.numbered_packets(), times, least)
         if not frames:
@@ -67,10 +71,12 @@ class Film:
 
     def frames(self) -> FrameReader:
         """Return a new reader at the first frame."""
-        stepped = SteppedFrames(self.numbered_packets(), self.times, self.orientation, in_order=self.in_order)
+        stepped = SteppedFrames(
+            self.numbered_packets(), self.times, self.orientation, self.limits, in_order=self.in_order
+        )
         if not self._is_ordinary or self.orientation.is_mirrored:
             return stepped
-        return IndexedFrames(self.file.path, self.stream, self.packets, self.times, stepped)
+        return IndexedFrames(self.file.path, self.stream, self.packets, self.times, self.limits, stepped)
 
     @property
     def _is_ordinary(self) -> bool:

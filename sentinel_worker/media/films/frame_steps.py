@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sentinel_worker.domain.windows import Window
 
 _SAME_RATE: Final = 0.05
+_SAME_MOMENT_SECONDS: Final = 1e-6
 
 
 def typical_rate(starts: npt.NDArray[np.floating[Any]], average: float) -> float:
@@ -22,7 +23,8 @@ def typical_rate(starts: npt.NDArray[np.floating[Any]], average: float) -> float
     recording that stands still for long has a much lower average.
     """
     distances = np.diff(starts)
-    median = float(np.median(distances[distances > 0])) if (distances > 0).any() else 0.0
+    apart = distances[distances > _SAME_MOMENT_SECONDS]
+    median = float(np.median(apart)) if len(apart) else 0.0
     if median <= 0 or abs(1 / median - average) <= _SAME_RATE * average:
         return average
     return 1 / median

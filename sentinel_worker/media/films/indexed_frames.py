@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 
+from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.films.film_times import FilmTimes
 from sentinel_worker.media.opened_media import FrameReader, Shown
-from sentinel_worker.media.refused_files import out_of_memory
+from sentinel_worker.media.refused_files import check_picture_size, out_of_memory
 from sentinel_worker.media.scan.timeline import Packets
 
 # Stamps agree exactly; the numbers went through seconds as floating point.
@@ -31,9 +32,11 @@ class IndexedFrames:
         stream: int,
         packets: Packets,
         film: FilmTimes,
+        limits: MediaLimits,
         instead: FrameReader,
     ) -> None:
         self._film = film
+        self._limits = limits
         self._instead = instead
         try:
             self._decoder: VideoDecoder | None = VideoDecoder(
@@ -72,6 +75,8 @@ class IndexedFrames:
         if abs(frame.pts_seconds - self._film.begin_seconds - start) > _ROUNDING_SECONDS:
             self._decoder = None
             return self._instead.at(seconds)
+        height, width = frame.data.shape[-2:]
+        check_picture_size(width, height, self._limits)
         return Shown(frame.data, start, self._film.end_of(place))
 
 

@@ -15,11 +15,12 @@ import torch
 from av.video.frame import VideoFrame
 from torch import Tensor
 
+from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.films.film_times import FilmTimes
 from sentinel_worker.media.films.numbered_packets import NumberedPackets
 from sentinel_worker.media.films.orientation import Orientation
 from sentinel_worker.media.opened_media import Shown
-from sentinel_worker.media.refused_files import out_of_memory
+from sentinel_worker.media.refused_files import check_picture_size, out_of_memory
 
 _ROUNDING_SECONDS: Final = 1e-4
 # One frame may be missing: players go on showing the one before it, and some encoders leave frames out.
@@ -30,13 +31,23 @@ class SteppedFrames:
     """Reads the frames of a film by time (`opened_media.FrameReader`), with PyAV.
 
     `in_order` is False if the stamps do not follow the order in which the decoder gives the frames (AVI with B-frames):
-    then each frame gets the smallest time stamp that is left.
+    then each frame gets the smallest time stamp that is left. The size of a film may change, so each frame is checked
+    against the limits before its pixels are copied.
     """
 
-    def __init__(self, packets: NumberedPackets, film: FilmTimes, orientation: Orientation, *, in_order: bool) -> None:
+    def __init__(
+        self,
+        packets: NumberedPackets,
+        film: FilmTimes,
+        orientation: Orientation,
+        limits: MediaLimits,
+        *,
+        in_order: bool,
+    ) -> None:
         self._packets = packets
         self._film = film
         self._orientation = orientation
+        self._limits = limits
         self._in_order = in_order
         self._forget()
 
@@ -111,5 +122,6 @@ class SteppedFrames:
         return Shown(self._pixels(frame), start, max(end, start))
 
     def _pixels(self, frame: VideoFrame) -> Tensor:
-        rgb = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
+        check_picture_size(*self._orientation.on_screen(frame.width, frame.height), self._limits)
+        rgb = torch.from_numpy(frame.to_ndarray(format="rgb24", threads=1)).permute(2, 0, 1)
         return self._orientation.turned(rgb)

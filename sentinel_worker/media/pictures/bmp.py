@@ -178,6 +178,7 @@ def _bands(numbers: npt.NDArray[np.unsignedinteger]) -> Iterator[npt.NDArray[np.
 
 def _field(numbers: npt.NDArray[np.unsignedinteger], mask: int) -> npt.NDArray[np.uint8]:
     """Return one colour of the numbers, scaled to 8 bits."""
+    mask &= int(np.iinfo(numbers.dtype).max)
     if mask == 0:
         return np.zeros(numbers.shape, dtype=np.uint8)
     shift = (mask & -mask).bit_length() - 1

@@ -29,6 +29,6 @@ def read_with_ffmpeg(
             check_size(frame.width, frame.height, container, limits)
             has_alpha = any(component.is_alpha for component in frame.format.components)
             wanted = "rgba" if has_alpha else "rgb24"
-            return Image.fromarray(frame.to_ndarray(format=wanted))
+            return Image.fromarray(frame.to_ndarray(format=wanted, threads=1))
     except (av.FFmpegError, IndexError, StopIteration):
         return None

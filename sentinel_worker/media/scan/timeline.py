@@ -110,7 +110,8 @@ def _breaks(packets: Packets, *, may_jump: bool) -> tuple[int, ...]:
     decoded = packets.decoding != MISSING
     clock = np.where(decoded, packets.decoding, packets.presentation)
     (known,) = np.nonzero(clock != MISSING)
-    steps = np.diff(clock[known]) * packets.unit_seconds
+    # As floating point: stamps at the two ends of int64 are further apart than it counts.
+    steps = np.diff(clock[known].astype(np.float64)) * packets.unit_seconds
     by_decoding = decoded[known[1:]] & decoded[known[:-1]]
     broken = steps < np.where(by_decoding, -_BACK_SECONDS, -_BACK_SECONDS_BY_PRESENTATION)
     if may_jump:

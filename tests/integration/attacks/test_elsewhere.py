@@ -151,6 +151,13 @@ async def test_media_in_another_file(attack: Attack, film: Film, neighbour: Path
     assert result.facts is None or result.facts.width == 64
 
 
+async def test_sound_in_another_file(attack: Attack, film: Film, place: str) -> None:
+    """PyAV decodes it, with another FFmpeg than the one that decodes films."""
+    sound = ("-f", "lavfi", "-i", "sine=d=1", "-vn")
+    result = await attack(elsewhere.external_media(film(*sound, "-f", "ipod"), place))
+    assert result.facts is None or result.facts.kind == "audio"
+
+
 async def test_a_reference_movie(attack: Attack, place: str) -> None:
     assert (await attack(elsewhere.reference_movie(place))).refusal[0] in ("media_unreadable", "no_tracks")
 

@@ -29,7 +29,7 @@ def film_of(path: Path) -> Film:
 
 
 def stepped(film: Film) -> SteppedFrames:
-    return SteppedFrames(film.numbered_packets(), film.times, film.orientation, in_order=film.in_order)
+    return SteppedFrames(film.numbered_packets(), film.times, film.orientation, LIMITS, in_order=film.in_order)
 
 
 def numbers(reader: FrameReader, moments: list[float]) -> list[int | None]:

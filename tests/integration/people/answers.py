@@ -6,7 +6,6 @@ lies and what it holds.
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -21,8 +20,8 @@ from PIL import Image
 from sentinel_worker.confine.private_folders import private_directory
 from sentinel_worker.detectors.registry import DEMO_DETECTOR, DETECTORS
 from sentinel_worker.domain.errors import CodedError
-from sentinel_worker.domain.media_facts import Clip, MediaLimits, Skipped, SoundGeometry
-from sentinel_worker.domain.windows import Window
+from sentinel_worker.domain.media_facts import Clip, MediaLimits, SoundGeometry
+from sentinel_worker.domain.windows import FrameStep, WindowPolicy, plan_windows
 from sentinel_worker.inference.examiner import Examiner, open_examiner
 from sentinel_worker.media.child_client import Child
 from sentinel_worker.media.protocol import ProbedFacts
@@ -31,7 +30,7 @@ from tests.integration.people.expectations import Facts
 Grey = npt.NDArray[np.float64]
 
 HALF_SECOND: Final = SoundGeometry(samples=8000)
-_WINDOW_SECONDS: Final = 0.5
+EVERY_HALF_SECOND: Final = WindowPolicy(HALF_SECOND.samples, FrameStep(source_frames=1), budget=10_000)
 # Encoders add silence in front, and decoders drop the first frames of a sound that was cut out.
 _UNHEARD_SECONDS: Final = 0.1
 _COLOURS: Final = {
@@ -126,7 +125,7 @@ def _described(facts: ProbedFacts) -> dict[str, object]:
         "container": facts.container,
         "seconds": facts.duration_seconds,
         "frames": facts.frame_count,
-        "rate": facts.frames_per_second,
+        "rate": facts.planning_rate if facts.kind == "video" else 0.0,
         "size": f"{facts.width}x{facts.height}",
         "video_tracks": facts.video_tracks,
         "has_audio": facts.has_audio,
@@ -139,28 +138,24 @@ def _described(facts: ProbedFacts) -> dict[str, object]:
 
 async def _heard(child: Child, facts: ProbedFacts) -> str:
     """`whole` if every half second of the sound can be heard, or what is missing; silence is named too."""
-    count = max(math.ceil(facts.audio_seconds / _WINDOW_SECONDS - 1e-3), 1)
-    ends = [min((number + 1) * _WINDOW_SECONDS, facts.audio_seconds) for number in range(count)]
-    windows = [Window(number * _WINDOW_SECONDS, end) for number, end in enumerate(ends)]
-    answered = silent = channels = 0
-    seconds = 0.0
-    async for one in child.sounds(windows, HALF_SECOND):
-        answered += 1
-        if isinstance(one, Skipped):
-            silent += 1
-            seconds += one.window.duration_seconds
-        elif isinstance(one, Clip):
-            full = one.heard is None or one.heard.seconds is None
-            seconds += one.window.duration_seconds if full else one.heard.seconds  # type: ignore[union-attr,operator]
-            channels += one.heard is not None and one.heard.channel is not None
-    if answered < count:
-        return f"{count - answered} of {count} windows damaged"
-    if silent == count:
+    windows = plan_windows(facts.audio_seconds, HALF_SECOND.sample_rate, EVERY_HALF_SECOND)
+    answers = [one async for one in child.sounds(windows, HALF_SECOND)]
+    clips = [one for one in answers if isinstance(one, Clip)]
+    partly = [one for one in clips if _missing(one) > _UNHEARD_SECONDS]
+    if len(answers) < len(windows):
+        return f"{len(windows) - len(answers)} of {len(windows)} windows damaged"
+    if not clips:
         return "silence"
-    missing = facts.audio_seconds - seconds
-    if missing > _UNHEARD_SECONDS:
-        return f"{missing:.2f} of {facts.audio_seconds:.2f} s missing"
-    return "one channel" if channels == count - silent else "whole"
+    if partly:
+        return f"{len(partly)} of {len(windows)} windows in part"
+    return "one channel" if all(one.heard and one.heard.channel for one in clips) else "whole"
+
+
+def _missing(clip: Clip) -> float:
+    """Seconds of the window that are not in the clip."""
+    if clip.heard is None or clip.heard.seconds is None:
+        return 0.0
+    return clip.window.duration_seconds - clip.heard.seconds
 
 
 def _colour(image: Image.Image) -> str:

@@ -10,7 +10,8 @@ Fact = object
 """A word, a number, True or False; in expectations also `Among`, `Between` or `Says`."""
 Facts = Mapping[str, Fact]
 
-_SLACK_SECONDS, _SLACK_SHARE = 0.05, 0.01
+# The last packet of a sound is longer than what it was made from.
+_SLACK_SECONDS, _SLACK_SHARE = 0.07, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Says:
 
 
 NOT_REAL: Final = Among(("fake", "uncertain"))
+JUDGED: Final = Among(("real", "fake", "uncertain"))
 
 
 def film(verdict: Fact, seconds: Fact, **facts: Fact) -> Facts:
@@ -57,9 +59,9 @@ def sound(seconds: Fact, heard: Fact = "whole", **facts: Fact) -> Facts:
     return {"kind": "audio", "sound_seconds": seconds, "heard": heard, "truncated": False, **facts}
 
 
-def picture(colour: Fact, **facts: Fact) -> Facts:
-    """One picture, mostly of this colour."""
-    return {"kind": "image", "colour": colour, "truncated": False, **facts}
+def picture(colour: str | None = None, **facts: Fact) -> Facts:
+    """One picture that is shown, mostly of this colour."""
+    return {"kind": "image", "truncated": False, **({"colour": colour} if colour else {}), **facts}
 
 
 def refused(code: str, *words: str) -> Facts:

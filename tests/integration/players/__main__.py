@@ -14,11 +14,13 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from examples import samples
 from sentinel_worker.media.zygote import Zygote
 from tests.acceptance.browser import missing_browser
 from tests.fuzz.corpus import make_corpus
+from tests.integration.people.studio import REAL, TAMPERED
 from tests.integration.players.asking import everyone
-from tests.integration.players.corpus import FILES, make_file
+from tests.integration.players.corpus import FILES, Materials, make_file
 from tests.integration.players.figure import Figure
 from tests.integration.players.outcome import figure_of, lines, not_needed, unexplained
 
@@ -30,12 +32,7 @@ async def main(words: list[str]) -> int:
         return 1
     figure, red = Figure(), False
     with tempfile.TemporaryDirectory() as folder:
-
-        @cache
-        def formats() -> Mapping[str, bytes]:
-            (made := Path(folder, "formats")).mkdir()
-            return make_corpus(made)
-
+        made = _materials(Path(folder))
         zygote = Zygote()
         await zygote.start()
         try:
@@ -43,9 +40,7 @@ async def main(words: list[str]) -> int:
                 for name in FILES:
                     if words and not any(word in name for word in words):
                         continue
-                    path = make_file(name, players.folder, formats)
-                    asked = await players.ask(path, FILES[name].same)
-                    path.unlink()
+                    asked = await players.ask(name, make_file(name, players.folder, made), FILES[name].same)
                     figure.add(figure_of(asked))
                     red |= bool(unexplained(asked) or not_needed(asked))
                     print(*lines(asked), sep="\n", flush=True)
@@ -53,6 +48,20 @@ async def main(words: list[str]) -> int:
             await zygote.stop()
     print(figure)
     return int(red)
+
+
+def _materials(folder: Path) -> Materials:
+    @cache
+    def formats() -> Mapping[str, bytes]:
+        (own := folder / "formats").mkdir()
+        return make_corpus(own)
+
+    @cache
+    def clips() -> tuple[Path, Path]:
+        samples.make(own := folder / "clips")
+        return own / REAL, own / TAMPERED
+
+    return Materials(formats, clips)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ class Everyone:
     folder: Path
     ask_browser: AskBrowser
 
-    async def ask(self, path: Path, same: float) -> Asked:
-        """Ask about a file. `same` is the largest mean difference of two pictures that are the same."""
+    async def ask(self, name: str, path: Path, same: float) -> Asked:
+        """Ask about a file and delete it. `same` is the largest mean difference of two pictures that are the same."""
         worker = await analyze(self.zygote, path)
         moments = moments_of(worker.facts)
         command = await ask_command(path, moments)
@@ -50,7 +50,8 @@ class Everyone:
         ]
         if worker.answer.plays and not command.plays and not shown.plays:
             found.append(Difference("the worker", "not played", f"{command.error}; {shown.error}"))
-        return Asked(path.name, worker, command, shown, tuple(found))
+        path.unlink()
+        return Asked(name, worker, command, shown, tuple(found))
 
 
 @asynccontextmanager

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 Make = Callable[[Path], object]
 """Writes a file at a path, whose folder is private to it."""
-Corpus = Mapping[str, Make]
+Corpus = dict[str, Make]
 """Makers by the name of their file."""
 
 X264: Final = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "8", "-pix_fmt", "yuv420p", "-g", "5")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ import pytest_asyncio
 from sentinel_worker.media.zygote import Zygote
 from tests.acceptance.browser import missing_browser
 from tests.fuzz.corpus import shared_corpus
+from tests.integration.people.studio import REAL, TAMPERED
 from tests.integration.players.answers import Answer
 from tests.integration.players.asking import Asked, Everyone, everyone
 from tests.integration.players.comparison import Difference, differences
-from tests.integration.players.corpus import FILES, make_file
+from tests.integration.players.corpus import FILES, Materials, make_file
 from tests.integration.players.explained import EXPLAINED
 from tests.integration.players.figure import PROPERTY, Figure, summary
 from tests.integration.players.outcome import figure_of, lines, not_needed, unexplained
@@ -51,12 +53,12 @@ async def players(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> A
 async def test_a_file_is_looked_at_as_it_is_played(
     players: Everyone,
     name: str,
+    clips: dict[str, Path],
     tmp_path_factory: pytest.TempPathFactory,
     record_property: Callable[[str, object], None],
 ) -> None:
-    path = make_file(name, players.folder, partial(shared_corpus, tmp_path_factory))
-    asked = await players.ask(path, FILES[name].same)
-    path.unlink()
+    made = Materials(partial(shared_corpus, tmp_path_factory), lambda: (clips[REAL], clips[TAMPERED]))
+    asked = await players.ask(name, make_file(name, players.folder, made), FILES[name].same)
     record_property(PROPERTY, figure_of(asked).packed())
     print(*lines(asked), sep="\n")  # noqa: T201
     assert not unexplained(asked)

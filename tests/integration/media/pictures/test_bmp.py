@@ -161,6 +161,13 @@ def test_rows_that_are_missing(tmp_path: Path) -> None:
     assert refusal(tmp_path, content[: len(content) // 2]).code == "media_truncated"
 
 
+def test_masks_that_make_no_sense_do_no_harm(tmp_path: Path) -> None:
+    for given in ((0, 0, 0), (0xFFFFFFFF,) * 3, (0xFFFF0000, 0xF0F, 1)):
+        for bits in (16, 32):
+            media = opened(tmp_path, bmp(head(40, W, H, bits, FIELDS), fields(OPAQUE, bits, (1, 2, 4)), masks(*given)))
+            assert pixels(media).shape == (H, W, 3)
+
+
 def test_what_no_browser_shows_is_named(tmp_path: Path) -> None:
     for compression, words in ((4, "JPEG"), (5, "PNG")):
         refused = refusal(tmp_path, bmp(head(40, W, H, 0, compression), bytes(99)))
