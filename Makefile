@@ -48,7 +48,7 @@ check: $(VENV)/.installed  ## format, linters, types, import floors
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 REPORTS := tests.rights tests.contract tests.integration.database.versions tests.integration.people \
-	tests.integration.splices tests.acceptance
+	tests.integration.players tests.integration.splices tests.acceptance
 
 reports: test-packages $(VENV)/.installed  ## print what is promised, and whether it holds; all of it, then red if any was
 	@red=; \

@@ -109,6 +109,7 @@ NAMES = (
     _BEHIND_JUNK,
     *_WITHOUT_FFMPEG,
     *_PICTURES,
+    *_BUILT,
     *(f"{kind.lower()}, animated by Pillow" for kind in _ANIMATIONS),
 )
 """Names of the files, for tests that are collected before the files are made."""

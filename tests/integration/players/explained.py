@@ -1,0 +1,243 @@
+"""Why a player shows something else than the worker looks at.
+
+An explanation that no difference needs fails the test, like a difference without an explanation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tests.integration.players.comparison import Kind, Player
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The reason for differences of these kinds in these files."""
+
+    player: Player
+    kinds: tuple[Kind, ...]
+    reason: str
+    files: tuple[str, ...]
+
+
+_AMBIGUOUS: Final = ("mp4", "mov", "mkv", "webm")
+EXPLAINED: Final = (
+    # Several tracks
+    Explanation(
+        "FFmpeg",
+        ("size", "picture"),
+        "FFmpeg's command prefers the larger of two films; browsers play the first one",
+        (
+            *(f"two tracks, {flagged} flagged.{kind}" for kind in _AMBIGUOUS for flagged in ("both", "neither")),
+            *(f"two tracks.{kind}" for kind in ("ts", "avi", "ogv", "wmv")),
+            "film disabled.mp4",
+            "sound disabled.mp4",
+        ),
+    ),
+    Explanation(
+        "FFmpeg",
+        ("size", "picture", "pitch"),
+        "FFmpeg's command prefers default tracks; browsers ignore Matroska's flags",
+        ("two tracks, second flagged.mkv", "two tracks, second flagged.webm"),
+    ),
+    Explanation(
+        "FFmpeg",
+        ("size", "picture", "pitch"),
+        "FFmpeg's command plays MPEG-4 Part 2 and AC-3; browsers pass over them",
+        ("rare codecs first.mkv",),
+    ),
+    Explanation(
+        "Chromium",
+        ("pictures",),
+        "Chromium plays no disabled track, FFmpeg and other players do",
+        ("film disabled.mp4",),
+    ),
+    Explanation(
+        "Chromium",
+        ("sound",),
+        "Chromium plays no disabled track, FFmpeg and other players do",
+        ("sound disabled.mp4",),
+    ),
+    Explanation(
+        "FFmpeg",
+        ("pictures",),
+        "a single picture beside sound is its cover, also where it is not flagged as one",
+        ("cover as a track.mka", "cover as a track.mp4"),
+    ),
+    # Codecs
+    Explanation(
+        "Chromium",
+        ("pictures",),
+        "Chromium has no decoder for the film (Theora, Motion JPEG, PNG) and plays only the sound",
+        (
+            "format mkv mjpeg with sound",
+            "format mkv png with sound",
+            "format fragmented mp4 mjpeg with sound",
+            "format mov with sound",
+            "format ogv with sound",
+            "two tracks.ogv",
+            "joined.ogv",
+        ),
+    ),
+    Explanation(
+        "the worker",
+        ("not played",),
+        "HEIC is shown by Apple's browsers only; FFmpeg cannot before version 7",
+        ("format heic",),
+    ),
+    Explanation("FFmpeg", ("refused",), "PyAV's FFmpeg and Pillow have no decoder for JPEG XL", ("picture.jxl",)),
+    Explanation("Chromium", ("refused",), "PyAV's FFmpeg and Pillow have no decoder for JPEG XL", ("picture.jxl",)),
+    # Times
+    Explanation(
+        "Chromium",
+        ("picture", "length"),
+        "Chromium ends where the first part's length ends; FFmpeg and the worker read on",
+        ("joined.webm", "joined.mkv"),
+    ),
+    Explanation(
+        "Chromium",
+        ("length",),
+        "Chromium shows the length of the first part; FFmpeg and the worker read on",
+        ("joined, in fragments.mp4",),
+    ),
+    Explanation(
+        "Chromium",
+        ("length",),
+        "a track counts from its own first sample, and the sound begins half a second after the pictures",
+        ("sound begins late.mp4",),
+    ),
+    Explanation(
+        "FFmpeg",
+        ("sound length",),
+        "PyAV's FFmpeg (8.1) ends a chained Ogg file where the number of channels changes; older ones read on",
+        ("joined, then stereo.opus",),
+    ),
+    Explanation(
+        "FFmpeg",
+        ("sound length",),
+        "FFmpeg makes one packet without a length of the last frames before a second FLAC header",
+        ("joined.flac",),
+    ),
+    Explanation(
+        "FFmpeg",
+        ("sound length",),
+        "Musepack SV8 counts in packets of 1.7 s, and only the decoder knows that the last one is not full",
+        ("format mpc8", "sound mpc8"),
+    ),
+    Explanation(
+        "the worker",
+        ("damage",),
+        "the window lies in the part of the last packet that is not there",
+        ("format mpc8", "sound mpc8"),
+    ),
+    # Shapes
+    Explanation(
+        "FFmpeg",
+        ("picture",),
+        "films are turned by quarters only",
+        ("turned by 45.mp4",),
+    ),
+    Explanation(
+        "Chromium",
+        ("picture",),
+        "films are turned by quarters only, and half a quarter is rounded up by Chromium",
+        ("turned by 45.mp4",),
+    ),
+    Explanation(
+        "FFmpeg",
+        ("size",),
+        "an aspect of pixels beyond 10 counts as damaged",
+        ("very wide pixels.mp4",),
+    ),
+    Explanation(
+        "Chromium",
+        ("size", "picture"),
+        "an aspect of pixels beyond 10 counts as damaged",
+        ("very wide pixels.mp4",),
+    ),
+    Explanation(
+        "Chromium",
+        ("picture",),
+        "FFmpeg does not cut off columns on the left unless it is told to waste memory alignment",
+        ("cut by the stream.mp4",),
+    ),
+    Explanation(
+        "Chromium",
+        ("picture",),
+        "FFmpeg ignores the transparency of VP8 and VP9, so what is hidden is looked at, too",
+        ("see-through.webm",),
+    ),
+    # Pictures
+    Explanation(
+        "FFmpeg",
+        ("size", "picture"),
+        "FFmpeg's command follows the orientation of JPEG only",
+        (
+            "format png",
+            "format tiff",
+            "format tiff lzw",
+            "format tiff jpeg",
+            "format tiff deflate",
+            "format webp",
+            "format webp, lossless",
+            "format avif",
+            "orientation 6.png",
+            "orientation 6.webp",
+            "orientation 6.avif",
+            "orientation 5.avif",
+            "orientation 6.tiff",
+        ),
+    ),
+    Explanation(
+        "Chromium",
+        ("size", "picture"),
+        "Chromium does not follow the orientation of WebP; WebKit does",
+        ("format webp", "format webp, lossless", "orientation 6.webp"),
+    ),
+    Explanation(
+        "FFmpeg",
+        ("picture",),
+        "FFmpeg's command follows no colour profile and no gamma",
+        (
+            *(f"exchanged colours.{kind}" for kind in ("jpg", "png", "webp", "avif")),
+            "gamma of 1.png",
+            "gamma of 0.02.png",
+        ),
+    ),
+    Explanation(
+        "FFmpeg",
+        ("picture",),
+        "FFmpeg's command shows the colours under transparency; on a page it lies on white",
+        ("transparent.png", "transparent.webp", "animation through holes.png"),
+    ),
+    Explanation(
+        "FFmpeg",
+        ("frames", "length"),
+        "FFmpeg's command plays more frames than the animation says it has",
+        ("animation of one frame.png",),
+    ),
+    Explanation(
+        "Chromium",
+        ("picture",),
+        "Chromium takes the full range of an animation for the narrow one of films",
+        ("animation.avif", "format avif, animated by Pillow"),
+    ),
+    Explanation(
+        "Chromium",
+        ("picture",),
+        "Chromium leaves out the last lines of blocks",
+        ("without its end mark.jpg",),
+    ),
+    Explanation(
+        "Chromium",
+        ("refused",),
+        "a picture that was cut off is refused as such, though browsers show its upper part",
+        ("cut in half.png", "cut in half.webp", "cut in half.gif"),
+    ),
+)
+
+
+def reasons(name: str) -> dict[tuple[Player, Kind], str]:
+    """The expected differences of a file, and why."""
+    return {(one.player, kind): one.reason for one in EXPLAINED if name in one.files for kind in one.kinds}

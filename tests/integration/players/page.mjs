@@ -1,0 +1,159 @@
+// Opens a file as a page would, as a picture or as a film, and tells what is shown and heard of it.
+
+const LIMIT_MS = 10_000;
+const LARGEST_SIDE = 160;
+const BACKGROUND = "white";
+const ANIMATED = ["image/gif", "image/png", "image/webp", "image/avif"];
+
+const event = (target, name) => new Promise((resolve) => target.addEventListener(name, () => resolve(name), { once: true }));
+const limit = () => new Promise((resolve) => setTimeout(() => resolve("nothing happened"), LIMIT_MS));
+
+const canvas = document.createElement("canvas");
+const context = canvas.getContext("2d", { willReadFrequently: true });
+
+function pixelsOf(source, width, height) {
+  const scale = Math.min(1, LARGEST_SIDE / Math.max(width, height));
+  canvas.width = Math.max(1, Math.round(width * scale));
+  canvas.height = Math.max(1, Math.round(height * scale));
+  context.fillStyle = BACKGROUND;
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(source, 0, 0, canvas.width, canvas.height);
+  const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+  const text = Array.from(data, (value) => String.fromCharCode(value)).join("");
+  return { width: canvas.width, height: canvas.height, rgba: btoa(text) };
+}
+
+/** The picture as <img> shows it, and its frames in order if it is animated; null if it is no picture. */
+async function asPicture(blob, moments) {
+  const url = URL.createObjectURL(blob);
+  const picture = new Image();
+  picture.src = url;
+  try {
+    await picture.decode();
+    const { naturalWidth: width, naturalHeight: height } = picture;
+    const animation = await asAnimation(blob, moments);
+    const still = { frames: 1, seconds: 0, shown: [[moments[0], pixelsOf(picture, width, height)]] };
+    return { kind: "picture", width, height, ...(animation ?? still) };
+  } catch {
+    return null;
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}
+
+async function asAnimation(blob, moments) {
+  for (const type of ANIMATED) {
+    const decoder = new ImageDecoder({ data: await blob.arrayBuffer(), type });
+    try {
+      await decoder.completed;
+      await decoder.tracks.ready;
+      const frames = decoder.tracks.selectedTrack.frameCount;
+      return frames > 1 ? await framesOf(decoder, frames, moments) : null;
+    } catch {
+      continue; // another type
+    } finally {
+      decoder.close();
+    }
+  }
+  return null;
+}
+
+async function framesOf(decoder, frames, moments) {
+  const waiting = [...moments];
+  const shown = [];
+  let seconds = 0;
+  for (let frameIndex = 0; frameIndex < frames; frameIndex++) {
+    const { image } = await decoder.decode({ frameIndex });
+    // <img> shows frames that ask for 10 ms or less for 100 ms; ImageDecoder says what they ask for.
+    seconds += image.duration <= 10_000 ? 0.1 : image.duration / 1e6;
+    while (waiting.length && (waiting[0] < seconds || frameIndex === frames - 1)) {
+      shown.push([waiting.shift(), pixelsOf(image, image.displayWidth, image.displayHeight)]);
+    }
+    image.close();
+  }
+  return { frames, seconds, shown };
+}
+
+/** The film or sound as <video> plays it. `begin` is added to the moments, which count from the first picture. */
+async function asFilm(blob, moments, begin, listen) {
+  const url = URL.createObjectURL(blob);
+  const video = document.createElement("video");
+  Object.assign(video, { preload: "auto", muted: !listen });
+  document.body.append(video);
+  try {
+    const ready = Promise.race([event(video, "loadeddata"), event(video, "error"), limit()]);
+    const first = pictureOf(video);
+    video.src = url;
+    const happened = await ready;
+    if (happened !== "loadeddata") return { kind: "nothing", error: video.error?.message ?? happened };
+    const { videoWidth: width, videoHeight: height } = video;
+    const isSeen = width > 0 && (await first);
+    const found = { kind: "film", width, height, isSeen, isHeard: Array.from(video.audioTracks).some((track) => track.enabled) };
+    found.shown = [];
+    for (const moment of isSeen ? moments : []) found.shown.push([moment, await pixelsAt(video, begin + moment)]);
+    if (listen) found.hertz = await hertzOf(video);
+    found.seconds = Number.isFinite(video.duration) ? video.duration : null;
+    return found;
+  } finally {
+    video.removeAttribute("src");
+    video.load();
+    video.remove();
+    URL.revokeObjectURL(url);
+  }
+}
+
+/** True when the next picture is on the screen, false if none comes. `seeked` may come before it. */
+function pictureOf(video) {
+  const shown = new Promise((resolve) => video.requestVideoFrameCallback(() => resolve(true)));
+  const failed = event(video, "error").then(() => false);
+  return Promise.race([shown, failed, limit().then(() => false)]);
+}
+
+async function pixelsAt(video, seconds) {
+  const picture = pictureOf(video);
+  const sought = Promise.race([event(video, "seeked"), event(video, "error"), limit()]);
+  video.currentTime = seconds;
+  const isThere = (await sought) === "seeked" && (await picture);
+  return isThere ? pixelsOf(video, video.videoWidth, video.videoHeight) : null;
+}
+
+/** The loudest pitch while the sound plays. */
+async function hertzOf(video) {
+  const sound = new AudioContext();
+  try {
+    const ear = new AnalyserNode(sound, { fftSize: 4096, smoothingTimeConstant: 0 });
+    sound.createMediaElementSource(video).connect(ear);
+    video.currentTime = 0;
+    await sound.resume();
+    await Promise.race([video.play(), limit()]);
+    const levels = new Float32Array(ear.frequencyBinCount);
+    for (;;) {
+      const happened = await Promise.race([event(video, "timeupdate"), limit()]);
+      ear.getFloatFrequencyData(levels);
+      const loudest = levels.indexOf(Math.max(...levels));
+      if (levels[loudest] > -80) return (loudest * sound.sampleRate) / ear.fftSize;
+      if (video.ended || happened !== "timeupdate") return 0;
+    }
+  } finally {
+    video.pause();
+    await sound.close();
+  }
+}
+
+/** The length of the sound as Web Audio decodes it, null if it cannot. */
+async function soundOf(blob) {
+  try {
+    const sound = await new OfflineAudioContext(1, 1, 48_000).decodeAudioData(await blob.arrayBuffer());
+    return sound.duration;
+  } catch {
+    return null;
+  }
+}
+
+window.show = async (url, moments, begin, listen) => {
+  const blob = await (await fetch(url)).blob();
+  const picture = await asPicture(blob, moments);
+  if (picture) return picture;
+  return { ...(await asFilm(blob, moments, begin, listen)), decodedSeconds: await soundOf(blob) };
+};
