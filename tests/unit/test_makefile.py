@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 REPORTS = (
     *("tests.rights", "tests.contract", "tests.integration.database.versions", "tests.integration.people"),
-    *("tests.integration.splices", "tests.acceptance"),
+    *("tests.integration.players", "tests.integration.splices", "tests.acceptance"),
 )
 
 
