@@ -110,6 +110,7 @@ NAMES = (
     *_WITHOUT_FFMPEG,
     *_PICTURES,
     *(f"{kind.lower()}, animated by Pillow" for kind in _ANIMATIONS),
+    *_BUILT,
 )
 """Names of the files, for tests that are collected before the files are made."""
 
