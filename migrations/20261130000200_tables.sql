@@ -20,8 +20,6 @@ create table public.analysis_requests (
   progress         smallint,
   verdict          text,
   fake_probability double precision,
-  coverage         double precision,
-  longest_gap_seconds double precision,
   error_code       text,
   error_message    text,
   error_params     jsonb,
@@ -32,6 +30,8 @@ create table public.analysis_requests (
   created_at       timestamptz not null default now(),
   started_at       timestamptz,
   finished_at      timestamptz,
+  coverage         double precision,
+  longest_gap_seconds double precision,
   constraint media_kind_is_known check (media_kind in ('video', 'image', 'audio', 'auto')),
   constraint status_is_known
     check (status in ('queued', 'scheduled', 'running', 'succeeded', 'failed', 'cancelled')),
@@ -103,8 +103,6 @@ create table public.analysis_results (
   verdict          text not null,
   fake_probability double precision,
   threshold        double precision,
-  coverage         double precision,
-  longest_gap_seconds double precision,
   detector         jsonb not null default '{}',
   timeline         jsonb not null default '[]',
   faces            jsonb,
@@ -117,6 +115,8 @@ create table public.analysis_results (
   created_at       timestamptz not null default now(),
   verdict_reason   text,
   frames           jsonb,
+  coverage         double precision,
+  longest_gap_seconds double precision,
   constraint verdict_is_known check (verdict in ('fake', 'real', 'uncertain', 'not_applicable')),
   constraint verdict_reason_is_of_its_verdict check (
     case verdict when 'not_applicable' then verdict_reason in ('no_face', 'silence', 'damaged')

@@ -120,7 +120,9 @@ OF_REQUESTS: Final[Mapping[str, ErrorCode]] = {
     "media_not_supported": _permanent(
         "the file is not media, or is a playlist, manifest, archive, script …", OF_MEDIA, OF_SOUND
     ),
-    "media_truncated": _permanent("the file ends before its index", OF_MEDIA, OF_SOUND),
+    "media_truncated": _permanent(
+        "the file ends before its index, or before more than 5 % of its picture", OF_MEDIA, OF_SOUND
+    ),
     "media_unreadable": _permanent("the file is damaged beyond use", OF_MEDIA, OF_SOUND),
     "media_too_large": _permanent(
         "the file exceeds a limit of bytes, pixels, sides, streams or memory", OF_MEDIA, OF_SOUND

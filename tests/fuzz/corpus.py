@@ -111,6 +111,7 @@ NAMES = (
     *_PICTURES,
     *_BUILT,
     *(f"{kind.lower()}, animated by Pillow" for kind in _ANIMATIONS),
+    *_BUILT,
 )
 """Names of the files, for tests that are collected before the files are made."""
 
