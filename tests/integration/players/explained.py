@@ -142,15 +142,10 @@ EXPLAINED: Final = (
         (
             "joined.webm",
             "joined.mkv",
+            "joined, in fragments.mp4",
             "WebM, tampered and real joined",
             "WebM of a browser, tampered and real joined",
         ),
-    ),
-    Explanation(
-        "Chromium",
-        ("length",),
-        "Chromium shows the length of the first part; FFmpeg and the worker read on",
-        ("joined, in fragments.mp4",),
     ),
     Explanation(
         "Chromium",

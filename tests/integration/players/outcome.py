@@ -20,13 +20,19 @@ def not_needed(asked: Asked) -> list[str]:
 
 
 def lines(asked: Asked) -> list[str]:
-    """The file's name and its differences."""
+    """The file's name, who plays it, and the differences."""
     expected = reasons(asked.name)
     told = [
         f"  {one.player}, {one.kind} ({one.detail}): {expected.get(one.place, 'NOT EXPLAINED')}"
         for one in asked.differences
     ]
-    return [asked.name, *told, *(f"  {place}: EXPLAINED, BUT THERE IS NO DIFFERENCE" for place in not_needed(asked))]
+    answers = {"FFmpeg": asked.command, "Chromium": asked.browser, "the worker": asked.worker.answer}
+    players = ", ".join(player for player, answer in answers.items() if answer.plays) or "nobody"
+    return [
+        f"{asked.name} ({players})",
+        *told,
+        *(f"  {place}: EXPLAINED, BUT THERE IS NO DIFFERENCE" for place in not_needed(asked)),
+    ]
 
 
 def figure_of(asked: Asked) -> Figure:

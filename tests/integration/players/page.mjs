@@ -1,12 +1,16 @@
 // Opens a file as a page would, as a picture or as a film, and tells what is shown and heard of it.
 
-const LIMIT_MS = 10_000;
+const LIMIT_MS = 60_000;
 const LARGEST_SIDE = 160;
 const BACKGROUND = "white";
 const ANIMATED = ["image/gif", "image/png", "image/webp", "image/avif"];
 
 const event = (target, name) => new Promise((resolve) => target.addEventListener(name, () => resolve(name), { once: true }));
-const limit = () => new Promise((resolve) => setTimeout(() => resolve("nothing happened"), LIMIT_MS));
+const within = (...events) => {
+  let timer;
+  const limit = new Promise((_, reject) => (timer = setTimeout(reject, LIMIT_MS, new Error("nothing happened"))));
+  return Promise.race([...events, limit]).finally(() => clearTimeout(timer));
+};
 
 const canvas = document.createElement("canvas");
 const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -82,16 +86,19 @@ async function asFilm(blob, moments, begin, listen) {
   Object.assign(video, { preload: "auto", muted: !listen });
   document.body.append(video);
   try {
-    const ready = Promise.race([event(video, "loadeddata"), event(video, "error"), limit()]);
     const first = pictureOf(video);
     video.src = url;
-    const happened = await ready;
-    if (happened !== "loadeddata") return { kind: "nothing", error: video.error?.message ?? happened };
+    if ((await within(event(video, "loadeddata"), event(video, "error"))) === "error") {
+      return { kind: "nothing", error: video.error.message };
+    }
     const { videoWidth: width, videoHeight: height } = video;
-    const isSeen = width > 0 && (await first);
-    const found = { kind: "film", width, height, isSeen, isHeard: Array.from(video.audioTracks).some((track) => track.enabled) };
+    const isSeen = Array.from(video.videoTracks).some((track) => track.selected) && (await within(first));
+    const isHeard = Array.from(video.audioTracks).some((track) => track.enabled);
+    const found = { kind: "film", width, height, isSeen, isHeard };
     found.shown = [];
-    for (const moment of isSeen ? moments : []) found.shown.push([moment, await pixelsAt(video, begin + moment)]);
+    for (const moment of isSeen ? moments : []) {
+      if (begin + moment < video.duration) found.shown.push([moment, await pixelsAt(video, begin + moment)]);
+    }
     if (listen) found.hertz = await hertzOf(video);
     found.seconds = Number.isFinite(video.duration) ? video.duration : null;
     return found;
@@ -103,18 +110,17 @@ async function asFilm(blob, moments, begin, listen) {
   }
 }
 
-/** True when the next picture is on the screen, false if none comes. `seeked` may come before it. */
+/** True when the next picture is on the screen, false after an error. `seeked` may come before it. */
 function pictureOf(video) {
   const shown = new Promise((resolve) => video.requestVideoFrameCallback(() => resolve(true)));
-  const failed = event(video, "error").then(() => false);
-  return Promise.race([shown, failed, limit().then(() => false)]);
+  return Promise.race([shown, event(video, "error").then(() => false)]);
 }
 
 async function pixelsAt(video, seconds) {
   const picture = pictureOf(video);
-  const sought = Promise.race([event(video, "seeked"), event(video, "error"), limit()]);
+  const sought = Promise.race([event(video, "seeked"), event(video, "error")]);
   video.currentTime = seconds;
-  const isThere = (await sought) === "seeked" && (await picture);
+  const isThere = (await within(sought)) === "seeked" && (await within(picture));
   return isThere ? pixelsOf(video, video.videoWidth, video.videoHeight) : null;
 }
 
@@ -126,14 +132,14 @@ async function hertzOf(video) {
     sound.createMediaElementSource(video).connect(ear);
     video.currentTime = 0;
     await sound.resume();
-    await Promise.race([video.play(), limit()]);
+    await within(video.play());
     const levels = new Float32Array(ear.frequencyBinCount);
     for (;;) {
-      const happened = await Promise.race([event(video, "timeupdate"), limit()]);
+      await within(event(video, "timeupdate"));
       ear.getFloatFrequencyData(levels);
       const loudest = levels.indexOf(Math.max(...levels));
       if (levels[loudest] > -80) return (loudest * sound.sampleRate) / ear.fftSize;
-      if (video.ended || happened !== "timeupdate") return 0;
+      if (video.ended) return 0;
     }
   } finally {
     video.pause();
