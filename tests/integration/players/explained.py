@@ -13,12 +13,13 @@ from tests.integration.players.comparison import Kind, Player
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The reason for differences of these kinds in these files."""
+    """The reason for differences of these kinds in these files. Not `always`: it depends on chance if there is one."""
 
     player: Player
     kinds: tuple[Kind, ...]
     reason: str
     files: tuple[str, ...]
+    always: bool = True
 
 
 _AMBIGUOUS: Final = ("mp4", "mov", "mkv", "webm")
@@ -107,8 +108,15 @@ EXPLAINED: Final = (
     Explanation(
         "FFmpeg",
         ("refused",),
-        "FFmpeg's command decodes bytes that are encrypted, or of a codec that it takes for another, to noise",
-        ("protected film", "MPEG-H in MPEG-TS"),
+        "FFmpeg's command takes MPEG-H for another codec, and decodes it to noise",
+        ("MPEG-H in MPEG-TS",),
+    ),
+    Explanation(
+        "FFmpeg",
+        ("refused",),
+        "FFmpeg's command decodes encrypted bytes to noise, if any of them look like pictures",
+        ("protected film",),
+        always=False,
     ),
     Explanation(
         "FFmpeg",
@@ -142,10 +150,15 @@ EXPLAINED: Final = (
         (
             "joined.webm",
             "joined.mkv",
-            "joined, in fragments.mp4",
             "WebM, tampered and real joined",
             "WebM of a browser, tampered and real joined",
         ),
+    ),
+    Explanation(
+        "Chromium",
+        ("length",),
+        "Chromium shows the length of the first part; FFmpeg and the worker read on",
+        ("joined, in fragments.mp4",),
     ),
     Explanation(
         "Chromium",
@@ -304,6 +317,6 @@ EXPLAINED: Final = (
 )
 
 
-def reasons(name: str) -> dict[tuple[Player, Kind], str]:
-    """The expected differences of a file, and why."""
-    return {(one.player, kind): one.reason for one in EXPLAINED if name in one.files for kind in one.kinds}
+def explanations(name: str) -> dict[tuple[Player, Kind], Explanation]:
+    """The expected differences of a file."""
+    return {(one.player, kind): one for one in EXPLAINED if name in one.files for kind in one.kinds}

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from tests.integration.players.asking import Asked
-from tests.integration.players.explained import reasons
+from tests.integration.players.explained import explanations
 from tests.integration.players.figure import Figure
 
 
 def unexplained(asked: Asked) -> list[str]:
     """Differences that no explanation covers."""
-    expected = reasons(asked.name)
+    expected = explanations(asked.name)
     return [f"{one.player}, {one.kind}: {one.detail}" for one in asked.differences if one.place not in expected]
 
 
 def not_needed(asked: Asked) -> list[str]:
     """Explanations of differences that are not there."""
     found = {one.place for one in asked.differences}
-    return [f"{player}, {kind}" for player, kind in reasons(asked.name) if (player, kind) not in found]
+    expected = explanations(asked.name)
+    return [
+        f"{player}, {kind}" for (player, kind), one in expected.items() if one.always and (player, kind) not in found
+    ]
 
 
 def lines(asked: Asked) -> list[str]:
     """The file's name, who plays it, and the differences."""
-    expected = reasons(asked.name)
+    expected = explanations(asked.name)
     told = [
-        f"  {one.player}, {one.kind} ({one.detail}): {expected.get(one.place, 'NOT EXPLAINED')}"
+        f"  {one.player}, {one.kind} ({one.detail}): "
+        f"{expected[one.place].reason if one.place in expected else 'NOT EXPLAINED'}"
         for one in asked.differences
     ]
     answers = {"FFmpeg": asked.command, "Chromium": asked.browser, "the worker": asked.worker.answer}

@@ -1,11 +1,13 @@
 // Opens a file as a page would, as a picture or as a film, and tells what is shown and heard of it.
 
 const LIMIT_MS = 60_000;
+const LAST_PICTURE_MS = 10_000;
 const LARGEST_SIDE = 160;
 const BACKGROUND = "white";
 const ANIMATED = ["image/gif", "image/png", "image/webp", "image/avif"];
 
 const event = (target, name) => new Promise((resolve) => target.addEventListener(name, () => resolve(name), { once: true }));
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms, false));
 const within = (...events) => {
   let timer;
   const limit = new Promise((_, reject) => (timer = setTimeout(reject, LIMIT_MS, new Error("nothing happened"))));
@@ -92,13 +94,13 @@ async function asFilm(blob, moments, begin, listen) {
       return { kind: "nothing", error: video.error.message };
     }
     const { videoWidth: width, videoHeight: height } = video;
-    const isSeen = Array.from(video.videoTracks).some((track) => track.selected) && (await within(first));
+    // A film without a length is over before anything is seen.
+    const hasFilm = video.duration > 0 && Array.from(video.videoTracks).some((track) => track.selected);
+    const isSeen = hasFilm && (await within(first));
     const isHeard = Array.from(video.audioTracks).some((track) => track.enabled);
     const found = { kind: "film", width, height, isSeen, isHeard };
     found.shown = [];
-    for (const moment of isSeen ? moments : []) {
-      if (begin + moment < video.duration) found.shown.push([moment, await pixelsAt(video, begin + moment)]);
-    }
+    for (const moment of isSeen ? moments : []) found.shown.push([moment, await pixelsAt(video, begin + moment)]);
     if (listen) found.hertz = await hertzOf(video);
     found.seconds = Number.isFinite(video.duration) ? video.duration : null;
     return found;
@@ -117,10 +119,13 @@ function pictureOf(video) {
 }
 
 async function pixelsAt(video, seconds) {
+  const target = Math.min(seconds, video.duration);
   const picture = pictureOf(video);
   const sought = Promise.race([event(video, "seeked"), event(video, "error")]);
-  video.currentTime = seconds;
-  const isThere = (await within(sought)) === "seeked" && (await within(picture));
+  video.currentTime = target;
+  if ((await within(sought)) !== "seeked") return null;
+  // At the end of joined recordings Chromium shows nothing new, and says nothing.
+  const isThere = await (seconds < video.duration ? within(picture) : Promise.race([picture, pause(LAST_PICTURE_MS)]));
   return isThere ? pixelsOf(video, video.videoWidth, video.videoHeight) : null;
 }
 
