@@ -16,6 +16,7 @@ from tests.integration.players.answers import PARTS, SIDE_PIXELS, Answer, Small,
 
 _RATE: Final = 16_000
 _FRAME: Final = re.compile(r"Parsed_showinfo.* n: *\d+ pts:.*? pts_time:(\S+).* sar:(\d+)/(\d+) s:(\d+)x(\d+) ")
+_START: Final = re.compile(r"Duration: .*, start: (\S+),")
 _CHOSEN: Final = re.compile(r"Stream #0:(\d+).* -> #0:0")
 _COVER: Final = re.compile(r"Stream #0:(\d+).*\(attached pic\)")
 
@@ -23,9 +24,7 @@ _COVER: Final = re.compile(r"Stream #0:(\d+).*\(attached pic\)")
 async def ask_command(path: Path, moments: Sequence[float]) -> Answer:
     """Decode all pictures and all sound of the file; a cover is no picture of a film."""
     size = f"scale=flags=accurate_rnd+full_chroma_int,format=rgb24,scale={SIDE_PIXELS}:{SIDE_PIXELS}:flags=area"
-    film, said = await _ffmpeg(
-        path, "-copyts", "-an", "-vf", f"showinfo,{size}", "-fps_mode", "passthrough", "-f", "rawvideo"
-    )
+    film, said = await _ffmpeg(path, "-an", "-vf", f"showinfo,{size}", "-fps_mode", "passthrough", "-f", "rawvideo")
     sound, said_of_sound = await _ffmpeg(path, "-vn", "-ac", "1", "-ar", str(_RATE), "-f", "s16le")
     chosen = _CHOSEN.search(said)
     if chosen and chosen[1] in _COVER.findall(said):
@@ -52,6 +51,7 @@ def _seen(film: bytes, said: str, moments: Sequence[float]) -> Answer:
         return Answer()
     stamps = [float(stamp) if stamp != "NOPTS" else 0.0 for stamp, *_ in found]
     starts, end = _own_clock(stamps)
+    start = _START.search(said)
     sar_width, sar_height, width, height = map(int, found[0][1:])
     aspect = sar_width / sar_height if sar_width and sar_height else 1.0
     return Answer(
@@ -59,7 +59,7 @@ def _seen(film: bytes, said: str, moments: Sequence[float]) -> Answer:
         width=round(width * max(aspect, 1.0)),
         height=round(height / min(aspect, 1.0)),
         seconds=end,
-        begin_seconds=stamps[0],
+        begin_seconds=stamps[0] + (float(start[1]) if start else 0.0),
         shown={moment: _at(starts, frames, moment) for moment in moments},
     )
 

@@ -24,6 +24,8 @@ _ODD: Final = TRACKS | TIMES | SHAPES | PICTURES | SOUNDS
 _SAME: Final = 3.0
 # The test picture's colours lie outside what YUV can hold, and each player clips them in its own way.
 _SAME_OF_FORMATS: Final = 7.0
+_SAME_OF_PEOPLE: Final = 4.0
+"""Real footage, whose edges a JPEG softens."""
 _TOO_LARGE: Final = frozenset({"photo of 108 megapixels", "AVIF of 17,000 x 17,000 pixels"})
 """Pictures that would cost a browser more than all others together."""
 
@@ -61,7 +63,7 @@ def _of_people(name: str) -> File:
         shutil.move(CASES[name].make(Studio(*made.clips(), folder)), path)
         shutil.rmtree(folder)
 
-    return File(make)
+    return File(make, _SAME_OF_PEOPLE)
 
 
 def _odd(make: Make) -> File:

@@ -84,16 +84,67 @@ EXPLAINED: Final = (
         "the worker",
         ("not played",),
         "HEIC is shown by Apple's browsers only; FFmpeg cannot before version 7",
-        ("format heic",),
+        ("format heic", "HEIC of the brand heis"),
     ),
-    Explanation("FFmpeg", ("refused",), "PyAV's FFmpeg and Pillow have no decoder for JPEG XL", ("picture.jxl",)),
-    Explanation("Chromium", ("refused",), "PyAV's FFmpeg and Pillow have no decoder for JPEG XL", ("picture.jxl",)),
+    Explanation(
+        "FFmpeg", ("refused",), "PyAV's FFmpeg and Pillow have no decoder for JPEG XL", ("picture.jxl", "JPEG XL")
+    ),
+    Explanation(
+        "Chromium", ("refused",), "PyAV's FFmpeg and Pillow have no decoder for JPEG XL", ("picture.jxl", "JPEG XL")
+    ),
+    Explanation(
+        "the worker",
+        ("not played",),
+        "Pillow reads what neither FFmpeg nor a browser does",
+        ("TIFF of floating point numbers", "TIFF in CIELAB"),
+    ),
+    Explanation(
+        "FFmpeg",
+        ("refused",),
+        "nothing marks a Targa picture as one, so it is recognized but not read",
+        ("Targa",),
+    ),
+    Explanation(
+        "FFmpeg",
+        ("refused",),
+        "FFmpeg's command decodes bytes that are encrypted, or of a codec that it takes for another, to noise",
+        ("protected film", "MPEG-H in MPEG-TS"),
+    ),
+    Explanation(
+        "FFmpeg",
+        ("sound length", "pitch"),
+        "FFmpeg's command decodes the first AMR frame of a packet only",
+        ("phone's 3GP, 5 AMR frames a packet", "phone's 3GP, 50 AMR frames a packet"),
+    ),
+    Explanation(
+        "FFmpeg",
+        ("frames", "length", "picture"),
+        "FFmpeg's command takes an animation for a still picture if its control chunk comes late",
+        ("APNG that says so behind a long text",),
+    ),
+    Explanation(
+        "Chromium",
+        ("sound",),
+        "an animated picture in a page is silent; its file in a player is not",
+        ("animated AVIF with sound",),
+    ),
+    Explanation(
+        "Chromium",
+        ("picture",),
+        "the worker's thumbnail is a JPEG, which smooths noise",
+        ("format bmp, bit fields",),
+    ),
     # Times
     Explanation(
         "Chromium",
         ("picture", "length"),
         "Chromium ends where the first part's length ends; FFmpeg and the worker read on",
-        ("joined.webm", "joined.mkv"),
+        (
+            "joined.webm",
+            "joined.mkv",
+            "WebM, tampered and real joined",
+            "WebM of a browser, tampered and real joined",
+        ),
     ),
     Explanation(
         "Chromium",
@@ -110,7 +161,7 @@ EXPLAINED: Final = (
     Explanation(
         "FFmpeg",
         ("sound length",),
-        "PyAV's FFmpeg (8.1) ends a chained Ogg file where the number of channels changes; older ones read on",
+        "FFmpeg 8.1 cannot read on where a chained Ogg file changes its channels; the worker says what is unread",
         ("joined, then stereo.opus",),
     ),
     Explanation(
@@ -130,6 +181,18 @@ EXPLAINED: Final = (
         ("damage",),
         "the window lies in the part of the last packet that is not there",
         ("format mpc8", "sound mpc8"),
+    ),
+    Explanation(
+        "Chromium",
+        ("length",),
+        "Chromium shows the length that the header promises",
+        ("MKV that promises five hours",),
+    ),
+    Explanation(
+        "Chromium",
+        ("refused",),
+        "Chromium shows the length in the index, though there is nothing to hear",
+        ("M4A cut behind its index",),
     ),
     # Shapes
     Explanation(
@@ -203,13 +266,21 @@ EXPLAINED: Final = (
             *(f"exchanged colours.{kind}" for kind in ("jpg", "png", "webp", "avif")),
             "gamma of 1.png",
             "gamma of 0.02.png",
+            "format jpeg with a profile",
+            "format png with a profile",
         ),
     ),
     Explanation(
         "FFmpeg",
         ("picture",),
         "FFmpeg's command shows the colours under transparency; on a page it lies on white",
-        ("transparent.png", "transparent.webp", "animation through holes.png"),
+        (
+            "transparent.png",
+            "transparent.webp",
+            "animation through holes.png",
+            "format bmp, bit fields",
+            "BMP of four bits a colour",
+        ),
     ),
     Explanation(
         "FFmpeg",
@@ -221,19 +292,19 @@ EXPLAINED: Final = (
         "Chromium",
         ("picture",),
         "Chromium takes the full range of an animation for the narrow one of films",
-        ("animation.avif", "format avif, animated by Pillow"),
+        ("animation.avif", "format avif, animated by Pillow", "animated AVIF with sound"),
     ),
     Explanation(
         "Chromium",
         ("picture",),
         "Chromium leaves out the last lines of blocks",
-        ("without its end mark.jpg",),
+        ("without its end mark.jpg", "JPEG without its end marker"),
     ),
     Explanation(
         "Chromium",
         ("refused",),
         "a picture that was cut off is refused as such, though browsers show its upper part",
-        ("cut in half.png", "cut in half.webp", "cut in half.gif"),
+        ("cut in half.png", "cut in half.webp", "cut in half.gif", "cut GIF"),
     ),
 )
 
