@@ -70,43 +70,12 @@ def _odd(make: Make) -> File:
     return File(lambda path, _: make(path))
 
 
-NOT_SETTLED: Final = frozenset(
-    {
-        "format jpeg with a profile",
-        "format png with a profile",
-        "format bmp, bit fields",
-        "WebM of a browser, tampered and real joined",
-        "WebM, tampered and real joined",
-        "MPEG-TS whose stamps jump ahead where it is joined",
-        "broadcast that begins at 40,000 s",
-        "fragments of unknown length",
-        "MKV that promises five hours",
-        "protected film",
-        "phone's 3GP, 5 AMR frames a packet",
-        "phone's 3GP, 50 AMR frames a packet",
-        "M4A cut behind its index",
-        "MPEG-H in MPEG-TS",
-        "APNG that says so behind a long text",
-        "JPEG without its end marker",
-        "BMP of four bits a colour",
-        "TIFF of floating point numbers",
-        "TIFF in CIELAB",
-        "Targa",
-        "JPEG XL",
-        "HEIC of the brand heis",
-        "animated AVIF with sound",
-        "cut GIF",
-    }
-)
-"""Files whose differences nobody has explained or mended yet. They are left out, and belong back in."""
-
-_ALL: Final[Mapping[str, File]] = {
+FILES: Final[Mapping[str, File]] = {
     **{f"format {name}": _of_format(name) for name in FORMATS},
     **{f"sound {name}": _of_sound(name) for name in SOUND_FORMATS},
     **{name: _of_people(name) for name in CASES if name not in _TOO_LARGE},
     **{name: _odd(make) for name, make in _ODD.items()},
 }
-FILES: Final[Mapping[str, File]] = {name: file for name, file in _ALL.items() if name not in NOT_SETTLED}
 """Every container and codec, files as people make them, and odd files of each kind."""
 
 

@@ -18,7 +18,7 @@ from tests.integration.people.studio import REAL, TAMPERED
 from tests.integration.players.answers import Answer
 from tests.integration.players.asking import Asked, Everyone, everyone
 from tests.integration.players.comparison import Difference, differences
-from tests.integration.players.corpus import FILES, NOT_SETTLED, Materials, make_file
+from tests.integration.players.corpus import FILES, Materials, make_file
 from tests.integration.players.explained import EXPLAINED
 from tests.integration.players.figure import PROPERTY, Figure, summary
 from tests.integration.players.outcome import figure_of, lines, not_needed, unexplained
@@ -67,7 +67,7 @@ async def test_a_file_is_looked_at_as_it_is_played(
 
 def test_explanations_are_about_files_that_exist() -> None:
     explained = [(name, one.player, kind) for one in EXPLAINED for name in one.files for kind in one.kinds]
-    assert {name for name, _, _ in explained} <= FILES.keys() | NOT_SETTLED
+    assert {name for name, _, _ in explained} <= FILES.keys()
     assert len(set(explained)) == len(explained)
 
 
