@@ -18,6 +18,7 @@ from sentinel_worker.media.films.indexed_frames import IndexedFrames
 from sentinel_worker.media.films.numbered_packets import NumberedPackets
 from sentinel_worker.media.films.orientation import Orientation
 from sentinel_worker.media.films.stepped_frames import SteppedFrames
+from sentinel_worker.media.films.tried_keys import TriedKeys
 from sentinel_worker.media.opened_media import FrameReader, OpenedMedia
 from sentinel_worker.media.refused_files import out_of_memory
 from sentinel_worker.media.scan.media_file import MediaFile
@@ -71,12 +72,12 @@ class Film:
 
     def frames(self) -> FrameReader:
         """Return a new reader at the first frame."""
-        stepped = SteppedFrames(
-            self.numbered_packets(), self.times, self.orientation, self.limits, in_order=self.in_order
-        )
+        packets = self.numbered_packets()
+        keys = TriedKeys(self.numbered_packets, self.times, intra_only=packets.decoder.codec.intra_only)
+        stepped = SteppedFrames(packets, self.times, keys, self.orientation, self.limits, in_order=self.in_order)
         if not self._is_ordinary or self.orientation.is_mirrored:
             return stepped
-        return IndexedFrames(self.file.path, self.stream, self.packets, self.times, self.limits, stepped)
+        return IndexedFrames(self.file.path, self.stream, self.packets, self.times, keys, self.limits, stepped)
 
     @property
     def _is_ordinary(self) -> bool:

@@ -86,9 +86,13 @@ class FilmTimes:
 
     def key_before(self, number: int) -> int:
         """The packet from which packet `number` can be decoded: the last key before it that is not shown later."""
+        return int(self.keys_before(number)[-1])
+
+    def keys_before(self, number: int) -> Numbers:
+        """The packets from which packet `number` can be decoded, in file order; there is always one."""
         before = self.keys[: np.searchsorted(self.keys, number, side="right")]
         earlier = before[self.packet_starts[before] <= self.packet_starts[number]]
-        return int(earlier[-1] if len(earlier) else self.keys[0])
+        return earlier if len(earlier) else self.keys[:1]
 
     def thinned(self, frame_seconds: float) -> Self:
         """The same film with frames at least `frame_seconds` apart: two field packets make one frame."""

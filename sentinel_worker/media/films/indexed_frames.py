@@ -11,6 +11,7 @@ from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # ex
 
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.films.film_times import FilmTimes
+from sentinel_worker.media.films.tried_keys import TriedKeys
 from sentinel_worker.media.opened_media import FrameReader, Shown
 from sentinel_worker.media.refused_files import check_picture_size, out_of_memory
 from sentinel_worker.media.scan.timeline import Packets
@@ -23,7 +24,8 @@ class IndexedFrames:
     """Reads the frames of a film by time (`opened_media.FrameReader`).
 
     The scan says which frame is on screen and when it appears. A frame of another time, or an error, means that
-    torchcodec and the scan do not see the same film: from then on `instead` reads it.
+    torchcodec and the scan do not see the same film: from then on `instead` reads it. So it does if the index says
+    that decoding can begin where it cannot.
     """
 
     def __init__(
@@ -32,10 +34,12 @@ class IndexedFrames:
         stream: int,
         packets: Packets,
         film: FilmTimes,
+        keys: TriedKeys,
         limits: MediaLimits,
         instead: FrameReader,
     ) -> None:
         self._film = film
+        self._keys = keys
         self._limits = limits
         self._instead = instead
         try:
@@ -64,6 +68,10 @@ class IndexedFrames:
         if self._decoder is None:
             return self._instead.at(seconds)
         place = self._film.index_at(seconds)
+        number = int(self._film.numbers[place])
+        if self._keys.before(number) != self._film.key_before(number):
+            self._decoder = None
+            return self._instead.at(seconds)
         try:
             frame = self._decoder.get_frame_at(place)
         except (RuntimeError, IndexError) as error:

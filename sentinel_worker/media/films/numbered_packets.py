@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
 import av
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from sentinel_worker.media.refused_files import out_of_memory
@@ -17,6 +19,8 @@ from sentinel_worker.media.scan.timeline import MISSING, Packets
 
 # Reading this many packets costs less than a seek, and cannot miss.
 _NEAR_PACKETS: Final = 500
+_ALONE: Final = (PictureType.NONE, PictureType.I, PictureType.SI)
+"""Types of pictures that refer to no other; decoders of codecs without such types say NONE."""
 
 _Stamps = tuple[int | None, int | None, int]
 
@@ -33,7 +37,7 @@ class NumberedPackets:
         self._table = packets
         self._can_seek = can_seek
         self._keys: dict[_Stamps, int] | None = None
-        self._held: Packet[VideoStream] | None = None
+        self._held: deque[Packet[VideoStream]] = deque()
         self._read: Iterator[Any] = iter(())
         self._open()
 
@@ -48,12 +52,31 @@ class NumberedPackets:
 
     def take(self) -> Packet[VideoStream] | None:
         """Return the next packet, or None at the end."""
-        packet, self._held = self._held, None
-        if packet is None:
-            packet = next(self._read, None)
+        packet = self._held.popleft() if self._held else next(self._read, None)
         if packet is not None:
             self.next_number += 1
         return packet
+
+    def begins_at(self, number: int) -> bool:
+        """Go to packet `number`, and find out whether decoding can begin there.
+
+        It can if its picture refers to no other. Two packets are decoded, because two fields may make one picture.
+        """
+        self.go_to(number)
+        tried = [packet for packet in (self.take(), self.take()) if packet is not None]
+        frames = list[VideoFrame]()
+        for offset, packet in enumerate((*tried, None)):
+            if packet is not None:
+                packet.pts = packet.dts = number + offset
+            try:
+                frames += self.decoder.decode(packet)
+            except av.FFmpegError as error:
+                if out_of_memory(error):
+                    raise
+        self.decoder.flush_buffers()
+        self._held.extendleft(reversed(tried))
+        self.next_number -= len(tried)
+        return any(frame.pts == number and (frame.key_frame or frame.pict_type in _ALONE) for frame in frames)
 
     def _open(self) -> None:
         self._container = self._file.open()
@@ -64,8 +87,10 @@ class NumberedPackets:
 
     def _start(self, number: int, held: Packet[VideoStream] | None = None) -> None:
         self.next_number = number
-        self._held = held
-        if held is None:
+        self._held.clear()
+        if held is not None:
+            self._held.append(held)
+        else:
             self._read = read_packets(self._container, self._index)
 
     def _seek(self, number: int) -> bool:

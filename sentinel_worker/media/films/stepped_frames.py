@@ -19,6 +19,7 @@ from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.films.film_times import FilmTimes
 from sentinel_worker.media.films.numbered_packets import NumberedPackets
 from sentinel_worker.media.films.orientation import Orientation
+from sentinel_worker.media.films.tried_keys import TriedKeys
 from sentinel_worker.media.opened_media import Shown
 from sentinel_worker.media.refused_files import check_picture_size, out_of_memory
 
@@ -39,6 +40,7 @@ class SteppedFrames:
         self,
         packets: NumberedPackets,
         film: FilmTimes,
+        keys: TriedKeys,
         orientation: Orientation,
         limits: MediaLimits,
         *,
@@ -46,6 +48,7 @@ class SteppedFrames:
     ) -> None:
         self._packets = packets
         self._film = film
+        self._keys = keys
         self._orientation = orientation
         self._limits = limits
         self._in_order = in_order
@@ -57,10 +60,13 @@ class SteppedFrames:
         None if it is damaged.
         """
         wanted = self._film.index_at(seconds)
-        key = self._film.key_before(int(self._film.numbers[wanted]))
+        number = int(self._film.numbers[wanted])
+        key = self._film.key_before(number)
         if not self._is_ahead(seconds, key):
-            self._packets.go_to(key)
-            self._forget()
+            key = self._keys.before(number)
+            if not self._is_ahead(seconds, key):
+                self._packets.go_to(key)
+                self._forget()
         while (self._later is None or self._later[0] <= seconds + _ROUNDING_SECONDS) and self._step():
             pass
         return self._shown(wanted, key)

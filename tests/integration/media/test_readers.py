@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.films.film import Film, OpenedVideo
 from sentinel_worker.media.films.indexed_frames import IndexedFrames
 from sentinel_worker.media.films.stepped_frames import SteppedFrames
+from sentinel_worker.media.films.tried_keys import TriedKeys
 from sentinel_worker.media.opened_media import FrameReader, OpenedMedia
 from sentinel_worker.media.probe import open_media
 from tests.integration.media.films import Make, ffmpeg
@@ -29,7 +31,8 @@ def film_of(path: Path) -> Film:
 
 
 def stepped(film: Film) -> SteppedFrames:
-    return SteppedFrames(film.numbered_packets(), film.times, film.orientation, LIMITS, in_order=film.in_order)
+    keys = TriedKeys(film.numbered_packets, film.times, intra_only=False)
+    return SteppedFrames(film.numbered_packets(), film.times, keys, film.orientation, LIMITS, in_order=film.in_order)
 
 
 def numbers(reader: FrameReader, moments: list[float]) -> list[int | None]:
@@ -122,6 +125,32 @@ def test_stamps_in_decoding_order_are_put_in_order(ramp: Make) -> None:
     found = numbers(reader, [(n + 0.5) / 25 for n in range(50)])
     assert found == sorted(number for number in found if number is not None)
     assert len(set(found)) >= 49
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("h263.mkv", "h263"),  # FFmpeg marks every packet of H.263 as a key
+        ("mpeg4.mp4", "mpeg4"),
+    ],
+)
+def test_packets_that_are_falsely_marked_as_keys(tmp_path: Path, name: str, codec: str) -> None:
+    """Decoding that began there would give grey pictures that nobody sees who plays the film."""
+    path = tmp_path / name
+    source = "testsrc2=s=176x144:r=25:d=2"
+    ffmpeg("-f", "lavfi", "-i", source, "-c:v", codec, "-q:v", "2", "-g", "12", path)
+    if path.suffix == ".mp4":
+        content = path.read_bytes()
+        path.write_bytes(content.replace(b"stss", b"free"))  # without this table, every frame is a key
+    with av.open(path) as played:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in played.decode(video=0)]
+    film = film_of(path)
+    assert len(film.times.keys) == 50
+    reader = film.frames()
+    for number in (30, 31, 40, 5, 49):
+        shown = reader.at((number + 0.5) / 25)
+        assert shown is not None
+        assert np.abs(shown.pixels.permute(1, 2, 0).numpy() - frames[number]).mean() < 2
 
 
 @pytest.mark.parametrize("filters", ["hflip", "vflip", "transpose=0"])
