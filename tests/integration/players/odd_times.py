@@ -82,6 +82,12 @@ def _late(number: int, packet: Packet[VideoStream]) -> bool:
     return True
 
 
+def _all_marked_as_keys(path: Path) -> None:
+    """Without its table of keys, every packet of an MP4 file is one."""
+    ffmpeg(*film(2.0), "-c:v", "mpeg4", "-q:v", "2", "-g", "20", path)
+    path.write_bytes(path.read_bytes().replace(b"stss", b"free"))
+
+
 def _without_length(path: Path) -> None:
     """As a page's recorder writes it: no length, no index, a cluster for each second, its length unknown."""
     ffmpeg(*_BOTH, *VP8, *_OPUS, "-f", "webm", "-live", "1", path)
@@ -134,6 +140,7 @@ TIMES: Final[Corpus] = {
     "begins between key frames.mp4": _repacked((*film(), *X264, "-bf", "0"), "mp4", _first_key_left_out),
     "begins between key frames.mkv": _repacked((*film(), *X264, "-bf", "0"), "matroska", _first_key_left_out),
     "begins between key frames.webm": _repacked((*film(), *VP8), "webm", _first_key_left_out),
+    "every packet marked as a key.mp4": _all_marked_as_keys,
     "one picture.mp4": encoded(*film(0.1), *X264),
     "one picture and sound.mp4": encoded(*film(0.1), *tone(), *X264, *_AAC),
     "a still, then motion.mp4": encoded(*film(), "-vf", _PAUSE.format(2), *_AS_STAMPED, *X264),

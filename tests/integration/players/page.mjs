@@ -118,7 +118,9 @@ function pictureOf(video) {
   return Promise.race([shown, event(video, "error").then(() => false)]);
 }
 
+/** The picture at a time; null if the player has failed, or shows nothing there. */
 async function pixelsAt(video, seconds) {
+  if (video.error) return null;
   const target = Math.min(seconds, video.duration);
   const picture = pictureOf(video);
   const sought = Promise.race([event(video, "seeked"), event(video, "error")]);
