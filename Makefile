@@ -23,7 +23,7 @@ test-all: test-packages $(VENV)/.installed  ## the same, with every case of ever
 test-matrices: test-packages $(VENV)/.installed  ## only these matrices (MATRICES), or those that the changes call for
 	@names="$(MATRICES)"; test -n "$$names" || names=$$($(BIN)/python -m tests.matrix) || exit 1; \
 	if [ -z "$$names" ]; then echo "The changes call for no matrix."; else \
-	echo "Matrices: $$names"; $(PYTEST) --only-matrix $$(for name in $$names; do echo --matrix $$name; done); fi
+	echo "Matrices: $$names"; $(PYTEST) --only-matrix $$(for name in $$names; do echo --matrix=$$name; done); fi
 
 test-durations: test-packages $(VENV)/.installed  ## `make test`, with the slowest tests and each folder's CPU seconds
 	$(PYTEST) -p tests.durations --durations 30

@@ -63,10 +63,16 @@ def _read(found: dict[str, Any]) -> Answer:
         height=found["height"],
         seconds=None if is_film else found["seconds"],
         shown=shown,
-        sound_seconds=(found["decodedSeconds"] or found["seconds"] or 0.0) if found.get("isHeard") else 0.0,
+        sound_seconds=_sound_seconds(found) if is_film else 0.0,
         hertz=found.get("hertz"),
         file_seconds=found["seconds"] if is_film else None,
     )
+
+
+def _sound_seconds(found: dict[str, Any]) -> float:
+    if found["isDisabled"]:
+        return 0.0
+    return found["decodedSeconds"] or (found["seconds"] if found["isHeard"] else 0.0) or 0.0
 
 
 def _pixels(picture: dict[str, Any]) -> Small:

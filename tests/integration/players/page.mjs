@@ -97,8 +97,9 @@ async function asFilm(blob, moments, begin, listen) {
     // A film without a length is over before anything is seen.
     const hasFilm = video.duration > 0 && Array.from(video.videoTracks).some((track) => track.selected);
     const isSeen = hasFilm && (await within(first));
-    const isHeard = Array.from(video.audioTracks).some((track) => track.enabled);
-    const found = { kind: "film", width, height, isSeen, isHeard };
+    const sounds = Array.from(video.audioTracks);
+    const isHeard = sounds.some((track) => track.enabled);
+    const found = { kind: "film", width, height, isSeen, isHeard, isDisabled: sounds.length > 0 && !isHeard };
     found.shown = [];
     for (const moment of isSeen ? moments : []) found.shown.push([moment, await pixelsAt(video, begin + moment)]);
     if (listen) found.hertz = await hertzOf(video);
