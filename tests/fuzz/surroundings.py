@@ -27,7 +27,7 @@ class Surroundings:
     def changes(self) -> list[str]:
         """Report files that appeared, processes and descriptors left over and a dead zygote; measure memory."""
         gc.collect()
-        self._sizes.append((_pss_bytes(os.getpid()), _pss_bytes(self._zygote.pid or self._pid)))
+        self._sizes.append((_own_bytes(os.getpid()), _own_bytes(self._zygote.pid or self._pid)))
         found = [f"a file outside the private folders: {name}" for name in sorted(self._seen() - self._files)]
         if self._zygote.restarts or self._zygote.pid != self._pid:
             found.append(f"the zygote died: {self._zygote.last_failure}")
@@ -39,7 +39,7 @@ class Surroundings:
     def memory(self) -> str:
         """The latest measurement."""
         worker, zygote = self._sizes[-1]
-        return f"memory (PSS) of the worker {worker / 2**20:.1f} MiB, of the zygote {zygote / 2**20:.1f} MiB"
+        return f"own memory of the worker {worker / 2**20:.1f} MiB, of the zygote {zygote / 2**20:.1f} MiB"
 
     def growth(self) -> list[str]:
         """Name each process that grew after the first batch, which warms it up."""
@@ -78,6 +78,7 @@ def _session(leader: int) -> Iterator[int]:
                 yield int(entry.name)
 
 
-def _pss_bytes(pid: int) -> int:
+def _own_bytes(pid: int) -> int:
+    """Anonymous memory: a share of the libraries' pages would grow when another process that maps them ends."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
