@@ -21,6 +21,7 @@ _HALF_LAYER_1: Final = (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 22
 _HALF_LAYERS: Final = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _BIT_RATES: Final = {1: (_LAYER_1, _HALF_LAYER_1), 2: (_LAYER_2, _HALF_LAYERS), 3: (_LAYER_3, _HALF_LAYERS)}
 _SAMPLE_RATES: Final = (44100, 48000, 32000)
+_ADTS_RATES: Final = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _AC3_BIT_RATES: Final = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
 
 
@@ -43,6 +44,12 @@ def frame_at(content: bytes, at: int = 0) -> Frame | None:
     if head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         return _mpeg(head)
     return _ac3(head) if head[:2] == b"\x0b\x77" else None
+
+
+def adts_rate(head: bytes) -> int:
+    """Sample rate that an ADTS frame states; 0 if these are not the first bytes of one."""
+    code = head[2] >> 2 & 0xF if len(head) >= 3 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0 else len(_ADTS_RATES)
+    return _ADTS_RATES[code] if code < len(_ADTS_RATES) else 0
 
 
 def first_frame(content: bytes) -> tuple[int, Frame] | None:
@@ -88,7 +95,7 @@ def _mpeg(head: bytes) -> Frame | None:
 
 
 def _adts(head: bytes) -> Frame | None:
-    if len(head) < _HEADER_BYTES or head[2] >> 2 & 0xF >= 13:
+    if len(head) < _HEADER_BYTES or head[2] >> 2 & 0xF >= len(_ADTS_RATES):
         return None
     length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
     return Frame("aac", length, head[2])

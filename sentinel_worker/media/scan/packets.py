@@ -10,20 +10,23 @@ import importlib
 import pkgutil
 from array import array
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av.container import InputContainer
 from av.packet import Packet
 
+from sentinel_worker.media.containers.sound_frames import adts_rate
 from sentinel_worker.media.refused_files import out_of_memory
 from sentinel_worker.media.scan.timeline import MISSING, Packets
 
 _MAX_ERRORS_IN_A_ROW: Final = 10
 # FFmpeg's Ogg reader counts in 32 bits without a sign, and an encoder may end before the end of its last packet.
 _NEGATIVE_LENGTHS: Final = range(2**32 - 2**20, 2**32)
+_ADTS_HEADER_BYTES: Final = 7
 _NEVER_LOADED: Final = ("av.__main__", "av.datasets")
 
 
@@ -79,7 +82,7 @@ def scan(container: InputContainer) -> Scan:
     found: dict[int, _Columns] = {}
     unread: list[None] = []
     for packet in read_packets(container, on_unread=lambda: unread.append(None)):
-        columns = found.setdefault(packet.stream_index, _Columns())
+        columns = found.setdefault(packet.stream_index, _Columns(states_rates=container.format.name == "aac"))
         columns.add(packet)
     streams = container.streams
     packets = {index: columns.packets(float(streams[index].time_base or 1)) for index, columns in found.items()}
@@ -89,12 +92,14 @@ def scan(container: InputContainer) -> Scan:
 
 @dataclass(slots=True)
 class _Columns:
+    states_rates: bool
     presentation: array[int] = field(default_factory=lambda: array("q"))
     decoding: array[int] = field(default_factory=lambda: array("q"))
     duration: array[int] = field(default_factory=lambda: array("q"))
     key: array[int] = field(default_factory=lambda: array("b"))
     hidden: array[int] = field(default_factory=lambda: array("b"))
     size: array[int] = field(default_factory=lambda: array("i"))
+    rate: array[int] = field(default_factory=lambda: array("i"))
 
     def add(self, packet: Packet[Any]) -> None:
         self.presentation.append(MISSING if packet.pts is None else packet.pts)
@@ -104,8 +109,15 @@ class _Columns:
         self.key.append(packet.is_keyframe)
         self.hidden.append(packet.is_discard)
         self.size.append(packet.size)
+        if self.states_rates:
+            self.rate.append(adts_rate(bytes(memoryview(packet)[:_ADTS_HEADER_BYTES])))
 
     def packets(self, unit_seconds: float) -> Packets:
+        rates = np.frombuffer(self.rate, np.int32)
+        packets = self._as_read(unit_seconds)
+        return packets if (rates == rates[:1]).all() or not rates.all() else _by_own_rates(packets, rates)
+
+    def _as_read(self, unit_seconds: float) -> Packets:
         return Packets(
             np.frombuffer(self.presentation, np.int64),
             np.frombuffer(self.decoding, np.int64),
@@ -115,3 +127,10 @@ class _Columns:
             np.frombuffer(self.size, np.int32),
             unit_seconds,
         )
+
+
+def _by_own_rates(packets: Packets, rates: npt.NDArray[np.int32]) -> Packets:
+    """Give each frame of joined recordings its own length: FFmpeg reckons all of them by the first one's rate."""
+    unknown = np.full(len(packets), MISSING)
+    lasting = np.round(packets.duration * (float(rates[0]) / rates)).astype(np.int64)
+    return replace(packets, presentation=unknown, decoding=unknown, duration=lasting)

@@ -17,6 +17,7 @@ from sentinel_worker.media.refused_files import check_duration
 from sentinel_worker.media.scan.media_file import MediaFile
 from sentinel_worker.media.scan.played_tracks import by_choice
 from sentinel_worker.media.scan.timeline import MAY_JUMP, MISSING, Packets, Timeline, timeline_of
+from sentinel_worker.media.sound.clock import STAMPED
 
 _MAX_SECONDS: Final = 1e8
 # A length below this share of what the frames amount to is false (AVI headers with a wrong rate).
@@ -69,7 +70,7 @@ def find_sound(
             or decoder.sample_rate <= 0
         ):
             continue
-        timeline = _timeline(stream, packets, may_jump=file.demuxer in MAY_JUMP)
+        timeline = _timeline(stream, packets, file.demuxer)
         if not 0 < timeline.duration_seconds < _MAX_SECONDS or abs(timeline.begin_seconds) > _MAX_SECONDS:
             continue
         check_duration("sound", timeline.duration_seconds, limits)
@@ -84,16 +85,23 @@ def find_sound(
     return None
 
 
-def _timeline(stream: AudioStream, packets: Packets, *, may_jump: bool) -> Timeline:
+def _timeline(stream: AudioStream, packets: Packets, demuxer: str) -> Timeline:
     """Times of the packets, from their frames' length where the container's times are far too short to be true."""
-    timeline = timeline_of(_without_repeats(packets), may_jump=may_jump)
+    timeline = timeline_of(_without_repeats(packets), may_jump=demuxer in MAY_JUMP)
+    if len(timeline.begins) > 1 and demuxer not in STAMPED:
+        # Samples that were counted anew, in what may be another rate.
+        timeline = timeline_of(_without_stamps(packets), may_jump=False)
     decoder = stream.codec_context
     frame_seconds = (decoder.frame_size or 0) / decoder.sample_rate
     if timeline.duration_seconds >= _FALSE_LENGTH * frame_seconds * len(packets):
         return timeline
-    unknown = np.full(len(packets), MISSING)
     lasting = np.full(len(packets), round(frame_seconds / packets.unit_seconds))
-    return timeline_of(replace(packets, presentation=unknown, decoding=unknown, duration=lasting), may_jump=False)
+    return timeline_of(replace(_without_stamps(packets), duration=lasting), may_jump=False)
+
+
+def _without_stamps(packets: Packets) -> Packets:
+    unknown = np.full(len(packets), MISSING)
+    return replace(packets, presentation=unknown, decoding=unknown)
 
 
 def _without_repeats(packets: Packets) -> Packets:

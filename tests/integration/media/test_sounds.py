@@ -218,3 +218,15 @@ def test_damaged_sound(media: Path) -> None:
     assert refused.value.code == "media_unreadable"
     (answer,) = decode_sounds(media_file, [Window(0.25, 0.75), *late], HALF_SECOND)
     assert second_of(samples_of(answer)) == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ["aac", "flac", "mp3", "ac3"])
+def test_joined_recordings_of_two_rates_are_heard_to_their_end(tmp_path: Path, kind: str) -> None:
+    """FFmpeg reckons the second one's frames by the first one's rate, so that AAC ends too early."""
+    parts = [stairs(tmp_path / f"{rate}.{kind}", "-ar", rate, seconds=3) for rate in ("48000", "32000")]
+    path = tmp_path / f"both.{kind}"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    seconds = open_media(path, LIMITS).facts.audio_seconds
+    assert seconds == pytest.approx(6, abs=0.2)
+    [near_end] = heard(path, [Window(5.2, 5.7)])
+    assert second_of(samples_of(near_end)) == pytest.approx(2, abs=0.1)
