@@ -1,4 +1,4 @@
-"""Removal of deleted requests' and users' files from Storage, as listed in the database's outbox."""
+"""Removal of files of deleted requests and users, and of attempts without a result, as the database's outbox lists."""
 
 import asyncio
 from collections import defaultdict

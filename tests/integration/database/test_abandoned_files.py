@@ -1,11 +1,15 @@
 """Files of attempts that ended without a result are removed; files that a result names, or may yet name, are not."""
 
-from uuid import UUID
+from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.integration.database.queue_client import RESULT, Queue, Row
 from tests.integration.database.test_deletions import due, named, put, remove
+
+PAGE: Final = (Path(__file__).parents[3] / "docs" / "operations.md").read_text(encoding="utf-8")
+AFTER_A_RESTORE: Final = PAGE.partition("## Restoring a backup\n")[2].partition("```sql\n")[2].partition("```")[0]
 
 
 def picture(queue: Queue, claim: Row, name: str = "worst.jpg") -> tuple[str, str]:
@@ -134,6 +138,19 @@ def test_an_attempt_that_ended_long_ago_keeps_its_files(queue: Queue) -> None:
     assert [remove(queue, *one) for one in kept] == [0, 0]
 
 
+def test_a_restored_queue_runs_again_and_adds_nothing_to_the_outbox(queue: Queue) -> None:
+    """The statements for a restored backup, however old it is."""
+    claim = queue.start()
+    kept = picture(queue, claim)
+    with queue.connect() as postgres:
+        postgres.execute(AFTER_A_RESTORE.encode())
+    row = queue.row(claim["id"])
+    assert (row["status"], row["attempt"], row["crashes"]) == ("queued", 0, 0)
+    assert entries(queue) == []
+    assert queue.claim()[0]["id"] == claim["id"]
+    assert (named(queue), remove(queue, *kept)) == (set(), 0)
+
+
 def test_the_files_go_although_the_history_is_pruned(queue: Queue) -> None:
     claim = queue.start()
     left = picture(queue, claim)
@@ -148,7 +165,7 @@ def test_a_running_attempt_is_left_alone_by_an_entry_of_its_request(queue: Queue
     queue.succeed(first)
     old = picture(queue, first)
     queue.sql("delete from public.analysis_requests")
-    running = start_as(queue, first["id"])
+    running = queue.start(id=first["id"])
     new = picture(queue, running)
     assert named(queue) == {old}
     assert [remove(queue, *one) for one in (old, new)] == [1, 0]
@@ -175,8 +192,3 @@ def test_an_upload_of_a_user_who_was_made_again_stays(queue: Queue) -> None:
     queue.insert(storage_path=new[1])
     assert named(queue) == {old}
     assert [remove(queue, *one) for one in (old, new)] == [1, 0]
-
-
-def start_as(queue: Queue, request: UUID) -> Row:
-    """Insert a request with this id, and claim it."""
-    return queue.start(id=request)
