@@ -6,8 +6,9 @@
 By default each worker is `bench.instant`, which answers after 0.1 s without looking at media: claims, leases,
 heartbeats, outcomes, wake-ups and processes are real. Every few seconds a random fault occurs: SIGKILL to a worker,
 which is restarted; SIGSTOP past its lease, then SIGCONT; every connection of a worker cut with a RST; a worker's
-connections half open for a second; the next responses to claims and finishes lost after their commit. With `--real`
-workers run the demo detector on short clips, and kills are the only fault. A request is lost if it was inserted and is
+connections half open for a second; the next responses to claims and finishes lost after their commit, or replaced by
+what PostgREST says after a crash; SIGKILL to a backend of PostgreSQL, which restarts all of it. With `--real` workers
+run the demo detector on short clips, and kills are the only fault. A request is lost if it was inserted and is
 not final in the end, even if its row is gone, and duplicated if more than one of its results was ever current. Exits
 with 1 if any was lost, duplicated or failed.
 """
@@ -55,7 +56,8 @@ USERS = 5
 # Requests are not at fault when workers are killed here, and must not fail as poison.
 LIMITS = "update sentinel.settings set value = '1000' where name = 'max_crashes'"
 INSERT = "insert into analysis_requests (user_id, storage_path, media_kind) values (%s, %s, 'video')"
-ANY_FAULT = ("kill", "kill", "kill", "freeze", "cut", "silence", "lose")
+ANY_FAULT = ("kill", "kill", "kill", "freeze", "cut", "silence", "lose", "blank", "crash", "crash")
+SPOILED_CALLS = ("sentinel_claim", "sentinel_finish")
 KILLS = ("kill",)
 TOTALS = """
 select count(*) filter (where status = 'succeeded') as succeeded,
@@ -177,11 +179,16 @@ async def torment(
                 break
             fault = random.choice(faults)
             free = [victim for victim in workers if victim.number not in busy]
-            if fault == "lose":
+            if fault in {"lose", "blank"}:
                 done[fault] += 1
-                paths = ("sentinel_claim", "sentinel_finish")
-                losses = (HttpFault(service="rest", path=path, lose_answer=True, times=2) for path in paths)
-                await stack.misbehave(Faults(http=tuple(losses)))
+                lost = fault == "lose"
+                spoiled = [
+                    HttpFault(service="rest", path=path, times=2, lose_answer=lost, crash_answer=not lost)
+                    for path in SPOILED_CALLS
+                ]
+                await stack.misbehave(Faults(http=tuple(spoiled)))
+            elif fault == "crash":
+                done[fault] += await stack.crash_postgres()
             elif free:
                 group.create_task(one(random.choice(free), fault))
 

@@ -30,6 +30,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "local.md").read_text(encoding="utf
             HttpFault(service="storage", drip_bytes_per_second=1000, method="get", path="object/media"),
         ),
         ("storage:cut-after=5000", HttpFault(service="storage", cut_after_bytes=5000)),
+        ("rest:crash-answer,times=2", HttpFault(service="rest", crash_answer=True, times=2)),
         ("auth:delay=0.5,lose-answer", HttpFault(service="auth", delay_seconds=0.5, lose_answer=True)),
     ],
 )
@@ -72,6 +73,7 @@ def test_faults_add_up_in_their_order() -> None:
         ("rest:delay=1,retry-after=1", "body and retry-after need a status"),
         ("rest:status=503,lose-answer", "a status replaces the answer, so it cannot also be lost, cut or dripped"),
         ("rest:lose-answer,drip=5", "a lost answer cannot be cut or dripped"),
+        ("rest:crash-answer,lose-answer", "the answer to a crash cannot also be lost, cut or dripped"),
         ("rest:drip=0", "drip must be at least one byte a second"),
         ("rest:cut-after=-1", "cut-after must be at least 0 bytes"),
         ("rest:status=503,retry-after=-1", "seconds must be finite and not negative"),

@@ -230,6 +230,17 @@ async def test_a_lost_answer_is_committed(misbehaving: Stack, caller: AsyncClien
     assert await caller.storage.from_("open").download(name) == BIG
 
 
+async def test_a_call_that_met_a_crash_is_committed_and_answered_without_a_code(
+    misbehaving: Stack, caller: AsyncClient
+) -> None:
+    row = note()
+    await one(misbehaving, HttpFault(service="rest", method="POST", crash_answer=True, times=1))
+    with pytest.raises(APIError) as refused:
+        await caller.table("notes").insert(row).execute()
+    assert refused.value.json() == {"code": "", "details": None, "hint": None, "message": ""}
+    assert await is_kept(caller, row)
+
+
 async def test_a_cut_answer_promises_more_than_it_gives(misbehaving: Stack, caller: AsyncClient) -> None:
     name = await uploaded(caller)
     await one(misbehaving, HttpFault(service="storage", cut_after_bytes=5000))

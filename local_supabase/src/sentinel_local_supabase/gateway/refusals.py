@@ -69,6 +69,11 @@ def refusal(fault: HttpFault, service: Service | None, scope: Scope) -> Response
     return answer
 
 
+def blank_refusal() -> Response:
+    """Return what PostgREST may send when a backend crashes during a call, which may have been carried out."""
+    return RestError(400, "", "").response()
+
+
 def failure(scope: Scope) -> Response:
     """Return the response to a request that failed with an unexpected error."""
     match service_of(scope["path"]):
