@@ -142,7 +142,7 @@ SPOILED = ("sentinel_claim", "sentinel_finish")
 
 async def test_crashes_of_postgresql(stack: Stack, run_instant: RunInstant, insert: Insert) -> None:
     """What the kernel does when memory runs out; some of the answers then name no code."""
-    blank = (HttpFault(service="rest", path=path, crash_answer=True, times=3) for path in SPOILED)
+    blank = (HttpFault(service="rest", path=path, status=400, body="blank", times=6) for path in SPOILED)
     async with run_instant(seconds=0.05):
         await stack.misbehave(Faults(http=tuple(blank)))
         ids = insert(60)

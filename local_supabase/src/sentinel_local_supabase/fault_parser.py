@@ -18,7 +18,6 @@ HTTP_KEYS = {
     "retry-after": "retry_after_seconds",
     "delay": "delay_seconds",
     "lose-answer": "lose_answer",
-    "crash-answer": "crash_answer",
     "cut-after": "cut_after_bytes",
     "drip": "drip_bytes_per_second",
     "times": "times",

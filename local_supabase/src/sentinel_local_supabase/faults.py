@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 Service = Literal["auth", "rest", "storage"]
-Body = Literal["json", "html", "empty"]
+Body = Literal["json", "blank", "html", "empty"]
 
 STATUSES = range(400, 600)
 CLOSE_CODE = 1012
@@ -26,9 +26,7 @@ class HttpFault:
 
     With `status` (400 to 599) the request is not carried out: the response has that status, a `body` of that kind and
     perhaps `Retry-After`. Otherwise the request is carried out and its response is spoiled: `lose_answer` closes the
-    connection instead of responding, `crash_answer` responds with status 400 and PostgREST's error with empty fields
-    (one of about nine calls during which a backend of PostgreSQL crashes), `cut_after_bytes` truncates a longer body,
-    `drip_bytes_per_second` slows it down.
+    connection instead of responding, `cut_after_bytes` truncates a longer body, `drip_bytes_per_second` slows it down.
     `delay_seconds` comes first in every case. `method` None matches every method except OPTIONS. `times` is the number
     of requests affected; None: all. The first fault that matches a request applies. Raises ValueError for a fault that
     contradicts itself or does nothing.
@@ -42,7 +40,6 @@ class HttpFault:
     retry_after_seconds: int | None = None
     delay_seconds: float = 0.0
     lose_answer: bool = False
-    crash_answer: bool = False
     cut_after_bytes: int | None = None
     drip_bytes_per_second: int | None = None
     times: int | None = None
@@ -50,7 +47,7 @@ class HttpFault:
     def __post_init__(self) -> None:
         """Reject impossible combinations."""
         cut_or_dripped = self.cut_after_bytes is not None or self.drip_bytes_per_second is not None
-        spoilt = self.lose_answer or self.crash_answer or cut_or_dripped
+        spoilt = self.lose_answer or cut_or_dripped
         refusals = {
             f"the status must be between {STATUSES.start} and {STATUSES.stop - 1}": self.status
             not in (None, *STATUSES),
@@ -58,8 +55,6 @@ class HttpFault:
             "body and retry-after need a status": not self.status
             and (self.body != "json" or self.retry_after_seconds is not None),
             "a lost answer cannot be cut or dripped": self.lose_answer and cut_or_dripped,
-            "the answer to a crash cannot also be lost, cut or dripped": self.crash_answer
-            and (self.lose_answer or cut_or_dripped),
             "seconds must be finite and not negative": not 0 <= self.delay_seconds < math.inf
             or (self.retry_after_seconds or 0) < 0,
             "cut-after must be at least 0 bytes": (self.cut_after_bytes or 0) < 0,

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sentinel_local_supabase.faults import Faults, HttpFault, Service, Switch
 from sentinel_local_supabase.gateway.connection import connection_of
-from sentinel_local_supabase.gateway.refusals import blank_refusal, refusal, service_of
+from sentinel_local_supabase.gateway.refusals import refusal, service_of
 
 _DRIPS_PER_SECOND = 10
 
@@ -88,9 +88,6 @@ class _Spoilt:
             return
         if self._fault.lose_answer:
             self._connection.close()
-        elif self._fault.crash_answer:
-            if message["type"] == "http.response.start":
-                await blank_refusal()(self._scope, self._receive, self._send)
         elif message["type"] == "http.response.body":
             await self._pass_body(message)
         else:

@@ -60,6 +60,8 @@ def refusal(fault: HttpFault, service: Service | None, scope: Scope) -> Response
     assert fault.status is not None
     if fault.body == "json":
         answer = _worded(fault.status, service, scope)
+    elif fault.body == "blank":
+        answer = RestError(fault.status, "", "").response()
     elif fault.body == "html":
         answer = Response(_page(fault.status), fault.status, {"Server": "cloudflare"}, media_type="text/html")
     else:
@@ -67,11 +69,6 @@ def refusal(fault: HttpFault, service: Service | None, scope: Scope) -> Response
     if fault.retry_after_seconds is not None:
         answer.headers["Retry-After"] = str(fault.retry_after_seconds)
     return answer
-
-
-def blank_refusal() -> Response:
-    """Return what PostgREST may send when a backend crashes during a call, which may have been carried out."""
-    return RestError(400, "", "").response()
 
 
 def failure(scope: Scope) -> Response:
