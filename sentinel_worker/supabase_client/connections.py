@@ -46,6 +46,10 @@ _DATA_CODE = re.compile(r"22(?!023)...|23...|54...")
 _MISSING_CODE = re.compile(r"PGRST20[245]|42883|42P01")
 
 
+class NotSent(httpx.ConnectError):
+    """A request that was not sent, because Supabase is known to be unavailable."""
+
+
 class CheckedAuth(KeyAuth):
     """Raises the error for the last response if its status is 400 or above.
 
@@ -109,12 +113,12 @@ def close_sync(client: Client) -> None:
 def storage_http(settings: Settings, keys: WorkerKeys, circuit: Circuit) -> httpx.AsyncClient:
     """Return a plain streaming client for Storage; `base_url` is the project. The caller checks the status.
 
-    While `circuit` is open, requests raise httpx.ConnectError at once.
+    While `circuit` is open, requests raise `NotSent` at once.
     """
 
     async def refuse_while_away(request: httpx.Request) -> None:
         if circuit.open:
-            raise httpx.ConnectError(AWAY, request=request)
+            raise NotSent(AWAY, request=request)
 
     return httpx.AsyncClient(
         auth=KeyAuth(keys),
