@@ -44,6 +44,7 @@ CANCELLED: Final = "request.cancelled"
 LEASE_LOST: Final = "request.lease_lost"
 CRASHED: Final = "request.crashed"
 NOT_DERIVED: Final = "request.not_derived"
+STORAGE_REPEATED: Final = "storage.repeated"
 
 SOCIAL_FETCHED: Final = "social.fetched"
 SOCIAL_FAILED: Final = "social.failed"

@@ -82,10 +82,15 @@ class Outcomes:
         return any(answer.status == "busy" for answer in answers.values())
 
     async def _ask(self, batch: Sequence[tuple[Claim, Finish]]) -> dict[UUID, Answer]:
-        """Return the answers to a batch. A refused batch is retried one by one, so that none blocks the others."""
+        """Return the answers to a batch. If its data is refused, it is retried one by one, so that none blocks others.
+
+        Any other refusal says nothing about an outcome, so it is raised, and the batch is asked about again.
+        """
         try:
             return await self._queue.finish(batch)
         except Permanent as error:
+            if error.code != "data_refused":
+                raise
             log.error(logs.CALL_FAILED, call="finish", error_code=error.code, error=error.message, batch=len(batch))
             if len(batch) == 1:
                 return {batch[0][0].id: Answer("invalid")}

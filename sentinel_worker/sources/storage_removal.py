@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import httpx
 
 from sentinel_worker.domain.errors import Transient
-from sentinel_worker.sources.storage_errors import key_of, storage_error
+from sentinel_worker.sources.storage_errors import key_of, storage_error, unreachable
 
 
 async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -> int:
@@ -21,8 +21,7 @@ async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -
     try:
         response = await client.request("DELETE", f"/storage/v1/object/{bucket}", json={"prefixes": list(names)})
     except httpx.RequestError as failure:
-        message = f"Storage could not be reached ({type(failure).__name__})."
-        raise Transient("storage_unreachable", message) from failure
+        raise unreachable(failure) from failure
     if not response.is_success:
         raise storage_error(response.status_code, response.content, response.headers, key_of(client))
     try:

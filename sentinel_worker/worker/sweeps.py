@@ -106,7 +106,12 @@ class Sweeps:
             return
         idle_seconds = monotonic() - idle_since
         waits = [claim.queued_seconds for claim in claims if not claim.was_scheduled]
-        missed = [seconds for seconds in waits if MISSED_AFTER_SECONDS < seconds < idle_seconds]
+        now = monotonic()
+        missed = [
+            seconds
+            for seconds in waits
+            if MISSED_AFTER_SECONDS < seconds < idle_seconds and self._wakeup.listened_since(now - seconds)
+        ]
         if missed:
             log.warning(logs.SWEEP_MISSED, requests=len(missed))
             self._wakeup.missed(min(missed))

@@ -50,6 +50,19 @@ async def test_a_row_that_no_hint_announced_is_found_by_the_sweep_and_the_deaf_c
         assert [hint.generation for hint in running.wakeup.hints.values()] > before
 
 
+async def test_no_hint_is_blamed_while_realtime_is_known_to_be_down(
+    stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentinel_worker.worker.sweeps.MISSED_AFTER_SECONDS", 0.2)
+    async with run_instant(sweep_seconds=1.5, sweep_degraded_seconds=1.5) as running:
+        await stack.misbehave(Faults(realtime=RealtimeFaults(refuse_status=503, close_sockets_after_seconds=0)))
+        assert running.wakeup is not None
+        await until(lambda: not running.wakeup.healthy, what="Realtime is down")  # type: ignore[union-attr]
+        for _ in range(3):
+            await answered_once(stack, insert(1))
+    assert not said(lines, "worker.sweep_missed")
+
+
 async def test_a_scheduled_request_starts_at_its_time_and_no_hint_is_blamed(
     stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines
 ) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import psycopg
 
 from sentinel_local_supabase.errors import LocalSupabaseError
 from sentinel_local_supabase.faults import Faults
@@ -19,6 +23,7 @@ from sentinel_local_supabase.process_lookup import refuse_held_port
 from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, RealtimePace
 
 DEFAULT_PORT = 54321
+_A_BACKEND = "select pid from pg_stat_activity where usename = 'authenticator' order by random() limit 1"
 
 
 class Stack:
@@ -129,6 +134,26 @@ class Stack:
     async def stop_postgres(self) -> None:
         """Stop only PostgreSQL; the gateway responds with 503 until it is back."""
         await asyncio.to_thread(self.postgres.stop)
+
+    async def crash_postgres(self) -> bool:
+        """Kill a backend of the gateway, as the kernel does when memory runs out; False if there is none to kill.
+
+        PostgreSQL has ended every connection when this returns, and accepts new ones after its recovery.
+        """
+        found: tuple[int] | None = None
+        try:
+            async with await psycopg.AsyncConnection.connect(self.superuser_dsn, autocommit=True) as connection:
+                found = await (await connection.execute(_A_BACKEND)).fetchone()
+                if found is None:
+                    return False
+                os.kill(found[0], signal.SIGKILL)
+                async for _ in connection.notifies():  # until the crash ends this connection, too
+                    pass
+        except ProcessLookupError:
+            return False
+        except psycopg.OperationalError:  # after the kill, expected; before it, PostgreSQL is still recovering
+            return found is not None
+        return True
 
     async def start_gateway(self) -> None:
         """Start only the gateway, on the same port, and wait until it accepts requests."""

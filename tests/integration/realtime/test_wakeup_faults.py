@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from sentinel_local_supabase.faults import Faults, RealtimeFaults
 from sentinel_local_supabase.keys import ProjectKeys
-from sentinel_worker.wake.wakeup import Wakeup
+from sentinel_worker.wake.wakeup import Wakeup, without_seconds
 from tests.integration.daemon.proxy import FaultProxy
 from tests.integration.realtime.conftest import Served
 from tests.integration.realtime.test_wakeup import INSERT, QUICK, WAKE, Watched, watching
@@ -287,6 +287,12 @@ async def test_the_same_reason_for_hours_is_one_line(server: Served, keys: Proje
     async with watching(server, keys.secret_key) as watched:
         lines = [await watched.logged("realtime.failed", "changes") for _ in range(4)]
     assert [line["level"] for line in lines] == ["warning", "debug", "debug", "debug"]
+
+
+def test_seconds_that_count_up_make_no_new_reason() -> None:
+    first, later = (f"CHANNEL_ERROR: Token has expired {n} seconds ago" for n in (1, 7200))
+    assert without_seconds(first) == without_seconds(later)
+    assert without_seconds("HTTP 401") != without_seconds("HTTP 503")
 
 
 class Phoenix:
