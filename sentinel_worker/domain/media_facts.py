@@ -23,8 +23,8 @@ class MediaFacts:
     `kind`: `video` has pictures that follow each other (an animation too), `image` is one picture, `audio` has only
     sound. Width, height, rate and duration describe the pictures, after rotation; a file without pictures has the
     duration of its sound and 0 for the rest. A picture has no duration and a rate of 0. `audio_seconds`, `sample_rate`
-    (hertz) and `channels` describe the sound track that players play, and are 0 without one. `video_tracks` and
-    `audio_tracks` count the tracks of the file, of which one each is looked at.
+    (hertz) and `channels` describe the sound track that players play, and are 0 without one; the latter two also if it
+    cannot be decoded. `video_tracks` and `audio_tracks` count the tracks of the file, of which one each is looked at.
     """
 
     kind: Kind

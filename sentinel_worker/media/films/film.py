@@ -108,6 +108,24 @@ class OpenedVideo(OpenedMedia):
         return height, width
 
 
+def with_first_key(file: MediaFile, stream: VideoStream, packets: Packets) -> Packets:
+    """Mark the first packet from which decoding can begin as a key: players begin there, whatever the container says.
+
+    Only the packets before the first one that is marked are tried, and at most 300 of them.
+    """
+    (keys,) = np.nonzero(packets.key)
+    leading = int(keys[0]) if len(keys) else len(packets)
+    if not leading:
+        return packets
+    reader = NumberedPackets(file, stream.index, packets, can_seek=False)
+    found = reader.first_whole_picture(min(leading, _MAX_TRIAL_PACKETS))
+    if found is None:
+        return packets
+    key = packets.key.copy()
+    key[found] = True
+    return replace(packets, key=key)
+
+
 def _first_frames(packets: NumberedPackets, times: FilmTimes, least: int) -> tuple[int, list[VideoFrame]]:
     """Number of packets fed, at least `least`, and their frames; more packets are fed until one gives a frame."""
     packets.go_to(int(times.keys[0]))

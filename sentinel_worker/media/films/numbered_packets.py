@@ -57,6 +57,18 @@ class NumberedPackets:
             self.next_number += 1
         return packet
 
+    def first_whole_picture(self, count: int) -> int | None:
+        """Decode the first `count` packets until a picture that refers to no other; return the packet it came from."""
+        self.go_to(0)
+        for number in range(count + 1):
+            packet = self.take() if number < count else None
+            if packet is not None:
+                packet.pts = packet.dts = number
+            whole = [frame.pts for frame in self._decoded(packet) if _is_whole(frame) and frame.pts is not None]
+            if whole or packet is None:
+                return min(whole, default=None)
+        return None
+
     def begins_at(self, number: int) -> bool:
         """Go to packet `number`, and find out whether decoding can begin there.
 
@@ -68,15 +80,19 @@ class NumberedPackets:
         for offset, packet in enumerate((*tried, None)):
             if packet is not None:
                 packet.pts = packet.dts = number + offset
-            try:
-                frames += self.decoder.decode(packet)
-            except av.FFmpegError as error:
-                if out_of_memory(error):
-                    raise
+            frames += self._decoded(packet)
         self.decoder.flush_buffers()
         self._held.extendleft(reversed(tried))
         self.next_number -= len(tried)
-        return any(frame.pts == number and (frame.key_frame or frame.pict_type in _ALONE) for frame in frames)
+        return any(frame.pts == number and _is_whole(frame) for frame in frames)
+
+    def _decoded(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+        try:
+            return self.decoder.decode(packet)
+        except av.FFmpegError as error:
+            if out_of_memory(error):
+                raise
+            return []
 
     def _open(self) -> None:
         self._container = self._file.open()
@@ -122,6 +138,10 @@ class NumberedPackets:
             if len(self._keys) < len(keys):
                 self._keys = {}  # two keys that cannot be told apart
         return self._keys.get((packet.pts, packet.dts, packet.size))
+
+
+def _is_whole(frame: VideoFrame) -> bool:
+    return frame.key_frame or frame.pict_type in _ALONE
 
 
 def _known(stamp: int) -> int | None:

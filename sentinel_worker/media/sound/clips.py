@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Clip, Heard, SoundGeometry
 from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow
@@ -28,8 +29,11 @@ def decode_sounds(
 ) -> Iterator[DecodedClip | SkippedWindow]:
     """Yield the samples of every window, by their starts.
 
-    Silence is skipped; a damaged window gives nothing. Raises `Permanent('media_unreadable')` if all are damaged.
+    Silence is skipped; a damaged window gives nothing. Raises `Permanent('media_unreadable')` if all are damaged, and
+    `Permanent('media_not_supported')` for a sound that no decoder here reads.
     """
+    if media.sound is None and media.facts.has_audio:
+        raise Permanent("media_not_supported", f"The sound ({media.facts.audio_codec}) cannot be decoded.")
     if media.sound is None:
         raise ProtocolError("a file without sound was asked for sound")
     usable = False

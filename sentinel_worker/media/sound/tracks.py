@@ -85,6 +85,15 @@ def find_sound(
     return None
 
 
+def unusable_sound(opened: InputContainer, table: Mapping[int, Packets], unknown: Mapping[int, str]) -> str | None:
+    """Codec of a sound that a file without usable sound has all the same; None if it has no sound."""
+    for stream in opened.streams.audio:
+        packets, decoder = table.get(stream.index), stream.codec_context
+        if packets is not None and not packets.hidden.all():
+            return unknown.get(stream.id) or (decoder.codec.canonical_name if decoder is not None else "unknown")
+    return None
+
+
 def _timeline(stream: AudioStream, packets: Packets, demuxer: str) -> Timeline:
     """Times of the packets, from their frames' length where the container's times are far too short to be true."""
     timeline = timeline_of(_without_repeats(packets), may_jump=demuxer in MAY_JUMP)
