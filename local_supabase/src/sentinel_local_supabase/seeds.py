@@ -44,6 +44,7 @@ def _has_changed(connection: psycopg.Connection, seed: Path, text: bytes) -> boo
         return bool(known[0] != digest)
     with connection.transaction():
         _execute(connection, seed, text)
+        connection.execute("reset role")
         connection.execute("insert into supabase_migrations.seed_files values (%s, %s)", (str(seed), digest))
     return False
 

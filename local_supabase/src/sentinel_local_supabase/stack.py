@@ -20,7 +20,7 @@ from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, Realtim
 from sentinel_local_supabase.seeds import apply_seeds
 
 DEFAULT_PORT = 54321
-SHORTEST_SECRET = 16
+SHORTEST_SECRET = 32  # PostgREST refuses a shorter one
 
 
 class Stack:
@@ -31,7 +31,7 @@ class Stack:
     `port` 0 takes a free one, which the stack keeps. PostgreSQL listens on `database_port`: by default the one after
     `port` if it is free, otherwise a free one. `fresh` empties the folder first. `bin_dir` is the folder of a system
     PostgreSQL's programs. `durable=False` trades safety against a power failure for speed. REST serves
-    `exposed_schemas`, the first by default. `jwt_secret`, at least 16 characters, replaces the folder's own.
+    `exposed_schemas`, the first by default. `jwt_secret`, at least 32 characters, replaces the folder's own.
     `default_grants` grants what is created in `public` to the roles of clients, as hosted projects did before 30
     October 2026. Realtime polls at the `pace` of the real server or `fast`, and drops row changes above
     `events_per_second` (None: never). Raises LocalSupabaseError if a server cannot be started, a seed fails, or
