@@ -165,7 +165,7 @@ async def keep_running(
         await stack.misbehave(wanted)
         _print_addresses(stack, time.monotonic() - began)
         for seed in stack.changed_seeds:
-            console.print(f"[yellow]{seed} has changed since it ran. It runs again with --fresh.[/yellow]")
+            console.print(f"{seed} has changed since it ran. It runs again with --fresh.", style="yellow", markup=False)
         if wanted != Faults():
             console.print("[yellow]The faults of --misbehave are active.[/yellow]")
         if with_worker:
