@@ -18,6 +18,7 @@ from psycopg import sql
 
 from sentinel_local_supabase.account import Account, unprivileged_account
 from sentinel_local_supabase.errors import LocalSupabaseError
+from sentinel_local_supabase.extensions import extension_control_path
 from sentinel_local_supabase.process_lookup import is_free, refuse_held_port
 from sentinel_local_supabase.programs import embedded_bin_dir, launch
 from sentinel_local_supabase.project import BOOTSTRAP, bootstrap, set_default_grants, set_passwords
@@ -189,7 +190,7 @@ class Postgres:
             "unix_socket_directories": str(self._sockets),
         }
         if int((self._cluster / "PG_VERSION").read_text()) >= HAS_EXTENSION_PATH:
-            settings["extension_control_path"] = f"$system:{BOOTSTRAP}"
+            settings["extension_control_path"] = extension_control_path(self.bin_dir, self.folder)
         command = [str(self.bin_dir / "postgres"), "-D", str(self._cluster)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]

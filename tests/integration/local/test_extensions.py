@@ -92,6 +92,23 @@ def test_an_unknown_algorithm_is_a_mistake_and_a_left_out_one_is_named(database:
             value(database, left_out)
 
 
+@pytest.mark.parametrize(
+    ("extension", "call"),
+    [
+        ("moddatetime", "'moddatetime'::regproc::text"),
+        ("vector", "('[1,2]'::extensions.vector <-> '[1,2]')::text"),
+        ("earthdistance", "earth()::text"),
+        ("pg_stat_statements", "to_regclass('extensions.pg_stat_statements')::text"),
+    ],
+)
+def test_the_owner_creates_what_a_hosted_projects_owner_may(
+    database: psycopg.Connection, extension: str, call: str
+) -> None:
+    with database.transaction(force_rollback=True):
+        database.execute(f"create extension {extension} with schema extensions cascade".encode())
+        assert value(database, call)
+
+
 def test_they_are_there_from_the_start_and_may_be_asked_for_again(database: psycopg.Connection) -> None:
     for statement in ('create extension if not exists "uuid-ossp"', "create extension if not exists pgcrypto"):
         database.execute(statement.encode())
