@@ -10,6 +10,7 @@ from sentinel_local_supabase.errors import LocalSupabaseError
 from sentinel_local_supabase.postgres import SUPERUSER, Postgres
 from sentinel_local_supabase.project import set_default_grants
 from sentinel_local_supabase.seeds import apply_seeds
+from sentinel_worker.database import migrate
 from tests.integration.local.ports import held_port
 from tests.stacks import postgres_at
 
@@ -51,6 +52,28 @@ def test_default_grants_come_and_go_and_leave_the_owners_alone(server: Postgres)
             owner.execute("alter default privileges in schema public grant select on tables to authenticated")
         set_default_grants(superuser, wanted=False)
         assert readers("owners") == {"authenticated"}
+
+
+RIGHTS = """
+select oid::regclass::text, array(select unnest(relacl)::text order by 1) from pg_class
+ where relnamespace in ('public'::regnamespace, 'sentinel'::regnamespace)
+union all
+select oid::regprocedure::text, array(select unnest(proacl)::text order by 1) from pg_proc
+ where pronamespace in ('public'::regnamespace, 'sentinel'::regnamespace)
+"""
+
+
+def test_default_grants_change_no_right_of_this_product(tmp_path: Path) -> None:
+    def rights(server: Postgres) -> dict[str, list[str]]:
+        with server, psycopg.connect(server.dsn()) as database:
+            return dict(database.execute(RIGHTS).fetchall())
+
+    postgres_at(tmp_path / "granted")
+    with Postgres(tmp_path / "granted", durable=False, default_grants=True) as granted:
+        migrate.apply(granted.dsn())
+        found = rights(granted)
+    assert len(found) > 30
+    assert found == rights(postgres_at(tmp_path / "usual", migrations=True))
 
 
 def test_a_seed_runs_once_and_a_changed_one_is_reported(server: Postgres, tmp_path: Path) -> None:
