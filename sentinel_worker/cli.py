@@ -183,10 +183,15 @@ def evaluate(
 @app.command()
 def dev(
     data: Annotated[Path, typer.Option(help="Folder of the database, the files and the keys.")] = Path(".sentinel/dev"),
-    port: Annotated[int, typer.Option(help="Port of the gateway; 0 picks a free one.")] = 54321,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the gateway; 0 picks a free one.")] = 54321,
     db_port: Annotated[
         int | None,
-        typer.Option(help="Port of the database; 0 picks a free one.", show_default="the one after --port, if free"),
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port of the database; 0 picks a free one.",
+            show_default="the one after --port, if free",
+        ),
     ] = None,
     fresh: Annotated[bool, typer.Option(help="Empty the folder first.")] = False,
     migrations: Annotated[

@@ -20,6 +20,7 @@ from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, Realtim
 from sentinel_local_supabase.seeds import apply_seeds
 
 DEFAULT_PORT = 54321
+LAST_PORT = 65535
 SHORTEST_SECRET = 32  # PostgREST refuses a shorter one
 
 
@@ -63,7 +64,7 @@ class Stack:
             self._data.postgres,
             bin_dir=bin_dir,
             port=database_port or 0,
-            preferred_port=port + 1 if port and database_port is None else 0,
+            preferred_port=port + 1 if database_port is None and 0 < port < LAST_PORT else 0,
             durable=durable,
             default_grants=default_grants,
         )

@@ -95,26 +95,21 @@ async def test_other_schemas_are_served_on_request(project: Stack) -> None:
 
 
 async def test_the_owner_sets_the_schemas_as_on_a_hosted_project(project: Stack) -> None:
-    async def served() -> object:
-        answer = await read(project, "things", project.anon_key)
-        return answer.json()
+    async def finds(expected: object) -> bool:
+        answer = (await read(project, "things", project.anon_key)).json()
+        return bool((answer["code"] if isinstance(answer, dict) else answer) == expected)
 
     with psycopg.connect(project.dsn, autocommit=True) as database:
         database.execute("alter role authenticator set pgrst.db_schemas = 'api, public'")
         database.execute("notify pgrst, 'reload config'")
         try:
             # The first is the default.
-            await until(lambda: _is(served, [{"name": "seeded"}]), what="api is the default schema")
+            await until(lambda: finds([{"name": "seeded"}]), what="api is the default schema")
         finally:
             database.execute("alter role authenticator reset pgrst.db_schemas; notify pgrst")
-        await until(lambda: _is(served, "PGRST205"), what="public is the default schema")
+        await until(lambda: finds("PGRST205"), what="public is the default schema")
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match=r'set parameter "pgrst\.db_max_rows"'):
             database.execute("alter role authenticator set pgrst.db_max_rows = '5'")
-
-
-async def _is(served: object, expected: object) -> bool:
-    answer = await served()  # type: ignore[operator]
-    return bool((answer["code"] if isinstance(answer, dict) else answer) == expected)
 
 
 async def test_the_database_is_on_the_port_after_the_gateways(tmp_path: Path) -> None:

@@ -188,13 +188,13 @@ class SchemaCache:
         async with self._pool.transaction() as connection:
             # Otherwise the tables could be those before a migration, and the functions those after it.
             await connection.execute("set transaction isolation level repeatable read, read only")
-            role_settings = await _fetch(connection, "role_settings", [])
-            schema = Schema(_exposed(role_settings) or self._exposed)
-            parts = {
-                name: await _fetch(connection, name, [list(schema.exposed)])
-                for name in ("relations", "foreign_keys", "functions")
-            }
-        return _filled(schema, {**parts, "role_settings": role_settings})
+            parts: dict[str, Any] = {"role_settings": await _fetch(connection, "role_settings", [])}
+            exposed = _exposed(parts["role_settings"]) or self._exposed
+            for name in [name for name in _QUERIES if name not in parts]:
+                parts[name] = await _fetch(connection, name, [list(exposed)])
+        schema = _snapshot(parts)
+        schema.exposed = exposed
+        return schema
 
 
 async def _fetch(connection: Connection, name: str, parameters: list[Any]) -> Any:
@@ -210,7 +210,8 @@ def _exposed(role_settings: dict[str, list[str]]) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-def _filled(schema: Schema, parts: dict[str, Any]) -> Schema:
+def _snapshot(parts: dict[str, Any]) -> Schema:
+    schema = Schema()
     for row in parts["relations"]:
         columns = {column["name"]: Column(**column) for column in row["columns"]}
         relation = Relation(row["schema"], row["name"], columns, tuple(row["primary_key"]))
