@@ -62,6 +62,15 @@ def test_every_command_is_in_the_readme() -> None:
     assert not [name for name in commands if f"sentinel-worker {name}" not in readme]
 
 
+def test_every_option_of_dev_is_in_the_table_of_the_local_supabase() -> None:
+    dev = next(command for command in cli.app.registered_commands if command.callback is cli.dev)
+    assert dev.callback is not None
+    documented = text("local.md").partition("\n## ")[0]
+    options = {name.replace("_", "-") for name in dev.callback.__annotations__} - {"return"}
+    names = {{"worker": "no-worker", "rate-limit": "no-rate-limit"}.get(option, option) for option in options}
+    assert set(re.findall(r"^\| `--([a-z-]+)", documented, re.MULTILINE)) == names
+
+
 def test_every_log_event_is_documented() -> None:
     events = [
         value for value in vars(logs).values() if isinstance(value, str) and re.fullmatch(r"[a-z]+\.[a-z_]+", value)

@@ -5,7 +5,6 @@ Nothing sends mail: every sign-up and address change counts as confirmed at once
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Self
 
@@ -18,7 +17,6 @@ from sentinel_local_supabase.auth import checks
 from sentinel_local_supabase.auth.admin import Admin
 from sentinel_local_supabase.auth.auth_errors import AuthError, OAuthError, email_exists, error_answer, unstorable
 from sentinel_local_supabase.auth.caller import Callers
-from sentinel_local_supabase.auth.passwords import verify_password
 from sentinel_local_supabase.auth.sessions import Sessions
 from sentinel_local_supabase.auth.users import EmailTaken, Row, Users, is_banned, user_body
 from sentinel_local_supabase.database import DatabaseDown, Pool, PoolExhausted
@@ -103,7 +101,7 @@ class Auth:
         user = await self._users.by_email(email)
         if user is not None and user["encrypted_password"] is not None and is_banned(user):
             raise AuthError(400, "user_banned", "User is banned")
-        if user is None or not await _is_password(user, password):
+        if user is None or not await self._users.is_password(user, password):
             raise AuthError(400, "invalid_credentials", "Invalid login credentials")
         if user["email_confirmed_at"] is None:
             raise AuthError(400, "email_not_confirmed", "Email not confirmed")
@@ -129,7 +127,7 @@ class Auth:
         given = checks.text(body, "email")
         email = checks.email(given) if given else None
         password = None if body.get("password") is None else checks.text(body, "password")
-        await _check_change(user, body, email, password)
+        await _check_change(self._users, user, body, email, password)
         moved = email is not None and email != user["email"]
         try:
             changed = await self._users.update(
@@ -146,7 +144,7 @@ class Auth:
         return json_answer(user_body(changed))
 
 
-async def _check_change(user: Row, body: checks.Body, email: str | None, password: str | None) -> None:
+async def _check_change(users: Users, user: Row, body: checks.Body, email: str | None, password: str | None) -> None:
     if password is not None:
         checks.password(password)
     if body.get("app_metadata") is not None:
@@ -156,13 +154,8 @@ async def _check_change(user: Row, body: checks.Body, email: str | None, passwor
     if user["is_anonymous"] and email is None:
         message = "Updating password of an anonymous user without an email or phone is not allowed"
         raise AuthError(422, "validation_failed", message)
-    if await _is_password(user, password):
+    if await users.is_password(user, password):
         raise AuthError(422, "same_password", "New password should be different from the old password.")
-
-
-async def _is_password(user: Row, password: str) -> bool:
-    hashed = user["encrypted_password"]
-    return hashed is not None and await asyncio.to_thread(verify_password, password, hashed)
 
 
 async def _settings(_: Request) -> Response:

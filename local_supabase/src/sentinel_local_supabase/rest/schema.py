@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from sentinel_local_supabase.database import DatabaseDown, Pool, PoolExhausted, fetch_one
+from sentinel_local_supabase.database import Connection, DatabaseDown, Pool, PoolExhausted, fetch_one
 from sentinel_local_supabase.queries import load_queries
 from sentinel_local_supabase.rest.rest_errors import RestError
 
@@ -100,8 +100,9 @@ class Function:
 
 @dataclass(slots=True)
 class Schema:
-    """A snapshot of the exposed schemas."""
+    """A snapshot of the exposed schemas, the first of which is the default."""
 
+    exposed: tuple[str, ...] = ()
     relations: dict[tuple[str, str], Relation] = field(default_factory=dict)
     foreign_keys: list[ForeignKey] = field(default_factory=list)
     functions: dict[tuple[str, str], list[Function]] = field(default_factory=dict)
@@ -114,7 +115,7 @@ class SchemaCache:
     def __init__(self, pool: Pool, dsn: str, exposed: tuple[str, ...]) -> None:
         self._pool = pool
         self._dsn = dsn
-        self.exposed = exposed
+        self._exposed = exposed
         self._schema: Schema | None = None
         self._load_began = 0.0
         self._loading = asyncio.Lock()
@@ -187,13 +188,26 @@ class SchemaCache:
         async with self._pool.transaction() as connection:
             # Otherwise the tables could be those before a migration, and the functions those after it.
             await connection.execute("set transaction isolation level repeatable read, read only")
-            parts: dict[str, Any] = {}
-            for name, query in _QUERIES.items():
-                parameters = [] if name == "role_settings" else [list(self.exposed)]
-                row = await fetch_one(connection, query, parameters)
-                assert row is not None
-                parts[name] = json.loads(row[0])
-        return _snapshot(parts)
+            parts: dict[str, Any] = {"role_settings": await _fetch(connection, "role_settings", [])}
+            exposed = _exposed(parts["role_settings"]) or self._exposed
+            for name in [name for name in _QUERIES if name not in parts]:
+                parts[name] = await _fetch(connection, name, [list(exposed)])
+        schema = _snapshot(parts)
+        schema.exposed = exposed
+        return schema
+
+
+async def _fetch(connection: Connection, name: str, parameters: list[Any]) -> Any:
+    row = await fetch_one(connection, _QUERIES[name], parameters)
+    assert row is not None
+    return json.loads(row[0])
+
+
+def _exposed(role_settings: dict[str, list[str]]) -> tuple[str, ...]:
+    """Return the schemas of `alter role authenticator set pgrst.db_schemas = …`; none if it is not set."""
+    settings = dict(setting.split("=", 1) for setting in role_settings.get("authenticator", []))
+    names = (name.strip() for name in settings.get("pgrst.db_schemas", "").split(","))
+    return tuple(name for name in names if name)
 
 
 def _snapshot(parts: dict[str, Any]) -> Schema:

@@ -145,7 +145,8 @@ class Rest:
             return call_response(asked, function, await _run(connection, statement))
 
     async def _read(self, request: Request, *, calls: bool = False) -> RestRequest:
-        asked = await read_request(request, self._cache.exposed, calls=calls)
+        schema = await self._cache.current()
+        asked = await read_request(request, schema.exposed, calls=calls)
         if (zone := asked.preferences.get("timezone")) is not None:
             async with self._pool.connection() as connection:
                 if await fetch_one(connection, _QUERIES["timezone"], [zone]) is None:
