@@ -120,6 +120,11 @@ def test_what_is_left_out_says_so(library: httpx.Client, request_line: str, miss
     assert answer.headers["proxy-status"] == "PostgREST; error=PGRST127"
 
 
+def test_answers_that_are_left_out(library: httpx.Client) -> None:
+    answer = library.get("/books", headers={"accept": "application/geo+json"})
+    assert (answer.status_code, answer.json()["message"]) == (400, "The local Supabase has no GeoJSON")
+
+
 @pytest.mark.parametrize("media_type", ["text/csv", "application/x-www-form-urlencoded"])
 def test_bodies_that_are_left_out(library: httpx.Client, media_type: str) -> None:
     for path in ("/books", "/rpc/hook"):

@@ -17,6 +17,7 @@ from sentinel_local_supabase.rest.rest_errors import RestError, left_out
 
 _ARRAY = "application/vnd.pgrst.array+json"
 _CSV = "text/csv"
+_GEOJSON = "application/geo+json"
 _OBJECT = "application/vnd.pgrst.object+json"
 _RANGE = re.compile(r"(?:rows=)?(\d+)-(\d*)", re.ASCII)
 _JSON = ("application/json", "", _OBJECT, _ARRAY)
@@ -154,6 +155,8 @@ def _accepted(header: str) -> Accepted:
             return Accepted(False, False, f"{_CSV}; charset=utf-8", csv=True)
         if media_type in ("*/*", "application/*", "application/json", "application/openapi+json"):
             return Accepted(False, False, "application/json; charset=utf-8")
+    if _GEOJSON in header:
+        raise left_out("GeoJSON")
     raise RestError(406, "PGRST107", f"None of these media types are available: {header}")
 
 
