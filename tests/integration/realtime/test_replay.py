@@ -10,6 +10,7 @@ import pytest
 
 from sentinel_local_supabase.keys import ProjectKeys
 from tests.integration.realtime.conftest import Client, Served
+from tests.waits import until
 
 SEND = "select realtime.send(jsonb_build_object('n', %s::int), 'e', %s, true)"
 
@@ -90,6 +91,55 @@ async def test_a_client_that_asks_is_told_that_broadcasts_of_the_database_arrive
         await client.join("realtime:other")
         await client.send("phoenix", "heartbeat", {})
         assert (await client.receive())["topic"] == "phoenix"
+
+
+async def test_a_replayed_message_is_not_heard_again(
+    server: Served, keys: ProjectKeys, database: psycopg.Connection, sign: Callable[..., str]
+) -> None:
+    """A message of the moment of the join can be in both: among the latest ones, and in the stream that follows."""
+    room, token = f"room-{uuid4()}", sign("service_role")
+    database.execute(SEND, [1, room])
+    streamed_again = (
+        "insert into realtime.messages (id, topic, event, private, extension, payload) "
+        "select id, topic, event, private, extension, payload from realtime.messages where topic = %s"
+    )
+    async with Client(server.url, keys.anon_key) as client, Client(server.url, keys.anon_key) as other:
+        assert await joined(client, room, token, since=0) == [1]
+        await other.join(f"realtime:{room}", private=True, token=token)
+        database.execute(streamed_again, [room])
+        database.execute(SEND, [2, room])
+        assert (await client.receive("broadcast"))["payload"]["payload"]["n"] == 2
+        assert [(await other.receive("broadcast"))["payload"]["payload"]["n"] for _ in range(2)] == [1, 2]
+
+
+async def test_the_notice_waits_while_the_stream_is_lost(
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
+) -> None:
+    async with Client(server.url, keys.anon_key) as client:
+        free = "select count(*) < current_setting('max_replication_slots')::int from pg_replication_slots"
+        fill = "select pg_create_physical_replication_slot('filler_' || %s::int)"
+        lost = "select pg_terminate_backend(pid) from pg_stat_replication where application_name = 'realtime_messages'"
+        fillers = 0
+        try:
+            while database.execute(free).fetchone() == (True,):
+                database.execute(fill, [fillers := fillers + 1])
+            assert database.execute(lost).fetchall() == [(True,)]
+            # Its own slot is free again once its backend is gone, and must not be taken by the next one.
+            await until(lambda: database.execute(free).fetchone() == (True,))
+            database.execute(fill, [fillers := fillers + 1])
+
+            async def is_silent() -> bool:
+                await client.join(f"realtime:{uuid4()}", broadcast={"replication_ready": True})
+                heard = len(client.seen)
+                await client.reply(await client.send("phoenix", "heartbeat", {}))
+                return "system" not in [frame["event"] for frame in client.seen[heard:]]
+
+            await until(is_silent)
+        finally:
+            database.execute(
+                "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name ~ '^filler_'"
+            )
+        assert (await client.receive("system"))["payload"]["message"] == "Replication connection established"
 
 
 async def test_bytes_from_the_database(
