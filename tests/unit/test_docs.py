@@ -1,6 +1,8 @@
 """Docs must be complete: settings, commands, log events, error codes, states, functions, links."""
 
 import ast
+import importlib.metadata
+import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -175,3 +177,10 @@ def test_links_lead_somewhere(page: str) -> None:
     source = ROOT / page
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", source.read_text(encoding="utf-8"))
     assert not [target for target in targets if not (source.parent / target).exists()]
+
+
+def test_the_local_supabase_names_the_clients_that_the_tests_use() -> None:
+    package = json.loads((ROOT / "tests/acceptance/supabase_js/package.json").read_text(encoding="utf-8"))
+    readme = (ROOT / "local_supabase/README.md").read_text(encoding="utf-8")
+    assert f"supabase-js {package['dependencies']['@supabase/supabase-js']} and" in readme
+    assert f"supabase-py {importlib.metadata.version('supabase')} work" in readme

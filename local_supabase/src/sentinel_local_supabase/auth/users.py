@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -185,7 +186,7 @@ def user_body(user: Row) -> Row:
         "aud": user["aud"],
         "role": user["role"],
         "email": user["email"] or "",
-        "phone": "",
+        "phone": user.get("phone") or "",
         "app_metadata": user["raw_app_meta_data"],
         "user_metadata": user["raw_user_meta_data"],
         "identities": _identities(user),
@@ -198,10 +199,11 @@ def user_body(user: Row) -> Row:
 def _identities(user: Row) -> list[Row]:
     if not user["email"] or user["deleted_at"]:
         return []
-    data = {"email": user["email"], "email_verified": False, "phone_verified": False, "sub": user["id"]}
+    verified = user["email_confirmed_at"] is not None
+    data = {"email": user["email"], "email_verified": verified, "phone_verified": False, "sub": user["id"]}
     return [
         {
-            "identity_id": user["id"],
+            "identity_id": str(uuid.uuid5(uuid.UUID(user["id"]), "email")),
             "id": user["id"],
             "user_id": user["id"],
             "identity_data": data,

@@ -43,6 +43,7 @@ class Relation:
     name: str
     columns: dict[str, Column]
     primary_key: tuple[str, ...]
+    is_view: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,12 @@ class Function:
         """Return True if a call with exactly these argument names fits."""
         names = {argument.name for argument in self.arguments}
         required = {argument.name for argument in self.arguments if argument.required}
-        return given <= names and required <= given
+        return given <= names and required <= given and ("" not in names or self.unnamed is not None)
 
     @property
-    def takes_one_json(self) -> bool:
-        """True if the whole body is its only, unnamed argument."""
-        return len(self.arguments) == 1 and not self.arguments[0].name and self.arguments[0].type in ("json", "jsonb")
+    def unnamed(self) -> Argument | None:
+        """Its only argument if that has no name: a call passes the whole body."""
+        return self.arguments[0] if len(self.arguments) == 1 and not self.arguments[0].name else None
 
 
 @dataclass(slots=True)
@@ -155,13 +156,18 @@ class SchemaCache:
             hint=near and f"Perhaps you meant the table '{schema}.{near}'",
         )
 
-    async def overloads(self, schema: str, name: str, given: set[str]) -> list[Function]:
-        """Return the functions called `schema.name` that take exactly the arguments `given`."""
+    async def overloads(
+        self, schema: str, name: str, given: set[str] | None, types: tuple[str, ...] = ()
+    ) -> list[Function]:
+        """Return the functions called `schema.name` that take exactly the arguments `given`, if any are given.
+
+        Without such, return those whose only argument has no name and one of `types`: it is the whole body.
+        """
         for look in (self.current, self.after_miss):
             snapshot = await look()
             named = snapshot.functions.get((schema, name), [])
-            fitting = [one for one in named if one.accepts(given)]
-            fitting = fitting or [one for one in named if one.takes_one_json]
+            fitting = [one for one in named if given is not None and one.accepts(given)]
+            fitting = fitting or [one for one in named if one.unnamed and one.unnamed.type in types]
             if fitting:
                 return fitting
         return []
@@ -214,7 +220,7 @@ def _snapshot(parts: dict[str, Any]) -> Schema:
     schema = Schema()
     for row in parts["relations"]:
         columns = {column["name"]: Column(**column) for column in row["columns"]}
-        relation = Relation(row["schema"], row["name"], columns, tuple(row["primary_key"]))
+        relation = Relation(row["schema"], row["name"], columns, tuple(row["primary_key"]), row["is_view"])
         schema.relations[relation.schema, relation.name] = relation
     for row in parts["foreign_keys"]:
         row["columns"], row["target_columns"] = tuple(row["columns"]), tuple(row["target_columns"])
