@@ -104,6 +104,8 @@ def _sentence(result: Result, sound: Result) -> str:
         return f"{_REASONS.get(str(reason), str(reason).replace('_', ' '))}; {rest}."
     if result["verdict_reason"] == "not_covered":
         return _not_covered(result, sound)
+    if result["verdict_reason"] == "suspicious_window":
+        return _suspicious(result, sound)
     decider = sound if sound.get("fake_probability") == probability else result
     real_below = decider["detector"].get("real_below")
     match result["verdict"]:
@@ -127,6 +129,14 @@ def _not_covered(result: Result, sound: Result) -> str:
     return f"low, but {what}: the file cannot be called real."
 
 
+def _suspicious(result: Result, sound: Result) -> str:
+    """Name the window that stands out, in the track that has one."""
+    heard = sound.get("reason") == "suspicious_window" and (result["frames"] or {}).get("reason") != "suspicious_window"
+    span = _span(_worst((sound if heard else result)["timeline"]))
+    track = "sound" if heard or result["frames"] is None else "pictures"
+    return f"low as a whole, but one window of the {track} ({span}) looks fake: the file cannot be called real."
+
+
 def _looked_at(result: Result) -> str:
     """Say how much of each track lies in windows, and how long the longest gap between them is."""
     tracks = (("pictures", result["frames"]), ("sound", result["audio"]))
@@ -142,9 +152,16 @@ def _shown(name: str, path: Path, result: Result) -> Shown:
     if name != "worst_frame":
         faces = result["timeline"][0].get("faces", ()) if result["media"]["kind"] == "image" else ()
         return Shown(uri, "The picture" if result["media"]["kind"] == "image" else "The middle", _boxes(faces))
-    worst = max(result["timeline"], key=lambda window: window["fake_probability"] or 0.0)
-    span = f"{clock(worst['start_seconds'])} to {clock(worst['end_seconds'])}"
-    return Shown(uri, f"The window with the highest probability, {span}", _boxes(worst.get("faces", ())))
+    worst = _worst(result["timeline"])
+    return Shown(uri, f"The window with the highest probability, {_span(worst)}", _boxes(worst.get("faces", ())))
+
+
+def _worst(timeline: Sequence[Result]) -> Result:
+    return max(timeline, key=lambda window: window["fake_probability"] or 0.0)
+
+
+def _span(window: Result) -> str:
+    return f"{clock(window['start_seconds'])} to {clock(window['end_seconds'])}"
 
 
 def _boxes(faces: Sequence[Mapping[str, Any]]) -> list[Box]:
