@@ -1,12 +1,11 @@
 """How single windows score, which sets the demo detector's `suspicious_score`.
 
-`python -m examples.demo_checkpoint.windows [--split S] [--seed N] [--pairs N]` scores every window of clean and tampered
-clips. For several scores it prints the share of windows that reach them, and of films in which any window does, if each
-window of a film shows other footage. The score that was chosen is that of 5 % of the untampered films with 40 windows,
-the most that a film gets, measured on the split `validation`.
+`python -m examples.demo_checkpoint.windows [--split S] [--seed N] [--pairs N]` scores every window of clean and
+tampered clips. For several scores it prints the share of windows that reach them, and of films in which any window
+does, if each window of a film shows other footage. The chosen score is reached in 5 % of the untampered films with 40
+windows, the most that a film gets, by the split `validation`.
 """
 
-# ruff: noqa: T201 - it prints
 from __future__ import annotations
 
 import argparse
