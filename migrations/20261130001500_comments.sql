@@ -58,7 +58,7 @@ comment on column public.analysis_results.timings is 'Duration of each stage in 
 comment on column public.analysis_results.notice is 'Sentence that must be shown with the verdict, such as a license or a limitation of the detector.';
 comment on column public.analysis_results.worker is 'The worker that produced it, as in sentinel.workers.';
 comment on column public.analysis_results.created_at is 'Time when it was stored.';
-comment on column public.analysis_results.verdict_reason is 'Reason for not_applicable (no_face, silence, damaged), or not_covered: uncertain only because too much was not looked at. Null otherwise.';
+comment on column public.analysis_results.verdict_reason is 'Reason for not_applicable (no_face, silence, damaged), or for uncertain where the windows as a whole look real: not_covered (too much was not looked at), suspicious_window (a single window looks fake). Null otherwise.';
 comment on column public.analysis_results.frames is 'Result for the pictures only; in the row itself it is raised by the result for the sound.';
 
 comment on table sentinel.leases is 'Leases of workers on requests; one row per running request.';

@@ -183,8 +183,37 @@ def evaluate(
 @app.command()
 def dev(
     data: Annotated[Path, typer.Option(help="Folder of the database, the files and the keys.")] = Path(".sentinel/dev"),
-    port: Annotated[int, typer.Option(help="Port of the gateway; 0 picks a free one.")] = 54321,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the gateway; 0 picks a free one.")] = 54321,
+    db_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port of the database; 0 picks a free one.",
+            show_default="the one after --port, if free",
+        ),
+    ] = None,
     fresh: Annotated[bool, typer.Option(help="Empty the folder first.")] = False,
+    migrations: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder of your own migrations, named as for the Supabase CLI."
+        ),
+    ] = None,
+    seed: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, dir_okay=False, help="SQL file to run once after them; may be repeated."),
+    ] = None,
+    schemas: Annotated[str, typer.Option(help="Schemas that REST serves, separated by commas.")] = "public",
+    jwt_secret: Annotated[
+        str | None, typer.Option(help="Secret that signs the JWTs, instead of the folder's own.", metavar="SECRET")
+    ] = None,
+    default_grants: Annotated[
+        bool,
+        typer.Option(
+            "--default-grants", help="Grant new tables in public to the API roles, as hosted projects once did."
+        ),
+    ] = False,
     worker: Annotated[bool, typer.Option(help="Also start one worker.")] = True,
     misbehave: Annotated[
         list[str] | None,
@@ -212,6 +241,12 @@ def dev(
             faults=misbehave or (),
             pace=pace,
             rate_limit=rate_limit,
+            migrations=migrations,
+            database_port=db_port,
+            exposed_schemas=tuple(name.strip() for name in schemas.split(",") if name.strip()),
+            seed=seed or (),
+            jwt_secret=jwt_secret,
+            default_grants=default_grants,
         )
         asyncio.run(running)
     except CodedError as error:

@@ -21,8 +21,9 @@ from sentinel_worker.detectors.registry import DEMO_DETECTOR, find_detector
 from sentinel_worker.detectors.video import VideoDetector
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.domain.verdict import Judgement, WindowScore, judge
-from sentinel_worker.domain.windows import plan_windows
+from sentinel_worker.domain.windows import Window, plan_windows
 from sentinel_worker.media.decode import decode_clips
+from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.probe import open_media
 
 
@@ -44,13 +45,18 @@ def judge_file(detector: VideoDetector, path: Path) -> Judgement:
     media = open_media(path, MediaLimits())
     facts, spec = media.facts, detector.spec
     windows = plan_windows(facts.duration_seconds, facts.planning_rate, spec.window_policy, facts.keyframe_seconds)
-    decoded = list(decode_clips(media, windows, detector.geometry(facts.planning_rate)))
-    frames = torch.stack([torch.from_numpy(one.clip.values) for one in decoded])
-    logits = detector.score(frames).tolist()
-    scores = [WindowScore(one.clip.window, (logit,)) for one, logit in zip(decoded, logits, strict=True)]
+    scores = score_windows(detector, media, windows)
     lost = set(windows) - {score.window for score in scores}
     scores += [WindowScore(window, skipped="damaged") for window in lost]
     return judge(scores, facts.duration_seconds, spec.rule, part_windows=spec.window_policy.budget)
+
+
+def score_windows(detector: VideoDetector, media: OpenedMedia, windows: Sequence[Window]) -> list[WindowScore]:
+    """Decode and score `windows`; those that cannot be decoded are left out."""
+    decoded = list(decode_clips(media, windows, detector.geometry(media.facts.planning_rate)))
+    frames = torch.stack([torch.from_numpy(one.clip.values) for one in decoded])
+    logits = detector.score(frames).tolist()
+    return [WindowScore(one.clip.window, (logit,)) for one, logit in zip(decoded, logits, strict=True)]
 
 
 def evaluate(

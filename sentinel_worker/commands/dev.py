@@ -8,14 +8,16 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from rich.console import Console
 
 from sentinel_local_supabase.errors import LocalSupabaseError
 from sentinel_local_supabase.fault_parser import read_faults
 from sentinel_local_supabase.faults import Faults
+from sentinel_local_supabase.left_out import advice
 from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, RealtimePace
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.database import migrate
@@ -112,6 +114,16 @@ class WorkerProcess:
         return await self._process.wait()
 
 
+class ProjectOptions(TypedDict, total=False):
+    """Options of the project, passed to `Stack` as they are."""
+
+    database_port: int | None
+    exposed_schemas: tuple[str, ...]
+    seed: Sequence[Path]
+    jwt_secret: str | None
+    default_grants: bool
+
+
 async def keep_running(
     data: Path,
     *,
@@ -121,11 +133,13 @@ async def keep_running(
     faults: Sequence[str] = (),
     pace: RealtimePace = "real",
     rate_limit: bool = True,
+    migrations: Path | None = None,
+    **project: Unpack[ProjectOptions],
 ) -> None:
     """Start everything, print its addresses, and stop everything at Ctrl-C or SIGTERM.
 
-    The `faults` are active when the worker starts. Raises `Fatal` if something cannot start, and `Transient` if the
-    worker exits unexpectedly.
+    The folder `migrations` is applied after this product's own. The `faults` are active when the worker starts. Raises
+    `Fatal` if something cannot start, and `Transient` if the worker exits unexpectedly.
     """
     if with_worker:
         await asyncio.to_thread(require_libraries)
@@ -138,10 +152,20 @@ async def keep_running(
         wanted = read_faults(faults)
         limit = EVENTS_PER_SECOND if rate_limit else None
         stack = await running.enter_async_context(
-            Stack(data, port=port, fresh=fresh, migrations=migrate.apply, pace=pace, events_per_second=limit)
+            Stack(
+                data,
+                port=port,
+                fresh=fresh,
+                migrations=partial(_migrate, own=migrations),
+                pace=pace,
+                events_per_second=limit,
+                **project,
+            )
         )
         await stack.misbehave(wanted)
         _print_addresses(stack, time.monotonic() - began)
+        for seed in stack.changed_seeds:
+            console.print(f"{seed} has changed since it ran. It runs again with --fresh.", style="yellow", markup=False)
         if wanted != Faults():
             console.print("[yellow]The faults of --misbehave are active.[/yellow]")
         if with_worker:
@@ -164,6 +188,14 @@ def _local_errors_translated() -> Iterator[None]:
         yield
     except LocalSupabaseError as error:
         raise Fatal("local_supabase_failed", error.message) from error
+    except migrate.MigrationError as error:
+        raise Fatal("local_supabase_failed", f"{error}{advice(str(error))}") from error
+
+
+def _migrate(db_url: str, *, own: Path | None) -> None:
+    migrate.apply(db_url)
+    if own is not None:
+        migrate.apply(db_url, migrations_dir=own)
 
 
 def _print_addresses(stack: Stack, seconds: float) -> None:

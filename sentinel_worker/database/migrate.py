@@ -19,7 +19,7 @@ from sentinel_worker.concurrency.backoff import full_jitter_seconds
 from sentinel_worker.database import statements
 from sentinel_worker.domain.errors import SentinelError
 
-FILE_NAME = re.compile(r"(\d{14})_([a-z0-9_]+)\.sql")
+FILE_NAME = re.compile(r"(\d{14})_(.+)\.sql")  # as the Supabase CLI names and reads them
 LOCK_LIMIT_SECONDS: Final = 60.0
 LONGEST_PAUSE_SECONDS: Final = 2.0
 LOCK_TIMEOUT: Final = "500ms"

@@ -29,7 +29,8 @@ def fuse(pictures: Judgement | None, sound: Judgement | None, *, unheard_seconds
 
     The probability is the larger one, the verdict the more severe one, and the threshold comes from the track that
     decided. Sound can only raise: without a face to look at, a real soundtrack does not make the video real. Silence
-    decides nothing. `unheard_seconds` of sound were to be judged and could not be read: the file is not `real`.
+    decides nothing. `unheard_seconds` of sound were to be judged and could not be read: the file is not `real`. Of two
+    reasons against `real`, a suspicious window counts more than a part that was not looked at.
     """
     judged = [track for track in (pictures, sound) if track is not None]
     if not judged:
@@ -43,6 +44,8 @@ def fuse(pictures: Judgement | None, sound: Judgement | None, *, unheard_seconds
         overall = _raised(overall, pictures, sound)
     if overall.verdict == "real" and (unheard_seconds > 0 or not all(track.is_covered for track in judged)):
         overall = replace(overall, verdict="uncertain", reason="not_covered")
+    if overall.reason == "not_covered" and any(track.reason == "suspicious_window" for track in judged):
+        overall = replace(overall, reason="suspicious_window")
     return overall
 
 

@@ -39,6 +39,8 @@ def test_at_least_nine_of_ten_unseen_clips_are_right(detector: VideoDetector, pa
     assert all(len(answer.judgement.windows) >= 3 for answer in answers)
     assert measuring.accuracy(answers) >= 0.9, measuring.table(answers)
     assert measuring.area_under_curve(answers) >= 0.95, measuring.table(answers)
+    alarms = [one for one in answers if one.group == "clean" and one.judgement.reason == "suspicious_window"]
+    assert len(alarms) <= 0.01 * pairs, "a suspicious window costs hardly any clean clip its `real`"
 
 
 def test_all_six_samples_are_right(detector: VideoDetector, clips: dict[str, Path]) -> None:

@@ -54,9 +54,11 @@ class Realtime:
         self._topics = Topics()
         self._changes = Changes(dsn, self._settings.changes)
         self._faults = faults or Switch()
-        self._services = Services(keys, self._pool, self._topics, Presences(), self._changes, self._faults)
-        self._sockets: set[Socket] = set()
         self._streaming = asyncio.Event()
+        self._services = Services(
+            keys, self._pool, self._topics, Presences(), self._changes, self._faults, self._streaming
+        )
+        self._sockets: set[Socket] = set()
         self._stack = contextlib.AsyncExitStack()
         self.routes: list[BaseRoute] = [
             WebSocketRoute("/websocket", self._connect),
@@ -81,6 +83,7 @@ class Realtime:
             self._dsn,
             on_row=lambda row: _from_thread(loop, self._publish_row, row),
             on_ready=lambda: _from_thread(loop, self._streaming.set),
+            on_lost=lambda: _from_thread(loop, self._streaming.clear),
         )
         stream.start()
         self._stack.push_async_callback(self._pool.close)
@@ -125,8 +128,10 @@ class Realtime:
 
     def _publish_row(self, row: Row) -> None:
         if row.get("extension") == "broadcast":
+            content = row.get("binary_payload")
+            payload = (row["payload"] or "null") if content is None else bytes.fromhex(content.removeprefix("\\x"))
             meta = dumps({"id": row["id"]})
-            broadcast = Broadcast(row["event"] or "", row["payload"] or "null", meta, framed=True)
+            broadcast = Broadcast(row["event"] or "", payload, meta, framed=True, id=row["id"])
             self._topics.publish(row["topic"] or "", row["private"] == "t", broadcast)
 
 

@@ -27,6 +27,11 @@ class Refused(Exception):
         self.reason = reason
 
 
+def unauthorized(name: str) -> Refused:
+    """Return the refusal of a private topic that a token may not read."""
+    return Refused(f"Unauthorized: You do not have permissions to read from this Channel topic: {name}")
+
+
 @dataclass(frozen=True, slots=True)
 class TopicRights:
     """Rights of a token on a topic."""
