@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sentinel_worker.domain.coverage import Coverage, worst_of
@@ -44,9 +45,17 @@ def fuse(pictures: Judgement | None, sound: Judgement | None, *, unheard_seconds
         overall = _raised(overall, pictures, sound)
     if overall.verdict == "real" and (unheard_seconds > 0 or not all(track.is_covered for track in judged)):
         overall = replace(overall, verdict="uncertain", reason="not_covered")
-    if overall.reason == "not_covered" and any(track.reason == "suspicious_window" for track in judged):
-        overall = replace(overall, reason="suspicious_window")
+    if overall.reason == "not_covered":
+        overall = replace(overall, reason=_reason(judged))
     return overall
+
+
+def _reason(judged: Sequence[Judgement]) -> VerdictReason | None:
+    """Return why a file is `uncertain` of which too little was looked at: that alone, or something that weighs more."""
+    if any(track.reason == "suspicious_window" for track in judged):
+        return "suspicious_window"
+    uncertain_by_score = any(track.verdict == "uncertain" and track.reason is None for track in judged)
+    return None if uncertain_by_score else "not_covered"
 
 
 def _raised(overall: Overall, pictures: Judgement, sound: Judgement) -> Overall:

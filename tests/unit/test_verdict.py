@@ -343,6 +343,8 @@ def hidden(probability: float = 0.1) -> Judgement:
         (a_judgement("real", 0.2), hidden(), "uncertain", "not_covered"),
         (a_judgement("uncertain", 0.4), hidden(), "uncertain", None),
         (hidden(), a_judgement("uncertain", 0.4), "uncertain", None),
+        (a_judgement("uncertain", 0.4), hidden(0.5), "uncertain", None),
+        (hidden(0.3), a_judgement("uncertain", 0.25), "uncertain", None),
         (hidden(), a_judgement("fake", 0.9), "fake", None),
         (a_judgement("not_applicable", None), hidden(), "not_applicable", "no_face"),
         (a_judgement("real", 0.2), replace(a_judgement("not_applicable", None), is_covered=False), *NOT_COVERED),
