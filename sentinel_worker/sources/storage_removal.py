@@ -10,10 +10,10 @@ from sentinel_worker.domain.errors import Transient
 from sentinel_worker.sources.storage_errors import key_of, storage_error, unreachable
 
 
-async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -> int:
-    """Remove objects of `bucket`; return how many were removed according to Storage.
+async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -> frozenset[str]:
+    """Remove objects of `bucket`; return the names of those that were removed according to Storage.
 
-    Objects that are gone, or that row security hides from this worker's role, are not counted and are not an error.
+    Objects that are gone, or that row security hides from this worker's role, are not among them and are not an error.
     `client` has the project as its base URL and a key in its headers. Raises `Transient` with
     `storage_unreachable`, `storage_unavailable`, `access_refused` or `bucket_missing`, and
     `Permanent('storage_refused')`.
@@ -28,4 +28,5 @@ async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -
         removed = response.json()
     except (ValueError, RecursionError) as error:  # the response contains users' own metadata of their files
         raise Transient("storage_unavailable", "Storage sent an invalid response to a removal.") from error
-    return len(removed) if isinstance(removed, list) else 0
+    rows = [row for row in removed if isinstance(row, dict)] if isinstance(removed, list) else []
+    return frozenset(name for row in rows if (name := row.get("name")) in names)
