@@ -182,8 +182,8 @@ def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: 
         raise Permanent("media_unreadable", "The video's timestamps are damaged.")
     check_duration("video", duration, limits)
     check_frames("video", frames, limits.max_frames)
-    # A single frame has no rate; the reported one comes from its display time.
-    rate = min(rate or 1.0, limits.max_frames_per_second) if frames == 1 else rate
+    if frames == 1:  # it has no rate; the reported one comes from its display time
+        rate = typical = min(rate or 1.0, limits.max_frames_per_second)
     check_rate(rate, limits)
     width, height = film.orientation.on_screen(*film.size)
     check_picture_size(width, height, limits)
