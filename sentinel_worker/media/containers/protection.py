@@ -39,7 +39,7 @@ _MAX_ASF_OBJECTS: Final = 1000
 
 
 def check_protection(path: Path, container: str) -> None:
-    """Refuse a file with an encrypted video or sound track. An entry for encrypted samples that none uses does not count.
+    """Refuse a file with an encrypted video or sound track. A sample entry counts only if samples use it.
 
     Raises `Permanent('media_not_supported')`.
     """
