@@ -104,14 +104,15 @@ class SteppedFrames:
             if out_of_memory(error):
                 raise
             frames = []
-        self._decoded += [(self._start_of(frame), frame) for frame in frames]
+        starts = [self._start_of(frame) for frame in frames]
+        self._decoded += [(start, frame) for start, frame in zip(starts, frames, strict=True) if start is not None]
         self._ended = packet is None
 
-    def _start_of(self, frame: VideoFrame) -> float:
+    def _start_of(self, frame: VideoFrame) -> float | None:
+        """Time at which a frame appears; None if it does not say which packet it came from."""
         if not self._in_order and self._fed:
             return heappop(self._fed)
-        assert frame.pts is not None
-        return float(self._film.packet_starts[frame.pts])
+        return None if frame.pts is None else float(self._film.packet_starts[frame.pts])
 
     def _shown(self, wanted: int, key: int) -> Shown | None:
         film, now = self._film, self._now
