@@ -35,13 +35,12 @@ from sentinel_worker.media.scan.media_file import MediaFile
 from sentinel_worker.media.scan.packets import scan
 from sentinel_worker.media.scan.played_tracks import by_choice
 from sentinel_worker.media.scan.promises import is_cut
-from sentinel_worker.media.scan.timeline import MAY_JUMP, Packets
+from sentinel_worker.media.scan.timeline import MAX_SECONDS, MAY_JUMP, Packets
 from sentinel_worker.media.sound.tracks import find_sound
 
 _COVER_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "webp"})
 _NO_FILM: Final = Disposition.attached_pic | Disposition.timed_thumbnails
 _PLAYED: Final = ("video", "audio", "subtitle", "data")
-_MAX_SECONDS: Final = 1e8
 _MAX_LOST_FRAMES: Final = 1.5
 _RATE_SHARE: Final = 0.01
 
@@ -111,7 +110,7 @@ def _open(file: MediaFile, container: str) -> InputContainer:
 
 
 def _check_streams(opened: InputContainer, limits: MediaLimits) -> None:
-    """Refuse too many streams; attachments such as fonts are none."""
+    """Refuse too many streams; attachments such as fonts do not count."""
     streams = sum(stream.type in _PLAYED for stream in opened.streams)
     if streams > limits.max_streams:
         raise too_large(
@@ -178,7 +177,7 @@ def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: 
     frames, rate = len(times.starts), _rate(times.frames_per_second, float(stream.average_rate or 0))
     typical = typical_rate(times.starts, rate)
     duration = _duration(times, typical)
-    if abs(times.begin_seconds) > _MAX_SECONDS or not 0 <= duration < _MAX_SECONDS or (frames > 1 and rate <= 0):
+    if abs(times.begin_seconds) > MAX_SECONDS or not 0 <= duration < MAX_SECONDS or (frames > 1 and rate <= 0):
         raise Permanent("media_unreadable", "The video's timestamps are damaged.")
     check_duration("video", duration, limits)
     check_frames("video", frames, limits.max_frames)

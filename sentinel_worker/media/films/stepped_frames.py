@@ -16,14 +16,13 @@ from av.video.frame import VideoFrame
 from torch import Tensor
 
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.media.films.film_times import FilmTimes
+from sentinel_worker.media.films.film_times import ROUNDING_SECONDS, FilmTimes
 from sentinel_worker.media.films.numbered_packets import NumberedPackets
 from sentinel_worker.media.films.orientation import Orientation
 from sentinel_worker.media.films.tried_keys import TriedKeys
 from sentinel_worker.media.opened_media import Shown
 from sentinel_worker.media.refused_files import check_picture_size, out_of_memory
 
-_ROUNDING_SECONDS: Final = 1e-4
 # One frame may be missing: players go on showing the one before it, and some encoders leave frames out.
 _MISSING_ALLOWED: Final = 1
 
@@ -67,13 +66,13 @@ class SteppedFrames:
             if not self._is_ahead(seconds, key):
                 self._packets.go_to(key)
                 self._forget()
-        while (self._later is None or self._later[0] <= seconds + _ROUNDING_SECONDS) and self._step():
+        while (self._later is None or self._later[0] <= seconds + ROUNDING_SECONDS) and self._step():
             pass
         return self._shown(wanted, key)
 
     def _is_ahead(self, seconds: float, key: int) -> bool:
         """True if decoding on leads to the frame sooner than a new start at `key`."""
-        begun = self._now[0] <= seconds + _ROUNDING_SECONDS if self._now else self._later is not None
+        begun = self._now[0] <= seconds + ROUNDING_SECONDS if self._now else self._later is not None
         return begun and (self._ended or key <= self._packets.next_number)
 
     def _forget(self) -> None:
@@ -123,7 +122,7 @@ class SteppedFrames:
             start, frame = self._later
             return Shown(self._pixels(frame), 0.0, start)
         start, frame = now
-        if wanted - film.index_at(start + _ROUNDING_SECONDS) > _MISSING_ALLOWED:
+        if wanted - film.index_at(start + ROUNDING_SECONDS) > _MISSING_ALLOWED:
             return None
         end = self._later[0] if self._later is not None else film.duration_seconds
         return Shown(self._pixels(frame), start, max(end, start))

@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 MISSING: Final = np.iinfo(np.int64).min
 """Time stamp of a packet that has none."""
+MAX_SECONDS: Final = 1e8
+"""Times and lengths beyond this (three years) are damage."""
 
 # Decoding time never runs back in one recording, but muxers round it; presentation times go back by the reordering.
 _BACK_SECONDS: Final = 0.25
@@ -24,6 +26,7 @@ MAY_JUMP: Final = frozenset({"mpegts", "mpeg"})
 """Demuxers of streams that are joined and cut without new time stamps: a jump is a splice, not a pause."""
 JUMP_SECONDS: Final = 10.0
 """Shortest jump ahead in these that is a splice, as for FFmpeg's command (`-dts_delta_threshold`)."""
+_ENOUGH_FRAMES: Final = 3
 
 Seconds = npt.NDArray[np.floating[Any]]
 Stamps = npt.NDArray[np.int64]
@@ -100,9 +103,6 @@ def rate_of(starts: Seconds, duration_seconds: float) -> float:
     if len(starts) >= _ENOUGH_FRAMES and starts[-1] > starts[0]:
         return (len(starts) - 1) / float(starts[-1] - starts[0])
     return len(starts) / duration_seconds if duration_seconds > 0 else 0.0
-
-
-_ENOUGH_FRAMES: Final = 3
 
 
 def _breaks(packets: Packets, *, may_jump: bool) -> tuple[int, ...]:
