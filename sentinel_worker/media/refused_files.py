@@ -15,7 +15,7 @@ _MEMORY_SIGNS: Final = (
     "failed to allocate memory",
 )
 _TOLERANCE: Final = 1.01
-"""Stamps are rounded and last frames are long: what is beyond a limit by less than this is at the limit."""
+"""Timestamps are rounded and last frames are long: what is beyond a limit by less than this is at the limit."""
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -158,14 +158,14 @@ def _find_film(
 
 
 def _rate(counted: float, promised: float) -> float:
-    """Frames per second. Containers round their stamps, so the header's rate is used if it nearly fits them."""
+    """Frames per second. Containers round their timestamps, so the header's rate is used if it nearly fits them."""
     return promised if abs(counted - promised) <= _RATE_SHARE * counted else counted
 
 
 def _duration(times: FilmTimes, rate: float) -> float:
     """Length of the film, in which frames follow each other at `rate` where it moves.
 
-    Rounded stamps of the last frames make it too short by less than two frames.
+    Rounded timestamps of the last frames make it too short by less than two frames.
     """
     seconds, counted = times.duration_seconds, len(times.starts) / rate if rate else 0.0
     return max(seconds, counted) if abs(counted - seconds) * rate <= _MAX_LOST_FRAMES else seconds

@@ -38,7 +38,7 @@ class Film:
     """One stream of pictures.
 
     `size` is the coded width and height of its first frame; the header may say otherwise, and it may change later.
-    `limits` bound the size of each. `in_order` is False if the stamps do not follow the order of the frames.
+    `limits` bound the size of each. `in_order` is False if the timestamps do not follow the order of the frames.
     """
 
     file: MediaFile

@@ -85,7 +85,7 @@ class IndexedFrames:
 
 
 def _index(packets: Packets, film: FilmTimes) -> bytes:
-    """The index as torchcodec takes it: the shown frames by their stamps, as `ffprobe -show_frames` prints them."""
+    """The index as torchcodec takes it: the shown frames by their timestamps, as `ffprobe -show_frames` prints them."""
     stamps = packets.presentation[film.numbers]
     lasting = np.append(np.diff(stamps), max(int(packets.duration[film.numbers[-1]]), 1))
     keys = packets.key[film.numbers]

@@ -29,7 +29,7 @@ class NumberedPackets:
     """Reader of a stream's packets, and the decoder they belong to.
 
     A container seeks by time, and some land elsewhere. So a seek is a guess: the key packet that it finds is looked up
-    in the scan by its stamps, and if it is not the right one, the file is read from its start.
+    in the scan by its timestamps, and if it is not the right one, the file is read from its start.
     """
 
     def __init__(self, file: MediaFile, stream: int, packets: Packets, *, can_seek: bool) -> None:

@@ -1,7 +1,7 @@
 """Frames of a film decoded packet by packet, for films in which no decoder finds its way by time.
 
-Each packet goes through the decoder with its number in place of its time stamp, so a frame always says which packet it
-came from, whatever the container's stamps say.
+Each packet goes through the decoder with its number in place of its timestamp, so a frame always says which packet it
+came from, whatever the container's timestamps say.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _MISSING_ALLOWED: Final = 1
 class SteppedFrames:
     """Reads the frames of a film by time (`opened_media.FrameReader`), with PyAV.
 
-    `in_order` is False if the stamps do not follow the order in which the decoder gives the frames (AVI with B-frames):
-    then each frame gets the smallest time stamp that is left. The size of a film may change, so each frame is checked
-    against the limits before its pixels are copied.
+    `in_order` is False if the timestamps do not follow the order in which the decoder gives the frames (AVI with
+    B-frames): then each frame gets the smallest timestamp that is left. The size of a film may change, so each frame is
+    checked against the limits before its pixels are copied.
     """
 
     def __init__(

@@ -104,7 +104,7 @@ def _without_stamps(packets: Packets) -> Packets:
 
 
 def _without_repeats(packets: Packets) -> Packets:
-    """Take the stamps away that repeat the one before: no two packets sound at once, so only the first has a time."""
+    """Clear timestamps that repeat the previous one: no two packets sound at once, so only the first has a time."""
     repeats = np.zeros(len(packets), dtype=np.bool_)
     repeats[1:] = packets.presentation[1:] == packets.presentation[:-1]
     return replace(packets, presentation=np.where(repeats, MISSING, packets.presentation))
