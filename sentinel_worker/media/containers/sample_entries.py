@@ -70,8 +70,8 @@ def _add(track: TrackEntries, file: BinaryIO, kind: bytes, body: tuple[int, int]
     elif kind == b"tkhd":
         track.number = track_number(file, body[0])
     elif kind == b"stsc":
-        named = np.unique(numbers(file, body, 8, ">u4")[2::3])
-        track.used.update(named[named <= _MAX_ENTRIES].tolist())
+        named = numbers(file, body, 8, ">u4")[2::3]
+        track.used.update(np.unique(named[named <= _MAX_ENTRIES]).tolist())
 
 
 def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int, bool]]:
