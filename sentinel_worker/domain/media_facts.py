@@ -52,8 +52,8 @@ class MediaLimits:
 
     A detector resizes the shorter side to a fixed length, so `max_side_ratio` bounds the longer one. Pictures are read
     whole and animations are decoded from the start, so they have their own limits; a still picture of more than
-    `max_pixels` is reduced while it is decoded. `max_memory_bytes` is counted on top
-    of what the decoder itself takes up before it opens the file.
+    `max_pixels` is reduced while it is decoded. `max_memory_bytes` is counted on top of what the decoder itself takes
+    up before it opens the file.
     """
 
     max_bytes: int = 2 * 1024**3
@@ -76,10 +76,10 @@ class ClipGeometry:
     """Rules that turn a window into a clip of uint8 RGB [frames, 3, crop_height, crop_width].
 
     Frames are `step_seconds` apart (see `windows.frame_times`), or `step_frames` frames of the track, where that is set
-    and the child knows the time of each. `squash` resizes each frame to `(resize_height,
-    resize_width)` and ignores the aspect ratio; `shortest_edge` keeps the ratio and brings the shorter side to
-    `resize_height` (= `resize_width`), with the longer one rounded down. Then the centre of `(crop_height, crop_width)`
-    is cut out; equal sizes cut nothing. Resizing is antialiased.
+    and the child knows the time of each. `squash` resizes each frame to `(resize_height, resize_width)` and ignores the
+    aspect ratio; `shortest_edge` keeps the ratio and brings the shorter side to `resize_height` (= `resize_width`),
+    with the longer one rounded down. Then the centre of `(crop_height, crop_width)` is cut out; equal sizes cut
+    nothing. Resizing is antialiased.
     """
 
     frames: int

@@ -35,14 +35,13 @@ from sentinel_worker.media.scan.media_file import MediaFile
 from sentinel_worker.media.scan.packets import scan
 from sentinel_worker.media.scan.played_tracks import by_choice
 from sentinel_worker.media.scan.promises import is_cut
-from sentinel_worker.media.scan.timeline import MAY_JUMP, Packets
+from sentinel_worker.media.scan.timeline import MAX_SECONDS, MAY_JUMP, Packets
 from sentinel_worker.media.sound.tracks import find_sound, unusable_sound
 
 _COVER_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "webp"})
 _CHAPTER_PICTURES_PER_SECOND: Final = 1.0
 """Pictures of chapters are fewer; a film that a sound names as its chapters is still a film."""
 _PLAYED: Final = ("video", "audio", "subtitle", "data")
-_MAX_SECONDS: Final = 1e8
 _MAX_LOST_FRAMES: Final = 1.5
 _RATE_SHARE: Final = 0.01
 
@@ -119,7 +118,7 @@ def _open(file: MediaFile, container: str) -> InputContainer:
 
 
 def _check_streams(opened: InputContainer, limits: MediaLimits) -> None:
-    """Refuse too many streams; attachments such as fonts are none."""
+    """Refuse too many streams; attachments such as fonts do not count."""
     streams = sum(stream.type in _PLAYED for stream in opened.streams)
     if streams > limits.max_streams:
         raise too_large(
@@ -178,14 +177,14 @@ def _is_beside_sound(stream: VideoStream, packets: Packets, times: FilmTimes) ->
 
 
 def _rate(counted: float, promised: float) -> float:
-    """Frames per second. Containers round their stamps, so the header's rate is used if it nearly fits them."""
+    """Frames per second. Containers round their timestamps, so the header's rate is used if it nearly fits them."""
     return promised if abs(counted - promised) <= _RATE_SHARE * counted else counted
 
 
 def _duration(times: FilmTimes, rate: float) -> float:
     """Length of the film, in which frames follow each other at `rate` where it moves.
 
-    Rounded stamps of the last frames make it too short by less than two frames.
+    Rounded timestamps of the last frames make it too short by less than two frames.
     """
     seconds, counted = times.duration_seconds, len(times.starts) / rate if rate else 0.0
     return max(seconds, counted) if abs(counted - seconds) * rate <= _MAX_LOST_FRAMES else seconds
@@ -197,12 +196,12 @@ def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: 
     frames, rate = len(times.starts), _rate(times.frames_per_second, float(stream.average_rate or 0))
     typical = typical_rate(times.starts, rate)
     duration = _duration(times, typical)
-    if abs(times.begin_seconds) > _MAX_SECONDS or not 0 <= duration < _MAX_SECONDS or (frames > 1 and rate <= 0):
+    if abs(times.begin_seconds) > MAX_SECONDS or not 0 <= duration < MAX_SECONDS or (frames > 1 and rate <= 0):
         raise Permanent("media_unreadable", "The video's timestamps are damaged.")
     check_duration("video", duration, limits)
     check_frames("video", frames, limits.max_frames)
-    # A single frame has no rate; the reported one comes from its display time.
-    rate = min(rate or 1.0, limits.max_frames_per_second) if frames == 1 else rate
+    if frames == 1:  # it has no rate; the reported one comes from its display time
+        rate = typical = min(rate or 1.0, limits.max_frames_per_second)
     check_rate(rate, limits)
     width, height = film.orientation.on_screen(*film.size)
     check_picture_size(width, height, limits)

@@ -28,5 +28,5 @@ async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -
         removed = response.json()
     except (ValueError, RecursionError) as error:  # the response contains users' own metadata of their files
         raise Transient("storage_unavailable", "Storage sent an invalid response to a removal.") from error
-    rows = [row for row in removed if isinstance(row, dict)] if isinstance(removed, list) else []
-    return frozenset(name for row in rows if (name := row.get("name")) in names)
+    rows = removed if isinstance(removed, list) else []
+    return frozenset(name for name in names if any(isinstance(row, dict) and row.get("name") == name for row in rows))

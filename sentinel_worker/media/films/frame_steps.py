@@ -20,7 +20,7 @@ _SAME_MOMENT_SECONDS: Final = 1e-6
 def typical_rate(starts: npt.NDArray[np.floating[Any]], average: float) -> float:
     """Frames a second where the track moves: by the median distance of two frames.
 
-    It is the `average` if the two agree within 5 %, because rounded stamps make the median a little wrong; a screen
+    It is the `average` if the two agree within 5 %, because rounded timestamps make the median a little wrong; a screen
     recording that stands still for long has a much lower average.
     """
     distances = np.diff(starts)

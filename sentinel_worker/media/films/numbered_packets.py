@@ -29,7 +29,7 @@ class NumberedPackets:
     """Reader of a stream's packets, and the decoder they belong to.
 
     A container seeks by time, and some land elsewhere. So a seek is a guess: the key packet that it finds is looked up
-    in the scan by its stamps, and if it is not the right one, the file is read from its start.
+    in the scan by its timestamps, and if it is not the right one, the file is read from its start.
     """
 
     def __init__(self, file: MediaFile, stream: int, packets: Packets, *, can_seek: bool) -> None:
@@ -64,7 +64,7 @@ class NumberedPackets:
             packet = self.take() if number < count else None
             if packet is not None:
                 packet.pts = packet.dts = number
-            whole = [frame.pts for frame in self._decoded(packet) if _is_whole(frame) and frame.pts is not None]
+            whole = [frame.pts for frame in self.decoded(packet) if _is_whole(frame) and frame.pts is not None]
             if whole or packet is None:
                 return min(whole, default=None)
         return None
@@ -80,13 +80,14 @@ class NumberedPackets:
         for offset, packet in enumerate((*tried, None)):
             if packet is not None:
                 packet.pts = packet.dts = number + offset
-            frames += self._decoded(packet)
+            frames += self.decoded(packet)
         self.decoder.flush_buffers()
         self._held.extendleft(reversed(tried))
         self.next_number -= len(tried)
         return any(frame.pts == number and _is_whole(frame) for frame in frames)
 
-    def _decoded(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+    def decoded(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+        """Return the frames that the decoder gives after `packet`, None at the end; none if it is damaged."""
         try:
             return self.decoder.decode(packet)
         except av.FFmpegError as error:

@@ -1,4 +1,4 @@
-"""Own time of a sound track: samples follow each other from 0 on, and time stamps only show where some are missing.
+"""Own time of a sound track: samples follow each other from 0 on, and timestamps only show where some are missing.
 
 Pure: no file is opened here.
 """
@@ -11,7 +11,7 @@ from typing import Final
 from sentinel_worker.media.scan.timeline import JUMP_SECONDS, MAY_JUMP
 
 STAMPED: Final = frozenset({"mov", "matroska", "mpegts", "mpeg", "flv", "asf", "ogg"})
-"""Demuxers that read time stamps from the file. The others count bytes or frames, so no stamp of theirs shows a gap."""
+"""Demuxers that read timestamps from the file. The others count bytes or frames, so their timestamps show no gap."""
 
 # FFmpeg's resampler moves sound by the same distance or not at all.
 _JITTER_SECONDS: Final = 0.1
@@ -20,8 +20,8 @@ _JITTER_SECONDS: Final = 0.1
 class SoundClock:
     """Place of the next sample of a track, in seconds from its first.
 
-    Stamps may be rounded, jitter, stand still, begin anew, or be missing. One that is ahead of the samples by more than
-    a tenth of a second means a pause; one that is behind means nothing, because no two samples sound at once.
+    Timestamps may be rounded, jitter, stand still, begin anew, or be missing. One that is ahead of the samples by more
+    than a tenth of a second means a pause; one that is behind means nothing, because no two samples sound at once.
     """
 
     def __init__(self, demuxer: str) -> None:
@@ -31,7 +31,7 @@ class SoundClock:
         self.seconds = 0.0
 
     def pause_before(self, stamp: float | None) -> float:
-        """Return the seconds of silence before a frame with this stamp (seconds, any origin), and pass over them."""
+        """Return the seconds of silence before a frame, and pass over them. `stamp` is its timestamp in seconds."""
         if stamp is None or not self._believes_stamps:
             return 0.0
         ahead = stamp - self._origin - self.seconds

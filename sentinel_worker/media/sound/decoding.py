@@ -47,9 +47,8 @@ def damaged_sound() -> Permanent:
 def decoded_frames(file: MediaFile, stream: int, codec: str | None) -> Generator[tuple[Stretch, AudioFrame]]:
     """Yield every frame of a sound track, with the stretch that it continues or begins.
 
-    `codec` names the codec for people. Raises
-    `Permanent('media_unreadable')` if the file cannot be opened, `Permanent('media_not_supported')` for a codec without
-    a decoder.
+    `codec` names the codec for people. Raises `Permanent('media_unreadable')` if the file cannot be opened,
+    `Permanent('media_not_supported')` for a codec without a decoder.
     """
     try:
         container = file.open()

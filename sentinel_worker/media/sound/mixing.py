@@ -47,7 +47,8 @@ class Converter:
         """Return the frame's samples; NaN and infinity, which a file may hold, become 0 and full scale."""
         frame.pts = None  # may be any number
         self._graph.push(frame)
-        found: Samples = np.concatenate([*_pulled(self._graph, self._channels)])
+        nothing = np.zeros((0, self._channels), dtype=np.float32)
+        found: Samples = np.concatenate([nothing, *_pulled(self._graph, self._channels)])
         return np.nan_to_num(found, copy=False, posinf=1.0, neginf=-1.0)
 
 

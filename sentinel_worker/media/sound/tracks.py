@@ -16,10 +16,9 @@ from sentinel_worker.media.protocol import ProbedFacts
 from sentinel_worker.media.refused_files import check_duration
 from sentinel_worker.media.scan.media_file import MediaFile
 from sentinel_worker.media.scan.played_tracks import by_choice
-from sentinel_worker.media.scan.timeline import MAY_JUMP, MISSING, Packets, Timeline, timeline_of
+from sentinel_worker.media.scan.timeline import MAX_SECONDS, MAY_JUMP, MISSING, Packets, Timeline, timeline_of
 from sentinel_worker.media.sound.clock import STAMPED
 
-_MAX_SECONDS: Final = 1e8
 # A length below this share of what the frames amount to is false (AVI headers with a wrong rate).
 _FALSE_LENGTH: Final = 0.5
 
@@ -71,7 +70,7 @@ def find_sound(
         ):
             continue
         timeline = _timeline(stream, packets, file.demuxer)
-        if not 0 < timeline.duration_seconds < _MAX_SECONDS or abs(timeline.begin_seconds) > _MAX_SECONDS:
+        if not 0 < timeline.duration_seconds < MAX_SECONDS or abs(timeline.begin_seconds) > MAX_SECONDS:
             continue
         check_duration("sound", timeline.duration_seconds, limits)
         return FoundSound(
@@ -114,7 +113,7 @@ def _without_stamps(packets: Packets) -> Packets:
 
 
 def _without_repeats(packets: Packets) -> Packets:
-    """Take the stamps away that repeat the one before: no two packets sound at once, so only the first has a time."""
+    """Clear timestamps that repeat the previous one: no two packets sound at once, so only the first has a time."""
     repeats = np.zeros(len(packets), dtype=np.bool_)
     repeats[1:] = packets.presentation[1:] == packets.presentation[:-1]
     return replace(packets, presentation=np.where(repeats, MISSING, packets.presentation))

@@ -8,8 +8,10 @@ import pytest
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import Window
+from sentinel_worker.media.expected_clips import beyond_limits
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.sound.clips import decode_sounds
+from tests.integration.attacks.iso import body_of, replaced, words
 from tests.integration.media.films import Make, ffmpeg
 
 LIMITS = MediaLimits()
@@ -116,6 +118,19 @@ def test_the_size_is_that_of_the_first_frame(media: Path) -> None:
     ffmpeg("-f", "concat", "-i", parts, "-c", "copy", media / "resized.mkv")
     facts = open_media(media / "resized.mkv", LIMITS).facts
     assert (facts.width, facts.height) == (64, 48)
+
+
+def test_the_shortest_film_has_a_rate_within_the_limits(ramp: Make, media: Path) -> None:
+    """One frame, on screen for one tick of the fastest clock that MP4 has."""
+    content = ramp("one.mp4", frames=1).read_bytes()
+    track = (b"moov", b"trak", b"mdia")
+    clock = body_of(content, *track, b"mdhd")
+    content = replaced(content, *track, b"mdhd", body=clock[:12] + words(2**31 - 1, 1) + clock[20:])
+    times = words(0, 1, 1, 1)
+    content = replaced(content, *track, b"minf", b"stbl", b"stts", body=times)
+    facts = open_media(written(media / "shortest.mp4", content), LIMITS).facts
+    assert (facts.frames_per_second, facts.planning_rate) == (240.0, 240.0)
+    assert beyond_limits(facts, LIMITS) is None, "the worker believes the child"
 
 
 def test_a_damaged_header(ramp: Make, media: Path) -> None:
