@@ -49,6 +49,24 @@ EXPLAINED: Final = (
         ("rare codecs first.mkv",),
     ),
     Explanation(
+        "FFmpeg",
+        ("sound",),
+        "no player decodes that sound; the worker says that it is there and was not heard",
+        ("unknown sound.mp4",),
+    ),
+    Explanation(
+        "Chromium",
+        ("sound",),
+        "no player decodes that sound; the worker says that it is there and was not heard",
+        ("unknown sound.mp4",),
+    ),
+    Explanation(
+        "the worker",
+        ("damage",),
+        "no player decodes that sound; the worker says that it is there and was not heard",
+        ("unknown sound.mp4",),
+    ),
+    Explanation(
         "Chromium",
         ("pictures",),
         "Chromium plays no disabled track, FFmpeg and other players do",
