@@ -1,4 +1,4 @@
-"""`make demo`: a local Supabase, a worker, three real clips and three tampered ones, six verdicts.
+"""`make demo`: a local Supabase, a worker, real clips, a picture and a sound, each also tampered with, ten verdicts.
 
 It does with supabase-py what a frontend does with supabase-js: sign in, upload, insert, watch.
 """
@@ -33,6 +33,7 @@ from sentinel_worker.media.libraries import require_libraries
 FOLDER = Path(".sentinel/demo")
 LIMIT_SECONDS = 300
 LOOK_AGAIN_SECONDS = 2.0
+MEDIA_TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg", ".wav": "audio/wav"}
 FINAL = {"succeeded", "failed", "cancelled"}
 
 console = Console()
@@ -40,7 +41,7 @@ console = Console()
 
 @dataclass
 class Watched:
-    """One clip and its row, as the owner sees it."""
+    """One file and its row, as the owner sees it."""
 
     path: Path
     expected: str
@@ -75,24 +76,25 @@ async def main() -> int:
         log = FOLDER / "worker.log"
         worker = await running.enter_async_context(WorkerProcess(environment, log=log))
         console.print(f"local Supabase at {stack.url}, worker is process {worker.pid} (log: {log})")
-        with console.status("preparing the clips"):
-            clips = [Watched(*clip) for clip in await asyncio.to_thread(samples.make, FOLDER / "clips")]
-        with console.status("waiting for the worker to load its detector"):
+        with console.status("preparing the files"):
+            files = [Watched(*file) for file in await asyncio.to_thread(samples.make_all, FOLDER / "files")]
+        with console.status("waiting for the worker to load its detectors"):
             await worker.ready()
         client = await sign_in(stack)
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
-                await ask(client, clips)
+                await ask(client, files)
         except TimeoutError:
             console.print(f"[red]no answer within {LIMIT_SECONDS} s[/red]; see the worker's log {log}")
         finally:
             await client.realtime.close()
     console.print()
-    console.print(verdicts(clips))
-    console.print(f"[yellow]{registry.DETECTORS['demo'].notice}[/yellow]")
-    right = sum(clip.right for clip in clips)
-    console.print(f"{right} of {len(clips)} verdicts are right")
-    return 0 if right == len(clips) else 1
+    console.print(verdicts(files))
+    for key in registry.DEMO_DETECTORS:
+        console.print(f"[yellow]{key}: {registry.DETECTORS[key].notice}[/yellow]")
+    right = sum(file.right for file in files)
+    console.print(f"{right} of {len(files)} verdicts are right")
+    return 0 if right == len(files) else 1
 
 
 async def sign_in(stack: Stack) -> AsyncClient:
@@ -104,11 +106,11 @@ async def sign_in(stack: Stack) -> AsyncClient:
     return client
 
 
-async def ask(client: AsyncClient, clips: Sequence[Watched]) -> None:
-    """Upload and insert every clip, then show the rows until all are final."""
+async def ask(client: AsyncClient, files: Sequence[Watched]) -> None:
+    """Upload and insert every file, then show the rows until all are final."""
     session = await client.auth.get_session()
     assert session is not None
-    by_id = {clip.id: clip for clip in clips}
+    by_id = {file.id: file for file in files}
     changed = asyncio.Event()
 
     def on_update(payload: PostgresChangesPayload) -> None:
@@ -126,16 +128,16 @@ async def ask(client: AsyncClient, clips: Sequence[Watched]) -> None:
         schema="public",
     )
     await channel.subscribe()
-    for clip in clips:
-        path = f"{session.user.id}/{clip.id}.mp4"
-        await client.storage.from_("media").upload(path, clip.path, {"content-type": "video/mp4"})
-        clip.inserted_at = monotonic()
-        await client.table("analysis_requests").insert({"id": clip.id, "storage_path": path}).execute()
+    for file in files:
+        path = f"{session.user.id}/{file.id}{file.path.suffix}"
+        await client.storage.from_("media").upload(path, file.path, {"content-type": MEDIA_TYPES[file.path.suffix]})
+        file.inserted_at = monotonic()
+        await client.table("analysis_requests").insert({"id": file.id, "storage_path": path}).execute()
     with Live(console=console, refresh_per_second=8) as live:
-        while not all(clip.done for clip in clips):
-            live.update(progress(clips))
+        while not all(file.done for file in files):
+            live.update(progress(files))
             await look_or_wait(client, by_id, changed)
-        live.update(progress(clips))
+        live.update(progress(files))
     answer = await client.table("analysis_results").select("*").in_("request_id", list(by_id)).execute()
     for row in cast("list[dict[str, Any]]", answer.data):
         by_id[row["request_id"]].result = row
@@ -153,32 +155,32 @@ async def look_or_wait(client: AsyncClient, by_id: dict[str, Watched], changed: 
             by_id[row["id"]].see(row)
 
 
-def progress(clips: Sequence[Watched]) -> Table:
-    """Return a table of the progress, with one line per clip."""
+def progress(files: Sequence[Watched]) -> Table:
+    """Return a table of the progress, with one line per file."""
     table = Table.grid(padding=(0, 2))
-    for clip in clips:
-        percent = 100 if clip.done else clip.row.get("progress") or 0
-        said = clip.row.get("stage") or clip.row.get("status") or "queued"
-        table.add_row(clip.path.name, ProgressBar(total=100, completed=percent, width=30), f"{percent:3d} %", said)
+    for file in files:
+        percent = 100 if file.done else file.row.get("progress") or 0
+        said = file.row.get("stage") or file.row.get("status") or "queued"
+        table.add_row(file.path.name, ProgressBar(total=100, completed=percent, width=30), f"{percent:3d} %", said)
     return table
 
 
-def verdicts(clips: Sequence[Watched]) -> Table:
+def verdicts(files: Sequence[Watched]) -> Table:
     """Return a table of the verdicts."""
     headings = ("file", "verdict", "P(fake)", "windows", "seconds", "worker", "")
     table = Table(
         *(Column(heading, no_wrap=True) for heading in headings), box=None, padding=(0, 2, 0, 0), pad_edge=False
     )
-    for clip in clips:
-        probability = clip.row.get("fake_probability")
+    for file in files:
+        probability = file.row.get("fake_probability")
         table.add_row(
-            clip.path.stem,
-            str(clip.row.get("verdict") or clip.row.get("error_code") or clip.row.get("status") or "no answer"),
+            file.path.name,
+            str(file.row.get("verdict") or file.row.get("error_code") or file.row.get("status") or "no answer"),
             f"{probability:.3f}" if probability is not None else "",
-            str(len(clip.result.get("timeline") or [])),
-            f"{clip.seconds:.1f}",
-            str(clip.result.get("worker") or "")[:8],
-            "[green]right[/green]" if clip.right else f"[red]expected {clip.expected}[/red]",
+            str(len(file.result.get("timeline") or [])),
+            f"{file.seconds:.1f}",
+            str(file.result.get("worker") or "")[:8],
+            "[green]right[/green]" if file.right else f"[red]expected {file.expected}[/red]",
         )
     return table
 
