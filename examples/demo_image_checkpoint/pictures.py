@@ -1,5 +1,5 @@
-"""Genuine pictures: a crop of a photograph with the difficulties of real ones: pasted objects, tints, vignettes,
-blur, sharpening, noise, and coarse or fine patterns.
+"""Genuine pictures: a crop of a photograph with the difficulties of real ones: double exposures, grading, pasted
+objects, tints, vignettes, blur, sharpening, noise, and coarse or fine patterns.
 
 Pictures are float32 RGB [3, H, W] in 0..255. All randomness comes from the generator that is passed in.
 """
@@ -25,6 +25,9 @@ _COARSE, _FINE = (1 / 10, 1 / 4), (1 / 200, 1 / 110)
 def make_picture(rng: np.random.Generator, sources: PictureSources, width: int, height: int) -> torch.Tensor:
     """Make an untampered picture with a random share of the difficulties."""
     picture = _view(rng, sources, width, height)
+    if chance(rng, 0.2):
+        picture = picture + (_view(rng, sources, width, height) - picture) * float(rng.uniform(0.2, 0.5))
+    picture = _graded(rng, picture)
     for _ in range(int(rng.choice([0, 1, 2], p=[0.5, 0.3, 0.2]))):
         picture = _object(rng, sources, picture)
     if chance(rng, 0.15):
@@ -68,6 +71,19 @@ def _view(rng: np.random.Generator, sources: PictureSources, width: int, height:
     if chance(rng, 0.5):
         crop = crop.flip(-1)
     return functional.interpolate(crop[None], size=(height, width), mode="bilinear", antialias=True)[0]
+
+
+def _graded(rng: np.random.Generator, picture: torch.Tensor) -> torch.Tensor:
+    """Change brightness, contrast and colours, so that a few photographs stand for many."""
+    if chance(rng, 0.3):
+        mixing = torch.from_numpy(rng.dirichlet(np.ones(3), 3).astype(np.float32))
+        picture = torch.einsum("oc,chw->ohw", mixing, picture)
+    if chance(rng, 0.1):
+        picture = 255 - picture
+    picture = 255 * (picture.clamp(0, 255) / 255) ** float(np.exp(rng.normal(0, 0.3)))
+    low = float(rng.uniform(0, 60)) if chance(rng, 0.3) else 0.0
+    high = float(rng.uniform(150, 255)) if chance(rng, 0.3) else 255.0
+    return low + picture * (high - low) / 255
 
 
 def _object(rng: np.random.Generator, sources: PictureSources, picture: torch.Tensor) -> torch.Tensor:
