@@ -23,7 +23,7 @@ test-all: test-packages $(VENV)/.installed  ## the same, with every case of ever
 test-matrices: test-packages $(VENV)/.installed  ## only these matrices (MATRICES), or those that the changes call for
 	@names="$(MATRICES)"; test -n "$$names" || names=$$($(BIN)/python -m tests.matrix) || exit 1; \
 	if [ -z "$$names" ]; then echo "The changes call for no matrix."; else \
-	echo "Matrices: $$names"; $(PYTEST) --only-matrix $$(for name in $$names; do echo --matrix $$name; done); fi
+	echo "Matrices: $$names"; $(PYTEST) --only-matrix $$(for name in $$names; do echo --matrix=$$name; done); fi
 
 test-durations: test-packages $(VENV)/.installed  ## `make test`, with the slowest tests and each folder's CPU seconds
 	$(PYTEST) -p tests.durations --durations 30
@@ -47,7 +47,8 @@ check: $(VENV)/.installed  ## format, linters, types, import floors
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
-REPORTS := tests.rights tests.contract tests.integration.database.versions tests.acceptance
+REPORTS := tests.rights tests.contract tests.integration.database.versions tests.integration.people \
+	tests.integration.players tests.integration.splices tests.acceptance
 
 reports: test-packages $(VENV)/.installed  ## print what is promised, and whether it holds; all of it, then red if any was
 	@red=; \
@@ -63,6 +64,7 @@ bench: packages $(VENV)/.installed  ## print this machine's figures
 	$(BIN)/python -m bench.realtime
 	$(BIN)/python -m bench.memory
 	$(BIN)/python -m bench.long_video
+	$(BIN)/python -m bench.scan
 	$(BIN)/python -m bench.queue
 	$(BIN)/python -m bench.workers
 	$(BIN)/python -m bench.bloat --cycles 180000

@@ -3,8 +3,8 @@
     python -m bench.long_video [--minutes 1 10 120]
 
 The footage is a loop at a low bitrate, with sound; the detector is the demo's. Printed for each length: the seconds of
-each stage, the windows, the seconds in which a child decodes eight windows of sound (which it does from the start of
-the file), and the peak proportional set size (PSS) of all processes together.
+each stage, the windows, the seconds in which a child decodes the windows of sound, of four seconds each (which it does
+from the start of the file), and the peak proportional set size (PSS) of all processes together.
 """
 
 import argparse
@@ -48,7 +48,7 @@ async def main() -> None:
 
 
 async def listen(examiner: Examiner, path: Path) -> float:
-    """Return the seconds for decoding eight windows of four seconds of sound."""
+    """Return the seconds for decoding the sound's windows of four seconds."""
     geometry = SoundGeometry(4 * 16_000)
     policy = WindowPolicy(geometry.samples, FrameStep(source_frames=1), budget=8)
     async with examiner.zygote.open(path, path.parent, MediaLimits()) as child:

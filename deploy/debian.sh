@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs missing Debian packages as root, otherwise names them: `deploy/debian.sh demo [PYTHON]`, or `test`, which also
-# needs those of the browser. PYTHON is the interpreter of the virtual environment, or the one that will create it.
+# Installs missing Debian packages as root, otherwise names them: `deploy/debian.sh demo [PYTHON]`, or `test`, which
+# needs more. PYTHON is the interpreter of the virtual environment, or the one that will create it.
 set -eu
 purpose=$1 python=${2:-python3}
 PATH="$PATH:/usr/sbin:/sbin"
@@ -16,23 +16,29 @@ needed() {
     loads "libpython$version.so.1.0" || echo "libpython$version"
 }
 
-# Without these, browser tests are skipped with a message. Node, which drives the browser, is linked to libatomic.
+# Without these, tests are skipped with a message: those in a browser (Node, which drives it, is linked to libatomic),
+# and those that compare the numbers of system calls with the kernel's headers.
 wanted() {
     [ "$purpose" = test ] || return 0
     command -v chromium >/dev/null || echo chromium
     ldconfig -p | grep -q 'libatomic\.so\.1 ' || echo libatomic1
+    ls /usr/include/asm-generic/unistd.h >/dev/null 2>&1 || echo linux-libc-dev
 }
 
 packages() { echo $(needed; wanted); }
 
-missing=$(packages)
-if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+
+# Once more while the list changes: only a Python that is installed says which shared library it needs.
+missing=$(packages) tried=
+while [ -n "$missing" ] && [ "$missing" != "$tried" ] && may_install; do
     echo "Missing: $missing. Installing with apt-get." >&2
+    tried=$missing
     export DEBIAN_FRONTEND=noninteractive
     apt-get -o DPkg::Lock::Timeout=600 update --quiet=2 &&
         apt-get -o DPkg::Lock::Timeout=600 install --quiet=2 --yes --no-install-recommends $missing >/dev/null || true
     missing=$(packages)
-fi
+done
 [ -n "$missing" ] || exit 0
 echo "Missing: $missing. Install with:" >&2
 echo "    sudo sh -c 'apt-get update && apt-get install --yes --no-install-recommends $missing'" >&2

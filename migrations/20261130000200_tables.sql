@@ -30,6 +30,8 @@ create table public.analysis_requests (
   created_at       timestamptz not null default now(),
   started_at       timestamptz,
   finished_at      timestamptz,
+  coverage         double precision,
+  longest_gap_seconds double precision,
   constraint media_kind_is_known check (media_kind in ('video', 'image', 'audio', 'auto')),
   constraint status_is_known
     check (status in ('queued', 'scheduled', 'running', 'succeeded', 'failed', 'cancelled')),
@@ -55,6 +57,10 @@ create table public.analysis_requests (
   constraint verdict_is_success check ((status = 'succeeded') = (verdict is not null)),
   constraint probability_is_of_a_verdict
     check (fake_probability is null or (verdict is not null and fake_probability between 0 and 1)),
+  constraint coverage_is_of_a_verdict check (
+    num_nonnulls(coverage, longest_gap_seconds) = 0
+    or (verdict is not null and coverage is not null and longest_gap_seconds is not null
+        and coverage between 0 and 1 and longest_gap_seconds >= 0 and longest_gap_seconds < 'Infinity')),
   constraint error_is_failure check (
     (status <> 'failed' or error_code is not null) and (status <> 'succeeded' or error_code is null)),
   constraint error_is_small check (
@@ -109,9 +115,18 @@ create table public.analysis_results (
   created_at       timestamptz not null default now(),
   verdict_reason   text,
   frames           jsonb,
+  coverage         double precision,
+  longest_gap_seconds double precision,
   constraint verdict_is_known check (verdict in ('fake', 'real', 'uncertain', 'not_applicable')),
-  constraint verdict_reason_is_a_name check (verdict_reason ~ '^[a-z_]{1,64}$'),
+  constraint verdict_reason_is_of_its_verdict check (
+    case verdict when 'not_applicable' then verdict_reason in ('no_face', 'silence', 'damaged')
+                 when 'uncertain' then verdict_reason = 'not_covered'
+                 else verdict_reason is null end),
   constraint probabilities_are_such check (fake_probability between 0 and 1 and threshold between 0 and 1),
+  constraint coverage_is_measured check (
+    num_nonnulls(coverage, longest_gap_seconds) = 0
+    or (coverage is not null and longest_gap_seconds is not null
+        and coverage between 0 and 1 and longest_gap_seconds >= 0 and longest_gap_seconds < 'Infinity')),
   constraint current_is_not_superseded check (is_current = (superseded_at is null)),
   constraint evidence_has_its_shape check (
     jsonb_typeof(detector) = 'object' and jsonb_typeof(timeline) in ('array', 'object')

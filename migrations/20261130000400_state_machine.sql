@@ -111,6 +111,8 @@ begin
   new.progress := null;
   new.verdict := null;
   new.fake_probability := null;
+  new.coverage := null;
+  new.longest_gap_seconds := null;
   new.cancel_requested := false;
   new.finished_at := case when not waiting then now() end;
   if new.status = 'failed' then

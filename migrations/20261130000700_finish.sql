@@ -77,6 +77,9 @@ begin
       verdict = case when e.answer = 'succeeded' then e.entry -> 'result' ->> 'verdict' end,
       fake_probability = case when e.answer = 'succeeded'
                               then (e.entry -> 'result' ->> 'fake_probability')::double precision end,
+      coverage = case when e.answer = 'succeeded' then (e.entry -> 'result' ->> 'coverage')::double precision end,
+      longest_gap_seconds = case when e.answer = 'succeeded'
+                                 then (e.entry -> 'result' ->> 'longest_gap_seconds')::double precision end,
       error_code = case when e.unfinished then coalesce(e.code, q.error_code) end,
       error_message = case when not e.unfinished then null when e.code is null then q.error_message
                            else sentinel.to_text(e.entry -> 'error_message', 500) end,
@@ -89,11 +92,12 @@ begin
       from ended e where q.id = e.id),
   stored as (
     insert into public.analysis_results (
-      request_id, user_id, fence, attempt, worker, verdict, fake_probability, threshold, verdict_reason, detector,
-      timeline, faces, frames, audio, media, derived, timings, notice)
+      request_id, user_id, fence, attempt, worker, verdict, fake_probability, threshold, verdict_reason, coverage,
+      longest_gap_seconds, detector, timeline, faces, frames, audio, media, derived, timings, notice)
     select e.id, e.user_id, e.fence, e.attempt, p_worker, d.result ->> 'verdict',
            (d.result ->> 'fake_probability')::double precision, (d.result ->> 'threshold')::double precision,
-           sentinel.to_text(d.result -> 'verdict_reason', 64),
+           sentinel.to_text(d.result -> 'verdict_reason', 64), (d.result ->> 'coverage')::double precision,
+           (d.result ->> 'longest_gap_seconds')::double precision,
            coalesce(nullif(d.result -> 'detector', 'null'), '{}'),
            coalesce(nullif(d.result -> 'timeline', 'null'), '[]'),
            nullif(d.result -> 'faces', 'null'), nullif(d.result -> 'frames', 'null'),

@@ -1,5 +1,9 @@
 -- Maintenance: promote due requests, expire leases, fail requests in lanes without workers, and prune old rows. Every
 -- worker calls it at its sweep. No leader is elected; of two concurrent calls the second skips the work.
+--
+-- The rows to change are chosen as `= any (array(select … limit … skip locked))`, which runs the subquery once. A plan
+-- for `in (select …)` may run it once for each row of the table, and each run skips the rows already changed and returns
+-- others, beyond the limit.
 
 create function sentinel.promote() returns integer
 language plpgsql set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
@@ -7,9 +11,9 @@ declare
   v_count integer;
 begin
   update public.analysis_requests r set status = 'queued', fence = gen_random_uuid()
-   where r.id in (
+   where r.id = any (array(
      select s.id from public.analysis_requests s where s.status = 'scheduled' and s.run_at <= now()
-      order by s.run_at limit 500 for no key update skip locked);
+      order by s.run_at limit 500 for no key update skip locked));
   get diagnostics v_count = row_count;
   return v_count;
 end $$;
@@ -107,13 +111,13 @@ begin
     status = 'failed', fence = gen_random_uuid(), finished_at = clock_timestamp(), error_code = 'detector_unavailable',
     error_message = 'No worker offers the detector that this analysis requests.',
     error_params = jsonb_build_object('detector', q.detector, 'media_kind', q.media_kind)
-   where q.id in (
+   where q.id = any (array(
      select r.id from sentinel.unserved_lanes u
       cross join lateral (
         select s.id from public.analysis_requests s
          where s.status = 'queued' and s.lane = u.lane and s.run_at < now() - v_grace
          limit 100 for no key update skip locked) r
-      where u.since < now() - v_grace limit 500);
+      where u.since < now() - v_grace limit 500));
   get diagnostics v_count = row_count;
   delete from sentinel.unserved_lanes u where not exists (
     select from public.analysis_requests r where r.status = 'queued' and r.lane = u.lane);
@@ -142,17 +146,17 @@ declare
   v_all integer := 0;
 begin
   if v_requests is not null then
-    delete from public.analysis_requests r where r.id in (
+    delete from public.analysis_requests r where r.id = any (array(
       select o.id from public.analysis_requests o where o.finished_at < v_requests
-       order by o.finished_at limit v_limit for update skip locked);
+       order by o.finished_at limit v_limit for update skip locked));
     get diagnostics v_count = row_count;
     v_all := v_all + v_count;
   end if;
   if v_results is not null then
     with gone as (
-      delete from public.analysis_results e where e.id in (
+      delete from public.analysis_results e where e.id = any (array(
         select o.id from public.analysis_results o where o.superseded_at < v_results
-         order by o.superseded_at limit v_limit for update skip locked)
+         order by o.superseded_at limit v_limit for update skip locked))
       returning e.user_id, e.request_id, e.fence)
     insert into sentinel.deletions (bucket_id, name, user_id, keep_until)
     select 'derived', g.user_id || '/' || g.request_id || '/' || g.fence || '/', g.user_id, now() from gone g;
@@ -160,9 +164,10 @@ begin
     v_all := v_all + v_count;
   end if;
   if v_attempts is not null then
-    delete from sentinel.attempts a where (a.request_id, a.fence) in (
-      select o.request_id, o.fence from sentinel.attempts o where o.finished_at < v_attempts
-       order by o.finished_at limit v_limit for update skip locked);
+    -- By ctid, because no index is searched for an array of pairs. The rows are locked, so their ctids do not change.
+    delete from sentinel.attempts a where a.ctid = any (array(
+      select o.ctid from sentinel.attempts o where o.finished_at < v_attempts
+       order by o.finished_at limit v_limit for update skip locked));
     get diagnostics v_count = row_count;
     v_all := v_all + v_count;
   end if;

@@ -22,6 +22,8 @@ comment on column public.analysis_requests.stage is 'Stage of the work: fetching
 comment on column public.analysis_requests.progress is 'Percent, 0 to 100; null while it waits, and if it failed or was cancelled.';
 comment on column public.analysis_requests.verdict is 'fake, real, uncertain or not_applicable (nothing to judge); null unless succeeded.';
 comment on column public.analysis_requests.fake_probability is 'Calibrated probability, 0 to 1, that the media is fake; null without a verdict or with not_applicable.';
+comment on column public.analysis_requests.coverage is 'Share of the file that was looked at, 0 to 1: of the pictures or of the sound, whichever is smaller; null without a verdict.';
+comment on column public.analysis_requests.longest_gap_seconds is 'Longest part of the pictures or of the sound that was not looked at, in seconds; null without a verdict.';
 comment on column public.analysis_requests.error_code is 'Reason why the last attempt ended without a result (docs/operations.md); null if none did.';
 comment on column public.analysis_requests.error_message is 'The reason as a sentence for the owner, at most 500 characters.';
 comment on column public.analysis_requests.error_params is 'Values in that sentence, for a frontend that translates it.';
@@ -44,17 +46,19 @@ comment on column public.analysis_results.attempt is 'Number of that attempt, fr
 comment on column public.analysis_results.verdict is 'fake, real, uncertain or not_applicable (nothing to judge).';
 comment on column public.analysis_results.fake_probability is 'Calibrated probability, 0 to 1, that the media is fake; null with not_applicable.';
 comment on column public.analysis_results.threshold is 'Probability, 0 to 1, from which the verdict is fake.';
+comment on column public.analysis_results.coverage is 'Share of the file that was looked at, 0 to 1: of the pictures or of the sound, whichever is smaller; frames and audio have their own.';
+comment on column public.analysis_results.longest_gap_seconds is 'Longest part of the pictures or of the sound that was not looked at, in seconds; frames and audio have their own.';
 comment on column public.analysis_results.detector is 'Detector that was used: key, repository, revision, label map, software versions.';
 comment on column public.analysis_results.timeline is 'Windows of the pictures (of the sound if the file has no pictures), in seconds, with probabilities and faces.';
 comment on column public.analysis_results.faces is 'Number of windows with faces, and the most faces in one; null for detectors that do not look for faces.';
-comment on column public.analysis_results.audio is 'Result for the sound only, with its detector and timeline; null if the sound was not analyzed.';
+comment on column public.analysis_results.audio is 'Result for the sound only, with its detector and timeline; without a verdict if it was not analyzed; null if there is none.';
 comment on column public.analysis_results.media is 'Facts about the file: kind, container, codecs, size in bytes and pixels, seconds, SHA-256.';
 comment on column public.analysis_results.derived is 'Paths of pictures in the bucket derived, by name: thumbnail, worst_frame.';
 comment on column public.analysis_results.timings is 'Duration of each stage in seconds.';
 comment on column public.analysis_results.notice is 'Sentence that must be shown with the verdict, such as a license or a limitation of the detector.';
 comment on column public.analysis_results.worker is 'The worker that produced it, as in sentinel.workers.';
 comment on column public.analysis_results.created_at is 'Time when it was stored.';
-comment on column public.analysis_results.verdict_reason is 'Reason for the verdict not_applicable: no_face, silence or damaged; null otherwise.';
+comment on column public.analysis_results.verdict_reason is 'Reason for not_applicable (no_face, silence, damaged), or not_covered: uncertain only because too much was not looked at. Null otherwise.';
 comment on column public.analysis_results.frames is 'Result for the pictures only; in the row itself it is raised by the result for the sound.';
 
 comment on table sentinel.leases is 'Leases of workers on requests; one row per running request.';

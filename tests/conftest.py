@@ -10,7 +10,8 @@ import pytest_asyncio
 from examples import samples
 from sentinel_local_supabase.stack import Stack
 from tests import matrix, stacks
-from tests.rights.summary import pytest_terminal_summary  # noqa: F401 - a hook
+from tests.integration.players import figure
+from tests.rights import summary as rights
 from tests.seeds import Seeds
 
 
@@ -62,3 +63,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     matrix.select(config, items)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Write the figures that tests recorded in all processes."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    properties = [one for report in reports for one in report.user_properties]
+    for line in (rights.summary(properties), figure.summary(properties)):
+        if line is not None:
+            terminalreporter.write_line(line)

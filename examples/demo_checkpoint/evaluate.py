@@ -29,12 +29,14 @@ def judge_file(detector: VideoDetector, path: Path) -> Judgement:
     """Judge the video at `path` (absolute) with the worker's own modules."""
     media = open_media(path, MediaLimits())
     facts, spec = media.facts, detector.spec
-    windows = plan_windows(facts.duration_seconds, facts.frames_per_second, spec.window_policy)
-    decoded = list(decode_clips(media, windows, detector.geometry(facts.frames_per_second)))
+    windows = plan_windows(facts.duration_seconds, facts.planning_rate, spec.window_policy, facts.keyframe_seconds)
+    decoded = list(decode_clips(media, windows, detector.geometry(facts.planning_rate)))
     frames = torch.stack([torch.from_numpy(one.clip.values) for one in decoded])
     logits = detector.score(frames).tolist()
     scores = [WindowScore(one.clip.window, (logit,)) for one, logit in zip(decoded, logits, strict=True)]
-    return judge(scores, facts.duration_seconds, spec.rule)
+    lost = set(windows) - {score.window for score in scores}
+    scores += [WindowScore(window, skipped="damaged") for window in lost]
+    return judge(scores, facts.duration_seconds, spec.rule, part_windows=spec.window_policy.budget)
 
 
 def evaluate(

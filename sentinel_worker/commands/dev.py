@@ -14,8 +14,8 @@ from typing import Any
 from rich.console import Console
 
 from sentinel_local_supabase.errors import LocalSupabaseError
+from sentinel_local_supabase.fault_parser import read_faults
 from sentinel_local_supabase.faults import Faults
-from sentinel_local_supabase.misbehave import read_faults
 from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, RealtimePace
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.database import migrate

@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.progress import Progress
@@ -26,6 +27,8 @@ from sentinel_worker.evaluation.scores import ScoredFile
 from sentinel_worker.inference.examiner import Examiner
 from sentinel_worker.reports import evaluation_page
 
+REPLICATES: Final = 500
+"""Bootstrap samples for the 95 % intervals."""
 console = Console()
 errors = Console(stderr=True)
 
@@ -50,6 +53,7 @@ async def evaluate(manifest: Path, spec: DetectorSpec, *, device: Device, out: P
             spec.rule,
             spec.key,
             today=datetime.datetime.now(datetime.UTC).date(),
+            replicates=REPLICATES,
             weights_sha256=digest,
             seed=seed,
         )
@@ -86,6 +90,7 @@ async def _score_one(examiner: Examiner, key: str, entry: Entry, on_done: Callab
         tuple(answer.score for answer in analysis.main.judgement.windows),
         analysis.facts.duration_seconds if analysis.pictures else analysis.facts.audio_seconds,
         examined.document["media"]["sha256"],
+        part_windows=analysis.main.scorer.spec.window_policy.budget,
     )
 
 

@@ -14,6 +14,7 @@ from sentinel_worker.config import secret_files
 from sentinel_worker.config.list_settings import Hosts, Networks, Ports, Schemes, Sites, UrlSources
 from sentinel_worker.confine.layers import Mode
 from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.windows import CoverageRule
 from sentinel_worker.observe import masking
 
 GIBIBYTE = 1024**3
@@ -103,6 +104,25 @@ class Settings(BaseSettings):
     )
     decode_concurrency: int = Field(2, ge=1, le=64, description="Decoding children at the same time.")
     batch_windows: int = Field(8, ge=1, le=256, description="Maximum number of windows scored in one batch.")
+
+    max_gap_seconds: float = Field(
+        60,
+        gt=0,
+        le=86_400,
+        description="Longest part of a track that no window looks at, while the maximum of windows is enough for that.",
+    )
+    max_windows: int = Field(
+        40,
+        ge=1,
+        le=1000,
+        description="Maximum number of windows of a long track; a detector's budget may be larger.",
+    )
+    real_max_gap_seconds: float = Field(
+        180,
+        gt=0,
+        le=86_400,
+        description="A track with a longer part that was not looked at is never `real`, but `uncertain`.",
+    )
 
     lease_seconds: float = Field(60, ge=2, le=3600, description="Time that a claim lasts without a heartbeat.")
     heartbeat_seconds: float = Field(20, ge=0.2, le=600, description="Time between heartbeats.")
@@ -247,10 +267,26 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("real_max_gap_seconds")
+    @classmethod
+    def _planned_gaps_allow_real(cls, value: float, info: ValidationInfo) -> float:
+        max_gap_seconds = info.data.get("max_gap_seconds")
+        if max_gap_seconds is not None and value < max_gap_seconds:
+            raise ValueError(
+                f"must be at least SENTINEL_MAX_GAP_SECONDS ({max_gap_seconds:g}): "
+                "otherwise no long file could be called real"
+            )
+        return value
+
     @property
     def url_places(self) -> int:
         """Number of slots that URLs may hold: never the last one, so that uploads continue beside slow servers."""
         return max(1, min(self.url_concurrency, self.slots - 1))
+
+    @property
+    def coverage(self) -> CoverageRule:
+        """Rule for how closely a file is looked at."""
+        return CoverageRule(self.max_gap_seconds, self.max_windows, self.real_max_gap_seconds)
 
     @property
     def detector_keys(self) -> tuple[str, ...]:

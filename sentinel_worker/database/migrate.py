@@ -72,12 +72,6 @@ def available(migrations_dir: Path | None = None) -> list[Migration]:
     return found
 
 
-def pending(db_url: str, *, migrations_dir: Path | None = None) -> list[Migration]:
-    """Return the migrations that this database lacks. Writes nothing, and only needs to read the ledger."""
-    with _connect(db_url) as connection:
-        return _missing(connection, available(migrations_dir))
-
-
 def apply(
     db_url: str, *, migrations_dir: Path | None = None, lock_limit_seconds: float = LOCK_LIMIT_SECONDS
 ) -> list[Applied]:

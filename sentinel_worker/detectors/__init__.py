@@ -1,4 +1,8 @@
-"""Detectors: the registry, loading of checkpoints, and scoring of clips to logits."""
+"""Detectors: the registry, loading of checkpoints, and scoring of clips to logits.
+
+Belongs here: everything about a model, from its preprocessing to its calibration. Knows nothing of files of media or of
+requests. May import `media` and below.
+"""
 
 import os
 

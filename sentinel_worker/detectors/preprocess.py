@@ -97,8 +97,8 @@ class Preprocessing:
         height, width = read.crop_height, read.crop_width
         return replace(read, resize_mode=resize_mode, resize_height=height, resize_width=width)
 
-    def geometry(self, frames: int, step_seconds: float) -> ClipGeometry:
-        """Return the media child's part, for clips of `frames` frames `step_seconds` apart."""
+    def geometry(self, frames: int, step_seconds: float, step_frames: int | None = None) -> ClipGeometry:
+        """Return the media child's part, for clips of `frames` frames, `step_seconds` or `step_frames` frames apart."""
         return ClipGeometry(
             frames=frames,
             step_seconds=step_seconds,
@@ -108,6 +108,7 @@ class Preprocessing:
             crop_height=self.crop_height,
             crop_width=self.crop_width,
             resample=self.resample,
+            step_frames=step_frames,
         )
 
     def normalise(self, clips: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -30,7 +30,8 @@ class VideoDetector(LoadedDetector):
 
     def geometry(self, frames_per_second: float) -> ClipGeometry:
         policy = self.spec.window_policy
-        return self.checkpoint.pictures.geometry(policy.frames, policy.step.seconds_at(frames_per_second))
+        step = policy.step
+        return self.checkpoint.pictures.geometry(policy.frames, step.seconds_at(frames_per_second), step.source_frames)
 
     def _inputs(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"pixel_values": self.checkpoint.pictures.normalise(clips, self.dtype)}

@@ -117,8 +117,12 @@ OF_REQUESTS: Final[Mapping[str, ErrorCode]] = {
     ),
     # Media
     "media_empty": _permanent("the file has no bytes", OF_MEDIA),
-    "media_not_supported": _permanent("the file is not media, or is a playlist, manifest, archive, script …", OF_MEDIA),
-    "media_truncated": _permanent("the file ends before its index", OF_MEDIA, OF_SOUND),
+    "media_not_supported": _permanent(
+        "the file is not media, or is a playlist, manifest, archive, script …", OF_MEDIA, OF_SOUND
+    ),
+    "media_truncated": _permanent(
+        "the file ends before its index, or before more than 5 % of its picture", OF_MEDIA, OF_SOUND
+    ),
     "media_unreadable": _permanent("the file is damaged beyond use", OF_MEDIA, OF_SOUND),
     "media_too_large": _permanent(
         "the file exceeds a limit of bytes, pixels, sides, streams or memory", OF_MEDIA, OF_SOUND

@@ -23,7 +23,8 @@ class MediaFacts:
     `kind`: `video` has pictures that follow each other (an animation too), `image` is one picture, `audio` has only
     sound. Width, height, rate and duration describe the pictures, after rotation; a file without pictures has the
     duration of its sound and 0 for the rest. A picture has no duration and a rate of 0. `audio_seconds`, `sample_rate`
-    (hertz) and `channels` describe the first sound track, and are 0 without one.
+    (hertz) and `channels` describe the sound track that players play, and are 0 without one. `video_tracks` and
+    `audio_tracks` count the tracks of the file, of which one each is looked at.
     """
 
     kind: Kind
@@ -40,6 +41,8 @@ class MediaFacts:
     audio_seconds: float = 0.0
     sample_rate: int = 0
     channels: int = 0
+    video_tracks: int = 0
+    audio_tracks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ class MediaLimits:
     that uses more seconds or memory.
 
     A detector resizes the shorter side to a fixed length, so `max_side_ratio` bounds the longer one. Pictures are read
-    whole and animations are decoded from the start, so they have their own limits. `max_memory_bytes` is counted on top
+    whole and animations are decoded from the start, so they have their own limits; a still picture of more than
+    `max_pixels` is reduced while it is decoded. `max_memory_bytes` is counted on top
     of what the decoder itself takes up before it opens the file.
     """
 
@@ -56,6 +60,7 @@ class MediaLimits:
     max_duration_seconds: float = 3 * 3600.0
     max_pixels: int = 8192 * 8192
     max_side_ratio: float = 50.0
+    max_picture_pixels: int = 270_000_000
     max_picture_bytes: int = 512 * 1024**2
     max_animation_frames: int = 20_000
     max_frames_per_second: float = 240.0
@@ -70,7 +75,8 @@ class MediaLimits:
 class ClipGeometry:
     """Rules that turn a window into a clip of uint8 RGB [frames, 3, crop_height, crop_width].
 
-    Frames are `step_seconds` apart (see `windows.frame_times`). `squash` resizes each frame to `(resize_height,
+    Frames are `step_seconds` apart (see `windows.frame_times`), or `step_frames` frames of the track, where that is set
+    and the child knows the time of each. `squash` resizes each frame to `(resize_height,
     resize_width)` and ignores the aspect ratio; `shortest_edge` keeps the ratio and brings the shorter side to
     `resize_height` (= `resize_width`), with the longer one rounded down. Then the centre of `(crop_height, crop_width)`
     is cut out; equal sizes cut nothing. Resizing is antialiased.
@@ -84,14 +90,16 @@ class ClipGeometry:
     crop_height: int
     crop_width: int
     resample: Resample = "bilinear"
+    step_frames: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SoundGeometry:
     """Rules that turn a window of sound into float32 [samples], mono, -1 to 1, at `sample_rate` hertz.
 
-    A window with fewer samples (the end of a short track) is repeated from its start until it is full. A window whose
-    root mean square is below `silence_dbfs` (decibels relative to full scale) counts as silence and is skipped.
+    A window with fewer samples (the end of a short track) is repeated from its start until it is full, and `Heard` says
+    so. A window whose root mean square is below `silence_dbfs` (decibels relative to full scale) counts as silence and
+    is skipped.
     """
 
     samples: int
@@ -141,13 +149,27 @@ class Skipped:
     reason: SkipReason
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Sound of a window that is in its clip, if that is not a full window of all channels.
+
+    `seconds` were decoded, fewer than the clip is long: pauses and damaged parts are silent in the clip, and what the
+    track is too short for is filled by repeating the window from its start. Only `channel`, counted from 1, is in the
+    clip, because the mix of all channels is almost silent. None: a full window, or all channels.
+    """
+
+    seconds: float | None = None
+    channel: int | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
     """The part of a window that is scored: uint8 RGB [T, 3, H, W] or float32 sound [S], C-contiguous.
 
-    A window with several faces gives one clip for each.
+    A window with several faces gives one clip for each. `heard` is None for pictures and for a full window of sound.
     """
 
     window: Window
     values: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
     face: Face | None = None
+    heard: Heard | None = None

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
-from sentinel_worker.domain.media_facts import Face, SkipReason
-from sentinel_worker.domain.windows import Window
+from sentinel_worker.domain.coverage import Coverage, measure
+from sentinel_worker.domain.media_facts import Face, Heard, SkipReason
+from sentinel_worker.domain.windows import COVERAGE, CoverageRule, Window
 
 Verdict = Literal["fake", "real", "uncertain", "not_applicable"]
+VerdictReason = Literal[SkipReason, "not_covered"]
+"""Reason of a verdict: what left nothing to judge, or `not_covered`, where `real` became `uncertain`."""
 Aggregation = Literal["mean", "top_k"]
 
-_SEVERITY: tuple[Verdict, ...] = ("not_applicable", "real", "uncertain", "fake")
 # A window that leaves out less than this is the whole video: durations are rounded decimals.
 _SLACK_SECONDS = 0.001
 
@@ -24,9 +26,9 @@ class VerdictRule:
     """A detector's rule for turning windows into a verdict.
 
     `mean` averages all logits; `top_k` the k highest, k = min(n, max(2, ceil(n / 4))), never only the highest of many,
-    which grows with the length of the video. Logits are divided by `temperature` first. A probability below
-    `real_below` is `real`, from `fake_from` on it is `fake`, and between them `uncertain`. `fake` also needs
-    `fake_windows` windows that each reach `fake_from`, unless the only window is the whole video.
+    which grows with the number of windows. Logits are divided by `temperature` first. A probability below `real_below`
+    is `real`, from `fake_from` on it is `fake`, and between them `uncertain`. `fake` also needs `fake_windows` windows
+    that each reach `fake_from`, unless the only window is the whole video.
     """
 
     aggregation: Aggregation
@@ -46,13 +48,15 @@ class VerdictRule:
 class WindowScore:
     """Score of one window: log-odds of being fake, one for each of `faces`, or only one without faces.
 
-    Without logits there was nothing to score, for the reason in `skipped`.
+    Without logits there was nothing to score, for the reason in `skipped`. `heard` is None unless the clip of sound was
+    not a full window of all channels.
     """
 
     window: Window
     logits: tuple[float, ...] = ()
     faces: tuple[Face, ...] = ()
     skipped: SkipReason | None = None
+    heard: Heard | None = None
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(logit) for logit in self.logits):
@@ -85,81 +89,66 @@ class Judgement:
 
     `fake_probability` is calibrated P(fake), 0 to 1; None, with a `reason`, if the verdict is `not_applicable`.
     `log_odds` are the same before the temperature, for calibration. `windows` are sorted by start; `worst` is the one
-    with the highest probability.
+    with the highest probability. `is_covered` is True if enough of the track was looked at to call it `real`.
     """
 
     verdict: Verdict
     fake_probability: float | None
     threshold: float
     windows: tuple[WindowAnswer, ...]
-    reason: SkipReason | None = None
+    coverage: Coverage
+    is_covered: bool = True
+    reason: VerdictReason | None = None
     log_odds: float | None = None
     worst: WindowAnswer | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Overall:
-    """The answer about a file: the judgement of its pictures, raised by its sound."""
-
-    verdict: Verdict
-    fake_probability: float | None
-    threshold: float
-    reason: SkipReason | None
-
-
-def judge(scores: Iterable[WindowScore], duration_seconds: float, rule: VerdictRule) -> Judgement:
+def judge(
+    scores: Iterable[WindowScore],
+    duration_seconds: float,
+    rule: VerdictRule,
+    coverage: CoverageRule = COVERAGE,
+    *,
+    part_windows: int | None = None,
+    unread_seconds: float = 0.0,
+) -> Judgement:
     """Judge a track of `duration_seconds` by its windows; raises ValueError without any.
 
     A window counts with its worst face. Skipped windows are listed but not counted; if all are skipped, the verdict is
-    `not_applicable`. If most windows are damaged, the rest cannot make it `real`.
+    `not_applicable`. Every run of `part_windows` neighbours among the scored windows is judged, and the worst decides:
+    more windows must not thin out a short manipulation.
+
+    A track is `real` only if enough of it was looked at, and otherwise `uncertain` with the reason `not_covered`.
+    Damaged windows were not looked at, nor were `unread_seconds` that play but cannot be decoded.
     """
     windows = tuple(_calibrated(score, rule) for score in sorted(scores, key=lambda s: s.window.start_seconds))
     if not windows:
         raise ValueError("a track without windows")
+    looked_at = [answer.window for answer in windows if answer.score.skipped != "damaged"]
+    found = measure(looked_at, duration_seconds)
+    all_was_read = len(looked_at) == len(windows) and unread_seconds <= _SLACK_SECONDS
+    is_covered = all_was_read and coverage.allows_real(found.longest_gap_seconds)
     scored = [(max(answer.score.logits) / rule.temperature, answer) for answer in windows if answer.score.logits]
     if not scored:
-        reasons = Counter(answer.score.skipped for answer in windows)
-        return Judgement("not_applicable", None, rule.fake_from, windows, reason=reasons.most_common(1)[0][0])
-    logits = [logit for logit, _ in scored]
-    calibrated = _aggregate(logits, rule.aggregation)
+        reason = Counter(answer.score.skipped for answer in windows).most_common(1)[0][0]
+        return Judgement("not_applicable", None, rule.fake_from, windows, found, is_covered, reason)
+    parts = _parts([logit for logit, _ in scored], part_windows)
+    calibrated = max(_aggregate(part, rule.aggregation) for part in parts)
     probability = sigmoid(calibrated)
-    enough = _covers_all(windows, duration_seconds) or (
-        sum(sigmoid(logit) >= rule.fake_from for logit in logits) >= rule.fake_windows
-    )
-    verdict = _verdict(probability, rule, fake_allowed=enough)
-    if verdict == "real" and 2 * sum(answer.score.skipped == "damaged" for answer in windows) > len(windows):
-        verdict = "uncertain"
+    agreed = _covers_all(windows, duration_seconds) or any(_agrees(part, rule) for part in parts)
+    verdict = _verdict(probability, rule, fake_allowed=agreed)
+    hidden = verdict == "real" and not is_covered
     return Judgement(
-        verdict=verdict,
+        verdict="uncertain" if hidden else verdict,
         fake_probability=probability,
         threshold=rule.fake_from,
         windows=windows,
+        coverage=found,
+        is_covered=is_covered,
+        reason="not_covered" if hidden else None,
         log_odds=calibrated * rule.temperature,
         worst=max(scored, key=lambda pair: pair[0])[1],
     )
-
-
-def fuse(pictures: Judgement | None, sound: Judgement | None) -> Overall:
-    """Combine the judgements about pictures and sound into one answer; raises ValueError without either.
-
-    The probability is the larger one, the verdict the more severe one, and the threshold comes from the track that
-    decided. Sound can only raise: without a face to look at, a real soundtrack does not make the video real. Silence
-    decides nothing.
-    """
-    first = pictures or sound
-    if first is None:
-        raise ValueError("nothing was judged")
-    overall = Overall(first.verdict, first.fake_probability, first.threshold, first.reason)
-    if pictures is None or sound is None or sound.fake_probability is None:
-        return overall
-    if pictures.fake_probability is None and sound.verdict == "real":
-        return overall
-    seen = pictures.fake_probability or 0.0
-    heard_worse = (_SEVERITY.index(sound.verdict), sound.fake_probability) > (_SEVERITY.index(pictures.verdict), seen)
-    overall = replace(overall, fake_probability=max(seen, sound.fake_probability))
-    if heard_worse:
-        overall = replace(overall, verdict=sound.verdict, threshold=sound.threshold, reason=None)
-    return overall
 
 
 def sigmoid(logit: float) -> float:
@@ -173,6 +162,19 @@ def _calibrated(score: WindowScore, rule: VerdictRule) -> WindowAnswer:
     probabilities = tuple(sigmoid(logit / rule.temperature) for logit in score.logits)
     faces = probabilities if score.faces else ()
     return WindowAnswer(score, max(probabilities, default=None), faces)
+
+
+def _parts(logits: Sequence[float], windows: int | None) -> list[Sequence[float]]:
+    """Every run of `windows` neighbours, or all of fewer."""
+    if windows is None or len(logits) <= windows:
+        return [logits]
+    return [logits[start : start + windows] for start in range(len(logits) - windows + 1)]
+
+
+def _agrees(part: Sequence[float], rule: VerdictRule) -> bool:
+    """True if the part is fake as a whole, and so are enough of its windows."""
+    reached = sum(sigmoid(logit) >= rule.fake_from for logit in part)
+    return reached >= rule.fake_windows and sigmoid(_aggregate(part, rule.aggregation)) >= rule.fake_from
 
 
 def _aggregate(logits: Sequence[float], aggregation: Aggregation) -> float:

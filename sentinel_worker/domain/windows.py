@@ -1,4 +1,4 @@
-"""Choice of the scored parts of a track: windows of the trained duration, evenly spread, within a budget.
+"""Choice of the scored parts of a track: windows of the trained duration, evenly spread, close enough to each other.
 
 All times are seconds from the first frame of the track, not the container's timestamps: a decoder whose stream begins
 at 1.4 s adds 1.4 to them.
@@ -10,10 +10,12 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 # Durations come from containers as rounded decimals; a window that overhangs by less than this fits.
 _SLACK_FRAMES = 0.01
+# Shares of the longest gap by which windows may move apart to reach key frames: with enough windows, and without.
+_ROOM_FOR_KEYFRAMES, _ROOM_BEYOND = 0.1, 0.025
+_ROUNDING_SECONDS = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,10 @@ class FrameStep:
 
 @dataclass(frozen=True, slots=True)
 class WindowPolicy:
-    """A detector's rule for cutting a track: `frames` per clip, `step` apart, at most `budget` windows.
+    """A detector's rule for cutting a track: `frames` per clip, `step` apart, `budget` windows.
 
     On a track longer than the budget covers, `refine` of the budget are held back, and are then spent around the window
-    that looked most fake.
+    that looked most fake. A long track gets more windows than the budget (`CoverageRule`).
     """
 
     frames: int
@@ -79,45 +81,107 @@ class WindowPolicy:
         return self.frames * self.step.seconds_at(frames_per_second)
 
 
-def plan_windows(
-    duration_seconds: float, frames_per_second: float, policy: WindowPolicy, keyframes: Sequence[float] = ()
-) -> list[Window]:
-    """Cut `[0, duration_seconds)` into at most `policy.budget` windows, sorted by start.
+@dataclass(frozen=True, slots=True)
+class CoverageRule:
+    """Rule for how closely every detector looks at a track.
 
-    As many windows as cover the track, up to the budget, the first at its start and the last at its end; a budget of
-    one takes the middle. Starts lie on source frames. If the windows leave gaps, each start moves to the nearest of the
-    sorted `keyframes` (seconds) in its share of the gaps, because decoding begins there. A track no longer than one
-    window gives a single window over all of it, and `frame_times` repeats its last frame to fill the clip. A duration
-    below one source frame (a still, a track of one frame) counts as one source frame.
+    Windows leave no gap longer than `max_gap_seconds`, as long as `max_windows` are enough for that (a closer look not
+    counted). A track with a longer gap than `real_max_gap_seconds` is never called `real`.
+    """
+
+    max_gap_seconds: float = 60.0
+    max_windows: int = 40
+    real_max_gap_seconds: float = 180.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_gap_seconds <= self.real_max_gap_seconds < math.inf or self.max_windows < 1:
+            raise ValueError("a coverage rule needs 0 < max_gap_seconds <= real_max_gap_seconds and one window")
+
+    def allows_real(self, longest_gap_seconds: float) -> bool:
+        """True if a track with this longest gap may be called `real`."""
+        return longest_gap_seconds <= self.real_max_gap_seconds + _ROUNDING_SECONDS
+
+    def may_grow_to(self, longest_gap_seconds: float) -> float:
+        """Length to which the gaps of a track may grow for the sake of key frames, given the longest one: they keep a
+        limit that they kept, and lengthen little if it is not the stricter one."""
+        if longest_gap_seconds <= self.max_gap_seconds:
+            return self.max_gap_seconds
+        longer = longest_gap_seconds * (1 + _ROOM_BEYOND)
+        return min(longer, self.real_max_gap_seconds) if self.allows_real(longest_gap_seconds) else longer
+
+
+COVERAGE = CoverageRule()
+"""The default rule."""
+
+
+def plan_windows(
+    duration_seconds: float,
+    frames_per_second: float,
+    policy: WindowPolicy,
+    keyframes: Sequence[float] = (),
+    coverage: CoverageRule = COVERAGE,
+) -> list[Window]:
+    """Cut `[0, duration_seconds)` into windows, sorted by start, which lie on source frames.
+
+    As many windows as cover the track, up to the budget. On a longer track the budget, without what is held back, from
+    its start to its end; if that leaves gaps longer than `coverage` allows, as many windows as keep them shorter, with
+    the same gap before the first and after the last. If there are gaps, each window moves to the nearest of the sorted
+    `keyframes` (seconds), because decoding begins there, as far as it takes no more than half of a gap and `coverage`
+    allows. A track no longer than one window gives a single window over all of it, and `frame_times` repeats its last
+    frame to fill the clip. A duration below one source frame (a still, a track of one frame) counts as one source
+    frame.
     """
     rate = _checked_rate(frames_per_second)
     if not 0 <= duration_seconds < math.inf:
         raise ValueError(f"not a duration: {duration_seconds} s")
     duration = max(duration_seconds, 1 / rate)
     length = policy.window_seconds(rate)
-    slack = _SLACK_FRAMES / rate
-    if duration <= length + slack:
+    if duration <= length + _SLACK_FRAMES / rate:
         return [Window(0.0, duration)]
-    needed = math.ceil((duration - slack) / length)
-    count = needed if needed <= policy.budget else policy.budget - policy.refine
     last_frame = math.ceil(duration * rate - _SLACK_FRAMES) - 1
-    last_start_frame = min(math.floor((duration - length) * rate + _SLACK_FRAMES), last_frame)
-    if count == 1:
-        start_frames = {last_start_frame // 2}
-    else:
-        start_frames = {round(i * last_start_frame / (count - 1)) for i in range(count)}
-    starts = [frame / rate for frame in sorted(start_frames)]
-    starts = _snapped(starts, length, last_start_frame / rate, keyframes)
+    last_start = min(math.floor((duration - length) * rate + _SLACK_FRAMES), last_frame)
+    gap = coverage.max_gap_seconds * (1 - _ROOM_FOR_KEYFRAMES if keyframes else 1)
+    frames = _start_frames(duration * rate, length * rate, last_start, gap * rate, policy, coverage.max_windows)
+    starts = [frame / rate for frame in sorted({min(frame, last_start) for frame in frames})]
+    starts = _snapped(starts, length, duration, last_start / rate, keyframes, coverage)
     return [Window(start, min(start + length, duration)) for start in starts]
 
 
-def _snapped(starts: list[float], length: float, last_start: float, keyframes: Sequence[float]) -> list[float]:
-    """Move each start to the nearest key frame, if one lies within half of the gap between two windows."""
+def _start_frames(
+    total: float, length: float, last_start: int, gap: float, policy: WindowPolicy, most: int
+) -> list[int]:
+    """Frames at which the windows of a track start. All lengths are in source frames."""
+    whole, least = math.ceil((total - _SLACK_FRAMES) / length), policy.budget - policy.refine
+    if whole <= policy.budget:
+        count = whole
+    elif least > 1 and (total - least * length) / (least - 1) + 1 <= gap:
+        count = least
+    else:
+        shorter = max(gap - 1, gap / 2)  # starts are rounded to frames
+        count = max(least, min(math.ceil((total - shorter) / (length + shorter)), most))
+        if count < whole:
+            free = (total - count * length) / (count + 1)
+            return [round(free + place * (free + length)) for place in range(count)]
+        count = whole
+    return [round(place * last_start / (count - 1)) for place in range(count)]
+
+
+def _snapped(
+    starts: list[float],
+    length: float,
+    duration: float,
+    last_start: float,
+    keyframes: Sequence[float],
+    coverage: CoverageRule,
+) -> list[float]:
+    """Move each start to the nearest key frame, by at most half of the shortest gap or of the room that is allowed."""
     if not keyframes:
         return starts
-    room = min((later - earlier - length for earlier, later in pairwise(starts)), default=0.0) / 2
-    if len(starts) == 1:
-        room = last_start / 2
+    ends = [start + length for start in starts]
+    inner = [start - end for end, start in zip(ends, starts[1:], strict=False)]
+    longest = max([starts[0], *inner, duration - ends[-1]])
+    allowed = coverage.may_grow_to(longest) - longest
+    room = min([*inner, allowed] if inner else [last_start, allowed]) / 2
     moved = []
     for start in starts:
         place = bisect_left(keyframes, start)

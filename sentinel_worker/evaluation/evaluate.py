@@ -17,8 +17,6 @@ from sentinel_worker.evaluation.splits import folds, resamples
 
 Interval = tuple[float, float]
 
-REPLICATES = 500
-
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -48,11 +46,13 @@ def evaluate(
     detector: str,
     *,
     today: datetime.date,
+    replicates: int,
     weights_sha256: str | None = None,
     seed: int = 0,
-    replicates: int = REPLICATES,
 ) -> Evaluation:
     """Evaluate the detector with the key `detector`, whose verdicts follow `rule`. Takes seconds.
+
+    The intervals come from `replicates` bootstrap samples of whole groups.
 
     Raises Fatal: 'manifest_invalid' (identical files with different labels or groups), 'calibration_impossible' (too
     few files or groups), 'label_polarity_inverted'.

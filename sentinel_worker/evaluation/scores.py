@@ -21,7 +21,8 @@ Booleans = npt.NDArray[np.bool_]
 class ScoredFile:
     """A labelled file with the log-odds of its windows; without any, `failure` is the reason as a sentence.
 
-    `duration_seconds` is the length of the track that the windows divide, `sha256` the hash of the file.
+    `duration_seconds` is the length of the track that the windows divide, `sha256` the hash of the file, `part_windows`
+    the number of windows that are judged together (`verdict.judge`).
     """
 
     entry: Entry
@@ -29,10 +30,13 @@ class ScoredFile:
     duration_seconds: float = 0.0
     sha256: str | None = None
     failure: str | None = None
+    part_windows: int | None = None
 
     def judge(self, rule: VerdictRule) -> Judgement | None:
         """Judge by `rule`, as the worker does; returns None if the file failed."""
-        return judge(self.windows, self.duration_seconds, rule) if self.windows else None
+        if not self.windows:
+            return None
+        return judge(self.windows, self.duration_seconds, rule, part_windows=self.part_windows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,6 +15,7 @@ from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.domain.errors import Fatal, Permanent
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.domain.request import MediaKind, Stage
+from sentinel_worker.domain.windows import COVERAGE, CoverageRule
 from sentinel_worker.inference.flow import Examined, Flow
 from sentinel_worker.inference.roster import Roster, open_roster
 from sentinel_worker.media.zygote import Zygote
@@ -54,10 +55,12 @@ class ExaminedFile(Examined):
 class Examiner:
     """Examines files in confined children, a few at a time."""
 
-    def __init__(self, zygote: Zygote, roster: Roster, limits: MediaLimits, work: Path) -> None:
+    def __init__(
+        self, zygote: Zygote, roster: Roster, limits: MediaLimits, work: Path, coverage: CoverageRule = COVERAGE
+    ) -> None:
         self.zygote = zygote
         self.roster = roster
-        self._flow = Flow(zygote, roster, limits, work)
+        self._flow = Flow(zygote, roster, limits, work, coverage)
         self._children = asyncio.Semaphore(CHILDREN)
 
     async def examine(

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from sentinel_worker.confine.private_folders import private_directory
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.domain.request import MediaKind, Stage
+from sentinel_worker.domain.windows import COVERAGE, CoverageRule
 from sentinel_worker.inference import result
 from sentinel_worker.inference.analysis import Analysis, derive, examine
 from sentinel_worker.inference.roster import Roster
@@ -43,7 +44,8 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Flow shared by all files of a process: its decoder, its detectors, the limits of one file.
+    """Flow shared by all files of a process: its decoder, its detectors, the limits of one file, and how closely it is
+    looked at.
 
     `work` contains the files' private folders; `decoding` bounds the number of children.
     """
@@ -52,6 +54,7 @@ class Flow:
     roster: Roster
     limits: MediaLimits
     work: Path
+    coverage: CoverageRule = COVERAGE
     decoding: AbstractAsyncContextManager[object] = field(default_factory=nullcontext)
 
     async def run(
@@ -78,7 +81,8 @@ class Flow:
                     facts = await child.probe()
                 choice = self.roster.choose(kind, key, facts)
                 async with stage("analyzing"):
-                    analysis = await examine(child, facts, choice, partial(stages.report, "analyzing"))
+                    report = partial(stages.report, "analyzing")
+                    analysis = await examine(child, facts, choice, self.coverage, report)
                 async with stage("deriving"):
                     derived = await keep(await derive(child, analysis)) if keep is not None else {}
         return Examined(analysis, result.document(analysis, fetched, derived, timings.seconds))

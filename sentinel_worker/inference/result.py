@@ -8,9 +8,11 @@ from typing import Any
 import torch
 
 from sentinel_worker import __version__
-from sentinel_worker.domain.media_facts import Face
+from sentinel_worker.domain.coverage import Coverage
+from sentinel_worker.domain.media_facts import Face, Heard
 from sentinel_worker.domain.verdict import Judgement, WindowAnswer
-from sentinel_worker.inference.analysis import Analysis, TrackAnalysis
+from sentinel_worker.inference.analysis import Analysis
+from sentinel_worker.inference.track_scoring import TrackAnalysis
 from sentinel_worker.sources.fetched import Fetched
 
 _NOT_EVIDENCE = frozenset({"keyframe_seconds"})
@@ -27,6 +29,7 @@ def document(
         "fake_probability": overall.fake_probability,
         "threshold": overall.threshold,
         "verdict_reason": overall.reason,
+        **_coverage(overall.coverage),
         "detector": _detector(main) | instead,
         "timeline": _timeline(
             main.judgement, analysis.facts.duration_seconds if analysis.pictures else analysis.facts.audio_seconds
@@ -55,7 +58,12 @@ def _answer(judgement: Judgement) -> dict[str, Any]:
         "fake_probability": judgement.fake_probability,
         "threshold": judgement.threshold,
         "reason": judgement.reason,
+        **_coverage(judgement.coverage),
     }
+
+
+def _coverage(coverage: Coverage) -> dict[str, float]:
+    return {"coverage": round(coverage.share, 6), "longest_gap_seconds": round(coverage.longest_gap_seconds, 3)}
 
 
 def _timeline(judgement: Judgement, duration_seconds: float) -> list[dict[str, Any]]:
@@ -71,10 +79,18 @@ def _window(answer: WindowAnswer, duration_seconds: float) -> dict[str, Any]:
     }
     if answer.score.skipped:
         entry["skipped"] = answer.score.skipped
+    if answer.score.heard is not None:
+        entry |= _heard(answer.score.heard)
     if answer.score.faces:
         found = zip(answer.score.faces, answer.face_probabilities, strict=True)
         entry["faces"] = [_face(face) | {"fake_probability": probability} for face, probability in found]
     return entry
+
+
+def _heard(heard: Heard) -> dict[str, Any]:
+    """Name what differs from a full window of all channels."""
+    named = {"heard_seconds": heard.seconds, "channel": heard.channel}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def _face(face: Face) -> dict[str, Any]:
@@ -96,11 +112,12 @@ def _faces(pictures: TrackAnalysis | None) -> dict[str, Any] | None:
 
 
 def _audio(analysis: Analysis) -> dict[str, Any] | None:
-    """Return the judgement of the sound; None if no detector scored it."""
-    if analysis.sound_error is not None:
-        return {"error_code": analysis.sound_error}
-    if analysis.sound is None:
+    """Return the judgement of the sound, or only that none of it was looked at; None if there is no sound."""
+    if not analysis.facts.has_audio:
         return None
+    if analysis.sound is None:
+        failed = {"error_code": analysis.sound_error} if analysis.sound_error is not None else {}
+        return failed | _coverage(Coverage(0.0, analysis.facts.audio_seconds))
     judgement = analysis.sound.judgement
     timeline = _timeline(judgement, analysis.facts.audio_seconds)
     return _answer(judgement) | {"detector": _detector(analysis.sound), "timeline": timeline}

@@ -20,14 +20,17 @@ from sentinel_worker.confine import sandbox
 from sentinel_worker.confine.layers import Limits, Mode, Walls
 from sentinel_worker.domain.errors import CodedError, Fatal, Permanent
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, MediaLimits
-from sentinel_worker.media import demuxer, pictures, protocol
+from sentinel_worker.media import protocol
 from sentinel_worker.media.centerface import SIDE_MULTIPLE, face_model
+from sentinel_worker.media.containers import demuxer
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow, decode_clips, resize_frame
 from sentinel_worker.media.face_clips import decode_faces
 from sentinel_worker.media.opened_media import OpenedMedia
+from sentinel_worker.media.pictures.formats import register_plugins
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.refused_files import out_of_memory
-from sentinel_worker.media.sounds import decode_sounds
+from sentinel_worker.media.scan import packets
+from sentinel_worker.media.sound.clips import decode_sounds
 from sentinel_worker.media.thumbnails import thumbnails
 
 _WARM_UP_GEOMETRY = ClipGeometry(1, 1.0, "squash", 4, 4, 4, 4)
@@ -36,8 +39,9 @@ _MAX_DETAIL = 4000
 
 def warm_up() -> None:
     """Load what every child needs, so that only the zygote pays for it."""
-    pictures.register_plugins()
+    register_plugins()
     demuxer.load_library()
+    packets.load_pyav()
     face_model().find(np.zeros((3, SIDE_MULTIPLE, SIDE_MULTIPLE), dtype=np.uint8), 0.5)
     resize_frame(torch.zeros(3, 8, 8, dtype=torch.uint8), _WARM_UP_GEOMETRY)
 
@@ -133,6 +137,8 @@ class _Session:
         header = {"answer": "clip", "window": index, "shape": list(values.shape), "dtype": values.dtype.name}
         if clip.face is not None:
             header["face"] = astuple(clip.face)
+        if clip.heard is not None:
+            header["heard"] = astuple(clip.heard)
         self.say(header, values.nbytes)
         self._connection.sendall(values.data)
 

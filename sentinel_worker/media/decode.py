@@ -18,6 +18,7 @@ from torch import Tensor
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, SkipReason
 from sentinel_worker.domain.windows import Window, frame_times
+from sentinel_worker.media.films.frame_steps import stepped_times
 from sentinel_worker.media.opened_media import FrameReader, OpenedMedia
 
 # A clip with more holes than this says too little about its window.
@@ -58,7 +59,7 @@ def decode_clips(media: OpenedMedia, windows: Sequence[Window], geometry: ClipGe
         for index, window in enumerate(windows)
         for position, time in enumerate(clip_times(media, window, geometry))
     )
-    frames = PreparedFrames(media.frames(), lambda pixels: resize_frame(pixels, geometry))
+    frames = PreparedFrames(media.frames(), lambda pixels: resize_frame(pixels, geometry, media.size_on_screen(pixels)))
     usable = 0
     for time, index, position in places:
         clip = pending[index]
@@ -73,9 +74,14 @@ def decode_clips(media: OpenedMedia, windows: Sequence[Window], geometry: ClipGe
 
 
 def clip_times(media: OpenedMedia, window: Window, geometry: ClipGeometry) -> list[float]:
-    """Times at which the frames of a window's clip are on screen. A still picture, shown at any time, has a rate of
-    1."""
-    return frame_times(window, geometry.frames, geometry.step_seconds, media.facts.frames_per_second or 1.0)
+    """Times at which the frames of a window's clip are on screen.
+
+    Steps in frames leave the window where the film stands still: the next frames are what a detector of motion needs.
+    """
+    rate = media.facts.planning_rate
+    if geometry.step_frames is None or media.frame_starts is None:
+        return frame_times(window, geometry.frames, geometry.step_seconds, rate)
+    return stepped_times(media.frame_starts, window, geometry.frames, geometry.step_frames, rate)
 
 
 class _Pending:
@@ -144,15 +150,18 @@ class PreparedFrames:
         return self._kept
 
 
-def resize_frame(frame: Tensor, geometry: ClipGeometry) -> Tensor:
-    """Resize and centre-crop a uint8 frame [3, H, W] to [3, crop_height, crop_width], as Pillow would."""
-    height, width = frame.shape[-2:]
+def resize_frame(frame: Tensor, geometry: ClipGeometry, on_screen: tuple[int, int] | None = None) -> Tensor:
+    """Resize and centre-crop a uint8 frame [3, H, W] to [3, crop_height, crop_width], as Pillow would.
+
+    `on_screen` is its height and width on screen if its pixels are not square.
+    """
+    height, width = on_screen or frame.shape[-2:]
     if geometry.resize_mode == "squash":
         new_height, new_width = geometry.resize_height, geometry.resize_width
     else:
         edge, shorter = geometry.resize_height, min(height, width)
         new_height, new_width = edge * height // shorter, edge * width // shorter
-    if (new_height, new_width) != (height, width):
+    if (new_height, new_width) != frame.shape[-2:]:
         frame = torch.nn.functional.interpolate(
             frame[None], size=(new_height, new_width), mode=geometry.resample, antialias=True
         )[0]

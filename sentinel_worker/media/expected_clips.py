@@ -14,6 +14,7 @@ from sentinel_worker.domain.media_facts import (
     ClipGeometry,
     Face,
     FaceSearch,
+    Heard,
     MediaLimits,
     Skipped,
     SkipReason,
@@ -23,6 +24,8 @@ from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
 
 _SLOWEST: Final = 1e-6
+_MAX_CHANNELS: Final = 64
+_FASTEST: Final = 1e6
 
 
 class ExpectedClips:
@@ -39,12 +42,14 @@ class ExpectedClips:
         dtype: type[np.uint8 | np.float32],
         skip_reason: SkipReason | None = None,
         max_faces: int | None = None,
+        seconds: float = 0.0,
     ) -> None:
         self._windows = windows
         self._shape = shape
         self._dtype: np.dtype[Any] = np.dtype(dtype)
         self._skip_reason = skip_reason
         self._max_faces = max_faces
+        self._seconds = seconds
         self._left = set(range(len(windows)))
         self._latest: int | None = None
         self._clips_of_latest = 0
@@ -60,7 +65,8 @@ class ExpectedClips:
     @classmethod
     def sounds(cls, windows: Sequence[Window], geometry: SoundGeometry) -> ExpectedClips:
         """Expect float32 [samples]."""
-        return cls(windows, (geometry.samples,), np.float32, "silence")
+        seconds = geometry.samples / geometry.sample_rate
+        return cls(windows, (geometry.samples,), np.float32, "silence", seconds=seconds)
 
     def take(self, answer: Mapping[str, Any]) -> Clip | Skipped:
         """Return what `answer` announces, a clip with its values still to be filled; raises `ProtocolError`."""
@@ -80,7 +86,8 @@ class ExpectedClips:
         ):
             raise ProtocolError("a clip that was not asked for")
         face = None if self._max_faces is None else _face(answer["face"])
-        return Clip(self._windows[index], values, face)
+        heard = _heard(answer["heard"], self._seconds) if "heard" in answer else None
+        return Clip(self._windows[index], values, face, heard)
 
     def unreadable_frames(self, answer: Mapping[str, Any]) -> int:
         """Number of replaced frames in the clips, as `end` reports it: at most as many as were asked for."""
@@ -109,9 +116,10 @@ def beyond_limits(facts: ProbedFacts, limits: MediaLimits) -> str | None:
     if max(facts.duration_seconds, facts.audio_seconds) > 2 * limits.max_duration_seconds:
         return "length"
     slowest = _SLOWEST if facts.kind == "video" else 0.0
-    if not slowest <= facts.frames_per_second <= 2 * limits.max_frames_per_second:
+    is_usable = slowest <= facts.frames_per_second <= 2 * limits.max_frames_per_second
+    if not is_usable or not (facts.typical_rate == 0 or _SLOWEST <= facts.typical_rate <= _FASTEST):
         return "frame rate"
-    if facts.width * facts.height > limits.max_pixels:
+    if facts.width * facts.height > (limits.max_picture_pixels if facts.kind == "image" else limits.max_pixels):
         return "picture size"
     if facts.size_bytes > limits.max_bytes:
         return "file size"
@@ -124,6 +132,18 @@ def check_values(clip: Clip) -> None:
     """Refuse sound that is not a number or beyond full scale: its verdict would mean nothing."""
     if clip.values.dtype == np.float32 and not (np.abs(clip.values) <= 1).all():
         raise ProtocolError("sound beyond full scale")
+
+
+def _heard(values: Sequence[Any], clip_seconds: float) -> Heard:
+    """Only a clip of sound has a length, so this refuses every `heard` of pictures."""
+    seconds, channel = values
+    if seconds is not None and not 0 <= float(seconds) < clip_seconds:
+        raise ProtocolError("more sound than the clip holds")
+    if channel is not None and not (type(channel) is int and 0 < channel <= _MAX_CHANNELS):
+        raise ProtocolError("a channel that no file has")
+    if seconds is None and (channel is None or not clip_seconds):
+        raise ProtocolError("a clip that differs in nothing")
+    return Heard(None if seconds is None else float(seconds), channel)
 
 
 def _face(values: Sequence[Any]) -> Face:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
+from sentinel_worker.media.scan.media_file import MediaFile
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A uint8 RGB frame [3, H, W], on screen in `[start_seconds, end_seconds)` after the first frame."""
+    """An upright uint8 RGB frame [3, H, W], on screen in `[start_seconds, end_seconds)` after the first frame.
+
+    Its pixels may not be square (`OpenedMedia.size_on_screen`).
+    """
 
     pixels: Tensor
     start_seconds: float
@@ -35,21 +41,31 @@ class FrameReader(Protocol):
 class SoundTrack:
     """Stream of the file whose sound is analyzed, and the container's time of its first sample."""
 
+    file: MediaFile
     stream: int
     begin_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedMedia(ABC):
-    """A checked file and its facts; the path is absolute and was made by this program."""
+    """A checked file and its facts; the path is absolute and was made by this program.
+
+    `frame_starts` are the sorted times at which its frames appear, in seconds from the first one, if they are known.
+    """
 
     path: Path
     facts: ProbedFacts
     sound: SoundTrack | None = field(default=None, kw_only=True)
+    frame_starts: npt.NDArray[np.floating[Any]] | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def frames(self) -> FrameReader:
         """Return a new reader at the first frame."""
+
+    def size_on_screen(self, pixels: Tensor) -> tuple[int, int]:
+        """Height and width at which a frame [3, H, W] is shown."""
+        height, width = pixels.shape[-2:]
+        return height, width
 
 
 @dataclass(frozen=True, slots=True)

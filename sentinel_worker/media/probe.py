@@ -9,11 +9,14 @@ import os
 from pathlib import Path
 
 from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.media.containers.allowed import Sniffed
+from sentinel_worker.media.containers.sniff import sniff
 from sentinel_worker.media.opened_media import OpenedMedia
-from sentinel_worker.media.pictures import PICTURE_FORMATS, open_pictures
+from sentinel_worker.media.pictures.formats import PICTURE_FORMATS
+from sentinel_worker.media.pictures.heif import is_sequence
+from sentinel_worker.media.pictures.opening import open_pictures
 from sentinel_worker.media.refused_files import too_large
-from sentinel_worker.media.sniff import SNIFF_BYTES, sniff, tag_length
-from sentinel_worker.media.tracks import ANIMATIONS, open_tracks
+from sentinel_worker.media.tracks import open_tracks
 
 
 def open_media(path: Path, limits: MediaLimits) -> OpenedMedia:
@@ -25,25 +28,18 @@ def open_media(path: Path, limits: MediaLimits) -> OpenedMedia:
     """
     if not path.is_absolute() or "%" in path.name:
         raise ValueError("the path of a media file must be absolute and without patterns")
-    container, size = _sniff_file(path)
+    sniffed, size = _sniff_file(path)
+    container = sniffed.container
     if size > limits.max_bytes:
         raise too_large(f"The file has {size} bytes; at most {limits.max_bytes} are allowed.", limits.max_bytes)
     if container in PICTURE_FORMATS and size > limits.max_picture_bytes:
         allowed = limits.max_picture_bytes
         raise too_large(f"The picture has {size} bytes; at most {allowed} are allowed for one.", allowed)
-    if container in PICTURE_FORMATS and container not in ANIMATIONS:
+    if container in PICTURE_FORMATS and not (container == "heic" and is_sequence(path)):
         return open_pictures(path, container, size, limits)
-    opened = open_tracks(path, container, size, limits)
-    # A picture's transparency and orientation matter.
-    if container in ANIMATIONS and opened.facts.frame_count == 1:
-        return open_pictures(path, container, size, limits)
-    return opened
+    return open_tracks(path, sniffed, size, limits)
 
 
-def _sniff_file(path: Path) -> tuple[str, int]:
+def _sniff_file(path: Path) -> tuple[Sniffed, int]:
     with path.open("rb") as file:
-        head = file.read(SNIFF_BYTES)
-        tag = tag_length(head)
-        file.seek(tag)
-        after_tag = file.read(SNIFF_BYTES) if tag else b""
-        return sniff(head, after_tag), os.fstat(file.fileno()).st_size
+        return sniff(file), os.fstat(file.fileno()).st_size

@@ -8,7 +8,8 @@ uint32 header length | uint32 payload length | header (JSON, UTF-8) | payload (a
 
 The worker asks `probe`, `clips`, `sounds` or `derive`; the child answers with `facts`, (`clip` or `skipped`) … `end`, a
 `picture` (JPEG) for each moment, or `error`. A clip is uint8 pictures [T, 3, H, W] or float32 sound [S], as its header
-says. The worker does not trust a child: it checks every answer against the question.
+says; `face` and `heard` in the header hold the fields of `Face` and `Heard`. The worker does not trust a child: it
+checks every answer against the question.
 """
 
 from __future__ import annotations
@@ -65,14 +66,23 @@ class ProtocolError(Exception):
 class ProbedFacts(MediaFacts):
     """Facts that include what only a scan of every packet shows.
 
-    `truncated`: the file ends before the length that its header promises; the times cover the part that exists.
+    `truncated`: bytes are missing, by the file's structure or its header; the times cover the part that exists.
     `keyframe_seconds`: times at which decoding can begin without earlier frames, in seconds from the first frame,
-    sorted, at most `MAX_KEYFRAMES` of them.
+    sorted, at most `MAX_KEYFRAMES` of them. `typical_rate`: frames a second by the median distance of two frames, where
+    `frames_per_second` is the average; 0 if it is not known. `unread_seconds`: the part that plays and that no decoder
+    is given, at most (tracks that begin in the middle of a broadcast).
     """
 
     frame_count: int = 0
     truncated: bool = False
     keyframe_seconds: tuple[float, ...] = ()
+    typical_rate: float = 0.0
+    unread_seconds: float = 0.0
+
+    @property
+    def planning_rate(self) -> float:
+        """Frames a second by which windows are planned. A still picture, shown at any time, has a rate of 1."""
+        return self.typical_rate or self.frames_per_second or 1.0
 
 
 def encode(message: Mapping[str, Any], payload_bytes: int = 0) -> bytes:

@@ -16,9 +16,22 @@ _MEMORY_SIGNS: Final = (
 )
 
 
+_TOLERANCE: Final = 1.01
+"""Stamps are rounded and last frames are long: what is beyond a limit by less than this is at the limit."""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """True if `error` is one with which Python or a library under it reports that an allocation was refused."""
     return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _MEMORY_SIGNS)
+
+
+def not_media(found: str) -> Permanent:
+    """Return the error for a file that is `found` ("an archive", "a JPEG XL picture, which is not supported")."""
+    return Permanent(
+        "media_not_supported",
+        f"The file is not media that can be analyzed: it looks like {found}.",
+        params={"found": found},
+    )
 
 
 def too_large(sentence: str, limit: float) -> Permanent:
@@ -33,6 +46,12 @@ def too_long(what: str, seconds: float, limits: MediaLimits) -> Permanent:
         f"The {what} lasts {seconds:.0f} seconds; at most {limits.max_duration_seconds:.0f} are allowed.",
         params={"seconds": seconds, "limit": limits.max_duration_seconds},
     )
+
+
+def check_duration(what: str, seconds: float, limits: MediaLimits) -> None:
+    """Refuse a `what` that lasts longer than is allowed."""
+    if seconds > limits.max_duration_seconds * _TOLERANCE:
+        raise too_long(what, seconds, limits)
 
 
 def check_frames(what: str, frames: int, limit: int) -> None:
@@ -64,9 +83,9 @@ def check_picture_size(width: int, height: int, limits: MediaLimits) -> None:
 
 def check_rate(frames_per_second: float, limits: MediaLimits) -> None:
     """Refuse videos with too many frames per second."""
-    if frames_per_second > limits.max_frames_per_second:
+    if frames_per_second > limits.max_frames_per_second * _TOLERANCE:
         raise too_large(
-            f"The video has {frames_per_second:.0f} frames per second; "
+            f"The video has {frames_per_second:g} frames per second; "
             f"at most {limits.max_frames_per_second:g} are allowed.",
             limits.max_frames_per_second,
         )

@@ -37,5 +37,8 @@ def thumbnail(media: OpenedMedia, seconds: float) -> Image.Image:
     if shown is None:
         raise Permanent("media_unreadable", "The video's pictures are damaged and cannot be decoded.")
     picture = Image.fromarray(shown.pixels.permute(1, 2, 0).contiguous().numpy())
+    height, width = media.size_on_screen(shown.pixels)
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     picture.thumbnail((LONG_SIDE_PIXELS, LONG_SIDE_PIXELS), Image.Resampling.LANCZOS)
     return picture

@@ -102,6 +102,8 @@ def _sentence(result: Result, sound: Result) -> str:
         reason = result["verdict_reason"]
         rest = "only the sound was judged, see below" if sound.get("fake_probability") else "nothing was judged"
         return f"{_REASONS.get(str(reason), str(reason).replace('_', ' '))}; {rest}."
+    if result["verdict_reason"] == "not_covered":
+        return _not_covered(result, sound)
     decider = sound if sound.get("fake_probability") == probability else result
     real_below = decider["detector"].get("real_below")
     match result["verdict"]:
@@ -113,6 +115,26 @@ def _sentence(result: Result, sound: Result) -> str:
         few = f"at or above the threshold of {threshold:.2f}, but too few single windows reach it."
         return few if decider is result else "the higher one of pictures and sound; neither is called fake."
     return f"below the threshold of {threshold:.2f}, and not low enough to be called real."
+
+
+def _not_covered(result: Result, sound: Result) -> str:
+    if "error_code" in sound:
+        what = "the sound could not be read"
+    elif any(window.get("skipped") == "damaged" for one in (result, sound) for window in one.get("timeline", ())):
+        what = "a damaged part could not be read"
+    else:
+        what = f"too much was not looked at (the longest part is {clock(result['longest_gap_seconds'])})"
+    return f"low, but {what}: the file cannot be called real."
+
+
+def _looked_at(result: Result) -> str:
+    """Say how much of each track lies in windows, and how long the longest gap between them is."""
+    tracks = (("pictures", result["frames"]), ("sound", result["audio"]))
+    known = [(name, track) for name, track in tracks if track and "coverage" in track]
+    return "; ".join(
+        f"{100 * track['coverage']:.3g} % of the {name}, longest gap {clock(track['longest_gap_seconds'])}"
+        for name, track in known
+    )
 
 
 def _shown(name: str, path: Path, result: Result) -> Shown:
@@ -175,6 +197,7 @@ def _facts(result: Result) -> list[tuple[str, str]]:
         ("Pictures", ", ".join(part for part in (media.get("video_codec"), size, rate) if part)),
         ("Sound", sound if media.get("has_audio") else None),
         ("Duration", clock(media["duration_seconds"]) if media.get("duration_seconds") else None),
+        ("Looked at", _looked_at(result) if media["kind"] != "image" else None),
         ("Size", f"{media['size_bytes']:,} bytes".replace(",", " ")),
         ("SHA-256", media["sha256"]),
         ("Times", ", ".join(f"{name} {seconds:.2f} s" for name, seconds in timings.items())),

@@ -14,7 +14,7 @@ from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
 from sentinel_worker.sources.minimum_speed import MinimumSpeed, stall_timeout
 from sentinel_worker.sources.private_file import PrivateFile
-from sentinel_worker.sources.url_errors import interrupted, refusal, stalled, unusable
+from sentinel_worker.sources.url_errors import interrupted, stalled, unusable, url_error
 
 _BLOCK_BYTES: Final = 1024**2
 _MAX_ETAG_CHARACTERS: Final = 256
@@ -64,7 +64,7 @@ class Receiving:
 
     def _accept(self) -> None:
         if self._response.status != httpx.codes.OK:
-            raise refusal(self._host, self._response.status, self._headers)
+            raise url_error(self._host, self._response.status, self._headers)
         if self._headers.get("content-encoding", "identity").lower() != "identity":
             raise unusable(self._host, "sends the file compressed, which this worker does not accept")
         if self._promised > self._limit_bytes:

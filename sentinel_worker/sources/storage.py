@@ -22,7 +22,7 @@ from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
 from sentinel_worker.sources.minimum_speed import DEFAULT_SPEED, MinimumSpeed, stall_timeout
 from sentinel_worker.sources.private_file import PrivateFile
-from sentinel_worker.sources.storage_errors import key_of, refusal, wants_retry
+from sentinel_worker.sources.storage_errors import key_of, storage_error, wants_retry
 
 BUCKET: Final = "media"
 UPLOAD_POLICY: Final = "sentinel: worker adds derived"
@@ -84,7 +84,7 @@ async def upload(
                 response = await client.post(url, content=content, headers=headers)
             if response.is_success:
                 return
-            error = refusal(
+            error = storage_error(
                 response.status_code, response.content, response.headers, key_of(client), policy=UPLOAD_POLICY
             )
         except httpx.TransportError as failure:
@@ -173,7 +173,7 @@ class _Download:
             if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and self._sink.size_bytes:
                 await self._start_over()
                 return False
-            raise refusal(status, await _short_body(response), response.headers, key_of(self._client))
+            raise storage_error(status, await _short_body(response), response.headers, key_of(self._client))
         if response.headers.get("content-encoding", "identity") != "identity":
             raise Transient("storage_unavailable", "Storage sent the file in an encoding that was not requested.")
         if status == httpx.codes.PARTIAL_CONTENT:

@@ -25,7 +25,7 @@ def key_of(client: httpx.AsyncClient) -> Key | None:
     return client.auth.keys.current if isinstance(client.auth, KeyAuth) else None
 
 
-def refusal(
+def storage_error(
     status: int, body: bytes, headers: httpx.Headers, key: Key | None = None, *, policy: str = ""
 ) -> CodedError:
     """Translate a response other than 2xx; given the `key` that was sent, the sentence names the missing right.

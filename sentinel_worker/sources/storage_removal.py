@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import httpx
 
 from sentinel_worker.domain.errors import Transient
-from sentinel_worker.sources.storage_errors import key_of, refusal
+from sentinel_worker.sources.storage_errors import key_of, storage_error
 
 
 async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -> int:
@@ -24,7 +24,7 @@ async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -
         message = f"Storage could not be reached ({type(failure).__name__})."
         raise Transient("storage_unreachable", message) from failure
     if not response.is_success:
-        raise refusal(response.status_code, response.content, response.headers, key_of(client))
+        raise storage_error(response.status_code, response.content, response.headers, key_of(client))
     try:
         removed = response.json()
     except (ValueError, RecursionError) as error:  # the response contains users' own metadata of their files

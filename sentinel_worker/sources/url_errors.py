@@ -23,7 +23,7 @@ _LATER: Final = frozenset({408, 425, 429})
 _SERVER_ERROR: Final = 500
 
 
-def refusal(host: str, status: int, headers: httpx.Headers) -> CodedError:
+def url_error(host: str, status: int, headers: httpx.Headers) -> CodedError:
     """Translate a response that is neither 200 nor a redirect."""
     shown = shown_host(host)
     said, params = f"The server of {shown} responded with {status}", {"host": shown, "status": status}

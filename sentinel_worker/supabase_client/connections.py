@@ -56,7 +56,7 @@ class CheckedAuth(KeyAuth):
         """Run the flow of `KeyAuth` and check its result."""
         response = yield from self.signed(request)
         if response.status_code >= httpx.codes.BAD_REQUEST:
-            raise refusal(response.status_code, response.content, response.headers, self.keys.current)
+            raise supabase_error(response.status_code, response.content, response.headers, self.keys.current)
 
 
 def connect(settings: Settings, keys: WorkerKeys) -> AsyncClient:
@@ -89,7 +89,7 @@ async def try_key(settings: Settings, key: Key) -> None:
             call = {"args": {"worker": str(UUID(int=0)), "lease_seconds": settings.lease_seconds, "leases": []}}
             response = await http.post("/rest/v1/rpc/sentinel_heartbeat", json=call)
     if not response.is_success:
-        raise refusal(response.status_code, response.content, response.headers, key)
+        raise supabase_error(response.status_code, response.content, response.headers, key)
 
 
 async def close(client: AsyncClient) -> None:
@@ -143,7 +143,7 @@ def _reason(error: httpx.RequestError) -> str:
     return f"its certificate is not trusted: {cause.verify_message}; for a private CA set SSL_CERT_FILE to its file"
 
 
-def refusal(status: int, body: bytes, headers: httpx.Headers, key: Key | None = None) -> CodedError:
+def supabase_error(status: int, body: bytes, headers: httpx.Headers, key: Key | None = None) -> CodedError:
     """Translate a response with `status` >= 400; `body` may be PostgREST's JSON, a gateway's, or HTML.
 
     `key` is the one that was sent: given it, the sentence names the missing right.

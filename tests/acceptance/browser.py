@@ -36,7 +36,7 @@ async def browser(world: World) -> AsyncIterator[Player]:
     """Start supabase-js in Chromium. The page's console output goes to `browser.log`."""
     await install_packages()
     _build_site(site := world.folder / "site", world.films)
-    with _served(site) as origin, (world.folder / "browser.log").open("w") as log:
+    with served(site) as origin, (world.folder / "browser.log").open("w") as log:
         async with async_playwright() as playwright:
             # Chromium's sandbox does not work as root.
             chromium = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
@@ -83,7 +83,7 @@ class _Files(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def _served(folder: Path) -> Iterator[str]:
+def served(folder: Path) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

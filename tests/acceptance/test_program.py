@@ -44,7 +44,7 @@ async def test_a_browser_that_is_missing_is_a_failure(
 
 @pytest.mark.usefixtures("no_chromium")
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_browser_that_nobody_asked_for_is_none(
+async def test_a_browser_that_nobody_asked_for_may_be_missing(
     open_world: program.OpenWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert await program.main(["privacy", "supabase-py"], open_world) == 0

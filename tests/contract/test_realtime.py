@@ -67,6 +67,6 @@ async def test_the_end_of_a_loss_is_what_arrives_without_a_gap(order: tuple[int,
         ((0, 1, 2), True, "none came"),
     ],
 )
-async def test_other_ends_of_a_loss_are_told(order: tuple[int, ...], loses: bool, said: str) -> None:
+async def test_other_ends_of_a_loss_are_reported(order: tuple[int, ...], loses: bool, said: str) -> None:
     with pytest.raises(Differs, match=said):
         await resume(order, loses=loses)

@@ -19,7 +19,14 @@ from tests.fuzz.mutations import mutated
 from tests.fuzz.surroundings import Surroundings
 
 # Lower than in production, so that slow or large files stand out.
-LIMITS = replace(MediaLimits(), max_cpu_seconds=20, max_wall_seconds=60.0, max_memory_bytes=1024**3, max_pixels=2048**2)
+LIMITS = replace(
+    MediaLimits(),
+    max_cpu_seconds=20,
+    max_wall_seconds=60.0,
+    max_memory_bytes=1024**3,
+    max_pixels=2048**2,
+    max_picture_pixels=2048**2,
+)
 BATCH = 500
 _SLOW_SECONDS = 5.0
 

@@ -16,7 +16,13 @@ FINDINGS = {
     "one frame, for a very short time": (1, [195]),
     "a film that can only be read from its start, and says no length": (2, [2145, 2164, 2378, 2433]),
 }
-"""Past findings, since fixed: seeds and file numbers, for the corpus that FFmpeg 5.1 makes."""
+"""Past findings, since fixed: seeds and file numbers, for the corpus that FFmpeg 5.1 makes, without `ADDED`."""
+ADDED = {
+    *("m1v mpeg1", "m2v mpeg2", "m2ts h264", "mpg mpeg1 behind junk", "ts h264 behind junk"),
+    *("mov h264 behind other boxes", "w64", "aiff", "caf", "caf alac", "au", "ac3", "eac3", "wavpack", "tta"),
+    *("amr", "amr, wide band", "ape", "mpc7", "mpc8", "mp3 behind tags and junk"),
+}
+"""Files that came into the corpus after the findings; with them, the same numbers would name other files."""
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +43,15 @@ async def test_a_sample_of_mutated_files(
     assert not campaign.faults
 
 
-async def test_findings_stay_mended(corpus: dict[str, bytes], tmp_path: Path) -> None:
+async def test_findings_stay_fixed(corpus: dict[str, bytes], tmp_path: Path) -> None:
+    assert set(corpus) > ADDED
+    then = {name: content for name, content in corpus.items() if name not in ADDED}
     zygote = Zygote()
     await zygote.start()
     try:
         for finding, (seed, numbers) in FINDINGS.items():
             campaign = Campaign(seed)
-            await send(campaign, corpus, tmp_path, numbers, zygote, at_once=2)
+            await send(campaign, then, tmp_path, numbers, zygote, at_once=2)
             assert campaign.outcomes.total() == len(numbers)
             assert not campaign.faults, finding
     finally:

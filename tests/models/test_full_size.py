@@ -2,7 +2,7 @@
 
 Not part of the ordinary run, because it takes minutes, 3 GB of memory and 1.3 GB of disk. Each entry has a separate
 process, one at a time. In the ordinary run,
-`tests/integration/detectors/test_detectors.py::test_a_detector_answers_as_plain_transformers` does the same with a
+`tests/integration/detectors/test_detectors.py::test_a_detector_scores_like_plain_transformers` does the same with a
 checkpoint of a few kilobytes of each kind.
 """
 

@@ -54,15 +54,17 @@ COLUMNS: dict[str, dict[str, Cells]] = {
     "public.analysis_requests": {
         "id media_kind storage_path source_url detector options run_at dedupe_key batch_id":
             ("", "si", "si", "S", "SIU", "SIU"),
-        "user_id priority status attempt max_attempts crashes stage progress verdict fake_probability error_code "
-        "error_message error_params fence cancel_requested created_at started_at finished_at":
+        "user_id priority status attempt max_attempts crashes stage progress verdict fake_probability coverage "
+        "longest_gap_seconds error_code error_message error_params fence cancel_requested created_at started_at "
+        "finished_at":
             ("", "s", "s", "S", "SIU", "SIU"),
         "lane":  # made by the database
             ("", "s", "s", "S", "S", "S"),
     },
     "public.analysis_results": {
-        "id request_id user_id is_current superseded_at fence attempt verdict fake_probability threshold detector "
-        "timeline faces frames audio media derived timings notice worker created_at verdict_reason":
+        "id request_id user_id is_current superseded_at fence attempt verdict fake_probability threshold coverage "
+        "longest_gap_seconds detector timeline faces frames audio media derived timings notice worker created_at "
+        "verdict_reason":
             ("", "s", "s", "", "S", "SIU"),
     },
     "sentinel.attempts": {

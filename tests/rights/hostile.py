@@ -101,6 +101,8 @@ FORGED: dict[str, Any] = {
     "status": "succeeded",
     "verdict": "real",
     "fake_probability": 0.0,
+    "coverage": 1.0,
+    "longest_gap_seconds": 0.0,
     "priority": 100,
     "attempt": 0,
     "max_attempts": 20,

@@ -98,7 +98,7 @@ def removed(world: Asking, answer: httpx.Response) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("trick", hostile.PATHS)
-async def test_no_path_leaves_ones_folder(client: httpx.AsyncClient, session: Session, trick: str) -> None:
+async def test_no_path_leaves_the_users_folder(client: httpx.AsyncClient, session: Session, trick: str) -> None:
     path = hostile.spelled(hostile.PATHS[trick])
     asked = session.ask("insert into public.analysis_requests (storage_path) values (%s)", path)
     assert (asked.state, "own_path" in asked.message) == (hostile.CHECK, True)
@@ -106,7 +106,7 @@ async def test_no_path_leaves_ones_folder(client: httpx.AsyncClient, session: Se
 
 
 @pytest.mark.parametrize("name", hostile.LAWFUL_PATHS)
-async def test_a_lawful_path_is_stored_as_it_came(world: Asking, client: httpx.AsyncClient, name: str) -> None:
+async def test_a_valid_path_is_stored_unchanged(world: Asking, client: httpx.AsyncClient, name: str) -> None:
     path = hostile.spelled(hostile.LAWFUL_PATHS[name])
     assert (await stored(world, client, {"storage_path": path}))["storage_path"] == path
 
@@ -170,7 +170,7 @@ async def test_a_time_in_the_past_buys_no_place(world: Asking, client: httpx.Asy
 
 
 @pytest.mark.parametrize("name", hostile.STRINGS)
-async def test_a_hostile_string_is_refused_or_stored_as_it_came(
+async def test_a_hostile_string_is_refused_or_stored_unchanged(
     world: Asking, client: httpx.AsyncClient, name: str
 ) -> None:
     text = hostile.STRINGS[name]

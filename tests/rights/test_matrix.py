@@ -126,7 +126,7 @@ FELT = {
 }
 
 
-def test_a_right_too_many_and_one_too_few_are_found(world: Asking) -> None:
+def test_an_extra_right_and_a_missing_one_are_found(world: Asking) -> None:
     """The check itself fails, both ways, in a copy of the database with changed rights."""
     postgres = world.stack.postgres
     superuser_dsn = postgres.create_database("rights_changed")

@@ -76,7 +76,7 @@ async def said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> tuple[
 
 
 @pytest.mark.parametrize("taken", TAKEN, ids=lambda taken: taken.right)
-async def test_the_missing_right_is_named_and_what_is_printed_mends_it(
+async def test_the_missing_right_is_named_and_what_is_printed_fixes_it(
     stack: Stack, taken: Taken, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with without(stack, taken):
@@ -112,7 +112,7 @@ def after_layers(printed: str) -> str:
     return rest
 
 
-async def test_the_command_says_it_and_its_exit_code_too(stack: Stack) -> None:
+async def test_the_command_reports_it_and_its_exit_code_too(stack: Stack) -> None:
     taken = NAMED["EXECUTE on `sentinel_deletions`"]
     with without(stack, taken):
         process = await asyncio.create_subprocess_exec(

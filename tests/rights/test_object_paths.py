@@ -88,7 +88,7 @@ def spellings(name: str) -> list[str]:
 
 
 @TRICKS
-async def test_no_name_leaves_ones_folder(
+async def test_no_name_leaves_the_users_folder(
     world: Asking, clients: tuple[httpx.AsyncClient, httpx.AsyncClient], trick: str
 ) -> None:
     client, service = clients
@@ -112,7 +112,7 @@ async def test_no_name_leaves_ones_folder(
 
 
 @TRICKS
-async def test_no_name_reads_beyond_ones_folder(
+async def test_no_name_reads_outside_the_users_folder(
     clients: tuple[httpx.AsyncClient, httpx.AsyncClient], trick: str
 ) -> None:
     client, _ = clients
@@ -147,7 +147,7 @@ async def test_no_name_reads_beyond_ones_folder(
 @pytest.mark.parametrize(
     "body", ["[" * 200_000 + "]" * 200_000, '{"a":' * 200_000, "\x00", '{"a": NaN', "[]", '"x"', "1"]
 )
-async def test_a_body_that_no_parser_likes_is_the_clients_fault(
+async def test_an_unparsable_body_is_the_clients_fault(
     clients: tuple[httpx.AsyncClient, httpx.AsyncClient], path: str, body: str
 ) -> None:
     client, _ = clients

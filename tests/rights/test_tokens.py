@@ -59,7 +59,7 @@ async def test_a_role_that_no_key_has_cannot_be_taken(world: Asking, role: str) 
 
 
 @pytest.mark.parametrize("claims", [{}, {"sub": ""}, {"sub": "x"}, {"sub": None}, {"sub": [USER_A]}])
-async def test_a_user_who_is_nobody_sees_and_writes_nothing(world: Asking, claims: dict[str, Any]) -> None:
+async def test_an_unknown_user_sees_and_writes_nothing(world: Asking, claims: dict[str, Any]) -> None:
     prepare(world.superuser)
     bearer = token(world.stack.jwt_secret, role="authenticated", **claims)
     headers = {"apikey": world.stack.publishable_key, "Authorization": f"Bearer {bearer}"}

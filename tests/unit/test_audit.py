@@ -72,7 +72,7 @@ def test_nothing_known_passes(service: Service, monkeypatch: pytest.MonkeyPatch)
     assert found.checked > 80
 
 
-def test_a_service_that_is_away_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_service_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     found = ask(port, monkeypatch)
@@ -81,7 +81,7 @@ def test_a_service_that_is_away_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     assert found.lines()[0].startswith("Not audited: ")
 
 
-def test_a_registry_without_such_answers_is_no_all_clear() -> None:
+def test_a_package_that_the_registry_cannot_audit_is_reported() -> None:
     """pip-audit itself reports "No known vulnerabilities found" here."""
     skipped = {"name": "idna", "skip_reason": "Dependency not found on PyPI and could not be audited: idna (3.20)"}
     found = audit.judge(json.dumps({"dependencies": [skipped]}), "No known vulnerabilities found", 0)

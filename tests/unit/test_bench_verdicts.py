@@ -9,7 +9,7 @@ from bench.workers import Look, Rate
 ANSWERED = Totals(inserted=10, succeeded=9, failed=0, cancelled=1, duplicated=0, expired=3)
 
 
-def test_a_soak_is_well_when_everything_was_answered_once() -> None:
+def test_a_soak_passes_when_everything_was_answered_once() -> None:
     assert (ANSWERED.lost, ANSWERED.well) == (0, True)
 
 
@@ -27,12 +27,12 @@ def test_a_soak_fails_for_a_lost_failed_or_duplicated_request(totals: Totals) ->
 
 
 @pytest.mark.parametrize(("limit", "within"), [(None, True), (11, True), (10, False)])
-def test_a_percentile_over_its_limit_is_told(limit: float | None, within: bool) -> None:
+def test_a_percentile_over_its_limit_is_reported(limit: float | None, within: bool) -> None:
     assert latency.report("a wait", [1.0] * 10 + [10.0] * 10, limit) is within
 
 
 @pytest.mark.parametrize(("ours", "within"), [(1.9, True), (2.0, False)])
-def test_an_insert_that_costs_twice_a_plain_one_is_told(ours: float, within: bool) -> None:
+def test_an_insert_that_costs_twice_a_plain_one_is_reported(ours: float, within: bool) -> None:
     assert insert.report(20_000, ours, 1.0) is within
 
 
@@ -46,6 +46,6 @@ def test_a_queue_that_ran_empty_ends_the_measurement_before_that() -> None:
     assert (rate.per_second, rate.seconds, str(rate)) == (400, 2, "400 (empty after 2.0 s)")
 
 
-def test_nothing_is_said_of_a_queue_that_was_emptied_at_once() -> None:
+def test_a_queue_that_was_emptied_at_once_gives_no_rate() -> None:
     with pytest.raises(ValueError, match="ran empty"):
         Rate([Look(1.0, 900), Look(2.0, 0)])

@@ -156,7 +156,7 @@ async def test_a_refusal_is_an_answer() -> None:
     assert not circuit.open
 
 
-async def test_those_who_wait_go_on_at_the_first_success() -> None:
+async def test_waiting_calls_continue_at_the_first_success() -> None:
     circuit = Circuit(Breaker(first_seconds=0.02, probe_seconds=3600))
     lose(circuit)
     obeying = asyncio.create_task(circuit.closed())

@@ -105,7 +105,7 @@ def test_other_files_are_refused(tmp_path: Path, content: str, said: str) -> Non
         calibration.read(path)
 
 
-def test_a_file_that_is_not_there_is_said_without_its_folder(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_without_its_folder(tmp_path: Path) -> None:
     with pytest.raises(Fatal, match="No such file") as refusal:
         calibration.read(tmp_path / "gone.json")
     assert str(tmp_path) not in refusal.value.message

@@ -43,7 +43,7 @@ def test_what_a_child_tells_beside_is_cut() -> None:
     assert _told({"detail": ["x"]}) is None
 
 
-def test_every_verdict_of_a_child_may_be_said() -> None:
+def test_every_verdict_of_a_child_is_declared() -> None:
     folder = Path(media.__file__).parent
-    source = "".join(file.read_text() for file in folder.glob("*.py") if file.name != "protocol.py")
+    source = "".join(file.read_text() for file in folder.rglob("*.py") if file.name != "protocol.py")
     assert set(re.findall(r'Permanent\(\s*"([a-z_]+)"', source)) == VERDICTS_ON_MEDIA

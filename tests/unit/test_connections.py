@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from sentinel_worker.domain.errors import Fatal, Permanent, Transient
-from sentinel_worker.supabase_client.connections import at_start, refusal
+from sentinel_worker.supabase_client.connections import at_start, supabase_error
 
 
 @pytest.mark.parametrize(
@@ -26,31 +26,31 @@ from sentinel_worker.supabase_client.connections import at_start, refusal
     ],
 )  # fmt: skip
 def test_a_passing_failure_is_transient(status: int, body: bytes, code: str) -> None:
-    error = refusal(status, body, httpx.Headers())
+    error = supabase_error(status, body, httpx.Headers())
     assert isinstance(error, Transient)
     assert error.code == code
 
 
 def test_a_wrong_call_is_permanent() -> None:
     body = b'{"code":"22023","message":"args.worker must be the uuid of the calling worker"}'
-    assert isinstance(refusal(400, body, httpx.Headers()), Permanent)
+    assert isinstance(supabase_error(400, body, httpx.Headers()), Permanent)
 
 
 def test_the_servers_wish_is_kept() -> None:
-    error = refusal(503, b"", httpx.Headers({"Retry-After": "7"}))
+    error = supabase_error(503, b"", httpx.Headers({"Retry-After": "7"}))
     assert isinstance(error, Transient)
     assert error.retry_after_seconds == 7
 
 
 @pytest.mark.parametrize("body", [b'{"message":"Invalid API key"}', b'{"code":"PGRST202","message":"No function"}'])
-def test_a_refusal_without_a_wish_is_asked_again_after_half_a_minute(body: bytes) -> None:
-    error = refusal(401, body, httpx.Headers())
+def test_a_refusal_without_retry_after_is_retried_after_half_a_minute(body: bytes) -> None:
+    error = supabase_error(401, body, httpx.Headers())
     assert isinstance(error, Transient)
     assert error.retry_after_seconds == 30
 
 
-def test_a_rejected_key_at_the_start_is_the_operators_to_mend() -> None:
-    rejected = refusal(401, b'{"message":"Invalid API key"}', httpx.Headers())
+def test_a_key_rejected_at_startup_is_for_the_operator_to_fix() -> None:
+    rejected = supabase_error(401, b'{"message":"Invalid API key"}', httpx.Headers())
     assert isinstance(rejected, Transient)
     assert isinstance(at_start(rejected), Fatal)
     away = Transient("supabase_unreachable", "x")

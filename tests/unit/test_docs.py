@@ -12,6 +12,8 @@ from sentinel_worker import cli
 from sentinel_worker.config import settings
 from sentinel_worker.domain import error_codes, errors
 from sentinel_worker.domain.request import Stage
+from sentinel_worker.domain.verdict import Verdict, VerdictReason
+from sentinel_worker.media.containers.allowed import CONTAINERS
 from sentinel_worker.observe import logs
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +120,14 @@ def raised_codes(folder: Path) -> Iterator[tuple[str, str]]:
                     yield str(code.value), kinds[node.func.id]
 
 
+def test_every_container_has_a_row_in_the_formats_and_nothing_else_has() -> None:
+    page = text("formats.md")
+    rows = dict(re.findall(r"^\| `([a-z0-9-]+)` \| ([a-z ]+) \|", page, re.MULTILINE))
+    assert list(rows) == list(CONTAINERS)
+    words = {"film": ("film",), "sound": ("sound",), "animation": ("picture or animation",), "picture": ("picture",)}
+    assert not [name for name, one in CONTAINERS.items() if not rows[name].startswith(words[one.kind])]
+
+
 def test_every_state_stage_and_function_is_documented() -> None:
     assert not missing(get_args(Stage), text("frontend.md"))
     states = ["queued", "scheduled", "running", "succeeded", "failed", "cancelled"]
@@ -131,6 +141,13 @@ def test_every_state_stage_and_function_is_documented() -> None:
     }
     assert len(functions) >= 10
     assert not [name for name in functions if name not in text("database.md")]
+
+
+def test_every_verdict_and_its_reasons_are_documented_and_are_those_that_the_database_takes() -> None:
+    assert not missing([*get_args(Verdict), *get_args(VerdictReason)], text("frontend.md"))
+    tables = (ROOT / "migrations" / "20261130000200_tables.sql").read_text(encoding="utf-8")
+    (check,) = re.findall(r"constraint verdict_reason_is_of_its_verdict check \((.+?) end\)", tables, re.DOTALL)
+    assert set(re.findall(r"'([a-z_]+)'", check)) == {*get_args(VerdictReason), "not_applicable", "uncertain"}
 
 
 def test_every_setting_of_the_queue_and_every_quota_is_documented() -> None:

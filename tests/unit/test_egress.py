@@ -53,7 +53,7 @@ def test_an_address_that_is_not_public_is_forbidden_and_named(address: str, reas
     [PUBLIC, "1.1.1.1", "172.15.255.255", "172.32.0.1", "100.63.255.255", "100.128.0.1", "198.17.0.1",
      "223.255.255.255", "2001:4860:4860::8888", "2606:4700::1111", "2a00:1450:4001::200e", "::ffff:93.184.216.34"],
 )  # fmt: skip
-def test_a_public_address_is_not(address: str) -> None:
+def test_a_public_address_is_allowed(address: str) -> None:
     assert forbidden_address(ip_address(address)) is None
 
 
@@ -130,7 +130,7 @@ def test_credentials_are_refused_and_not_repeated(user: str) -> None:
     assert "hidden" not in message
 
 
-def test_an_at_sign_elsewhere_is_none() -> None:
+def test_an_at_sign_elsewhere_is_not_a_credential() -> None:
     for url in ("https://example.org/@user", "https://example.org?a@b", "https://example.org/?a@b"):
         assert DEFAULT.check_url(url).host == "example.org"
 
@@ -259,7 +259,7 @@ async def test_look_ups_that_nobody_waits_for_any_more_are_bounded() -> None:
     assert await Egress(DEFAULT, egress.look_up).resolve(TARGET) == (ip_address(PUBLIC),)
 
 
-def test_a_look_up_does_not_keep_a_worker_from_its_end() -> None:
+def test_a_look_up_does_not_keep_a_worker_from_stopping() -> None:
     program = (
         "import asyncio, threading; from sentinel_worker.sources.egress import SystemLookUp; "
         "ask = SystemLookUp(lambda host, port: threading.Event().wait()); "
@@ -270,7 +270,7 @@ def test_a_look_up_does_not_keep_a_worker_from_its_end() -> None:
     assert (ended.stdout, ended.stderr) == ("given up\n", "")
 
 
-async def test_the_system_s_own_look_up_is_checked() -> None:
+async def test_the_systems_own_look_up_is_checked() -> None:
     with pytest.raises(Permanent, match="loopback"):
         await Egress(DEFAULT).resolve(Target("https", "localhost", 443))
 

@@ -53,7 +53,7 @@ def test_what_an_operator_has_to_run_is_not_for_the_owner_of_the_request() -> No
 
 
 @pytest.mark.parametrize("filler", ["a.", "a", "://", "token ", "\\", "\0", "\u2603"])
-def test_a_strangers_text_behind_an_error_is_cut_before_it_costs_time(filler: str) -> None:
+def test_a_strangers_text_after_an_error_is_cut_before_it_costs_time(filler: str) -> None:
     """A library quotes up to 100 kilobytes that a server sent; the event loop waits while they are masked."""
     error = Transient("url_unreachable", "The server cannot be reached now.")
     error.__cause__ = ValueError(filler * 100_000)
@@ -66,7 +66,7 @@ def test_a_strangers_text_behind_an_error_is_cut_before_it_costs_time(filler: st
     assert len(json.dumps(entry)) < 65_536
 
 
-def test_a_secret_behind_an_error_is_gone_wherever_the_cut_goes() -> None:
+def test_a_secret_after_an_error_is_masked_wherever_the_text_is_cut() -> None:
     secret = "CANARY-0123456789-of-aftermath"
     masking.register(secret)
     for place in range(CAUSE_CHARACTERS - 60, CAUSE_CHARACTERS + 5):
@@ -75,7 +75,7 @@ def test_a_secret_behind_an_error_is_gone_wherever_the_cut_goes() -> None:
         assert "CANAR" not in str(finish_for(error, a_claim(), "fetching").error_detail)
 
 
-def test_an_outage_is_not_waited_out_for_ever_but_others_are() -> None:
+def test_waiting_for_an_outage_ends_but_waiting_for_others_does_not() -> None:
     old = dataclasses.replace(a_claim(), created_at=datetime.now(UTC) - timedelta(days=2))
     assert finish_for(Transient("storage_unreachable", "Storage is away."), old, "fetching").outcome == "retry"
     assert finish_for(Transient("worker_busy", "Others first."), old, "fetching").outcome == "snoozed"

@@ -86,7 +86,7 @@ async def test_users_are_served_in_turn() -> None:
         assert queue.served == ["a1", "b1", "c1", "a2", "b2", "a3"]
 
 
-async def test_who_gives_up_and_comes_back_goes_before_those_who_always_wait() -> None:
+async def test_a_user_who_gives_up_and_returns_goes_before_those_who_always_wait() -> None:
     async with queue_of(2) as queue:
         await queue.ask(A, "a1", "a2", "a3")
         await queue.ask(C, "c1", "c2", "c3")
@@ -102,7 +102,7 @@ async def test_who_gives_up_and_comes_back_goes_before_those_who_always_wait() -
         assert queue.served == ["a1", "c1", "b2", "a2", "c2"]
 
 
-async def test_turns_of_long_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_old_turns_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sentinel_worker.concurrency.fair_places.REMEMBERED_USERS", 2)
     shares = FairPlaces(1)
     for user in (A, B, C):
@@ -111,7 +111,7 @@ async def test_turns_of_long_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) 
     assert list(shares._last_turn) == [B, C]
 
 
-async def test_a_place_that_does_not_come_is_not_waited_for_long() -> None:
+async def test_a_place_that_never_becomes_free_is_not_waited_for_long() -> None:
     async with queue_of(1, patience_seconds=0.05) as queue:
         await queue.ask(A, "a1")
         for _ in range(2):
@@ -125,7 +125,7 @@ async def test_a_place_that_does_not_come_is_not_waited_for_long() -> None:
         assert not queue.shares._waiting
 
 
-async def test_who_gives_up_loses_no_place() -> None:
+async def test_giving_up_loses_no_place() -> None:
     async with queue_of(1) as queue:
         await queue.ask(A, "a1", "a2")
         await queue.ask(B, "b1")

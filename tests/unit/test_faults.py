@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from sentinel_local_supabase.errors import LocalSupabaseError
+from sentinel_local_supabase.fault_parser import HTTP_KEYS, REALTIME_KEYS, read_faults
 from sentinel_local_supabase.faults import Faults, HttpFault, RealtimeFaults
-from sentinel_local_supabase.misbehave import HTTP_KEYS, REALTIME_KEYS, read_faults
 from sentinel_worker import cli
 from sentinel_worker.commands.exits import EXIT_CONFIGURATION
 

@@ -110,7 +110,7 @@ async def heard(answer: str, lease_seconds: float = 60) -> AsyncIterator[tuple[L
         leases.remove(lease)
 
 
-async def test_a_heartbeat_extends_what_it_was_told_it_extended() -> None:
+async def test_a_heartbeat_answered_with_ok_extends_the_lease() -> None:
     async with heard("ok", lease_seconds=10) as (lease, before):
         assert lease.expires_at > before + 49
         lease.check()
@@ -124,7 +124,7 @@ async def test_a_lease_that_was_not_extended_keeps_its_time_and_is_asked_for_aga
 
 
 @pytest.mark.parametrize(("answer", "error"), [("lost", LeaseLost), ("cancel", Cancelled)])
-async def test_a_heartbeat_ends_what_is_not_to_go_on(answer: str, error: type[LeaseLost | Cancelled]) -> None:
+async def test_a_heartbeat_stops_what_should_not_continue(answer: str, error: type[LeaseLost | Cancelled]) -> None:
     async with heard(answer) as (lease, _):
         with pytest.raises(error):
             lease.check()

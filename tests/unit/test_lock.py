@@ -84,7 +84,7 @@ def test_no_lock_names_a_host_a_path_or_an_option(file: Path) -> None:
     assert not re.search(r"://|^\s*-(?!-hash=sha256:)|/", re.sub(r"^#.*", "", text, flags=re.MULTILINE), re.MULTILINE)
 
 
-def test_a_line_that_is_no_entry_is_refused(tmp_path: Path) -> None:
+def test_a_line_that_is_not_an_entry_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "requirements.lock"
     path.write_text("httpx>=0.28\n    # via sentinel-worker\n")
     with pytest.raises(ValueError, match="Not an entry of a lock file: httpx"):

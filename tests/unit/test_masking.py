@@ -74,7 +74,7 @@ def test_a_known_value_goes_in_base64(before: str) -> None:
         assert len(seen) - len(MASK) <= len(encoded) - (len(value) * 8 // 6 - 2)
 
 
-def test_the_last_part_of_a_known_jwt_goes_alone() -> None:
+def test_the_last_part_of_a_known_jwt_is_masked_by_itself() -> None:
     signature = "c2lnbmF0dXJlLXRoYXQtaXMtbG9uZw"
     masking.register(f"eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VudGluZWwifQ.{signature}")
     assert mask(f"joic2VudGluZWwifQ.{signature} and {signature}") == f"joic2VudGluZWwifQ.{MASK} and {MASK}"

@@ -42,7 +42,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
         assert (target / "file").exists()
 
 
-def test_a_chain_of_folders_without_an_end_is_removed_too(tmp_path: Path) -> None:
+def test_an_endless_chain_of_folders_is_removed_too(tmp_path: Path) -> None:
     """Left by a killed worker: deeper than a path, a stack or a process's descriptors reach."""
     abandoned = tmp_path / f"{PREFIX}abandoned"
     abandoned.mkdir()

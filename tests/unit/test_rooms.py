@@ -1,6 +1,7 @@
 """The map of rooms in docs/architecture.md: every room, its floor by import-linter, and its docstring's first words."""
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -10,10 +11,14 @@ NOT_ON_THE_MAP = {"heavy_imports"}
 """Modules beside the rooms that the text above the table names."""
 
 
-def first_words(room: str) -> str:
+def docstring(room: str) -> str:
     module = PACKAGE / room / "__init__.py"
     tree = ast.parse((module if module.exists() else PACKAGE / f"{room}.py").read_text(encoding="utf-8"))
-    return (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
+    return (ast.get_docstring(tree) or "").replace("\n", " ")
+
+
+def first_words(room: str) -> str:
+    return docstring(room).partition("  ")[0]
 
 
 def table() -> str:
@@ -35,7 +40,9 @@ def test_the_map_is_what_the_rooms_say() -> None:
     assert table() in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
-def test_every_room_says_what_belongs_there() -> None:
+def test_every_room_says_what_belongs_there_and_what_it_may_import() -> None:
     rooms = [path.parent for path in PACKAGE.glob("*/__init__.py")]
     assert len(rooms) > 10
     assert [room.name for room in rooms if len(first_words(room.name)) < 20] == []
+    without = [room.name for room in rooms if not re.search(r"\b(May import|Imports no)\b", docstring(room.name))]
+    assert without == [], "their docstrings do not say what they may import"

@@ -62,7 +62,7 @@ ALL = ("video-large", "frames", "image-vit", "audio-xlsr", "demo")
         ("image", ANIMATION, "image-vit", ("image-vit", None)),
     ],
 )
-def test_the_first_detector_of_a_kind_answers_and_a_named_one_is_alone(
+def test_the_first_detector_of_a_kind_answers_unless_one_is_named(
     kind: MediaKind, facts: ProbedFacts, key: str | None, expected: tuple[str | None, str | None]
 ) -> None:
     assert chosen(roster(*ALL), kind, facts, key) == expected

@@ -9,6 +9,7 @@ import pytest
 
 from sentinel_worker.config import settings
 from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.windows import CoverageRule
 from sentinel_worker.sources.egress_policy import EgressPolicy
 from sentinel_worker.sources.url import UrlRules
 from sentinel_worker.supabase_client.keys import WorkerKeys
@@ -59,6 +60,9 @@ def test_every_mistake_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None
         "SENTINEL_LOG_LEVEL": "loud",
         "SENTINEL_DETECTORS": "/does/not/exist",
         "SENTINEL_DETECTOR": "demo,demo",
+        "SENTINEL_MAX_GAP_SECONDS": "120",
+        "SENTINEL_REAL_MAX_GAP_SECONDS": "100",
+        "SENTINEL_MAX_WINDOWS": "0",
     }
     with pytest.raises(Fatal) as caught:
         load(monkeypatch, bad)
@@ -71,6 +75,8 @@ def test_every_mistake_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None
         "SENTINEL_LOG_LEVEL",
         "SENTINEL_DETECTORS",
         "SENTINEL_DETECTOR",
+        "SENTINEL_REAL_MAX_GAP_SECONDS",
+        "SENTINEL_MAX_WINDOWS",
     }
     assert {line.split(":")[0] for line in lines} == expected
 
@@ -78,6 +84,16 @@ def test_every_mistake_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_detectors_file_that_cannot_be_read_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Fatal, match="SENTINEL_DETECTORS: cannot be read: File name too long"):
         load(monkeypatch, GOOD | {"SENTINEL_DETECTORS": "x" * 300})
+
+
+def test_gaps_are_set_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, GOOD).coverage == CoverageRule(60, 40, 180)
+    chosen = {"SENTINEL_MAX_GAP_SECONDS": "30", "SENTINEL_MAX_WINDOWS": "8", "SENTINEL_REAL_MAX_GAP_SECONDS": "30"}
+    assert load(monkeypatch, GOOD | chosen).coverage == CoverageRule(30, 8, 30)
+    with pytest.raises(
+        Fatal, match=r"SENTINEL_REAL_MAX_GAP_SECONDS: must be at least SENTINEL_MAX_GAP_SECONDS \(200\)"
+    ):
+        load(monkeypatch, GOOD | {"SENTINEL_MAX_GAP_SECONDS": "200"})
 
 
 def test_a_mistake_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from sentinel_worker.sources.social.catalogue import Extractor, find_extractors,
 from sentinel_worker.sources.social.fetcher import _fraction, _noted
 from sentinel_worker.sources.social.formats import choose
 from sentinel_worker.sources.social.reasons import Refused, detail, reason
-from sentinel_worker.sources.social.sentences import refusal
+from sentinel_worker.sources.social.sentences import social_error
 
 TOO_LONG = 0.5
 """CPU seconds: a pattern that backtracks takes minutes, the slowest good one a few milliseconds."""
@@ -194,12 +194,12 @@ def test_every_reason_has_a_sentence() -> None:
     source = Path(reasons.__file__).read_text() + (Path(reasons.__file__).parent / "download.py").read_text()
     codes = set(re.findall(r'"((?:social|media|disk)_[a-z_]+)"', source))
     assert len(codes) > 15
-    assert {refusal(code).code for code in codes} == codes
+    assert {social_error(code).code for code in codes} == codes
 
 
 def test_a_word_that_is_not_known_is_a_failure() -> None:
     for lie in ("__class__", None, 7, "access_refused", "x" * 10_000):
-        assert (type(refusal(lie)), refusal(lie).code) == (Transient, "social_failed")
+        assert (type(social_error(lie)), social_error(lie).code) == (Transient, "social_failed")
 
 
 def test_no_address_is_in_a_detail() -> None:
@@ -259,7 +259,7 @@ def test_the_best_format_that_needs_no_ffmpeg(formats: list[dict[str, Any]], cho
         (1, 10**400, 0),
     ],
 )
-def test_how_much_is_done_is_a_fraction_whatever_a_process_says(done: object, total: object, fraction: float) -> None:
+def test_progress_is_a_fraction_whatever_a_process_reports(done: object, total: object, fraction: float) -> None:
     assert _fraction({"done": done, "total": total}) == fraction
 
 

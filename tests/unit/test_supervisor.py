@@ -51,7 +51,7 @@ async def test_faults_that_recur_break_the_worker_once_and_the_loop_goes_on() ->
     assert broken.message == 'The worker\'s loop "claims" failed 5 times in a row (ValueError).'
 
 
-async def test_a_loop_that_the_worker_can_do_without_breaks_nothing() -> None:
+async def test_a_loop_that_the_worker_can_do_without_never_breaks_it() -> None:
     assert await repeat([*[ValueError()] * (2 * MOST_IN_A_ROW), None], vital=False) == []
 
 

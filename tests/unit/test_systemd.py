@@ -41,7 +41,7 @@ def test_systemd_waits_for_the_drain() -> None:
     assert int(stop) >= Settings.model_fields["drain_seconds"].default + 40
 
 
-def test_a_child_that_the_kernel_ends_for_want_of_memory_does_not_end_the_service() -> None:
+def test_a_child_that_the_kernel_kills_when_memory_runs_out_does_not_end_the_service() -> None:
     assert values("OOMPolicy") == ["continue"]
 
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentinel_worker.domain.coverage import Coverage
+from sentinel_worker.domain.fusion import fuse
 from sentinel_worker.domain.media_facts import Face
-from sentinel_worker.domain.verdict import Judgement, Verdict, VerdictRule, WindowScore, fuse, judge, sigmoid
-from sentinel_worker.domain.windows import Window
+from sentinel_worker.domain.verdict import Judgement, Verdict, VerdictRule, WindowScore, judge, sigmoid
+from sentinel_worker.domain.windows import CoverageRule, Window
 
 MEAN = VerdictRule("mean", fake_windows=0)
 TOP_K = VerdictRule("top_k", fake_windows=2)
 LOGITS = st.lists(st.floats(-40, 40), min_size=1, max_size=40)
 FACE = Face(0.1, 0.1, 0.5, 0.5, 0.9)
 NO_FACE = WindowScore(Window(7, 8), skipped="no_face")
+NOT_COVERED: tuple[Verdict, str] = ("uncertain", "not_covered")
 
 
 def odds(probability: float) -> float:
@@ -42,7 +46,7 @@ def window_probabilities(judgement: Judgement) -> list[float]:
     ("probability", "verdict"),
     [(0.01, "real"), (0.3299, "real"), (0.3301, "uncertain"), (0.4999, "uncertain"), (0.5001, "fake"), (0.99, "fake")],
 )
-def test_bands(probability: float, verdict: str) -> None:
+def test_probabilities_become_verdicts(probability: float, verdict: str) -> None:
     answer = judged([odds(probability)] * 3, MEAN)
     assert answer.verdict == verdict
     assert answer.fake_probability == pytest.approx(probability)
@@ -131,15 +135,83 @@ def test_without_anything_to_score_the_verdict_is_not_applicable_and_never_real(
     assert (answer.worst, answer.log_odds) == (None, None)
 
 
-def test_what_is_left_of_a_mostly_damaged_track_is_not_real() -> None:
-    whole = [WindowScore(Window(i, i + 1), (-4.0,)) for i in range(2)]
-    damaged = [WindowScore(Window(i, i + 1), skipped="damaged") for i in range(2, 5)]
-    assert judge([*whole, *damaged], 5.0, MEAN).verdict == "uncertain"
-    assert judge([*whole, *damaged[:2]], 4.0, MEAN).verdict == "real"
+def sparse(*starts: float, logit: float = -4.0) -> list[WindowScore]:
+    return [WindowScore(Window(start, start + 1), (logit,)) for start in starts]
+
+
+def test_one_damaged_window_leaves_no_real() -> None:
+    whole, damaged = sparse(0, 1, 2), WindowScore(Window(3, 4), skipped="damaged")
+    assert judge(whole, 3.0, MEAN).verdict == "real"
+    answer = judge([*whole, damaged], 4.0, MEAN)
+    assert (answer.verdict, answer.reason, answer.is_covered) == ("uncertain", "not_covered", False)
+    assert answer.coverage == Coverage(0.75, 1.0)
+    assert judge([damaged, *sparse(0, 1, 2, logit=4.0)], 4.0, MEAN).verdict == "fake"
+
+
+def test_windows_without_a_face_or_sound_were_looked_at() -> None:
+    answer = judge([*sparse(0), NO_FACE, WindowScore(Window(1, 7), skipped="silence")], 8.0, MEAN)
+    assert (answer.verdict, answer.coverage) == ("real", Coverage(1.0, 0.0))
+
+
+@pytest.mark.parametrize(("gap", "verdict"), [(180.0, "real"), (180.1, "uncertain")])
+def test_a_track_with_a_longer_gap_than_allowed_is_not_real(gap: float, verdict: Verdict) -> None:
+    for scores, duration in ((sparse(0, 1 + gap), 2 + gap), (sparse(gap), 1 + gap), (sparse(0), 1 + gap)):
+        answer = judge(scores, duration, MEAN)
+        assert (answer.verdict, answer.reason) == (verdict, None if verdict == "real" else "not_covered")
+        assert answer.coverage.longest_gap_seconds == pytest.approx(gap)
+    assert judge(sparse(0, 61), 62, MEAN, CoverageRule(real_max_gap_seconds=60)).verdict == "real"
+    assert judge(sparse(0, 61.1), 62.1, MEAN, CoverageRule(real_max_gap_seconds=60)).verdict == "uncertain"
+
+
+def test_a_part_that_plays_and_cannot_be_decoded_leaves_no_real() -> None:
+    assert judge(sparse(0, 1), 2.0, MEAN, unread_seconds=0.5).reason == "not_covered"
+    assert judge(sparse(0, 1), 2.0, MEAN, unread_seconds=0.0).verdict == "real"
+    assert judge(sparse(0, 1, logit=0.0), 2.0, MEAN, unread_seconds=0.5).reason is None, "uncertain on its own"
+
+
+def test_more_windows_do_not_thin_out_a_short_manipulation() -> None:
+    short = [odds(0.999), odds(0.9), *[odds(0.02)] * 6]
+    assert judged(short, TOP_K).verdict == "fake"
+    long = [odds(0.02)] * 32
+    for place in (0, 16, 32):
+        scores = sparse_logits([*long[:place], *short, *long[place:]])
+        assert judge(scores, 40, TOP_K).verdict == "real", "all of them together"
+        answer = judge(scores, 40, TOP_K, part_windows=8)
+        assert (answer.verdict, answer.fake_probability) == ("fake", judged(short, TOP_K).fake_probability)
+
+
+def test_windows_that_agree_must_be_neighbours() -> None:
+    high, low = odds(0.999), odds(0.02)
+    apart = sparse_logits([high, *[low] * 20, high])
+    assert judge(apart, 22, TOP_K, part_windows=8).verdict == "uncertain"
+
+
+def test_an_odd_window_elsewhere_does_not_hide_windows_that_agree() -> None:
+    odd, low = 30.0, odds(0.02)
+    scores = sparse_logits([odd, *[low] * 20, odds(0.9), odds(0.9)])
+    answer = judge(scores, 23, TOP_K, part_windows=8)
+    assert answer.verdict == "fake"
+    assert answer.fake_probability == pytest.approx(sigmoid((odd + low) / 2))
+
+
+@given(LOGITS, st.integers(1, 16), st.sampled_from([MEAN, TOP_K]))
+def test_the_worst_part_decides(logits: list[float], size: int, rule: VerdictRule) -> None:
+    answer = judge(sparse_logits(logits), len(logits), rule, part_windows=size)
+    parts = [logits[start : start + size] for start in range(max(1, len(logits) - size + 1))]
+    each = [judged(part, rule, duration=1e3) for part in parts]
+    assert answer.fake_probability == max(map(probability, each))
+    if any(part.verdict == "fake" for part in each):
+        assert answer.verdict == "fake"
+
+
+def sparse_logits(logits: Sequence[float]) -> list[WindowScore]:
+    return [WindowScore(Window(place, place + 1), (logit,)) for place, logit in enumerate(logits)]
 
 
 def a_judgement(verdict: Verdict, probability: float | None, threshold: float = 0.5) -> Judgement:
-    return Judgement(verdict, probability, threshold, (), "no_face" if probability is None else None)
+    return Judgement(
+        verdict, probability, threshold, (), Coverage(1.0, 0.0), reason="no_face" if probability is None else None
+    )
 
 
 @pytest.mark.parametrize(
@@ -175,6 +247,47 @@ def test_the_threshold_is_that_of_the_track_that_decided() -> None:
     assert fuse(a_judgement("fake", 0.55, 0.5), a_judgement("real", 0.6, 0.7)).threshold == 0.5
     with pytest.raises(ValueError, match="nothing"):
         fuse(None, None)
+
+
+def hidden(probability: float = 0.1) -> Judgement:
+    """What would be real if all of it had been looked at."""
+    judgement = a_judgement("uncertain", probability)
+    return replace(judgement, reason="not_covered", is_covered=False, coverage=Coverage(0.1, 200.0))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "sound", "verdict", "reason"),
+    [
+        (hidden(), None, "uncertain", "not_covered"),
+        (hidden(), a_judgement("real", 0.2), "uncertain", "not_covered"),
+        (a_judgement("real", 0.2), hidden(), "uncertain", "not_covered"),
+        (a_judgement("uncertain", 0.4), hidden(), "uncertain", None),
+        (hidden(), a_judgement("uncertain", 0.4), "uncertain", None),
+        (hidden(), a_judgement("fake", 0.9), "fake", None),
+        (a_judgement("not_applicable", None), hidden(), "not_applicable", "no_face"),
+        (a_judgement("real", 0.2), replace(a_judgement("not_applicable", None), is_covered=False), *NOT_COVERED),
+    ],
+)
+def test_a_file_is_real_only_if_each_of_its_tracks_was_looked_at(
+    pictures: Judgement, sound: Judgement | None, verdict: Verdict, reason: str | None
+) -> None:
+    overall = fuse(pictures, sound)
+    assert (overall.verdict, overall.reason) == (verdict, reason)
+
+
+def test_sound_that_cannot_be_read_leaves_no_real_and_changes_nothing_else() -> None:
+    for judgement in (a_judgement("uncertain", 0.4), a_judgement("fake", 0.9), a_judgement("not_applicable", None)):
+        unheard = fuse(judgement, None, unheard_seconds=3.0)
+        assert (unheard.verdict, unheard.reason) == (judgement.verdict, judgement.reason)
+    overall = fuse(a_judgement("real", 0.1), None, unheard_seconds=3.0)
+    assert (overall.verdict, overall.reason, overall.fake_probability) == (*NOT_COVERED, 0.1)
+    assert overall.coverage == Coverage(0.0, 3.0)
+
+
+def test_the_coverage_of_a_file_is_that_of_its_worst_track() -> None:
+    one, other = (replace(a_judgement("real", 0.1), coverage=Coverage(*values)) for values in ((0.5, 9.0), (0.7, 20.0)))
+    assert fuse(one, other).coverage == Coverage(0.5, 20.0)
+    assert fuse(one, None).coverage == one.coverage
 
 
 @pytest.mark.parametrize("logits", [(), (math.nan,), (1.0, math.inf)])

@@ -70,7 +70,7 @@ def test_a_wheel_says_its_licence(wheel: ZipFile) -> None:
     assert metadata_of(wheel)["License-Expression"] == "Apache-2.0"
 
 
-def test_a_wheel_requires_the_other_in_no_other_way_than_by_the_extra(wheel: ZipFile) -> None:
+def test_a_wheel_requires_the_other_only_by_the_extra(wheel: ZipFile) -> None:
     required = [Requirement(text) for text in metadata_of(wheel).get_all("Requires-Dist", [])]
     ours = [one for one in required if one.name.startswith("sentinel-") and "dev" not in str(one.marker)]
     if package_of(wheel) == "sentinel_local_supabase":

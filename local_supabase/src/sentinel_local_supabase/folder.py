@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from sentinel_local_supabase.errors import LocalSupabaseError
-from sentinel_local_supabase.holders import live_server
+from sentinel_local_supabase.process_lookup import live_server
 
 LOCK = "lock"
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 from sentinel_local_supabase.errors import LocalSupabaseError
 from sentinel_local_supabase.faults import Faults
 from sentinel_local_supabase.gateway.settings import GatewaySettings
-from sentinel_local_supabase.holders import refuse_held_port
+from sentinel_local_supabase.process_lookup import refuse_held_port
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0

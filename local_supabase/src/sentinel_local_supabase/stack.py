@@ -13,9 +13,9 @@ from sentinel_local_supabase.faults import Faults
 from sentinel_local_supabase.folder import DataFolder
 from sentinel_local_supabase.gateway.settings import GatewaySettings
 from sentinel_local_supabase.gateway_process import GatewayProcess
-from sentinel_local_supabase.holders import refuse_held_port
 from sentinel_local_supabase.keys import ProjectKeys
 from sentinel_local_supabase.postgres import SUPERUSER, Postgres
+from sentinel_local_supabase.process_lookup import refuse_held_port
 from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, RealtimePace
 
 DEFAULT_PORT = 54321

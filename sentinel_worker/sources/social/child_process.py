@@ -16,7 +16,7 @@ from typing import Any, Final
 from sentinel_worker.concurrency.uninterrupted import to_the_end
 from sentinel_worker.confine import bare_process
 from sentinel_worker.sources.social.instructions import PACKET_BYTES, Order
-from sentinel_worker.sources.social.sentences import refusal, refused
+from sentinel_worker.sources.social.sentences import refused, social_error
 
 BOOT: Final = bare_process.program("sentinel_worker.sources.social.child_main")
 START_SECONDS: Final = 60.0
@@ -83,7 +83,7 @@ async def _readable(connection: socket.socket) -> None:
         async with asyncio.timeout(START_SECONDS):
             await ready.wait()
     except TimeoutError:
-        raise refusal("social_failed") from None
+        raise social_error("social_failed") from None
     finally:
         loop.remove_reader(connection)
 

@@ -31,7 +31,7 @@ from sentinel_worker.sources.social import catalogue
 from sentinel_worker.sources.social.bounded_scan import is_overfull
 from sentinel_worker.sources.social.child_process import BOOT, SocialProcess, started
 from sentinel_worker.sources.social.instructions import FOLDER, Order
-from sentinel_worker.sources.social.sentences import refusal, refused
+from sentinel_worker.sources.social.sentences import refused, social_error
 
 PAGES_BYTES: Final = 64 * 1024**2
 """Allowance for a post's pages, manifests and retries, in addition to its media."""
@@ -166,7 +166,7 @@ def _better_known(code: str, proxy: ForwardProxy, folder: Path) -> CodedError | 
         return proxy.refusal
     # A full disk costs no attempt, so a lying process could be retried for ever.
     if code == "disk_full" and shutil.disk_usage(folder).free > FULL_BELOW_BYTES:
-        return refusal("social_failed")
+        return social_error("social_failed")
     return None
 
 
@@ -191,7 +191,7 @@ async def _filled(folder: Path, limit_bytes: int) -> CodedError:
     """Wait until `folder` contains too much: the kernel limits the size of a file, not the number of files."""
     while True:
         if await asyncio.to_thread(is_overfull, folder, limit_bytes):
-            return refusal("media_too_large")
+            return social_error("media_too_large")
         await asyncio.sleep(LOOK_EVERY_SECONDS)
 
 
@@ -226,13 +226,13 @@ def _take(made: Path, path: Path, limit_bytes: int) -> Fetched:
     try:
         descriptor = os.open(made, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        raise refusal("social_failed") from None
+        raise social_error("social_failed") from None
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise refusal("social_failed")
+            raise social_error("social_failed")
         if status.st_size > limit_bytes:
-            raise refusal("media_too_large")
+            raise social_error("media_too_large")
         digest = hashlib.sha256()
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)

@@ -61,11 +61,11 @@ def refused(message: Mapping[str, object], *, instead: CodedError | None = None)
 
     The packet's detail goes to the operator's log.
     """
-    error = instead or refusal(message.get("code"))
+    error = instead or social_error(message.get("code"))
     log.warning(logs.SOCIAL_FAILED, error_code=error.code, detail=str(message.get("detail"))[:_MAX_DETAIL])
     return error
 
 
-def refusal(code: object) -> CodedError:
+def social_error(code: object) -> CodedError:
     """Return the error for `code`; an unknown code from the untrusted process becomes `social_failed`."""
     return _ERRORS.get(str(code), _ERRORS["social_failed"])()

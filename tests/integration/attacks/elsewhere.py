@@ -15,6 +15,47 @@ XML_BOMB = (
     + ']><svg xmlns="http://www.w3.org/2000/svg">&j;</svg>'
 )
 
+_ID3 = b"ID3\x04\x00\x00\x00\x00\x00\x0a" + bytes(10)
+_APE_TAG = b"APETAGEX" + struct.pack("<II", 2000, 8) + bytes(16) + bytes(8)
+_JUNK = bytes(range(255, 0, -1))
+BEFORE = {
+    "two tags": _ID3 + _ID3,
+    "two kinds of tags": _ID3 + _APE_TAG,
+    "a tag and zeros": _ID3 + bytes(3000),
+    "a tag and junk": _ID3 + _JUNK,
+    "zeros": bytes(3000),
+    "junk": _JUNK,
+    "the mark of AMR": b"#!AMR\n",
+}
+"""What decoders skip before they look at a file."""
+STARTS = {
+    "caf": b"caff\x00\x01\x00\x00",
+    "aiff": b"FORM\x00\x00\x10\x00AIFF",
+    "au": b".snd\x00\x00\x00\x18",
+    "w64": bytes.fromhex("726966662e91cf11a5d628db04c10000"),
+    "amr": b"#!AMR\n\x00",
+    "ape": b"MAC \x96\x0f\x00\x00",
+    "tta": b"TTA1\x01\x00\x01\x00",
+    "wavpack": b"wvpk\x00\x01\x00\x00",
+    "mpc7": b"MP+\x07\x01\x00\x00\x00",
+    "mpc8": b"MPCKSH\x0e\x00",
+    "ac3": bytes.fromhex("0b77000014401400"),
+    "mpeg-video": b"\x00\x00\x01\xb3",
+    "matroska without a type": bytes.fromhex("1a45dfa38442868101"),
+    "quicktime": struct.pack(">I", 4000) + b"uuid",
+    "a tag and wav": _ID3 + b"RIFF\x00\x10\x00\x00WAVE\x00",
+    "jp2": b"\x00\x00\x00\x0cjP  \r\n\x87\n\x00\x00\x00\x14ftypmjp2",
+}
+"""First bytes by which a container is recognized, none of which is a text."""
+
+
+def imf(place: str) -> bytes:
+    """A playlist of an IMF package; the files that it plays are found by their names."""
+    return (
+        '<CompositionPlaylist xmlns="http://www.smpte-ra.org/schemas/2067-3/2016"><Id>urn:uuid:1</Id>'
+        f"<SegmentList><Segment><TrackFileId>{place}</TrackFileId></Segment></SegmentList></CompositionPlaylist>"
+    ).encode()
+
 
 def dash(place: str, prefix: str = "") -> bytes:
     """A DASH manifest whose only film is at `place`."""

@@ -25,7 +25,11 @@ QUICK = replace(MediaLimits(), max_cpu_seconds=15)
 """Under these limits a slow child is refused too, but with another error."""
 
 PICTURES: dict[str, tuple[Callable[[], bytes], str, str]] = {
-    "png 50,000 x 50,000": (bombs.square_png, "media_too_large", "at most 67108864 pixels are allowed"),
+    "png 50,000 x 50,000": (
+        bombs.square_png,
+        "media_too_large",
+        "50000 x 50000 = 2500 megapixels; at most 270 are allowed",
+    ),
     "png of one line": (
         lambda: bombs.png(1, 30_000),
         "media_too_large",
@@ -36,8 +40,6 @@ PICTURES: dict[str, tuple[Callable[[], bytes], str, str]] = {
         "media_too_large",
         "30000 x 1 pixels; one side may be at most 50",
     ),
-    "packed colour profile": (lambda: bombs.bloated_png(b"iCCP"), "media_unreadable", "damaged"),
-    "packed text": (lambda: bombs.bloated_png(b"zTXt"), "media_unreadable", "damaged"),
     "gif with 100,000 frames": (
         lambda: bombs.gif(100_000),
         "media_too_long",
@@ -48,7 +50,11 @@ PICTURES: dict[str, tuple[Callable[[], bytes], str, str]] = {
         "media_too_long",
         "25000 frames; at most 20000 are allowed",
     ),
-    "gif 65,535 x 65,535": (lambda: bombs.gif(3, 65_535, 65_535), "media_unreadable", "damaged"),
+    "gif 65,535 x 65,535": (
+        lambda: bombs.gif(3, 65_535, 65_535),
+        "media_too_large",
+        "65535 x 65535 = 4294.9 megapixels; at most 270 are allowed",
+    ),
     "zip bomb": (bombs.zip_bomb, "media_not_supported", "it looks like an archive"),
     "gzip bomb": (bombs.gzip_bomb, "media_not_supported", "it looks like an archive"),
 }
@@ -61,9 +67,7 @@ FILMS: dict[str, tuple[Callable[[bytes], bytes], tuple[str, ...], str, str]] = {
         "media_too_large",
         "10240 frames per second; at most 240 are allowed",
     ),
-    "frames without a length": (lambda film: bombs.with_lengths(film, 0), MJPEG, "media_unreadable", "damaged"),
-    "a negative length": (bombs.negative, MP4, "media_too_long", "at most 10800 are allowed"),
-    "edits before the start": (lambda film: bombs.with_edits(film, 100_000), MP4, "media_unreadable", "damaged"),
+    "edits before the start": (lambda film: bombs.with_edits(film, 100_000), MP4, "no_frames", "holds no frames"),
     "40 tracks": (
         lambda film: bombs.many_tracks(film, 40),
         MP4,
@@ -74,6 +78,12 @@ FILMS: dict[str, tuple[Callable[[bytes], bytes], tuple[str, ...], str, str]] = {
 }
 
 
+LIES: dict[str, tuple[Callable[[bytes], bytes], tuple[str, ...]]] = {
+    "frames without a length": (lambda film: bombs.with_lengths(film, 0), MJPEG),
+    "a negative length": (bombs.negative, MP4),
+}
+
+
 @pytest.mark.parametrize("name", PICTURES)
 async def test_pictures(attack: Attack, name: str) -> None:
     make, code, words = PICTURES[name]
@@ -81,6 +91,15 @@ async def test_pictures(attack: Attack, name: str) -> None:
     refused = (await attack(content, QUICK)).refusal
     assert refused[0] == code
     assert words in refused[1]
+
+
+@pytest.mark.parametrize("name", LIES)
+async def test_the_header_may_lie_about_a_film_that_is_there(attack: Attack, film: Film, name: str) -> None:
+    lie, options = LIES[name]
+    facts = (await attack(lie(film(*options)), QUICK)).facts
+    assert facts is not None
+    assert facts.frame_count == 10
+    assert 1 <= facts.duration_seconds <= 10
 
 
 @pytest.mark.parametrize("name", FILMS)
@@ -116,7 +135,15 @@ async def test_only_the_first_page_is_read(attack: Attack) -> None:
     assert (result.facts.kind, result.facts.frame_count) == ("image", 1)
 
 
-async def test_an_animation_that_promises_more_is_what_is_there(attack: Attack) -> None:
+@pytest.mark.parametrize("kind", [b"iCCP", b"zTXt", b"iTXt"])
+async def test_what_a_png_packs_beside_its_pixels_is_not_unpacked(attack: Attack, kind: bytes) -> None:
+    """A browser shows the picture. 100 MiB of text would not fit into this child's memory."""
+    result = await attack(bombs.bloated_png(kind), replace(QUICK, max_memory_bytes=64 * 1024**2))
+    assert result.facts is not None
+    assert (result.facts.kind, result.facts.width, result.facts.height) == ("image", 8, 8)
+
+
+async def test_an_animation_that_promises_more_frames_is_read_as_it_is(attack: Attack) -> None:
     for promised in (0, bombs.BILLION):
         result = await attack(bombs.apng(promised))
         assert result.facts is not None

@@ -29,10 +29,12 @@ CUT = (
     *("flv with sound", "wmv with sound", "mpg with sound", "ts with sound", "ogv with sound", "gif", "apng"),
     *("webp, animated by Pillow", "avif, animated by Pillow", "jpeg", "png", "tiff lzw", "heic", "bmp"),
     *("wav", "flac", "mp3", "aac", "m4a", "opus"),
+    *("w64", "aiff", "caf alac", "au", "ac3", "amr", "ape", "tta", "wavpack", "mpc8"),
+    *("m1v mpeg1", "ts h264 behind junk"),
 )
 CUT_SAMPLE = (
     *("mp4 with sound", "mp4 in fragments", "mkv with sound", "ts with sound", "webp, animated by Pillow"),
-    *("jpeg", "flac", "opus"),
+    *("jpeg", "flac", "opus", "aiff", "ape"),
 )
 EXPECTED_REFUSALS = (
     *("media_unreadable", "media_truncated", "media_not_supported", "no_tracks", "no_frames"),

@@ -20,6 +20,7 @@ Film = Callable[..., bytes]
 
 
 PLACES = ("a URL", "a file", "a relative path")
+BEFORE = tuple(elsewhere.BEFORE)
 PREFIXES = ("", '<?xml version="1.0"?>\n', " \n", "\ufeff", "<!--free-->", "<!--wide-->")
 SCRIPTS = tuple(
     (text, found, encoding)
@@ -80,6 +81,49 @@ async def test_a_playlist_behind_a_tag(attack: Attack, place: str) -> None:
     assert "an HLS playlist" in sentence
 
 
+@pytest.mark.parametrize("before", BEFORE)
+async def test_a_playlist_behind_several_tags_and_junk(attack: Attack, place: str, before: str) -> None:
+    content = elsewhere.BEFORE[before] + elsewhere.HLS.format(place=place).encode()
+    assert (await attack(content)).refusal[0] == "media_not_supported"
+
+
+@pytest.mark.parametrize(("place", "start"), crossed(tuple(elsewhere.STARTS)), indirect=["place"])
+@pytest.mark.parametrize("text", ["dash", "imf", "sdp"])
+async def test_a_manifest_behind_the_first_bytes_of_a_container(
+    attack: Attack, target: Target, place: str, start: str, text: str
+) -> None:
+    """FFmpeg searches for these anywhere in the first bytes.
+
+    Some demuxers play any bytes as sound; that does no harm.
+    """
+    manifests = {
+        "dash": elsewhere.dash(place),
+        "imf": elsewhere.imf(place),
+        "sdp": elsewhere.sdp(target.port, "\n"),
+    }
+    result = await attack(elsewhere.STARTS[start] + manifests[text] + bytes(4000))
+    if result.error is None:
+        assert result.facts is not None
+        assert (result.facts.kind, result.facts.container) == ("audio", start)
+    else:
+        assert result.refusal[0] in ("media_not_supported", "media_unreadable", "media_truncated", "no_tracks")
+
+
+@pytest.mark.parametrize("stream", ["sound", "film"])
+async def test_a_manifest_in_the_junk_before_a_stream(attack: Attack, film: Film, place: str, stream: str) -> None:
+    """The stream is analyzed, or FFmpeg's own reading of the file refuses it; the manifest is not followed."""
+    if stream == "sound":
+        content = film("-f", "lavfi", "-i", "sine=d=1", "-vn", "-id3v2_version", "0", "-f", "mp3")
+    else:
+        content = film("-pix_fmt", "yuv420p", "-f", "mpegts")
+    result = await attack(b"\xff\x01\xfe" + elsewhere.dash(place) + bytes(10) + content)
+    if result.error is None:
+        assert result.facts is not None
+        assert result.facts.container == {"sound": "mp3", "film": "mpeg-ts"}[stream]
+    else:
+        assert result.refusal[0] in ("media_not_supported", "media_unreadable")
+
+
 async def test_svg(attack: Attack, place: str) -> None:
     assert (await attack(elsewhere.svg(place))).refusal[1].endswith("it looks like an SVG drawing.")
 
@@ -88,7 +132,7 @@ async def test_xml_bomb(attack: Attack) -> None:
     assert (await attack(elsewhere.XML_BOMB.encode())).refusal[1].endswith("it looks like an SVG drawing.")
 
 
-async def test_a_text_in_utf_16_is_no_mp3(attack: Attack) -> None:
+async def test_a_text_in_utf_16_is_not_an_mp3(attack: Attack) -> None:
     """`ff fe 20` is both a valid MPEG audio frame header and the start of a text."""
     code, sentence = (await attack(codecs.BOM_UTF16_LE + " #EXTM3U".encode("utf-16-le"))).refusal
     assert (code, sentence.endswith("an HLS playlist.")) == ("media_not_supported", True)
@@ -105,6 +149,13 @@ async def test_media_in_another_file(attack: Attack, film: Film, neighbour: Path
     content = elsewhere.external_media(film("-c:v", "mjpeg", "-f", "mp4"), str(neighbour))
     result = await attack(content)
     assert result.facts is None or result.facts.width == 64
+
+
+async def test_sound_in_another_file(attack: Attack, film: Film, place: str) -> None:
+    """PyAV decodes it, with another FFmpeg than the one that decodes films."""
+    sound = ("-f", "lavfi", "-i", "sine=d=1", "-vn")
+    result = await attack(elsewhere.external_media(film(*sound, "-f", "ipod"), place))
+    assert result.facts is None or result.facts.kind == "audio"
 
 
 async def test_a_reference_movie(attack: Attack, place: str) -> None:

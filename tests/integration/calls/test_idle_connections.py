@@ -102,14 +102,14 @@ async def test_a_claim_after_most_of_a_minute_needs_no_new_connection(
     assert len(gateway.connections) == 2
 
 
-async def test_a_connection_that_was_closed_meanwhile_is_not_used(gateway: Gateway, queue: QueueClient) -> None:
+async def test_a_connection_closed_in_the_meantime_is_not_used(gateway: Gateway, queue: QueueClient) -> None:
     for _ in range(2):
         await ask(queue)
         await gateway.close_all()
     assert len(gateway.connections) == 2
 
 
-async def test_connections_that_died_in_a_sleep_are_no_outage(gateway: Gateway, queue: QueueClient) -> None:
+async def test_connections_that_died_during_a_sleep_are_not_an_outage(gateway: Gateway, queue: QueueClient) -> None:
     gateway.together = asyncio.Barrier(8)
     await asyncio.gather(*(ask(queue) for _ in range(8)))
     gateway.together = asyncio.Barrier(1)

@@ -89,7 +89,7 @@ async def test_a_request_that_met_the_rotation_is_sent_again(server: Server, cal
 
 
 @pytest.mark.parametrize("call", [by_queue, by_heartbeat])
-async def test_a_key_that_is_refused_without_another_is_told(server: Server, call: Call) -> None:
+async def test_a_refused_key_without_a_successor_is_reported(server: Server, call: Call) -> None:
     server.rotates = False
     with pytest.raises(Transient) as caught:
         await call(server)

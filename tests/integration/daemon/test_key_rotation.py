@@ -201,7 +201,7 @@ def no_progress(admin: psycopg.Connection) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_progress")
-async def test_a_right_that_it_can_do_without_hinders_no_rotation(
+async def test_a_missing_optional_right_does_not_prevent_rotation(
     stack: Stack, tmp_path: Path, insert: Callable[[], str], lines: list[dict[str, Any]]
 ) -> None:
     path = write(tmp_path / "jwt", token(stack))

@@ -33,7 +33,7 @@ async def test_a_video_is_answered_with_evidence(
     assert len(result["timeline"]) >= 3
     assert all(0 <= window["fake_probability"] <= 1 for window in result["timeline"])
     assert result["media"]["sha256"]
-    assert (result["media"]["width"], result["media"]["height"]) == (176, 144)
+    assert (result["media"]["width"], result["media"]["height"]) == (193, 144)  # 176 pixels of 128:117
     assert set(result["timings"]) >= {"fetching", "probing", "analyzing", "deriving"}
     assert set(result["derived"]) == {"thumbnail", "worst_frame"}
     folder = f"{user.id}/{fake}/{result['fence']}"

@@ -33,7 +33,7 @@ def hungry_detector(folder: Path) -> dict[str, str]:
     return {"SENTINEL_DETECTORS": str(folder / "detectors.toml"), "SENTINEL_DETECTOR": "hungry"}
 
 
-async def test_a_score_that_the_machine_has_no_memory_for_is_tried_again(
+async def test_a_score_that_does_not_fit_into_memory_is_retried(
     stack: Stack, start_worker: StartWorker, user: User, proxy: FaultProxy, tmp_path: Path
 ) -> None:
     worker = await start_worker(via=proxy, SENTINEL_LEASE_SECONDS="30", **hungry_detector(tmp_path))

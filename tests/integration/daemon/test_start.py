@@ -28,7 +28,7 @@ async def test_wrong_settings_are_all_named_and_exit_2(stack: Stack, start_worke
         ({"SENTINEL_DETECTOR": "video-large", "HF_HOME": "/nonexistent"}, "models pull video-large"),
     ],
 )
-async def test_what_the_operator_must_mend_exits_2(
+async def test_what_the_operator_must_fix_exits_2(
     stack: Stack, start_worker: StartWorker, settings: dict[str, str], said: str
 ) -> None:
     worker = await start_worker(wait=False, real="HF_HOME" in settings, **settings)
@@ -36,7 +36,7 @@ async def test_what_the_operator_must_mend_exits_2(
     assert said in worker.log.read_text()
 
 
-async def test_the_layers_in_force_are_said_at_the_start(start_worker: StartWorker) -> None:
+async def test_the_layers_in_force_are_logged_at_startup(start_worker: StartWorker) -> None:
     """The logged layers are those of a real child, as a zygote of the tests finds them."""
     zygote = Zygote()
     await zygote.start()

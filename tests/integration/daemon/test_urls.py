@@ -180,7 +180,7 @@ async def serve_or_drip(exchange: Exchange, film: bytes, over: asyncio.Event) ->
             await asyncio.wait_for(over.wait(), 1.0)
 
 
-async def test_servers_that_are_away_are_no_outage_of_supabase(
+async def test_unreachable_servers_are_not_an_outage_of_supabase(
     stack: Stack, start_worker: StartWorker, user: User, web: Web, clips: dict[str, Path]
 ) -> None:
     async with unruly_server("127.0.0.1") as gone:

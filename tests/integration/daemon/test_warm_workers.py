@@ -25,7 +25,7 @@ def both(template: Template, end: str, folder: Path) -> list[tuple[WorkerProcess
     ]
 
 
-async def test_a_fork_finds_what_a_process_of_its_own_finds(worker_template: Template, tmp_path: Path) -> None:
+async def test_a_fork_finds_what_a_separate_process_finds(worker_template: Template, tmp_path: Path) -> None:
     found = []
     for worker, log in both(worker_template, "wait", tmp_path):
         async with worker:
@@ -41,7 +41,7 @@ async def test_a_fork_finds_what_a_process_of_its_own_finds(worker_template: Tem
 
 
 @pytest.mark.parametrize(("end", "status", "said"), [("exit", 3, ""), ("fault", 1, "ValueError"), ("return", 0, "")])
-async def test_a_fork_ends_as_a_process_of_its_own_ends(
+async def test_a_fork_ends_like_a_separate_process(
     worker_template: Template, tmp_path: Path, end: str, status: int, said: str
 ) -> None:
     for worker, log in both(worker_template, end, tmp_path):

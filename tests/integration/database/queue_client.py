@@ -148,6 +148,8 @@ RESULT: dict[str, Any] = {
     "verdict": "fake",
     "fake_probability": 0.93,
     "threshold": 0.5,
+    "coverage": 0.25,
+    "longest_gap_seconds": 57.5,
     "detector": {"key": "demo", "revision": "1"},
     "timeline": [{"start": 0, "end": 1.5, "probability": 0.93}],
     "media": {"codec": "h264"},

@@ -15,6 +15,8 @@ CLEAN = {
     "progress": None,
     "verdict": None,
     "fake_probability": None,
+    "coverage": None,
+    "longest_gap_seconds": None,
     "error_code": None,
     "error_message": None,
     "error_params": None,
@@ -190,7 +192,7 @@ def test_an_insert_cannot_bring_a_past_or_buy_a_place(queue: Queue) -> None:
         "max_attempts = 0",
     ],
 )
-def test_impossible_rows_cannot_be_written_by_anybody(queue: Queue, change: str) -> None:
+def test_nobody_can_write_impossible_rows(queue: Queue, change: str) -> None:
     queue.insert()
     with pytest.raises(psycopg.errors.CheckViolation):
         queue.sql(f"update public.analysis_requests set {change}")  # noqa: S608

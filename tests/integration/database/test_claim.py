@@ -110,7 +110,7 @@ def test_a_heartbeat_during_a_requeue_is_busy_and_then_lost(queue: Queue) -> Non
     assert queue.heartbeat(claim) == ["lost"]
 
 
-def test_a_heartbeat_tells_of_deleted_rows_and_users(queue: Queue) -> None:
+def test_a_heartbeat_reports_deleted_rows_and_users(queue: Queue) -> None:
     deleted, orphan = queue.start(), queue.another_worker()
     claim = orphan.start()
     queue.sql("delete from public.analysis_requests where id = %s", deleted["id"])

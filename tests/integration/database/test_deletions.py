@@ -92,7 +92,7 @@ def test_a_file_that_another_request_names_stays(queue: Queue) -> None:
     assert named(queue) == {film}
 
 
-def test_a_file_that_was_uploaded_anew_stays(queue: Queue) -> None:
+def test_a_file_that_was_uploaded_again_stays(queue: Queue) -> None:
     (request,) = queue.insert()
     film = put(queue, "media", f"{queue.user}/a.mp4")
     delete(queue, request)

@@ -1,10 +1,12 @@
 """Finishing: the effect of each outcome, and of a repeated, late or hostile finish."""
 
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 import pytest
 
+from sentinel_worker.domain.media_facts import SkipReason
+from sentinel_worker.domain.verdict import Verdict, VerdictReason
 from tests.integration.database.queue_client import RESULT, Queue, Row
 
 
@@ -26,6 +28,8 @@ def test_a_success_writes_verdict_result_and_history_at_once(queue: Queue) -> No
     assert row["finished_at"] is not None
     assert row["fence"] != claim["fence"]
     (result,) = queue.sql("select * from public.analysis_results")
+    for written in (row, result):
+        assert (written["coverage"], written["longest_gap_seconds"]) == (0.25, 57.5)
     assert (result["request_id"], result["user_id"], result["worker"]) == (claim["id"], queue.user, queue.worker)
     assert (result["is_current"], result["fence"], result["notice"]) == (True, claim["fence"], "A notice.")
     assert result["timeline"] == RESULT["timeline"]
@@ -84,7 +88,7 @@ def test_a_retry_waits_a_jittered_time_that_doubles(queue: Queue, attempt: int) 
     assert (row["status"], row["error_code"], row["error_message"]) == ("scheduled", "busy_site", "Later.")
 
 
-def test_a_retry_heeds_the_servers_wish_and_ends_at_max_attempts(queue: Queue) -> None:
+def test_a_retry_respects_its_delay_and_ends_at_max_attempts(queue: Queue) -> None:
     claim = queue.start(max_attempts=2)
     assert queue.finish(claim, "retry", error_code="slow_down", delay_seconds=77)["due_in_seconds"] >= 77
     queue.sql("update public.analysis_requests set run_at = now() where id = %s", claim["id"])
@@ -112,7 +116,9 @@ def test_a_released_request_gets_its_attempt_and_its_place_back(queue: Queue) ->
         *((outcome, "cancelled") for outcome in ("failed", "retry", "released", "snoozed", "cancelled")),
     ],
 )
-def test_a_wish_to_cancel_goes_before_everything_but_a_success(queue: Queue, outcome: str, answer: str) -> None:
+def test_a_cancellation_takes_precedence_over_every_outcome_but_success(
+    queue: Queue, outcome: str, answer: str
+) -> None:
     claim = queue.start()
     queue.sql("update public.analysis_requests set cancel_requested = true")
     assert queue.heartbeat(claim) == ["cancel"]
@@ -163,6 +169,16 @@ ODD_RESULTS: list[dict[str, Any]] = [
     {"fake_probability": "NaN"},
     {"fake_probability": True},
     {"threshold": {}},
+    {"coverage": 1.1},
+    {"coverage": "NaN"},
+    {"coverage": None},
+    {"longest_gap_seconds": -0.1},
+    {"longest_gap_seconds": "NaN"},
+    {"longest_gap_seconds": "Infinity"},
+    {"verdict_reason": "not_covered"},
+    {"verdict": "real", "verdict_reason": "not_covered"},
+    {"verdict": "uncertain", "verdict_reason": "no_face"},
+    {"verdict": "not_applicable", "verdict_reason": "not_covered"},
     {"detector": "demo"},
     {"timeline": 3},
     {"media": []},
@@ -178,6 +194,21 @@ ODD_OUTCOMES: list[dict[str, Any]] = [
     {"outcome": "succeeded", "result": "fake"},
     *({"outcome": "succeeded", "result": RESULT | odd} for odd in ODD_RESULTS),
 ]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason"),
+    [
+        *(("not_applicable", reason) for reason in get_args(SkipReason)),
+        *(("uncertain", reason) for reason in set(get_args(VerdictReason)) - set(get_args(SkipReason))),
+        *((verdict, None) for verdict in get_args(Verdict)),
+    ],
+)
+def test_each_reason_is_stored_with_its_verdict(queue: Queue, verdict: str, reason: str | None) -> None:
+    claim = queue.start()
+    result = RESULT | {"verdict": verdict, "verdict_reason": reason}
+    assert queue.finish(claim, "succeeded", result=result)["answer"] == "succeeded"
+    assert queue.sql("select verdict_reason from public.analysis_results") == [{"verdict_reason": reason}]
 
 
 @pytest.mark.parametrize("entry", ODD_OUTCOMES)

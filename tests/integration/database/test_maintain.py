@@ -80,7 +80,7 @@ def test_expiry_of_a_cancelled_request_cancels_it(queue: Queue) -> None:
     assert (row["status"], row["error_code"]) == ("cancelled", None)
 
 
-def test_a_running_request_without_a_lease_does_not_stay_so(queue: Queue) -> None:
+def test_a_running_request_without_a_lease_does_not_stay_that_way(queue: Queue) -> None:
     claim = queue.start()
     queue.sql("delete from sentinel.leases")
     assert queue.maintain()["expired"] == 1

@@ -1,6 +1,5 @@
 """From nothing to the whole schema, in each documented way, on every supported server."""
 
-import re
 import subprocess
 from itertools import count
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from sentinel_local_supabase.postgres import Postgres
 from sentinel_worker.database import migrate, statements
+from tests.integration.database import ledger
 from tests.integration.database.queue_client import Queue
 from tests.integration.database.servers import psql
 
@@ -26,18 +26,15 @@ def empty_database(server: Postgres) -> str:
 
 def test_every_file_applies_from_scratch_and_a_repeat_does_nothing(any_server: Postgres) -> None:
     dsn = empty_database(any_server)
-    waiting = migrate.pending(dsn)
-    assert [migration.file_name for migration in waiting] == sorted(p.name for p in (ROOT / "migrations").glob("*.sql"))
-    assert [applied.version for applied in migrate.apply(dsn)] == [migration.version for migration in waiting]
+    shipped = sorted(path.stem for path in (ROOT / "migrations").glob("*.sql"))
+    assert [f"{applied.version}_{applied.name}" for applied in migrate.apply(dsn)] == shipped
     assert migrate.apply(dsn) == []
-    assert migrate.pending(dsn) == []
     with psycopg.connect(dsn) as connection:
         rights = connection.execute("select rolsuper, rolbypassrls from pg_roles where rolname = current_user")
         assert rights.fetchone() == (False, True)
-        ledger = connection.execute("select version, name, statements from supabase_migrations.schema_migrations")
-        for version, name, recorded in ledger:
-            assert any((migration.version, migration.name) == (version, name) for migration in waiting)
-            assert recorded
+    recorded = ledger.recorded(dsn)
+    assert [f"{version}_{name}" for version, name, _ in recorded] == shipped
+    assert all(statements for _, _, statements in recorded)
 
 
 def test_the_queue_works_on_the_server(any_server: Postgres) -> None:
@@ -84,7 +81,7 @@ def test_an_error_names_file_line_and_code_and_leaves_nothing_behind(server: Pos
     )
     with pytest.raises(migrate.MigrationError, match=r"20260102000000_bad\.sql, line 5: .*nonsense.*SQLSTATE 42703"):
         migrate.apply(dsn, migrations_dir=tmp_path)
-    assert [migration.name for migration in migrate.pending(dsn, migrations_dir=tmp_path)] == ["bad"]
+    assert ledger.names(dsn) == ["good"]
     with psycopg.connect(dsn) as connection:
         there = connection.execute("select to_regclass('public.good'), to_regclass('public.half')").fetchone()
         assert there == ("good", None)
@@ -97,42 +94,17 @@ def test_a_version_that_the_ledger_knows_by_another_name_is_refused(server: Post
     migrate.apply(dsn, migrations_dir=tmp_path)
     first.rename(tmp_path / "20260101000000_other.sql")
     with pytest.raises(migrate.MigrationError, match="already has version 20260101000000 as 'one'"):
-        migrate.pending(dsn, migrations_dir=tmp_path)
+        migrate.apply(dsn, migrations_dir=tmp_path)
 
 
-def test_a_database_from_before_the_first_release_is_refused_until_its_ledger_is_rewritten(server: Postgres) -> None:
-    """The statement comes from docs/database.md. It leaves the schema as it is, so the current one can stand in."""
-    page = (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
-    section = page.partition("## A database from before the first release\n")[2]
-    statement = section.partition("```sql\n")[2].partition("```")[0]
-    *folded, comments = migrate.available()
-    assert re.findall(r"\('(\d{14})', '(\w+)'\)", statement) == [(one.version, one.name) for one in folded]
-    old = re.findall(r"'(\d{14})'", statement.partition("begin")[0])
-    assert (len(old), old[0]) == (24, migrate.FOLDED[0])
-    dsn = empty_database(server)
-    migrate.apply(dsn)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("delete from supabase_migrations.schema_migrations")
-        insert = "insert into supabase_migrations.schema_migrations (version, name) values (%s, %s)"
-        connection.cursor().executemany(insert, [(v, "role_and_schema" if v == old[0] else "x") for v in old[:-1]])
-        with pytest.raises(migrate.MigrationError, match=r"nothing was applied.*docs/database\.md"):
-            migrate.apply(dsn)
-        with pytest.raises(psycopg.errors.RaiseException, match="does not hold all 24 files"):
-            connection.execute(statement.encode())
-        connection.execute(insert, (old[-1], "x"))
-        connection.execute(statement.encode())
-    assert [one.version for one in migrate.apply(dsn)] == [comments.version]
-    assert migrate.apply(dsn) == []
-
-
-def test_a_folder_of_something_else_and_a_database_that_is_away_are_named(tmp_path: Path) -> None:
+def test_a_wrong_folder_and_an_unreachable_database_are_named(tmp_path: Path) -> None:
     with pytest.raises(migrate.MigrationError, match="no migrations in"):
         migrate.available(tmp_path)
     (tmp_path / "1_first.sql").touch()
     with pytest.raises(migrate.MigrationError, match="<14 digits>_<name>"):
         migrate.available(tmp_path)
     with pytest.raises(migrate.MigrationError, match="database") as refusal:
-        migrate.pending("postgresql://u:secret@127.0.0.1:1/x")
+        migrate.apply("postgresql://u:secret@127.0.0.1:1/x")
     assert "secret" not in str(refusal.value)
 
 

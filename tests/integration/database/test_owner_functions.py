@@ -49,7 +49,7 @@ def test_a_failure_is_retried_from_the_start(queue: Queue) -> None:
     assert (row["attempt"], row["error_code"]) == (0, None)
 
 
-def test_anybody_elses_request_does_not_exist(queue: Queue) -> None:
+def test_somebody_elses_request_does_not_exist(queue: Queue) -> None:
     (request,) = queue.insert()
     for function in ("cancel_analysis", "retry_analysis"):
         assert ask(queue, function, request, uuid4()) == "not_found"

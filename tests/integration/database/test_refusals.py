@@ -17,6 +17,8 @@ INSERT = "insert into public.analysis_requests (storage_path) values (%s)"
         ("status", "queued"),
         ("verdict", "real"),
         ("fake_probability", 0.1),
+        ("coverage", 1.0),
+        ("longest_gap_seconds", 0.0),
         ("priority", 100),
         ("attempt", 0),
         ("max_attempts", 20),
@@ -102,7 +104,7 @@ OTHER = "00000000-0000-4000-8000-000000000000"
         "{me}/" + "a" * 1024,
     ],
 )
-def test_a_storage_path_outside_the_own_folder_is_refused(refusing: Queue, path: str) -> None:
+def test_a_storage_path_outside_the_users_folder_is_refused(refusing: Queue, path: str) -> None:
     hostile = (
         path.replace("{me}", str(refusing.user)).replace("{ME}", str(refusing.user).upper()).replace("{other}", OTHER)
     )

@@ -61,7 +61,7 @@ def test_old_requests_go_with_results_history_and_files(limited: Queue, days: in
     assert outbox(queue) == {f"derived/{queue.user}/{old['id']}/", f"media/{queue.user}/a.mp4"}
 
 
-def test_pruning_goes_oldest_first_and_so_many_a_call(disposable: Queue) -> None:
+def test_pruning_goes_oldest_first_and_is_limited_per_call(disposable: Queue) -> None:
     requests = disposable.insert(count=5)
     disposable.sql("update public.analysis_requests set status = 'cancelled'")
     for days, request in enumerate(requests):

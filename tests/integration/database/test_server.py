@@ -96,7 +96,7 @@ def test_nobody_gets_in_without_the_password(server: Postgres) -> None:
     assert server.socket_dir.stat().st_mode & 0o077 == 0
 
 
-def test_a_second_server_on_the_same_folder_is_refused_in_words(server: Postgres) -> None:
+def test_a_second_server_on_the_same_folder_is_refused_with_a_sentence(server: Postgres) -> None:
     with pytest.raises(LocalSupabaseError, match=r"postmaster\.pid.*already exists"):
         Postgres(server.folder, bin_dir=server.bin_dir).start()
     with psycopg.connect(server.dsn()) as connection:

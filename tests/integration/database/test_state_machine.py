@@ -22,7 +22,7 @@ MANY = int(os.environ.get("QUEUE_EXAMPLES", "200"))
 @pytest.mark.parametrize(
     ("examples", "fixed"), [(FEW, True), pytest.param(MANY, False, marks=pytest.mark.matrix("postgres"))]
 )
-def test_whatever_happens_in_whatever_order(
+def test_random_sequences_of_events_match_the_expectation(
     disposable: Queue, capsys: pytest.CaptureFixture[str], examples: int, fixed: bool
 ) -> None:
     QueueMachine.seen.clear()

@@ -9,17 +9,16 @@ import subprocess
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
 from sentinel_local_supabase.postgres import Postgres
 from sentinel_worker.database import migrate
+from tests.integration.database import ledger
 from tests.integration.database.servers import NotHereError, supabase_cli
 
 ROOT = Path(__file__).parents[3]
-LEDGER = "select version, name, statements from supabase_migrations.schema_migrations order by version"
 THEIRS = "20250101000000"
 VERSIONS = [migration.version for migration in migrate.available()]
 _numbers = count(1)
@@ -72,27 +71,21 @@ def project(folder: Path, config: str) -> Path:
     return folder
 
 
-def ledger(dsn: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(dsn) as connection:
-        return connection.execute(LEDGER).fetchall()
-
-
 def test_what_the_cli_has_pushed_is_not_applied_again(cli: Cli, server: Postgres, dsn: str) -> None:
     """The ledger that the CLI writes is also the one that `sentinel-worker migrate` writes."""
     dry = cli("db", "push", "--dry-run", to=dsn)
     assert dry.returncode == 0, dry.stderr
     assert all(migration.file_name in dry.stderr for migration in migrate.available())
-    assert len(migrate.pending(dsn)) == len(VERSIONS), "a dry run applied something"
+    assert ledger.recorded(dsn) == [], "a dry run applied something"
     pushed = cli("db", "push", to=dsn)
     assert pushed.returncode == 0, pushed.stderr
-    assert migrate.pending(dsn) == []
     assert migrate.apply(dsn) == []
     listed = json.loads(cli("migration", "list", "--output-format", "json", to=dsn).stdout)
     assert [(row["local"], row["remote"]) for row in listed["migrations"]] == [(v, v) for v in VERSIONS]
     server.create_database("cli_twin")
     twin = server.dsn("postgres", "cli_twin")
     migrate.apply(twin)
-    assert ledger(twin) == ledger(dsn)
+    assert ledger.recorded(twin) == ledger.recorded(dsn)
 
 
 def test_what_migrate_has_applied_is_not_pushed_again(cli: Cli, dsn: str) -> None:
@@ -131,7 +124,7 @@ def test_supabases_own_advisor_has_no_warning(cli: Cli, dsn: str) -> None:
     assert "rls_disabled_in_public" in found.stdout
 
 
-def test_a_project_with_migrations_of_its_own_fetches_ours(cli: Cli, dsn: str, tmp_path: Path) -> None:
+def test_a_project_with_its_own_migrations_fetches_ours(cli: Cli, dsn: str, tmp_path: Path) -> None:
     """The CLI refuses a ledger with versions that its folder lacks; `sentinel-worker migrate` accepts it."""
     theirs = project(tmp_path / "theirs", 'project_id = "echo-sentinel"\n')
     migrations = theirs / "supabase" / "migrations"
@@ -149,4 +142,4 @@ def test_a_project_with_migrations_of_its_own_fetches_ours(cli: Cli, dsn: str, t
     assert cli("migration", "fetch", to=dsn, folder=theirs).returncode == 0
     pushed = cli("db", "push", to=dsn, folder=theirs)
     assert pushed.returncode == 0, pushed.stderr
-    assert [version for version, _, _ in ledger(dsn)] == [THEIRS, *VERSIONS, "20270101000000"]
+    assert [version for version, _, _ in ledger.recorded(dsn)] == [THEIRS, *VERSIONS, "20270101000000"]

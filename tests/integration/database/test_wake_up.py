@@ -62,7 +62,7 @@ returns void language plpgsql as $$ begin raise exception 'broken'; end $$
         "revoke all on realtime.messages from postgres, supabase_realtime_admin",
     ],
 )
-def test_a_broken_realtime_breaks_no_insert(disposable: Queue, damage: str) -> None:
+def test_a_broken_realtime_does_not_break_inserts(disposable: Queue, damage: str) -> None:
     queue = disposable
     with psycopg.connect(queue.superuser_dsn, autocommit=True) as vandal:
         vandal.execute(damage)
@@ -71,7 +71,7 @@ def test_a_broken_realtime_breaks_no_insert(disposable: Queue, damage: str) -> N
     assert len(queue.claim()) == 1
 
 
-def test_a_lock_on_the_messages_holds_up_an_insert_for_a_moment_only(queue: Queue) -> None:
+def test_a_lock_on_the_messages_delays_an_insert_only_briefly(queue: Queue) -> None:
     with queue.connect() as blocker, blocker.transaction():
         blocker.execute("lock table realtime.messages in access exclusive mode")
         with queue.connection.transaction():

@@ -241,11 +241,11 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         ("detectors = 3", "the file may hold only tables"),
     ],
 )
-def test_a_file_that_is_no_detectors_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_is_not_a_detectors_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
     assert said in mistakes(tmp_path, text)[0]
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Fatal, match=r"nowhere\.toml cannot be read"):
         read_detectors(tmp_path / "nowhere.toml")
 

@@ -72,7 +72,7 @@ def test_bfloat16_moves_the_probability_little(make_checkpoint: MakeCheckpoint) 
     assert torch.allclose(half.score(clips).sigmoid(), exact, atol=0.03)
 
 
-def test_a_sound_is_no_picture(make_checkpoint: MakeCheckpoint) -> None:
+def test_a_sound_is_not_a_picture(make_checkpoint: MakeCheckpoint) -> None:
     with pytest.raises(ValueError, match="float32"):
         load_detector(make_checkpoint("audio"), "cpu").score(random_clips(1))
 
@@ -87,7 +87,7 @@ def test_clips_of_another_shape_are_refused(make_checkpoint: MakeCheckpoint) -> 
 
 
 @pytest.mark.parametrize("task", ["video", "image", "audio"])
-def test_a_detector_answers_as_plain_transformers(make_checkpoint: MakeCheckpoint, task: Task) -> None:
+def test_a_detector_scores_like_plain_transformers(make_checkpoint: MakeCheckpoint, task: Task) -> None:
     spec = make_checkpoint(task)
     detector = load_detector(spec, "cpu")
     clips = random_sounds(3) if task == "audio" else random_clips(3)[:, : detector.clip_shape[0]]
@@ -120,6 +120,7 @@ def test_the_geometry_of_pictures_carries_the_trained_step(make_checkpoint: Make
     assert isinstance(geometry, ClipGeometry)
     assert geometry.frames == FRAMES
     assert geometry.step_seconds == pytest.approx(1 / 25)
+    assert geometry.step_frames == 1, "of its policy"
     assert (geometry.crop_height, geometry.crop_width) == (16, 16)
     still = load_detector(make_checkpoint("image"), "cpu").geometry(1)
     assert isinstance(still, ClipGeometry)
@@ -222,7 +223,7 @@ def large_pictures(count: int) -> torch.Tensor:
     return torch.randint(0, 256, (count, 1, 3, HUNGRY_EDGE, HUNGRY_EDGE), dtype=torch.uint8)
 
 
-def test_a_batch_that_the_machine_has_no_memory_for_is_halved(make_checkpoint: MakeCheckpoint) -> None:
+def test_a_batch_that_does_not_fit_into_memory_is_halved(make_checkpoint: MakeCheckpoint) -> None:
     detector, clips = hungry(make_checkpoint, 64), large_pictures(4)
     expected = detector.score(clips)
     with memory_left(200 << 20):
@@ -230,7 +231,7 @@ def test_a_batch_that_the_machine_has_no_memory_for_is_halved(make_checkpoint: M
     assert detector._largest_batch < len(clips)
 
 
-def test_one_clip_that_the_machine_has_no_memory_for_is_worth_another_attempt(make_checkpoint: MakeCheckpoint) -> None:
+def test_one_clip_that_does_not_fit_into_memory_is_worth_another_attempt(make_checkpoint: MakeCheckpoint) -> None:
     detector, clips = hungry(make_checkpoint, 64), large_pictures(2)
     with memory_left(32 << 20), pytest.raises(Transient) as refused:
         detector.score(clips)

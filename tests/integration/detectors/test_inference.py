@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,9 +14,10 @@ import torch
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.detectors.video import VideoDetector
 from sentinel_worker.domain.errors import Permanent, Released, Transient
-from sentinel_worker.domain.media_facts import Clip, ClipGeometry
-from sentinel_worker.domain.windows import Window
+from sentinel_worker.domain.media_facts import Clip, ClipGeometry, Skipped
+from sentinel_worker.domain.windows import COVERAGE, Window
 from sentinel_worker.inference.batching import Scorer
+from sentinel_worker.inference.track_scoring import CLIPS_AHEAD, ScoringProgress, Track, TrackScoring
 from tests.integration.detectors.conftest import FRAMES, MakeCheckpoint, random_clips
 
 
@@ -29,6 +30,7 @@ class GatedDetector:
     def __init__(self, spec: DetectorSpec) -> None:
         self.spec = spec
         self.batches: list[int] = []
+        self.scored: list[int] = []
         self.threads: set[int] = set()
         self.entered = threading.Semaphore(0)
         self.gate = threading.Semaphore(0)
@@ -47,6 +49,7 @@ class GatedDetector:
         self.entered.release()
         assert self.gate.acquire(timeout=30)
         self.batches.append(len(clips))
+        self.scored += [int(value) for value in clips[:, 0, 0, 0, 0]]
         self.threads.add(threading.get_ident())
         if self.error is not None:
             raise self.error
@@ -116,7 +119,7 @@ async def test_a_caller_that_left_is_not_scored(gated: GatedDetector) -> None:
     assert gated.batches == [1, 1]
 
 
-async def test_an_unusable_answer_fails_its_own_clip_alone(gated: GatedDetector) -> None:
+async def test_an_unusable_answer_fails_only_its_own_clip(gated: GatedDetector) -> None:
     gated.release()
     async with Scorer(gated) as scorer:
         good, bad = await asyncio.gather(scorer.score(clip(7)), scorer.score(clip(255)), return_exceptions=True)
@@ -134,6 +137,29 @@ async def test_an_error_reaches_every_caller_of_the_batch_and_the_next_batch_run
         gated.error = None
         gated.release()
         assert await scorer.score(clip(3)) == 3
+
+
+def film(value: int, seconds: float, scorer: Scorer, group: asyncio.TaskGroup) -> TrackScoring:
+    """Pictures of one value, which are decoded at once."""
+
+    async def ask(windows: Sequence[Window]) -> AsyncGenerator[Clip | Skipped]:
+        for window in windows:
+            yield Clip(window, clip(value).values)
+
+    return TrackScoring(scorer, Track(seconds, 25), COVERAGE, ask, group, ScoringProgress(lambda _: None))
+
+
+async def test_the_forty_windows_of_a_long_film_leave_room_for_a_short_one(gated: GatedDetector) -> None:
+    async with Scorer(gated, batch_windows=4) as scorer, asyncio.TaskGroup() as group:
+        long, short = film(1, 3600, scorer, group), film(2, 2, scorer, group)
+        decoding = group.create_task(long.decode())
+        await entered(gated)
+        await short.decode()
+        gated.release(100)
+        await decoding
+    assert (gated.scored.count(1), gated.scored.count(2)) == (40, 8)
+    before = gated.scored[: len(gated.scored) - gated.scored[::-1].index(2)]
+    assert before.count(1) == CLIPS_AHEAD
 
 
 async def test_close_releases_what_waits(gated: GatedDetector) -> None:

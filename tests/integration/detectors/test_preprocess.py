@@ -98,7 +98,7 @@ def test_where_the_file_is_silent_its_type_decides(config: dict[str, Any], frame
     assert (read.resize_mode, read.resize_height, read.crop_width) == (mode, resized, cropped)
 
 
-def test_a_file_without_a_type_has_the_one_of_its_model() -> None:
+def test_a_file_without_a_type_has_that_of_its_model() -> None:
     silent = {"size": 64, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     assert Preprocessing.from_config(silent, model_type="swin").resize_mode == "squash"
     with pytest.raises(Fatal, match="without cropping"):

@@ -239,7 +239,7 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     assert refusal(replace(find_detector("demo"), folder=tmp_path / "nowhere")).code == "checkpoint_missing"
 
 
-def test_a_folder_that_cannot_be_looked_at_is_refused(tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_refused(tmp_path: Path) -> None:
     refused = refusal(replace(find_detector("demo"), folder=tmp_path / ("x" * 300)))
     assert refused.code == "checkpoint_invalid"
     assert "File name too long" in refused.message

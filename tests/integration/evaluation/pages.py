@@ -55,6 +55,10 @@ def face(left: float, top: float, right: float, bottom: float, probability: floa
     return {"box": [left, top, right, bottom], "score": 0.9, "fake_probability": probability}
 
 
+LOOKED_AT = {"coverage": 0.0412, "longest_gap_seconds": 15.0}
+UNHEARD = {"error_code": "media_unreadable", "coverage": 0.0, "longest_gap_seconds": 75.5}
+
+
 def media(kind: str, **more: Any) -> Result:
     facts = {"kind": kind, "container": "mp4", "sha256": "ab" * 32, "size_bytes": 1_234_567}
     if kind == "audio":
@@ -73,10 +77,11 @@ def result(source: str, verdict: str, probability: float | None, **changes: Any)
         "fake_probability": probability,
         "threshold": 0.5,
         "verdict_reason": None,
+        **LOOKED_AT,
         "detector": DETECTOR,
         "timeline": timeline,
         "faces": None,
-        "frames": {"verdict": verdict, "fake_probability": probability, "threshold": 0.5, "reason": None},
+        "frames": {"verdict": verdict, "fake_probability": probability, "threshold": 0.5, "reason": None} | LOOKED_AT,
         "audio": None,
         "media": media("video", frames_per_second=29.97),
         "derived": {},
@@ -91,6 +96,8 @@ def sound(verdict: str, probability: float | None, **changes: Any) -> Result:
         "fake_probability": probability,
         "threshold": 0.6,
         "reason": None,
+        "coverage": 0.151,
+        "longest_gap_seconds": 35.7,
         "detector": SOUND_DETECTOR,
         "timeline": [window(0.0, 0.11), window(20.0, None, skipped="silence"), window(40.0, 0.876)],
     } | changes
@@ -130,7 +137,9 @@ def found(folder: Path) -> list[Found]:
         ),
         (result("unsure.mp4", "uncertain", 0.4123), {}),
         (result("few.mp4", "uncertain", 0.777), {}),
-        (result("plain.mp4", "real", 0.00001, audio={"error_code": "media_unreadable"}), {}),
+        (result("plain.mp4", "uncertain", 0.00001, verdict_reason="not_covered", audio=UNHEARD), {}),
+        (result("mute.mp4", "real", 0.00001, audio={"coverage": 0.0, "longest_gap_seconds": 75.5}), {}),
+        (result("sparse.mp4", "uncertain", 0.1, verdict_reason="not_covered", longest_gap_seconds=200.0), {}),
         (
             result(
                 "faceless.mp4",

@@ -52,6 +52,14 @@ def test_the_temperature_lies_in_its_interval(known: Evaluation) -> None:
     assert fitted.fitted_on.fakes + fitted.fitted_on.reals == 400
 
 
+def test_a_long_file_is_judged_in_parts_as_the_worker_does() -> None:
+    file = scored(1, True, 6.0, 6.0, *[-6.0] * 30)
+    whole, parts = file.judge(RULE), replace(file, part_windows=2).judge(RULE)
+    assert whole is not None
+    assert parts is not None
+    assert (whole.verdict, parts.verdict, parts.log_odds) == ("real", "fake", 6.0)
+
+
 def test_few_are_on_the_wrong_side_of_the_thresholds(known: Evaluation) -> None:
     """The rule allows 5 % on the files of the fit; groups outside the fit do slightly worse."""
     assert known.after.metrics.false_alarms < 0.09

@@ -34,7 +34,7 @@ def test_the_temperature_of_a_known_truth_is_found(temperature: float) -> None:
     assert fitting.fit_temperature(labels, log_odds * temperature) == pytest.approx(temperature, rel=0.05)
 
 
-def test_classes_that_are_wholly_apart_do_not_give_certainty() -> None:
+def test_classes_that_are_fully_separated_do_not_give_certainty() -> None:
     labels = np.array([True] * 30 + [False] * 30)
     fitted = fitting.fit(labels, np.where(labels, 5.0, -5.0))
     said = 1 / (1 + np.exp(-5 / fitted.temperature))

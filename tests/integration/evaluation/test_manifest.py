@@ -47,7 +47,7 @@ def test_labels_groups_and_paths_beside_the_manifest(folder: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_as_spreadsheets_write_it(folder: Path, encoding: str, newline: str) -> None:
+def test_a_manifest_written_by_a_spreadsheet(folder: Path, encoding: str, newline: str) -> None:
     text = newline.join(["Label, PATH ", "fake,a.mp4", "", "real,b.mp4"])
     assert [(entry.name, entry.is_fake, entry.line) for entry in listed(folder, text, encoding)] == [
         ("a.mp4", True, 2),
@@ -82,7 +82,7 @@ def test_one_file_twice_and_with_two_labels(folder: Path) -> None:
     ]
 
 
-def test_of_many_mistakes_twenty_are_shown(folder: Path) -> None:
+def test_twenty_of_many_mistakes_are_shown(folder: Path) -> None:
     said = mistakes(folder, "path,label\n" + "gone.mp4,fake\n" * 30).splitlines()
     assert (len(said), said[-1]) == (21, "and 10 more")
 
@@ -103,10 +103,10 @@ def test_of_many_mistakes_twenty_are_shown(folder: Path) -> None:
         ("path,label\n\udcff,fake\n", "it is not UTF-8."),
     ],
 )
-def test_what_is_no_such_list(folder: Path, text: str, said: str) -> None:
+def test_an_invalid_manifest_is_refused(folder: Path, text: str, said: str) -> None:
     assert mistakes(folder, text).startswith(said)
 
 
-def test_a_manifest_that_is_not_there(folder: Path) -> None:
+def test_a_missing_manifest(folder: Path) -> None:
     with pytest.raises(Fatal, match=r"gone\.csv cannot be used: it cannot be read \(No such file"):
         read_manifest(folder / "gone.csv")

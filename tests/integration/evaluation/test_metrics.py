@@ -35,7 +35,7 @@ def test_four_files() -> None:
     assert (found.accuracy, found.uncertain, found.false_alarms, found.misses) == (0.75, 0.0, 0.0, 0.5)
 
 
-def test_classes_that_are_wholly_apart() -> None:
+def test_classes_that_are_fully_separated() -> None:
     found = measured([0] * 5 + [1] * 5, [0.0] * 5 + [1.0] * 5)
     perfect = {"auc": 1.0, "eer": 0.0, "tpr_at_1_fpr": 1.0, "tpr_at_5_fpr": 1.0, "ece": 0.0, "brier": 0.0}
     verdicts = {"accuracy": 1.0, "uncertain": 0.0, "false_alarms": 0.0, "misses": 0.0}

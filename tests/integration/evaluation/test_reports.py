@@ -157,7 +157,7 @@ def test_a_key_with_a_dot_is_quoted_for_toml(evaluated: Path) -> None:
     )
 
 
-def test_a_measure_without_a_value_is_none(evaluation: Evaluation) -> None:
+def test_a_measure_without_a_value_is_shown_as_none(evaluation: Evaluation) -> None:
     """All are uncertain: none is right or wrong."""
     undecided = replace(evaluation.after.metrics, accuracy=float("nan"))
     page = evaluation_page.page(replace(evaluation, after=replace(evaluation.after, metrics=undecided)), DETECTOR)
@@ -171,7 +171,8 @@ def test_the_table_has_every_file(analysed: str) -> None:
     for row in (
         f"{SHOWN} fake 0.961 our-clips",
         "unsure.mp4 uncertain 0.412 our-clips",
-        "plain.mp4 real < 0.001 our-clips",
+        "plain.mp4 uncertain < 0.001 our-clips",
+        "mute.mp4 real < 0.001 our-clips",
         "faceless.mp4 not applicable none our-clips",
         "portrait.png fake > 0.999 our-clips",
         "speech.mp3 fake 0.876 our-sound",
@@ -180,17 +181,17 @@ def test_the_table_has_every_file(analysed: str) -> None:
         assert row in text
 
 
-def test_verdicts_are_said_in_sentences(analysed: str) -> None:
+def test_verdicts_are_shown_as_sentences(analysed: str) -> None:
     said = sections(analysed)
     assert "Fake , P(fake) 0.961: at or above the threshold of 0.50." in Parsed(analysed).text
     assert "below the threshold of 0.50, and not low enough to be called real." in said["unsure.mp4"]
     assert "0.777: at or above the threshold of 0.50, but too few single windows reach it" in said["few.mp4"]
-    assert "Real , P(fake) < 0.001: below 0.33, from where it would be uncertain." in said["plain.mp4"]
+    assert "Real , P(fake) < 0.001: below 0.33, from where it would be uncertain." in said["mute.mp4"]
     assert "no face was found, and this detector judges only faces; only the sound was judged" in said["faceless.mp4"]
     assert "Failed: The file <b> cannot be decoded. media_unreadable" in said["broken<b>.mp4"]
 
 
-def test_sound_beside_pictures_and_alone(analysed: str) -> None:
+def test_sound_with_and_without_pictures(analysed: str) -> None:
     said = sections(analysed)
     assert "The sound could not be judged: media_unreadable" in said["plain.mp4"]
     assert "Real , P(fake) 0.101 by our-sound. File" in said["faceless.mp4"]  # no higher one of two
@@ -200,6 +201,22 @@ def test_sound_beside_pictures_and_alone(analysed: str) -> None:
     assert "Pictures" not in alone
     assert "higher one" not in alone
     assert "Sound mp3, 16 kHz, 1 channels" in alone
+
+
+def test_the_share_that_was_looked_at_is_said_and_what_was_not(analysed: str) -> None:
+    said = sections(analysed)
+    assert "Looked at 4.12 % of the pictures, longest gap 0:15 Size" in said["unsure.mp4"]
+    assert "Looked at 15.1 % of the sound, longest gap 0:35.7" in said["speech.mp3"]
+    assert "Looked at" not in said["portrait.png"]
+    assert "the sound could not be read: the file cannot be called real." in said["plain.mp4"]
+    assert (
+        "too much was not looked at (the longest part is 3:20): the file cannot be called real." in said["sparse.mp4"]
+    )
+    assert "The sound was not looked at" in said["mute.mp4"]
+    assert "4.12 % of the pictures, longest gap 0:15; 0 % of the sound, longest gap 1:15.5" in said["mute.mp4"]
+    damaged = result("d.mp4", "uncertain", 0.1, verdict_reason="not_covered")
+    damaged["timeline"].append(pages.window(60.0, None, skipped="damaged"))
+    assert "low, but a damaged part could not be read" in Parsed(analysis_page.page([(damaged, {})])).text
 
 
 def test_faces_have_boxes_and_numbers(analysed: str) -> None:

@@ -17,14 +17,21 @@ _VP9 = ("-c:v", "libvpx-vp9", "-cpu-used", "8", "-crf", "18", "-b:v", "0")
 _MJPEG = ("-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p")
 _PRORES = ("-c:v", "prores_ks", "-profile:v", "2", "-pix_fmt", "yuv422p10le")
 
+_JUNK = bytes(range(255, 0, -1))
+_BOX = (100).to_bytes(4, "big") + b"uuid" + bytes(92)
+
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """FFmpeg's options. `same_frames`: all source frames are there, upright, near their size; PSNR can be measured."""
+    """FFmpeg's options, and what precedes the file that they make.
+
+    `same_frames`: all source frames are there, upright, near their size; PSNR can be measured.
+    """
 
     suffix: str
     options: tuple[str, ...]
     same_frames: bool = True
+    before: bytes = b""
 
 
 def _quality(codec: str) -> tuple[str, ...]:
@@ -61,7 +68,15 @@ FORMATS: Mapping[str, Format] = {
     "3gp h264": Format("3gp", _H264),
     "mpg mpeg1": Format("mpg", _quality("mpeg1video")),
     "mpg mpeg2": Format("mpg", _quality("mpeg2video")),
+    "m1v mpeg1": Format("m1v", _quality("mpeg1video")),
+    "m2v mpeg2": Format("m2v", _quality("mpeg2video")),
+    "mpg mpeg1 behind junk": Format("mpg", _quality("mpeg1video"), before=_JUNK),
     "ts h264": Format("ts", _H264),
+    "ts h264 behind junk": Format("ts", _H264, before=_JUNK),
+    "m2ts h264": Format("m2ts", (*_H264, "-mpegts_m2ts_mode", "1")),
+    "mov h264 behind other boxes": Format(
+        "mov", (*_H264, "-movflags", "frag_keyframe+empty_moov+default_base_moof"), before=_BOX + _BOX
+    ),
     "ts h264, one key frame": Format("ts", (*_H264, "-g", "9999")),
     "ts hevc": Format("ts", _HEVC),
     "ts mpeg2": Format("ts", _quality("mpeg2video")),
@@ -99,6 +114,8 @@ def encode(film: Path, name: str, folder: Path) -> Path:
     wanted = FORMATS[name]
     path = folder / f"{film.stem} {name}.{wanted.suffix}"
     _ffmpeg("-i", film, *wanted.options, path)
+    if wanted.before:
+        path.write_bytes(wanted.before + path.read_bytes())
     if name != "rotated":
         return path
     upright = path.with_stem(f"{path.stem} back")  # the player turns it back

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from sentinel_worker.detectors.registry import DEMO_DETECTOR, DETECTORS
-from sentinel_worker.domain.verdict import Overall
+from sentinel_worker.domain.fusion import Overall
 from sentinel_worker.inference.examiner import Examiner, open_examiner
 from tests.integration.formats.encodings import FORMATS, encode, psnr
 from tests.matrix import sampled
@@ -27,6 +27,8 @@ SAMPLE = [
     ("ts h264, one key frame", FAKE),
     ("wmv wmv2", REAL),
     ("mpg mpeg2", FAKE),
+    ("m1v mpeg1", REAL),
+    ("ts h264 behind junk", REAL),
     ("gif", REAL),
     ("10 bit hevc", FAKE),
     ("odd size", REAL),

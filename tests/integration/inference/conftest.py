@@ -14,7 +14,7 @@ import torch
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.domain.media_facts import ClipGeometry, FaceSearch, MediaLimits, SoundGeometry
 from sentinel_worker.domain.verdict import VerdictRule
-from sentinel_worker.domain.windows import FrameStep, WindowPolicy
+from sentinel_worker.domain.windows import COVERAGE, CoverageRule, FrameStep, WindowPolicy
 from sentinel_worker.inference.batching import Scorer
 from sentinel_worker.inference.examiner import ExaminedFile, Examiner
 from sentinel_worker.inference.roster import Roster
@@ -112,9 +112,9 @@ async def examine(zygote: Zygote, tmp_path: Path) -> AsyncIterator[Examine]:
     for scorer in scorers.values():
         await scorer.__aenter__()
 
-    async def run(path: Path, *keys: str, **options: Any) -> ExaminedFile:
+    async def run(path: Path, *keys: str, coverage: CoverageRule = COVERAGE, **options: Any) -> ExaminedFile:
         roster = Roster({key: scorers[key] for key in keys})
-        return await Examiner(zygote, roster, MediaLimits(), work).examine(path, **options)
+        return await Examiner(zygote, roster, MediaLimits(), work, coverage).examine(path, **options)
 
     yield run
     for scorer in scorers.values():

@@ -14,6 +14,7 @@ from PIL import Image
 
 from examples.samples import film_path
 from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.windows import CoverageRule
 from sentinel_worker.media.child_client import Child
 from tests.integration.inference.conftest import Examine
 
@@ -49,6 +50,7 @@ async def test_a_still_picture_has_one_window_without_length(examine: Examine, t
     (window,) = document["timeline"]
     assert (window["start_seconds"], window["end_seconds"]) == (0, 0)
     assert document["audio"] is None
+    assert (document["coverage"], document["longest_gap_seconds"]) == (1, 0)
     assert document["frames"]["verdict"] == "fake"
     assert (await examine(picture(tmp_path / "black.jpg", "black"), "stills")).document["verdict"] == "real"
 
@@ -109,12 +111,40 @@ async def test_a_decoder_that_dies_of_the_sound_or_hangs_costs_neither_verdict_n
 
     monkeypatch.setattr(Child, "sounds", deadly)
     document = (await examine(film(tmp_path / "t.mp4", BLACK, LOW), "closer", "sound", keep=tmp_path)).document
-    assert document["verdict"] == "real"
-    assert document["audio"] == {"error_code": code}
+    assert (document["frames"]["verdict"], document["frames"]["reason"]) == ("real", None)
+    assert (document["verdict"], document["verdict_reason"]) == ("uncertain", "not_covered"), "the sound plays"
+    unheard = {"coverage": 0, "longest_gap_seconds": pytest.approx(2, abs=0.1)}
+    assert document["audio"] == {"error_code": code} | unheard
+    assert {name: document[name] for name in unheard} == unheard
     assert document["derived"] == {}
 
 
-async def test_damaged_windows_are_listed_and_most_of_them_leave_no_real(examine: Examine, tmp_path: Path) -> None:
+async def test_sound_that_no_detector_is_loaded_for_was_not_looked_at(examine: Examine, tmp_path: Path) -> None:
+    document = (await examine(film(tmp_path / "t.mp4", BLACK, LOW), "clips")).document
+    assert (document["verdict"], document["coverage"]) == ("real", document["frames"]["coverage"])
+    assert document["audio"] == {"coverage": 0, "longest_gap_seconds": pytest.approx(2, abs=0.1)}
+    assert (await examine(film(tmp_path / "mute.mp4", BLACK), "clips")).document["audio"] is None
+
+
+@pytest.mark.parametrize(
+    ("most", "windows", "longest", "verdict", "reason"),
+    [(100, 21, 2, "real", None), (16, 16, 3, "real", None), (9, 9, 4.3, "uncertain", "not_covered")],
+)
+async def test_a_long_film_is_looked_at_as_closely_as_promised(
+    examine: Examine, tmp_path: Path, most: int, windows: int, longest: float, verdict: str, reason: str | None
+) -> None:
+    path, rule = film(tmp_path / "long.mp4", BLACK, LOW, 45), CoverageRule(2, most, 3)
+    document = (await examine(path, "clips", "sound", coverage=rule)).document
+    assert (document["verdict"], document["verdict_reason"]) == (verdict, reason)
+    assert len(document["timeline"]) == windows
+    for track in (document["frames"], document["audio"]):
+        assert longest - 1.2 <= track["longest_gap_seconds"] <= longest
+        assert (track["verdict"], track["reason"]) == (verdict, reason)
+    assert document["coverage"] == document["frames"]["coverage"] == pytest.approx(windows * 0.32 / 45, rel=0.02)
+    assert document["audio"]["coverage"] > document["coverage"]
+
+
+async def test_one_damaged_window_is_listed_and_leaves_no_real(examine: Examine, tmp_path: Path) -> None:
     path = film(tmp_path / "noise.mp4", "nullsrc=s=320x240:r=25,geq=random(1)*60:128:128", None, 8, "-g", "10")
     assert (await examine(path, "clips")).document["verdict"] == "real"
     content = bytearray(path.read_bytes())
@@ -125,15 +155,28 @@ async def test_damaged_windows_are_listed_and_most_of_them_leave_no_real(examine
     skipped = [window.get("skipped") for window in document["timeline"]]
     assert len(skipped) == 8
     assert skipped.count("damaged") >= 3
-    assert document["verdict"] == ("uncertain" if skipped.count("damaged") > 4 else "real")
+    assert (document["verdict"], document["verdict_reason"]) == ("uncertain", "not_covered")
+    assert document["longest_gap_seconds"] > 3
 
 
-async def test_sound_alone_is_answered_and_has_no_pictures(examine: Examine, tmp_path: Path) -> None:
+async def test_a_file_with_only_sound_is_answered_without_pictures(examine: Examine, tmp_path: Path) -> None:
     path = tone(tmp_path / "tone.mp3", SHRILL, 0.4)
     found = await examine(path, "clips", "sound", keep=tmp_path)
     assert (found.document["verdict"], found.document["frames"], found.document["derived"]) == ("fake", None, {})
     (window,) = found.document["timeline"]
     assert window["end_seconds"] == pytest.approx(0.4, abs=0.1)
+    assert window["heard_seconds"] == pytest.approx(0.4, abs=0.05), "it was repeated to fill the window"
+    assert "channel" not in window
+
+
+async def test_what_was_heard_of_a_window_stands_in_the_timeline(examine: Examine, tmp_path: Path) -> None:
+    inverted = "aevalsrc='0.5*sin(8000*PI*t)|-0.5*sin(8000*PI*t)':s=44100:d=2.1"
+    windows = (await examine(tone(tmp_path / "t.wav", inverted, 2.1), "sound")).document["timeline"]
+    assert len(windows) > 1
+    assert [window["channel"] for window in windows] == [1] * len(windows)
+    assert not any("heard_seconds" in window for window in windows)
+    beside_pictures = (await examine(film(tmp_path / "t.mp4", BLACK, inverted), "clips", "sound")).document["audio"]
+    assert all(window["channel"] in (1, 2) for window in beside_pictures["timeline"])
 
 
 async def test_the_film_of_a_request_for_sound_is_only_listened_to(examine: Examine, tmp_path: Path) -> None:
@@ -192,7 +235,7 @@ async def test_progress_rises_to_the_end(examine: Examine, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("keys", "code"), [(("stills",), "detector_unavailable"), (("sound",), "detector_unavailable")]
 )
-async def test_a_film_that_nobody_here_takes(
+async def test_a_film_that_no_detector_here_takes(
     examine: Examine, tmp_path: Path, keys: tuple[str, ...], code: str
 ) -> None:
     with pytest.raises(Permanent) as refused:
@@ -203,7 +246,8 @@ async def test_a_film_that_nobody_here_takes(
 async def test_the_evidence_is_json_of_a_known_shape(examine: Examine, tmp_path: Path) -> None:
     document: dict[str, Any] = (await examine(film(tmp_path / "t.mp4", BLACK, LOW), "clips", "sound")).document
     assert set(document) == {
-        *("verdict", "fake_probability", "threshold", "verdict_reason", "detector", "timeline", "faces", "frames"),
+        *("verdict", "fake_probability", "threshold", "verdict_reason", "coverage", "longest_gap_seconds"),
+        *("detector", "timeline", "faces", "frames"),
         *("audio", "media", "derived", "timings", "notice"),
     }
     assert "keyframe_seconds" not in document["media"]

@@ -275,7 +275,7 @@ async def test_an_unconfirmed_user_waits_for_the_administrator(stack: Stack, ser
         assert signed.user.email_confirmed_at is not None
 
 
-async def test_a_weak_password_of_old_signs_in_with_a_warning(stack: Stack, service: AsyncClient) -> None:
+async def test_an_old_weak_password_signs_in_with_a_warning(stack: Stack, service: AsyncClient) -> None:
     email, password = f"{uuid4()}@example.com", "abc"
     await service.auth.admin.create_user({"email": email, "password": password, "email_confirm": True})
     async with httpx.AsyncClient(base_url=stack.url, headers={"apikey": stack.anon_key}) as http:
@@ -343,7 +343,7 @@ async def test_deleting_a_user_takes_all_that_is_theirs(
     await _refused(user.client.auth.get_user(), "user_not_found", 403)
 
 
-async def test_a_softly_deleted_user_is_gone_and_their_rows_stay(
+async def test_a_soft_deleted_user_is_gone_and_their_rows_stay(
     stack: Stack, service: AsyncClient, users: tuple[User, User]
 ) -> None:
     user = users[0]
@@ -381,7 +381,7 @@ async def test_a_browser_may_call_from_anywhere(stack: Stack) -> None:
     assert "Content-Range" in answer.headers["access-control-expose-headers"]
 
 
-def test_keys_are_made_once_and_readable_by_their_owner_alone(stack: Stack) -> None:
+def test_keys_are_made_once_and_readable_only_by_their_owner(stack: Stack) -> None:
     path = stack.folder / "keys.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert ProjectKeys.load(path) == stack.keys

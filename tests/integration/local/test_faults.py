@@ -106,7 +106,7 @@ async def uploaded(client: AsyncClient, body: bytes = BIG) -> str:
         ("auth", 429, {"code": 429, "error_code": "over_request_rate_limit", "msg": "Request rate limit reached"}),
     ],
 )
-async def test_a_status_is_worded_as_its_service_words_it(
+async def test_a_status_has_its_services_own_wording(
     misbehaving: Stack, http: httpx.AsyncClient, service: Service, status: int, expected: dict[str, object]
 ) -> None:
     await one(misbehaving, HttpFault(service=service, status=status, retry_after_seconds=7, times=2))
@@ -125,7 +125,7 @@ async def test_auth_words_it_in_the_version_that_was_asked_for(misbehaving: Stac
     assert answer.json() == {"code": "over_request_rate_limit", "message": "Request rate limit reached"}
 
 
-async def test_rest_says_by_itself_when_to_come_again(misbehaving: Stack, http: httpx.AsyncClient) -> None:
+async def test_rest_sends_retry_after_by_itself(misbehaving: Stack, http: httpx.AsyncClient) -> None:
     await one(misbehaving, HttpFault(service="rest", status=503))
     answer = await http.get(PATHS["rest"])
     assert answer.headers["retry-after"] == "0"
@@ -246,7 +246,7 @@ async def test_a_cut_answer_promises_more_than_it_gives(misbehaving: Stack, call
         await caller.table("notes").insert(note()).execute()
 
 
-async def test_the_answer_to_a_head_has_nothing_to_cut(misbehaving: Stack) -> None:
+async def test_the_answer_to_a_head_request_has_nothing_to_cut(misbehaving: Stack) -> None:
     await one(misbehaving, HttpFault(service="auth", cut_after_bytes=10))
     async with raw(misbehaving, "/auth/v1/settings", "keep-alive", method="HEAD") as (reader, writer):
         assert b"content-length: " in (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -302,14 +302,16 @@ async def test_a_connection_that_was_not_broken_is_used_again(misbehaving: Stack
         assert await next_status(reader, writer) == 200
 
 
-async def test_times_count_anew_when_the_faults_are_told_again(misbehaving: Stack, http: httpx.AsyncClient) -> None:
+async def test_times_are_counted_anew_when_the_faults_are_set_again(
+    misbehaving: Stack, http: httpx.AsyncClient
+) -> None:
     faults = Faults(http=(HttpFault(status=500, times=1), HttpFault(status=502, times=1)))
     for _ in range(2):
         await misbehaving.misbehave(faults)
         assert [(await http.get("/")).status_code for _ in range(3)] == [500, 502, 200]
 
 
-async def test_realtime_is_told_too(misbehaving: Stack) -> None:
+async def test_realtime_gets_the_faults_too(misbehaving: Stack) -> None:
     url = f"{misbehaving.url.replace('http', 'ws')}/realtime/v1/websocket?vsn=1.0.0&apikey={misbehaving.anon_key}"
     await misbehaving.misbehave(Faults(realtime=RealtimeFaults(refuse_status=503)))
     with pytest.raises(InvalidStatus) as caught:

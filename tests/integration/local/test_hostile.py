@@ -172,7 +172,7 @@ def test_a_form_cannot_give_an_object_an_unsendable_type(client: httpx.Client, k
     assert (absent.status_code, absent.json()["code"]) == (400, "NoSuchKey")
 
 
-def test_base64_may_be_none(client: httpx.Client) -> None:
+def test_base64_may_be_invalid(client: httpx.Client) -> None:
     for cursor in ("é", "=", "////", "YTpiCg=="):
         answer = client.post("/storage/v1/object/list-v2/kept", json={"cursor": cursor})
         assert (answer.status_code, answer.json()["code"]) == (400, "InvalidParameter")

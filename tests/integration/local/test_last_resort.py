@@ -59,7 +59,7 @@ def gateway(tmp_path: Path) -> tuple[Starlette, dict[str, str]]:
         ("realtime", {"message": "Internal Server Error"}),
     ],
 )
-async def test_a_failure_is_worded_as_the_service_words_it(
+async def test_a_failure_has_the_services_own_wording(
     gateway: tuple[Starlette, dict[str, str]], caplog: pytest.LogCaptureFixture, service: str, body: object
 ) -> None:
     app, headers = gateway

@@ -140,7 +140,7 @@ async def test_a_dead_database_is_503_and_comes_back(own_stack: Stack) -> None:
         assert (await client.get("/rest/v1/analysis_requests")).status_code == 200
 
 
-async def test_the_gateway_alone_stops_and_starts_on_its_port(own_stack: Stack) -> None:
+async def test_only_the_gateway_stops_and_starts_on_its_port(own_stack: Stack) -> None:
     url, headers = own_stack.url, {"apikey": own_stack.secret_key}
     async with httpx.AsyncClient(base_url=url, headers=headers) as client:
         for kill in (False, True):

@@ -201,7 +201,7 @@ def test_embedding(rest: httpx.Client, query: str, expected: object) -> None:
     assert answer.json() == expected
 
 
-def test_what_an_embedding_cannot_mean(rest: httpx.Client) -> None:
+def test_invalid_embeddings_are_refused(rest: httpx.Client) -> None:
     two_ways = rest.get("/shelf?select=id,boxes(label)")
     assert error(two_ways) == (300, "PGRST201")
     assert two_ways.json()["details"] == [
@@ -236,7 +236,7 @@ def test_what_an_embedding_cannot_mean(rest: httpx.Client) -> None:
         ("words=fts(klingon).cat", "42704"),
     ],
 )
-def test_what_a_query_cannot_mean(rest: httpx.Client, query: str, code: str) -> None:
+def test_invalid_queries_are_refused(rest: httpx.Client, query: str, code: str) -> None:
     answer = rest.get(f"/shelf?{query}")
     assert error(answer) == (400, code)
     assert answer.headers["proxy-status"] == f"PostgREST; error={code}"
@@ -287,7 +287,7 @@ def test_preferences(rest: httpx.Client) -> None:
     assert error(rest.post("/rpc/added", json={"numbers": [1]}, headers={"prefer": strict})) == (400, "PGRST128")
 
 
-def test_a_time_zone_that_there_is_and_one_that_there_is_not(rest: httpx.Client) -> None:
+def test_a_time_zone_that_exists_and_one_that_does_not(rest: httpx.Client) -> None:
     def shown(prefer: str) -> httpx.Response:
         return rest.post("/rpc/local_hour", json={}, headers={"prefer": prefer})
 

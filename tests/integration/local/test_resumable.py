@@ -139,7 +139,7 @@ async def test_others_wait_for_a_running_piece(tus: Tus) -> None:
     writer.close()
 
 
-async def test_a_client_that_hangs_gives_way(tus: Tus) -> None:
+async def test_a_client_that_hangs_loses_its_lock(tus: Tus) -> None:
     url = await tus.create("open", f"{uuid4()}.bin", 12)
     reader, writer = await tus.begin(url, 12, b"hello")
     began = time.monotonic()

@@ -67,7 +67,7 @@ async def start(folder: Path, port: int = 0, *, fresh: bool = False) -> None:
         pass
 
 
-async def test_fresh_empties_nothing_that_is_somebody_elses(tmp_path: Path) -> None:
+async def test_fresh_does_not_empty_somebody_elses_folder(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(LocalSupabaseError, match="was not created by a local Supabase"):
         await start(tmp_path, fresh=True)
@@ -158,7 +158,7 @@ async def test_everything_dies_with_a_killed_parent(tmp_path: Path) -> None:
         await asyncio.gather(*map(ended, ends))
 
 
-async def test_a_gateway_that_is_started_again_behaves(tmp_path: Path) -> None:
+async def test_a_restarted_gateway_behaves(tmp_path: Path) -> None:
     async with stack_at(tmp_path, migrations=False) as stack, httpx.AsyncClient() as http:
         await asyncio.gather(*(stack.misbehave(Faults(http=(HttpFault(status=n),))) for n in (500, 502, 503)))
         assert (await http.get(stack.url)).status_code == 503

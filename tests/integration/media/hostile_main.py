@@ -1,7 +1,8 @@
 """A zygote whose children run code from a test, like decoders that an upload has taken over.
 
 It is the real zygote with the real sandbox. A child also answers the question `run`: it executes Python source inside
-the sandbox, and returns the name of any error. Its file's name lists the layers to leave out.
+the sandbox, and returns the name of any error. Its file's name lists the layers to leave out; without
+`threads`, a child dies when it starts one.
 """
 
 from __future__ import annotations
@@ -100,12 +101,14 @@ def _no_namespace(layer: str, flag: str) -> Callable[[], None]:
     return leave_out
 
 
+_KILL = seccomp._instruction(seccomp._RETURN, seccomp._KILL)
 _LEAVE_OUT: Mapping[str, Callable[[], None]] = {
     "resource_limits": _replace(sandbox, "_limit_resources", lambda _: None),
     "user_namespace": _no_namespace("user_namespace", "_CLONE_NEWUSER"),
     "network_namespace": _no_namespace("network_namespace", "_CLONE_NEWNET"),
     "landlock": _replace(landlock, "restrict", _no_landlock),
     "seccomp": _replace(seccomp, "install_filter", lambda *_: "left out"),
+    "threads": _replace(seccomp, "_clone", lambda number, **_: seccomp._answer([number], _KILL)),
 }
 
 

@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sentinel_worker.domain.media_facts import Clip, ClipGeometry, Face, FaceSearch, MediaLimits, Skipped, SoundGeometry
+from sentinel_worker.domain.media_facts import (
+    Clip,
+    ClipGeometry,
+    Face,
+    FaceSearch,
+    Heard,
+    MediaLimits,
+    Skipped,
+    SoundGeometry,
+)
 from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.expected_clips import ExpectedClips, beyond_limits, check_values
 from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts, ProtocolError, read_facts
@@ -110,6 +119,27 @@ def test_impossible_faces_are_refused(face: list[float]) -> None:
         ExpectedClips.pictures(WINDOWS, PICTURES, FaceSearch()).take(clip(0, face=face))
 
 
+@pytest.mark.parametrize(
+    ("heard", "meant"), [([0.0001, None], Heard(0.0001)), ([None, 2], Heard(channel=2)), ([0, 64], Heard(0.0, 64))]
+)
+def test_what_was_heard_comes_with_the_sound(heard: list[Any], meant: Heard) -> None:
+    taken = ExpectedClips.sounds(WINDOWS, SOUND).take(sound(0, heard=heard))
+    assert isinstance(taken, Clip)
+    assert taken.heard == meant
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [[None, None], [0.0005, None], [-1, 1], [float("nan"), 1], ["1", 1], [None, 0], [None, 65], [None, 1.0], [1], 3],
+)
+def test_impossible_claims_about_what_was_heard_are_refused(heard: Any) -> None:
+    # As `Child` treats them: eight samples are half a millisecond.
+    with pytest.raises((ProtocolError, TypeError, ValueError)):
+        ExpectedClips.sounds(WINDOWS, SOUND).take(sound(0, heard=heard))
+    with pytest.raises((ProtocolError, TypeError, ValueError)):
+        ExpectedClips.pictures(WINDOWS, PICTURES, None).take(clip(0, heard=heard))
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1.5])
 def test_impossible_samples_are_refused(value: float) -> None:
     with pytest.raises(ProtocolError):
@@ -131,6 +161,9 @@ def test_facts() -> None:
         ({"audio_seconds": 1e6}, "length"),
         ({"frames_per_second": 1e-7}, "frame rate"),
         ({"kind": "image", "frames_per_second": 1e15}, "frame rate"),
+        ({"typical_rate": 1e-7}, "frame rate"),
+        ({"typical_rate": 1e15}, "frame rate"),
+        ({"typical_rate": 1000.0}, None),
         ({"width": 2**31, "height": 2**31}, "picture size"),
         ({"size_bytes": 2**50}, "file size"),
         ({"frame_count": 2**50}, "number of frames"),
@@ -197,7 +230,7 @@ def test_only_a_picture_is_kept_and_only_in_its_folder(tmp_path: Path, sent: byt
     assert [*folder.iterdir(), *tmp_path.iterdir()] == [folder]
 
 
-def test_a_link_in_the_place_of_a_picture_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_picture_is_not_followed(tmp_path: Path) -> None:
     """A kernel without Landlock lets a child make one."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(b"kept")

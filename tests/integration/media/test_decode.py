@@ -1,5 +1,6 @@
 """Clips hold the frames that their windows name, in every container."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,9 @@ from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, MediaLimits
 from sentinel_worker.domain.windows import FrameStep, Window, WindowPolicy, plan_windows
 from sentinel_worker.media.decode import decode_clips
+from sentinel_worker.media.films.film import OpenedVideo
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.probe import open_media
-from sentinel_worker.media.tracks import OpenedVideo
 from tests.integration.media.films import Make, ffmpeg, frame_numbers, geometry
 
 LIMITS = MediaLimits()
@@ -52,11 +53,23 @@ def test_a_step_of_one_frame_hits_each_frame_once(ramp: Make, name: str, rate: s
     assert {number for numbers in seen for number in numbers} == set(range(50))
 
 
-def test_a_frame_without_a_time_stamp_takes_its_predecessor(ramp: Make) -> None:
-    # MPEG-PS stamps only some frames; the last one of this file never gets a time.
+def test_steps_follow_the_frames_of_a_film_that_stands_still_at_first(ramp: Make) -> None:
+    still = ",setpts='PTS+gte(N,1)*20/TB'"
+    path = ramp("still.mp4", *H264, "-fps_mode", "passthrough", "-enc_time_base", "1:25", filters=still)
+    opened = open_media(path, LIMITS)
+    assert opened.facts.planning_rate == pytest.approx(25)
+    assert opened.facts.frames_per_second < 5
+    windows = [Window(10.0, 10.32), Window(21.0, 21.32)]
+    wanted = replace(geometry(8, 0.04), step_frames=1)
+    found = [frame_numbers(clip) for clip in clips(opened, windows, wanted)]
+    assert found == [list(range(8)), [25, 26, 27, 28, 29, 30, 31, 32]]
+
+
+def test_frames_without_a_time_stamp_lie_between_their_neighbours(ramp: Make) -> None:
+    # MPEG-PS stamps only some frames.
     path = ramp("stride.mpg", "-c:v", "mpeg2video", "-q:v", "1", "-g", "12", "-bf", "2")
     (clip,) = clips(open_media(path, LIMITS), [Window(1.6, 2.0)], geometry(10, 0.04))
-    assert frame_numbers(clip) == [40, 41, 42, 43, 44, 45, 46, 47, 48, 48]
+    assert frame_numbers(clip) == [40, 41, 42, 43, 44, 45, 46, 47, 48, 49]
 
 
 def test_every_fourth_frame_of_windows_in_any_order(ramp: Make) -> None:
@@ -95,7 +108,7 @@ def test_a_variable_frame_rate_is_read_by_time(ramp: Make, media: Path) -> None:
         ffmpeg("-i", ramp("stride.mp4"), "-vf", chosen, "-vsync", "vfr", *H264, varying)
     opened = open_media(varying, LIMITS)
     assert opened.facts.frame_count == 14
-    half = 0.5 / opened.facts.frames_per_second
+    half = 0.5 / opened.facts.planning_rate
     (clip,) = clips(opened, [Window(0.0, 1.6)], geometry(8, 0.2))
     shown = [min(int((0.2 * i + half) * 25 + 1e-6), 40) for i in range(8)]
     assert frame_numbers(clip) == [number if number < 10 else number // 10 * 10 for number in shown]
@@ -104,7 +117,7 @@ def test_a_variable_frame_rate_is_read_by_time(ramp: Make, media: Path) -> None:
 def test_times_start_at_the_first_frame(ramp: Make) -> None:
     media = open_media(ramp("stride.ts", *H264, rate="30"), LIMITS)
     assert isinstance(media, OpenedVideo)
-    assert media.begin_seconds > 1
+    assert media.film.times.begin_seconds > 1
     # The last window first: seeking in this container overshoots, and the decoder corrects it.
     for first in (44, 30, 11, 12, 0):
         (clip,) = clips(media, [Window(first / 30, (first + 3) / 30)], geometry(3, 1 / 30))
@@ -137,7 +150,9 @@ def test_odd_sizes(ramp: Make) -> None:
 def test_resizing_equals_pillow(bikes: Path, mode: str, resample: str) -> None:
     media = open_media(bikes, LIMITS)
     assert isinstance(media, OpenedVideo)
-    full = media.decoder.get_frame_at(30).data.permute(1, 2, 0).contiguous().numpy()
+    shown = media.frames().at(30.5 / media.facts.frames_per_second)
+    assert shown is not None
+    full = shown.pixels.permute(1, 2, 0).contiguous().numpy()
     how = Image.Resampling.BILINEAR if resample == "bilinear" else Image.Resampling.BICUBIC
     if mode == "squash":
         wanted = ClipGeometry(1, 0.04, "squash", 112, 96, 112, 96, resample)  # type: ignore[arg-type]

@@ -65,7 +65,7 @@ def without_ffmpeg() -> list[str]:
 
 
 @pytest.mark.parametrize("command", [["check"], ["dev", "--port", "0"]], ids=["check", "dev"])
-def test_a_command_says_it_instead_of_a_traceback(
+def test_a_command_prints_a_sentence_instead_of_a_traceback(
     command: list[str], without_ffmpeg: list[str], tmp_path: Path
 ) -> None:
     line = [*without_ffmpeg, sys.executable, "-m", "sentinel_worker", *command]

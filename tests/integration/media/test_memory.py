@@ -89,7 +89,8 @@ async def test_hours_of_sound_take_no_more_than_minutes(
     with capsys.disabled():
         shown = [round(value, 1) for value in seconds]
         print(f"\npeak for 3 minutes and 3 hours of sound: {[peak // MEBIBYTE for peak in peaks]} MiB, {shown} s")  # noqa: T201
-    assert peaks[1] - peaks[0] < 20 * MEBIBYTE
+    # The table of packets grows with the length: about 130 bytes for each of 170,000 packets while it is worked out.
+    assert peaks[1] - peaks[0] < 32 * MEBIBYTE
 
 
 @pytest.mark.parametrize("size", sampled("media", ["1920x1080", "3840x2160"], ["1920x1080"]))

@@ -84,6 +84,38 @@ def test_a_cut_without_an_index(ramp: Make, media: Path) -> None:
     assert refusal(written(media / "cut", content[: len(content) // 2])).code == "media_truncated"
 
 
+def test_a_recording_that_begins_late_is_not_cut(media: Path) -> None:
+    """Matroska's length counts from 0, the first packet of a live recording may come hours later."""
+    path = media / "late.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=5", "-output_ts_offset", "40000", "-g", "5", path)
+    whole = open_media(path, LIMITS).facts
+    assert whole.duration_seconds == pytest.approx(5)
+    assert not whole.truncated
+    content = path.read_bytes()
+    half = open_media(written(media / "late-half", content[: len(content) // 2]), LIMITS).facts
+    assert half.truncated
+
+
+def test_the_size_is_that_of_the_first_frame(media: Path) -> None:
+    """FFmpeg tells the size of the last frames that it probed."""
+    for name, size in (("small", "64x48"), ("large", "96x96")):
+        ffmpeg(
+            "-f",
+            "lavfi",
+            "-i",
+            f"testsrc=s={size}:r=25:d=0.2",
+            "-bf",
+            "0",
+            "-pix_fmt",
+            "yuv420p",
+            media / f"{name}.mkv",
+        )
+    parts = written(media / "parts.txt", b"file small.mkv\nfile large.mkv\n")
+    ffmpeg("-f", "concat", "-i", parts, "-c", "copy", media / "resized.mkv")
+    facts = open_media(media / "resized.mkv", LIMITS).facts
+    assert (facts.width, facts.height) == (64, 48)
+
+
 def test_a_damaged_header(ramp: Make, media: Path) -> None:
     content = bytearray(ramp("stride.mkv", rate="30000/1001").read_bytes())
     content[60:] = bytes(len(content) - 60)

@@ -93,7 +93,7 @@ def _needs_every_layer(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.mark.parametrize("may_fork", [False, True])
-def test_a_program_has_a_network_of_its_own(tmp_path: Path, may_fork: bool) -> None:
+def test_a_program_has_its_own_network(tmp_path: Path, may_fork: bool) -> None:
     folder = tmp_path / "own"
     folder.mkdir()
     readable = "readable=tuple(map(Path, ('/bin', '/usr', '/lib', '/lib64', '/dev/null')))"
@@ -169,7 +169,7 @@ print(json.dumps({"forks": forks, "refused": refused, "layers": layers.in_force}
     assert (found["forks"], found["refused"]) == (63, "EAGAIN")
 
 
-def test_a_network_of_its_own_is_never_the_machines(tmp_path: Path) -> None:
+def test_a_network_namespace_is_never_the_machines_own(tmp_path: Path) -> None:
     script = """
 sandbox.namespaces.enter = lambda *_, **__: ([], {"user_namespace": "no", "network_namespace": "no"})
 try:

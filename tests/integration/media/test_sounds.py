@@ -12,7 +12,7 @@ from sentinel_worker.domain.media_facts import MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import FrameStep, Window, WindowPolicy, plan_windows
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow
 from sentinel_worker.media.probe import open_media
-from sentinel_worker.media.sounds import decode_sounds
+from sentinel_worker.media.sound.clips import decode_sounds
 from tests.integration.media.films import ffmpeg
 
 LIMITS = MediaLimits()
@@ -181,6 +181,15 @@ def test_the_true_length_counts_not_the_promised_one(media: Path) -> None:
     content[28:32] = (int.from_bytes(content[28:32], "little") * 1000).to_bytes(4, "little")
     lying.write_bytes(content)
     assert open_media(lying, LIMITS).facts.audio_seconds == pytest.approx(6, abs=0.1)
+
+
+def test_a_last_packet_that_ends_before_its_sound(media: Path) -> None:
+    """The last page of an Ogg file may end the sound inside a packet, whose length FFmpeg then takes for 2^32."""
+    path = media / "ends-early.ogv"
+    streams = [("testsrc=s=64x48:r=10:d=1",), ("sine=440:r=48000:d=1",), ("sine=880:r=48000:d=1",)]
+    inputs = [option for (source,) in streams for option in ("-f", "lavfi", "-i", source)]
+    ffmpeg(*inputs, "-map", "0", "-map", "1", "-map", "2", "-c:v", "libtheora", "-c:a", "libvorbis", path)
+    assert open_media(path, LIMITS).facts.audio_seconds == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("name", ["stairs.wav", "stairs.mp3", "stairs.aac", "talkie.mp4"])

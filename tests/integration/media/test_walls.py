@@ -168,7 +168,7 @@ async def _outcome(child: Child, source: str) -> str:
         return error.code
 
 
-async def test_a_loop_without_end_costs_its_cpu_limit(hostile_zygote: Zygote, tmp_path: Path) -> None:
+async def test_an_endless_loop_ends_at_its_cpu_limit(hostile_zygote: Zygote, tmp_path: Path) -> None:
     """Also when the child ignores the first signal."""
     folder, _ = folder_for(tmp_path)
     limits = MediaLimits(max_cpu_seconds=1)
@@ -179,7 +179,7 @@ async def test_a_loop_without_end_costs_its_cpu_limit(hostile_zygote: Zygote, tm
         await _expect(hostile_zygote, folder, limits, source, error, code)
 
 
-async def test_a_loop_without_end_and_without_that_limit_costs_the_wall_clock(
+async def test_an_endless_loop_without_that_limit_ends_at_the_wall_clock_limit(
     hostile_zygote: Zygote, tmp_path: Path
 ) -> None:
     folder, _ = folder_for(tmp_path)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from examples.samples import film_path
 from sentinel_worker.domain.errors import CodedError, Fatal, Permanent, Transient
-from sentinel_worker.domain.media_facts import Clip, FaceSearch, MediaLimits, Skipped, SoundGeometry
+from sentinel_worker.domain.media_facts import Clip, FaceSearch, Heard, MediaLimits, Skipped, SoundGeometry
 from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.child_client import Child
 from sentinel_worker.media.zygote import Zygote
@@ -61,6 +61,24 @@ async def test_faces_and_sound_come_from_a_confined_child(zygote: Zygote, tmp_pa
     assert sounds[0] == Skipped(windows[0], "silence")
     assert isinstance(sounds[1], Clip)
     assert np.abs(sounds[1].values).max() == pytest.approx(1, abs=0.1)
+    assert "\nThreads:\t1" in status
+
+
+async def test_a_child_reads_the_sound_beside_streams_of_every_kind(zygote: Zygote, tmp_path: Path) -> None:
+    path, words = tmp_path / "media.mkv", tmp_path / "words.srt"
+    words.write_text("1\n00:00:00,000 --> 00:00:01,000\nWords\n", "utf-8")
+    picture = ("-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=2")
+    inverted = ("-f", "lavfi", "-i", "aevalsrc='0.5*sin(880*PI*t)|-0.5*sin(880*PI*t)':s=44100:d=2")
+    codecs = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "flac", "-c:s", "srt")
+    attached = ("-attach", words, "-metadata:s:t", "mimetype=text/plain")
+    ffmpeg(*picture, *inverted, "-i", words, "-map", "0", "-map", "1", "-map", "2", *codecs, *attached, path)
+    async with zygote.open(path, tmp_path, LIMITS) as child:
+        assert (await child.probe()).has_audio
+        (clip,) = [clip async for clip in child.sounds([Window(0.5, 1.0)], SoundGeometry(samples=8000))]
+        status = Path(f"/proc/{child.pid}/status").read_text("utf-8")
+    assert isinstance(clip, Clip)
+    assert clip.heard == Heard(channel=1)
+    assert np.abs(clip.values).max() == pytest.approx(0.5, abs=0.01)
     assert "\nThreads:\t1" in status
 
 
@@ -140,7 +158,7 @@ async def test_a_child_that_dies_is_an_error_of_its_request(
         assert (await other.probe()).has_video
 
 
-async def test_a_child_is_the_first_that_the_kernel_ends_for_want_of_memory(
+async def test_a_child_is_the_first_that_the_kernel_kills_when_memory_runs_out(
     zygote: Zygote, request_folder: Path
 ) -> None:
     async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
@@ -271,7 +289,7 @@ async def test_a_derived_file_is_a_plain_file_of_the_child(zygote: Zygote, reque
     assert refused.value.code == "decoder_failed"
 
 
-async def test_a_folder_that_is_gone_is_no_crash(zygote: Zygote, tmp_path: Path) -> None:
+async def test_a_folder_that_is_gone_causes_no_crash(zygote: Zygote, tmp_path: Path) -> None:
     with pytest.raises(Fatal) as refused:
         async with zygote.open(tmp_path / "gone" / "media", tmp_path / "gone", LIMITS):
             pass

@@ -118,7 +118,9 @@ async def test_patterns_and_null_safe_filters(server: Served, keys: ProjectKeys,
         ({"select": ["id"], "table": "*"}, "Column selection is not supported for wildcard subscriptions"),
     ],
 )
-async def test_wishes_that_cannot_be_met(server: Served, keys: ProjectKeys, wish: dict[str, Any], reason: str) -> None:
+async def test_subscriptions_that_cannot_be_met(
+    server: Served, keys: ProjectKeys, wish: dict[str, Any], reason: str
+) -> None:
     async with Client(server.url, keys.secret_key) as client:
         refused = await client.subscribe("realtime:bad", EVERYTHING | wish)
         assert refused["status"] == "error"
@@ -268,7 +270,7 @@ async def test_a_subscription_that_is_refused_costs_the_others_nothing(
         assert (await next_data(client))["type"] == "INSERT"
 
 
-async def test_a_subscription_that_no_query_can_hold_is_refused_alone(
+async def test_only_the_subscription_that_fits_into_no_query_is_refused(
     server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     async with Client(server.url, keys.secret_key) as client, Client(server.url, keys.anon_key) as hostile:
@@ -349,7 +351,7 @@ async def test_a_silent_client_is_closed_and_heartbeats_keep_it(serve: Serve, ke
         assert closed.value.rcvd.code == 1000
 
 
-async def test_a_client_that_does_not_read_is_disconnected_alone(
+async def test_only_the_client_that_does_not_read_is_disconnected(
     serve: Serve, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     settings = RealtimeSettings(changes=FAST.changes, sockets=SocketSettings(queued_bytes=2_000_000))

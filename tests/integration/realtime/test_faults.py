@@ -143,7 +143,7 @@ async def test_joins_are_refused(server: Served, keys: ProjectKeys) -> None:
         assert (await client.join(TOPIC))["status"] == "ok"
 
 
-async def test_channels_are_closed_those_that_stand_too(server: Served, watcher: Watcher) -> None:
+async def test_all_channels_are_closed_even_established_ones(server: Served, watcher: Watcher) -> None:
     async with watcher:
         misbehave(server, close_channels_after_seconds=0.1)
         error, close = await watcher.receive(), await watcher.receive()
@@ -191,7 +191,7 @@ async def test_new_connections_wait(server: Served, keys: ProjectKeys) -> None:
         assert time.monotonic() - started >= 0.4
 
 
-async def test_a_mute_connection_answers_pings_only(
+async def test_a_mute_connection_only_answers_pings(
     server: Served, watcher: Watcher, database: psycopg.Connection
 ) -> None:
     async with watcher:

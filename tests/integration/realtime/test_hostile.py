@@ -58,7 +58,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("frame", ODD, ids=lambda one: json.dumps(one)[:60])
-async def test_a_frame_of_wrong_types_leaves_its_own_socket_alone(
+async def test_a_frame_with_wrong_types_does_not_disturb_its_socket(
     server: Served, keys: ProjectKeys, database: psycopg.Connection, frame: dict[str, Any]
 ) -> None:
     async with Client(server.url, keys.service_key) as client:
@@ -71,7 +71,9 @@ async def test_a_frame_of_wrong_types_leaves_its_own_socket_alone(
 @pytest.mark.parametrize(
     "changes", [5, "x", {"a": 1}, True, [5], [[]], [{"event": 5, "schema": [], "table": {}}], [{"filter": 5}]]
 )
-async def test_changes_of_a_wrong_type_are_wished_by_nobody(server: Served, keys: ProjectKeys, changes: object) -> None:
+async def test_a_change_of_a_wrong_type_matches_no_subscription(
+    server: Served, keys: ProjectKeys, changes: object
+) -> None:
     async with Client(server.url, keys.service_key) as client:
         reply = await client.join("realtime:odd", postgres_changes=changes)
         assert reply["status"] == "ok", reply
@@ -106,7 +108,7 @@ def push(*fields: bytes, encoding: int = 1, body: bytes = b"{}") -> bytes:
     ],
     ids=lambda one: repr(one)[:40],
 )
-async def test_a_broken_frame_ends_its_own_connection_alone(
+async def test_a_broken_frame_ends_only_its_own_connection(
     server: Served,
     keys: ProjectKeys,
     database: psycopg.Connection,
@@ -140,7 +142,7 @@ async def test_a_broadcast_that_no_client_could_read_disturbs_nobody(
     await hears_rows(listener, database)
 
 
-async def test_a_row_that_fits_into_no_event_is_left_out_alone(database: psycopg.Connection, listener: Client) -> None:
+async def test_only_the_row_that_fits_into_no_event_is_left_out(database: psycopg.Connection, listener: Client) -> None:
     # `json` keeps the escape that `jsonb` refuses, and both keep values that Python cannot parse.
     database.execute("alter table public.typed_rows add column raw json")
     try:

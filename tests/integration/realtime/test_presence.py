@@ -33,7 +33,7 @@ def refs(diff: dict[str, Any], side: str, key: str) -> list[tuple[str, str | Non
     return [(meta["phx_ref"], meta.get("phx_ref_prev")) for meta in diff[side][key]["metas"]]
 
 
-async def test_those_who_come_change_and_go_are_told(server: Served, keys: ProjectKeys) -> None:
+async def test_joins_updates_and_leaves_are_announced(server: Served, keys: ProjectKeys) -> None:
     async with Client(server.url, keys.anon_key) as a:
         assert await enter(a, "alice") == {}
         async with Client(server.url, keys.anon_key) as b:
@@ -59,7 +59,7 @@ async def test_those_who_come_change_and_go_are_told(server: Served, keys: Proje
         assert [frame["event"] for frame in a.seen].count("presence_diff") == 5  # the sender hears itself, too
 
 
-async def test_what_is_no_presence_is_refused(server: Served, keys: ProjectKeys) -> None:
+async def test_an_invalid_presence_is_refused(server: Served, keys: ProjectKeys) -> None:
     async with Client(server.url, keys.anon_key) as client:
         await enter(client, "")
         refused = await say(client, "track", payload=[1])

@@ -163,7 +163,7 @@ async def test_a_worker_role_joins_with_its_own_token(
             await watched.woken()
 
 
-async def test_a_refused_private_join_is_left_in_peace_and_leaves_the_other_hint_alone(
+async def test_a_refused_private_join_is_retried_rarely_and_does_not_disturb_the_other_hint(
     server: Served, keys: ProjectKeys, database: psycopg.Connection, sign: Callable[..., str]
 ) -> None:
     user = str(uuid.uuid4())
@@ -211,7 +211,7 @@ async def test_postgres_that_goes_and_comes_back(server: Served, keys: ProjectKe
         assert watched.generations == [1, 1]
 
 
-async def test_a_channel_closed_after_a_system_error_is_built_anew(
+async def test_a_channel_closed_after_a_system_error_is_rebuilt(
     server: Served, keys: ProjectKeys, sign: Callable[..., str], database: psycopg.Connection
 ) -> None:
     dying = [sign("service_role", lives_seconds=2), sign("service_role", lives_seconds=2)]
@@ -270,7 +270,7 @@ async def test_a_hint_that_comes_late_is_forgiven(
         assert watched.generations == [2, 1]
 
 
-async def test_a_bad_table_or_key_is_tried_again_for_ever(
+async def test_a_bad_table_or_key_is_retried_for_ever(
     server: Served, keys: ProjectKeys, database: psycopg.Connection
 ) -> None:
     database.execute("alter publication supabase_realtime drop table public.analysis_requests")

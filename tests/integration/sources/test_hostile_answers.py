@@ -54,7 +54,7 @@ async def test_lengths_that_lie(scene: Scene, lie: str) -> None:
     assert (refused.code, isinstance(refused, Transient)) == (code, code == "url_unreachable")
 
 
-async def test_a_body_longer_than_promised_ends_where_it_was_promised_to(scene: Scene) -> None:
+async def test_a_body_longer_than_declared_ends_at_the_declared_length(scene: Scene) -> None:
     scene.answering(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n" + CONTENT)
     assert (await scene.fetch(f"{scene.attacker.url}/")).path.read_bytes() == CONTENT[:1000]
 
@@ -109,7 +109,7 @@ async def test_a_slow_loris(scene: Scene, slow: str) -> None:
     assert (type(refused), refused.code) == (Transient, "url_stalled")
 
 
-async def test_a_body_that_keeps_the_pace_for_ever(scene: Scene) -> None:
+async def test_an_endless_body_just_above_the_minimum_speed(scene: Scene) -> None:
     """Fast enough for the minimum speed, too slow ever to reach the limit of bytes: the time limit ends it."""
     scene.attacker.behave = [functools.partial(drip, head=OK + b"\r\n")]
     async with asyncio.timeout(BELOW_DEFAULT_SECONDS):
@@ -156,7 +156,7 @@ async def test_trailers_are_read_over(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("garbage", list(GARBAGE))
-async def test_what_is_no_http(scene: Scene, garbage: str) -> None:
+async def test_an_answer_that_is_not_http(scene: Scene, garbage: str) -> None:
     answer, code = GARBAGE[garbage]
     scene.answering(answer)
     assert (await scene.refusal()).code == code

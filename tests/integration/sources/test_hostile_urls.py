@@ -58,13 +58,13 @@ def to(scene: Scene, host: str) -> str:
 
 
 @pytest.mark.parametrize("host", FORBIDDEN + SPELLINGS)
-async def test_a_url_to_what_is_not_public(scene: Scene, host: str) -> None:
+async def test_a_url_with_a_private_address(scene: Scene, host: str) -> None:
     refused = await scene.refusal(to(scene, host))
     assert (type(refused), refused.code) == (Permanent, "url_refused")
 
 
 @pytest.mark.parametrize("host", FORBIDDEN + SPELLINGS)
-async def test_a_redirect_to_what_is_not_public(scene: Scene, host: str) -> None:
+async def test_a_redirect_to_a_private_address(scene: Scene, host: str) -> None:
     scene.redirecting(to(scene, host))
     refused = await scene.refusal()
     assert (type(refused), refused.code) == (Permanent, "url_refused")
@@ -80,7 +80,7 @@ async def test_a_mapped_address_is_the_one_inside(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("address", [h.strip("[]") for h in FORBIDDEN])
-async def test_a_name_that_leads_to_what_is_not_public(scene: Scene, address: str) -> None:
+async def test_a_name_that_leads_to_a_private_address(scene: Scene, address: str) -> None:
     scene.names.answers["inside.example"] = [[address]]
     refused = await scene.refusal(to(scene, "inside.example"))
     assert (type(refused), refused.code) == (Permanent, "url_refused")

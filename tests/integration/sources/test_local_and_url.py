@@ -94,7 +94,7 @@ async def test_a_file_without_a_size_is_copied(private: Path) -> None:
         (lambda path: path.symlink_to(path), "cannot be read: Too many levels of symbolic links"),
     ],
 )
-async def test_what_is_no_file_is_not_waited_for(
+async def test_anything_but_a_file_is_refused_at_once(
     tmp_path: Path, private: Path, make: Callable[[Path], None], said: str
 ) -> None:
     path = tmp_path / "thing"
@@ -188,7 +188,7 @@ async def test_too_many_redirects(server: Unruly, private: Path) -> None:
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/x"])
-async def test_a_redirect_to_what_is_no_http(server: Unruly, private: Path, location: str) -> None:
+async def test_a_redirect_to_another_scheme(server: Unruly, private: Path, location: str) -> None:
     server.behave = [functools.partial(Exchange.answer, status="302 Found", body=b"", location=location)]
     assert (await refusal(with_secrets(server), private)).code == "url_refused"
 
@@ -214,7 +214,7 @@ async def test_a_redirect_to_nowhere(server: Unruly, private: Path, location: st
         ("503 Service Unavailable", Transient, "url_unavailable"),
     ],
 )
-async def test_an_answer_that_is_no_file(
+async def test_an_answer_that_is_not_a_file(
     server: Unruly, private: Path, status: str, kind: type[CodedError], code: str
 ) -> None:
     server.behave = [functools.partial(Exchange.answer, status=status, body=b"no")]
@@ -266,7 +266,7 @@ async def test_a_server_that_stands_still(server: Unruly, private: Path, hasty: 
         "http://user:secret@127.0.0.1/film",
     ],
 )
-async def test_what_is_no_address(private: Path, address: str) -> None:
+async def test_an_invalid_address_is_refused(private: Path, address: str) -> None:
     refused = await refusal(address, private)
     assert (type(refused), refused.code) == (Permanent, "url_refused")
 

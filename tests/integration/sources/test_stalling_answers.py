@@ -39,7 +39,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("what", list(FLOODS))
-async def test_a_flood_of_small_pieces_leaves_the_loop_its_turns(scene: Scene, what: str) -> None:
+async def test_a_flood_of_small_pieces_does_not_block_the_event_loop(scene: Scene, what: str) -> None:
     scene.attacker.behave = [FLOODS[what]]
     with turns() as seen:
         refused = await asyncio.gather(*(asyncio.create_task(refusal_in(scene, name)) for name in "abcd"[:SERVERS]))

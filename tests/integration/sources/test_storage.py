@@ -108,7 +108,7 @@ async def test_unusual_characters_are_quoted(server: Unruly, client: httpx.Async
         "../" + f"{USER}/a",
     ],
 )
-async def test_paths_out_of_the_own_folder_are_never_asked_for(
+async def test_paths_outside_the_users_folder_are_never_requested(
     server: Unruly, client: httpx.AsyncClient, tmp_path: Path, path: str
 ) -> None:
     error = await refused(client, tmp_path, path=path)
@@ -225,7 +225,7 @@ INVALID = '{"statusCode":"400","error":"InvalidKey","message":"Invalid key: x","
         (serving(CONTENT, content_encoding="gzip"), Transient, "storage_unavailable", None, MAX_TRIES),
     ],
 )
-async def test_what_refusals_mean(
+async def test_each_refusal_of_storage_becomes_its_error(
     server: Unruly,
     client: httpx.AsyncClient,
     tmp_path: Path,
@@ -242,7 +242,7 @@ async def test_what_refusals_mean(
     assert len(server.asked) == tries
 
 
-async def test_a_passing_error_is_tried_again(server: Unruly, client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_a_transient_error_is_retried(server: Unruly, client: httpx.AsyncClient, tmp_path: Path) -> None:
     server.behave = [refusing("500 Internal Server Error", BROKEN), serving(CONTENT)]
     assert written(await fetched(client, tmp_path)) == CONTENT
 

@@ -27,8 +27,8 @@ from starlette.routing import Mount, Route
 
 from sentinel_local_supabase.auth.service import Auth
 from sentinel_local_supabase.faults import Faults, Switch
+from sentinel_local_supabase.gateway.api_key_middleware import ApiKeyMiddleware
 from sentinel_local_supabase.gateway.connection import BreakableProtocol
-from sentinel_local_supabase.gateway.doors import EXPOSED_HEADERS, KeyDoor
 from sentinel_local_supabase.gateway.fault_middleware import Misbehaviour
 from sentinel_local_supabase.gateway.last_resort import LastResort
 from sentinel_local_supabase.gateway.settings import GatewaySettings
@@ -42,6 +42,12 @@ _DRAIN_SECONDS = 5
 _KEEP_ALIVE_SECONDS = 75
 """Idle timeout of Kong, Supabase's gateway."""
 _LONGEST_LINE_BYTES = 1024 * 1024
+_EXPOSED_HEADERS = (
+    "Content-Encoding", "Content-Location", "Content-Range", "Content-Type", "Content-Length", "Date", "Location",
+    "Server", "Transfer-Encoding", "Range-Unit", "Preference-Applied", "Proxy-Status", "ETag", "Last-Modified",
+    "Upload-Offset", "Upload-Length", "Upload-Metadata", "Tus-Version", "Tus-Resumable", "Tus-Max-Size",
+    "Tus-Extension", "X-Supabase-Api-Version", "X-Total-Count",
+)  # fmt: skip
 
 
 def build_app(settings: GatewaySettings, url: str, switch: Switch) -> Starlette:
@@ -85,7 +91,7 @@ def build_app(settings: GatewaySettings, url: str, switch: Switch) -> Starlette:
         allow_origins=["*"],
         allow_methods=["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS"],
         allow_headers=["*"],
-        expose_headers=EXPOSED_HEADERS,
+        expose_headers=_EXPOSED_HEADERS,
         max_age=3600,
     )
     return Starlette(
@@ -94,7 +100,7 @@ def build_app(settings: GatewaySettings, url: str, switch: Switch) -> Starlette:
             Middleware(Misbehaviour, switch=switch, with_cors=with_cors),
             Middleware(with_cors),
             Middleware(LastResort),
-            Middleware(KeyDoor, keys=settings.keys),
+            Middleware(ApiKeyMiddleware, keys=settings.keys),
         ],
         exception_handlers={ClientDisconnect: _client_left},
         lifespan=lifespan,

@@ -20,13 +20,13 @@ import psycopg
 
 from sentinel_local_supabase.database import Connection, fetch_all, fetch_one
 from sentinel_local_supabase.queries import load_queries
-from sentinel_local_supabase.realtime.audience import Audience, Subscription
 from sentinel_local_supabase.realtime.batches import as_json, by_table
 from sentinel_local_supabase.realtime.bindings import BadBinding, Binding, read_binding
 from sentinel_local_supabase.realtime.connection_tokens import TokenClaims
 from sentinel_local_supabase.realtime.pgoutput import Change, Decoder, Relation
 from sentinel_local_supabase.realtime.rate_limit import RateLimit
 from sentinel_local_supabase.realtime.settings import ChangesSettings
+from sentinel_local_supabase.realtime.subscriptions import Subscription, TableSubscriptions
 
 PUBLICATION: Final = "supabase_realtime"
 SUBSCRIBED: Final = "Subscribed to PostgreSQL"
@@ -151,15 +151,15 @@ class Changes:
         return len(changes)
 
     async def _dispatch(self, connection: Connection, relation: Relation, changes: list[Change]) -> None:
-        audience = Audience(self._live, relation)
-        if not audience:
+        subscriptions = TableSubscriptions(self._live, relation)
+        if not subscriptions:
             return
-        arguments = [relation.oid, as_json(changes), audience.as_json()]
+        arguments = [relation.oid, as_json(changes), subscriptions.as_json()]
         for members, event, refusal in await fetch_all(connection, QUERIES["apply"], arguments):
             if refusal is not None:
                 await self._leave_out_misfits(connection, relation, changes, refusal)
                 return
-            for subscription, ids in audience.receivers(members):
+            for subscription, ids in subscriptions.receivers(members):
                 if subscription in self._live:
                     self._rate.count(len(ids))
                     subscription.deliver(event, ids)

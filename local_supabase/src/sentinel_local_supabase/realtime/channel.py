@@ -5,14 +5,14 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
-from sentinel_local_supabase.realtime.audience import Subscription
 from sentinel_local_supabase.realtime.bindings import binding_id
 from sentinel_local_supabase.realtime.changes import SUBSCRIBED
 from sentinel_local_supabase.realtime.channel_services import Outlet, Services
 from sentinel_local_supabase.realtime.connection_tokens import OPAQUE_PREFIX, TokenClaims, TokenRefused, verify
 from sentinel_local_supabase.realtime.expiry import ExpiryWatch
+from sentinel_local_supabase.realtime.fault_injector import Alarms
 from sentinel_local_supabase.realtime.frames import Broadcast, Frame, dumps
-from sentinel_local_supabase.realtime.spoiler import Alarms
+from sentinel_local_supabase.realtime.subscriptions import Subscription
 from sentinel_local_supabase.realtime.topics import UNREACHABLE, Refused, TopicRights, rights_on
 
 TOPIC_PREFIX: Final = "realtime:"

@@ -11,9 +11,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from sentinel_local_supabase.realtime.channel import TOPIC_PREFIX, Channel
 from sentinel_local_supabase.realtime.channel_services import Services
 from sentinel_local_supabase.realtime.connection_tokens import OPAQUE_PREFIX, TokenRefused
+from sentinel_local_supabase.realtime.fault_injector import Alarms, FaultInjector, Message
 from sentinel_local_supabase.realtime.frames import BadFrame, Broadcast, Frame, Serializer, dumps
 from sentinel_local_supabase.realtime.settings import SocketSettings
-from sentinel_local_supabase.realtime.spoiler import Alarms, Message, Spoiler
 from sentinel_local_supabase.realtime.topics import Refused
 
 OK: Final = '{"status":"ok","response":{}}'
@@ -49,7 +49,7 @@ class Socket:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._ending: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._spoiler = Spoiler(services.faults, self._write)
+        self._fault_injector = FaultInjector(services.faults, self._write)
         self._replies = Alarms()
         self._end = Alarms()
 
@@ -67,7 +67,7 @@ class Socket:
             for duty in duties:
                 duty.cancel()
             results = await asyncio.gather(*duties, return_exceptions=True)
-            for timers in (self._end, self._replies, self._spoiler):
+            for timers in (self._end, self._replies, self._fault_injector):
                 timers.cancel()
             for channel in self._channels.values():
                 channel.close()
@@ -88,11 +88,11 @@ class Socket:
 
     def push(self, topic: str, event: str, payload: str, ref: str | None = None, join_ref: str | None = None) -> None:
         """Queue a message; `payload` is JSON text."""
-        self._spoiler.pass_on(Message(topic, event, payload, ref, join_ref))
+        self._fault_injector.pass_on(Message(topic, event, payload, ref, join_ref))
 
     def push_broadcast(self, topic: str, broadcast: Broadcast) -> None:
         """Queue a broadcast, unless this protocol version cannot represent it."""
-        if self._spoiler.loses_broadcasts():
+        if self._fault_injector.loses_broadcasts():
             return
         if (frame := self._serializer.encode_broadcast(topic, broadcast)) is not None:
             self._enqueue(frame)

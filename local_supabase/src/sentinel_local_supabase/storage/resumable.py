@@ -18,9 +18,9 @@ from sentinel_local_supabase.storage.buckets import check_bucket_name
 from sentinel_local_supabase.storage.partials import Partials, Upload
 from sentinel_local_supabase.storage.rows import check_media_type, try_write
 from sentinel_local_supabase.storage.storage_errors import StorageError, bad_signature, from_database
-from sentinel_local_supabase.storage.turns import Turn, Turns
 from sentinel_local_supabase.storage.tus import TusError
 from sentinel_local_supabase.storage.upload_completion import Finisher, described
+from sentinel_local_supabase.storage.upload_locks import HeldLock, UploadLocks
 
 _WHOLE_NUMBER = re.compile(r"-?\d+")
 
@@ -34,8 +34,8 @@ class Resumable:
     def __init__(self, access: Access, partials: Partials) -> None:
         self._access = access
         self._partials = partials
-        self._turns = Turns()
-        self.finisher = Finisher(access, partials, self._turns)
+        self._locks = UploadLocks()
+        self.finisher = Finisher(access, partials, self._locks)
 
     def table(self) -> list[tuple[str, str, Endpoint]]:
         """Return method, path and endpoint of each."""
@@ -80,9 +80,9 @@ class Resumable:
         await self._partials.create(upload.owned(caller.owner_id))
         url = tus.location(request, tus.encode_id(upload.bucket, upload.name, upload.version))
         headers, offset = {"Location": url}, 0
-        async with self._turns.take(upload.version) as turn:
+        async with self._locks.acquire(upload.version) as lock:
             if request.headers.get("content-type") == tus.BODY_TYPE:
-                offset = await self._receive(request, upload, 0, _room(request, upload, 0, limit), turn)
+                offset = await self._receive(request, upload, 0, _room(request, upload, 0, limit), lock)
                 headers["Upload-Offset"] = str(offset)
             if offset == upload.size:
                 await self.finisher.finish(upload, caller)
@@ -94,7 +94,7 @@ class Resumable:
         bucket, name, version = tus.decode_id(request.path_params["id"])
         if caller is None:
             self._signer(request, bucket, name)
-        async with self._turns.take(version):
+        async with self._locks.acquire(version):
             upload, offset = await self.finisher.find(bucket, name, version)
         length = {"Upload-Defer-Length": "1"} if upload.size is None else {"Upload-Length": str(upload.size)}
         metadata = {"Upload-Metadata": tus.format_metadata(upload.metadata)}
@@ -109,20 +109,20 @@ class Resumable:
             raise TusError(403, "Content-Type header required\n")
         caller = await self._allowed(request, caller, await self.finisher.known(bucket, name, version))
         limit = await self._limit(bucket)
-        async with self._turns.take(version) as turn:
+        async with self._locks.acquire(version) as lock:
             upload, offset = await self.finisher.find(bucket, name, version)
             if offset != bigint(request.headers["upload-offset"]):
                 raise TusError(409, "Upload-Offset conflict\n")
             upload = await self._sized(request, upload, offset, limit)
             room = _room(request, upload, offset, limit)
             if not upload.complete:
-                offset = await self._receive(request, upload, offset, room, turn)
+                offset = await self._receive(request, upload, offset, room, lock)
                 if offset == upload.size:
                     await self.finisher.finish(upload, caller)
             headers = {"Upload-Offset": str(offset)}
             if offset == upload.size:
                 headers["Tus-Complete"] = "1"
-            if turn.is_over:
+            if lock.is_over:
                 headers["Connection"] = "close"
         return tus.answer(204, headers)
 
@@ -130,7 +130,7 @@ class Resumable:
         """DELETE: remove an unfinished upload."""
         bucket, name, version = tus.decode_id(request.path_params["id"])
         await self._allowed(request, caller, await self.finisher.known(bucket, name, version))
-        async with self._turns.take(version):
+        async with self._locks.acquire(version):
             upload, offset = await self.finisher.find(bucket, name, version)
             if offset == upload.size:
                 raise TusError(400, "Cannot terminate an already completed upload")
@@ -168,11 +168,11 @@ class Resumable:
         await self._partials.save(upload)
         return upload
 
-    async def _receive(self, request: Request, upload: Upload, offset: int, room: int, turn: Turn) -> int:
+    async def _receive(self, request: Request, upload: Upload, offset: int, room: int, lock: HeldLock) -> int:
         """Append at most `room` bytes of the body as they arrive; return the new offset."""
         chunks = request.stream()
         async with self._partials.appending(upload.version) as append:
-            while (chunk := await turn.next_of(chunks)) is not None:
+            while (chunk := await lock.next_of(chunks)) is not None:
                 room -= len(chunk)
                 if room < 0:
                     raise TusError(413, "Maximum size exceeded\n")

@@ -10,19 +10,19 @@ from sentinel_local_supabase.storage import tus
 from sentinel_local_supabase.storage.access import QUERIES, Access, Caller
 from sentinel_local_supabase.storage.partials import Partials, Upload
 from sentinel_local_supabase.storage.rows import DEFAULT_MEDIA_TYPE, Description, measured, user_metadata_of, write
-from sentinel_local_supabase.storage.turns import Turns
+from sentinel_local_supabase.storage.upload_locks import UploadLocks
 
 _SWEEP_SECONDS = 3600.0
 _log = logging.getLogger(__name__)
 
 
 class Finisher:
-    """Makes objects from complete uploads. Call `finish` and `find` while holding the upload's turn."""
+    """Makes objects from complete uploads. Call `finish` and `find` while holding the upload's lock."""
 
-    def __init__(self, access: Access, partials: Partials, turns: Turns) -> None:
+    def __init__(self, access: Access, partials: Partials, locks: UploadLocks) -> None:
         self._access = access
         self._partials = partials
-        self._turns = turns
+        self._locks = locks
         self._swept_at = time.monotonic()
 
     async def known(self, bucket: str, name: str, version: str) -> Upload:
@@ -66,7 +66,7 @@ class Finisher:
         """Remove all uploads older than 24 hours, and the records of finished ones."""
         self._swept_at = time.monotonic()
         for upload in await self._partials.expired():
-            if self._turns.taken(upload.version):
+            if self._locks.is_locked(upload.version):
                 continue
             try:
                 await self._drop_unused_object(upload)

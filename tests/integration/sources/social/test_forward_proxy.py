@@ -85,7 +85,7 @@ async def test_a_tunnel_carries_every_byte_both_ways() -> None:
         assert client.proxy.down_bytes == len(content)
 
 
-async def test_a_request_goes_on_without_what_was_meant_for_the_proxy(site: Site) -> None:
+async def test_headers_meant_for_the_proxy_are_not_forwarded(site: Site) -> None:
     site.film(b"content")
     async with proxied(site.port) as client:
         head = (f"POST {site.base}/film.mp4?a=b HTTP/1.1", "host: other", "content-length: 4", "x-own: 1")
@@ -146,7 +146,7 @@ async def test_what_is_refused_goes_nowhere(site: Site, line: str, status: int) 
     assert not site.server.connections
 
 
-async def test_a_body_in_chunks_of_one_byte_leaves_the_loop_its_turns(site: Site) -> None:
+async def test_a_body_in_one_byte_chunks_does_not_block_the_event_loop(site: Site) -> None:
     """h11 makes an object for each of them, at a thousand times the cost to a hijacked process."""
     site.film(b"content")
     async with proxied(site.port) as client:

@@ -127,7 +127,7 @@ async def test_a_length_above_the_limit_is_refused_at_its_first_bytes(site: Site
     assert sent < 50_000_000
 
 
-async def test_a_page_that_is_a_bomb_takes_the_process_alone(site: Site, private: Path) -> None:
+async def test_a_page_that_is_a_bomb_ends_only_its_process(site: Site, private: Path) -> None:
     """8 MB of gzip that unpack to 8 GB."""
     packed = gzip.compress(bytes(100_000_000), 1) * 80
 
@@ -189,7 +189,7 @@ async def test_what_is_not_fetched_says_why(site: Site, private: Path, code: str
 
 
 @pytest.mark.parametrize("page", [{"live_status": "is_upcoming"}, {"do": "not_live"}, {"live_status": "post_live"}])
-async def test_what_has_not_begun_is_live_too(site: Site, private: Path, page: dict[str, Any]) -> None:
+async def test_a_stream_that_has_not_begun_is_live_too(site: Site, private: Path, page: dict[str, Any]) -> None:
     url = site.post("x", **{"url": site.film(CONTENT), **page})
     assert (await refused(site, url, private)).code == "social_live"
 
@@ -244,7 +244,7 @@ async def test_a_post_cannot_smuggle_generic_in(site: Site, private: Path) -> No
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://imitation.test/film.mp4", "rtmp://imitation.test/film"])
-async def test_media_comes_over_http_alone(site: Site, private: Path, url: str) -> None:
+async def test_media_comes_only_over_http(site: Site, private: Path, url: str) -> None:
     error = await refused(site, site.post("x", url=url), private)
     assert error.code in {"social_failed", "social_no_video"}
     assert site.asked == ["GET /api/x"]

@@ -1,8 +1,10 @@
--- The changes of one table that each member of the audience receives, and their form.
---   changes   [{i, type: INSERT|UPDATE|DELETE, at, new: {column: text}, old: {column: text}, large}]
---   audience  [{i, role, claims, event, filters: [{column, op, value, negate}], select: [column] or null}]
--- One row per change, role and selection that somebody receives: members are indexes into audience, data is the event.
-create or replace function _realtime.apply(relation regclass, changes jsonb, audience jsonb)
+-- The changes of one table that each subscription receives, and their form.
+--   changes        [{i, type: INSERT|UPDATE|DELETE, at, new: {column: text}, old: {column: text}, large}]
+--   subscriptions  [{i, role, claims, event, filters: [{column, op, value, negate}], select: [column] or null}]
+-- One row per change, role and selection that somebody receives: members are indexes into subscriptions, data is the
+-- event.
+drop function if exists _realtime.apply(regclass, jsonb, jsonb);
+create function _realtime.apply(relation regclass, changes jsonb, subscriptions jsonb)
 returns table (change integer, members integer[], data text)
 language plpgsql set search_path = '' as $$
 declare
@@ -26,7 +28,7 @@ begin
   changes := _realtime.with_old_keys(changes, keys);
   for party in
     select m ->> 'role' as role, m -> 'select' as selected, jsonb_agg(m) as members
-    from jsonb_array_elements(audience) m where pg_catalog.to_regrole(m ->> 'role') is not null group by 1, 2
+    from jsonb_array_elements(subscriptions) m where pg_catalog.to_regrole(m ->> 'role') is not null group by 1, 2
   loop
     readable := array(select a.attname::text from pg_catalog.pg_attribute a
       where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
@@ -48,11 +50,12 @@ end $$;
 
 -- The same for JSON texts; a failure is reported in a row. An error raised from this function would end the
 -- connection's temporary slot, and a json column may hold values that jsonb refuses.
-create or replace function _realtime.try_apply(relation regclass, changes text, audience text)
+drop function if exists _realtime.try_apply(regclass, text, text);
+create function _realtime.try_apply(relation regclass, changes text, subscriptions text)
 returns table (change integer, members integer[], data text, refusal text)
 language plpgsql set search_path = '' as $$
 begin
-  return query select a.*, null::text from _realtime.apply(relation, changes::jsonb, audience::jsonb) a;
+  return query select a.*, null::text from _realtime.apply(relation, changes::jsonb, subscriptions::jsonb) a;
 exception when others then
   return query select null::integer, null::integer[], null::text, sqlerrm;
 end $$;

@@ -1,0 +1,156 @@
+"""Formats that are refused, each recognized by its first bytes so that the refusal names it.
+
+A wrong name here does no harm: nothing in this table is decoded.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+ARCHIVE: Final = "an archive"
+PROGRAM: Final = "a program"
+RAW_PICTURE: Final = "a camera's raw picture"
+SUBTITLES: Final = "subtitles"
+
+MAGICS: Final[tuple[tuple[int, bytes, str], ...]] = (
+    # Archives and disk images
+    (0, b"PK\x03\x04", ARCHIVE),
+    (0, b"PK\x05\x06", ARCHIVE),
+    (0, b"PK\x07\x08", ARCHIVE),
+    (0, b"Rar!\x1a\x07", ARCHIVE),
+    (0, b"7z\xbc\xaf\x27\x1c", ARCHIVE),
+    (0, b"\x1f\x8b", ARCHIVE),
+    (0, b"BZh", ARCHIVE),
+    (0, b"\xfd7zXZ\x00", ARCHIVE),
+    (0, b"\x28\xb5\x2f\xfd", ARCHIVE),
+    (0, b"\x04\x22\x4d\x18", ARCHIVE),
+    (0, b"\x1f\x9d", ARCHIVE),
+    (0, b"LZIP", ARCHIVE),
+    (0, b"MSCF", ARCHIVE),
+    (0, b"xar!", ARCHIVE),
+    (0, b"hsqs", ARCHIVE),
+    (0, b"\xed\xab\xee\xdb", ARCHIVE),
+    (257, b"ustar", ARCHIVE),
+    # Programs
+    (0, b"\x7fELF", PROGRAM),
+    (0, b"MZ", PROGRAM),
+    (0, b"\xcf\xfa\xed\xfe", PROGRAM),
+    (0, b"\xce\xfa\xed\xfe", PROGRAM),
+    (0, b"\xca\xfe\xba\xbe", PROGRAM),
+    (0, b"dex\n", PROGRAM),
+    (0, b"\x00asm", "a WebAssembly module"),
+    (0, b"FWS", "a Flash animation"),
+    (0, b"CWS", "a Flash animation"),
+    (0, b"ZWS", "a Flash animation"),
+    # Documents
+    (0, b"%PDF-", "a PDF document"),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a Microsoft Office document"),
+    (0, b"\xc5\xd0\xd3\xc6", "a PostScript document"),
+    (0, b"AT&TFORM", "a DjVu document"),
+    # Data
+    (0, b"SQLite format 3\x00", "an SQLite database"),
+    (128, b"DICM", "a DICOM file"),
+    (0, b"DVDVIDEO-V", "an index of a DVD"),
+    (0, b"\x00\x05\x16\x07", "the attributes of a Mac file, without the file"),
+    (0, b"\x4c\x00\x00\x00\x01\x14\x02\x00", "a shortcut"),
+    (0, b"glTF", "a 3D model"),
+    # Fonts
+    (0, b"\x00\x01\x00\x00\x00", "a font"),
+    (0, b"OTTO\x00", "a font"),
+    (0, b"ttcf\x00", "a font"),
+    (0, b"wOFF", "a font"),
+    (0, b"wOF2", "a font"),
+    # Pictures
+    (0, b"\xff\x0a", "a JPEG XL picture, which is not supported"),
+    (0, b"\x00\x00\x00\x0cJXL \r\n\x87\n", "a JPEG XL picture, which is not supported"),
+    (0, b"\xff\xd8\xff\xf7", "a JPEG-LS picture, which is not supported"),
+    (0, b"\xff\x10\xff\x50", "a JPEG XS picture, which is not supported"),
+    (0, b"II\xbc\x01", "a JPEG XR picture, which is not supported"),
+    (0, b"II+\x00", "a BigTIFF picture, which is not supported"),
+    (0, b"MM\x00+", "a BigTIFF picture, which is not supported"),
+    (0, b"8BPS", "a Photoshop document"),
+    (0, b"gimp xcf", "a GIMP picture"),
+    (0, b"icns", "a Mac icon"),
+    (0, b"\x00\x00\x02\x00", "a mouse cursor"),
+    (0, b"v/1\x01", "an OpenEXR picture"),
+    (0, b"DDS ", "a DDS texture"),
+    (0, b"qoif", "a QOI picture"),
+    (0, b"FLIF", "a FLIF picture"),
+    (0, b"BPG\xfb", "a BPG picture"),
+    (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile"),
+    (40, b" EMF", "a Windows metafile"),
+    (0, b"FUJIFILMCCD-RAW", RAW_PICTURE),
+    (0, b"IIRO", RAW_PICTURE),
+    (0, b"IIRS", RAW_PICTURE),
+    (0, b"MMOR", RAW_PICTURE),
+    (0, b"IIU\x00", RAW_PICTURE),
+    (0, b"FOVb", RAW_PICTURE),
+    (0, b"\x00MRM", RAW_PICTURE),
+    # Sound
+    (0, b"MThd", "a MIDI file, which holds notes and no sound"),
+    (8, b"RMID", "a MIDI file, which holds notes and no sound"),
+    (0, b".ra\xfd", "RealAudio sound, which is not supported"),
+    (0, b"\x7f\xfe\x80\x01", "DTS sound, which is not supported"),
+    (0, b"\xfe\x7f\x01\x80", "DTS sound, which is not supported"),
+    (0, b"DTSHDHDR", "DTS sound, which is not supported"),
+    (0, b"DSD ", "DSD sound, which is not supported"),
+    (0, b"FRM8", "DSD sound, which is not supported"),
+    (0, b"OFR ", "OptimFROG sound, which is not supported"),
+    (0, b"tBaK", "TAK sound, which is not supported"),
+    (0, b"TTA2", "TTA2 sound, which is not supported"),
+    (0, b"ajkg", "Shorten sound, which is not supported"),
+    (0, b"Creative Voice File", "a Creative Voice file, which is not supported"),
+    (0, b"Extended Module: ", "a tracker module, which is not supported"),
+    (0, b"IMPM", "a tracker module, which is not supported"),
+    # FFmpeg takes its samples for little-endian ones.
+    (0, b"RIFX", "a WAV file with big-endian samples, which is not supported"),
+    (8, b"CDDA", "a track's entry on an audio CD, without its sound"),
+    # Films
+    (0, b".RMF", "a RealMedia file, which is not supported"),
+    (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02", "an MXF file, which is not supported"),
+    (0, b"DKIF", "an IVF file, which is not supported"),
+    (0, b"\x00\x00\x00\x01\x67", "bare H.264 video, which is not supported"),
+    (0, b"\x00\x00\x00\x01\x27", "bare H.264 video, which is not supported"),
+    (0, b"\x00\x00\x00\x01\x09", "bare H.264 video, which is not supported"),
+    (0, b"\x00\x00\x00\x01\x40\x01", "bare H.265 video, which is not supported"),
+    (0, b"\x00\x00\x00\x01\x46\x01", "bare H.265 video, which is not supported"),
+    (0, b"BIKi", "a Bink video, which is not supported"),
+    (0, b"\xb7\xd8\x00\x20\x37\x49\xda\x11\xa6\x4e\x00\x07\xe9\x5e\xad\x8d", "a WTV file, which is not supported"),
+)
+"""Offset, bytes found there, and the words that name the format, as the end of a sentence."""
+
+TEXTS: Final[tuple[tuple[str, str], ...]] = (
+    ("#!amr", "an AMR recording of several channels or without sound"),
+    ("#!", "a script"),
+    ("#extm3u", "an HLS playlist"),
+    ("#extinf", "a playlist"),
+    ("[playlist]", "a playlist"),
+    ("[reference]", "a playlist"),
+    ("# vobsub", SUBTITLES),
+    ("webvtt", SUBTITLES),
+    ("[script info]", SUBTITLES),
+    ("<sami", SUBTITLES),
+    ("<tt ", SUBTITLES),
+    ("ffconcat", "a concat script"),
+    ("v=0", "an SDP description"),
+    ("rtsptext", "a stream description"),
+    ("[internetshortcut]", "a shortcut"),
+    ("<!doctype html", "a web page"),
+    ("<html", "a web page"),
+    ("<svg", "an SVG drawing"),
+    ("<mpd", "a DASH manifest"),
+    ("<smoothstreamingmedia", "a streaming manifest"),
+    ("<smil", "a playlist"),
+    ("<asx", "a playlist"),
+    ("<compositionplaylist", "an IMF package"),
+    ("{\\rtf", "an RTF document"),
+    ("%pdf-", "a PDF document"),
+    ("%!ps", "a PostScript document"),
+    ("!<arch>", ARCHIVE),
+    ("d8:announce", "a torrent"),
+    ("d10:created by", "a torrent"),
+    ("d13:announce-list", "a torrent"),
+    ("yuv4mpeg2 ", "uncompressed YUV4MPEG video, which is not supported"),
+    ("{", "a JSON text"),
+)
+"""The beginning of a text, in lower case, and its name; those that begin with `<` may come later in an XML text."""

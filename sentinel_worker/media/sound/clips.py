@@ -1,0 +1,57 @@
+"""Decoding of a sound track's windows into mono samples, all in one pass over the track.
+
+Runs in a decoding child.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Final
+
+import numpy as np
+
+from sentinel_worker.domain.media_facts import Clip, Heard, SoundGeometry
+from sentinel_worker.domain.windows import Window
+from sentinel_worker.media.decode import DecodedClip, SkippedWindow
+from sentinel_worker.media.opened_media import OpenedMedia
+from sentinel_worker.media.protocol import ProtocolError
+from sentinel_worker.media.sound.decoding import damaged_sound, decoded_frames
+from sentinel_worker.media.sound.mixing import Samples, level_decibels
+from sentinel_worker.media.sound.windows import CutWindow, cut_windows
+
+_MILLISECONDS: Final = 1000
+
+
+def decode_sounds(
+    media: OpenedMedia, windows: Sequence[Window], geometry: SoundGeometry
+) -> Iterator[DecodedClip | SkippedWindow]:
+    """Yield the samples of every window, by their starts.
+
+    Silence is skipped; a damaged window gives nothing. Raises `Permanent('media_unreadable')` if all are damaged.
+    """
+    if media.sound is None:
+        raise ProtocolError("a file without sound was asked for sound")
+    usable = False
+    with closing(decoded_frames(media.sound.file, media.sound.stream, media.facts.audio_codec)) as frames:
+        for cut in cut_windows(frames, windows, geometry):
+            if cut.is_damaged:
+                continue
+            usable = True
+            # Floating point files may exceed full scale, and the channels of a mix add up.
+            samples: Samples = np.nan_to_num(cut.samples).clip(-1.0, 1.0)
+            if level_decibels(samples) < geometry.silence_dbfs:
+                yield SkippedWindow(cut.index, "silence")
+            else:
+                clip = Clip(windows[cut.index], np.resize(samples, geometry.samples), heard=_heard(cut, geometry))
+                yield DecodedClip(cut.index, clip, 0)
+    if windows and not usable:
+        raise damaged_sound()
+
+
+def _heard(cut: CutWindow, geometry: SoundGeometry) -> Heard | None:
+    """Say how the clip differs from all channels of a full window; None if it does not."""
+    seconds = None
+    if cut.heard < geometry.samples:
+        seconds = cut.heard * _MILLISECONDS // geometry.sample_rate / _MILLISECONDS
+    return None if seconds is None and cut.channel is None else Heard(seconds, cut.channel)

@@ -1,0 +1,135 @@
+"""Conversion of decoded sound: to floating point, to another sampling rate, and to one channel.
+
+FFmpeg's resampler does it, in graphs without threads of their own. Runs in a decoding child.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Final
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
+from av.filter import Graph
+
+from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.media.sound.decoding import Stretch
+
+Samples = npt.NDArray[np.float32]
+
+MAX_CHANNELS: Final = 64
+"""Channels that FFmpeg's resampler takes."""
+# A tenth of the amplitude. Speech in one of two channels loses 6 dB in the mix, in a surround channel of 7.1 19 dB.
+_CANCELLED_DECIBELS: Final = 20.0
+_ALIKE_DECIBELS: Final = 1.0
+# FFmpeg takes these for files that do not name their channels.
+_USUAL_LAYOUTS: Final = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
+
+
+class Converter:
+    """Converts the frames of a stretch to float32 [samples, channels]."""
+
+    def __init__(self, stretch: Stretch) -> None:
+        if stretch.channels > MAX_CHANNELS:
+            raise Permanent(
+                "media_not_supported",
+                f"The sound has {stretch.channels} channels; at most {MAX_CHANNELS} are supported.",
+                params={"limit": MAX_CHANNELS},
+            )
+        self._channels = stretch.channels
+        self._graph = _graph(stretch.rate, stretch.layout, stretch.sample_format)
+
+    def samples(self, frame: AudioFrame) -> Samples:
+        """Return the frame's samples; NaN and infinity, which a file may hold, become 0 and full scale."""
+        frame.pts = None  # may be any number
+        self._graph.push(frame)
+        found: Samples = np.concatenate([*_pulled(self._graph, self._channels)])
+        return np.nan_to_num(found, copy=False, posinf=1.0, neginf=-1.0)
+
+
+def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
+    """Resample float32 [samples, channels]; the first sample stays in its place."""
+    if rate == wanted or not len(samples):
+        return samples
+    channels = samples.shape[1]
+    layout = f"{channels} channels"
+    frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples).reshape(1, -1), "flt", layout)
+    frame.sample_rate = rate
+    graph = _graph(rate, layout, "flt", sample_rates=str(wanted))
+    graph.push(frame)
+    graph.push(None)
+    return np.concatenate([samples[:0], *_pulled(graph, channels)])
+
+
+def to_mono(samples: Samples, layout: str) -> tuple[Samples, int | None]:
+    """Mix float32 [samples, channels], or pick a channel; also returns that channel's number, from 1.
+
+    Channels may cancel each other out: if the mix is far quieter than the loudest channel, that channel says more.
+    """
+    if samples.shape[1] == 1:
+        return samples[:, 0], None
+    mix: Samples = samples @ _weights(layout, samples.shape[1])
+    levels = [level_decibels(samples[:, channel]) for channel in range(samples.shape[1])]
+    loudest = max(levels)
+    if loudest - level_decibels(mix) <= _CANCELLED_DECIBELS:
+        return mix, None
+    # The first of those that are about as loud, so that windows of a track do not differ by chance.
+    chosen = next(number for number, level in enumerate(levels) if level > loudest - _ALIKE_DECIBELS)
+    return samples[:, chosen], chosen + 1
+
+
+def level_decibels(samples: Samples) -> float:
+    """Root mean square in decibels, 0 for a full square wave."""
+    power = float(np.mean(np.square(samples, dtype=np.float64))) if len(samples) else 0.0
+    return 10 * float(np.log10(max(power, 1e-20)))
+
+
+@cache
+def _weights(layout: str, channels: int) -> Samples:
+    """Weight of each channel in the mix to mono: FFmpeg's, scaled so that no mix exceeds full scale.
+
+    Without a layout that FFmpeg knows, all channels weigh the same.
+    """
+    equal = np.full(channels, 1 / channels, dtype=np.float32)
+    if layout == f"{channels} channels":
+        if channels > len(_USUAL_LAYOUTS):
+            return equal
+        layout = _USUAL_LAYOUTS[channels - 1]
+    try:
+        # In frame n of the unit matrix only channel n sounds.
+        unit = AudioFrame.from_ndarray(np.eye(channels, dtype=np.float32).reshape(1, -1), "flt", AudioLayout(layout))
+        unit.sample_rate = 48_000
+        graph = _graph(48_000, layout, "flt", channel_layouts="mono")
+        graph.push(unit)
+        weights: Samples = np.concatenate([*_pulled(graph, 1)])[:, 0]
+    except (av.FFmpegError, ValueError):
+        return equal
+    return weights / max(1.0, float(np.abs(weights).sum()))
+
+
+def _graph(rate: int, layout: str, sample_format: str, **wanted: str) -> Graph:
+    """Make a graph from frames of this kind to packed float32, with one thread: a child starts none.
+
+    Packed, because PyAV reads past the end of planar frames with eight channels or more.
+    """
+    graph = Graph()
+    graph.threads = 1
+    source = graph.add(
+        "abuffer", sample_rate=str(rate), sample_fmt=sample_format, channel_layout=layout, time_base=f"1/{rate}"
+    )
+    graph.link_nodes(source, graph.add("aformat", sample_fmts="flt", **wanted), graph.add("abuffersink")).configure()
+    return graph
+
+
+def _pulled(graph: Graph, channels: int) -> Iterator[npt.NDArray[Any]]:
+    while True:
+        try:
+            frame = graph.pull()
+        except (av.BlockingIOError, av.EOFError):
+            return
+        assert isinstance(frame, AudioFrame)
+        yield frame.to_ndarray().reshape(-1, channels)
