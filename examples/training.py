@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -30,6 +32,11 @@ def use_one_thread() -> None:
     """Make torch deterministic, which it is only with a fixed number of threads."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
+
+
+def digest(folder: Path) -> str:
+    """Return the SHA-256 of the weights in a checkpoint's folder, in hexadecimal digits."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
 def fit(

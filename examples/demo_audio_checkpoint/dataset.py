@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ import numpy.typing as npt
 from examples.demo_audio_checkpoint.files import decode, make_pair
 from examples.demo_audio_checkpoint.model import WINDOW
 from examples.demo_audio_checkpoint.voices import Samples
-from examples.demo_checkpoint.clips import one_thread
+from examples.demo_checkpoint.clips import mapping
 from examples.demo_checkpoint.sources import Split
 
 
@@ -28,11 +26,8 @@ class SoundPairs:
 
 def generate(split: Split, seed: int, count: int, processes: int) -> SoundPairs:
     """Generate `count` pairs of a split; the result does not depend on `processes`."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=one_thread) as pool,
-    ):
-        return SoundPairs(list(pool.map(partial(_arrays, split, seed, Path(folder)), range(count), chunksize=16)))
+    with tempfile.TemporaryDirectory() as folder, mapping(processes) as map_pairs:
+        return SoundPairs(list(map_pairs(partial(_arrays, split, seed, Path(folder)), range(count))))
 
 
 def _arrays(split: Split, seed: int, folder: Path, index: int) -> npt.NDArray[np.float16]:

@@ -20,7 +20,7 @@ def music(rng: np.random.Generator, split: Split, count: int) -> Samples:
     scale = np.array([0, 2, 4, 5, 7, 9, 11]) if rng.random() < 0.5 else np.array([0, 2, 3, 5, 7, 8, 10])
     root = float(rng.uniform(40, 60))
     for part in range(int(rng.integers(1, 4))):
-        instrument = _INSTRUMENTS[split][int(rng.integers(len(_INSTRUMENTS[split])))]
+        instrument = INSTRUMENTS[split][int(rng.integers(len(INSTRUMENTS[split])))]
         length = beat * float(rng.choice([0.5, 1, 2])) if part else beat * float(rng.choice([1, 2, 4]))
         for start in np.arange(0, count / RATE, length):
             if rng.random() < 0.2:
@@ -176,7 +176,7 @@ def _shaker(rng: np.random.Generator) -> Samples:
     return np.diff(rng.standard_normal(count + 1)) * _envelope(count, 0.02, 0.03) / 2
 
 
-_INSTRUMENTS: dict[Split, tuple[Instrument, ...]] = {
+INSTRUMENTS: dict[Split, tuple[Instrument, ...]] = {
     "train": (_saw, _organ, _pluck, _choir),
     "validation": (_square,),
     "test": (_bell, _strings),

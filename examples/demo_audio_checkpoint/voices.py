@@ -15,8 +15,8 @@ RATE = 16_000
 Samples = npt.NDArray[np.floating[Any]]
 """A mono sound in -1..1, with 16,000 samples a second."""
 
-_VOICES: dict[Split, tuple[str, ...]] = {"train": ("kal16", "awb", "rms"), "validation": ("kal",), "test": ("slt",)}
-_SENTENCES: dict[Split, tuple[str, ...]] = {
+VOICES: dict[Split, tuple[str, ...]] = {"train": ("kal16", "awb", "rms"), "validation": ("kal",), "test": ("slt",)}
+SENTENCES: dict[Split, tuple[str, ...]] = {
     "train": (
         "The harbour was quiet when the last ferry left, and only the gulls went on complaining about the weather.",
         "Please read the third paragraph again, slowly, and tell me which of the numbers you do not believe.",
@@ -43,13 +43,13 @@ _SENTENCES: dict[Split, tuple[str, ...]] = {
 
 def voice(rng: np.random.Generator, split: Split, count: int) -> Samples:
     """Return `count` samples of a voice that reads sentences, at a random pitch and pace."""
-    name = _VOICES[split][int(rng.integers(len(_VOICES[split])))]
+    name = VOICES[split][int(rng.integers(len(VOICES[split])))]
     read: list[Samples] = []
     pace = float(rng.uniform(0.85, 1.2))
     needed = int(count * pace) + RATE
-    start = int(rng.integers(len(_SENTENCES[split])))
+    start = int(rng.integers(len(SENTENCES[split])))
     while sum(map(len, read)) < needed:
-        read += [_read(name, _SENTENCES[split][start % len(_SENTENCES[split])]), _pause(rng)]
+        read += [_read(name, SENTENCES[split][start % len(SENTENCES[split])]), _pause(rng)]
         start += 1
     line = np.concatenate(read)
     first = int(rng.integers(0, RATE // 2))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from examples.demo_checkpoint.clips import one_thread
+from examples.demo_checkpoint.clips import mapping
 from examples.demo_checkpoint.sources import Split
 from examples.demo_image_checkpoint.files import make_pair
 from examples.demo_image_checkpoint.sources import PictureSources
@@ -35,11 +33,8 @@ class PicturePairs:
 
 def generate(split: Split, seed: int, count: int, processes: int) -> PicturePairs:
     """Generate `count` pairs of a split; the result does not depend on `processes`."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=one_thread) as pool,
-    ):
-        made = list(pool.map(partial(_arrays, split, seed, Path(folder)), range(count), chunksize=16))
+    with tempfile.TemporaryDirectory() as folder, mapping(processes) as map_pairs:
+        made = list(map_pairs(partial(_arrays, split, seed, Path(folder)), range(count)))
     return PicturePairs(np.stack([pictures for pictures, _ in made]), np.stack([mask for _, mask in made]))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from examples.demo_checkpoint.sources import Pixels, Sources, Split
 
-_STILLS: dict[Split, tuple[str, ...]] = {
+STILLS: dict[Split, tuple[str, ...]] = {
     "train": (
         "skimage/data/brick.png",
         "skimage/data/camera.png",
@@ -43,7 +43,7 @@ _STILLS: dict[Split, tuple[str, ...]] = {
     ),
 }
 _PATTERN_SIZE = "320x240"
-_REELS: dict[Split, tuple[str, ...]] = {
+REELS: dict[Split, tuple[str, ...]] = {
     "train": (
         f"lavfi:mandelbrot=size={_PATTERN_SIZE}:rate=25:end_scale=0.02:end_pts=150",
         f"lavfi:testsrc=size={_PATTERN_SIZE}:rate=25",
@@ -74,9 +74,9 @@ class PictureSources:
         """Return a still, or one time in three a frame of a film or test pattern; films count three times."""
         reader = Sources(self.split)
         if rng.random() < 2 / 3:
-            stills = _STILLS[self.split]
+            stills = STILLS[self.split]
             return reader.still(stills[int(rng.integers(len(stills)))])
-        names = _REELS[self.split]
+        names = REELS[self.split]
         weights = np.array([1.0 if name.startswith("lavfi:") else 3.0 for name in names])
         reel = reader.reel(names[int(rng.choice(len(names), p=weights / weights.sum()))])
         frame: Pixels = reel[int(rng.integers(len(reel)))]

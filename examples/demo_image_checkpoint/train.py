@@ -19,7 +19,7 @@ from examples.demo_checkpoint.footage import chance
 from examples.demo_image_checkpoint.dataset import PicturePairs, generate
 from examples.demo_image_checkpoint.model import TokenHead, make_model
 from examples.demo_image_checkpoint.tamper import EDGE
-from examples.training import Recipe, fit, use_one_thread
+from examples.training import Recipe, digest, fit, use_one_thread
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -109,18 +109,20 @@ def save(model: ViTForImageClassification, folder: Path) -> None:
 
 
 def main() -> None:
-    """Parse the arguments, make the data, train, and save."""
+    """Parse the arguments, make the data, train, save, and print the digest of the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pairs", type=int, default=2200)
+    parser.add_argument("--validation-pairs", type=int, default=VALIDATION_PAIRS)
     parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     use_one_thread()
     training = generate("train", TRAIN_SEED, options.pairs, options.processes)
-    validation = generate("validation", VALIDATION_SEED, VALIDATION_PAIRS, options.processes)
+    validation = generate("validation", VALIDATION_SEED, options.validation_pairs, options.processes)
     save(train(training, validation, Recipe(options.steps, seed=options.seed)), options.folder)
+    print(f"SHA-256 of the weights: {digest(options.folder)}")
 
 
 if __name__ == "__main__":
