@@ -6,20 +6,21 @@ It does with supabase-py what a frontend does with supabase-js: sign in, upload,
 import asyncio
 import sys
 import uuid
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any, cast
 
+import httpx
 from realtime import RealtimePostgresChangesListenEvent
 from realtime.types import PostgresChangesPayload
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
-from supabase import AsyncClient, acreate_client
+from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 from examples import samples
 from sentinel_local_supabase.errors import LocalSupabaseError
@@ -32,6 +33,7 @@ from sentinel_worker.media.libraries import require_libraries
 
 FOLDER = Path(".sentinel/demo")
 LIMIT_SECONDS = 300
+REQUEST_SECONDS = 30
 LOOK_AGAIN_SECONDS = 2.0
 MEDIA_TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg", ".wav": "audio/wav"}
 FINAL = {"succeeded", "failed", "cancelled"}
@@ -80,14 +82,12 @@ async def main() -> int:
             files = [Watched(*file) for file in await asyncio.to_thread(samples.make_all, FOLDER / "files")]
         with console.status("waiting for the worker to load its detectors"):
             await worker.ready()
-        client = await sign_in(stack)
+        client = await running.enter_async_context(signed_in(stack))
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
                 await ask(client, files)
         except TimeoutError:
             console.print(f"[red]no answer within {LIMIT_SECONDS} s[/red]; see the worker's log {log}")
-        finally:
-            await client.realtime.close()
     console.print()
     console.print(verdicts(files))
     for key in registry.DEMO_DETECTORS:
@@ -97,13 +97,19 @@ async def main() -> int:
     return 0 if right == len(files) else 1
 
 
-async def sign_in(stack: Stack) -> AsyncClient:
-    """Sign up a new user, as the frontend does, and return their client."""
-    client = await acreate_client(stack.url, stack.publishable_key)
-    email, password = f"demo-{uuid.uuid4().hex[:12]}@example.com", uuid.uuid4().hex
-    await client.auth.sign_up({"email": email, "password": password})
-    await client.auth.sign_in_with_password({"email": email, "password": password})
-    return client
+@asynccontextmanager
+async def signed_in(stack: Stack) -> AsyncIterator[AsyncClient]:
+    """Sign up a new user, as the frontend does, and yield their client."""
+    async with httpx.AsyncClient(timeout=REQUEST_SECONDS) as http:
+        options = AsyncClientOptions(httpx_client=http, auto_refresh_token=False)
+        client = await acreate_client(stack.url, stack.publishable_key, options)
+        email, password = f"demo-{uuid.uuid4().hex[:12]}@example.com", uuid.uuid4().hex
+        await client.auth.sign_up({"email": email, "password": password})
+        await client.auth.sign_in_with_password({"email": email, "password": password})
+        try:
+            yield client
+        finally:
+            await client.realtime.close()
 
 
 async def ask(client: AsyncClient, files: Sequence[Watched]) -> None:
@@ -169,7 +175,7 @@ def verdicts(files: Sequence[Watched]) -> Table:
     """Return a table of the verdicts."""
     headings = ("file", "verdict", "P(fake)", "windows", "seconds", "worker", "")
     table = Table(
-        *(Column(heading, no_wrap=True) for heading in headings), box=None, padding=(0, 2, 0, 0), pad_edge=False
+        *(Column(heading, no_wrap=True) for heading in headings), box=None, padding=(0, 1, 0, 0), pad_edge=False
     )
     for file in files:
         probability = file.row.get("fake_probability")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,8 +62,11 @@ def area_under_curve(answers: Sequence[Answer]) -> float:
 
 
 def table(answers: Sequence[Answer]) -> str:
-    """Format accuracy, AUC, and the share of right verdicts per group and trait as lines of text."""
+    """Format accuracy, AUC, both classes' verdicts, and the share of right ones by group and trait as lines of text."""
     lines = [f"{len(answers)} files: accuracy {accuracy(answers):.3f}, AUC {area_under_curve(answers):.3f}"]
+    for is_clean, name in ((True, CLEAN), (False, "tampered")):
+        counts = Counter(a.judgement.verdict for a in answers if (a.group == CLEAN) == is_clean)
+        lines.append(f"  {name:10} " + ", ".join(f"{verdict} {count}" for verdict, count in sorted(counts.items())))
     described = [({"group": answer.group, **answer.traits}, answer) for answer in answers]
     for name in dict.fromkeys(name for words, _ in described for name in words):
         by_word: dict[str, list[Answer]] = {}

@@ -12,11 +12,8 @@ from tests.acceptance.world import World
 async def test_a_picture_and_a_sound_are_answered_by_the_detectors_of_the_demo(world: World, tmp_path: Path) -> None:
     made = [*samples.make_pictures(tmp_path), *samples.make_sounds(tmp_path)]
     files = [demo.Watched(*each) for each in made]
-    client = await demo.sign_in(world.stack)
-    try:
+    async with demo.signed_in(world.stack) as client:
         await demo.ask(client, files)
-    finally:
-        await client.realtime.close()
     found = {file.path.name: (file.row["verdict"], file.result["detector"]["key"]) for file in files}
     keys = {".jpg": "demo-image", ".wav": "demo-audio"}
     assert found == {path.name: (expected, keys[path.suffix]) for path, expected in made}
