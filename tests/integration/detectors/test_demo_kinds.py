@@ -18,11 +18,12 @@ from tests.lazy import lazy
 from tests.matrix import sampled
 
 if TYPE_CHECKING:
-    from examples import measuring
+    from examples import measuring, training
     from examples.demo_audio_checkpoint import evaluate as of_sounds
     from examples.demo_image_checkpoint import evaluate as of_pictures
 else:  # their sources take seconds to import
     measuring = lazy("examples.measuring")
+    training = lazy("examples.training")
     of_sounds = lazy("examples.demo_audio_checkpoint.evaluate")
     of_pictures = lazy("examples.demo_image_checkpoint.evaluate")
 
@@ -76,10 +77,12 @@ def test_samples_are_the_same_bytes_every_time(key: str, made: dict[str, Samples
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_the_files_are_small_and_the_card_is_honest(key: str) -> None:
+def test_the_files_are_small_and_the_card_is_theirs_and_honest(key: str) -> None:
     spec = find_detector(key)
     assert spec.folder is not None
     assert sum(path.stat().st_size for path in spec.folder.iterdir()) <= MAX_BYTES
     assert spec.notice is not None
-    assert spec.notice in (spec.folder / "README.md").read_text()
+    card = (spec.folder / "README.md").read_text()
+    assert spec.notice in card
+    assert f"`{training.digest(spec.folder)}`" in card  # the figures are those of these weights
     assert json.loads((spec.folder / "config.json").read_text())["id2label"] == {"0": "real", "1": "fake"}
