@@ -43,6 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Samples]:
     return {DEMO_IMAGE: samples.make_pictures(folder), DEMO_AUDIO: samples.make_sounds(folder)}
 
 
+@pytest.mark.timeout(600)  # up to 55 s of one core for all of them: files, and a child that decodes each
 @pytest.mark.parametrize("pairs", sampled("detectors", [SAMPLE, ALL], [SAMPLE]))
 @pytest.mark.parametrize("key", KEYS)
 async def test_at_least_nine_of_ten_unseen_files_are_right(key: str, pairs: int) -> None:
