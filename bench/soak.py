@@ -39,11 +39,13 @@ from sentinel_local_supabase.faults import Faults, HttpFault
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from sentinel_worker.database import migrate
+from sentinel_worker.detectors.registry import DEMO_DETECTOR
 from tests.integration.daemon.proxy import FaultProxy
 
 LEASE_SECONDS, HEARTBEAT_SECONDS = 5, 1
 SETTLE_SECONDS = 120
 QUICK = {
+    "SENTINEL_DETECTOR": DEMO_DETECTOR,
     "SENTINEL_LEASE_SECONDS": str(LEASE_SECONDS),
     "SENTINEL_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
     "SENTINEL_SWEEP_SECONDS": "2",

@@ -21,6 +21,7 @@ from sentinel_local_supabase.left_out import advice
 from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, RealtimePace
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.database import migrate
+from sentinel_worker.detectors.registry import DEMO_DETECTORS
 from sentinel_worker.domain.errors import Fatal, Transient
 from sentinel_worker.media.libraries import require_libraries
 from sentinel_worker.observe import logs
@@ -28,18 +29,16 @@ from sentinel_worker.observe import logs
 TETHER = Path(__file__).with_name("tether.py")
 LOOK_EVERY_SECONDS = 0.1
 STOP_LIMIT_SECONDS = 20.0
-DEMO_DETECTOR = (
-    "The worker uses the demo detector, which finds one synthetic flicker manipulation and does not detect deepfakes."
-)
+DEMO_NOTICE = "The worker uses the demo detectors: each finds one synthetic manipulation, and none detects deepfakes."
 
 console = Console(highlight=False, soft_wrap=True)
 
 
 def worker_environment(stack: Stack, overrides: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of a worker for `stack`, with the demo detector unless the caller chose another."""
+    """Return the environment of a worker for `stack`, with the demo detectors unless the caller chose others."""
     chosen = {name: value for name, value in os.environ.items() if not name.startswith("SUPABASE_")}
     return {
-        "SENTINEL_DETECTOR": "demo",
+        "SENTINEL_DETECTOR": ",".join(DEMO_DETECTORS),
         **chosen,
         "SUPABASE_URL": stack.url,
         "SUPABASE_SECRET_KEY": stack.secret_key,
@@ -169,7 +168,7 @@ async def keep_running(
         if wanted != Faults():
             console.print("[yellow]The faults of --misbehave are active.[/yellow]")
         if with_worker:
-            console.print(DEMO_DETECTOR)
+            console.print(DEMO_NOTICE)
         ended: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait())]
         if with_worker:
             worker = await running.enter_async_context(WorkerProcess(worker_environment(stack)))
