@@ -161,13 +161,13 @@ class Worker:
             return 0
         if free == 0:
             return 0
-        called_at = boottime()
+        called_at, asked_at = boottime(), monotonic()
         claims = await self._queue.claim(
             self._lanes, limit=free, lease_seconds=self._settings.lease_seconds, held=self._leases.ids
         )
         for claim in claims:
             self._running.start(group, claim, called_at)
-        self._sweeps.judge_wakeup(claims)
+        self._sweeps.judge_wakeup(claims, asked_at)
         if not claims:
             self._sweeps.found_nothing()
         return len(claims)
