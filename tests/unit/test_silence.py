@@ -1,5 +1,7 @@
 """A hint is given up for rows that it did not announce: soon enough, and seldom while Realtime is overloaded."""
 
+import itertools
+
 from sentinel_worker.wake.connection import ConnectionTimes
 from sentinel_worker.wake.silence import Silence
 
@@ -18,7 +20,7 @@ def a_silence() -> Silence:
 
 def test_a_burst_and_the_minute_of_a_rate_limit_renew_nothing() -> None:
     silence = a_silence()
-    assert not renewals(silence, range(0, 65))
+    assert not renewals(silence, range(65))
     silence.end()
     assert not renewals(silence, range(65, 130))
 
@@ -31,7 +33,7 @@ def test_a_day_of_overload_costs_ever_fewer_renewals() -> None:
     found = renewals(a_silence(), range(24 * HOUR))
     assert len(found) < 30
     assert found[0] < 2 * MINUTE
-    pauses = [after - before for before, after in zip(found, found[1:], strict=False)]
+    pauses = [after - before for before, after in itertools.pairwise(found)]
     assert pauses == sorted(pauses)
     assert pauses[-1] <= HOUR + 1
 
