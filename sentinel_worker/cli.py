@@ -102,6 +102,7 @@ def migrate_command(
     masking.register(urlsplit(db_url).password)
     try:
         applied = migrate.apply(db_url)
+        policy = migrate.add_wake_policy(db_url)
         unset = migrate.unset_quotas(db_url)
     except SentinelError as error:
         fail(error)
@@ -111,6 +112,8 @@ def migrate_command(
             typer.echo(f"  {notice}")
     if not applied:
         typer.echo("nothing to apply: the database is up to date")
+    if policy:
+        typer.echo(policy)
     if unset:
         typer.echo(f"user quotas that are off: {', '.join(unset)}; docs/threat-model.md says what to set")
 
