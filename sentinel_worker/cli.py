@@ -200,7 +200,8 @@ def dev(
         Literal["real", "fast"], typer.Option(help="Poll row changes at the pace of the real Realtime, or fast.")
     ] = "real",
     rate_limit: Annotated[
-        bool, typer.Option(help="Drop row changes over 100 a second, as the real Realtime does.")
+        bool,
+        typer.Option(help="Drop row changes and broadcasts over 100 a second, as the real Realtime does."),
     ] = True,
 ) -> None:
     """Run a local Supabase and one worker. Only for development; never expose it."""

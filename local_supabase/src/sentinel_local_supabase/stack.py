@@ -33,8 +33,8 @@ class Stack:
     None leaves the schema `public` as it is: empty in a new folder. `port` 0 takes a free one, which the stack
     keeps. `fresh` empties the folder first. `bin_dir` is the folder of a system PostgreSQL's programs. `durable=False`
     trades safety against a power failure for speed. Realtime polls at the `pace` of the real server or `fast`, and
-    drops row changes above `events_per_second` (None: never). Raises LocalSupabaseError if a server cannot be started
-    or another process holds the folder or the port, and any exception that `migrations` raises.
+    drops row changes and broadcasts above `events_per_second` (None: never). Raises LocalSupabaseError if a server
+    cannot be started or another process holds the folder or the port, and any exception that `migrations` raises.
     """
 
     def __init__(
