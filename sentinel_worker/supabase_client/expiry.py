@@ -57,15 +57,16 @@ class KeyExpiry:
         async def watch_one() -> None:
             self._changed.clear()
             key = self._keys.current
-            for at, tell in (
-                (warned_at(key, time()), lambda: self._warn(key)),
+            steps: tuple[tuple[float, Callable[[], None]], ...] = (
+                (warned_at(key, since=time()), lambda: self._warn(key)),
                 (key.expires_at, lambda: self._end(expired)),
                 (key.expires_at + HAND_BACK_SECONDS, hand_back),
-            ):
+            )
+            for at, take in steps:
                 await self._reach(at)
                 if self._changed.is_set():
                     return
-                tell()
+                take()
             await self._changed.wait()
 
         await supervisor.repeat("key expiry", watch_one)

@@ -1,6 +1,5 @@
 """A database is migrated before Realtime ever ran: a later `migrate` adds the policy for wake-ups, and says so."""
 
-from collections.abc import Iterator
 from importlib.resources import files
 from itertools import count
 
@@ -19,7 +18,7 @@ _numbers = count(1)
 
 
 @pytest.fixture
-def database(any_server: Postgres) -> Iterator[str]:
+def database(any_server: Postgres) -> str:
     """The name of a database without Realtime."""
     name = f"without_realtime_{next(_numbers)}"
     any_server.create_database(name)
