@@ -102,6 +102,7 @@ def migrate_command(
     masking.register(urlsplit(db_url).password)
     try:
         applied = migrate.apply(db_url)
+        policy = migrate.add_wake_policy(db_url)
         unset = migrate.unset_quotas(db_url)
     except SentinelError as error:
         fail(error)
@@ -111,6 +112,8 @@ def migrate_command(
             typer.echo(f"  {notice}")
     if not applied:
         typer.echo("nothing to apply: the database is up to date")
+    if policy:
+        typer.echo(policy)
     if unset:
         typer.echo(f"user quotas that are off: {', '.join(unset)}; docs/threat-model.md says what to set")
 
@@ -226,7 +229,8 @@ def dev(
         Literal["real", "fast"], typer.Option(help="Poll row changes at the pace of the real Realtime, or fast.")
     ] = "real",
     rate_limit: Annotated[
-        bool, typer.Option(help="Drop row changes over 100 a second, as the real Realtime does.")
+        bool,
+        typer.Option(help="Drop row changes and broadcasts over 100 a second, as the real Realtime does."),
     ] = True,
 ) -> None:
     """Run a local Supabase and one worker. Only for development; never expose it."""

@@ -69,6 +69,7 @@ KEY_REFUSED: Final = "key.refused"
 KEY_UNREADABLE: Final = "key.unreadable"
 KEY_READ_AGAIN: Final = "key.read_again"
 KEY_EXPOSED: Final = "key.exposed"
+KEY_EXPIRES: Final = "key.expires"
 
 RIGHT_MISSING: Final = "right.missing"
 RIGHTS_UNKNOWN: Final = "right.unknown"

@@ -8,6 +8,7 @@ import structlog
 
 from sentinel_worker.concurrency.backoff import full_jitter_seconds
 from sentinel_worker.concurrency.supervisor import Supervisor
+from sentinel_worker.concurrency.waiting import at_most
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.domain.request import Claim, Finish
 from sentinel_worker.observe import logs
@@ -28,6 +29,7 @@ class Outcomes:
         self._queue = queue
         self._pending: dict[Claim, tuple[Finish, asyncio.Future[Answer]]] = {}
         self._added = asyncio.Event()
+        self._key_changed = asyncio.Event()
         self._failures = 0
 
     async def write(self, claim: Claim, finish: Finish) -> Answer:
@@ -40,6 +42,10 @@ class Outcomes:
         finally:
             self._pending.pop(claim, None)
 
+    def key_changed(self) -> None:
+        """Retry at once: what was refused with the old key may be accepted with the new one."""
+        self._key_changed.set()
+
     async def run(self, supervisor: Supervisor) -> None:
         """Write until cancelled."""
         await supervisor.repeat("outcomes", self._write_next, vital=True)
@@ -48,6 +54,7 @@ class Outcomes:
         circuit = self._queue.circuit
         await self._added.wait()
         await circuit.turn()
+        self._key_changed.clear()
         try:
             busy = await self._write_batch()
         except CodedError as error:
@@ -57,7 +64,7 @@ class Outcomes:
             self._failures += 1
             pause = full_jitter_seconds(self._failures, first=RETRY_FIRST_SECONDS, cap=RETRY_CAP_SECONDS)
             if not circuit.open:
-                await asyncio.sleep(max(pause, wished or 0))
+                await at_most(max(pause, wished or 0), self._key_changed)
         else:
             self._failures = 0
             if busy:

@@ -22,6 +22,7 @@ from sentinel_worker.observe import logs
 from sentinel_worker.supabase_client.breaker import Circuit
 from sentinel_worker.supabase_client.jwt import Token
 from sentinel_worker.wake.connection import Access, ConnectionTimes, Generation, HintName
+from sentinel_worker.wake.silence import ROWS, Silence
 
 RATE_LIMIT_SIGNS: Final = ("RateLimitReached", "Too many messages", "rate limit")
 REFUSAL_SIGNS: Final = ("You do not have permissions to read", "You no longer have permission to read")
@@ -102,6 +103,14 @@ class Wakeup:
         for hint in self.hints.values():
             hint.suspect(monotonic() - queued_seconds)
 
+    def claimed(self, queued_at: float) -> None:
+        """Note that a row queued at `queued_at` (monotonic) was claimed, whatever led to it.
+
+        A hint that announces none of several such rows is dead, though the other one works and nothing is late.
+        """
+        for hint in self.hints.values():
+            hint.expect(queued_at)
+
 
 class Hint:
     """Supervisor of one hint. `last_hint_at` and `ready_at` are monotonic times, `generation` counts from 1."""
@@ -127,6 +136,8 @@ class Hint:
         self._current: Generation | None = None
         self._renewed = asyncio.Event()
         self._failures, self._told = 0, ""
+        self._silence = Silence(times.deaf, times.deaf_cap)
+        self._expected: asyncio.TimerHandle | None = None
 
     @property
     def ready(self) -> bool:
@@ -165,13 +176,33 @@ class Hint:
         """End the generation unless a hint came after `queued_at` (monotonic), or comes within moments."""
         if self.ready_at is None or self._current is None or queued_at <= self.ready_at:
             return
+        self._later(self._judge, self._current, queued_at)
+
+    def expect(self, queued_at: float) -> None:
+        """Weigh a row queued at `queued_at` (monotonic) once its announcement must have come; one at a time."""
+        if self.ready_at is None or self._current is None or queued_at <= self.ready_at:
+            return
+        if self._expected is None and not self._heard_since(queued_at):
+            self._expected = self._later(self._weigh, self._current, queued_at)
+
+    def _later(
+        self, judge: Callable[[Generation, float], None], generation: Generation, queued_at: float
+    ) -> asyncio.TimerHandle:
         silent_seconds = monotonic() - queued_at
         wait = max(self._times.silence - silent_seconds, self._times.silence / 3)
-        asyncio.get_running_loop().call_later(wait, self._judge, self._current, queued_at)
+        return asyncio.get_running_loop().call_later(wait, judge, generation, queued_at)
 
     def _judge(self, generation: Generation, queued_at: float) -> None:
-        if self.last_hint_at is None or self.last_hint_at < queued_at:
+        if not self._heard_since(queued_at):
             generation.end("it was silent about a queued row")
+
+    def _weigh(self, generation: Generation, queued_at: float) -> None:
+        self._expected = None
+        if generation is self._current and not self._heard_since(queued_at) and self._silence.about(queued_at):
+            generation.end(f"it announced none of the last {ROWS} rows or more")
+
+    def _heard_since(self, queued_at: float) -> bool:
+        return self.last_hint_at is not None and self.last_hint_at >= queued_at
 
     async def _live(self) -> tuple[str, float]:
         """Run one generation; return the reason for its end, and the seconds for which it was READY."""
@@ -195,6 +226,7 @@ class Hint:
 
     def _hinted(self) -> None:
         self.last_hint_at = monotonic()
+        self._silence.end()
         self._event.set()
 
     def _pause_seconds(self, reason: str, failures: int) -> float:

@@ -99,13 +99,19 @@ class Sweeps:
             return
         self._idle_since = None
 
-    def judge_wakeup(self, claims: Sequence[Claim]) -> None:
-        """Log requests that no hint announced, though this worker was idle and listening while they were queued."""
+    def judge_wakeup(self, claims: Sequence[Claim], called_at: float) -> None:
+        """Judge the hints by the requests of a claim called at `called_at` (monotonic).
+
+        Log requests that no hint announced, though this worker was idle and listening while they were queued.
+        """
         idle_since, self._idle_since = self._idle_since, None
-        if self._wakeup is None or idle_since is None:
+        waits = [claim.queued_seconds for claim in claims if not claim.was_scheduled]
+        if self._wakeup is None or not waits:
+            return
+        self._wakeup.claimed(called_at - min(waits))
+        if idle_since is None:
             return
         idle_seconds = monotonic() - idle_since
-        waits = [claim.queued_seconds for claim in claims if not claim.was_scheduled]
         now = monotonic()
         missed = [
             seconds

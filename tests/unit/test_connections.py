@@ -5,6 +5,7 @@ import pytest
 
 from sentinel_worker.domain.errors import Fatal, Permanent, Transient
 from sentinel_worker.supabase_client.connections import at_start, supabase_error
+from sentinel_worker.supabase_client.keys import Key
 
 
 @pytest.mark.parametrize(
@@ -68,3 +69,16 @@ def test_a_key_rejected_at_startup_is_for_the_operator_to_fix() -> None:
     assert isinstance(at_start(rejected), Fatal)
     away = Transient("supabase_unreachable", "x")
     assert at_start(away) is away
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"code":"PGRST303","message":"JWT expired"}',
+        b'{"statusCode":"400","error":"InvalidJWT","message":"\\"exp\\" claim timestamp check failed"}',
+    ],
+)
+def test_a_token_that_only_the_servers_clock_takes_for_expired_is_named(body: bytes) -> None:
+    key = Key("sb_publishable_x", "a.token.x")
+    error = supabase_error(401, body, httpx.Headers(), key)
+    assert "SENTINEL_WORKER_JWT has expired: sign one" in error.message

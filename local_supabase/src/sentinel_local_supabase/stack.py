@@ -39,9 +39,9 @@ class Stack:
     PostgreSQL's programs. `durable=False` trades safety against a power failure for speed. REST serves
     `exposed_schemas`, the first by default. `jwt_secret`, at least 32 characters, replaces the folder's own.
     `default_grants` grants what is created in `public` to the roles of clients, as hosted projects did before 30
-    October 2026. Realtime polls at the `pace` of the real server or `fast`, and drops row changes above
-    `events_per_second` (None: never). Raises LocalSupabaseError if a server cannot be started, a seed fails, or
-    another process holds the folder or a port, and any exception that `migrations` raises.
+    October 2026. Realtime polls at the `pace` of the real server or `fast`, and drops row changes and
+    broadcasts above `events_per_second` (None: never). Raises LocalSupabaseError if a server cannot be started, a seed
+    fails, or another process holds the folder or a port, and any exception that `migrations` raises.
     """
 
     def __init__(

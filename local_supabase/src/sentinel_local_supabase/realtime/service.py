@@ -27,6 +27,7 @@ from sentinel_local_supabase.realtime.frames import Broadcast, dumps, serializer
 from sentinel_local_supabase.realtime.messages import MessageStream
 from sentinel_local_supabase.realtime.pgoutput import Row
 from sentinel_local_supabase.realtime.presence import Presences
+from sentinel_local_supabase.realtime.rate_limit import BROADCASTS, RateLimit
 from sentinel_local_supabase.realtime.settings import RealtimeSettings
 from sentinel_local_supabase.realtime.socket import Socket
 from sentinel_local_supabase.realtime.topics import Topics
@@ -51,7 +52,7 @@ class Realtime:
         self._keys = keys
         self._settings = settings or RealtimeSettings()
         self._pool = Pool(dsn, size=CONNECTIONS_FOR_RIGHTS)
-        self._topics = Topics()
+        self._topics = Topics(RateLimit(self._settings.broadcasts_per_second, windows=BROADCASTS))
         self._changes = Changes(dsn, self._settings.changes)
         self._faults = faults or Switch()
         self._streaming = asyncio.Event()
@@ -127,7 +128,7 @@ class Realtime:
             self._sockets.discard(connection)
 
     def _publish_row(self, row: Row) -> None:
-        if row.get("extension") == "broadcast":
+        if row.get("extension") == "broadcast" and not self._topics.rate.exceeded():
             content = row.get("binary_payload")
             payload = (row["payload"] or "null") if content is None else bytes.fromhex(content.removeprefix("\\x"))
             meta = dumps({"id": row["id"]})
