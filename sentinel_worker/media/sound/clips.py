@@ -5,8 +5,9 @@ Runs in a decoding child.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,24 +17,33 @@ from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.protocol import ProtocolError
-from sentinel_worker.media.sound.decoding import damaged_sound, decoded_frames
+from sentinel_worker.media.sound.decoding import SoundPass, damaged_sound
+from sentinel_worker.media.sound.lengths import UNPLANNED_SECONDS
 from sentinel_worker.media.sound.mixing import Samples, level_decibels
 from sentinel_worker.media.sound.windows import CutWindow, cut_windows
 
 _MILLISECONDS: Final = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Unplanned:
+    """Sound that plays behind the length in the facts, by which the windows were planned."""
+
+    seconds: float
+
+
 def decode_sounds(
     media: OpenedMedia, windows: Sequence[Window], geometry: SoundGeometry
-) -> Iterator[DecodedClip | SkippedWindow]:
-    """Yield the samples of every window, by their starts.
+) -> Iterator[DecodedClip | SkippedWindow | Unplanned]:
+    """Yield the samples of every window, by their starts, and at the end how much more sound there is than was said.
 
     Silence is skipped; a damaged window gives nothing. Raises `Permanent('media_unreadable')` if all are damaged.
     """
     if media.sound is None:
         raise ProtocolError("a file without sound was asked for sound")
     usable = False
-    with closing(decoded_frames(media.sound.file, media.sound.stream, media.facts.audio_codec)) as frames:
+    with SoundPass(media.sound.file, media.sound.stream, media.facts.audio_codec) as sound:
+        frames = sound.frames()
         for cut in cut_windows(frames, windows, geometry):
             if cut.is_damaged:
                 continue
@@ -45,8 +55,12 @@ def decode_sounds(
             else:
                 clip = Clip(windows[cut.index], np.resize(samples, geometry.samples), heard=_heard(cut, geometry))
                 yield DecodedClip(cut.index, clip, 0)
-    if windows and not usable:
-        raise damaged_sound()
+        if windows and not usable:
+            raise damaged_sound()
+        deque(frames, maxlen=0)  # only by decoding all is it known how long the rest plays
+        unplanned = sound.seconds - media.facts.audio_seconds
+        if unplanned > UNPLANNED_SECONDS:
+            yield Unplanned(unplanned)
 
 
 def _heard(cut: CutWindow, geometry: SoundGeometry) -> Heard | None:
