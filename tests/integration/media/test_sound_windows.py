@@ -95,6 +95,7 @@ def test_every_window_is_what_a_fresh_decoder_gives(sounds: Path, name: str) -> 
     media, whole = open_media(path, LIMITS), whole_track(path)
     parts = 2 if name.startswith(("joined", "chained")) else 1
     assert len(whole) / RATE == pytest.approx(parts * SECONDS - 0.51 * name.startswith("before"), abs=0.12)
+    assert media.facts.audio_seconds == pytest.approx(len(whole) / RATE, abs=0.03)
     windows = windows_of(len(whole) / RATE)
     answers = heard(media, windows)
     assert len(answers) == len(windows), "a window of healthy sound is missing"
