@@ -13,7 +13,8 @@ from sentinel_worker.media.sound.decoding import SoundPass
 UNPLANNED_SECONDS: Final = 1.0
 """Sound behind the length of a track that may stay unplanned without a word."""
 
-_AGREED_SECONDS: Final = 0.5
+# By less, a window that overhangs the track begins earlier and is whole.
+_AGREED_SECONDS: Final = 0.1
 # The first packets hold what encoders put in front, and decoders may keep the sound of some back.
 _FIRST_PACKETS: Final = 8
 _TRIED_PACKETS: Final = 64
@@ -35,7 +36,7 @@ def playing_seconds(sound: SoundPass, packets: int, stamped_seconds: float, limi
             is_tried = True
             mean = (sound.seconds - first[1]) / (sound.packets - first[0])
             reckoned = sound.seconds + mean * (packets - sound.packets)
-            if abs(reckoned - stamped_seconds) <= _AGREED_SECONDS:
+            if abs(reckoned - stamped_seconds) <= _AGREED_SECONDS + mean:  # the last packet may be a short one
                 return stamped_seconds
         if sound.seconds > 2 * limits.max_duration_seconds:
             break
