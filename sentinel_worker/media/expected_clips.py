@@ -97,9 +97,9 @@ class ExpectedClips:
             raise ProtocolError("more damaged frames than were asked for")
         return count
 
-    def unplanned_seconds(self, answer: Mapping[str, Any]) -> float:
-        """Seconds of sound behind the length in the facts, as `end` reports them; none of pictures."""
-        seconds = float(answer.get("unplanned_seconds", 0.0))
+    def unheard_seconds(self, answer: Mapping[str, Any]) -> float:
+        """Seconds of sound that could not be in any window, as `end` reports them; none of pictures."""
+        seconds = float(answer.get("unheard_seconds", 0.0))
         if not 0 <= seconds < math.inf or (seconds and not self._seconds):
             raise ProtocolError("sound that no file holds")
         return seconds

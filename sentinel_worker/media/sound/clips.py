@@ -18,7 +18,7 @@ from sentinel_worker.media.decode import DecodedClip, SkippedWindow
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.protocol import ProtocolError
 from sentinel_worker.media.sound.decoding import SoundPass, damaged_sound
-from sentinel_worker.media.sound.lengths import UNPLANNED_SECONDS
+from sentinel_worker.media.sound.lengths import unheard_seconds
 from sentinel_worker.media.sound.mixing import Samples, level_decibels
 from sentinel_worker.media.sound.windows import CutWindow, cut_windows
 
@@ -26,16 +26,16 @@ _MILLISECONDS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Unplanned:
-    """Sound that plays behind the length in the facts, by which the windows were planned."""
+class Unheard:
+    """Sound that no window could show: it plays behind the length in the facts, or much of it cannot be decoded."""
 
     seconds: float
 
 
 def decode_sounds(
     media: OpenedMedia, windows: Sequence[Window], geometry: SoundGeometry
-) -> Iterator[DecodedClip | SkippedWindow | Unplanned]:
-    """Yield the samples of every window, by their starts, and at the end how much more sound there is than was said.
+) -> Iterator[DecodedClip | SkippedWindow | Unheard]:
+    """Yield the samples of every window, by their starts, and at the end how much sound no window could show, if any.
 
     Silence is skipped; a damaged window gives nothing. Raises `Permanent('media_unreadable')` if all are damaged.
     """
@@ -58,9 +58,8 @@ def decode_sounds(
         if windows and not usable:
             raise damaged_sound()
         deque(frames, maxlen=0)  # only by decoding all is it known how long the rest plays
-        unplanned = sound.seconds - media.facts.audio_seconds
-        if unplanned > UNPLANNED_SECONDS:
-            yield Unplanned(unplanned)
+        if unheard := unheard_seconds(sound, media.facts.audio_seconds):
+            yield Unheard(unheard)
 
 
 def _heard(cut: CutWindow, geometry: SoundGeometry) -> Heard | None:

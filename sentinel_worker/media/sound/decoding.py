@@ -46,8 +46,8 @@ def damaged_sound() -> Permanent:
 class SoundPass:
     """A sound track that is decoded once, from its start on; a context manager.
 
-    `packets` of it went to the decoder so far, and `seconds` of sound came out. A packet that could not be decoded
-    counts as long as the one before it. `has_sound` is True from the first frame on.
+    `packets` of it went to the decoder so far, and `seconds` of sound came out. They include `lost_seconds`: a packet that
+    could not be decoded counts as long as the one before it. `has_sound` is True from the first frame on.
     """
 
     def __init__(self, file: MediaFile, stream: int, codec: str | None) -> None:
@@ -73,7 +73,7 @@ class SoundPass:
         self._stretch: Stretch | None = None
         self._packet_seconds = 0.0
         self.packets = 0
-        self.seconds = 0.0
+        self.seconds = self.lost_seconds = 0.0
         self.has_sound = False
 
     def __enter__(self) -> Self:
@@ -117,7 +117,9 @@ class SoundPass:
         """Leave room for a packet that cannot be decoded. Only before the first sound is its own length believed."""
         if packet is not None:
             stated = (packet.duration or 0) * float(self._track.time_base or 0)
-            self.seconds += self._packet_seconds or stated
+            lost = self._packet_seconds or stated
+            self.seconds += lost
+            self.lost_seconds += lost
             self._stretch = None
 
 

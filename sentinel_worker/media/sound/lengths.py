@@ -10,14 +10,26 @@ from typing import Final
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.sound.decoding import SoundPass
 
-UNPLANNED_SECONDS: Final = 1.0
-"""Sound behind the length of a track that may stay unplanned without a word."""
-
+_LITTLE_SECONDS: Final = 1.0
+# Packets that cannot be decoded do not play. If they are many, windows are planned on a time that is not there.
+_LOST_SHARE: Final = 0.1
 # By less, a window that overhangs the track begins earlier and is whole.
 _AGREED_SECONDS: Final = 0.1
 # The first packets hold what encoders put in front, and decoders may keep the sound of some back.
 _FIRST_PACKETS: Final = 8
 _TRIED_PACKETS: Final = 64
+
+
+def unheard_seconds(decoded: SoundPass, planned_seconds: float) -> float:
+    """Seconds of a track, decoded to its end, that windows within the planned length say nothing about.
+
+    They lie behind that length, or could not be decoded. Little of either is 0.
+    """
+    behind, lost = decoded.seconds - planned_seconds, decoded.lost_seconds
+    unheard = behind if behind > _LITTLE_SECONDS else 0.0
+    if lost > max(_LITTLE_SECONDS, _LOST_SHARE * decoded.seconds):
+        unheard += lost
+    return unheard
 
 
 def playing_seconds(sound: SoundPass, packets: int, stamped_seconds: float, limits: MediaLimits) -> float:

@@ -18,7 +18,7 @@ from sentinel_worker.media.opened_media import OpenedMedia, OpenedSound, SoundTr
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.protocol import ProbedFacts
 from sentinel_worker.media.scan.media_file import MediaFile
-from sentinel_worker.media.sound.clips import Unplanned, decode_sounds
+from sentinel_worker.media.sound.clips import Unheard, decode_sounds
 from sentinel_worker.media.sound.decoding import SoundPass, Stretch
 from sentinel_worker.media.sound.windows import cut_windows
 from tests.integration.media.films import ffmpeg
@@ -50,7 +50,7 @@ def heard(
     if isinstance(media, Path):
         media = open_media(media, MediaLimits())
     answers = decode_sounds(media, [Window(start, start + 1) for start in starts], geometry)
-    return [answer for answer in answers if not isinstance(answer, Unplanned)]  # `opened` knows no length
+    return [answer for answer in answers if not isinstance(answer, Unheard)]  # `opened` knows no length
 
 
 def clips(answers: list[DecodedClip | SkippedWindow]) -> dict[int, tuple[Samples, Heard | None]]:
@@ -147,6 +147,17 @@ def test_a_window_of_which_more_than_half_is_lost_is_damaged(sounds: Path) -> No
     with pytest.raises(Permanent) as refused:
         heard(path, 1.0)
     assert refused.value.code == "media_unreadable"
+
+
+def test_much_that_is_lost_between_windows_is_said(sounds: Path) -> None:
+    """Packets that do not play stretch the time on which windows are planned."""
+    windows, lost = [Window(0.0, 0.5), Window(2.4, 2.9)], []
+    for end in (1.8, 2.2):
+        media = open_media(damaged_mp3(sounds / f"until-{end}.mp3", 1.0, end), MediaLimits())
+        answers = list(decode_sounds(media, windows, SoundGeometry(RATE // 2)))
+        assert [answer.index for answer in answers if isinstance(answer, DecodedClip)] == [0, 1]
+        lost += [answer.seconds for answer in answers if isinstance(answer, Unheard)]
+    assert lost == [pytest.approx(1.2, abs=0.1)]
 
 
 def test_a_codec_without_a_decoder_is_named(sounds: Path) -> None:

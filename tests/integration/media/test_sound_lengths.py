@@ -11,7 +11,7 @@ from sentinel_worker.domain.media_facts import MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import FrameStep, WindowPolicy, plan_windows
 from sentinel_worker.media.decode import DecodedClip
 from sentinel_worker.media.probe import open_media
-from sentinel_worker.media.sound.clips import Unplanned, decode_sounds
+from sentinel_worker.media.sound.clips import Unheard, decode_sounds
 from tests.integration.media.films import ffmpeg
 from tests.integration.media.sound_files import retimed, with_longer_packets
 from tests.matrix import sampled
@@ -96,5 +96,5 @@ def test_what_plays_behind_the_length_is_said(tmp_path: Path) -> None:
     windows = plan_windows(said, RATE, WindowPolicy(RATE, FrameStep(source_frames=1)))
     *clips, rest = decode_sounds(media, windows, SECOND)
     assert len(clips) == len(windows)
-    assert isinstance(rest, Unplanned)
+    assert isinstance(rest, Unheard)
     assert rest.seconds == pytest.approx(played - said, abs=0.001)

@@ -15,7 +15,7 @@ from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.decode import DecodedClip
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.probe import open_media
-from sentinel_worker.media.sound.clips import Unplanned, decode_sounds
+from sentinel_worker.media.sound.clips import Unheard, decode_sounds
 from tests.integration.media.sound_files import FILES, SECONDS
 from tests.matrix import sampled
 
@@ -83,7 +83,7 @@ def windows_of(seconds: float) -> list[Window]:
 
 
 def heard(media: OpenedMedia, windows: list[Window]) -> dict[int, DecodedClip]:
-    answers = [answer for answer in decode_sounds(media, windows, HALF_SECOND) if not isinstance(answer, Unplanned)]
+    answers = [answer for answer in decode_sounds(media, windows, HALF_SECOND) if not isinstance(answer, Unheard)]
     starts = [windows[answer.index].start_seconds for answer in answers]
     assert starts == sorted(starts)
     return {answer.index: answer for answer in answers if isinstance(answer, DecodedClip)}

@@ -13,7 +13,7 @@ from sentinel_worker.domain.media_facts import MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import FrameStep, Window, WindowPolicy, plan_windows
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow
 from sentinel_worker.media.probe import open_media
-from sentinel_worker.media.sound.clips import Unplanned, decode_sounds
+from sentinel_worker.media.sound.clips import Unheard, decode_sounds
 from tests.integration.media.films import ffmpeg
 
 LIMITS = MediaLimits()
@@ -40,10 +40,10 @@ def heard(path: Path, windows: list[Window], wanted: SoundGeometry = HALF_SECOND
     return planned(decode_sounds(open_media(path, LIMITS), windows, wanted))
 
 
-def planned(answers: Iterable[DecodedClip | SkippedWindow | Unplanned]) -> list[DecodedClip | SkippedWindow]:
+def planned(answers: Iterable[DecodedClip | SkippedWindow | Unheard]) -> list[DecodedClip | SkippedWindow]:
     """The answers, among which nothing says that more sound follows."""
     found = list(answers)
-    windows = [answer for answer in found if not isinstance(answer, Unplanned)]
+    windows = [answer for answer in found if not isinstance(answer, Unheard)]
     assert len(windows) == len(found)
     return windows
 
