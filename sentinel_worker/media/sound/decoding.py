@@ -46,8 +46,8 @@ def damaged_sound() -> Permanent:
 class SoundPass:
     """A sound track that is decoded once, from its start on; a context manager.
 
-    `packets` of it went to the decoder so far, and `seconds` of sound came out. They include `lost_seconds`: a packet that
-    could not be decoded counts as long as the one before it. `has_sound` is True from the first frame on.
+    `packets` of it went to the decoder so far, and `seconds` of sound came out. They include `lost_seconds`: a packet
+    that could not be decoded counts as long as the one before it. `has_sound` is True from the first frame on.
     """
 
     def __init__(self, file: MediaFile, stream: int, codec: str | None) -> None:
