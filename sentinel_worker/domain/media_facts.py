@@ -153,9 +153,9 @@ class Skipped:
 class Heard:
     """Sound of a window that is in its clip, if that is not a full window of all channels.
 
-    `seconds` were decoded, fewer than the clip is long: pauses and damaged parts are silent in the clip, and what the
-    track is too short for is filled by repeating the window from its start. Only `channel`, counted from 1, is in the
-    clip, because the mix of all channels is almost silent. None: a full window, or all channels.
+    `seconds` were decoded, fewer than the clip is long: damaged parts are silent in the clip, and what the track is too
+    short for is filled by repeating the window from its start. Only `channel`, counted from 1, is in the clip, because
+    the mix of all channels is almost silent. None: a full window, or all channels.
     """
 
     seconds: float | None = None
