@@ -235,7 +235,9 @@ def _path_refused() -> Permanent:
 
 
 def _unreachable(failure: httpx.TransportError) -> Transient:
-    return Transient("storage_unreachable", f"Storage could not be reached ({type(failure).__name__}).")
+    error = Transient("storage_unreachable", f"Storage could not be reached ({type(failure).__name__}).")
+    error.__cause__ = failure  # raised later, when the tries are used up
+    return error
 
 
 def _stalled() -> Transient:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from sentinel_worker.confine.private_folders import PREFIX, work_directory
+from sentinel_worker.confine.private_folders import PREFIX, WorkFolder
 
 
 def age(folder: Path) -> None:
@@ -17,7 +17,8 @@ def test_a_folder_goes_with_its_block_and_abandoned_ones_before(tmp_path: Path) 
     age(abandoned)
     young = tmp_path / f"{PREFIX}young"
     young.mkdir()
-    with work_directory(tmp_path) as own:
+    with WorkFolder.opened(tmp_path) as work:
+        own = work.path
         assert own.stat().st_mode & 0o777 == 0o700
         assert not abandoned.exists()
         assert young.exists()
@@ -25,10 +26,10 @@ def test_a_folder_goes_with_its_block_and_abandoned_ones_before(tmp_path: Path) 
 
 
 def test_a_live_workers_folder_stays(tmp_path: Path) -> None:
-    with work_directory(tmp_path) as first:
-        age(first)
-        with work_directory(tmp_path):
-            assert first.exists()
+    with WorkFolder.opened(tmp_path) as first:
+        age(first.path)
+        with WorkFolder.opened(tmp_path):
+            assert first.path.exists()
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
@@ -38,7 +39,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     link = tmp_path / f"{PREFIX}link"
     link.symlink_to(target)
     os.utime(link, (0, 0), follow_symlinks=False)
-    with work_directory(tmp_path):
+    with WorkFolder.opened(tmp_path):
         assert (target / "file").exists()
 
 
@@ -54,5 +55,5 @@ def test_an_endless_chain_of_folders_is_removed_too(tmp_path: Path) -> None:
         deepest = deeper
     os.close(deepest)
     age(abandoned)
-    with work_directory(tmp_path) as own:
-        assert set(tmp_path.iterdir()) == {own}
+    with WorkFolder.opened(tmp_path) as own:
+        assert set(tmp_path.iterdir()) == {own.path}
