@@ -60,6 +60,8 @@ async def serve(settings: Settings, specs: Sequence[DetectorSpec]) -> None:
     async with AsyncExitStack() as stack:
         stack.enter_context(machine_errors_translated())
         work = stack.enter_context(WorkFolder.opened(settings.work_dir))
+        machine = Machine(work)
+        await stack.enter_async_context(machine.explaining())
         limits = media_limits(settings)
         examiner = await stack.enter_async_context(
             open_examiner(
@@ -83,7 +85,7 @@ async def serve(settings: Settings, specs: Sequence[DetectorSpec]) -> None:
         def pipeline_of(http: httpx.AsyncClient, progress: Progress, rights: RightsCheck) -> Pipeline:
             return Pipeline(settings, flow, RequestSources(settings, http, url_rules, social), http, progress, rights)
 
-        parts = await stack.enter_async_context(open_worker(settings, worker_id, pipeline_of, machine=Machine(work)))
+        parts = await stack.enter_async_context(open_worker(settings, worker_id, pipeline_of, machine=machine))
         parts.worker.drain_on_signals()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, parts.rotation.nudge)
         await parts.worker.run(parts.rotation.run)

@@ -9,11 +9,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import pytest
-
-BALLAST: Final = "ballast"
 
 
 @contextmanager
@@ -35,7 +32,7 @@ def small_disk(folder: Path, *, megabytes: int = 16, inodes: int = 200) -> Itera
 @contextmanager
 def filled(disk: Path, *, spare_bytes: int = 0) -> Iterator[None]:
     """Leave `spare_bytes` on the disk."""
-    ballast = disk / BALLAST
+    ballast = disk / "bytes"
     status = os.statvfs(disk)
     try:
         with ballast.open("wb") as file:
@@ -48,7 +45,7 @@ def filled(disk: Path, *, spare_bytes: int = 0) -> Iterator[None]:
 @contextmanager
 def without_inodes(disk: Path, *, spare: int = 0) -> Iterator[None]:
     """Leave `spare` inodes on the disk."""
-    ballast = disk / BALLAST
+    ballast = disk / "inodes"
     ballast.mkdir()
     try:
         for number in range(os.statvfs(disk).f_favail - spare):
@@ -62,7 +59,8 @@ def without_inodes(disk: Path, *, spare: int = 0) -> Iterator[None]:
 def without_descriptors(pid: int, *, spare: int = 0) -> Iterator[None]:
     """Leave a process (0: this one) `spare` more descriptors than it has."""
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    used = {int(entry.name) for entry in Path(f"/proc/{pid or 'self'}/fd").iterdir()}
+    listed = list(Path(f"/proc/{pid or 'self'}/fd").iterdir())
+    used = {int(entry.name) for entry in listed if entry.is_symlink()}  # without the one that listed them
     free = (number for number in range(len(used) + spare + 1) if number not in used)
     limit = next(number for index, number in enumerate(free) if index == spare)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, before[1]))

@@ -1,7 +1,8 @@
 """The worker's own machine: while it lacks room, descriptors or its work folder, this worker claims nothing."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Final
 
@@ -52,6 +53,16 @@ class Machine:
             fault.__cause__ = fault.__cause__ or error
         self._failed(fault)
         return fault
+
+    @asynccontextmanager
+    async def explaining(self) -> AsyncIterator[None]:
+        """Raise what `explained` returns for an error of the block."""
+        try:
+            yield
+        except Exception as met:
+            if (error := await self.explained(met)) is met:
+                raise
+            raise error from met
 
     def caused(self, error: CodedError) -> bool:
         """Return True if the machine is why a call failed with `error`."""
