@@ -90,6 +90,11 @@ OF_REQUESTS: Final[Mapping[str, ErrorCode]] = {
     "descriptors_exhausted": _transient(
         "the worker has no file descriptors left: raise `LimitNOFILE=` or `ulimit -n`", NOT_ITS_FAULT, OF_MACHINE
     ),
+    "memory_exhausted": _transient(
+        "the worker gets neither a megabyte nor a thread: see `MemoryMax=`, `TasksMax=` and what else runs",
+        NOT_ITS_FAULT,
+        OF_MACHINE,
+    ),
     "work_folder_unusable": _transient(
         "the worker's folder below `SENTINEL_WORK_DIR` is gone, or its disk is read-only or broken",
         NOT_ITS_FAULT,

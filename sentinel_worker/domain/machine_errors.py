@@ -18,6 +18,7 @@ RETRY_SECONDS: Final = 5.0
 _SENTENCES: Final[Mapping[str, str]] = {
     "disk_full": "The worker's disk is full: it has no space or no inodes left.",
     "descriptors_exhausted": "The worker has no file descriptors left.",
+    "memory_exhausted": "The worker gets neither a megabyte of memory nor a thread.",
     "work_folder_unusable": "The worker's folder for media is gone, or cannot be written.",
 }
 _CODES: Final[Mapping[int | None, str]] = {
@@ -27,6 +28,8 @@ _CODES: Final[Mapping[int | None, str]] = {
     errno.EMFILE: "descriptors_exhausted",
     errno.ENFILE: "descriptors_exhausted",
 }
+_NO_THREAD: Final = "can't start new thread"
+"""Python's only sign of a thread that the system refused, for lack of memory or because of a limit on processes."""
 _OF_MACHINE: Final = with_trait(Trait.OF_MACHINE)
 
 
@@ -39,6 +42,8 @@ def machine_error(error: BaseException) -> Transient | None:
             return met
         if isinstance(met, OSError) and met.errno in _CODES:
             return _of_code(_CODES[met.errno])
+        if isinstance(met, RuntimeError) and str(met) == _NO_THREAD:
+            return _of_code("memory_exhausted")
         if isinstance(met, BaseExceptionGroup):
             waiting.extend(met.exceptions)
         led = met.__cause__ or (None if met.__suppress_context__ else met.__context__)
@@ -47,9 +52,11 @@ def machine_error(error: BaseException) -> Transient | None:
     return None
 
 
-def work_folder_error(error: OSError) -> Transient:
-    """Return the machine's error for one that the work folder gave."""
-    return machine_error(error) or _of_code("work_folder_unusable")
+def trial_error(error: OSError | MemoryError | RuntimeError) -> Transient:
+    """Return the machine's error for one that a trial of the work folder met: no file is at fault."""
+    lacks_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    code = "memory_exhausted" if lacks_memory else "work_folder_unusable"
+    return machine_error(error) or _of_code(code)
 
 
 @contextmanager
@@ -57,7 +64,7 @@ def machine_errors_translated() -> Iterator[None]:
     """Translate the operating system's errors about the machine; everything else passes."""
     try:
         yield
-    except (OSError, ExceptionGroup) as error:
+    except (OSError, RuntimeError, ExceptionGroup) as error:
         if (fault := machine_error(error)) is None:
             raise
         raise fault from error

@@ -10,7 +10,7 @@ import structlog
 
 from sentinel_worker.confine.private_folders import WorkFolder
 from sentinel_worker.domain.errors import Cancelled, CodedError, LeaseLost, Released, Transient
-from sentinel_worker.domain.machine_errors import is_of_machine, machine_error, work_folder_error
+from sentinel_worker.domain.machine_errors import is_of_machine, machine_error, trial_error
 from sentinel_worker.observe import logs
 
 FIRST_SECONDS: Final = 1.0
@@ -97,8 +97,8 @@ class Machine:
             if restore:
                 await asyncio.to_thread(self._work.restore)
             await asyncio.to_thread(self._work.try_out)
-        except OSError as error:
-            return work_folder_error(error)
+        except (OSError, MemoryError, RuntimeError) as error:
+            return trial_error(error)
         return None
 
     def _failed(self, fault: Transient) -> None:

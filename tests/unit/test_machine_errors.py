@@ -1,13 +1,15 @@
 """Errors of the operating system that concern the worker's machine, however deep they are."""
 
 import errno
+import threading
 
 import httpx
 import pytest
 
 from sentinel_worker.domain.errors import Permanent, Transient
-from sentinel_worker.domain.machine_errors import machine_error, machine_errors_translated, work_folder_error
+from sentinel_worker.domain.machine_errors import machine_error, machine_errors_translated, trial_error
 from sentinel_worker.supabase_client.connections import network_errors
+from tests.memory import memory_left
 
 CODES = {
     errno.ENOSPC: "disk_full",
@@ -61,10 +63,27 @@ def test_errors_of_files_and_servers_are_not_the_machines() -> None:
         assert machine_error(error) is None
 
 
-def test_only_the_work_folder_can_be_unusable() -> None:
-    assert work_folder_error(FileNotFoundError(errno.ENOENT, "…")).code == "work_folder_unusable"
-    assert work_folder_error(OSError(errno.EROFS, "…")).code == "work_folder_unusable"
-    assert work_folder_error(FULL).code == "disk_full"
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (FileNotFoundError(errno.ENOENT, "…"), "work_folder_unusable"),
+        (OSError(errno.EROFS, "…"), "work_folder_unusable"),
+        (FULL, "disk_full"),
+        (MemoryError(), "memory_exhausted"),
+        (OSError(errno.ENOMEM, "…"), "memory_exhausted"),
+    ],
+)
+def test_whatever_a_trial_meets_is_the_machines(error: OSError | MemoryError, code: str) -> None:
+    assert trial_error(error).code == code
+
+
+def test_a_thread_that_is_refused_is_the_machines() -> None:
+    thread = threading.Thread(target=lambda: None)
+    with memory_left(1 << 20), pytest.raises(RuntimeError) as refused:
+        thread.start()
+    fault = machine_error(refused.value)
+    assert fault is not None
+    assert fault.code == "memory_exhausted"
 
 
 def test_only_the_machines_errors_are_translated() -> None:

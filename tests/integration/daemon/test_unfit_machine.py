@@ -114,7 +114,7 @@ async def test_a_request_keeps_its_attempt_and_is_answered_when_the_machine_is_f
 
 NEARLY: dict[str, Fault] = {
     "a film does not fit": lambda _, disk: filled(disk, spare_bytes=2 << 20),
-    "memory": lambda worker, _: memory_left(1 << 20, worker.pid),
+    "memory": lambda worker, _: memory_left(4 << 20, worker.pid),
     "5 inodes": lambda _, disk: without_inodes(disk, spare=5),
 } | {
     f"{spare} descriptors": partial(lambda spare, worker, _: without_descriptors(worker.pid, spare=spare), spare)
