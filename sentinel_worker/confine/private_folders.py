@@ -19,6 +19,8 @@ YOUNG_SECONDS = 60.0
 TRIAL_BYTES: Final = 1024**2
 TRIAL_FILES: Final = 8
 """Files, open at the same time, that a trial makes: about as many inodes and descriptors as a request needs."""
+TRIAL_MEMORY_BYTES: Final = 32 * 1024**2
+"""Memory that a trial asks for and does not touch: less than any request needs."""
 _LEFT: Final = "left-"
 """Prefix of a request's folder that could not be removed, for instance for lack of descriptors."""
 
@@ -56,7 +58,11 @@ class WorkFolder:
         os.close(former)
 
     def try_out(self) -> None:
-        """Do what a request does here: make a folder and files, and write. Raises `OSError` if that is impossible."""
+        """Do what a request does: make a folder and files, write, and take memory.
+
+        Raises `OSError` or `MemoryError` if that is impossible.
+        """
+        bytearray(TRIAL_MEMORY_BYTES)
         _clear_left(self.path)
         folder = Path(tempfile.mkdtemp(prefix="trial-", dir=self.path))
         files = [folder / str(number) for number in range(TRIAL_FILES)]

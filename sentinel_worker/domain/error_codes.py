@@ -91,7 +91,7 @@ OF_REQUESTS: Final[Mapping[str, ErrorCode]] = {
         "the worker has no file descriptors left: raise `LimitNOFILE=` or `ulimit -n`", NOT_ITS_FAULT, OF_MACHINE
     ),
     "memory_exhausted": _transient(
-        "the worker gets neither a megabyte nor a thread: see `MemoryMax=`, `TasksMax=` and what else runs",
+        "the worker gets neither 32 MiB nor a thread: see `ulimit`, `TasksMax=` and what else runs",
         NOT_ITS_FAULT,
         OF_MACHINE,
     ),

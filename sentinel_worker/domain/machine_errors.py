@@ -18,7 +18,7 @@ RETRY_SECONDS: Final = 5.0
 _SENTENCES: Final[Mapping[str, str]] = {
     "disk_full": "The worker's disk is full: it has no space or no inodes left.",
     "descriptors_exhausted": "The worker has no file descriptors left.",
-    "memory_exhausted": "The worker gets neither a megabyte of memory nor a thread.",
+    "memory_exhausted": "The worker's machine refuses it memory or threads.",
     "work_folder_unusable": "The worker's folder for media is gone, or cannot be written.",
 }
 _CODES: Final[Mapping[int | None, str]] = {
