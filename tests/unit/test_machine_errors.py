@@ -9,7 +9,7 @@ import pytest
 from sentinel_worker.domain.errors import Permanent, Transient
 from sentinel_worker.domain.machine_errors import machine_error, machine_errors_translated, trial_error
 from sentinel_worker.supabase_client.connections import network_errors
-from tests.memory import memory_left
+from tests.memory import no_new_threads
 
 CODES = {
     errno.ENOSPC: "disk_full",
@@ -79,7 +79,7 @@ def test_whatever_a_trial_meets_is_the_machines(error: OSError | MemoryError, co
 
 def test_a_thread_that_is_refused_is_the_machines() -> None:
     thread = threading.Thread(target=lambda: None)
-    with memory_left(1 << 20), pytest.raises(RuntimeError) as refused:
+    with no_new_threads(), pytest.raises(RuntimeError) as refused:
         thread.start()
     fault = machine_error(refused.value)
     assert fault is not None
