@@ -5,7 +5,7 @@ frees space, raises a limit or brings a folder back.
 """
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -15,11 +15,23 @@ from sentinel_worker.domain.errors import CodedError, Transient
 RETRY_SECONDS: Final = 5.0
 """Delay of a request that another worker can answer meanwhile; this worker claims nothing until its machine is fit."""
 
-_SENTENCES: Final[Mapping[str, str]] = {
-    "disk_full": "The worker's disk is full: it has no space or no inodes left.",
-    "descriptors_exhausted": "The worker has no file descriptors left.",
-    "memory_exhausted": "The worker's machine refuses it memory or threads.",
-    "work_folder_unusable": "The worker's folder for media is gone, or cannot be written.",
+_ERRORS: Final[Mapping[str, Callable[[], Transient]]] = {
+    "disk_full": lambda: Transient(
+        "disk_full",
+        "The worker's disk is full: it has no space or no inodes left.",
+        retry_after_seconds=RETRY_SECONDS,
+    ),
+    "descriptors_exhausted": lambda: Transient(
+        "descriptors_exhausted", "The worker has no file descriptors left.", retry_after_seconds=RETRY_SECONDS
+    ),
+    "memory_exhausted": lambda: Transient(
+        "memory_exhausted", "The worker's machine refuses it memory or threads.", retry_after_seconds=RETRY_SECONDS
+    ),
+    "work_folder_unusable": lambda: Transient(
+        "work_folder_unusable",
+        "The worker's folder for media is gone, or cannot be written.",
+        retry_after_seconds=RETRY_SECONDS,
+    ),
 }
 _CODES: Final[Mapping[int | None, str]] = {
     errno.ENOSPC: "disk_full",
@@ -41,9 +53,9 @@ def machine_error(error: BaseException) -> Transient | None:
         if isinstance(met, Transient) and met.code in _OF_MACHINE:
             return met
         if isinstance(met, OSError) and met.errno in _CODES:
-            return _of_code(_CODES[met.errno])
+            return _ERRORS[_CODES[met.errno]]()
         if isinstance(met, RuntimeError) and str(met) == _NO_THREAD:
-            return _of_code("memory_exhausted")
+            return _ERRORS["memory_exhausted"]()
         if isinstance(met, BaseExceptionGroup):
             waiting.extend(met.exceptions)
         led = met.__cause__ or (None if met.__suppress_context__ else met.__context__)
@@ -52,11 +64,11 @@ def machine_error(error: BaseException) -> Transient | None:
     return None
 
 
-def trial_error(error: OSError | MemoryError | RuntimeError) -> Transient:
+def trial_error(error: OSError | MemoryError) -> Transient:
     """Return the machine's error for one that a trial of the work folder met: no file is at fault."""
     lacks_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
     code = "memory_exhausted" if lacks_memory else "work_folder_unusable"
-    return machine_error(error) or _of_code(code)
+    return machine_error(error) or _ERRORS[code]()
 
 
 @contextmanager
@@ -73,7 +85,3 @@ def machine_errors_translated() -> Iterator[None]:
 def is_of_machine(error: CodedError) -> bool:
     """True if the worker's machine is at fault, not the request and not Supabase."""
     return error.code in _OF_MACHINE
-
-
-def _of_code(code: str) -> Transient:
-    return Transient(code, _SENTENCES[code], retry_after_seconds=RETRY_SECONDS)

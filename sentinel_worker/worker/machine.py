@@ -97,8 +97,12 @@ class Machine:
             if restore:
                 await asyncio.to_thread(self._work.restore)
             await asyncio.to_thread(self._work.try_out)
-        except (OSError, MemoryError, RuntimeError) as error:
+        except (OSError, MemoryError) as error:
             return trial_error(error)
+        except RuntimeError as error:
+            if (fault := machine_error(error)) is None:  # it was about something other than a thread
+                raise
+            return fault
         return None
 
     def _failed(self, fault: Transient) -> None:
