@@ -112,13 +112,15 @@ async def test_a_request_keeps_its_attempt_and_is_answered_when_the_machine_is_f
     assert not [left for own in disk.glob("sentinel-worker-*") for left in own.iterdir()]
 
 
+def spare_descriptors(spare: int, worker: Worker, _: Path) -> AbstractContextManager[None]:
+    return without_descriptors(worker.pid, spare=spare)
+
+
 NEARLY: dict[str, Fault] = {
     "a film does not fit": lambda _, disk: filled(disk, spare_bytes=2 << 20),
-    "memory": lambda worker, _: memory_left(4 << 20, worker.pid),
     "5 inodes": lambda _, disk: without_inodes(disk, spare=5),
-} | {
-    f"{spare} descriptors": partial(lambda spare, worker, _: without_descriptors(worker.pid, spare=spare), spare)
-    for spare in (1, 2, 3, 4, 6, 8, 12)
+    "4 MiB of memory": lambda worker, _: memory_left(4 << 20, worker.pid),
+    **{f"{spare} descriptors": partial(spare_descriptors, spare) for spare in (1, 2, 3, 4, 6, 8, 12)},
 }
 
 
