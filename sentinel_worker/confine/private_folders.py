@@ -62,7 +62,7 @@ class WorkFolder:
 
         Raises `OSError` or `MemoryError` if that is impossible.
         """
-        bytearray(TRIAL_MEMORY_BYTES)
+        bytes(TRIAL_MEMORY_BYTES)  # unlike bytearray, which would touch every page
         _clear_left(self.path)
         folder = Path(tempfile.mkdtemp(prefix="trial-", dir=self.path))
         files = [folder / str(number) for number in range(TRIAL_FILES)]
