@@ -21,7 +21,7 @@ from sentinel_worker.commands.models import DetectorsFile
 from sentinel_worker.config import settings as settings_module
 from sentinel_worker.database import migrate
 from sentinel_worker.detectors import registry
-from sentinel_worker.domain.errors import CodedError, Fatal, SentinelError
+from sentinel_worker.domain.errors import CodedError, Fatal, SentinelError, Transient
 from sentinel_worker.heavy_imports import heavy_imports
 from sentinel_worker.observe import logs, masking
 
@@ -70,6 +70,9 @@ def run() -> None:
     except Fatal as error:
         structlog.get_logger().error(logs.BROKEN, error_code=error.code, error=error.message)
         raise typer.Exit(EXIT_CONFIGURATION) from None
+    except Transient as error:
+        structlog.get_logger().error(logs.BROKEN, error_code=error.code, error=error.message)
+        raise typer.Exit(EXIT_TEMPORARY) from None
     except Exception:  # noqa: BLE001 - logged with its traceback
         # The outermost boundary: a supervisor restarts the process, and the log says why it exited.
         structlog.get_logger().exception(logs.BROKEN)

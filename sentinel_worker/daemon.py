@@ -15,8 +15,9 @@ from sentinel_worker import __version__
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.confine import sandbox
 from sentinel_worker.confine.layers import Layers
-from sentinel_worker.confine.private_folders import work_directory
+from sentinel_worker.confine.private_folders import WorkFolder
 from sentinel_worker.detectors.registry import DetectorSpec
+from sentinel_worker.domain.machine_errors import machine_errors_translated
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.inference.examiner import check_polarities, open_examiner
 from sentinel_worker.inference.flow import Flow
@@ -39,6 +40,7 @@ from sentinel_worker.supabase_client.keys import WorkerKeys
 from sentinel_worker.wake.connection import ConnectionTimes
 from sentinel_worker.wake.wakeup import Wakeup
 from sentinel_worker.worker.loop import Worker
+from sentinel_worker.worker.machine import Machine
 from sentinel_worker.worker.pipeline import Pipeline
 
 log = structlog.get_logger()
@@ -58,12 +60,15 @@ async def serve(settings: Settings, specs: Sequence[DetectorSpec]) -> None:
     end_on_signals()
     refuse_expired(WorkerKeys(settings))
     async with AsyncExitStack() as stack:
-        work = stack.enter_context(work_directory(settings.work_dir))
+        stack.enter_context(machine_errors_translated())
+        work = stack.enter_context(WorkFolder.opened(settings.work_dir))
+        machine = Machine(work)
+        await stack.enter_async_context(machine.explaining())
         limits = media_limits(settings)
         examiner = await stack.enter_async_context(
             open_examiner(
                 specs,
-                work,
+                work.path,
                 device=settings.device,
                 limits=limits,
                 batch_windows=settings.batch_windows,
@@ -75,14 +80,14 @@ async def serve(settings: Settings, specs: Sequence[DetectorSpec]) -> None:
             log.info(logs.DETECTOR_LOADED, **scorer.describe())
         await check_polarities(examiner)
         children = asyncio.Semaphore(settings.decode_concurrency)
-        flow = Flow(examiner.zygote, examiner.roster, limits, work, settings.coverage, children)
+        flow = Flow(examiner.zygote, examiner.roster, limits, work.path, settings.coverage, children)
         url_rules = UrlRules.from_settings(settings)
         social = await asyncio.to_thread(Social.from_settings, settings, url_rules.egress)
 
         def pipeline_of(http: httpx.AsyncClient, progress: Progress, rights: RightsCheck) -> Pipeline:
             return Pipeline(settings, flow, RequestSources(settings, http, url_rules, social), http, progress, rights)
 
-        parts = await stack.enter_async_context(open_worker(settings, worker_id, pipeline_of))
+        parts = await stack.enter_async_context(open_worker(settings, worker_id, pipeline_of, machine=machine))
         parts.worker.drain_on_signals()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, parts.rotation.nudge)
         await parts.worker.run(parts.rotation.run)
@@ -106,6 +111,7 @@ async def open_worker(
     worker_id: uuid.UUID,
     pipeline_of: Callable[[httpx.AsyncClient, Progress, RightsCheck], Pipeline],
     *,
+    machine: Machine | None = None,
     client_type: type[QueueClient] = QueueClient,
     circuit: Circuit | None = None,
     wake: asyncio.Event | None = None,
@@ -113,7 +119,7 @@ async def open_worker(
 ) -> AsyncIterator[Parts]:
     """Build a worker with its connections to Supabase around the given pipeline; the caller awaits `worker.run`.
 
-    `pipeline_of` receives the HTTP client for Storage.
+    `pipeline_of` receives the HTTP client for Storage. Without a `machine`, nothing is tried out after errors.
     """
     async with AsyncExitStack() as stack:
         circuit, wake, health = circuit or Circuit(), wake or asyncio.Event(), Health()
@@ -144,6 +150,7 @@ async def open_worker(
             outcomes=Outcomes(queue),
             progress=progress,
             pipeline=pipeline_of(http, progress, rights),
+            machine=machine or Machine(),
             removals=Removals(queue, http, rights),
             rights=rights,
             expiry=KeyExpiry(keys, look=look_at_keys.set),

@@ -4,6 +4,7 @@ import asyncio
 import re
 import resource
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,17 @@ def memory_left(free_bytes: int, pid: int = 0) -> Iterator[None]:
         yield
     finally:
         resource.prlimit(pid, resource.RLIMIT_DATA, before)
+
+
+@contextmanager
+def no_new_threads() -> Iterator[None]:
+    """Refuse this process threads: their stacks do not fit, and no stack of a thread that has ended is as large."""
+    before = threading.stack_size(64 << 20)
+    try:
+        with memory_left(16 << 20):
+            yield
+    finally:
+        threading.stack_size(before)
 
 
 class MemoryGroup:

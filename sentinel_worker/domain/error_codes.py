@@ -35,9 +35,11 @@ class Trait(Enum):
     """yt-dlp reports it for a connection that the worker's proxy refused."""
     NOT_PULLED = auto()
     """The weights are not on this machine."""
+    OF_MACHINE = auto()
+    """The worker's machine is at fault: it claims nothing until a trial succeeds."""
 
 
-NOT_ITS_FAULT, OTHERS_FIRST, OUTAGE, SET_UP, AT_ONCE, OF_MEDIA, OF_SOUND, OF_PROXY, NOT_PULLED = Trait
+NOT_ITS_FAULT, OTHERS_FIRST, OUTAGE, SET_UP, AT_ONCE, OF_MEDIA, OF_SOUND, OF_PROXY, NOT_PULLED, OF_MACHINE = Trait
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,25 @@ OF_REQUESTS: Final[Mapping[str, ErrorCode]] = {
     "storage_stalled": _transient("Storage is too slow", AT_ONCE),
     "bucket_missing": _transient("the bucket does not exist, or the worker may not see it", NOT_ITS_FAULT),
     "access_refused": _at_start_fatal("Supabase refused the worker's key or role", NOT_ITS_FAULT, SET_UP),
-    "disk_full": _transient("the worker's disk is full; with `models pull`, the cache's disk", NOT_ITS_FAULT),
+    # The worker's machine
+    "disk_full": _transient(
+        "the worker's disk has no space or no inodes left; with `models pull`, the cache's disk",
+        NOT_ITS_FAULT,
+        OF_MACHINE,
+    ),
+    "descriptors_exhausted": _transient(
+        "the worker has no file descriptors left: raise `LimitNOFILE=` or `ulimit -n`", NOT_ITS_FAULT, OF_MACHINE
+    ),
+    "memory_exhausted": _transient(
+        "the worker gets neither 32 MiB nor a thread: see `ulimit`, `TasksMax=` and what else runs",
+        NOT_ITS_FAULT,
+        OF_MACHINE,
+    ),
+    "work_folder_unusable": _transient(
+        "the worker's folder below `SENTINEL_WORK_DIR` is gone, or its disk is read-only or broken",
+        NOT_ITS_FAULT,
+        OF_MACHINE,
+    ),
     # URLs
     "url_refused": _permanent("the worker may not fetch from the URL, a redirect, or an address behind one"),
     "url_host_unknown": _permanent("the URL's host does not exist"),

@@ -139,10 +139,16 @@ class Scorer:
     async def _score_batch(self, asked: Sequence[_Waiting]) -> None:
         loop = asyncio.get_running_loop()
         clips = [waiting.clip for waiting in asked]
-        answer = loop.run_in_executor(self._thread, _score, self.detector, clips)
-        await asyncio.wait([answer])
-        error = answer.exception()
-        logits = [math.nan] * len(asked) if error is not None else answer.result()
+        logits = [math.nan] * len(asked)
+        error: BaseException | None = None
+        try:
+            answer = loop.run_in_executor(self._thread, _score, self.detector, clips)
+        except RuntimeError as refused:  # the machine refuses the thread
+            error = refused
+        else:
+            await asyncio.wait([answer])
+            error = answer.exception()
+            logits = logits if error is not None else answer.result()
         for waiting, logit in zip(asked, logits, strict=True):
             if not waiting.logit.done():
                 _answer(waiting.logit, logit, error)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sentinel_worker.confine.layers import Layers
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
+from sentinel_worker.domain.machine_errors import machine_error
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, FaceSearch, MediaLimits, Skipped, SoundGeometry
 from sentinel_worker.domain.windows import Window
 from sentinel_worker.media import protocol
@@ -57,7 +58,10 @@ class ChildProcess:
             if event["event"] == "forked":
                 self.forked.set_result(event["pid"])
             else:
-                self._refuse(Transient("decoder_lost", "The machine cannot start another decoder now."))
+                told = OSError(event.get("errno"), "The zygote cannot fork")
+                self._refuse(
+                    machine_error(told) or Transient("decoder_lost", "The machine cannot start another decoder now.")
+                )
 
     def lose(self) -> None:
         """Record that the zygote is gone."""

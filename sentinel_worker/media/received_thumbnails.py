@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from sentinel_worker.domain.errors import Transient
+from sentinel_worker.domain.machine_errors import machine_errors_translated
 from sentinel_worker.media.protocol import DERIVED_NAME, ProtocolError
 
 MAX_PICTURE_BYTES: Final = 4 * 1024**2
@@ -33,12 +32,8 @@ def keep_picture(jpeg: bytearray, directory: Path, name: str) -> Path:
     if not jpeg.startswith(_START_OF_JPEG) or not DERIVED_NAME.fullmatch(name):
         raise ProtocolError("not a JPEG, or not the name of a derived file")
     path = directory / name
-    try:
+    with machine_errors_translated():
         with tempfile.NamedTemporaryFile(dir=directory, delete=False) as part:
             part.write(jpeg)
         Path(part.name).replace(path)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise Transient("disk_full", "The worker's disk is full.") from error
     return path

@@ -10,6 +10,7 @@ On its control socket (one JSON object per packet) it receives `{"fork": n, …}
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import json
 import os
@@ -122,8 +123,11 @@ class _Zygote:
             return False
         order: dict[str, Any] = json.loads(packet)
         if "fork" in order:
-            self._fork(order, descriptors[0])
-            os.close(descriptors[0])
+            if descriptors:
+                self._fork(order, descriptors[0])
+                os.close(descriptors[0])
+            else:  # the kernel drops what this process has no descriptor for
+                _tell(self._control, {"event": "unforked", "number": order["fork"], "errno": errno.EMFILE})
         else:
             for pid, number in self._numbers.items():
                 if number == order["kill"]:
@@ -135,7 +139,7 @@ class _Zygote:
         try:
             pid = os.fork()
         except OSError as error:
-            _tell(self._control, {"event": "unforked", "number": number, "detail": error.strerror})
+            _tell(self._control, {"event": "unforked", "number": number, "errno": error.errno})
             return
         if pid == 0:
             _become_child(order, session_fd, zygote)

@@ -28,6 +28,9 @@ UNHANDLED: Final = "worker.unhandled"
 CALL_FAILED: Final = "worker.call_failed"
 SWEEP_MISSED: Final = "worker.sweep_missed"
 
+MACHINE_UNFIT: Final = "machine.unfit"
+MACHINE_FIT: Final = "machine.fit"
+
 SUPABASE_LOST: Final = "supabase.lost"
 SUPABASE_RETURNED: Final = "supabase.returned"
 

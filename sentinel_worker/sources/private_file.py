@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sentinel_worker.domain.errors import Transient
+from sentinel_worker.domain.machine_errors import machine_errors_translated
 
 
 class PrivateFile:
@@ -56,12 +55,8 @@ class PrivateFile:
 
     def _write(self, block: bytes) -> None:
         rest = memoryview(block)
-        try:
+        with machine_errors_translated():
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise Transient("disk_full", "The worker's disk is full.", retry_after_seconds=60) from error
-            raise
         self._hash.update(block)
         self.size_bytes += len(block)

@@ -62,9 +62,10 @@ def storage_error(
 
 def unreachable(failure: httpx.RequestError) -> Transient:
     """Return the error for a call without a response; while the circuit is open, none was sent."""
-    if isinstance(failure, NotSent):
-        return Transient("storage_unreachable", AWAY)
-    return Transient("storage_unreachable", f"Storage could not be reached ({type(failure).__name__}).")
+    said = AWAY if isinstance(failure, NotSent) else f"Storage could not be reached ({type(failure).__name__})."
+    error = Transient("storage_unreachable", said)
+    error.__cause__ = failure  # it may be raised later, when the tries are used up
+    return error
 
 
 def _missing(code: object) -> CodedError:

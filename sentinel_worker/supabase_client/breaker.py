@@ -16,6 +16,7 @@ import structlog
 
 from sentinel_worker.domain.error_codes import Trait, with_trait
 from sentinel_worker.domain.errors import CodedError, Transient
+from sentinel_worker.domain.machine_errors import is_of_machine
 from sentinel_worker.observe import logs
 
 OUTAGES: Final = with_trait(Trait.OUTAGE)
@@ -124,7 +125,7 @@ class Circuit:
         except CodedError as error:
             if isinstance(error, Transient) and error.code in OUTAGES:
                 self._failed(error)
-            else:
+            elif not is_of_machine(error):  # that call did not leave this machine
                 self._succeeded()
             raise
         self._succeeded()

@@ -19,6 +19,7 @@ from supabase.lib.client_options import SyncClientOptions
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.error_codes import Trait, with_trait
 from sentinel_worker.domain.errors import CodedError, Fatal, Permanent, Transient
+from sentinel_worker.domain.machine_errors import machine_error
 from sentinel_worker.supabase_client.breaker import AWAY, Circuit
 from sentinel_worker.supabase_client.keys import Key, KeyAuth, WorkerKeys
 from sentinel_worker.supabase_client.missing_grants import refused_right
@@ -136,7 +137,9 @@ def network_errors() -> Iterator[None]:
     except httpx.TimeoutException as error:
         raise Transient("supabase_timed_out", "Supabase did not answer in time.") from error
     except httpx.RequestError as error:
-        raise Transient("supabase_unreachable", f"Supabase could not be reached ({_reason(error)}).") from error
+        raise machine_error(error) or Transient(
+            "supabase_unreachable", f"Supabase could not be reached ({_reason(error)})."
+        ) from error
 
 
 def _reason(error: httpx.RequestError) -> str:

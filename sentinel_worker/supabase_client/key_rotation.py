@@ -11,6 +11,7 @@ from sentinel_worker.concurrency.waiting import at_most
 from sentinel_worker.config import secret_files
 from sentinel_worker.config.settings import variable
 from sentinel_worker.domain.errors import CodedError
+from sentinel_worker.domain.machine_errors import is_of_machine
 from sentinel_worker.observe import logs
 from sentinel_worker.supabase_client.breaker import OUTAGES
 from sentinel_worker.supabase_client.keys import Key, WorkerKeys
@@ -73,7 +74,7 @@ class KeyRotation:
         try:
             await self._try_key(self._keys.with_changes(changed))
         except CodedError as error:
-            if error.code not in OUTAGES:  # an outage says nothing about the key
+            if error.code not in OUTAGES and not is_of_machine(error):  # neither says anything about the key
                 self._tell_once(logs.KEY_REFUSED, f"{names}: {error.message}", aloud=aloud)
             return
         self._keys.use(changed)

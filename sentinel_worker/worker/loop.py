@@ -24,6 +24,7 @@ from sentinel_worker.supabase_client.breaker import AWAY
 from sentinel_worker.supabase_client.connections import at_start
 from sentinel_worker.supabase_client.expiry import LOOK_SECONDS, KeyExpiry
 from sentinel_worker.wake.wakeup import Wakeup
+from sentinel_worker.worker.machine import Machine
 from sentinel_worker.worker.pipeline import Pipeline
 from sentinel_worker.worker.running_requests import RunningRequests
 from sentinel_worker.worker.sweeps import Sweeps
@@ -48,6 +49,7 @@ class Worker:
         outcomes: Outcomes,
         progress: Progress,
         pipeline: Pipeline,
+        machine: Machine,
         removals: Removals,
         rights: RightsCheck,
         expiry: KeyExpiry,
@@ -61,6 +63,7 @@ class Worker:
         self._outcomes = outcomes
         self._progress = progress
         self._pipeline = pipeline
+        self._machine = machine
         self._removals = removals
         self._rights = rights
         self._expiry = expiry
@@ -76,6 +79,7 @@ class Worker:
             outcomes=outcomes,
             progress=progress,
             pipeline=pipeline,
+            machine=machine,
             freed=wake.set,
             due_in=self._due_in,
             broken=self._break,
@@ -173,6 +177,9 @@ class Worker:
             return 0
         if free == 0:
             return 0
+        if not await self._machine.fit():
+            self._sweeps.within(self._machine.pause_seconds)
+            return 0
         called_at, asked_at = boottime(), monotonic()
         claims = await self._queue.claim(
             self._lanes, limit=free, lease_seconds=self._settings.lease_seconds, held=self._leases.ids
@@ -190,6 +197,10 @@ class Worker:
             self._health.become("degraded", AWAY)
             await unless(self._draining, self._queue.circuit.turn())
             return
+        if self._machine.caused(error):
+            self._show_condition()
+            await unless(self._draining, asyncio.sleep(self._machine.pause_seconds))
+            return
         self._failures += 1
         self._health.become("broken" if isinstance(error, Permanent) else "degraded", error.message)
         wished = error.retry_after_seconds if isinstance(error, Transient) else None
@@ -201,6 +212,8 @@ class Worker:
     def _show_condition(self) -> None:
         if not self._pipeline.can_decode:
             self._health.become("broken", "The decoder does not start, so no requests are claimed.")
+        elif self._machine.fault is not None:
+            self._health.become("degraded", self._machine.fault.message)
         elif self._wakeup is None or self._wakeup.healthy:
             self._health.become("ready")
         elif self._health.state != "starting" or monotonic() - self._started_at > REALTIME_START_SECONDS:

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from uuid import UUID
 
 import structlog
 
+from sentinel_worker.concurrency.supervisor import MOST_IN_A_ROW
 from sentinel_worker.domain.errors import Cancelled, Fatal, LeaseLost, Released
 from sentinel_worker.domain.request import Claim, Finish
 from sentinel_worker.observe import logs
@@ -13,6 +15,7 @@ from sentinel_worker.queue.lease import Lease, Leases
 from sentinel_worker.queue.outcomes import Outcomes
 from sentinel_worker.queue.progress import Progress
 from sentinel_worker.worker.error_outcomes import finish_for
+from sentinel_worker.worker.machine import Machine
 from sentinel_worker.worker.pipeline import Pipeline
 
 RELEASE_SECONDS = 10.0
@@ -41,6 +44,7 @@ class RunningRequests:
         outcomes: Outcomes,
         progress: Progress,
         pipeline: Pipeline,
+        machine: Machine,
         freed: Callable[[], None],
         due_in: Callable[[float], None],
         broken: Callable[[Fatal], None],
@@ -49,9 +53,11 @@ class RunningRequests:
         self._outcomes = outcomes
         self._progress = progress
         self._pipeline = pipeline
+        self._machine = machine
         self._freed = freed
         self._due_in = due_in
         self._broken = broken
+        self._unexpected: set[UUID] = set()
         self._tasks: dict[asyncio.Task[None], Lease] = {}
 
     def __len__(self) -> int:
@@ -101,10 +107,12 @@ class RunningRequests:
                         if claim.cancel_requested:
                             raise Cancelled
                         finish = await self._pipeline.analyze(lease)
-                except Exception as error:  # noqa: BLE001 - `finish_for` decides what each one means
+                except Exception as met:  # noqa: BLE001 - `finish_for` decides what each one means
+                    error = await self._machine.explained(met)
                     if isinstance(error, Fatal):
                         self._broken(error)
                     finish = finish_for(error, claim, lease.stage)
+                self._count(claim, finish)
                 await self._report(claim, finish)
             except LeaseLost:
                 log.warning(logs.LEASE_LOST, stage=lease.stage)
@@ -114,6 +122,17 @@ class RunningRequests:
             finally:
                 self._progress.forget(claim)
                 self._leases.remove(lease)
+
+    def _count(self, claim: Claim, finish: Finish) -> None:
+        """Take note of an answer. Unexpected errors of many requests in a row are the worker's, not the files'."""
+        if finish.outcome == "succeeded":
+            self._machine.answered()
+            self._unexpected.clear()
+        elif finish.error_code == "internal_error":
+            self._unexpected.add(claim.id)
+            if len(self._unexpected) == MOST_IN_A_ROW:
+                sentence = f"{MOST_IN_A_ROW} requests in a row ended with unexpected errors."
+                self._broken(Fatal("internal_error", sentence))
 
     async def _report(self, claim: Claim, finish: Finish) -> None:
         answer = await self._outcomes.write(claim, finish)

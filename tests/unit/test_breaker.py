@@ -157,6 +157,16 @@ async def test_a_refusal_is_an_answer() -> None:
     assert not circuit.open
 
 
+async def test_a_call_that_did_not_leave_the_machine_is_neither_an_outage_nor_an_answer() -> None:
+    circuit = Circuit(Breaker(first_seconds=0))
+    lose(circuit, lambda: Transient("descriptors_exhausted", "There are none left."))
+    assert not circuit.open
+    lose(circuit)
+    with pytest.raises(Transient, match="descriptors_exhausted"):
+        call(circuit, Transient("descriptors_exhausted", "There are none left."))
+    assert circuit.open
+
+
 async def test_waiting_calls_continue_at_the_first_success() -> None:
     circuit = Circuit(Breaker(first_seconds=0.02, probe_seconds=3600))
     lose(circuit)

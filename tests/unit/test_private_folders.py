@@ -1,9 +1,13 @@
 """Workers' folders: kept while locked, removed when their worker is gone."""
 
 import os
+import shutil
 from pathlib import Path
 
-from sentinel_worker.confine.private_folders import PREFIX, work_directory
+import pytest
+
+from sentinel_worker.confine.private_folders import PREFIX, WorkFolder, private_directory
+from tests.machines import filled, small_disk, without_descriptors, without_inodes
 
 
 def age(folder: Path) -> None:
@@ -17,7 +21,8 @@ def test_a_folder_goes_with_its_block_and_abandoned_ones_before(tmp_path: Path) 
     age(abandoned)
     young = tmp_path / f"{PREFIX}young"
     young.mkdir()
-    with work_directory(tmp_path) as own:
+    with WorkFolder.opened(tmp_path) as work:
+        own = work.path
         assert own.stat().st_mode & 0o777 == 0o700
         assert not abandoned.exists()
         assert young.exists()
@@ -25,10 +30,10 @@ def test_a_folder_goes_with_its_block_and_abandoned_ones_before(tmp_path: Path) 
 
 
 def test_a_live_workers_folder_stays(tmp_path: Path) -> None:
-    with work_directory(tmp_path) as first:
-        age(first)
-        with work_directory(tmp_path):
-            assert first.exists()
+    with WorkFolder.opened(tmp_path) as first:
+        age(first.path)
+        with WorkFolder.opened(tmp_path):
+            assert first.path.exists()
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
@@ -38,7 +43,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     link = tmp_path / f"{PREFIX}link"
     link.symlink_to(target)
     os.utime(link, (0, 0), follow_symlinks=False)
-    with work_directory(tmp_path):
+    with WorkFolder.opened(tmp_path):
         assert (target / "file").exists()
 
 
@@ -54,5 +59,68 @@ def test_an_endless_chain_of_folders_is_removed_too(tmp_path: Path) -> None:
         deepest = deeper
     os.close(deepest)
     age(abandoned)
-    with work_directory(tmp_path) as own:
-        assert set(tmp_path.iterdir()) == {own}
+    with WorkFolder.opened(tmp_path) as own:
+        assert set(tmp_path.iterdir()) == {own.path}
+
+
+def leave_rubbish(disk: Path) -> Path:
+    """What a killed worker leaves: a post's folder in a request's folder."""
+    abandoned = disk / f"{PREFIX}abandoned"
+    deeper = abandoned / "request-x" / "post"
+    deeper.mkdir(parents=True)
+    (deeper / "media").write_bytes(b"somebody's film")
+    age(abandoned)
+    return abandoned
+
+
+def test_a_disk_full_of_abandoned_folders_is_cleared_before_a_worker_makes_its_own(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as disk:
+        abandoned = leave_rubbish(disk)
+        with filled(disk), without_inodes(disk), WorkFolder.opened(disk) as work:
+            assert not abandoned.exists()
+            assert work.path.exists()
+
+
+def test_the_usual_folder_is_cleared_though_python_finds_no_room_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with small_disk(tmp_path) as disk:
+        abandoned = leave_rubbish(disk)
+        with without_inodes(disk), WorkFolder.opened() as work:
+            assert not abandoned.exists()
+            assert work.path.parent == disk
+
+
+def test_a_folder_that_was_removed_is_made_again_and_stays_locked(tmp_path: Path) -> None:
+    with WorkFolder.opened(tmp_path) as work:
+        shutil.rmtree(work.path)
+        work.restore()
+        age(work.path)
+        with WorkFolder.opened(tmp_path):
+            assert work.path.stat().st_mode & 0o777 == 0o700
+        work.restore()
+        work.try_out()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_that_belongs_to_others_meanwhile_is_not_used(tmp_path: Path) -> None:
+    with WorkFolder.opened(tmp_path) as work:
+        shutil.rmtree(work.path)
+        work.path.mkdir()
+        with pytest.raises(FileExistsError):
+            work.restore()
+
+
+async def test_what_could_not_be_removed_for_lack_of_descriptors_goes_later(tmp_path: Path) -> None:
+    async with private_directory(tmp_path):
+        pass  # starts the thread that removes folders
+    with without_descriptors(0):
+        async with private_directory(tmp_path) as kept:
+            (kept / "folder").mkdir()
+    [left] = tmp_path.iterdir()
+    assert (left / "folder").exists()
+    async with private_directory(tmp_path):
+        assert left.exists()
+    assert list(tmp_path.iterdir()) == []

@@ -41,6 +41,13 @@ SCENARIOS = (
     "migration during work (PGRST202)",
     "SIGTERM in each stage",
     "disk full",
+    "disk on which only small files fit",
+    "no descriptors, in the worker or in the zygote",
+    "work folder removed, or replaced",
+    "no memory for a trial, or no thread",
+    "a full disk at the start",
+    "no descriptors at the start",
+    "unexpected errors of five requests in a row, without an answer in between",
     "database restarted in each stage",
 )
 

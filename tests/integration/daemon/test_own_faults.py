@@ -13,8 +13,9 @@ from bench.instant import Instant
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker import daemon
 from sentinel_worker.concurrency import supervisor
+from sentinel_worker.concurrency.supervisor import MOST_IN_A_ROW
 from sentinel_worker.config.settings import Settings
-from sentinel_worker.domain.errors import Transient
+from sentinel_worker.domain.errors import Permanent, Transient
 from sentinel_worker.domain.request import Finish
 from sentinel_worker.queue.client import QueueClient
 from sentinel_worker.queue.lease import Lease
@@ -22,7 +23,7 @@ from sentinel_worker.queue.progress import Progress
 from sentinel_worker.queue.rights import RightsCheck
 from sentinel_worker.worker.pipeline import Pipeline
 from tests.integration.daemon.conftest import User
-from tests.integration.daemon.queries import history, row_when
+from tests.integration.daemon.queries import history, row_when, sql
 from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -140,3 +141,46 @@ async def test_a_fault_that_recurs_ends_the_worker_which_hands_back_what_it_hold
     said = [(line["where"], line["in_a_row"]) for line in lines if line["event"] == "worker.unhandled"]
     assert said == [("claims", number) for number in range(1, 6)]
     assert [line["event"] for line in lines].count("worker.broken") == 1
+
+
+async def test_unexpected_errors_of_many_requests_in_a_row_end_the_worker(
+    stack: Stack, user: User, lines: list[Any]
+) -> None:
+    """An answer in between, errors of files, and more errors of the same request do not count."""
+    faults = {"a fault": ValueError("a fault"), "a bad file": Permanent("media_empty", "The file is empty.")}
+
+    class Failing(Reporting):
+        async def analyze(self, lease: Lease) -> Finish:
+            wanted = str(lease.claim.storage_path).rpartition("/")[2]
+            if wanted in faults:
+                raise faults[wanted]
+            return await super().analyze(lease)
+
+    def queued(name: str) -> str:
+        query = (
+            "insert into analysis_requests (user_id, storage_path, media_kind, detector, max_attempts)"
+            " values (%s, %s, 'video', 'own-faults', 1) returning id::text"
+        )
+        return str(sql(stack, query, user.id, f"{user.id}/{name}")[0]["id"])
+
+    async def answers(*requests: str) -> list[str]:
+        rows = [await user.answer(request_id) for request_id in requests]
+        return [row["error_code"] or row["status"] for row in rows]
+
+    def pipeline(_http: httpx.AsyncClient, progress: Progress, rights: RightsCheck) -> Pipeline:
+        return cast(Pipeline, Failing(progress, rights))
+
+    async with daemon.open_worker(quick_settings(stack), uuid.uuid4(), pipeline) as parts:
+        running = asyncio.create_task(parts.worker.run(parts.rotation.run))
+        again = queued("a fault")
+        for _ in range(MOST_IN_A_ROW):
+            assert await answers(again) == ["internal_error"]
+            sql(stack, "update analysis_requests set status = 'queued' where id = %s returning id", again)
+        assert await answers(again, queued("x.mp4")) == ["internal_error", "succeeded"]
+        for _ in range(MOST_IN_A_ROW - 1):
+            assert await answers(queued("a fault"), queued("a bad file")) == ["internal_error", "media_empty"]
+        assert not running.done()
+        assert await answers(queued("a fault")) == ["internal_error"]
+        with pytest.raises(Transient, match="5 requests in a row"):
+            await asyncio.wait_for(running, 60)
+    assert [line["error_code"] for line in lines if line["event"] == "worker.broken"] == ["internal_error"]

@@ -1,11 +1,14 @@
 """Problems that the operator must fix are reported at once."""
 
+from pathlib import Path
+
 import pytest
 
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.confine.sandbox import LAYERS
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.daemon.conftest import StartWorker
+from tests.machines import small_disk, without_inodes
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -34,6 +37,22 @@ async def test_what_the_operator_must_fix_exits_2(
     worker = await start_worker(wait=False, real="HF_HOME" in settings, **settings)
     assert await worker.process.wait() == 2
     assert said in worker.log.read_text()
+
+
+async def test_a_full_disk_at_the_start_is_temporary(start_worker: StartWorker, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk, without_inodes(disk):
+        worker = await start_worker(wait=False, SENTINEL_WORK_DIR=str(disk))
+        assert await worker.process.wait() == 75
+    [broken] = [event for event in worker.events() if event["event"] == "worker.broken"]
+    assert (broken["error_code"], "exception" in broken) == ("disk_full", False)
+
+
+async def test_a_start_without_descriptors_is_temporary(start_worker: StartWorker) -> None:
+    """With so few that a library takes the checkpoint for damaged."""
+    worker = await start_worker(wait=False, module="tests.integration.daemon.few_descriptors")
+    assert await worker.process.wait() == 75
+    [broken] = [event for event in worker.events() if event["event"] == "worker.broken"]
+    assert (broken["error_code"], "exception" in broken) == ("descriptors_exhausted", False)
 
 
 async def test_the_layers_in_force_are_logged_at_startup(start_worker: StartWorker) -> None:

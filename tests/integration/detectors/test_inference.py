@@ -19,6 +19,7 @@ from sentinel_worker.domain.windows import COVERAGE, Window
 from sentinel_worker.inference.batching import Scorer
 from sentinel_worker.inference.track_scoring import CLIPS_AHEAD, ScoringProgress, Track, TrackScoring
 from tests.integration.detectors.conftest import FRAMES, MakeCheckpoint, random_clips
+from tests.memory import no_new_threads
 
 
 class GatedDetector:
@@ -160,6 +161,15 @@ async def test_the_forty_windows_of_a_long_film_leave_room_for_a_short_one(gated
     assert (gated.scored.count(1), gated.scored.count(2)) == (40, 8)
     before = gated.scored[: len(gated.scored) - gated.scored[::-1].index(2)]
     assert before.count(1) == CLIPS_AHEAD
+
+
+async def test_a_thread_that_the_machine_refuses_fails_only_the_clips_that_wait(gated: GatedDetector) -> None:
+    """It starts with the first batch."""
+    async with Scorer(gated) as scorer:
+        with no_new_threads(), pytest.raises(RuntimeError, match="new thread"):
+            await scorer.score(clip(1))
+        gated.release(2)
+        assert await scorer.score(clip(2)) == 2
 
 
 async def test_close_releases_what_waits(gated: GatedDetector) -> None:

@@ -19,11 +19,24 @@ from sentinel_worker.media.child_client import Child
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.films import ffmpeg, frame_numbers, geometry
 from tests.integration.media.processes import alive, descriptors_open, processes
+from tests.machines import without_descriptors
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("nothing_is_left_over")]
 
 LIMITS = MediaLimits()
 WINDOWS = [Window(0.0, 0.8), Window(0.8, 1.6)]
+
+
+async def test_a_zygote_without_descriptors_forks_again_when_it_has_some(zygote: Zygote, request_folder: Path) -> None:
+    pid = zygote.pid
+    assert pid is not None
+    with without_descriptors(pid), pytest.raises(Transient) as refused:
+        async with zygote.open(request_folder / "media", request_folder, LIMITS):
+            pass
+    assert refused.value.code == "descriptors_exhausted"
+    async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
+        assert (await child.probe()).container == "mp4"
+    assert zygote.pid == pid
 
 
 async def test_a_request_from_probe_to_pictures(zygote: Zygote, request_folder: Path) -> None:

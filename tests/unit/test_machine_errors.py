@@ -1,0 +1,99 @@
+"""Errors of the operating system that concern the worker's machine, however deep they are."""
+
+import errno
+import threading
+
+import httpx
+import pytest
+
+from sentinel_worker.domain.errors import Permanent, Transient
+from sentinel_worker.domain.machine_errors import machine_error, machine_errors_translated, trial_error
+from sentinel_worker.supabase_client.connections import network_errors
+from tests.memory import no_new_threads
+
+CODES = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EFBIG: "disk_full",
+    errno.EMFILE: "descriptors_exhausted",
+    errno.ENFILE: "descriptors_exhausted",
+}
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def raised(error: Exception, cause: BaseException | None = None, context: Exception | None = None) -> Exception:
+    """Return `error` as Python leaves it after `raise error from cause` while `context` was handled."""
+    error.__context__ = context
+    if cause is not None:  # None would hide the context
+        error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(("number", "code"), CODES.items())
+def test_each_number_has_a_code(number: int, code: str) -> None:
+    fault = machine_error(OSError(number, "…"))
+    assert fault is not None
+    assert fault.code == code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        raised(httpx.ConnectError("All connection attempts failed"), cause=FULL),
+        raised(ValueError(), context=raised(KeyError(), cause=FULL)),
+        ExceptionGroup("tasks", [ValueError(), ExceptionGroup("more", [raised(ValueError(), cause=FULL)])]),
+        raised(Transient("storage_unreachable", "Storage is away."), cause=FULL),
+    ],
+)
+def test_it_is_found_behind_others(error: Exception) -> None:
+    fault = machine_error(error)
+    assert fault is not None
+    assert fault.code == "disk_full"
+
+
+def test_an_error_that_has_its_code_stays_the_same() -> None:
+    fault = Transient("disk_full", "The disk is full.", retry_after_seconds=60)
+    assert machine_error(raised(ValueError(), cause=fault)) is fault
+
+
+def test_errors_of_files_and_servers_are_not_the_machines() -> None:
+    handled = raised(ValueError(), context=FULL)
+    handled.__suppress_context__ = True
+    for error in (FileNotFoundError(errno.ENOENT, "…"), Permanent("media_empty", "It is empty."), handled):
+        assert machine_error(error) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (FileNotFoundError(errno.ENOENT, "…"), "work_folder_unusable"),
+        (OSError(errno.EROFS, "…"), "work_folder_unusable"),
+        (FULL, "disk_full"),
+        (MemoryError(), "memory_exhausted"),
+        (OSError(errno.ENOMEM, "…"), "memory_exhausted"),
+    ],
+)
+def test_whatever_a_trial_meets_is_the_machines(error: OSError | MemoryError, code: str) -> None:
+    assert trial_error(error).code == code
+
+
+def test_a_thread_that_is_refused_is_the_machines() -> None:
+    thread = threading.Thread(target=lambda: None)
+    with no_new_threads(), pytest.raises(RuntimeError) as refused:
+        thread.start()
+    fault = machine_error(refused.value)
+    assert fault is not None
+    assert fault.code == "memory_exhausted"
+
+
+def test_only_the_machines_errors_are_translated() -> None:
+    with pytest.raises(Transient, match="disk_full") as translated, machine_errors_translated():
+        raise FULL
+    assert translated.value.__cause__ is FULL
+    with pytest.raises(FileNotFoundError), machine_errors_translated():
+        raise FileNotFoundError
+
+
+def test_a_call_without_a_descriptor_is_no_outage_of_supabase() -> None:
+    with pytest.raises(Transient, match="descriptors_exhausted"), network_errors():
+        raise httpx.ConnectError("…") from OSError(errno.EMFILE, "Too many open files")
