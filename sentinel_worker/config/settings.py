@@ -193,6 +193,8 @@ class Settings(BaseSettings):
         if not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
         url = urlsplit(value)
+        if not url.hostname or (url.port is not None and url.port == 0):  # reading an impossible port raises ValueError
+            raise ValueError("must name a host, and a port from 1 to 65535 if any: https://host:port")
         if url.username is not None or url.password is not None or url.query:
             raise ValueError("must be a bare address, without a user, a password or a query, because it is logged")
         if url.scheme == "http" and not _is_loopback(url.hostname or "") and not info.data.get("allow_plain_http"):

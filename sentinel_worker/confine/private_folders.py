@@ -1,6 +1,7 @@
 """Folder for one worker's private request folders, and removal of what a killed worker left behind."""
 
 import asyncio
+import errno
 import fcntl
 import os
 import shutil
@@ -11,8 +12,12 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from sentinel_worker.confine.hostile_folder import clear
+from sentinel_worker.domain.errors import Fatal
 
 PREFIX = "sentinel-worker-"
+_MISTAKES = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG}
+)
 YOUNG_SECONDS = 60.0
 """A folder younger than this may belong to a worker that has not locked it yet."""
 
@@ -22,11 +27,22 @@ def work_directory(parent: Path | None = None) -> Iterator[Path]:
     """Make a folder below `parent` (by default the system's temporary folder), locked as long as the block runs.
 
     The kernel releases the lock when the process ends, however it ends. Folders that nobody locks are removed first.
+    Raises Fatal('work_dir_unusable') if `parent` is missing or cannot be written.
     """
     base = parent or Path(tempfile.gettempdir())
     for folder in base.glob(f"{PREFIX}*"):
         _remove_if_abandoned(folder)
-    own = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+    try:
+        own = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+    except OSError as error:
+        if error.errno not in _MISTAKES:
+            raise
+        setting = "SENTINEL_WORK_DIR" if parent is not None else "TMPDIR"
+        raise Fatal(
+            "work_dir_unusable",
+            f"The folder {base} for files in work cannot be used ({error.strerror}): set {setting} to a folder that "
+            "exists and that the worker may write.",
+        ) from error
     descriptor = os.open(own, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -16,7 +16,7 @@ from typing import Final
 import psycopg
 
 from sentinel_worker.concurrency.backoff import full_jitter_seconds
-from sentinel_worker.database import statements
+from sentinel_worker.database import refused_connections, statements
 from sentinel_worker.domain.errors import SentinelError
 
 FILE_NAME = re.compile(r"(\d{14})_([a-z0-9_]+)\.sql")
@@ -32,7 +32,14 @@ SAID = frozenset({"00000", "01000", "01007"})  # notices, warnings, privilege_no
 
 
 class MigrationError(SentinelError):
-    """The database cannot be migrated; the message names the file, the line and the SQLSTATE."""
+    """The database cannot be migrated; the message names the file, the line and the SQLSTATE.
+
+    `passing` is true if the same call may succeed later, without a change by anybody.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,8 @@ def _apply_patiently(connection: psycopg.Connection, migration: Migration, lock_
             if time.monotonic() + pause > deadline:
                 raise MigrationError(
                     f"{str(error).splitlines()[0]} Gave way {tries} times in {lock_limit_seconds:g} s. "
-                    f"{_lock_holders(connection)} End them or try again later; nothing of this file was applied."
+                    f"{_lock_holders(connection)} End them or try again later; nothing of this file was applied.",
+                    passing=True,
                 ) from error
         time.sleep(pause)
 
@@ -176,7 +184,8 @@ def _execute(connection: psycopg.Connection, migration: Migration, part: stateme
         reason = error.diag.message_primary or str(error)
         hint = f" Hint: {error.diag.message_hint}." if error.diag.message_hint else ""
         raise MigrationError(
-            f"{migration.file_name}, line {line}: {reason} (SQLSTATE {error.sqlstate}).{hint}"
+            f"{migration.file_name}, line {line}: {reason} (SQLSTATE {error.sqlstate}).{hint}",
+            passing=refused_connections.passing(error),
         ) from error
 
 
@@ -213,6 +222,10 @@ def _refuse_folded(ledger: dict[str, str | None], migrations: list[Migration]) -
 @contextmanager
 def _connect(db_url: str) -> Iterator[psycopg.Connection]:
     try:
+        refused_connections.check_url(db_url)
+    except ValueError as error:
+        raise MigrationError(str(error)) from None
+    try:
         with psycopg.connect(
             db_url,
             autocommit=True,
@@ -223,7 +236,9 @@ def _connect(db_url: str) -> Iterator[psycopg.Connection]:
             yield connection
     except psycopg.Error as error:
         # libpq's text names host, port and role, never the password.
-        raise MigrationError(f"the database reported an error: {str(error).strip()}") from error
+        raise MigrationError(
+            f"the database reported an error: {str(error).strip()}", passing=refused_connections.passing(error)
+        ) from error
 
 
 def _sql(file_name: str) -> bytes:

@@ -181,7 +181,9 @@ OF_WORKER: Final[Mapping[str, ErrorCode]] = {
     "library_missing": _fatal(
         "the decoder cannot load a shared library of the system; the message names it and its Debian package"
     ),
-    "decoder_unavailable": _fatal("the zygote does not start"),
+    "decoder_unavailable": _at_start_fatal("the zygote does not start; transient if it was killed or was too slow"),
+    "resources_refused": _transient("the machine refused a process, a thread or an open file; raise its limits"),
+    "work_dir_unusable": _fatal("the folder for files in work is missing, or cannot be written"),
     "sandbox_unavailable": _fatal("decoding children cannot be confined"),
     "no_gpu": _fatal("CUDA was requested but is not available"),
     "gpu_failed": _fatal("CUDA failed while running"),
@@ -191,6 +193,10 @@ OF_WORKER: Final[Mapping[str, ErrorCode]] = {
 
 OF_COMMANDS: Final[Mapping[str, ErrorCode]] = {
     "extra_missing": _fatal("the command needs an extra of the package; the message names it"),
+    "file_refused": _fatal("the system refused a file, or the command's output; the message says why"),
+    # migrate
+    "migration_refused": _fatal("the URL, its user, password or database is wrong, or a migration does not fit"),
+    "database_unavailable": _transient("the database cannot be reached now, or other sessions hold its locks"),
     # models
     "repository_not_found": _fatal("the hub has no such repository or revision, or hides it from this account"),
     "repository_refused": _fatal("the hub does not let this account read the repository"),

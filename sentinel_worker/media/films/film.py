@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.films.film_times import FilmTimes
 from sentinel_worker.media.films.indexed_frames import IndexedFrames
 from sentinel_worker.media.films.numbered_packets import NumberedPackets
@@ -20,7 +21,6 @@ from sentinel_worker.media.films.orientation import Orientation
 from sentinel_worker.media.films.stepped_frames import SteppedFrames
 from sentinel_worker.media.films.tried_keys import TriedKeys
 from sentinel_worker.media.opened_media import FrameReader, OpenedMedia
-from sentinel_worker.media.refused_files import out_of_memory
 from sentinel_worker.media.scan.media_file import MediaFile
 from sentinel_worker.media.scan.timeline import Packets
 

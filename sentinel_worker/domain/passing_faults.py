@@ -1,0 +1,47 @@
+"""Faults of the machine that pass: at this moment it has no memory, process, thread, descriptor or space to give."""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+from sentinel_worker.domain.errors import Transient
+
+_MEMORY_SIGNS: Final = (
+    "cannot allocate memory",
+    "can't allocate memory",
+    "bad_alloc",
+    "not enough memory",
+    "failed to allocate memory",
+)
+_REFUSED: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE})
+_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """True if `error` is one with which Python or a library under it reports that an allocation was refused."""
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _MEMORY_SIGNS)
+
+
+def passing_fault(error: BaseException) -> Transient | None:
+    """Return the error for a fault that passes, None for any other. A group is one if each of its errors is."""
+    match error:
+        case Transient():
+            return error
+        case BaseExceptionGroup():
+            found = [passing_fault(one) for one in error.exceptions]
+            return found[0] if all(found) else None
+        case OSError() | RuntimeError() if _is_refusal(error):
+            reason = getattr(error, "strerror", None) or str(error)
+            return Transient("resources_refused", f"The machine refused a process, a thread or an open file: {reason}.")
+        case OSError() if error.errno in _DISK_FULL:
+            return Transient("disk_full", "The disk is full.")
+    if out_of_memory(error):
+        return Transient("out_of_memory", "The machine has too little free memory.")
+    return None
+
+
+def _is_refusal(error: OSError | RuntimeError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _REFUSED
+    return "start new thread" in str(error)  # Python has no error of its own for it
