@@ -140,8 +140,8 @@ OF_REQUESTS: Final[Mapping[str, ErrorCode]] = {
         ("permanent", "database"), "for 15 minutes no worker has offered this detector for this media", frozenset()
     ),
     "score_not_finite": _permanent("the detector returned no usable number"),
-    "gpu_out_of_memory": _at_start_fatal("not even one clip fits on the GPU; at the start, the detector does not fit"),
-    "out_of_memory": _at_start_fatal("too little memory: use fewer slots, a smaller detector or more memory"),
+    "gpu_out_of_memory": _transient("not even one clip fits on the GPU; at the start, the detector does not fit"),
+    "out_of_memory": _transient("too little memory: use fewer slots, a smaller detector or more memory"),
     "stage_timed_out": _transient("a stage took longer than its limit"),
     "internal_error": _at_start_fatal("a bug in the worker; its log has the traceback. Fatal if it keeps recurring"),
     "result_refused": _permanent("the database refused the result, for instance because of its size"),

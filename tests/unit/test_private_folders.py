@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from sentinel_worker.confine.private_folders import PREFIX, work_directory
+from sentinel_worker.domain.errors import Fatal
 
 
 def age(folder: Path) -> None:
@@ -56,3 +59,12 @@ def test_an_endless_chain_of_folders_is_removed_too(tmp_path: Path) -> None:
     age(abandoned)
     with work_directory(tmp_path) as own:
         assert set(tmp_path.iterdir()) == {own}
+
+
+@pytest.mark.parametrize("where", ["missing", "file", "file/below", "/proc"])
+def test_a_folder_that_cannot_be_used_is_named_with_the_setting(tmp_path: Path, where: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Fatal, match="SENTINEL_WORK_DIR") as refused, work_directory(tmp_path / where):
+        pass
+    assert refused.value.code == "work_dir_unusable"
+    assert str(tmp_path / where) in refused.value.message
