@@ -37,7 +37,12 @@ def test_what_passes(error: BaseException, code: str) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError(), refused(errno.EACCES), RuntimeError("a bug"), ExceptionGroup("tasks", [MemoryError(), ValueError()])],
+    [
+        ValueError(),
+        refused(errno.EACCES),
+        RuntimeError("a bug"),
+        ExceptionGroup("tasks", [MemoryError(), ValueError()]),
+    ],
 )
 def test_what_does_not(error: BaseException) -> None:
     assert passing_fault(error) is None
