@@ -5,7 +5,7 @@ import re
 import resource
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -36,7 +36,8 @@ def memory_left(free_bytes: int, pid: int = 0) -> Iterator[None]:
     try:
         yield
     finally:
-        resource.prlimit(pid, resource.RLIMIT_DATA, before)
+        with suppress(ProcessLookupError):  # it may have ended for lack of memory
+            resource.prlimit(pid, resource.RLIMIT_DATA, before)
 
 
 class MemoryGroup:

@@ -53,7 +53,7 @@ class LoadedDetector(ABC):
             short = error if isinstance(error, Transient) else _short_of_memory(error)
             if short is None:
                 raise
-            raise Transient(short.code, f"Detector '{spec.key}' does not fit into memory: {short.message}") from error
+            raise Transient(short.code, f"Detector '{spec.key}' cannot be loaded now: {short.message}") from error
         if not odds.isfinite().all():
             raise Fatal(
                 "checkpoint_invalid", f"Detector '{spec.key}' gives a score that is not finite for an empty clip."

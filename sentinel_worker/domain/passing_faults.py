@@ -41,6 +41,12 @@ def passing_fault(error: BaseException) -> Transient | None:
     return None
 
 
+def raise_if_passing(error: BaseException) -> None:
+    """Raise the error for a fault that passes; call it before an error is taken for somebody's mistake."""
+    if (passing := passing_fault(error)) is not None:
+        raise passing from error
+
+
 def _is_refusal(error: OSError | RuntimeError) -> bool:
     if isinstance(error, OSError):
         return error.errno in _REFUSED
