@@ -237,7 +237,8 @@ def _connect(db_url: str) -> Iterator[psycopg.Connection]:
     except psycopg.Error as error:
         # libpq's text names host, port and role, never the password.
         raise MigrationError(
-            f"the database reported an error: {str(error).strip()}", passing=refused_connections.passing(error)
+            f"the database reported an error: {' '.join(str(error).split())}",
+            passing=refused_connections.passing(error),
         ) from error
 
 

@@ -32,8 +32,8 @@ def check_url(db_url: str) -> None:
     masking.register(*(str(found[name]) for name in ("password", "sslpassword") if name in found))
     if not found and db_url.strip() not in ("postgresql://", "postgres://"):
         raise ValueError(
-            "the database URL cannot be read: write it as postgresql://user:password@host:port/database; "
-            "characters of the password such as @ : / % # are written as %40 %3A %2F %25 %23"
+            "the database URL cannot be read: copy it from the project's page (Connect). It begins with postgresql://, "
+            "and characters of the password such as @ : / % # are written as %40 %3A %2F %25 %23"
         )
     if "@" in str(found.get("host", "")):
         raise ValueError("the database URL has a second @: in the password, write it as %40")

@@ -9,11 +9,11 @@ from sentinel_worker.database.refused_connections import check_url, passing
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("https://user:PASSWORD@example.org/x", "write it as postgresql://"),
-        ("PASSWORD", "write it as postgresql://"),
-        ("", "write it as postgresql://"),
-        ("postgresql://user:PASSWORD@[::1/x", "write it as postgresql://"),
-        ("postgresql://user:PASSWORD%zz@host/x", "write it as postgresql://"),
+        ("https://user:PASSWORD@example.org/x", "It begins with postgresql://"),
+        ("PASSWORD", "It begins with postgresql://"),
+        ("", "It begins with postgresql://"),
+        ("postgresql://user:PASSWORD@[::1/x", "It begins with postgresql://"),
+        ("postgresql://user:PASSWORD%zz@host/x", "It begins with postgresql://"),
         ("postgresql://user:pass@PASSWORD@host/x", "second @"),
         ("postgresql://user:PASSWORD@host:99999/x", "99999"),
         ("postgresql://user:PASSWORD@host:0/x", "'0'"),

@@ -16,6 +16,8 @@ from typing import Any
 
 import jwt
 
+from sentinel_local_supabase.errors import LocalSupabaseError
+
 _TEN_YEARS_SECONDS = 10 * 365 * 24 * 3600
 
 
@@ -44,7 +46,7 @@ class ProjectKeys:
             with os.fdopen(descriptor, "w") as file:
                 file.write(text)
             aside.rename(path)
-        return ProjectKeys(**json.loads(path.read_text()))
+        return _read(path)
 
     def sign(self, claims: dict[str, Any]) -> str:
         """Return a JWT with exactly these claims, signed with HS256."""
@@ -61,6 +63,15 @@ class ProjectKeys:
     def jwt_of_role(self, role: str) -> str:
         """Return the legacy key of `anon` or `service_role`."""
         return self.service_key if role == "service_role" else self.anon_key
+
+
+def _read(path: Path) -> ProjectKeys:
+    try:
+        return ProjectKeys(**json.loads(path.read_text()))
+    except (ValueError, TypeError):
+        raise LocalSupabaseError(
+            "keys_damaged", f"{path} does not contain the keys of a local Supabase: remove it, and new ones are made."
+        ) from None
 
 
 def _new_keys() -> ProjectKeys:

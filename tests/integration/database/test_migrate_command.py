@@ -29,7 +29,7 @@ def migrate(url: str) -> tuple[int, str]:
         (lambda dsn, _: dsn.replace("/migrated", "/no-such-database"), "does not exist"),
         (lambda dsn, _: dsn.replace("postgres:", "nobody:", 1), "password authentication failed"),
         (lambda dsn, _: dsn.replace("postgres:", "authenticator:", 1), "permission denied"),
-        (lambda dsn, _: dsn.replace("postgresql://", "https://"), "write it as postgresql://"),
+        (lambda dsn, _: dsn.replace("postgresql://", "https://"), "It begins with postgresql://"),
         (lambda *_: "", "Missing option '--db-url'"),
         (lambda *_: "postgresql://postgres:Wrong@pw@127.0.0.1/x", "second @"),
         (lambda *_: "postgresql://postgres:Wrong-pw-0815@127.0.0.1:https/x", "ports are numbers"),
