@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+from tests.waits import catches, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -75,24 +78,23 @@ async def test_check_exits_75_without_supabase_and_2_for_a_mistake() -> None:
     assert (code, said.startswith("error SUPABASE_URL: must name a host")) == (2, True)
 
 
-async def test_ctrl_c_exits_130_without_a_word() -> None:
+@pytest.mark.parametrize("stage", ["imports", "connected"])
+async def test_ctrl_c_exits_130_without_a_word(stage: str) -> None:
     """The command waits for a server that does not answer."""
-    connected = asyncio.Event()
-
-    async def never_answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connected.set()
-        await writer.wait_closed()
-
-    async with await asyncio.start_server(never_answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
         process = await asyncio.create_subprocess_exec(
             *(*WORKER, "migrate"),
-            env=INHERITED | {"SENTINEL_DB_URL": f"postgresql://nobody@127.0.0.1:{port}/none"},
+            env=INHERITED | {"SENTINEL_DB_URL": f"postgresql://nobody@127.0.0.1:{server.getsockname()[1]}/none"},
             stderr=subprocess.PIPE,
         )
-        await connected.wait()
+        if stage == "imports":  # during which it catches SIGTERM, too
+            await until(lambda: catches(process.pid, signal.SIGTERM))
+        connection, _ = await asyncio.get_running_loop().sock_accept(server) if stage == "connected" else (None, None)
         process.send_signal(signal.SIGINT)
         _, said = await process.communicate()
+        if connection is not None:
+            connection.close()
     assert (process.returncode, said) == (130, b"")
 
 

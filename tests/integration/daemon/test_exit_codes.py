@@ -12,7 +12,7 @@ from sentinel_local_supabase.stack import Stack
 from tests.integration.daemon.conftest import START_SECONDS, StartWorker, Worker
 from tests.integration.daemon.test_memory_refused import hungry_detector
 from tests.memory import memory_left
-from tests.waits import until
+from tests.waits import catches, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -40,12 +40,6 @@ def error_code(text: str) -> str:
     last = json.loads(text.splitlines()[-1])
     assert last["event"] == "worker.broken"
     return str(last["error_code"])
-
-
-def catches(pid: int, number: signal.Signals) -> bool:
-    """True if the process has a handler for the signal."""
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return bool(int(status["SigCgt"], 16) & 1 << number - 1)
 
 
 @pytest.mark.parametrize("event", ["worker.starting", "detector.loaded", "worker.degraded"])
