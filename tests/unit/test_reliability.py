@@ -42,6 +42,9 @@ SCENARIOS = (
     "SIGTERM in each stage",
     "disk full",
     "database restarted in each stage",
+    "the log's disk is full, or its reader dies",
+    "the reader of the log stops reading",
+    "a signal at any stage of the start, or while the worker ends",
 )
 
 
