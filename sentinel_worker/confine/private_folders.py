@@ -27,9 +27,9 @@ def work_directory(parent: Path | None = None) -> Iterator[Path]:
     """Make a folder below `parent` (by default the system's temporary folder), locked as long as the block runs.
 
     The kernel releases the lock when the process ends, however it ends. Folders that nobody locks are removed first.
-    Raises Fatal('work_dir_unusable') if `parent` is missing or cannot be written.
+    Raises Fatal('work_dir_unusable') if the folder below which it lies is missing or cannot be written.
     """
-    base = parent or Path(tempfile.gettempdir())
+    base = parent or _temporary()
     for folder in base.glob(f"{PREFIX}*"):
         _remove_if_abandoned(folder)
     try:
@@ -50,6 +50,13 @@ def work_directory(parent: Path | None = None) -> Iterator[Path]:
     finally:
         shutil.rmtree(own, ignore_errors=True)
         os.close(descriptor)
+
+
+def _temporary() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:  # it tried to write there, and tells a full disk from a missing folder to nobody
+        return Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - for a private folder in it
 
 
 @asynccontextmanager

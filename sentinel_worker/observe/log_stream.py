@@ -46,9 +46,7 @@ class LogStream(io.RawIOBase):
         """Write or drop `data`; returns its length in either case."""
         content = bytes(data)
         with self._lock:
-            if self._lost and self.notice is not None and self._put(self.notice(self._lost).encode()):
-                self._lost = 0
-            if (self._lost and self.notice is not None) or not self._put(content):
+            if not (self._told_of_lost_lines() and self._put(content)):
                 self._lost += max(1, content.count(b"\n"))
         return len(content)
 
@@ -63,6 +61,14 @@ class LogStream(io.RawIOBase):
     def isatty(self) -> bool:
         """True if a terminal shows the text."""
         return os.isatty(self._descriptor)
+
+    def _told_of_lost_lines(self) -> bool:
+        """Write the notice about dropped lines if there are any; returns False if that is not possible."""
+        if self._lost and self.notice is not None:
+            if not self._put(self.notice(self._lost).encode()):
+                return False
+            self._lost = 0
+        return True
 
     def _put(self, content: bytes) -> bool:
         """Write everything, or as much as possible; returns True if it was everything."""

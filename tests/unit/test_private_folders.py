@@ -1,6 +1,8 @@
 """Workers' folders: kept while locked, removed when their worker is gone."""
 
 import os
+import resource
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,18 @@ def test_a_folder_that_cannot_be_used_is_named_with_the_setting(tmp_path: Path, 
         pass
     assert refused.value.code == "work_dir_unusable"
     assert str(tmp_path / where) in refused.value.message
+
+
+def test_a_temporary_folder_in_which_no_file_can_be_written_is_tried_for_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python tells nobody why it finds no temporary folder."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(Fatal, match=r"No such file or directory.*TMPDIR"), work_directory():
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

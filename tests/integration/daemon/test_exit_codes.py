@@ -4,8 +4,9 @@ import json
 import os
 import signal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import psycopg
 import pytest
 
 from sentinel_local_supabase.stack import Stack
@@ -78,6 +79,22 @@ async def test_a_third_signal_while_the_worker_ends_changes_no_exit_code(start_w
 )
 async def test_a_mistake_exits_2(stack: Stack, start_worker: StartWorker, settings: dict[str, str], code: str) -> None:
     assert error_code(await end(await start_worker(wait=False, **settings), 2)) == code
+
+
+async def test_missing_migrations_exit_2(
+    stack: Stack, start_worker: StartWorker, admin: psycopg.Connection[dict[str, Any]]
+) -> None:
+    admin.execute("alter function public.sentinel_maintain(jsonb) rename to sentinel_maintain_of_later")
+    try:
+        assert error_code(await end(await start_worker(wait=False), 2)) == "schema_missing"
+    finally:
+        admin.execute("alter function public.sentinel_maintain_of_later(jsonb) rename to sentinel_maintain")
+
+
+async def test_a_checkpoint_that_does_not_load_exits_2(stack: Stack, start_worker: StartWorker, tmp_path: Path) -> None:
+    detectors = hungry_detector(tmp_path)
+    (tmp_path / "checkpoint" / "model.safetensors").write_bytes(b"no weights")
+    assert error_code(await end(await start_worker(wait=False, **detectors), 2)) == "checkpoint_invalid"
 
 
 @pytest.mark.parametrize(
