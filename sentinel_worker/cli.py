@@ -245,4 +245,9 @@ def main() -> None:
     log_stream.protect()
     logs.leave_no_secrets()
     masking.register(os.environ.get("HF_TOKEN"))
-    run_to_its_end(app)
+    run_to_its_end(_run_command)
+
+
+def _run_command() -> None:
+    settings_module.check_hub_address()
+    app()

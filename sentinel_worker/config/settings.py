@@ -318,6 +318,18 @@ def load() -> Settings:
     return settings
 
 
+def check_hub_address() -> None:
+    """Raise `Fatal('bad_settings')` if `HF_ENDPOINT` is not an address; the hub's library reads it when imported."""
+    address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    try:
+        url = urlsplit(address)
+        valid = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # an impossible port or IPv6 address
+        valid = False
+    if not valid:
+        raise Fatal("bad_settings", "HF_ENDPOINT: must be the hub's address, such as https://huggingface.co")
+
+
 def forget_environment() -> None:
     """Remove the secrets from this process's environment, so that nothing it starts or prints can find them there.
 

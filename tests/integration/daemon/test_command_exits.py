@@ -78,6 +78,12 @@ async def test_check_exits_75_without_supabase_and_2_for_a_mistake() -> None:
     assert (code, said.startswith("error SUPABASE_URL: must name a host")) == (2, True)
 
 
+@pytest.mark.parametrize("address", ["http://[::1", "http://hub:99999", "hub.example"])
+async def test_an_impossible_address_of_the_hub_exits_2(address: str) -> None:
+    code, said = await ended("models", "list", settings={"HF_ENDPOINT": address})
+    assert (code, said) == (2, "error HF_ENDPOINT: must be the hub's address, such as https://huggingface.co\n")
+
+
 @pytest.mark.parametrize("stage", ["imports", "connected"])
 async def test_ctrl_c_exits_130_without_a_word(stage: str) -> None:
     """The command waits for a server that does not answer."""
