@@ -58,12 +58,9 @@ async def test_a_signal_among_the_imports_exits_0(stack: Stack, start_worker: St
     assert await end(worker, 0) == ""
 
 
-async def test_a_third_signal_while_the_worker_ends_changes_no_exit_code(start_worker: StartWorker) -> None:
-    worker = await start_worker()
+async def test_a_signal_while_the_process_ends_changes_no_exit_code(start_worker: StartWorker) -> None:
+    worker = await start_worker(module="tests.integration.daemon.late_signals")
     worker.process.signal()
-    await said(worker, "worker.stopped")
-    worker.process.signal()
-    worker.process.signal(signal.SIGINT)
     await end(worker, 0)
 
 

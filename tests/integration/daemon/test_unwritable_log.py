@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -95,3 +96,41 @@ async def test_a_reader_that_stops_reading_stalls_nothing_and_learns_how_many_li
     (lost,) = [line for line in lines if line["event"] == "log.lines_lost"]
     assert lost["lines"] >= 2  # one about the claim, one about the answer
     assert [line["event"] for line in lines].count("request.claimed") == 1
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB, for the log only."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no disk of its own can be mounted: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+async def test_a_log_on_a_full_disk_says_what_it_lost_when_there_is_space_again(
+    stack: Stack, start_worker: StartWorker, user: User, disk: Path
+) -> None:
+    worker = await start_worker(log=disk / "log")
+    ballast = os.open(disk / "ballast", os.O_WRONLY | os.O_CREAT)
+    with suppress(OSError):
+        while True:
+            os.write(ballast, b"-" * 4096)
+    asked = [await user.ask(b"no media") for _ in range(12)]  # more lines than the log's last page has room for
+    rows = [await user.answer(request_id) for request_id in asked]
+    os.close(ballast)
+    (disk / "ballast").unlink()
+    rows.append(await user.answer(await user.ask(b"no media")))
+    assert await worker.process.stop() == 0
+    assert [(row["error_code"], row["attempt"]) for row in rows] == [("media_not_supported", 1)] * 13
+    lines = worker.log.read_text().splitlines()
+    (lost,) = [json.loads(line) for line in lines if '"log.lines_lost"' in line]
+    claims = sum('"request.claimed"' in line for line in lines)
+    torn = sum(not line.endswith("}") for line in lines)
+    assert lost["lines"] > 0
+    assert claims < 13
+    assert torn <= 1
