@@ -13,7 +13,7 @@ _PASSING_STATES: Final = re.compile("08...|40...|53...|55P03|57...|XX000")
 """Connections, rollbacks, resources, locks, shutdowns and cancellations; XX000 is a pooler's."""
 # libpq gives no SQLSTATE for a connection that is refused, only the server's sentence.
 _MISTAKES: Final = re.compile(
-    "password authentication failed|no password supplied|authentication failed|"
+    "authentication failed|no password supplied|"
     "no pg_hba.conf entry|does not exist|is not permitted to log in|Tenant or user not found|"
     "does not support SSL|certificate verify failed|invalid (?:integer )?value|permission denied for database",
     re.IGNORECASE,
