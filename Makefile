@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-all test-matrices test-durations test-leaks fuzz check reports bench train lock audit sbom clean
 
-demo: packages $(VENV)/.installed  ## start everything, analyze six real clips, print the verdicts, stop everything
+demo: packages $(VENV)/.installed  ## start everything, analyze six films, two pictures and two sounds, print the verdicts, stop everything
 	@$(BIN)/python -m examples.demo
 
 # In the order of their folders the slow files come first and the unit tests last: no process is left with a long one.
@@ -72,11 +72,15 @@ bench: packages $(VENV)/.installed  ## print this machine's figures
 	$(BIN)/python -m bench.idle
 	$(BIN)/python -m bench.insert
 
-train: packages $(VENV)/.installed  ## make the demo checkpoint again, in .sentinel/train (an hour; needs Debian's opencv-doc)
+train: packages $(VENV)/.installed  ## make the demo checkpoints again, in .sentinel/train (an hour and a half; needs Debian's opencv-doc)
 	$(BIN)/python -m examples.demo_checkpoint.train .sentinel/train/first --steps 3000 --cache .sentinel/train/cache
 	$(BIN)/python -m examples.demo_checkpoint.train .sentinel/train/second --start-from .sentinel/train/first \
 		--steps 4000 --learning-rate 1.2e-3 --seed 1 --cache .sentinel/train/cache
 	$(BIN)/python -m examples.demo_checkpoint.evaluate --folder .sentinel/train/second
+	$(BIN)/python -m examples.demo_image_checkpoint.train .sentinel/train/image
+	$(BIN)/python -m examples.demo_image_checkpoint.evaluate --folder .sentinel/train/image
+	$(BIN)/python -m examples.demo_audio_checkpoint.train .sentinel/train/audio
+	$(BIN)/python -m examples.demo_audio_checkpoint.evaluate --folder .sentinel/train/audio
 
 lock: $(VENV)/.installed  ## requirements*.lock from pyproject.toml, with hashes; what is locked stays where it still fits
 	$(BIN)/python -m deploy.lock

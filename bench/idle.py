@@ -17,6 +17,7 @@ from pathlib import Path
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from sentinel_worker.database import migrate
+from sentinel_worker.detectors.registry import DEMO_DETECTOR
 from tests.integration.daemon.proxy import FaultProxy
 
 REQUESTS_IN_TEN_MINUTES = 40
@@ -33,7 +34,9 @@ async def main() -> int:
         async with (
             Stack(Path(name) / "supabase", port=0, migrations=migrate.apply) as stack,
             FaultProxy(stack.port).running() as proxy,
-            WorkerProcess(worker_environment(stack, {"SUPABASE_URL": proxy.url}), log=log) as worker,
+            WorkerProcess(
+                worker_environment(stack, {"SUPABASE_URL": proxy.url, "SENTINEL_DETECTOR": DEMO_DETECTOR}), log=log
+            ) as worker,
         ):
             await worker.ready()
             await asyncio.sleep(SETTLE_SECONDS)

@@ -25,6 +25,7 @@ from examples import samples
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from sentinel_worker.database import migrate
+from sentinel_worker.detectors.registry import DEMO_DETECTOR
 
 LIMIT_SECONDS = 600
 MEGABYTE = 1024**2
@@ -58,7 +59,7 @@ def film(folder: Path, megabytes: int) -> Path:
 async def measure(stack: Stack, folder: Path, path: Path) -> dict[str, int]:
     """Return the peak PSS in bytes by process while a new worker answers one request for `path`."""
     log = folder / f"worker-{path.stem}.log"
-    async with WorkerProcess(worker_environment(stack), log=log) as worker:
+    async with WorkerProcess(worker_environment(stack, {"SENTINEL_DETECTOR": DEMO_DETECTOR}), log=log) as worker:
         client = await acreate_client(stack.url, stack.publishable_key)
         signed = await client.auth.sign_in_anonymously()
         assert signed.user is not None

@@ -6,8 +6,9 @@
 By default each worker is `bench.instant`, which answers after 0.1 s without looking at media: claims, leases,
 heartbeats, outcomes, wake-ups and processes are real. Every few seconds a random fault occurs: SIGKILL to a worker,
 which is restarted; SIGSTOP past its lease, then SIGCONT; every connection of a worker cut with a RST; a worker's
-connections half open for a second; the next responses to claims and finishes lost after their commit. With `--real`
-workers run the demo detector on short clips, and kills are the only fault. A request is lost if it was inserted and is
+connections half open for a second; the next responses to claims and finishes lost after their commit, or not carried
+out and answered as after a crash; SIGKILL to a backend of PostgreSQL, which restarts all of it. With `--real` workers
+run the demo detector on short clips, and kills are the only fault. A request is lost if it was inserted and is
 not final in the end, even if its row is gone, and duplicated if more than one of its results was ever current. Exits
 with 1 if any was lost, duplicated or failed.
 """
@@ -25,7 +26,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,13 @@ from sentinel_local_supabase.faults import Faults, HttpFault
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from sentinel_worker.database import migrate
+from sentinel_worker.detectors.registry import DEMO_DETECTOR
 from tests.integration.daemon.proxy import FaultProxy
 
 LEASE_SECONDS, HEARTBEAT_SECONDS = 5, 1
 SETTLE_SECONDS = 120
 QUICK = {
+    "SENTINEL_DETECTOR": DEMO_DETECTOR,
     "SENTINEL_LEASE_SECONDS": str(LEASE_SECONDS),
     "SENTINEL_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
     "SENTINEL_SWEEP_SECONDS": "2",
@@ -54,8 +57,14 @@ QUICK = {
 USERS = 5
 # Requests are not at fault when workers are killed here, and must not fail as poison.
 LIMITS = "update sentinel.settings set value = '1000' where name = 'max_crashes'"
-INSERT = "insert into analysis_requests (user_id, storage_path, media_kind) values (%s, %s, 'video')"
-ANY_FAULT = ("kill", "kill", "kill", "freeze", "cut", "silence", "lose")
+INSERT = """
+insert into analysis_requests (id, user_id, storage_path, media_kind) values (%s, %s, %s, 'video')
+on conflict do nothing returning id
+"""
+ANY_FAULT = ("kill", "kill", "kill", "freeze", "cut", "silence", "lose", "blank", "crash", "crash")
+LOST = HttpFault(service="rest", times=2, lose_answer=True)
+CRASHED = HttpFault(service="rest", times=2, status=400, body="blank")
+SPOILED_CALLS = ("sentinel_claim", "sentinel_finish")
 KILLS = ("kill",)
 TOTALS = """
 select count(*) filter (where status = 'succeeded') as succeeded,
@@ -177,28 +186,29 @@ async def torment(
                 break
             fault = random.choice(faults)
             free = [victim for victim in workers if victim.number not in busy]
-            if fault == "lose":
+            if fault in {"lose", "blank"}:
                 done[fault] += 1
-                paths = ("sentinel_claim", "sentinel_finish")
-                losses = (HttpFault(service="rest", path=path, lose_answer=True, times=2) for path in paths)
-                await stack.misbehave(Faults(http=tuple(losses)))
+                spoil = LOST if fault == "lose" else CRASHED
+                spoiled = [replace(spoil, path=path) for path in SPOILED_CALLS]
+                await stack.misbehave(Faults(http=tuple(spoiled)))
+            elif fault == "crash":
+                done[fault] += await stack.crash_postgres()
             elif free:
                 group.create_task(one(random.choice(free), fault))
 
 
 async def insert_evenly(stack: Stack, per_second: float, seconds: float) -> int:
     """Insert single rows for several users, as frontends do; returns their number."""
-    async with await psycopg.AsyncConnection.connect(stack.superuser_dsn, autocommit=True) as database:
-        users = [str(uuid.uuid4()) for _ in range(USERS)]
-        for user in users:
-            await database.execute("insert into auth.users (id) values (%s)", [user])
-        began, count = time.monotonic(), 0
-        while (now := time.monotonic() - began) < seconds:
-            while count < now * per_second:
-                user = users[count % USERS]
-                await database.execute(INSERT, [user, f"{user}/{uuid.uuid4()}.mp4"])
-                count += 1
-            await asyncio.sleep(0.05)
+    users = [str(uuid.uuid4()) for _ in range(USERS)]
+    for user in users:
+        await query(stack, "insert into auth.users (id) values (%s) returning id", user)
+    began, count = time.monotonic(), 0
+    while (now := time.monotonic() - began) < seconds:
+        while count < now * per_second:
+            user, request_id = users[count % USERS], str(uuid.uuid4())
+            await query(stack, INSERT, request_id, user, f"{user}/{request_id}.mp4")
+            count += 1
+        await asyncio.sleep(0.05)
     return count
 
 
@@ -225,9 +235,16 @@ async def settled(stack: Stack, inserted: int, limit_seconds: float) -> Totals:
         await asyncio.sleep(0.5)
 
 
-async def query(stack: Stack, text: str) -> list[dict[str, Any]]:
-    async with await psycopg.AsyncConnection.connect(stack.superuser_dsn, row_factory=dict_row) as database:
-        return await (await database.execute(text.encode())).fetchall()
+async def query(stack: Stack, text: str, *values: str) -> list[dict[str, Any]]:
+    """Return the rows of a statement that may be repeated: PostgreSQL may crash during it."""
+    while True:
+        try:
+            async with await psycopg.AsyncConnection.connect(
+                stack.superuser_dsn, autocommit=True, row_factory=dict_row
+            ) as database:
+                return await (await database.execute(text.encode(), values)).fetchall()
+        except psycopg.OperationalError:
+            await asyncio.sleep(0.1)
 
 
 def report(totals: Totals, waits: list[float], done: Counter[str]) -> None:

@@ -1,4 +1,4 @@
-"""`make demo`: a local Supabase, a worker, three real clips and three tampered ones, six verdicts.
+"""`make demo`: a local Supabase, a worker, real clips, a picture and a sound, each also tampered with, ten verdicts.
 
 It does with supabase-py what a frontend does with supabase-js: sign in, upload, insert, watch.
 """
@@ -6,20 +6,21 @@ It does with supabase-py what a frontend does with supabase-js: sign in, upload,
 import asyncio
 import sys
 import uuid
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any, cast
 
+import httpx
 from realtime import RealtimePostgresChangesListenEvent
 from realtime.types import PostgresChangesPayload
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
-from supabase import AsyncClient, acreate_client
+from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 from examples import samples
 from sentinel_local_supabase.errors import LocalSupabaseError
@@ -32,7 +33,9 @@ from sentinel_worker.media.libraries import require_libraries
 
 FOLDER = Path(".sentinel/demo")
 LIMIT_SECONDS = 300
+REQUEST_SECONDS = 30
 LOOK_AGAIN_SECONDS = 2.0
+MEDIA_TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg", ".wav": "audio/wav"}
 FINAL = {"succeeded", "failed", "cancelled"}
 
 console = Console()
@@ -40,7 +43,7 @@ console = Console()
 
 @dataclass
 class Watched:
-    """One clip and its row, as the owner sees it."""
+    """One file and its row, as the owner sees it."""
 
     path: Path
     expected: str
@@ -75,40 +78,45 @@ async def main() -> int:
         log = FOLDER / "worker.log"
         worker = await running.enter_async_context(WorkerProcess(environment, log=log))
         console.print(f"local Supabase at {stack.url}, worker is process {worker.pid} (log: {log})")
-        with console.status("preparing the clips"):
-            clips = [Watched(*clip) for clip in await asyncio.to_thread(samples.make, FOLDER / "clips")]
-        with console.status("waiting for the worker to load its detector"):
+        with console.status("preparing the files"):
+            files = [Watched(*file) for file in await asyncio.to_thread(samples.make_all, FOLDER / "files")]
+        with console.status("waiting for the worker to load its detectors"):
             await worker.ready()
-        client = await sign_in(stack)
+        client = await running.enter_async_context(signed_in(stack))
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
-                await ask(client, clips)
+                await ask(client, files)
         except TimeoutError:
             console.print(f"[red]no answer within {LIMIT_SECONDS} s[/red]; see the worker's log {log}")
+    console.print()
+    console.print(verdicts(files))
+    for key in registry.DEMO_DETECTORS:
+        console.print(f"[yellow]{key}: {registry.DETECTORS[key].notice}[/yellow]")
+    right = sum(file.right for file in files)
+    console.print(f"{right} of {len(files)} verdicts are right")
+    return 0 if right == len(files) else 1
+
+
+@asynccontextmanager
+async def signed_in(stack: Stack) -> AsyncIterator[AsyncClient]:
+    """Sign up a new user, as the frontend does, and yield their client."""
+    async with httpx.AsyncClient(timeout=REQUEST_SECONDS) as http:
+        options = AsyncClientOptions(httpx_client=http, auto_refresh_token=False)
+        client = await acreate_client(stack.url, stack.publishable_key, options)
+        email, password = f"demo-{uuid.uuid4().hex[:12]}@example.com", uuid.uuid4().hex
+        await client.auth.sign_up({"email": email, "password": password})
+        await client.auth.sign_in_with_password({"email": email, "password": password})
+        try:
+            yield client
         finally:
             await client.realtime.close()
-    console.print()
-    console.print(verdicts(clips))
-    console.print(f"[yellow]{registry.DETECTORS['demo'].notice}[/yellow]")
-    right = sum(clip.right for clip in clips)
-    console.print(f"{right} of {len(clips)} verdicts are right")
-    return 0 if right == len(clips) else 1
 
 
-async def sign_in(stack: Stack) -> AsyncClient:
-    """Sign up a new user, as the frontend does, and return their client."""
-    client = await acreate_client(stack.url, stack.publishable_key)
-    email, password = f"demo-{uuid.uuid4().hex[:12]}@example.com", uuid.uuid4().hex
-    await client.auth.sign_up({"email": email, "password": password})
-    await client.auth.sign_in_with_password({"email": email, "password": password})
-    return client
-
-
-async def ask(client: AsyncClient, clips: Sequence[Watched]) -> None:
-    """Upload and insert every clip, then show the rows until all are final."""
+async def ask(client: AsyncClient, files: Sequence[Watched]) -> None:
+    """Upload and insert every file, then show the rows until all are final."""
     session = await client.auth.get_session()
     assert session is not None
-    by_id = {clip.id: clip for clip in clips}
+    by_id = {file.id: file for file in files}
     changed = asyncio.Event()
 
     def on_update(payload: PostgresChangesPayload) -> None:
@@ -126,16 +134,16 @@ async def ask(client: AsyncClient, clips: Sequence[Watched]) -> None:
         schema="public",
     )
     await channel.subscribe()
-    for clip in clips:
-        path = f"{session.user.id}/{clip.id}.mp4"
-        await client.storage.from_("media").upload(path, clip.path, {"content-type": "video/mp4"})
-        clip.inserted_at = monotonic()
-        await client.table("analysis_requests").insert({"id": clip.id, "storage_path": path}).execute()
+    for file in files:
+        path = f"{session.user.id}/{file.id}{file.path.suffix}"
+        await client.storage.from_("media").upload(path, file.path, {"content-type": MEDIA_TYPES[file.path.suffix]})
+        file.inserted_at = monotonic()
+        await client.table("analysis_requests").insert({"id": file.id, "storage_path": path}).execute()
     with Live(console=console, refresh_per_second=8) as live:
-        while not all(clip.done for clip in clips):
-            live.update(progress(clips))
+        while not all(file.done for file in files):
+            live.update(progress(files))
             await look_or_wait(client, by_id, changed)
-        live.update(progress(clips))
+        live.update(progress(files))
     answer = await client.table("analysis_results").select("*").in_("request_id", list(by_id)).execute()
     for row in cast("list[dict[str, Any]]", answer.data):
         by_id[row["request_id"]].result = row
@@ -153,32 +161,32 @@ async def look_or_wait(client: AsyncClient, by_id: dict[str, Watched], changed: 
             by_id[row["id"]].see(row)
 
 
-def progress(clips: Sequence[Watched]) -> Table:
-    """Return a table of the progress, with one line per clip."""
+def progress(files: Sequence[Watched]) -> Table:
+    """Return a table of the progress, with one line per file."""
     table = Table.grid(padding=(0, 2))
-    for clip in clips:
-        percent = 100 if clip.done else clip.row.get("progress") or 0
-        said = clip.row.get("stage") or clip.row.get("status") or "queued"
-        table.add_row(clip.path.name, ProgressBar(total=100, completed=percent, width=30), f"{percent:3d} %", said)
+    for file in files:
+        percent = 100 if file.done else file.row.get("progress") or 0
+        said = file.row.get("stage") or file.row.get("status") or "queued"
+        table.add_row(file.path.name, ProgressBar(total=100, completed=percent, width=30), f"{percent:3d} %", said)
     return table
 
 
-def verdicts(clips: Sequence[Watched]) -> Table:
+def verdicts(files: Sequence[Watched]) -> Table:
     """Return a table of the verdicts."""
     headings = ("file", "verdict", "P(fake)", "windows", "seconds", "worker", "")
     table = Table(
-        *(Column(heading, no_wrap=True) for heading in headings), box=None, padding=(0, 2, 0, 0), pad_edge=False
+        *(Column(heading, no_wrap=True) for heading in headings), box=None, padding=(0, 1, 0, 0), pad_edge=False
     )
-    for clip in clips:
-        probability = clip.row.get("fake_probability")
+    for file in files:
+        probability = file.row.get("fake_probability")
         table.add_row(
-            clip.path.stem,
-            str(clip.row.get("verdict") or clip.row.get("error_code") or clip.row.get("status") or "no answer"),
+            file.path.name,
+            str(file.row.get("verdict") or file.row.get("error_code") or file.row.get("status") or "no answer"),
             f"{probability:.3f}" if probability is not None else "",
-            str(len(clip.result.get("timeline") or [])),
-            f"{clip.seconds:.1f}",
-            str(clip.result.get("worker") or "")[:8],
-            "[green]right[/green]" if clip.right else f"[red]expected {clip.expected}[/red]",
+            str(len(file.result.get("timeline") or [])),
+            f"{file.seconds:.1f}",
+            str(file.result.get("worker") or "")[:8],
+            "[green]right[/green]" if file.right else f"[red]expected {file.expected}[/red]",
         )
     return table
 

@@ -120,7 +120,7 @@ create table public.analysis_results (
   constraint verdict_is_known check (verdict in ('fake', 'real', 'uncertain', 'not_applicable')),
   constraint verdict_reason_is_of_its_verdict check (
     case verdict when 'not_applicable' then verdict_reason in ('no_face', 'silence', 'damaged')
-                 when 'uncertain' then verdict_reason = 'not_covered'
+                 when 'uncertain' then verdict_reason in ('not_covered', 'suspicious_window')
                  else verdict_reason is null end),
   constraint probabilities_are_such check (fake_probability between 0 and 1 and threshold between 0 and 1),
   constraint coverage_is_measured check (

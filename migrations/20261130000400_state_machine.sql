@@ -75,6 +75,12 @@ begin
     insert into sentinel.attempts (request_id, fence, attempt, worker, claimed_at, outcome, answer, stage)
     values (was.id, held.fence, held.attempt, held.worker, held.claimed_at, 'moved_by_hand', becomes, was.stage)
     on conflict do nothing;
+    -- Its files, as when a lease expires (20261130000800_maintain.sql). The worker learns of the change before its lease
+    -- ends.
+    insert into sentinel.deletions (bucket_id, name, user_id, keep_until)
+    select 'derived', was.user_id || '/' || was.id || '/' || held.fence || '/', was.user_id,
+           held.lease_until + interval '10 minutes'
+     where held.lease_until > now() - interval '1 hour';
   end if;
   update public.analysis_results e set is_current = false, superseded_at = now()
    where e.request_id = was.id and e.is_current;

@@ -105,6 +105,14 @@ begin
            nullif(d.result -> 'derived', 'null'), coalesce(nullif(d.result -> 'timings', 'null'), '{}'),
            sentinel.to_text(d.result -> 'notice', 500)
       from ended e cross join lateral (select e.entry -> 'result' as result) d where e.answer = 'succeeded'),
+  -- An attempt without a result leaves the files that it uploaded. Uploads begin after the stages named here, and a
+  -- worker that reports the end knows the stage.
+  abandoned as (
+    insert into sentinel.deletions (bucket_id, name, user_id, keep_until)
+    select 'derived', e.user_id || '/' || e.id || '/' || e.fence || '/', e.user_id, now() + interval '10 minutes'
+      from ended e
+     where e.answer <> 'succeeded'
+       and coalesce(sentinel.to_text(e.entry -> 'stage', 64), e.stage, '') not in ('fetching', 'probing', 'analyzing')),
   remembered as (
     insert into sentinel.attempts (
       request_id, fence, attempt, worker, claimed_at, outcome, answer, stage, error_code, error)

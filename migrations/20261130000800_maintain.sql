@@ -47,6 +47,12 @@ begin
   insert into sentinel.attempts (request_id, fence, attempt, worker, claimed_at, outcome, answer, stage, error_code)
   values (r.id, r.fence, r.attempt, held.worker, held.claimed_at, 'lease_expired', v_status, r.stage, 'worker_lost')
   on conflict do nothing;
+  -- Its files. A worker stops when its lease ends, so nothing arrives later than an upload in flight. If nobody noticed
+  -- the end for an hour, this may be a backup of the database, and the attempt may have succeeded after the backup: then
+  -- its files stay as long as the request.
+  insert into sentinel.deletions (bucket_id, name, user_id, keep_until)
+  select 'derived', r.user_id || '/' || r.id || '/' || r.fence || '/', r.user_id, ended.at + interval '10 minutes'
+    from (select coalesce(held.lease_until, now()) as at) ended where ended.at > now() - interval '1 hour';
   return v_status;
 end $$;
 

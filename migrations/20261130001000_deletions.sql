@@ -1,6 +1,6 @@
--- Files of deleted rows. SQL must not delete objects in Storage, so an outbox lists them and workers remove them
--- through the Storage API. An entry is deleted when its objects are gone: a lost response or a killed worker only costs
--- a retry.
+-- Files of deleted rows, and of attempts that ended without a result. SQL must not delete objects in Storage, so an
+-- outbox lists them and workers remove them through the Storage API. An entry is deleted when its objects are gone: a
+-- lost response or a killed worker only costs a retry.
 
 create function sentinel.outbox_requests() returns trigger
 language plpgsql security definer set search_path = '' as $$
@@ -24,19 +24,33 @@ begin
   return null;
 end $$;
 
--- True if an object may be removed: it is in a folder of the outbox (a user's, a request's or an attempt's), or it is
--- an upload named by an entry and by no other request.
+-- True if an object may be removed. The outbox covers it: an entry names this version of it, or a folder that it is in
+-- (a user's, a request's or an attempt's) and is not older than the object. And nothing alive names it: neither a
+-- request, nor a result, nor an attempt that still runs. Ids and names may return after a deletion, and a database may
+-- be restored beside a newer Storage.
 create function sentinel.may_remove(p_bucket text, p_name text, p_version text) returns boolean
 language sql stable security definer set search_path = '' set enable_seqscan = off as $$
   select exists (
-    select from sentinel.deletions e
-     where e.bucket_id = p_bucket and starts_with(p_name, e.name)
-       and e.name in (p_name, split_part(p_name, '/', 1) || '/',
-                      split_part(p_name, '/', 1) || '/' || split_part(p_name, '/', 2) || '/',
-                      split_part(p_name, '/', 1) || '/' || split_part(p_name, '/', 2) || '/'
-                        || split_part(p_name, '/', 3) || '/')
-       and (right(e.name, 1) = '/' or (e.version is not distinct from p_version and not exists (
-              select from public.analysis_requests r where r.storage_path = p_name))))
+      select from sentinel.deletions e
+       where e.bucket_id = p_bucket and starts_with(p_name, e.name)
+         and e.name in (p_name, split_part(p_name, '/', 1) || '/',
+                        split_part(p_name, '/', 1) || '/' || split_part(p_name, '/', 2) || '/',
+                        split_part(p_name, '/', 1) || '/' || split_part(p_name, '/', 2) || '/'
+                          || split_part(p_name, '/', 3) || '/')
+         and case when right(e.name, 1) <> '/' then e.version is not distinct from p_version
+                  else not exists (
+                    select from storage.objects o
+                     where o.bucket_id = p_bucket and o.name = p_name and o.created_at > e.keep_until) end)
+    and not exists (
+      select from public.analysis_requests r where p_bucket = 'media' and r.storage_path = p_name)
+    and not exists (
+      select from public.analysis_results s
+       where p_bucket = 'derived' and s.request_id = sentinel.to_uuid(to_jsonb(split_part(p_name, '/', 2)))
+         and s.fence = sentinel.to_uuid(to_jsonb(split_part(p_name, '/', 3))))
+    and not exists (
+      select from sentinel.leases l
+       where p_bucket = 'derived' and l.request_id = sentinel.to_uuid(to_jsonb(split_part(p_name, '/', 2)))
+         and l.fence = sentinel.to_uuid(to_jsonb(split_part(p_name, '/', 3))))
 $$;
 
 -- The objects that one entry currently covers; '0' follows '/'.
@@ -44,7 +58,8 @@ create function sentinel.objects_of(d sentinel.deletions, p_limit integer) retur
 language sql stable set search_path = '' set enable_seqscan = off as $$
   (select o.name from storage.objects o
     where right(d.name, 1) = '/' and o.bucket_id = d.bucket_id
-      and o.name ~>=~ d.name and o.name ~<~ (left(d.name, -1) || '0') limit p_limit)
+      and o.name ~>=~ d.name and o.name ~<~ (left(d.name, -1) || '0') and (o.created_at > d.keep_until) is not true
+      and sentinel.may_remove(o.bucket_id, o.name, o.version) limit p_limit)
   union all
   (select o.name from storage.objects o
     where o.bucket_id = d.bucket_id and o.name = d.name and sentinel.may_remove(o.bucket_id, o.name, o.version))

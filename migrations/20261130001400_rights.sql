@@ -81,6 +81,14 @@ language sql stable security invoker set search_path = '' set jit = off as $$
      where not me.sees_all and not exists (
        select from pg_catalog.pg_policy p where p.polrelid = t.oid and p.polname = w.name)
   ),
+  absent as (
+    select 'table realtime.messages', false,
+           format('The table realtime.messages does not exist before Realtime has run, so the role %s %s', me.role,
+                  'receives no broadcast wake-ups; afterwards'),
+           'sentinel-worker migrate'
+      from me
+     where not me.sees_all and not exists (select from relations t where t.namespace = 'realtime')
+  ),
   memberships as (
     select 'member sentinel_worker', false,
            'Realtime may not become sentinel_worker, which ends the row changes of every client of the project',
@@ -91,7 +99,8 @@ language sql stable security invoker set search_path = '' set jit = off as $$
         where r.rolname = 'service_role' and not pg_has_role(r.oid, 'sentinel_worker', 'member'))
   ),
   missing (name, needed, sentence, remedy) as (
-    table functions union all table grants union all table policies union all table memberships
+    table functions union all table grants union all table policies union all table absent
+    union all table memberships
   )
   select m.name, m.needed, m.sentence || ': run ' || m.remedy, m.remedy from missing m order by not m.needed, m.name
 $$;

@@ -124,6 +124,7 @@ def migrate_command(
     try:
         with migration_errors_translated():
             applied = migrate.apply(db_url)
+            policy = migrate.add_wake_policy(db_url)
             unset = migrate.unset_quotas(db_url)
     except CodedError as error:
         fail(error)
@@ -133,6 +134,8 @@ def migrate_command(
             typer.echo(f"  {notice}")
     if not applied:
         typer.echo("nothing to apply: the database is up to date")
+    if policy:
+        typer.echo(policy)
     if unset:
         typer.echo(f"user quotas that are off: {', '.join(unset)}; docs/threat-model.md says what to set")
 
@@ -206,7 +209,36 @@ def evaluate(
 def dev(
     data: Annotated[Path, typer.Option(help="Folder of the database, the files and the keys.")] = Path(".sentinel/dev"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the gateway; 0 picks a free one.")] = 54321,
+    db_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port of the database; 0 picks a free one.",
+            show_default="the one after --port, if free",
+        ),
+    ] = None,
     fresh: Annotated[bool, typer.Option(help="Empty the folder first.")] = False,
+    migrations: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder of your own migrations, named as for the Supabase CLI."
+        ),
+    ] = None,
+    seed: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, dir_okay=False, help="SQL file to run once after them; may be repeated."),
+    ] = None,
+    schemas: Annotated[str, typer.Option(help="Schemas that REST serves, separated by commas.")] = "public",
+    jwt_secret: Annotated[
+        str | None, typer.Option(help="Secret that signs the JWTs, instead of the folder's own.", metavar="SECRET")
+    ] = None,
+    default_grants: Annotated[
+        bool,
+        typer.Option(
+            "--default-grants", help="Grant new tables in public to the API roles, as hosted projects once did."
+        ),
+    ] = False,
     worker: Annotated[bool, typer.Option(help="Also start one worker.")] = True,
     misbehave: Annotated[
         list[str] | None,
@@ -219,7 +251,8 @@ def dev(
         Literal["real", "fast"], typer.Option(help="Poll row changes at the pace of the real Realtime, or fast.")
     ] = "real",
     rate_limit: Annotated[
-        bool, typer.Option(help="Drop row changes over 100 a second, as the real Realtime does.")
+        bool,
+        typer.Option(help="Drop row changes and broadcasts over 100 a second, as the real Realtime does."),
     ] = True,
 ) -> None:
     """Run a local Supabase and one worker. Only for development; never expose it."""
@@ -234,6 +267,12 @@ def dev(
             faults=misbehave or (),
             pace=pace,
             rate_limit=rate_limit,
+            migrations=migrations,
+            database_port=db_port,
+            exposed_schemas=tuple(name.strip() for name in schemas.split(",") if name.strip()),
+            seed=seed or (),
+            jwt_secret=jwt_secret,
+            default_grants=default_grants,
         )
         asyncio.run(running)
     except CodedError as error:

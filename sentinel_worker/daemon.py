@@ -33,6 +33,7 @@ from sentinel_worker.sources.social.fetcher import Social
 from sentinel_worker.sources.url import UrlRules
 from sentinel_worker.supabase_client import connections
 from sentinel_worker.supabase_client.breaker import Circuit
+from sentinel_worker.supabase_client.expiry import KeyExpiry, refuse_expired
 from sentinel_worker.supabase_client.key_rotation import KeyRotation
 from sentinel_worker.supabase_client.keys import WorkerKeys
 from sentinel_worker.wake.connection import ConnectionTimes
@@ -55,6 +56,7 @@ async def serve(settings: Settings, specs: Sequence[DetectorSpec]) -> None:
         detector=settings.detector,
     )
     end_on_signals()
+    refuse_expired(WorkerKeys(settings))
     async with AsyncExitStack() as stack:
         work = stack.enter_context(work_directory(settings.work_dir))
         limits = media_limits(settings)
@@ -144,6 +146,7 @@ async def open_worker(
             pipeline=pipeline_of(http, progress, rights),
             removals=Removals(queue, http, rights),
             rights=rights,
+            expiry=KeyExpiry(keys, look=look_at_keys.set),
             wakeup=wakeup,
             wake=wake,
             health=health,

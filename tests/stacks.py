@@ -16,7 +16,7 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -35,9 +35,13 @@ _CP = shutil.which("cp") or "cp"  # looked up now: some tests hide programs by e
 
 
 class StackOptions(TypedDict, total=False):
-    """Options of `Stack` that do not affect its data folder."""
+    """Options of `Stack` that a prepared data folder can be started with."""
 
     port: int
+    database_port: int | None
+    seed: Sequence[Path]
+    jwt_secret: str | None
+    default_grants: bool
     exposed_schemas: tuple[str, ...]
     access_token_seconds: int
     pace: RealtimePace

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,13 @@ from examples.demo_checkpoint.tamper import KINDS, Kind, tamper
 
 FRAMES = 24
 
-MapPairs = Callable[[Callable[[int], "Pair"], Iterable[int]], Iterator["Pair"]]
+Made = TypeVar("Made")
+
+
+class MapPairs(Protocol):
+    """A `map` over the numbers of the pairs."""
+
+    def __call__(self, make: Callable[[int], Made], indices: Iterable[int], /) -> Iterator[Made]: ...
 
 
 @dataclass(frozen=True, slots=True)

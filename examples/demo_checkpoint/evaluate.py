@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,27 +16,15 @@ import torch
 
 from examples.demo_checkpoint.clips import make_pair, mapping
 from examples.demo_checkpoint.sources import OPENCV_DOC, Sources, Split
-from examples.demo_checkpoint.tamper import KINDS
+from examples.measuring import CLEAN, Answer, table
 from sentinel_worker.detectors.registry import DEMO_DETECTOR, find_detector
 from sentinel_worker.detectors.video import VideoDetector
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.domain.verdict import Judgement, WindowScore, judge
-from sentinel_worker.domain.windows import plan_windows
+from sentinel_worker.domain.windows import Window, plan_windows
 from sentinel_worker.media.decode import decode_clips
+from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.probe import open_media
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The detector's answer about one clip. `group` is 'clean' or the kind of tampering."""
-
-    group: str
-    judgement: Judgement
-
-    @property
-    def is_right(self) -> bool:
-        """True if the verdict is right; `uncertain` is wrong for both classes."""
-        return self.judgement.verdict == ("real" if self.group == "clean" else "fake")
 
 
 def judge_file(detector: VideoDetector, path: Path) -> Judgement:
@@ -44,13 +32,18 @@ def judge_file(detector: VideoDetector, path: Path) -> Judgement:
     media = open_media(path, MediaLimits())
     facts, spec = media.facts, detector.spec
     windows = plan_windows(facts.duration_seconds, facts.planning_rate, spec.window_policy, facts.keyframe_seconds)
-    decoded = list(decode_clips(media, windows, detector.geometry(facts.planning_rate)))
-    frames = torch.stack([torch.from_numpy(one.clip.values) for one in decoded])
-    logits = detector.score(frames).tolist()
-    scores = [WindowScore(one.clip.window, (logit,)) for one, logit in zip(decoded, logits, strict=True)]
+    scores = score_windows(detector, media, windows)
     lost = set(windows) - {score.window for score in scores}
     scores += [WindowScore(window, skipped="damaged") for window in lost]
     return judge(scores, facts.duration_seconds, spec.rule, part_windows=spec.window_policy.budget)
+
+
+def score_windows(detector: VideoDetector, media: OpenedMedia, windows: Sequence[Window]) -> list[WindowScore]:
+    """Decode and score `windows`; those that cannot be decoded are left out."""
+    decoded = list(decode_clips(media, windows, detector.geometry(media.facts.planning_rate)))
+    frames = torch.stack([torch.from_numpy(one.clip.values) for one in decoded])
+    logits = detector.score(frames).tolist()
+    return [WindowScore(one.clip.window, (logit,)) for one, logit in zip(decoded, logits, strict=True)]
 
 
 def evaluate(
@@ -67,33 +60,9 @@ def evaluate(
         make = partial(make_pair, seed, sources=Sources(split, opencv_doc), directory=Path(name))
         answers: list[Answer] = []
         for pair in map_pairs(make, range(pairs)):
-            answers.append(Answer("clean", judge_file(detector, pair.clean)))
+            answers.append(Answer(CLEAN, judge_file(detector, pair.clean)))
             answers.append(Answer(pair.kind, judge_file(detector, pair.tampered)))
     return answers
-
-
-def accuracy(answers: Sequence[Answer]) -> float:
-    """Return the share of right verdicts."""
-    return sum(answer.is_right for answer in answers) / len(answers)
-
-
-def area_under_curve(answers: Sequence[Answer]) -> float:
-    """Return the chance that a tampered clip has a higher probability than a clean one."""
-    clean = [a.judgement.fake_probability or 0.0 for a in answers if a.group == "clean"]
-    tampered = [a.judgement.fake_probability or 0.0 for a in answers if a.group != "clean"]
-    won = sum((t > c) + 0.5 * (t == c) for t in tampered for c in clean)
-    return won / (len(clean) * len(tampered))
-
-
-def table(answers: Sequence[Answer]) -> str:
-    """Format accuracy, AUC, and the share of right verdicts per group as lines of text."""
-    lines = [f"{len(answers)} clips: accuracy {accuracy(answers):.3f}, AUC {area_under_curve(answers):.3f}"]
-    for group in ("clean", *KINDS):
-        some = [answer for answer in answers if answer.group == group]
-        if some:
-            unsure = sum(answer.judgement.verdict == "uncertain" for answer in some)
-            lines.append(f"  {group:8} {len(some):4} clips, right {accuracy(some):.3f}, uncertain {unsure}")
-    return "\n".join(lines)
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ def make_footage(rng: np.random.Generator, sources: Sources, shape: Shape) -> to
 def texture(rng: np.random.Generator, sources: Sources) -> torch.Tensor:
     """Return one picture [3, H, W] of the split, or noise of several octaves."""
     if chance(rng, 0.2):
-        return _noise_picture(rng)
+        return noise_picture(rng)
     name = sources.stills[int(rng.integers(len(sources.stills)))]
     return _tensor(sources.still(name))
 
@@ -82,7 +82,8 @@ def _tensor(picture: Pixels) -> torch.Tensor:
     return torch.from_numpy(picture.astype(np.float32)).movedim(-1, -3)
 
 
-def _noise_picture(rng: np.random.Generator, edge: int = 384) -> torch.Tensor:
+def noise_picture(rng: np.random.Generator, edge: int = 384) -> torch.Tensor:
+    """Return noise of several octaves as a picture [3, edge, edge]."""
     picture = torch.zeros(3, edge, edge)
     for octave in range(2, 8):
         cells = torch.from_numpy(rng.standard_normal((1, 3, 2**octave, 2**octave)).astype(np.float32))

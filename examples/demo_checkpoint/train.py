@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,26 +19,13 @@ from examples.demo_checkpoint.dataset import EDGE, Pairs, generate
 from examples.demo_checkpoint.footage import chance
 from examples.demo_checkpoint.model import WINDOW, TokenHead, make_model
 from examples.demo_checkpoint.sources import OPENCV_DOC, Split
+from examples.training import Recipe, fit, use_one_thread
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 TRAIN_SEED, VALIDATION_SEED, VALIDATION_PAIRS = 100, 200, 150
 _MEAN, _STD = 0.5, 0.5
 _MASK_POSITIVE_WEIGHT = 4.0
-_REPORT_STEPS = 250
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Hyperparameters; a batch has `pairs_per_batch` clean and as many tampered windows."""
-
-    steps: int
-    pairs_per_batch: int = 8
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.05
-    warm_up: int = 100
-    label_smoothing: float = 0.02
-    seed: int = 0
 
 
 def train(
@@ -53,32 +37,15 @@ def train(
         model = VideoMAEForVideoClassification.from_pretrained(start_from, local_files_only=True)
     head = TokenHead(model.config.hidden_size)
     parameters = [*model.parameters(), *head.parameters()]
-    optimiser = torch.optim.AdamW(
-        parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.99)
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, recipe))
     rng = np.random.default_rng(recipe.seed)
-    started = time.monotonic()
-    for step in range(recipe.steps):
-        model.train()
-        loss = _loss(model, head, _batch(rng, pairs, recipe.pairs_per_batch), recipe.label_smoothing)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        schedule.step()
-        if (step + 1) % _REPORT_STEPS == 0 or step + 1 == recipe.steps:
-            accuracy = validate(model, validation)
-            seconds = time.monotonic() - started
-            print(f"{step + 1} {seconds:.0f}s loss {loss.item():.3f} validation {accuracy:.3f}", flush=True)
+    fit(
+        model,
+        parameters,
+        recipe,
+        lambda: _loss(model, head, _batch(rng, pairs, recipe.pairs_per_batch), recipe.label_smoothing),
+        lambda: validate(model, validation),
+    )
     return model
-
-
-def _rate(step: int, recipe: Recipe) -> float:
-    if step < recipe.warm_up:
-        return (step + 1) / recipe.warm_up
-    done = (step - recipe.warm_up) / max(1, recipe.steps - recipe.warm_up)
-    return 0.5 * (1 + math.cos(math.pi * done))
 
 
 def _batch(rng: np.random.Generator, pairs: Pairs, count: int) -> Batch:
@@ -178,8 +145,7 @@ def main() -> None:
     parser.add_argument("--opencv-doc", type=Path, default=OPENCV_DOC)
     parser.add_argument("--cache", type=Path, help="folder for the generated pairs")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    use_one_thread()
     training = _pairs("train", TRAIN_SEED, options.pairs, options)
     validation = _pairs("validation", VALIDATION_SEED, VALIDATION_PAIRS, options)
     recipe = Recipe(options.steps, learning_rate=options.learning_rate, seed=options.seed)

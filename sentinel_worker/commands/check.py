@@ -10,6 +10,7 @@ from sentinel_worker.domain.errors import Fatal, Transient
 from sentinel_worker.observe.masking import mask
 from sentinel_worker.queue.client import QueueClient
 from sentinel_worker.supabase_client import connections
+from sentinel_worker.supabase_client.expiry import refuse_expired
 from sentinel_worker.supabase_client.keys import WorkerKeys
 
 console = Console(highlight=False, emoji=False, soft_wrap=True)
@@ -22,6 +23,7 @@ async def check(settings: Settings) -> bool:
     unavailable.
     """
     keys = WorkerKeys(settings)
+    refuse_expired(keys)
     client = connections.connect(settings, keys)
     try:
         missing = await QueueClient(client, uuid.uuid4()).missing_rights()

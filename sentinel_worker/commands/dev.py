@@ -8,18 +8,21 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from rich.console import Console
 
 from sentinel_local_supabase.errors import LocalSupabaseError
 from sentinel_local_supabase.fault_parser import read_faults
 from sentinel_local_supabase.faults import Faults
+from sentinel_local_supabase.left_out import advice
 from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, RealtimePace
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.migrating import migration_errors_translated
 from sentinel_worker.database import migrate
+from sentinel_worker.detectors.registry import DEMO_DETECTORS
 from sentinel_worker.domain.errors import Fatal, Transient
 from sentinel_worker.media.libraries import require_libraries
 from sentinel_worker.observe import logs
@@ -27,18 +30,16 @@ from sentinel_worker.observe import logs
 TETHER = Path(__file__).with_name("tether.py")
 LOOK_EVERY_SECONDS = 0.1
 STOP_LIMIT_SECONDS = 20.0
-DEMO_DETECTOR = (
-    "The worker uses the demo detector, which finds one synthetic flicker manipulation and does not detect deepfakes."
-)
+DEMO_NOTICE = "The worker uses the demo detectors: each finds one synthetic manipulation, and none detects deepfakes."
 
 console = Console(highlight=False, soft_wrap=True)
 
 
 def worker_environment(stack: Stack, overrides: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of a worker for `stack`, with the demo detector unless the caller chose another."""
+    """Return the environment of a worker for `stack`, with the demo detectors unless the caller chose others."""
     chosen = {name: value for name, value in os.environ.items() if not name.startswith("SUPABASE_")}
     return {
-        "SENTINEL_DETECTOR": "demo",
+        "SENTINEL_DETECTOR": ",".join(DEMO_DETECTORS),
         **chosen,
         "SUPABASE_URL": stack.url,
         "SUPABASE_SECRET_KEY": stack.secret_key,
@@ -113,6 +114,16 @@ class WorkerProcess:
         return await self._process.wait()
 
 
+class ProjectOptions(TypedDict, total=False):
+    """Options of the project, passed to `Stack` as they are."""
+
+    database_port: int | None
+    exposed_schemas: tuple[str, ...]
+    seed: Sequence[Path]
+    jwt_secret: str | None
+    default_grants: bool
+
+
 async def keep_running(
     data: Path,
     *,
@@ -122,11 +133,13 @@ async def keep_running(
     faults: Sequence[str] = (),
     pace: RealtimePace = "real",
     rate_limit: bool = True,
+    migrations: Path | None = None,
+    **project: Unpack[ProjectOptions],
 ) -> None:
     """Start everything, print its addresses, and stop everything at Ctrl-C or SIGTERM.
 
-    The `faults` are active when the worker starts. Raises `Fatal` if something cannot start, and `Transient` if the
-    worker exits unexpectedly.
+    The folder `migrations` is applied after this product's own. The `faults` are active when the worker starts. Raises
+    `Fatal` if something cannot start, and `Transient` if the worker exits unexpectedly.
     """
     if with_worker:
         await asyncio.to_thread(require_libraries)
@@ -140,14 +153,24 @@ async def keep_running(
         wanted = read_faults(faults)
         limit = EVENTS_PER_SECOND if rate_limit else None
         stack = await running.enter_async_context(
-            Stack(data, port=port, fresh=fresh, migrations=migrate.apply, pace=pace, events_per_second=limit)
+            Stack(
+                data,
+                port=port,
+                fresh=fresh,
+                migrations=partial(_migrate, own=migrations),
+                pace=pace,
+                events_per_second=limit,
+                **project,
+            )
         )
         await stack.misbehave(wanted)
         _print_addresses(stack, time.monotonic() - began)
+        for seed in stack.changed_seeds:
+            console.print(f"{seed} has changed since it ran. It runs again with --fresh.", style="yellow", markup=False)
         if wanted != Faults():
             console.print("[yellow]The faults of --misbehave are active.[/yellow]")
         if with_worker:
-            console.print(DEMO_DETECTOR)
+            console.print(DEMO_NOTICE)
         ended: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait())]
         if with_worker:
             worker = await running.enter_async_context(WorkerProcess(worker_environment(stack)))
@@ -166,6 +189,14 @@ def _local_errors_translated() -> Iterator[None]:
         yield
     except LocalSupabaseError as error:
         raise Fatal("local_supabase_failed", error.message) from error
+    except migrate.MigrationError as error:
+        raise Fatal("local_supabase_failed", f"{error}{advice(str(error))}") from error
+
+
+def _migrate(db_url: str, *, own: Path | None) -> None:
+    migrate.apply(db_url)
+    if own is not None:
+        migrate.apply(db_url, migrations_dir=own)
 
 
 def _print_addresses(stack: Stack, seconds: float) -> None:

@@ -91,6 +91,7 @@ async def _score_one(examiner: Examiner, key: str, entry: Entry, on_done: Callab
         analysis.facts.duration_seconds if analysis.pictures else analysis.facts.audio_seconds,
         examined.document["media"]["sha256"],
         part_windows=analysis.main.scorer.spec.window_policy.budget,
+        unread_seconds=analysis.facts.unread_seconds,
     )
 
 

@@ -6,20 +6,20 @@ applies what the other has applied.
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import psycopg
 
 from sentinel_worker.concurrency.backoff import full_jitter_seconds
-from sentinel_worker.database import refused_connections, statements
+from sentinel_worker.database import hosted_addresses, refused_connections, statements, wake_policy
 from sentinel_worker.domain.errors import SentinelError
 
-FILE_NAME = re.compile(r"(\d{14})_([a-z0-9_]+)\.sql")
+FILE_NAME = re.compile(r"(\d{14})_(.+)\.sql")  # as the Supabase CLI names and reads them
 LOCK_LIMIT_SECONDS: Final = 60.0
 LONGEST_PAUSE_SECONDS: Final = 2.0
 LOCK_TIMEOUT: Final = "500ms"
@@ -29,6 +29,9 @@ GIVES_WAY = frozenset({"55P03", "40P01"})  # lock_not_available, deadlock_detect
 FOLDED: Final = ("20261122000100", "role_and_schema")
 """First of the files that were folded into the present ones before the first release (docs/adr/0020)."""
 SAID = frozenset({"00000", "01000", "01007"})  # notices, warnings, privilege_not_granted
+
+
+T = TypeVar("T")
 
 
 class MigrationError(SentinelError):
@@ -97,6 +100,21 @@ def apply(
     return applied
 
 
+def add_wake_policy(db_url: str, *, lock_limit_seconds: float = LOCK_LIMIT_SECONDS) -> str | None:
+    """Add the policy for broadcast wake-ups to a migrated database that lacks it (see `wake_policy`).
+
+    Returns a line that says what was done or is missing, or None if the policy was there.
+    """
+    shipped = [part.text for migration in available() for part in statements.split(migration.text)]
+    with _connect(db_url) as connection:
+        return _giving_way(
+            connection,
+            lock_limit_seconds,
+            lambda: wake_policy.add(connection, shipped, LOCK_TIMEOUT),
+            otherwise="the policy for wake-ups was not added",
+        )
+
+
 def unset_quotas(db_url: str) -> list[str]:
     """Return the names of the limits per user that are switched off in a migrated database."""
     with _connect(db_url) as connection:
@@ -104,12 +122,22 @@ def unset_quotas(db_url: str) -> list[str]:
 
 
 def _apply_patiently(connection: psycopg.Connection, migration: Migration, lock_limit_seconds: float) -> Applied | None:
-    """Apply one migration; give way to other sessions' locks and retry until the limit has passed."""
+    """Apply one migration, or return None if another session has applied it meanwhile."""
+    return _giving_way(
+        connection,
+        lock_limit_seconds,
+        lambda: _apply_first(connection, migration, lock_limit_seconds),
+        otherwise="nothing of this file was applied",
+    )
+
+
+def _giving_way(connection: psycopg.Connection, lock_limit_seconds: float, step: Callable[[], T], otherwise: str) -> T:
+    """Run `step`; give way to other sessions' locks and retry until the limit has passed."""
     deadline = time.monotonic() + lock_limit_seconds
     tries = 0
     while True:
         try:
-            return _apply_first(connection, migration, lock_limit_seconds)
+            return step()
         except (MigrationError, psycopg.Error) as error:
             if _sqlstate(error) not in GIVES_WAY:
                 raise
@@ -118,7 +146,7 @@ def _apply_patiently(connection: psycopg.Connection, migration: Migration, lock_
             if time.monotonic() + pause > deadline:
                 raise MigrationError(
                     f"{str(error).splitlines()[0]} Gave way {tries} times in {lock_limit_seconds:g} s. "
-                    f"{_lock_holders(connection)} End them or try again later; nothing of this file was applied.",
+                    f"{_lock_holders(connection)} End them or try again later; {otherwise}.",
                     passing=True,
                 ) from error
         time.sleep(pause)
@@ -236,8 +264,9 @@ def _connect(db_url: str) -> Iterator[psycopg.Connection]:
             yield connection
     except psycopg.Error as error:
         # libpq's text names host, port and role, never the password.
+        said = " ".join(str(error).split())
         raise MigrationError(
-            f"the database reported an error: {' '.join(str(error).split())}",
+            f"the database reported an error: {said}{hosted_addresses.advice(db_url, error)}",
             passing=refused_connections.passing(error),
         ) from error
 

@@ -119,6 +119,7 @@ class LoadedDetector(ABC):
             "aggregation": spec.rule.aggregation,
             "temperature": spec.rule.temperature,
             "real_below": spec.rule.real_below,
+            "suspicious_score": spec.rule.suspicious_score,
             "calibrated": spec.calibration is not None,
             "device": self.device.type,
             "dtype": str(self.dtype).removeprefix("torch."),

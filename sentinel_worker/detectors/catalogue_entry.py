@@ -75,4 +75,5 @@ class Entry(BaseModel):
     real_below: _Probability | None = None
     fake_from: _Probability | None = None
     temperature: float | None = Field(None, gt=0, allow_inf_nan=False)
+    suspicious_score: _Probability | None = None
     calibration: str | None = None

@@ -183,7 +183,7 @@ def _calibrated(key: str, entry: Entry, folder: Path, rule: VerdictRule, mistake
     """Return the verdict rule from the table or from a calibration file; both together are a mistake."""
     stated = {
         name: getattr(entry, name)
-        for name in ("aggregation", "fake_windows", *_FITTED)
+        for name in ("aggregation", "fake_windows", "suspicious_score", *_FITTED)
         if getattr(entry, name) is not None
     }
     try:

@@ -50,6 +50,7 @@ def full(spec: DetectorSpec) -> dict[str, Any]:
             "real_below": rule.real_below,
             "fake_from": rule.fake_from,
             "temperature": rule.temperature,
+            "suspicious_score": rule.suspicious_score,
         },
         "calibration": str(spec.calibration) if spec.calibration is not None else None,
         "remote_code_allowed": spec.remote_code,

@@ -15,7 +15,9 @@ from sentinel_worker.domain.windows import FrameStep, WindowPolicy
 Task = Literal["video", "image", "audio"]
 
 DEFAULT_DETECTORS = ("video-large", "image-vit", "audio-xlsr")
-DEMO_DETECTOR = "demo"
+DEMO_DETECTOR, DEMO_IMAGE, DEMO_AUDIO = "demo", "demo-image", "demo-audio"
+DEMO_DETECTORS = (DEMO_DETECTOR, DEMO_IMAGE, DEMO_AUDIO)
+"""Small ones for demonstrations and tests, one for each kind of media."""
 
 # All models of the wav2vec2 family were trained on this rate.
 SAMPLE_RATE = 16_000
@@ -24,7 +26,6 @@ STILL_STEP = FrameStep(source_frames=1)
 TOP_K = VerdictRule("top_k", fake_windows=2)
 ONE_PICTURE = VerdictRule("mean", fake_windows=0)
 
-_DEMO_FOLDER = Path(__file__).with_name("demo_checkpoint")
 _IMAGE_REPOSITORY = "prithivMLmods/Deep-Fake-Detector-v2-Model"
 _IMAGE_LABELS_SOURCE = (
     "three independent evaluations: with the labels of its config.json the accuracy is 0.07 to 0.10, "
@@ -154,12 +155,40 @@ _SPECS = (
     DetectorSpec(
         key=DEMO_DETECTOR,
         title="A VideoMAE of 1 MB for demonstrations and tests",
-        folder=_DEMO_FOLDER,
+        folder=Path(__file__).with_name("demo_checkpoint"),
         window_policy=WindowPolicy(frames=8, step=STILL_STEP),
-        rule=VerdictRule("mean", fake_windows=0),
+        rule=VerdictRule("mean", fake_windows=0, suspicious_score=0.975),  # by examples.demo_checkpoint.windows
         licence="Apache-2.0",
         notice=(
             "This checkpoint detects one synthetic flicker manipulation made for demonstrations; "
+            "it does not detect deepfakes."
+        ),
+    ),
+    DetectorSpec(
+        key=DEMO_IMAGE,
+        title="A ViT of half a megabyte for demonstrations and tests",
+        task="image",
+        media_kind="image",
+        folder=Path(__file__).with_name("demo_image_checkpoint"),
+        window_policy=WindowPolicy(frames=1, step=STILL_STEP),
+        rule=ONE_PICTURE,
+        licence="Apache-2.0",
+        notice=(
+            "This checkpoint detects one synthetic checkerboard pattern made for demonstrations; "
+            "it does not detect deepfakes."
+        ),
+    ),
+    DetectorSpec(
+        key=DEMO_AUDIO,
+        title="A wav2vec2 of half a megabyte for demonstrations and tests",
+        task="audio",
+        media_kind="audio",
+        folder=Path(__file__).with_name("demo_audio_checkpoint"),
+        window_policy=WindowPolicy(frames=3 * SAMPLE_RATE, step=STILL_STEP, budget=16),
+        rule=VerdictRule("mean", fake_windows=0),
+        licence="Apache-2.0",
+        notice=(
+            "This checkpoint detects one synthetic flicker of sound made for demonstrations; "
             "it does not detect deepfakes."
         ),
     ),

@@ -162,6 +162,9 @@ OF_WORKER: Final[Mapping[str, ErrorCode]] = {
     "supabase_unreachable": _transient("Supabase cannot be reached; retried with backoff", OUTAGE),
     "supabase_timed_out": _transient("Supabase did not answer in time; retried with backoff", OUTAGE),
     "call_refused": _permanent("Supabase refused a call as invalid: worker and database do not match"),
+    "data_refused": _permanent(
+        "Supabase refused the values or the size of a call; an outcome becomes `result_refused`"
+    ),
     "unknown_detector": _fatal("the detector does not exist"),
     "bad_detectors": _fatal("mistakes in the detectors file; the message names each on its own line"),
     "checkpoint_missing": _fatal("the detector's weights are not on this machine", NOT_PULLED),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sentinel_worker.domain.coverage import Coverage, worst_of
@@ -29,7 +30,8 @@ def fuse(pictures: Judgement | None, sound: Judgement | None, *, unheard_seconds
 
     The probability is the larger one, the verdict the more severe one, and the threshold comes from the track that
     decided. Sound can only raise: without a face to look at, a real soundtrack does not make the video real. Silence
-    decides nothing. `unheard_seconds` of sound were to be judged and could not be read: the file is not `real`.
+    decides nothing. `unheard_seconds` of sound were to be judged and could not be read: the file is not `real`. Of two
+    reasons against `real`, a suspicious window counts more than a part that was not looked at.
     """
     judged = [track for track in (pictures, sound) if track is not None]
     if not judged:
@@ -43,7 +45,17 @@ def fuse(pictures: Judgement | None, sound: Judgement | None, *, unheard_seconds
         overall = _raised(overall, pictures, sound)
     if overall.verdict == "real" and (unheard_seconds > 0 or not all(track.is_covered for track in judged)):
         overall = replace(overall, verdict="uncertain", reason="not_covered")
+    if overall.reason == "not_covered":
+        overall = replace(overall, reason=_reason(judged))
     return overall
+
+
+def _reason(judged: Sequence[Judgement]) -> VerdictReason | None:
+    """Return why a file is `uncertain` of which too little was looked at: that alone, or something that weighs more."""
+    if any(track.reason == "suspicious_window" for track in judged):
+        return "suspicious_window"
+    uncertain_by_score = any(track.verdict == "uncertain" and track.reason is None for track in judged)
+    return None if uncertain_by_score else "not_covered"
 
 
 def _raised(overall: Overall, pictures: Judgement, sound: Judgement) -> Overall:

@@ -23,8 +23,8 @@ class MediaFacts:
     `kind`: `video` has pictures that follow each other (an animation too), `image` is one picture, `audio` has only
     sound. Width, height, rate and duration describe the pictures, after rotation; a file without pictures has the
     duration of its sound and 0 for the rest. A picture has no duration and a rate of 0. `audio_seconds`, `sample_rate`
-    (hertz) and `channels` describe the sound track that players play, and are 0 without one. `video_tracks` and
-    `audio_tracks` count the tracks of the file, of which one each is looked at.
+    (hertz) and `channels` describe the sound track that players play, and are 0 without one; the latter two also if it
+    cannot be decoded. `video_tracks` and `audio_tracks` count the tracks of the file, of which one each is looked at.
     """
 
     kind: Kind
@@ -52,8 +52,8 @@ class MediaLimits:
 
     A detector resizes the shorter side to a fixed length, so `max_side_ratio` bounds the longer one. Pictures are read
     whole and animations are decoded from the start, so they have their own limits; a still picture of more than
-    `max_pixels` is reduced while it is decoded. `max_memory_bytes` is counted on top
-    of what the decoder itself takes up before it opens the file.
+    `max_pixels` is reduced while it is decoded. `max_memory_bytes` is counted on top of what the decoder itself takes
+    up before it opens the file.
     """
 
     max_bytes: int = 2 * 1024**3
@@ -76,10 +76,10 @@ class ClipGeometry:
     """Rules that turn a window into a clip of uint8 RGB [frames, 3, crop_height, crop_width].
 
     Frames are `step_seconds` apart (see `windows.frame_times`), or `step_frames` frames of the track, where that is set
-    and the child knows the time of each. `squash` resizes each frame to `(resize_height,
-    resize_width)` and ignores the aspect ratio; `shortest_edge` keeps the ratio and brings the shorter side to
-    `resize_height` (= `resize_width`), with the longer one rounded down. Then the centre of `(crop_height, crop_width)`
-    is cut out; equal sizes cut nothing. Resizing is antialiased.
+    and the child knows the time of each. `squash` resizes each frame to `(resize_height, resize_width)` and ignores the
+    aspect ratio; `shortest_edge` keeps the ratio and brings the shorter side to `resize_height` (= `resize_width`),
+    with the longer one rounded down. Then the centre of `(crop_height, crop_width)` is cut out; equal sizes cut
+    nothing. Resizing is antialiased.
     """
 
     frames: int
@@ -153,9 +153,9 @@ class Skipped:
 class Heard:
     """Sound of a window that is in its clip, if that is not a full window of all channels.
 
-    `seconds` were decoded, fewer than the clip is long: pauses and damaged parts are silent in the clip, and what the
-    track is too short for is filled by repeating the window from its start. Only `channel`, counted from 1, is in the
-    clip, because the mix of all channels is almost silent. None: a full window, or all channels.
+    `seconds` were decoded, fewer than the clip is long: damaged parts are silent in the clip, and what the track is too
+    short for is filled by repeating the window from its start. Only `channel`, counted from 1, is in the clip, because
+    the mix of all channels is almost silent. None: a full window, or all channels.
     """
 
     seconds: float | None = None

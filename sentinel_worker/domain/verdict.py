@@ -13,8 +13,9 @@ from sentinel_worker.domain.media_facts import Face, Heard, SkipReason
 from sentinel_worker.domain.windows import COVERAGE, CoverageRule, Window
 
 Verdict = Literal["fake", "real", "uncertain", "not_applicable"]
-VerdictReason = Literal[SkipReason, "not_covered"]
-"""Reason of a verdict: what left nothing to judge, or `not_covered`, where `real` became `uncertain`."""
+VerdictReason = Literal[SkipReason, "not_covered", "suspicious_window"]
+"""Reason of a verdict: what left nothing to judge, or why `real` became `uncertain` (`not_covered`,
+`suspicious_window`)."""
 Aggregation = Literal["mean", "top_k"]
 
 # A window that leaves out less than this is the whole video: durations are rounded decimals.
@@ -29,6 +30,9 @@ class VerdictRule:
     which grows with the number of windows. Logits are divided by `temperature` first. A probability below `real_below`
     is `real`, from `fake_from` on it is `fake`, and between them `uncertain`. `fake` also needs `fake_windows` windows
     that each reach `fake_from`, unless the only window is the whole video.
+
+    `real` also needs every single window to stay below `suspicious_score`, a score as the model gives it (before the
+    temperature, 0 to 1), so that a fitted calibration does not move it. None: the other windows may outweigh any one.
     """
 
     aggregation: Aggregation
@@ -36,12 +40,15 @@ class VerdictRule:
     real_below: float = 0.33
     fake_from: float = 0.5
     temperature: float = 1.0
+    suspicious_score: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.real_below <= self.fake_from < 1:
             raise ValueError("a verdict rule needs 0 < real_below <= fake_from < 1")
         if not 0 < self.temperature < math.inf or self.fake_windows < 0:
             raise ValueError("a verdict rule needs a positive temperature and fake_windows of at least 0")
+        if self.suspicious_score is not None and not 0 < self.suspicious_score < 1:
+            raise ValueError("a verdict rule needs a suspicious_score between 0 and 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,9 @@ def judge(
     more windows must not thin out a short manipulation.
 
     A track is `real` only if enough of it was looked at, and otherwise `uncertain` with the reason `not_covered`.
-    Damaged windows were not looked at, nor were `unread_seconds` that play but cannot be decoded.
+    Damaged windows were not looked at, nor were `unread_seconds` that play but cannot be decoded. One window that
+    reaches the rule's `suspicious_score` also makes `real` into `uncertain`, with the reason `suspicious_window`, even
+    where too little was looked at.
     """
     windows = tuple(_calibrated(score, rule) for score in sorted(scores, key=lambda s: s.window.start_seconds))
     if not windows:
@@ -137,17 +146,18 @@ def judge(
     probability = sigmoid(calibrated)
     agreed = _covers_all(windows, duration_seconds) or any(_agrees(part, rule) for part in parts)
     verdict = _verdict(probability, rule, fake_allowed=agreed)
-    hidden = verdict == "real" and not is_covered
+    worst = max(scored, key=lambda pair: pair[0])[1]
+    doubt = _doubt(worst.score, rule, is_covered=is_covered) if verdict == "real" else None
     return Judgement(
-        verdict="uncertain" if hidden else verdict,
+        verdict="uncertain" if doubt else verdict,
         fake_probability=probability,
         threshold=rule.fake_from,
         windows=windows,
         coverage=found,
         is_covered=is_covered,
-        reason="not_covered" if hidden else None,
+        reason=doubt,
         log_odds=calibrated * rule.temperature,
-        worst=max(scored, key=lambda pair: pair[0])[1],
+        worst=worst,
     )
 
 
@@ -186,6 +196,13 @@ def _aggregate(logits: Sequence[float], aggregation: Aggregation) -> float:
 
 def _covers_all(windows: Sequence[WindowAnswer], duration_seconds: float) -> bool:
     return len(windows) == 1 and windows[0].window.duration_seconds >= duration_seconds - _SLACK_SECONDS
+
+
+def _doubt(worst: WindowScore, rule: VerdictRule, *, is_covered: bool) -> VerdictReason | None:
+    """Return why a track is not `real` although its windows as a whole are."""
+    if rule.suspicious_score is not None and sigmoid(max(worst.logits)) >= rule.suspicious_score:
+        return "suspicious_window"
+    return None if is_covered else "not_covered"
 
 
 def _verdict(probability: float, rule: VerdictRule, *, fake_allowed: bool) -> Verdict:

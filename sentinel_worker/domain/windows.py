@@ -102,8 +102,11 @@ class CoverageRule:
         return longest_gap_seconds <= self.real_max_gap_seconds + _ROUNDING_SECONDS
 
     def may_grow_to(self, longest_gap_seconds: float) -> float:
-        """Length to which the gaps of a track may grow for the sake of key frames, given the longest one: they keep a
-        limit that they kept, and lengthen little if it is not the stricter one."""
+        """Largest gap that may result when the windows of a track move to key frames, given the longest one before.
+
+        By the default rule, a gap of 45 s may become one of 60 s, the limit that it keeps. One of 100 s may become one
+        of 102.5 s, and one of 179 s one of 180 s, so that the track may still be called `real`.
+        """
         if longest_gap_seconds <= self.max_gap_seconds:
             return self.max_gap_seconds
         longer = longest_gap_seconds * (1 + _ROOM_BEYOND)

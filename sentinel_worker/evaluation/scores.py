@@ -22,7 +22,8 @@ class ScoredFile:
     """A labelled file with the log-odds of its windows; without any, `failure` is the reason as a sentence.
 
     `duration_seconds` is the length of the track that the windows divide, `sha256` the hash of the file, `part_windows`
-    the number of windows that are judged together (`verdict.judge`).
+    the number of windows that are judged together, and `unread_seconds` the part that no decoder reads (both as in
+    `verdict.judge`).
     """
 
     entry: Entry
@@ -31,12 +32,19 @@ class ScoredFile:
     sha256: str | None = None
     failure: str | None = None
     part_windows: int | None = None
+    unread_seconds: float = 0.0
 
     def judge(self, rule: VerdictRule) -> Judgement | None:
-        """Judge by `rule`, as the worker does; returns None if the file failed."""
+        """Judge by `rule`, as a worker with the default coverage does; returns None if the file failed."""
         if not self.windows:
             return None
-        return judge(self.windows, self.duration_seconds, rule, part_windows=self.part_windows)
+        return judge(
+            self.windows,
+            self.duration_seconds,
+            rule,
+            part_windows=self.part_windows,
+            unread_seconds=self.unread_seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

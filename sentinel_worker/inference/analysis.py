@@ -94,7 +94,7 @@ async def examine(
             raise
         raise _first(foreseen) from None
     judged_pictures = pictures.judged("The pictures cannot be decoded.") if pictures else None
-    judged_sound = sound.judged("The sound cannot be decoded.") if sound else None
+    judged_sound = sound.judged("The sound cannot be decoded.", child.unheard_seconds) if sound else None
     overall = fuse(
         judged_pictures.judgement if judged_pictures else None,
         judged_sound.judgement if judged_sound else None,

@@ -99,8 +99,11 @@ class TrackScoring:
         self._progress.planned += len(more)
         await self._take(more)
 
-    def judged(self, unreadable: str) -> TrackAnalysis:
-        """Judge the track, once all tasks are done; raises Permanent('media_unreadable') if nothing was decoded."""
+    def judged(self, unreadable: str, unheard_seconds: float = 0.0) -> TrackAnalysis:
+        """Judge the track, once all tasks are done; raises Permanent('media_unreadable') if nothing was decoded.
+
+        `unheard_seconds` of it turned out to be in no window that could be planned.
+        """
         scores = [WindowScore(window, skipped=reason) for window, reason in self._skipped.items()]
         lost = [window for window in self._asked if window not in self._skipped and window not in self._scores]
         for window, found in self._scores.items():
@@ -116,7 +119,7 @@ class TrackScoring:
             self._scorer.spec.rule,
             self._coverage,
             part_windows=self._policy.budget,
-            unread_seconds=self._track.unread_seconds,
+            unread_seconds=self._track.unread_seconds + unheard_seconds,
         )
         return TrackAnalysis(self._scorer, judgement)
 

@@ -86,7 +86,7 @@ class Child:
     then raises `Transient('decoder_timeout')`. A child that dies raises `Permanent('media_unreadable')` for a crash,
     `Permanent('media_too_large')` for its CPU limit, `Transient('decoder_lost')` otherwise. For problems with the file
     it raises the errors of `probe.open_media` and `decode.decode_clips`. `unreadable_frames` counts the damaged frames
-    that were replaced in clips so far.
+    that were replaced in clips so far. `unheard_seconds` of sound could not be in any window.
     """
 
     def __init__(self, process: ChildProcess, directory: Path, limits: MediaLimits) -> None:
@@ -98,6 +98,7 @@ class Child:
         self._busy = False
         self.layers = Layers((), {})
         self.unreadable_frames = 0
+        self.unheard_seconds = 0.0
 
     @property
     def pid(self) -> int:
@@ -147,6 +148,7 @@ class Child:
                     check_values(taken)
                 yield taken
             self.unreadable_frames += expected.unreadable_frames(answer)
+            self.unheard_seconds = max(self.unheard_seconds, expected.unheard_seconds(answer))
 
     async def derive(self, *, at_seconds: Sequence[float], names: Sequence[str]) -> list[Path]:
         """Save a small JPEG of the frame at each of `at_seconds` (from the first frame) in the directory.

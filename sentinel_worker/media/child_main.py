@@ -30,7 +30,7 @@ from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.pictures.formats import register_plugins
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.scan import packets
-from sentinel_worker.media.sound.clips import decode_sounds
+from sentinel_worker.media.sound.clips import Unheard, decode_sounds
 from sentinel_worker.media.thumbnails import thumbnails
 
 _WARM_UP_GEOMETRY = ClipGeometry(1, 1.0, "squash", 4, 4, 4, 4)
@@ -122,15 +122,18 @@ class _Session:
             self._media = open_media(self._path, self._limits)
         return self._media
 
-    def _send(self, answers: Iterable[DecodedClip | SkippedWindow]) -> None:
-        unreadable = 0
+    def _send(self, answers: Iterable[DecodedClip | SkippedWindow | Unheard]) -> None:
+        unreadable, unheard = 0, {}
         for answer in answers:
             if isinstance(answer, SkippedWindow):
                 self.say({"answer": "skipped", "window": answer.index, "reason": answer.reason})
                 continue
+            if isinstance(answer, Unheard):
+                unheard = {"unheard_seconds": answer.seconds}
+                continue
             unreadable += answer.unreadable_frames
             self._send_clip(answer.index, answer.clip)
-        self.say({"answer": "end", "unreadable_frames": unreadable})
+        self.say({"answer": "end", "unreadable_frames": unreadable, **unheard})
 
     def _send_clip(self, index: int, clip: Clip) -> None:
         values = np.ascontiguousarray(clip.values)

@@ -97,6 +97,13 @@ class ExpectedClips:
             raise ProtocolError("more damaged frames than were asked for")
         return count
 
+    def unheard_seconds(self, answer: Mapping[str, Any]) -> float:
+        """Seconds of sound that could not be in any window, as `end` reports them; none of pictures."""
+        seconds = float(answer.get("unheard_seconds", 0.0))
+        if not 0 <= seconds < math.inf or (seconds and not self._seconds):
+            raise ProtocolError("sound that no file holds")
+        return seconds
+
     def _skipped(self, answer: Mapping[str, Any]) -> Skipped:
         if answer["reason"] != self._skip_reason or answer["payload_bytes"]:
             raise ProtocolError("a window that cannot be skipped")

@@ -39,11 +39,10 @@ class FrameReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SoundTrack:
-    """Stream of the file whose sound is analyzed, and the container's time of its first sample."""
+    """Stream of the file whose sound is analyzed."""
 
     file: MediaFile
     stream: int
-    begin_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

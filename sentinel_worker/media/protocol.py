@@ -8,7 +8,8 @@ uint32 header length | uint32 payload length | header (JSON, UTF-8) | payload (a
 
 The worker asks `probe`, `clips`, `sounds` or `derive`; the child answers with `facts`, (`clip` or `skipped`) … `end`, a
 `picture` (JPEG) for each moment, or `error`. A clip is uint8 pictures [T, 3, H, W] or float32 sound [S], as its header
-says; `face` and `heard` in the header hold the fields of `Face` and `Heard`. The worker does not trust a child: it
+says; `face` and `heard` in the header hold the fields of `Face` and `Heard`. The `end` of sound may name
+`unheard_seconds`, which could not be in any window. The worker does not trust a child: it
 checks every answer against the question.
 """
 

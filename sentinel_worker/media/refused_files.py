@@ -8,7 +8,7 @@ from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import MediaLimits
 
 _TOLERANCE: Final = 1.01
-"""Stamps are rounded and last frames are long: what is beyond a limit by less than this is at the limit."""
+"""Timestamps are rounded and last frames are long: what is beyond a limit by less than this is at the limit."""
 
 
 def not_media(found: str) -> Permanent:
@@ -54,16 +54,21 @@ def check_picture_size(width: int, height: int, limits: MediaLimits) -> None:
     """Refuse pictures that have no size, are too large, or are nearly a line."""
     if width <= 0 or height <= 0:
         raise Permanent("media_unreadable", "The file is damaged: it gives no picture size.")
-    if width * height > limits.max_pixels:
-        raise too_large(
-            f"The pictures are {width} x {height} pixels; at most {limits.max_pixels} pixels are allowed.",
-            limits.max_pixels,
-        )
+    check_pixels(width, height, limits)
     if max(width, height) > limits.max_side_ratio * min(width, height):
         raise too_large(
             f"The pictures are {width} x {height} pixels; "
             f"one side may be at most {limits.max_side_ratio:g} times as long as the other.",
             limits.max_side_ratio,
+        )
+
+
+def check_pixels(width: int, height: int, limits: MediaLimits) -> None:
+    """Refuse pictures with too many pixels."""
+    if width * height > limits.max_pixels:
+        raise too_large(
+            f"The pictures are {width} x {height} pixels; at most {limits.max_pixels} pixels are allowed.",
+            limits.max_pixels,
         )
 
 

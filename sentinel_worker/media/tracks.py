@@ -19,7 +19,7 @@ from sentinel_worker.media.containers.allowed import CONTAINERS, Sniffed
 from sentinel_worker.media.containers.boxes import check_promises, has_index
 from sentinel_worker.media.containers.demuxer import check_demuxer
 from sentinel_worker.media.containers.protection import IMMERSIVE_AUDIO, check_protection, undecodable_sounds
-from sentinel_worker.media.films.film import Film, OpenedVideo
+from sentinel_worker.media.films.film import Film, OpenedVideo, with_first_key
 from sentinel_worker.media.films.film_times import FilmTimes
 from sentinel_worker.media.films.frame_steps import typical_rate
 from sentinel_worker.media.opened_media import OpenedMedia, OpenedSound
@@ -29,13 +29,13 @@ from sentinel_worker.media.scan.media_file import MediaFile
 from sentinel_worker.media.scan.packets import scan
 from sentinel_worker.media.scan.played_tracks import by_choice
 from sentinel_worker.media.scan.promises import is_cut
-from sentinel_worker.media.scan.timeline import MAY_JUMP, Packets
-from sentinel_worker.media.sound.tracks import find_sound
+from sentinel_worker.media.scan.timeline import MAX_SECONDS, MAY_JUMP, Packets
+from sentinel_worker.media.sound.tracks import find_sound, unusable_sound
 
 _COVER_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "webp"})
-_NO_FILM: Final = Disposition.attached_pic | Disposition.timed_thumbnails
+_CHAPTER_PICTURES_PER_SECOND: Final = 1.0
+"""Pictures of chapters are fewer; a film that a sound names as its chapters is still a film."""
 _PLAYED: Final = ("video", "audio", "subtitle", "data")
-_MAX_SECONDS: Final = 1e8
 _MAX_LOST_FRAMES: Final = 1.5
 _RATE_SHARE: Final = 0.01
 
@@ -69,11 +69,18 @@ def open_tracks(path: Path, sniffed: Sniffed, size: int, limits: MediaLimits) ->
     if film is not None:
         facts = _film_facts(film, opened, facts, limits)
         facts = replace(facts, unread_seconds=scanned.unread_share * facts.duration_seconds)
+        if sound is None and (codec := unusable_sound(opened, table, unknown)) is not None:
+            facts = replace(facts, has_audio=True, audio_codec=codec, audio_seconds=facts.duration_seconds)
         heard = sound.track if sound else None
         return OpenedVideo(path, facts, film, sound=heard, frame_starts=film.times.starts)
     if sound is not None:
-        unread = scanned.unread_share * facts.audio_seconds
-        facts = replace(facts, duration_seconds=facts.audio_seconds, unread_seconds=unread)
+        unseen = [stream for stream in _films(opened) if stream.codec_context is None and stream.index in table]
+        facts = replace(
+            facts,
+            duration_seconds=facts.audio_seconds,
+            unread_seconds=(1.0 if unseen else scanned.unread_share) * facts.audio_seconds,
+            video_tracks=len(unseen),
+        )
         return OpenedSound(path, facts, sound=sound.track)
     raise _nothing_to_play(opened, unknown, cut=cut)
 
@@ -105,7 +112,7 @@ def _open(file: MediaFile, container: str) -> InputContainer:
 
 
 def _check_streams(opened: InputContainer, limits: MediaLimits) -> None:
-    """Refuse too many streams; attachments such as fonts are none."""
+    """Refuse too many streams; attachments such as fonts do not count."""
     streams = sum(stream.type in _PLAYED for stream in opened.streams)
     if streams > limits.max_streams:
         raise too_large(
@@ -138,29 +145,40 @@ def _find_film(
     beside_sound: bool,
 ) -> Film | None:
     """The film that browsers play, or None without one. A single picture beside sound is the cover of a song."""
-    films = [stream for stream in opened.streams.video if not stream.disposition & _NO_FILM]
-    for stream in by_choice(films, file.demuxer):
+    for stream in by_choice(_films(opened), file.demuxer):
         packets = table.get(stream.index)
         if packets is None or stream.codec_context is None:
             continue
+        packets = with_first_key(file, stream, packets)
         times = FilmTimes.of(packets, may_jump=file.demuxer in MAY_JUMP)
-        is_cover = beside_sound and len(packets) == 1 and stream.codec_context.name in _COVER_CODECS
-        if times is None or is_cover:
+        if times is None or (beside_sound and _is_beside_sound(stream, packets, times)):
             continue
         check_picture_size(stream.codec_context.width, stream.codec_context.height, limits)
         return Film.tried(file, stream, packets, times, limits)
     return None
 
 
+def _films(opened: InputContainer) -> list[VideoStream]:
+    return [stream for stream in opened.streams.video if not stream.disposition & Disposition.attached_pic]
+
+
+def _is_beside_sound(stream: VideoStream, packets: Packets, times: FilmTimes) -> bool:
+    """True for pictures that go with a sound: a song's cover, and the pictures of a podcast's chapters."""
+    if len(packets) == 1 and stream.codec_context.name in _COVER_CODECS:
+        return True
+    few = len(times.starts) < _CHAPTER_PICTURES_PER_SECOND * times.duration_seconds
+    return few and bool(stream.disposition & Disposition.timed_thumbnails)
+
+
 def _rate(counted: float, promised: float) -> float:
-    """Frames per second. Containers round their stamps, so the header's rate is used if it nearly fits them."""
+    """Frames per second. Containers round their timestamps, so the header's rate is used if it nearly fits them."""
     return promised if abs(counted - promised) <= _RATE_SHARE * counted else counted
 
 
 def _duration(times: FilmTimes, rate: float) -> float:
     """Length of the film, in which frames follow each other at `rate` where it moves.
 
-    Rounded stamps of the last frames make it too short by less than two frames.
+    Rounded timestamps of the last frames make it too short by less than two frames.
     """
     seconds, counted = times.duration_seconds, len(times.starts) / rate if rate else 0.0
     return max(seconds, counted) if abs(counted - seconds) * rate <= _MAX_LOST_FRAMES else seconds
@@ -172,12 +190,12 @@ def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: 
     frames, rate = len(times.starts), _rate(times.frames_per_second, float(stream.average_rate or 0))
     typical = typical_rate(times.starts, rate)
     duration = _duration(times, typical)
-    if abs(times.begin_seconds) > _MAX_SECONDS or not 0 <= duration < _MAX_SECONDS or (frames > 1 and rate <= 0):
+    if abs(times.begin_seconds) > MAX_SECONDS or not 0 <= duration < MAX_SECONDS or (frames > 1 and rate <= 0):
         raise Permanent("media_unreadable", "The video's timestamps are damaged.")
     check_duration("video", duration, limits)
     check_frames("video", frames, limits.max_frames)
-    # A single frame has no rate; the reported one comes from its display time.
-    rate = min(rate or 1.0, limits.max_frames_per_second) if frames == 1 else rate
+    if frames == 1:  # it has no rate; the reported one comes from its display time
+        rate = typical = min(rate or 1.0, limits.max_frames_per_second)
     check_rate(rate, limits)
     width, height = film.orientation.on_screen(*film.size)
     check_picture_size(width, height, limits)
@@ -187,7 +205,7 @@ def _film_facts(film: Film, opened: InputContainer, facts: ProbedFacts, limits: 
         kind="video",
         has_video=True,
         video_codec=decoder.codec.canonical_name,
-        video_tracks=sum(not stream.disposition & _NO_FILM for stream in opened.streams.video),
+        video_tracks=len(_films(opened)),
         duration_seconds=duration,
         width=width,
         height=height,

@@ -106,7 +106,7 @@ class QueueClient:
     async def finish(self, outcomes: Sequence[tuple[Claim, Finish]]) -> dict[UUID, Answer]:
         """Write outcomes; a repeated outcome gets the same answer as the first time.
 
-        Raises `Permanent('call_refused')` also if one of them cannot be encoded.
+        Raises `Permanent('data_refused')` also if one of them cannot be encoded.
         """
         entries = [_entry(claim, finish) for claim, finish in outcomes]
         rows = await self._call("sentinel_finish", {"outcomes": entries})
@@ -187,5 +187,5 @@ def _entry(claim: Claim, finish: Finish) -> dict[str, Any]:
         entry = finish.as_json(claim)
         json.dumps(entry, ensure_ascii=False, allow_nan=False).encode()  # like httpx, which would fail too late
     except (TypeError, ValueError, RecursionError) as error:
-        raise Permanent("call_refused", f"An outcome cannot be encoded as JSON ({type(error).__name__}).") from error
+        raise Permanent("data_refused", f"An outcome cannot be encoded as JSON ({type(error).__name__}).") from error
     return entry

@@ -8,6 +8,7 @@ import structlog
 
 from sentinel_worker.concurrency.backoff import full_jitter_seconds
 from sentinel_worker.concurrency.supervisor import Supervisor
+from sentinel_worker.concurrency.waiting import at_most
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.domain.request import Claim, Finish
 from sentinel_worker.observe import logs
@@ -28,6 +29,7 @@ class Outcomes:
         self._queue = queue
         self._pending: dict[Claim, tuple[Finish, asyncio.Future[Answer]]] = {}
         self._added = asyncio.Event()
+        self._key_changed = asyncio.Event()
         self._failures = 0
 
     async def write(self, claim: Claim, finish: Finish) -> Answer:
@@ -40,6 +42,10 @@ class Outcomes:
         finally:
             self._pending.pop(claim, None)
 
+    def key_changed(self) -> None:
+        """Retry at once: what was refused with the old key may be accepted with the new one."""
+        self._key_changed.set()
+
     async def run(self, supervisor: Supervisor) -> None:
         """Write until cancelled."""
         await supervisor.repeat("outcomes", self._write_next, vital=True)
@@ -48,6 +54,7 @@ class Outcomes:
         circuit = self._queue.circuit
         await self._added.wait()
         await circuit.turn()
+        self._key_changed.clear()
         try:
             busy = await self._write_batch()
         except CodedError as error:
@@ -57,7 +64,7 @@ class Outcomes:
             self._failures += 1
             pause = full_jitter_seconds(self._failures, first=RETRY_FIRST_SECONDS, cap=RETRY_CAP_SECONDS)
             if not circuit.open:
-                await asyncio.sleep(max(pause, wished or 0))
+                await at_most(max(pause, wished or 0), self._key_changed)
         else:
             self._failures = 0
             if busy:
@@ -82,10 +89,15 @@ class Outcomes:
         return any(answer.status == "busy" for answer in answers.values())
 
     async def _ask(self, batch: Sequence[tuple[Claim, Finish]]) -> dict[UUID, Answer]:
-        """Return the answers to a batch. A refused batch is retried one by one, so that none blocks the others."""
+        """Return the answers to a batch. If its data is refused, it is retried one by one, so that none blocks others.
+
+        Any other refusal says nothing about an outcome, so it is raised, and the batch is asked about again.
+        """
         try:
             return await self._queue.finish(batch)
         except Permanent as error:
+            if error.code != "data_refused":
+                raise
             log.error(logs.CALL_FAILED, call="finish", error_code=error.code, error=error.message, batch=len(batch))
             if len(batch) == 1:
                 return {batch[0][0].id: Answer("invalid")}

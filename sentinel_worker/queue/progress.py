@@ -66,5 +66,6 @@ class Progress:
             try:
                 await self._queue.progress(changes)
             except CodedError as error:
-                log.debug(logs.CALL_FAILED, call="progress", error_code=error.code, error=error.message)
+                write = log.debug if self._queue.circuit.open else log.warning
+                write(logs.CALL_FAILED, call="progress", error_code=error.code, error=error.message)
             await asyncio.sleep(CALL_EVERY_SECONDS)

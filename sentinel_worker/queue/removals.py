@@ -1,4 +1,4 @@
-"""Removal of deleted requests' and users' files from Storage, as listed in the database's outbox."""
+"""Removal of files of deleted requests and users, and of attempts without a result, as the database's outbox lists."""
 
 import asyncio
 from collections import defaultdict
@@ -29,6 +29,8 @@ class Removals:
         self._rights = rights
         self._http = http
         self._due = asyncio.Event()
+        # Names that Storage did not confirm, of the last round: those that are not listed again were already gone.
+        self._unconfirmed: dict[str, set[str]] = {}
 
     def nudge(self) -> None:
         """Check the outbox soon."""
@@ -54,8 +56,11 @@ class Removals:
             named[bucket].append(name)
         for bucket, names in named.items():
             removed = await remove(self._http, bucket, names)
-            write = log.info if removed == len(names) else log.warning
-            write(logs.REMOVED, bucket=bucket, removed=removed, left=len(names) - removed)
-            if removed < len(names):  # row security hides objects that this role may not remove
+            unconfirmed = set(names) - removed
+            stuck = unconfirmed & self._unconfirmed.get(bucket, set())
+            write = log.warning if stuck else log.info
+            write(logs.REMOVED, bucket=bucket, removed=len(removed), left=len(stuck))
+            if unconfirmed:  # row security hides objects that this role may not remove
                 self._rights.doubt()
+            self._unconfirmed[bucket] = unconfirmed
         return sum(map(len, named.values()))

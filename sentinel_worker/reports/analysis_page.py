@@ -102,8 +102,8 @@ def _sentence(result: Result, sound: Result) -> str:
         reason = result["verdict_reason"]
         rest = "only the sound was judged, see below" if sound.get("fake_probability") else "nothing was judged"
         return f"{_REASONS.get(str(reason), str(reason).replace('_', ' '))}; {rest}."
-    if result["verdict_reason"] == "not_covered":
-        return _not_covered(result, sound)
+    if result["verdict_reason"] is not None:
+        return _doubt(result, sound)
     decider = sound if sound.get("fake_probability") == probability else result
     real_below = decider["detector"].get("real_below")
     match result["verdict"]:
@@ -117,7 +117,10 @@ def _sentence(result: Result, sound: Result) -> str:
     return f"below the threshold of {threshold:.2f}, and not low enough to be called real."
 
 
-def _not_covered(result: Result, sound: Result) -> str:
+def _doubt(result: Result, sound: Result) -> str:
+    """Say why the file is not called real although its probability is low."""
+    if result["verdict_reason"] == "suspicious_window":
+        return f"low as a whole, but {_suspicious(result, sound)} looks fake: the file cannot be called real."
     if "error_code" in sound:
         what = "the sound could not be read"
     elif any(window.get("skipped") == "damaged" for one in (result, sound) for window in one.get("timeline", ())):
@@ -125,6 +128,14 @@ def _not_covered(result: Result, sound: Result) -> str:
     else:
         what = f"too much was not looked at (the longest part is {clock(result['longest_gap_seconds'])})"
     return f"low, but {what}: the file cannot be called real."
+
+
+def _suspicious(result: Result, sound: Result) -> str:
+    """Name the window that looks fake, of the track that has one."""
+    heard = sound.get("reason") == "suspicious_window" and (result["frames"] or {}).get("reason") != "suspicious_window"
+    span = _span(_worst((sound if heard else result)["timeline"]))
+    track = "sound" if heard or result["frames"] is None else "pictures"
+    return f"one window of the {track} ({span})"
 
 
 def _looked_at(result: Result) -> str:
@@ -142,9 +153,16 @@ def _shown(name: str, path: Path, result: Result) -> Shown:
     if name != "worst_frame":
         faces = result["timeline"][0].get("faces", ()) if result["media"]["kind"] == "image" else ()
         return Shown(uri, "The picture" if result["media"]["kind"] == "image" else "The middle", _boxes(faces))
-    worst = max(result["timeline"], key=lambda window: window["fake_probability"] or 0.0)
-    span = f"{clock(worst['start_seconds'])} to {clock(worst['end_seconds'])}"
-    return Shown(uri, f"The window with the highest probability, {span}", _boxes(worst.get("faces", ())))
+    worst = _worst(result["timeline"])
+    return Shown(uri, f"The window with the highest probability, {_span(worst)}", _boxes(worst.get("faces", ())))
+
+
+def _worst(timeline: Sequence[Result]) -> Result:
+    return max(timeline, key=lambda window: window["fake_probability"] or 0.0)
+
+
+def _span(window: Result) -> str:
+    return f"{clock(window['start_seconds'])} to {clock(window['end_seconds'])}"
 
 
 def _boxes(faces: Sequence[Mapping[str, Any]]) -> list[Box]:

@@ -17,12 +17,14 @@ from urllib.parse import quote
 from uuid import UUID
 
 import httpx
+import structlog
 
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
+from sentinel_worker.observe import logs
 from sentinel_worker.sources.fetched import FILE_NAME, Fetched
 from sentinel_worker.sources.minimum_speed import DEFAULT_SPEED, MinimumSpeed, stall_timeout
 from sentinel_worker.sources.private_file import PrivateFile
-from sentinel_worker.sources.storage_errors import key_of, storage_error, wants_retry
+from sentinel_worker.sources.storage_errors import key_of, storage_error, unreachable, wants_retry
 
 BUCKET: Final = "media"
 UPLOAD_POLICY: Final = "sentinel: worker adds derived"
@@ -35,6 +37,8 @@ _MAX_ANSWER_BYTES: Final = 64 * 1024
 # The characters that Storage accepts in a key, except those with a special meaning in a URL.
 _PATH: Final = re.compile(r"[A-Za-z0-9_/!.*'() &$@=;:+,-]{1,1024}")
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+)")
+
+log = structlog.get_logger()
 
 
 async def fetch(
@@ -88,11 +92,12 @@ async def upload(
                 response.status_code, response.content, response.headers, key_of(client), policy=UPLOAD_POLICY
             )
         except httpx.TransportError as failure:
-            error = _unreachable(failure)
+            error = unreachable(failure)
         except TimeoutError:
             error = _stalled()
         if tries == MAX_TRIES or not wants_retry(error):
             raise error
+        log.info(logs.STORAGE_REPEATED, error_code=error.code, error=error.message)
         await _pause(tries, minimum_speed)
 
 
@@ -126,7 +131,7 @@ class _Download:
                     return
                 error: CodedError = Transient("storage_unavailable", "The file changed while it was being read.")
             except httpx.TransportError as failure:
-                error = _unreachable(failure)
+                error = unreachable(failure)
             except TimeoutError:
                 error = _stalled()
             except Transient as failure:
@@ -134,6 +139,7 @@ class _Download:
             vain = 0 if self._sink.size_bytes - reached >= self._minimum_speed.floor_bytes else vain + 1
             if vain == MAX_TRIES or not wants_retry(error):
                 raise error
+            log.info(logs.STORAGE_REPEATED, error_code=error.code, error=error.message, begins_at=self._sink.size_bytes)
             await _pause(vain, self._minimum_speed)
         raise error
 
@@ -232,10 +238,6 @@ def _object_url(bucket: str, path: str) -> str:
 
 def _path_refused() -> Permanent:
     return Permanent("storage_path_refused", "The file's path is not in your own folder in Storage.")
-
-
-def _unreachable(failure: httpx.TransportError) -> Transient:
-    return Transient("storage_unreachable", f"Storage could not be reached ({type(failure).__name__}).")
 
 
 def _stalled() -> Transient:

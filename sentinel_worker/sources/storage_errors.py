@@ -9,7 +9,8 @@ import httpx
 
 from sentinel_worker.domain.error_codes import Trait, with_trait
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
-from sentinel_worker.supabase_client.connections import REFUSED_RETRY_SECONDS, retry_after_seconds
+from sentinel_worker.supabase_client.breaker import AWAY
+from sentinel_worker.supabase_client.connections import REFUSED_RETRY_SECONDS, NotSent, retry_after_seconds
 from sentinel_worker.supabase_client.keys import Key, KeyAuth
 from sentinel_worker.supabase_client.missing_grants import refused_right
 
@@ -57,6 +58,13 @@ def storage_error(
     if told_to_wait or true_status < httpx.codes.BAD_REQUEST or true_status == httpx.codes.NOT_FOUND:
         return Transient("storage_unavailable", f"Storage is not available ({shown}).", retry_after_seconds=retry_after)
     return Permanent("storage_refused", f"Storage refused the file ({shown}).")
+
+
+def unreachable(failure: httpx.RequestError) -> Transient:
+    """Return the error for a call without a response; while the circuit is open, none was sent."""
+    if isinstance(failure, NotSent):
+        return Transient("storage_unreachable", AWAY)
+    return Transient("storage_unreachable", f"Storage could not be reached ({type(failure).__name__}).")
 
 
 def _missing(code: object) -> CodedError:

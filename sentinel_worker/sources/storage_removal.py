@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import httpx
 
 from sentinel_worker.domain.errors import Transient
-from sentinel_worker.sources.storage_errors import key_of, storage_error
+from sentinel_worker.sources.storage_errors import key_of, storage_error, unreachable
 
 
-async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -> int:
-    """Remove objects of `bucket`; return how many were removed according to Storage.
+async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -> frozenset[str]:
+    """Remove objects of `bucket`; return the names of those that were removed according to Storage.
 
-    Objects that are gone, or that row security hides from this worker's role, are not counted and are not an error.
+    Objects that are gone, or that row security hides from this worker's role, are not among them and are not an error.
     `client` has the project as its base URL and a key in its headers. Raises `Transient` with
     `storage_unreachable`, `storage_unavailable`, `access_refused` or `bucket_missing`, and
     `Permanent('storage_refused')`.
@@ -21,12 +21,12 @@ async def remove(client: httpx.AsyncClient, bucket: str, names: Sequence[str]) -
     try:
         response = await client.request("DELETE", f"/storage/v1/object/{bucket}", json={"prefixes": list(names)})
     except httpx.RequestError as failure:
-        message = f"Storage could not be reached ({type(failure).__name__})."
-        raise Transient("storage_unreachable", message) from failure
+        raise unreachable(failure) from failure
     if not response.is_success:
         raise storage_error(response.status_code, response.content, response.headers, key_of(client))
     try:
         removed = response.json()
     except (ValueError, RecursionError) as error:  # the response contains users' own metadata of their files
         raise Transient("storage_unavailable", "Storage sent an invalid response to a removal.") from error
-    return len(removed) if isinstance(removed, list) else 0
+    rows = removed if isinstance(removed, list) else []
+    return frozenset(name for name in names if any(isinstance(row, dict) and row.get("name") == name for row in rows))

@@ -41,7 +41,13 @@ _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522,
 _REFUSED_STATUS = frozenset({401, 402, 403, 540})
 _TRANSIENT_CODE = re.compile(r"PGRST00[0-3]|08...|53...|57P0.|57014|40001|40P01|55P03|XX000")
 _REFUSED_CODE = re.compile(r"PGRST30[0-3]|42501|28...|0P000")
+# 22023 is what the queue's functions raise for arguments that no worker should send.
+_DATA_CODE = re.compile(r"22(?!023)...|23...|54...")
 _MISSING_CODE = re.compile(r"PGRST20[245]|42883|42P01")
+
+
+class NotSent(httpx.ConnectError):
+    """A request that was not sent, because Supabase is known to be unavailable."""
 
 
 class CheckedAuth(KeyAuth):
@@ -107,12 +113,12 @@ def close_sync(client: Client) -> None:
 def storage_http(settings: Settings, keys: WorkerKeys, circuit: Circuit) -> httpx.AsyncClient:
     """Return a plain streaming client for Storage; `base_url` is the project. The caller checks the status.
 
-    While `circuit` is open, requests raise httpx.ConnectError at once.
+    While `circuit` is open, requests raise `NotSent` at once.
     """
 
     async def refuse_while_away(request: httpx.Request) -> None:
         if circuit.open:
-            raise httpx.ConnectError(AWAY, request=request)
+            raise NotSent(AWAY, request=request)
 
     return httpx.AsyncClient(
         auth=KeyAuth(keys),
@@ -148,7 +154,7 @@ def supabase_error(status: int, body: bytes, headers: httpx.Headers, key: Key | 
 
     `key` is the one that was sent: given it, the sentence names the missing right.
     """
-    code, text = _code_and_text(body)
+    code, text, is_blank = _code_and_text(body)
     retry_after = retry_after_seconds(headers)
     shown = f"HTTP {status}{f', {code}' if code else ''}{f': {text}' if text else ''}"
     if _MISSING_CODE.fullmatch(code):
@@ -164,10 +170,13 @@ def supabase_error(status: int, body: bytes, headers: httpx.Headers, key: Key | 
             f"{missing} ({shown}).",
             retry_after_seconds=retry_after or REFUSED_RETRY_SECONDS,
         )
-    if status in _TRANSIENT_STATUS or _TRANSIENT_CODE.fullmatch(code):
+    # PostgREST's answer to a call during which PostgreSQL crashed: it may have been carried out.
+    if status in _TRANSIENT_STATUS or _TRANSIENT_CODE.fullmatch(code) or is_blank:
         return Transient(
             "supabase_unavailable", f"Supabase is not available ({shown}).", retry_after_seconds=retry_after
         )
+    if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE or _DATA_CODE.fullmatch(code):
+        return Permanent("data_refused", f"Supabase refused the data of a call of this worker ({shown}).")
     return Permanent("call_refused", f"Supabase refused a call of this worker ({shown}).")
 
 
@@ -184,11 +193,12 @@ def at_start(error: Transient) -> CodedError:
     return error
 
 
-def _code_and_text(body: bytes) -> tuple[str, str]:
+def _code_and_text(body: bytes) -> tuple[str, str, bool]:
+    """Return code and message of PostgREST's JSON, and True if it has the field for a code with nothing in it."""
     try:
         parsed: Any = json.loads(body)
     except (ValueError, RecursionError):
-        return "", ""
+        return "", "", False
     if not isinstance(parsed, dict):
-        return "", ""
-    return str(parsed.get("code") or ""), str(parsed.get("message") or "")[:200]
+        return "", "", False
+    return str(parsed.get("code") or ""), str(parsed.get("message") or "")[:200], parsed.get("code") == ""

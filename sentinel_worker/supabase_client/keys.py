@@ -9,7 +9,7 @@ import httpx
 from sentinel_worker.config import secret_files
 from sentinel_worker.config.settings import SECRETS, Settings, variable
 from sentinel_worker.observe import masking
-from sentinel_worker.supabase_client.jwt import jwt_claims
+from sentinel_worker.supabase_client.jwt import jwt_claims, seconds_to_live
 
 _REFUSED = frozenset({400, 401, 403})
 """Statuses of refused keys; Storage wraps its refusals of tokens in a 400."""
@@ -33,16 +33,26 @@ class Key:
         return cls(secrets["publishable_key"], secrets["worker_jwt"], variable("publishable_key"))
 
     @property
+    def jwt(self) -> str:
+        """What stands for a JWT in every request: the token, or else the key, which may be none."""
+        return self.token or self.api_key
+
+    @property
+    def expires_at(self) -> float:
+        """Unix time at which the JWT expires; infinite for a key that does not."""
+        return seconds_to_live(self.jwt, now=0.0)
+
+    @property
     def headers(self) -> dict[str, str]:
         """Headers of every HTTP request."""
-        return {"apikey": self.api_key, "Authorization": f"Bearer {self.token or self.api_key}"}
+        return {"apikey": self.api_key, "Authorization": f"Bearer {self.jwt}"}
 
     @property
     def role(self) -> str | None:
         """Database role according to the key itself; None for a JWT without the claim, which acts as anon."""
         if self.token is None and self.api_key.startswith("sb_"):
             return "service_role" if self.api_key.startswith("sb_secret_") else "anon"
-        role = jwt_claims(self.token or self.api_key).get("role")
+        role = jwt_claims(self.jwt).get("role")
         return role if isinstance(role, str) else None
 
 

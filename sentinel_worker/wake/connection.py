@@ -34,7 +34,8 @@ class ConnectionTimes:
     secret keys end after 24 h), or `token_margin` before its token expires if a fresher one is available. After a loss
     the backoff starts at `backoff_first` and doubles up to `backoff_cap`, with full jitter; it is at least
     `rate_limited` after a rate limit, and `refused` after a refused private join. Being READY for `health` resets it. A
-    hint is missing if it has not arrived `silence` after a row.
+    hint is missing if it has not arrived `silence` after a row. It is dead if this is so for rows over `deaf`, which is
+    longer than the minute of Realtime's rate limits; `deaf_cap` limits the doubling of `deaf`.
     """
 
     ready: float = 15.0
@@ -47,6 +48,8 @@ class ConnectionTimes:
     refused: float = 300.0
     health: float = 60.0
     silence: float = 3.0
+    deaf: float = 90.0
+    deaf_cap: float = 3600.0
     close: float = 5.0
 
 

@@ -8,6 +8,7 @@ whenever a gap ends (READY) or begins (loss): the claim that follows is the swee
 
 import asyncio
 import random
+import re
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Final
@@ -21,13 +22,21 @@ from sentinel_worker.observe import logs
 from sentinel_worker.supabase_client.breaker import Circuit
 from sentinel_worker.supabase_client.jwt import Token
 from sentinel_worker.wake.connection import Access, ConnectionTimes, Generation, HintName
+from sentinel_worker.wake.silence import ROWS, Silence
 
 RATE_LIMIT_SIGNS: Final = ("RateLimitReached", "Too many messages", "rate limit")
 REFUSAL_SIGNS: Final = ("You do not have permissions to read", "You no longer have permission to read")
 
+_SECONDS: Final = re.compile(r"\d+(?= seconds?\b)")
+
 OnState = Callable[[HintName, bool], None]
 
 log = structlog.get_logger()
+
+
+def without_seconds(reason: str) -> str:
+    """Return a reason without the seconds that count up in it: a token is said to have expired N seconds ago."""
+    return _SECONDS.sub("#", reason)
 
 
 class Wakeup:
@@ -77,6 +86,10 @@ class Wakeup:
         """State of each hint: True if READY."""
         return {name: hint.ready for name, hint in self.hints.items()}
 
+    def listened_since(self, moment: float) -> bool:
+        """True if a hint has been READY from `moment` (monotonic) until now, so that it should have told of a row."""
+        return any(hint.ready_at is not None and hint.ready_at < moment for hint in self.hints.values())
+
     def renew(self) -> None:
         """Reconnect at once, because the key has changed."""
         for hint in self.hints.values():
@@ -90,9 +103,17 @@ class Wakeup:
         for hint in self.hints.values():
             hint.suspect(monotonic() - queued_seconds)
 
+    def claimed(self, queued_at: float) -> None:
+        """Note that a row queued at `queued_at` (monotonic) was claimed, whatever led to it.
+
+        A hint that announces none of several such rows is dead, though the other one works and nothing is late.
+        """
+        for hint in self.hints.values():
+            hint.expect(queued_at)
+
 
 class Hint:
-    """Supervisor of one hint. `last_hint_at` is on the monotonic clock, `generation` counts from 1."""
+    """Supervisor of one hint. `last_hint_at` and `ready_at` are monotonic times, `generation` counts from 1."""
 
     def __init__(
         self,
@@ -111,15 +132,17 @@ class Hint:
         self._on_state = on_state
         self._times = times
         self._circuit = circuit
-        self._ready_at: float | None = None
+        self.ready_at: float | None = None
         self._current: Generation | None = None
         self._renewed = asyncio.Event()
         self._failures, self._told = 0, ""
+        self._silence = Silence(times.deaf, times.deaf_cap)
+        self._expected: asyncio.TimerHandle | None = None
 
     @property
     def ready(self) -> bool:
         """True if hints seem to flow."""
-        return self._ready_at is not None
+        return self.ready_at is not None
 
     async def run(self, supervisor: Supervisor) -> None:
         """Run one generation after the other until cancelled."""
@@ -131,8 +154,8 @@ class Hint:
         self._failures = 1 if lived_seconds >= self._times.health else self._failures + 1
         pause = self._pause_seconds(reason, self._failures)
         # Realtime may be down for hours while the rest works, so each reason is a warning only once.
-        write = log.warning if lived_seconds or reason != self._told else log.debug
-        self._told = reason
+        write = log.warning if lived_seconds or without_seconds(reason) != self._told else log.debug
+        self._told = without_seconds(reason)
         write(
             logs.REALTIME_LOST if lived_seconds else logs.REALTIME_FAILED,
             hint=self.name,
@@ -151,15 +174,35 @@ class Hint:
 
     def suspect(self, queued_at: float) -> None:
         """End the generation unless a hint came after `queued_at` (monotonic), or comes within moments."""
-        if self._ready_at is None or self._current is None or queued_at <= self._ready_at:
+        if self.ready_at is None or self._current is None or queued_at <= self.ready_at:
             return
+        self._later(self._judge, self._current, queued_at)
+
+    def expect(self, queued_at: float) -> None:
+        """Weigh a row queued at `queued_at` (monotonic) once its announcement must have come; one at a time."""
+        if self.ready_at is None or self._current is None or queued_at <= self.ready_at:
+            return
+        if self._expected is None and not self._heard_since(queued_at):
+            self._expected = self._later(self._weigh, self._current, queued_at)
+
+    def _later(
+        self, judge: Callable[[Generation, float], None], generation: Generation, queued_at: float
+    ) -> asyncio.TimerHandle:
         silent_seconds = monotonic() - queued_at
         wait = max(self._times.silence - silent_seconds, self._times.silence / 3)
-        asyncio.get_running_loop().call_later(wait, self._judge, self._current, queued_at)
+        return asyncio.get_running_loop().call_later(wait, judge, generation, queued_at)
 
     def _judge(self, generation: Generation, queued_at: float) -> None:
-        if self.last_hint_at is None or self.last_hint_at < queued_at:
+        if not self._heard_since(queued_at):
             generation.end("it was silent about a queued row")
+
+    def _weigh(self, generation: Generation, queued_at: float) -> None:
+        self._expected = None
+        if generation is self._current and not self._heard_since(queued_at) and self._silence.about(queued_at):
+            generation.end(f"it announced none of the last {ROWS} rows or more")
+
+    def _heard_since(self, queued_at: float) -> bool:
+        return self.last_hint_at is not None and self.last_hint_at >= queued_at
 
     async def _live(self) -> tuple[str, float]:
         """Run one generation; return the reason for its end, and the seconds for which it was READY."""
@@ -168,21 +211,22 @@ class Hint:
         try:
             if (failure := await self._current.open()) is not None:
                 return failure, 0.0
-            self._ready_at = monotonic()
+            self.ready_at = monotonic()
             self._event.set()
             self._on_state(self.name, True)
             log.info(logs.REALTIME_READY, hint=self.name, generation=self.generation)
             reason = await self._current.watch()
-            return reason, monotonic() - self._ready_at
+            return reason, monotonic() - self.ready_at
         finally:
-            if self._ready_at is not None:
-                self._ready_at = None
+            if self.ready_at is not None:
+                self.ready_at = None
                 self._event.set()
                 self._on_state(self.name, False)
             await self._current.discard()
 
     def _hinted(self) -> None:
         self.last_hint_at = monotonic()
+        self._silence.end()
         self._event.set()
 
     def _pause_seconds(self, reason: str, failures: int) -> float:

@@ -22,6 +22,7 @@ from sentinel_worker.queue.removals import Removals
 from sentinel_worker.queue.rights import RightsCheck
 from sentinel_worker.supabase_client.breaker import AWAY
 from sentinel_worker.supabase_client.connections import at_start
+from sentinel_worker.supabase_client.expiry import LOOK_SECONDS, KeyExpiry
 from sentinel_worker.wake.wakeup import Wakeup
 from sentinel_worker.worker.pipeline import Pipeline
 from sentinel_worker.worker.running_requests import RunningRequests
@@ -49,6 +50,7 @@ class Worker:
         pipeline: Pipeline,
         removals: Removals,
         rights: RightsCheck,
+        expiry: KeyExpiry,
         wakeup: Wakeup | None,
         wake: asyncio.Event,
         health: Health,
@@ -61,6 +63,7 @@ class Worker:
         self._pipeline = pipeline
         self._removals = removals
         self._rights = rights
+        self._expiry = expiry
         self._wakeup = wakeup
         self._wake = wake
         self._health = health
@@ -96,7 +99,7 @@ class Worker:
             met = at_start(error)
             if isinstance(met, Fatal):
                 raise met from error
-        background = [self._outcomes.run, self._progress.run, self._removals.run, *beside]
+        background = [self._outcomes.run, self._progress.run, self._removals.run, self._watch_expiry, *beside]
         if self._wakeup is not None:
             background.append(self._wakeup.run)
         self._leases.start()
@@ -126,6 +129,8 @@ class Worker:
     def key_changed(self) -> None:
         """Retry at once: calls refused with the old key may succeed with the new one."""
         self._key_changed.set()
+        self._expiry.key_changed()
+        self._outcomes.key_changed()
         self._wake.set()
 
     def drain_on_signals(self) -> None:
@@ -140,6 +145,10 @@ class Worker:
         # Cleared before the calls, so that wake-ups during them are not lost.
         self._wake.clear()
         self._key_changed.clear()
+        if reason := self._expiry.reason:
+            self._health.become("broken", reason)
+            await unless(self._draining, at_most(LOOK_SECONDS, self._key_changed))
+            return
         try:
             await self._rights.check()
             if self._sweeps.due:
@@ -153,6 +162,9 @@ class Worker:
         if not claimed:
             await self._sweeps.wait(self._wake)
 
+    async def _watch_expiry(self, supervisor: Supervisor) -> None:
+        await self._expiry.run(supervisor, expired=self._wake.set, hand_back=self._running.hand_back)
+
     async def _claim(self, group: asyncio.TaskGroup) -> int:
         """Claim requests for the free slots; returns how many were claimed."""
         free = 0 if self._draining.is_set() else self._settings.slots - len(self._running)
@@ -161,13 +173,13 @@ class Worker:
             return 0
         if free == 0:
             return 0
-        called_at = boottime()
+        called_at, asked_at = boottime(), monotonic()
         claims = await self._queue.claim(
             self._lanes, limit=free, lease_seconds=self._settings.lease_seconds, held=self._leases.ids
         )
         for claim in claims:
             self._running.start(group, claim, called_at)
-        self._sweeps.judge_wakeup(claims)
+        self._sweeps.judge_wakeup(claims, asked_at)
         if not claims:
             self._sweeps.found_nothing()
         return len(claims)

@@ -1,7 +1,8 @@
 """Process one request from claim to outcome: the flow of a file under the row's lease, time limits and progress."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import httpx
 import structlog
 
+from sentinel_worker.concurrency.backoff import full_jitter_seconds
 from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.error_codes import Trait, with_trait
 from sentinel_worker.domain.errors import Permanent, Transient
 from sentinel_worker.domain.request import Finish, Stage
 from sentinel_worker.inference.flow import Flow
@@ -30,6 +33,8 @@ SPANS: Mapping[Stage, tuple[float, float]] = {
     "finishing": (98, 100),
 }
 """Start and end of each stage, in percent of the request's progress."""
+STORAGE_AWAY = with_trait(Trait.AT_ONCE)
+"""Error codes after which Storage may take a picture moments later."""
 
 log = structlog.get_logger()
 
@@ -124,16 +129,36 @@ class Pipeline:
                 raise
 
     async def _upload(self, lease: Lease, made: Mapping[str, Path]) -> dict[str, str]:
-        """Upload the pictures for people; returns their paths in the bucket `derived`."""
+        """Upload the pictures for people; returns their paths in the bucket `derived`.
+
+        Those that Storage has not taken after half of the stage's time are left out: the verdict does not need them.
+        """
         folder = f"{lease.claim.user_id}/{lease.claim.id}/{lease.claim.fence}"
         stored: dict[str, str] = {}
-        for name, file in made.items():
-            lease.check()
-            path = f"{folder}/{file.name}"
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.derive_deadline_seconds / 2):
+                for name, file in made.items():
+                    lease.check()
+                    if await self._store(name, f"{folder}/{file.name}", file):
+                        stored[name] = f"{folder}/{file.name}"
+        return stored
+
+    async def _store(self, name: str, path: str, file: Path) -> bool:
+        """Upload one picture, again and again while Storage is away; returns False if Storage refuses it."""
+        failures = 0
+        while True:
             try:
                 with self.rights.doubted_after("access_refused"):
                     await storage.upload(self.http, bucket="derived", path=path, file=file)
-                stored[name] = path
-            except Permanent as error:
-                log.warning(logs.NOT_DERIVED, name=name, error_code=error.code, error=error.message)
-        return stored
+            except (Permanent, Transient) as error:
+                if error.code == "access_refused":  # the role lacks a right, and claims nothing until it has it
+                    raise
+                failures += 1
+                write = log.warning if failures == 1 else log.debug
+                write(logs.NOT_DERIVED, name=name, error_code=error.code, error=error.message)
+                if error.code not in STORAGE_AWAY:
+                    return False
+                wished = (isinstance(error, Transient) and error.retry_after_seconds) or 0.0
+                await asyncio.sleep(max(wished, full_jitter_seconds(failures, first=0.5, cap=5.0)))
+            else:
+                return True

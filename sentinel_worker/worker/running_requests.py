@@ -76,12 +76,16 @@ class RunningRequests:
             log.warning(logs.DRAIN_EXPIRED, running=len(self._tasks))
         finally:
             hurried.cancel()
-        for lease in self._tasks.values():
-            lease.end(Released())
+        self.hand_back()
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=RELEASE_SECONDS)
         for task in self._tasks:
             task.cancel()
+
+    def hand_back(self) -> None:
+        """End all requests now and release them; their attempts are refunded."""
+        for lease in self._tasks.values():
+            lease.end(Released())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]

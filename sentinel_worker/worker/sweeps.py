@@ -99,14 +99,25 @@ class Sweeps:
             return
         self._idle_since = None
 
-    def judge_wakeup(self, claims: Sequence[Claim]) -> None:
-        """Log requests that no hint announced, though this worker was idle and listening while they were queued."""
+    def judge_wakeup(self, claims: Sequence[Claim], called_at: float) -> None:
+        """Judge the hints by the requests of a claim called at `called_at` (monotonic).
+
+        Log requests that no hint announced, though this worker was idle and listening while they were queued.
+        """
         idle_since, self._idle_since = self._idle_since, None
-        if self._wakeup is None or idle_since is None:
+        waits = [claim.queued_seconds for claim in claims if not claim.was_scheduled]
+        if self._wakeup is None or not waits:
+            return
+        self._wakeup.claimed(called_at - min(waits))
+        if idle_since is None:
             return
         idle_seconds = monotonic() - idle_since
-        waits = [claim.queued_seconds for claim in claims if not claim.was_scheduled]
-        missed = [seconds for seconds in waits if MISSED_AFTER_SECONDS < seconds < idle_seconds]
+        now = monotonic()
+        missed = [
+            seconds
+            for seconds in waits
+            if MISSED_AFTER_SECONDS < seconds < idle_seconds and self._wakeup.listened_since(now - seconds)
+        ]
         if missed:
             log.warning(logs.SWEEP_MISSED, requests=len(missed))
             self._wakeup.missed(min(missed))

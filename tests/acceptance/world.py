@@ -1,4 +1,4 @@
-"""One local Supabase with one worker, for all clients: the demo detector, films, and a quick sweep."""
+"""One local Supabase with one worker, for all clients: the demo detectors, films, and a quick sweep."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

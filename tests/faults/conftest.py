@@ -66,7 +66,7 @@ def run_instant(stack: Stack) -> RunInstant:
 
     @asynccontextmanager
     async def run(
-        *, via: FaultProxy | None = None, seconds: float = 0.0, **changes: Any
+        *, via: FaultProxy | None = None, seconds: float = 0.0, times: ConnectionTimes = TIMES, **changes: Any
     ) -> AsyncIterator[InstantWorker]:
         settings = Settings.model_validate(
             {
@@ -79,7 +79,7 @@ def run_instant(stack: Stack) -> RunInstant:
                 **changes,
             }
         )
-        async with instant_worker(settings, seconds=seconds, circuit=quick_circuit(), times=TIMES) as running:
+        async with instant_worker(settings, seconds=seconds, circuit=quick_circuit(), times=times) as running:
             task = asyncio.create_task(running.worker.run())
             try:
                 await until(lambda: running.ready, what=lambda: f"it is ready: {running.health}", limit_seconds=20)

@@ -1,13 +1,15 @@
 """False, lost or repeated wake-ups: the worker still finds every row once; and its sweeps of the queue."""
 
 import asyncio
+from dataclasses import replace
 from time import monotonic
 
 import pytest
 
 from sentinel_local_supabase.faults import Faults, HttpFault, RealtimeFaults
 from sentinel_local_supabase.stack import Stack
-from tests.faults.conftest import Insert, Lines, RunInstant, answered_once, said
+from sentinel_worker.wake.connection import HintName
+from tests.faults.conftest import TIMES, Insert, Lines, RunInstant, answered_once, said
 from tests.integration.daemon.proxy import FaultProxy
 from tests.integration.daemon.queries import sql
 from tests.matrix import sampled
@@ -48,6 +50,41 @@ async def test_a_row_that_no_hint_announced_is_found_by_the_sweep_and_the_deaf_c
         await stack.behave()
         await until(lambda: running.wakeup.healthy, what="it hears again")  # type: ignore[union-attr]
         assert [hint.generation for hint in running.wakeup.hints.values()] > before
+
+
+@pytest.mark.parametrize(("dead", "healthy"), [("changes", "broadcast"), ("broadcast", "changes")])
+async def test_a_hint_that_is_silent_beside_a_healthy_one_is_renewed(
+    stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines, dead: HintName, healthy: HintName
+) -> None:
+    """The healthy hint wakes the worker, so no row waits for a sweep that would show the silence of the other."""
+    lost = {"lose_changes": True} if dead == "changes" else {"lose_broadcasts": True}
+    times = replace(TIMES, deaf=0.5)
+    async with run_instant(sweep_seconds=60, sweep_degraded_seconds=60, times=times) as running:
+        assert running.wakeup is not None
+        await stack.misbehave(Faults(realtime=RealtimeFaults(**lost)))
+        async with asyncio.timeout(30):
+            while not said(lines, "realtime.lost"):
+                await answered_once(stack, insert(1))
+        await stack.behave()
+        await until(lambda: running.ready, what="it hears again")
+        generations = {name: hint.generation for name, hint in running.wakeup.hints.items()}
+        (line,) = said(lines, "realtime.lost")
+        assert (line["hint"], line["reason"]) == (dead, "it announced none of the last 3 rows or more")
+        assert generations == {dead: 2, healthy: 1}
+    assert not said(lines, "worker.sweep_missed")
+
+
+async def test_no_hint_is_blamed_while_realtime_is_known_to_be_down(
+    stack: Stack, run_instant: RunInstant, insert: Insert, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentinel_worker.worker.sweeps.MISSED_AFTER_SECONDS", 0.2)
+    async with run_instant(sweep_seconds=1.5, sweep_degraded_seconds=1.5) as running:
+        await stack.misbehave(Faults(realtime=RealtimeFaults(refuse_status=503, close_sockets_after_seconds=0)))
+        assert running.wakeup is not None
+        await until(lambda: not running.wakeup.healthy, what="Realtime is down")  # type: ignore[union-attr]
+        for _ in range(3):
+            await answered_once(stack, insert(1))
+    assert not said(lines, "worker.sweep_missed")
 
 
 async def test_a_scheduled_request_starts_at_its_time_and_no_hint_is_blamed(

@@ -137,6 +137,34 @@ async def test_a_storm_of_killed_connections(stack: Stack, run_instant: RunInsta
         await answered_once(stack, ids)
 
 
+SPOILED = ("sentinel_claim", "sentinel_finish")
+
+
+async def test_crashes_of_postgresql(stack: Stack, run_instant: RunInstant, insert: Insert) -> None:
+    """What the kernel does when memory runs out; some of the answers then name no code."""
+    blank = (HttpFault(service="rest", path=path, status=400, body="blank", times=6) for path in SPOILED)
+    async with run_instant(seconds=0.05):
+        await stack.misbehave(Faults(http=tuple(blank)))
+        ids = insert(60)
+        for _ in range(3):
+            assert await stack.crash_postgres()
+            await until(lambda: _answers(stack), what="PostgreSQL has recovered")
+            ids += insert(5)
+            await until(lambda: bool(sql(stack, BACKEND)), what="the gateway has connected again")
+        await answered_once(stack, ids)
+
+
+BACKEND = "select from pg_stat_activity where usename = 'authenticator'"
+
+
+def _answers(stack: Stack) -> bool:
+    try:
+        sql(stack, "select")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 async def test_answers_come_late_and_connections_are_cut(
     stack: Stack, run_instant: RunInstant, insert: Insert, proxy: FaultProxy
 ) -> None:

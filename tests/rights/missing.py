@@ -146,7 +146,8 @@ TAKEN: tuple[Taken, ...] = (
            claims={"role": "authenticated"}),
     _token("a role that exists", f"SENTINEL_WORKER_JWT has the role nobody, which does not exist: {SIGN}",
            claims={"role": "nobody"}),
-    _token("the JWT's time (`exp`)", f"SENTINEL_WORKER_JWT has expired: {SIGN}", claims={"exp": 1_000_000_000}),
+    _token("the JWT's time (`exp`)", "SENTINEL_WORKER_JWT expired at 2001-09-09 01:46:40 UTC, so nothing is claimed: "
+           "start the worker with a new SENTINEL_WORKER_JWT", claims={"exp": 1_000_000_000}),
     _token("its signature", f"SENTINEL_WORKER_JWT is not a JWT signed by this project: {SIGN}",
            secret="of another project " * 3),
     _token("its form", f"SENTINEL_WORKER_JWT is not a JWT signed by this project: {SIGN}", token="no-jwt-at-all"),

@@ -41,7 +41,9 @@ _TAKEN_TEXT = """\
 
 `sentinel-worker check` prints a missing right. So does the worker, at its start and in the log when a call is refused
 later (`right.missing`, or the error of the call). Without a needed right the worker does not start, and a running one
-claims nothing until the right is back, so that no request loses an attempt. Without the others it keeps working.
+claims nothing until the right is back, so that no request loses an attempt. Without the others it keeps working. While
+`realtime.messages` does not exist, because Realtime has not run yet, it prints that `sentinel-worker migrate` is to be
+run later ([why](database.md#applying-the-migrations)).
 
 | missing | printed | needed |
 | --- | --- | --- |

@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 
 from sentinel_worker.config import settings as worker_settings
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
+from sentinel_worker.sources.storage_errors import unreachable
 from sentinel_worker.supabase_client import connections
-from sentinel_worker.supabase_client.breaker import Breaker, Circuit
+from sentinel_worker.supabase_client.breaker import AWAY, Breaker, Circuit
 from sentinel_worker.supabase_client.keys import WorkerKeys
 from tests.matrix import examples
 
@@ -185,8 +186,9 @@ async def test_storage_is_not_asked_while_supabase_is_away(monkeypatch: pytest.M
         circuit, loaded = Circuit(), worker_settings.load()
         async with connections.storage_http(loaded, WorkerKeys(loaded), circuit) as http:
             lose(circuit)
-            with pytest.raises(httpx.ConnectError):
+            with pytest.raises(httpx.ConnectError) as refused:
                 await http.get("/storage/v1/object/x")
+            assert unreachable(refused.value).message == AWAY  # not that Storage could not be reached
             assert not asked
             circuit._succeeded()
             assert (await http.get("/storage/v1/object/x")).is_success

@@ -1,6 +1,8 @@
 """Docs must be complete: settings, commands, log events, error codes, states, functions, links."""
 
 import ast
+import importlib.metadata
+import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -61,6 +63,15 @@ def test_every_command_is_in_the_readme() -> None:
     ]
     readme = (ROOT / "README.md").read_text(encoding="utf-8") + text("operations.md")
     assert not [name for name in commands if f"sentinel-worker {name}" not in readme]
+
+
+def test_every_option_of_dev_is_in_the_table_of_the_local_supabase() -> None:
+    dev = next(command for command in cli.app.registered_commands if command.callback is cli.dev)
+    assert dev.callback is not None
+    documented = text("local.md").partition("\n## ")[0]
+    options = {name.replace("_", "-") for name in dev.callback.__annotations__} - {"return"}
+    names = {{"worker": "no-worker", "rate-limit": "no-rate-limit"}.get(option, option) for option in options}
+    assert set(re.findall(r"^\| `--([a-z-]+)", documented, re.MULTILINE)) == names
 
 
 def test_every_log_event_is_documented() -> None:
@@ -173,3 +184,10 @@ def test_links_lead_somewhere(page: str) -> None:
     source = ROOT / page
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", source.read_text(encoding="utf-8"))
     assert not [target for target in targets if not (source.parent / target).exists()]
+
+
+def test_the_local_supabase_names_the_clients_that_the_tests_use() -> None:
+    package = json.loads((ROOT / "tests/acceptance/supabase_js/package.json").read_text(encoding="utf-8"))
+    readme = (ROOT / "local_supabase/README.md").read_text(encoding="utf-8")
+    assert f"supabase-js {package['dependencies']['@supabase/supabase-js']} and" in readme
+    assert f"supabase-py {importlib.metadata.version('supabase')} work" in readme

@@ -59,7 +59,7 @@ def test_faults_add_up_in_their_order() -> None:
         ("rest:status=abc", "status must be a whole number, not 'abc'"),
         ("rest:status=200", "the status must be between 400 and 599"),
         ("rest:status=503,status=502", "status is given twice"),
-        ("rest:status=503,body=xml", "body must be one of json, html, empty"),
+        ("rest:status=503,body=xml", "body must be one of json, blank, html, empty"),
         ("rest:delay=inf", "delay must be a number of seconds, not 'inf'"),
         ("realtime:ready-seconds=-1", "ready-seconds must be a number of seconds, not '-1'"),
         ("realtime:lose-changes=1", "lose-changes takes no value"),

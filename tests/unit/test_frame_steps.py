@@ -24,8 +24,8 @@ def numbers_at(starts: np.ndarray, times: list[float]) -> list[int]:
 def test_a_constant_rate_gives_what_steps_in_seconds_give(rate: float, digits: int) -> None:
     starts = np.round(np.arange(500) / rate, digits)
     for first in range(0, 480, 7):
-        window = Window(first / rate, (first + 16) / rate)
         for step in (1, 2):
+            window = Window(first / rate, (first + 8 * step) / rate)
             by_frames = numbers_at(starts, stepped_times(starts, window, 8, step, rate))
             assert by_frames == numbers_at(starts, frame_times(window, 8, step / rate, rate))
 
@@ -42,16 +42,28 @@ def test_the_last_frame_is_repeated_at_the_end_of_the_track() -> None:
     assert numbers_at(STILL_THEN_MOVING, end) == [88, 89, 90, 90, 90, 90, 90, 90]
 
 
+def test_a_window_is_looked_at_to_its_end_where_the_track_is_faster() -> None:
+    """A frame every 20 s, then five minutes at 0.8 frames a second: steps in frames would end after 20 s."""
+    starts = np.concatenate([np.arange(130) * 20.0, 2600 + np.arange(258) * 1.2])
+    shown = stepped_times(starts, Window(2600, 2920), 16, 1, 0.05)
+    assert shown[0] < 2620
+    assert shown[-1] > 2890
+    assert max(np.diff(shown)) < 30
+
+
 @given(DISTANCES, st.integers(1, 32), st.integers(1, 4), st.floats(1, 240), st.floats(0, 1))
-def test_each_time_shows_its_own_frame(
+def test_each_time_shows_its_own_frame_and_no_window_ends_unseen(
     distances: list[float], frames: int, step: int, rate: float, place: float
 ) -> None:
     starts = np.concatenate([[0.0], np.cumsum(distances)])
-    begin = place * starts[-1]
-    times = stepped_times(starts, Window(begin, begin + 1), frames, step, rate)
+    window = Window(begin := place * starts[-1], begin + frames * step / rate)
+    times = stepped_times(starts, window, frames, step, rate)
     numbers = numbers_at(starts, times)
     assert times == sorted(times)
-    assert numbers == [min(numbers[0] + step * place, len(starts) - 1) for place in range(frames)]
+    stepped = [min(numbers[0] + step * place, len(starts) - 1) for place in range(frames)]
+    assert numbers == stepped or set(np.diff(numbers)) != {step}
+    seen_until = starts[min(numbers[-1] + step, len(starts) - 1)]
+    assert seen_until >= min(begin + 0.7 * window.duration_seconds - step * max(distances), starts[-1])
     assert abs(starts[numbers[0]] - begin) <= max(distances) + 1 / rate
 
 

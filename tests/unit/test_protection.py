@@ -16,14 +16,38 @@ def box(kind: bytes, *parts: bytes) -> bytes:
     return (8 + len(body)).to_bytes(4, "big") + kind + body
 
 
+def words(*numbers: int) -> bytes:
+    return b"".join(number.to_bytes(4, "big") for number in numbers)
+
+
+def track(number: int, *entries: bytes, version: int = 0, used: tuple[int, ...] = ()) -> bytes:
+    """A track of MP4 with these sample entries, which as many chunks of samples use as `used` has numbers."""
+    header = bytes([version, 0, 0, 0]) + bytes(16 if version else 8) + words(number) + bytes(40)
+    described = box(b"stsd", words(0, len(entries)), *(box(entry, bytes(70)) for entry in entries))
+    chunks = box(b"stsc", words(0, len(used)), *(words(at + 1, 1, entry) for at, entry in enumerate(used)))
+    return box(
+        b"trak", box(b"tkhd", header), box(b"mdia", box(b"minf", box(b"stbl", described, chunks if used else b"")))
+    )
+
+
+def mp4(*tracks: bytes, after: bytes = b"") -> bytes:
+    return box(b"ftyp", b"isom" + bytes(4)) + box(b"moov", *tracks) + after
+
+
 def film(*tracks: tuple[int, bytes, int]) -> bytes:
     """An MP4 file with tracks of a number, a sample entry and a version of the track's header."""
-    made = []
-    for number, entry, version in tracks:
-        header = bytes([version, 0, 0, 0]) + bytes(16 if version else 8) + number.to_bytes(4, "big") + bytes(40)
-        described = box(b"stsd", bytes(4) + (1).to_bytes(4, "big") + box(entry, bytes(70)))
-        made.append(box(b"trak", box(b"tkhd", header), box(b"mdia", box(b"minf", box(b"stbl", described)))))
-    return box(b"ftyp", b"isom" + bytes(4)) + box(b"moov", *made)
+    return mp4(*(track(number, entry, version=version) for number, entry, version in tracks))
+
+
+def fragment(number: int, entry: int | None = None, *, has_offset: bool = False) -> bytes:
+    """A fragment of a track, whose samples use this entry or the default."""
+    flags = 2 * (entry is not None) + has_offset
+    header = words(flags, number, *((0, 999) if has_offset else ()), *(() if entry is None else (entry,)))
+    return box(b"moof", box(b"traf", box(b"tfhd", header)))
+
+
+def default(number: int, entry: int) -> bytes:
+    return box(b"mvex", box(b"trex", words(0, number, entry, 0, 0, 0)))
 
 
 def element(kind: str, *parts: bytes) -> bytes:
@@ -77,6 +101,10 @@ def transport(*streams: bytes, scrambled: int = 0, before: bytes = b"", stride: 
 VIDEO = stream(0x101, 0x1B)
 PROTECTED = [
     *(("mp4", film((1, b"mp4a", 0), (2, entry, 0))) for entry in (b"encv", b"enca", b"drms", b"drmi", b"aavd")),
+    ("mp4", mp4(track(1, b"avc1", b"encv", used=(1, 1, 2)))),  # only the end
+    ("mp4", mp4(track(1, b"encv", b"avc1"), default(1, 1), after=fragment(1, 2) + fragment(1))),
+    ("mp4", mp4(track(1, b"avc1", b"encv"), default(1, 1), after=fragment(1) + fragment(1, 2, has_offset=True))),
+    ("mp4", mp4(track(1, b"avc1", b"encv"), default(1, 2), after=fragment(1))),
     ("webm", matroska(element("5033", b"\x01"), element("5035", element("47e1", b"\x05")))),
     ("matroska", matroska(element("5035"), unknown=True)),
     ("asf", asf("a1dcab8c47a9cf118ee400c00c205365", "fbb3112223bdd211b4b700a0c955fc6e")),
@@ -88,6 +116,8 @@ PROTECTED = [
 FREE = [
     ("mp4", film((1, b"avc1", 0), (2, b"mp4a", 1)) + box(b"pssh", bytes(20))),
     ("mp4", film()),
+    ("mp4", mp4(track(1, b"avc1", b"encv", used=(1, 1)), track(2, b"enca", b"mp4a", used=(2,)))),
+    ("mp4", mp4(track(1, b"avc1", b"encv"), track(2, b"mp4a"), default(1, 1), after=fragment(1) + fragment(2, 2))),
     ("webm", matroska()),
     ("matroska", matroska(element("5034", element("4254", b"\x03")))),  # compressed
     ("asf", asf("a1dcab8c47a9cf118ee400c00c205365")),
@@ -133,10 +163,12 @@ def test_a_cut_file_is_judged_by_what_is_there(tmp_path: Path, container: str, c
         ("mp4", film((1, b"avc1", 0), (2, b"mhm1", 0), (3, b"mp4a", 0), (9, b"mha1", 1)), {2: "MPEG-H", 9: "MPEG-H"}),
         ("mp4", film((4, b"ac-4", 0), (5, b"dtsx", 0)), {4: "AC-4", 5: "DTS:X"}),
         ("mp4", film((1, b"avc1", 0), (2, b"mp4a", 0)), {}),
+        ("mp4", mp4(track(1, b"mp4a", b"ac-4", used=(1,)), track(2, b"ac-4", b"mp4a")), {2: "AC-4"}),
         ("mpeg-ts", transport(VIDEO, stream(0x102, 0x2D), stream(0x103, 0x0F)), {0x102: "MPEG-H"}),
         ("mpeg-ts", transport(stream(0x20, 0x2E, b"\x0a\x04eng\x00")), {0x20: "MPEG-H"}),
         ("mpeg-ts", transport(VIDEO, stream(0x102, 0x06, b"\x0a\x04eng\x00\x7f\x02\x15\x00")), {0x102: "AC-4"}),
         ("mpeg-ts", transport(VIDEO, stream(0x102, 0x06, b"\x7f\x02\x0e\x00")), {}),
+        ("mpeg-ts", transport(VIDEO, stream(0x102, 0x0F, b"\x7f\x02\x15\x00")), {}),  # AAC
         ("webm", matroska(), {}),
     ],
 )

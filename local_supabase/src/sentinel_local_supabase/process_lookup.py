@@ -21,26 +21,40 @@ def live_server(cluster: Path) -> int | None:
     return process if name == "postgres" else None
 
 
-def refuse_held_port(port: int) -> None:
-    """Raise LocalSupabaseError, naming the holder, if the gateway could not listen on 127.0.0.1:`port`."""
+def refuse_held_port(port: int, option: str = "--port") -> None:
+    """Raise LocalSupabaseError, naming the holder and the option to change, if 127.0.0.1:`port` is not free."""
+    try:
+        _listen(port)
+    except OSError as error:
+        reason = error.strerror or "no reason given"
+        raise LocalSupabaseError("port_in_use", _who_listens(port, reason, option)) from error
+
+
+def is_free(port: int) -> bool:
+    """Return True if a server could listen on 127.0.0.1:`port`."""
+    try:
+        _listen(port)
+    except OSError:
+        return False
+    return True
+
+
+def _listen(port: int) -> None:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the gateway
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise LocalSupabaseError("port_in_use", _who_listens(port, error.strerror or "no reason given")) from error
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the gateway and PostgreSQL
+        probe.bind(("127.0.0.1", port))
 
 
-def _who_listens(port: int, reason: str) -> str:
+def _who_listens(port: int, reason: str, option: str) -> str:
     holder = _listener_on(port)
     if holder is None:
-        return f"The local Supabase cannot listen on 127.0.0.1:{port} ({reason}): choose another port (--port)."
+        return f"The local Supabase cannot listen on 127.0.0.1:{port} ({reason}): choose another port ({option})."
     starter = _starter_of_gateway(holder)
     if starter is None:
-        return f"Process {holder} listens on 127.0.0.1:{port}: choose another port (--port), or stop it."
+        return f"Process {holder} listens on 127.0.0.1:{port}: choose another port ({option}), or stop it."
     return (
         f"Process {starter} keeps a local Supabase at http://127.0.0.1:{port}: use that one, "
-        "choose another port (--port), or stop it."
+        f"choose another port ({option}), or stop it."
     )
 
 

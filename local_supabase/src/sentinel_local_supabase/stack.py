@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import psycopg
 
 from sentinel_local_supabase.errors import LocalSupabaseError
 from sentinel_local_supabase.faults import Faults
@@ -14,22 +18,30 @@ from sentinel_local_supabase.folder import DataFolder
 from sentinel_local_supabase.gateway.settings import GatewaySettings
 from sentinel_local_supabase.gateway_process import GatewayProcess
 from sentinel_local_supabase.keys import ProjectKeys
-from sentinel_local_supabase.postgres import SUPERUSER, Postgres
+from sentinel_local_supabase.postgres import PORT_OPTION, SUPERUSER, Postgres
 from sentinel_local_supabase.process_lookup import refuse_held_port
 from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, RealtimePace
+from sentinel_local_supabase.seeds import apply_seeds
 
 DEFAULT_PORT = 54321
+LAST_PORT = 65535
+SHORTEST_SECRET = 32  # PostgREST refuses a shorter one
+_A_BACKEND = "select pid from pg_stat_activity where usename = 'authenticator' order by random() limit 1"
 
 
 class Stack:
     """An embedded Supabase on one data folder; `async with Stack(folder, migrations=None) as stack:` runs it.
 
     `migrations` is called with the owner's connection string, in a thread, at each start before anything is served;
-    None leaves the schema `public` as it is: empty in a new folder. `port` 0 takes a free one, which the stack
-    keeps. `fresh` empties the folder first. `bin_dir` is the folder of a system PostgreSQL's programs. `durable=False`
-    trades safety against a power failure for speed. Realtime polls at the `pace` of the real server or `fast`, and
-    drops row changes above `events_per_second` (None: never). Raises LocalSupabaseError if a server cannot be started
-    or another process holds the folder or the port, and any exception that `migrations` raises.
+    None leaves the schema `public` as it is: empty in a new folder. After them, each SQL file of `seed` runs once.
+    `port` 0 takes a free one, which the stack keeps. PostgreSQL listens on `database_port`: by default the one after
+    `port` if it is free, otherwise a free one. `fresh` empties the folder first. `bin_dir` is the folder of a system
+    PostgreSQL's programs. `durable=False` trades safety against a power failure for speed. REST serves
+    `exposed_schemas`, the first by default. `jwt_secret`, at least 32 characters, replaces the folder's own.
+    `default_grants` grants what is created in `public` to the roles of clients, as hosted projects did before 30
+    October 2026. Realtime polls at the `pace` of the real server or `fast`, and drops row changes and
+    broadcasts above `events_per_second` (None: never). Raises LocalSupabaseError if a server cannot be started, a seed
+    fails, or another process holds the folder or a port, and any exception that `migrations` raises.
     """
 
     def __init__(
@@ -37,11 +49,15 @@ class Stack:
         folder: Path,
         *,
         migrations: Callable[[str], object] | None,
+        seed: Sequence[Path] = (),
         port: int = DEFAULT_PORT,
+        database_port: int | None = None,
         fresh: bool = False,
         bin_dir: Path | None = None,
         durable: bool = True,
         exposed_schemas: tuple[str, ...] = ("public",),
+        jwt_secret: str | None = None,
+        default_grants: bool = False,
         access_token_seconds: int = 3600,
         pace: RealtimePace = "real",
         events_per_second: int | None = EVENTS_PER_SECOND,
@@ -49,10 +65,21 @@ class Stack:
         self._data = DataFolder(folder)
         self.folder = self._data.path
         self.keys: ProjectKeys  # set only while it runs: the folder must be locked before anything in it is touched
-        self.postgres = Postgres(self._data.postgres, bin_dir=bin_dir, durable=durable)
+        self.postgres = Postgres(
+            self._data.postgres,
+            bin_dir=bin_dir,
+            port=database_port or 0,
+            preferred_port=port + 1 if database_port is None and 0 < port < LAST_PORT else 0,
+            durable=durable,
+            default_grants=default_grants,
+        )
         self.port = port
+        self.changed_seeds: list[Path] = []
+        """Seeds that have run in this folder and have changed since; they are not run again."""
         self._fresh = fresh
         self._migrations = migrations
+        self._seed = seed
+        self._jwt_secret = jwt_secret
         self._exposed_schemas = exposed_schemas
         self._access_token_seconds = access_token_seconds
         self._pace: RealtimePace = pace
@@ -101,14 +128,19 @@ class Stack:
 
     async def __aenter__(self) -> Self:
         """Start everything and wait until it accepts requests."""
+        if self._jwt_secret is not None and len(self._jwt_secret) < SHORTEST_SECRET:
+            raise LocalSupabaseError("short_secret", f"The JWT secret must have at least {SHORTEST_SECRET} characters.")
         if self.port:
             refuse_held_port(self.port)
+        if self.postgres.port:
+            refuse_held_port(self.postgres.port, PORT_OPTION)
         self._data.take(fresh=self._fresh)
         try:
-            self.keys = ProjectKeys.load(self._data.keys)
+            self.keys = ProjectKeys.load(self._data.keys, self._jwt_secret)
             await self.start_postgres()
             if self._migrations is not None:
                 await asyncio.to_thread(self._migrations, self.dsn)
+            self.changed_seeds = await asyncio.to_thread(apply_seeds, self.dsn, self._seed)
             await self.start_gateway()
             self._data.announce(self.url)
         except BaseException:
@@ -129,6 +161,26 @@ class Stack:
     async def stop_postgres(self) -> None:
         """Stop only PostgreSQL; the gateway responds with 503 until it is back."""
         await asyncio.to_thread(self.postgres.stop)
+
+    async def crash_postgres(self) -> bool:
+        """Kill a backend of the gateway, as the kernel does when memory runs out; False if there is none to kill.
+
+        PostgreSQL has ended every connection when this returns, and accepts new ones after its recovery.
+        """
+        found: tuple[int] | None = None
+        try:
+            async with await psycopg.AsyncConnection.connect(self.superuser_dsn, autocommit=True) as connection:
+                found = await (await connection.execute(_A_BACKEND)).fetchone()
+                if found is None:
+                    return False
+                os.kill(found[0], signal.SIGKILL)
+                async for _ in connection.notifies():  # until the crash ends this connection, too
+                    pass
+        except ProcessLookupError:
+            return False
+        except psycopg.OperationalError:  # after the kill, expected; before it, PostgreSQL is still recovering
+            return found is not None
+        return True
 
     async def start_gateway(self) -> None:
         """Start only the gateway, on the same port, and wait until it accepts requests."""

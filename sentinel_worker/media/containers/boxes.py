@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -14,7 +14,7 @@ from sentinel_worker.media.refused_files import check_frames
 
 MAX_BOXES: Final = 100_000
 """Number of boxes after which a file is not read on."""
-_INSIDE: Final = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"})
+_INSIDE: Final = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"mvex", b"moof", b"traf"})
 _MAX_DEPTH: Final = 8
 
 
@@ -70,12 +70,30 @@ def _boxes(path: Path) -> Iterator[tuple[bytes, bool]]:
             yield kind, end <= size
 
 
-def walk(file: BinaryIO, start: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, int, int]]:
-    """Yield every box, including nested ones: its kind, and the start and end of its body."""
+def track_number(file: BinaryIO, body: int) -> int:
+    """Number of a track, by the body of its `tkhd` box."""
+    return read_number(file, body + (20 if read(file, body, 1) == b"\x01" else 12))
+
+
+def read_number(file: BinaryIO, offset: int) -> int:
+    """The number of 32 bits at `offset`; 0 beyond the end of the file."""
+    return int.from_bytes(read(file, offset, 4), "big")
+
+
+def read(file: BinaryIO, offset: int, length: int) -> bytes:
+    """The bytes from `offset` on, fewer than `length` at the end of the file."""
+    file.seek(offset)
+    return file.read(length)
+
+
+def walk(
+    file: BinaryIO, start: int, end: int, inside: Container[bytes] = _INSIDE, depth: int = 0
+) -> Iterator[tuple[bytes, int, int]]:
+    """Yield every box, including those nested in the kinds `inside`: its kind, and the start and end of its body."""
     for kind, body, stop in level(file, start, end):
         yield kind, body, stop
-        if kind in _INSIDE and depth < _MAX_DEPTH:
-            yield from walk(file, body, min(stop, end), depth + 1)
+        if kind in inside and depth < _MAX_DEPTH:
+            yield from walk(file, body, min(stop, end), inside, depth + 1)
 
 
 def level(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:

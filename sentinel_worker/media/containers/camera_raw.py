@@ -8,6 +8,8 @@ _SUBFILE_TYPE, _COMPRESSION, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 254, 259, 2
 # Nikon, Sony, Pentax, Samsung, and Kodak's own.
 _RAW_COMPRESSIONS: Final = frozenset({34713, 32767, 65535, 32770, 32769, 65000})
 _COLOUR_FILTER_ARRAY: Final = 32803
+_SHORT: Final = (b"\x03\x00", b"\x00\x03")
+"""Type of a number of 16 bits, in either byte order."""
 _MAX_ENTRIES: Final = 1000
 
 
@@ -32,6 +34,3 @@ def is_camera_raw(file: BinaryIO) -> bool:
         or found.get(_PHOTOMETRIC) == _COLOUR_FILTER_ARRAY
         or (found.get(_SUBFILE_TYPE, 0) & 1 == 1 and _SUB_IFDS in found)
     )
-
-
-_SHORT: Final = (b"\x03\x00", b"\x00\x03")

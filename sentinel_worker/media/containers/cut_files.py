@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final
 
 from sentinel_worker.media.containers.boxes import last_box_is_cut
+from sentinel_worker.media.containers.chunks import MAX_CHUNKS, RIFF, Layout, chunks
 
-_MAX_CHUNKS: Final = 100_000
 # Programs that cannot seek back to the start of their output write these lengths.
 _UNKNOWN_LENGTH: Final = 0xFFFFFFFF
 _UNKNOWN_LENGTHS: Final = frozenset({0, _UNKNOWN_LENGTH, 0xFFFFFFFFFFFFFFFF})
@@ -19,29 +17,13 @@ _UNKNOWN_LENGTHS: Final = frozenset({0, _UNKNOWN_LENGTH, 0xFFFFFFFFFFFFFFFF})
 _SLACK_BYTES: Final = 64
 _WAVE_64: Final = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _DATA_64: Final = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Chunks of a format: where the first is, how a length is written and counted, and the name of the sound's."""
-
-    first: int
-    order: Literal["little", "big"]
-    sound: bytes
-    name_bytes: int = 4
-    length_bytes: int = 4
-    aligned: int = 2
-    counts_itself: bool = False
-
-
-_RIFF: Final = _Layout(12, "little", b"data")
 _LAYOUTS: Final = {
-    b"RIFF": _RIFF,
-    b"RF64": _RIFF,
-    b"BW64": _RIFF,
-    b"FORM": _Layout(12, "big", b"SSND"),
-    b"caff": _Layout(8, "big", b"data", length_bytes=8, aligned=1),
-    b"riff": _Layout(40, "little", _DATA_64, name_bytes=16, length_bytes=8, aligned=8, counts_itself=True),
+    b"RIFF": RIFF,
+    b"RF64": RIFF,
+    b"BW64": RIFF,
+    b"FORM": Layout(12, "big", b"SSND"),
+    b"caff": Layout(8, "big", b"data", length_bytes=8, aligned=1),
+    b"riff": Layout(40, "little", _DATA_64, name_bytes=16, length_bytes=8, aligned=8, counts_itself=True),
 }
 
 
@@ -66,10 +48,10 @@ def ends_early(path: Path, begin_bytes: int = 0) -> bool:
     return last_box_is_cut(path)
 
 
-def _sound_is_cut(file: BinaryIO, begin: int, size: int, layout: _Layout) -> bool:
+def _sound_is_cut(file: BinaryIO, begin: int, size: int, layout: Layout) -> bool:
     """True if the sound's chunk overhangs the end of the file by more than a header, or does not come at all."""
     real_length = 0  # of the sound in a 64 bit file
-    for name, start, length in islice(_chunks(file, begin + layout.first, size, layout), _MAX_CHUNKS):
+    for name, start, length in islice(chunks(file, begin + layout.first, size, layout), MAX_CHUNKS):
         if name == b"ds64":
             file.seek(start + 8)
             real_length = int.from_bytes(file.read(8), "little")
@@ -79,16 +61,3 @@ def _sound_is_cut(file: BinaryIO, begin: int, size: int, layout: _Layout) -> boo
         if start + length > size:
             return True
     return False
-
-
-def _chunks(file: BinaryIO, at: int, size: int, layout: _Layout) -> Iterator[tuple[bytes, int, int]]:
-    """Yield each chunk's name, the start of its body and its promised length."""
-    header = layout.name_bytes + layout.length_bytes
-    while at + header <= size:
-        file.seek(at)
-        head = file.read(header)
-        length = int.from_bytes(head[layout.name_bytes :], layout.order)
-        if layout.counts_itself:
-            length = max(length - header, 0)
-        yield head[: layout.name_bytes], at + header, length
-        at += header + length + -length % layout.aligned

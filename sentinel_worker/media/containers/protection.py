@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.media.containers import transport_streams
 from sentinel_worker.media.containers.allowed import CONTAINERS
-from sentinel_worker.media.containers.boxes import MAX_BOXES, level, walk
 from sentinel_worker.media.containers.ebml import is_encrypted
+from sentinel_worker.media.containers.sample_entries import sample_entries
 
 _PROTECTED_ENTRIES: Final = frozenset({b"encv", b"enca", b"drmi", b"drms", b"aavd"})
 """Sample entries of Common Encryption, of Apple's FairPlay, and of Audible."""
@@ -41,13 +39,13 @@ _MAX_ASF_OBJECTS: Final = 1000
 
 
 def check_protection(path: Path, container: str) -> None:
-    """Refuse a file with an encrypted video or sound track.
+    """Refuse a file with an encrypted video or sound track. A sample entry counts only if samples use it.
 
     Raises `Permanent('media_not_supported')`.
     """
     demuxer = CONTAINERS[container].demuxer
     if demuxer == "mov":
-        protected = any(kind in _PROTECTED_ENTRIES for _, kind in _sample_entries(path))
+        protected = any(track.used_kinds & _PROTECTED_ENTRIES for track in sample_entries(path))
     elif demuxer == "matroska":
         with path.open("rb") as file:
             protected = is_encrypted(file)
@@ -72,23 +70,10 @@ def undecodable_sounds(path: Path, container: str) -> dict[int, str]:
     if demuxer == "mpegts":
         return transport_streams.undecodable_sounds(path)
     if demuxer == "mov":
-        return {track: _UNKNOWN_SOUNDS[kind] for track, kind in _sample_entries(path) if kind in _UNKNOWN_SOUNDS}
+        # FFmpeg and browsers decode a whole track as its first entry says.
+        firsts = {track.number: track.kinds[0] for track in sample_entries(path) if track.kinds}
+        return {track: _UNKNOWN_SOUNDS[kind] for track, kind in firsts.items() if kind in _UNKNOWN_SOUNDS}
     return {}
-
-
-def _sample_entries(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the number of each track and the kind of each of its sample entries."""
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        track = 0
-        for kind, body, stop in islice(walk(file, 0, size), MAX_BOXES):
-            if kind == b"tkhd":
-                file.seek(body)
-                head = file.read(24)
-                track = int.from_bytes(head[20:24] if head[:1] == b"\x01" else head[12:16], "big")
-            elif kind == b"stsd":
-                for entry, _, _ in islice(level(file, body + 8, min(stop, size)), MAX_BOXES):
-                    yield track, entry
 
 
 def _is_protected_asf(path: Path) -> bool:

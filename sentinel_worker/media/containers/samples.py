@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -10,11 +11,20 @@ from typing import BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
-from sentinel_worker.media.containers.boxes import MAX_BOXES, walk
+from sentinel_worker.media.containers.boxes import MAX_BOXES, read, read_number, track_number, walk
 
 _MEDIA: Final = frozenset({b"vide", b"soun"})
 _TABLES: Final = frozenset({b"stsz", b"stz2", b"stsc", b"stco", b"co64"})
 _MAX_TABLE_BYTES: Final = 256 * 1024**2
+
+
+@dataclass(slots=True)
+class _Track:
+    """A track's number and handler, and the start and end of each of its tables; of two of a kind, the last."""
+
+    number: int = 0
+    handler: bytes = b""
+    tables: dict[bytes, tuple[int, int]] = field(default_factory=dict)
 
 
 def missing_shares(path: Path) -> dict[int, float]:
@@ -26,38 +36,47 @@ def missing_shares(path: Path) -> dict[int, float]:
     found: dict[int, float] = {}
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        track, handler = 0, b""
-        tables: dict[bytes, tuple[int, int]] = {}
-        for kind, body, stop in islice(walk(file, 0, size), MAX_BOXES):
-            if kind == b"tkhd":
-                track, handler, tables = _track_number(file, body), b"", {}
-            elif kind == b"hdlr" and not handler:
-                handler = _read(file, body + 8, 4)
-            elif kind in _TABLES:
-                tables[kind] = (body, min(stop, size))
-                share = _missing_share(file, tables, size) if handler in _MEDIA else None
-                if share is not None:
-                    found[track] = share
+        for track in _tracks(file, size):
+            share = _missing_share(file, track.tables, size) if track.handler in _MEDIA else None
+            if share is not None:
+                found[track.number] = share
     return found
 
 
+def _tracks(file: BinaryIO, size: int) -> list[_Track]:
+    tracks: list[_Track] = []
+    for kind, body, stop in islice(walk(file, 0, size), MAX_BOXES):
+        if kind == b"trak":
+            tracks.append(_Track())
+        if not tracks:
+            continue
+        track = tracks[-1]
+        if kind == b"tkhd":
+            track.number = track_number(file, body)
+        elif kind == b"hdlr" and not track.handler:
+            track.handler = read(file, body + 8, 4)
+        elif kind in _TABLES:
+            track.tables[kind] = (body, min(stop, size))
+    return tracks
+
+
 def _missing_share(file: BinaryIO, tables: dict[bytes, tuple[int, int]], size: int) -> float | None:
-    """Compute the share once the last of the three tables has come."""
+    """Share of one track; None if one of its three tables is missing or empty."""
     sizes, offsets = tables.get(b"stsz"), tables.get(b"stco") or tables.get(b"co64")
     if sizes is None or offsets is None or b"stsc" not in tables:
         return None
-    places = _numbers(file, offsets, 8, ">u8" if b"co64" in tables else ">u4")
-    runs = _numbers(file, tables[b"stsc"], 8, ">u4")
+    places = numbers(file, offsets, 8, ">u8" if b"co64" in tables else ">u4")
+    runs = numbers(file, tables[b"stsc"], 8, ">u4")
     runs = runs[: len(runs) // 3 * 3].reshape(-1, 3)
     if not len(places) or not len(runs):
         return None
     run = np.searchsorted(np.maximum.accumulate(runs[:, 0]), np.arange(1, len(places) + 1), side="right") - 1
     counts = runs[run.clip(0), 1]
-    equal = int.from_bytes(_read(file, sizes[0] + 4, 4), "big")
+    equal = read_number(file, sizes[0] + 4)
     if equal:
         kept = ((size - places) // equal).clip(0, counts)
         return 1 - float(kept.sum()) / max(float(counts.sum()), 1.0)
-    lengths = _numbers(file, sizes, 12, ">u4")
+    lengths = numbers(file, sizes, 12, ">u4")
     upto = np.cumsum(counts)
     lengths = lengths[: int(upto[-1])]
     if not len(lengths):
@@ -69,18 +88,9 @@ def _missing_share(file: BinaryIO, tables: dict[bytes, tuple[int, int]], size: i
     return float(np.mean(places[chunk] + in_chunk > size))
 
 
-def _numbers(file: BinaryIO, body: tuple[int, int], skip: int, kind: str) -> npt.NDArray[np.int64]:
+def numbers(file: BinaryIO, body: tuple[int, int], skip: int, kind: str) -> npt.NDArray[np.int64]:
+    """Numbers of the numpy type `kind` in a table, from `skip` bytes after the start of its body on."""
     start, stop = body[0] + skip, min(body[1], body[0] + _MAX_TABLE_BYTES)
-    content = _read(file, start, max(stop - start, 0))
+    content = read(file, start, max(stop - start, 0))
     width = np.dtype(kind).itemsize
     return np.frombuffer(content[: len(content) // width * width], kind).astype(np.int64)
-
-
-def _track_number(file: BinaryIO, body: int) -> int:
-    version = _read(file, body, 1)
-    return int.from_bytes(_read(file, body + (20 if version == b"\x01" else 12), 4), "big")
-
-
-def _read(file: BinaryIO, offset: int, length: int) -> bytes:
-    file.seek(offset)
-    return file.read(length)

@@ -18,6 +18,8 @@ _PROGRAMS_PID, _NULL_PID = 0, 0x1FFF
 _NO_DECODER: Final = {0x2D: "MPEG-H", 0x2E: "MPEG-H"}
 # HLS's SAMPLE-AES: H.264, AAC, AC-3, E-AC-3.
 _ENCRYPTED_TYPES: Final = frozenset({0xDB, 0xCF, 0xC1, 0xC2})
+_PRIVATE: Final = 0x06
+"""Type of a stream whose descriptors say how it is coded; those of others may not contradict their type."""
 _AC4: Final = b"\x15"
 _EXTENSION_DESCRIPTOR: Final = 0x7F
 
@@ -55,7 +57,9 @@ def undecodable_sounds(path: Path) -> dict[int, str]:
     for pid, kind, descriptors in _streams(list(_packets(path))):
         if kind in _NO_DECODER:
             found[pid] = _NO_DECODER[kind]
-        elif any(tag == _EXTENSION_DESCRIPTOR and body[:1] == _AC4 for tag, body in _descriptors(descriptors)):
+        elif kind == _PRIVATE and any(
+            tag == _EXTENSION_DESCRIPTOR and body[:1] == _AC4 for tag, body in _descriptors(descriptors)
+        ):
             found[pid] = "AC-4"
     return found
 

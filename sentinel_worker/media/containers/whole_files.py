@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from sentinel_worker.media.containers import ebml
-from sentinel_worker.media.containers.boxes import has_fragments
+from sentinel_worker.media.containers.boxes import has_fragments, read
+from sentinel_worker.media.containers.chunks import MAX_CHUNKS, chunks
 from sentinel_worker.media.containers.samples import missing_shares
 
-_MAX_CHUNKS: Final = 10_000
-_CHUNK_HEADER: Final = 8
+_NAME_BYTES: Final = 4
+"""Name of a list or a RIFF chunk, which precedes the chunks in it."""
 _FLV_TAGS: Final = frozenset({8, 9, 18})
 """Tags of sound, of pictures, and of a script."""
 _FLV_TAG_BYTES: Final = 11
@@ -45,30 +47,18 @@ def _samples_are_whole(path: Path) -> bool | None:
 def _lists_are_whole(file: BinaryIO, size: int) -> bool | None:
     """True if no list of pictures and sound overhangs the end; a long AVI has one in each of several RIFF chunks."""
     ends = [
-        end
-        for part, begin, stop in _chunks(file, 0, size)
-        if part == b"RIFF"
-        for name, body, end in _chunks(file, begin + 4, min(stop, size))
-        if name == b"LIST" and _kind(file, body) == b"movi" and end > body + 4
+        body + length
+        for name, body, length in islice(_nested_chunks(file, size), MAX_CHUNKS)
+        if name == b"LIST" and length > _NAME_BYTES and read(file, body, _NAME_BYTES) == b"movi"
     ]
     return max(ends) <= size if ends else None
 
 
-def _chunks(file: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the name of each chunk, and the start and promised end of its body."""
-    for _ in range(_MAX_CHUNKS):
-        file.seek(at)
-        head = file.read(_CHUNK_HEADER)
-        if len(head) < _CHUNK_HEADER or at >= end:
-            return
-        body, length = at + _CHUNK_HEADER, int.from_bytes(head[4:], "little")
-        yield head[:4], body, body + length
-        at = body + length + length % 2
-
-
-def _kind(file: BinaryIO, body: int) -> bytes:
-    file.seek(body)
-    return file.read(4)
+def _nested_chunks(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+    for part, begin, length in chunks(file, 0, size):
+        yield part, begin, length
+        if part == b"RIFF":
+            yield from chunks(file, begin + _NAME_BYTES, min(begin + length, size))
 
 
 def _ends_with_tag(file: BinaryIO, size: int) -> bool:

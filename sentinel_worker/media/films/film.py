@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
-import av
 import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
@@ -13,7 +12,6 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.films.film_times import FilmTimes
 from sentinel_worker.media.films.indexed_frames import IndexedFrames
 from sentinel_worker.media.films.numbered_packets import NumberedPackets
@@ -37,7 +35,7 @@ class Film:
     """One stream of pictures.
 
     `size` is the coded width and height of its first frame; the header may say otherwise, and it may change later.
-    `limits` bound the size of each. `in_order` is False if the stamps do not follow the order of the frames.
+    `limits` bound the size of each. `in_order` is False if the timestamps do not follow the order of the frames.
     """
 
     file: MediaFile
@@ -57,16 +55,16 @@ class Film:
         size, aspect = (stream.codec_context.width, stream.codec_context.height), stream.sample_aspect_ratio
         film = cls(file, stream.index, packets, times, size, Orientation.of(None, aspect), limits)
         least = _TRIAL_PACKETS_OF_ORDINARY if film._is_ordinary else _TRIAL_PACKETS
-        fed, frames = _first_frames(film.numbered_packets(), times, least)
-        if not frames:
+        fed, numbers, first = _first_frames(film.numbered_packets(), times, least)
+        if first is None:
             return film
-        size = (frames[0].width, frames[0].height)
-        film = replace(film, size=size, orientation=Orientation.of(_display_matrix(frames[0]), aspect))
+        size = (first.width, first.height)
+        film = replace(film, size=size, orientation=Orientation.of(_display_matrix(first), aspect))
         if film._is_ordinary:
             return film
-        starts = times.packet_starts[[frame.pts or 0 for frame in frames]]
+        starts = times.packet_starts[numbers]
         in_order = bool((np.diff(starts) >= 0).all())
-        if len(frames) > 1 and fed >= _PACKETS_OF_FIELDS * len(frames):
+        if len(numbers) > 1 and fed >= _PACKETS_OF_FIELDS * len(numbers):
             times = times.thinned(float(np.median(np.diff(np.sort(starts)))))
         return replace(film, in_order=in_order, times=times)
 
@@ -108,25 +106,44 @@ class OpenedVideo(OpenedMedia):
         return height, width
 
 
-def _first_frames(packets: NumberedPackets, times: FilmTimes, least: int) -> tuple[int, list[VideoFrame]]:
-    """Number of packets fed, at least `least`, and their frames; more packets are fed until one gives a frame."""
+def with_first_key(file: MediaFile, stream: VideoStream, packets: Packets) -> Packets:
+    """Mark the first packet from which decoding can begin as a key: players begin there, whatever the container says.
+
+    Only the packets before the first one that is marked are tried, and at most 300 of them.
+    """
+    (keys,) = np.nonzero(packets.key)
+    leading = int(keys[0]) if len(keys) else len(packets)
+    if not leading:
+        return packets
+    reader = NumberedPackets(file, stream.index, packets, can_seek=False)
+    found = reader.first_whole_picture(min(leading, _MAX_TRIAL_PACKETS))
+    if found is None:
+        return packets
+    key = packets.key.copy()
+    key[found] = True
+    return replace(packets, key=key)
+
+
+def _first_frames(packets: NumberedPackets, times: FilmTimes, least: int) -> tuple[int, list[int], VideoFrame | None]:
+    """Number of packets fed, at least `least`; the packets that their frames came from; and the first of these frames.
+
+    More packets are fed until one gives a frame. The other frames are not kept: a large one takes 200 MB.
+    """
     packets.go_to(int(times.keys[0]))
-    fed, frames = 0, list[VideoFrame]()
-    while (fed < least or not frames) and fed < _MAX_TRIAL_PACKETS:
+    fed, numbers, first = 0, list[int](), None
+    while (fed < least or first is None) and fed < _MAX_TRIAL_PACKETS:
         number, packet = packets.next_number, packets.take()
         if packet is not None:
             packet.pts = packet.dts = number
             fed += 1
-        try:
-            frames += packets.decoder.decode(packet)
-        except av.FFmpegError as error:
-            if out_of_memory(error):
-                raise
+        for frame in packets.decoded(packet):
+            numbers.append(frame.pts or 0)
+            first = first if first is not None else frame
         if packet is None:
-            return fed, frames
+            return fed, numbers, first
     if least > 1:
-        frames += packets.decoder.decode(None)
-    return fed, frames
+        numbers += [frame.pts or 0 for frame in packets.decoded(None)]
+    return fed, numbers, first
 
 
 def _display_matrix(frame: VideoFrame) -> bytes | None:

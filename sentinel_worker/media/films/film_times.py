@@ -10,8 +10,10 @@ import numpy.typing as npt
 
 from sentinel_worker.media.scan.timeline import Packets, Seconds, Timeline, rate_of, timeline_of
 
-# Fields are half a frame apart, frames a whole one; stamps are rounded.
+# Fields are half a frame apart, frames a whole one; timestamps are rounded.
 _SAME_FRAME: Final = 0.75
+ROUNDING_SECONDS: Final = 1e-4
+"""Times that differ by less are the same: timestamps are exact, but they went through seconds as floating point."""
 
 Numbers = npt.NDArray[np.intp]
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.domain.passing_faults import out_of_memory
-from sentinel_worker.media.films.film_times import FilmTimes
+from sentinel_worker.media.films.film_times import ROUNDING_SECONDS, FilmTimes
 from sentinel_worker.media.films.tried_keys import TriedKeys
 from sentinel_worker.media.opened_media import FrameReader, Shown
 from sentinel_worker.media.refused_files import check_picture_size
 from sentinel_worker.media.scan.timeline import Packets
-
-# Stamps agree exactly; the numbers went through seconds as floating point.
-_ROUNDING_SECONDS: Final = 1e-4
 
 
 class IndexedFrames:
@@ -81,7 +77,7 @@ class IndexedFrames:
             self._decoder = None
             return self._instead.at(seconds)
         start = float(self._film.starts[place])
-        if abs(frame.pts_seconds - self._film.begin_seconds - start) > _ROUNDING_SECONDS:
+        if abs(frame.pts_seconds - self._film.begin_seconds - start) > ROUNDING_SECONDS:
             self._decoder = None
             return self._instead.at(seconds)
         height, width = frame.data.shape[-2:]
@@ -90,7 +86,7 @@ class IndexedFrames:
 
 
 def _index(packets: Packets, film: FilmTimes) -> bytes:
-    """The index as torchcodec takes it: the shown frames by their stamps, as `ffprobe -show_frames` prints them."""
+    """The index as torchcodec takes it: the shown frames by their timestamps, as `ffprobe -show_frames` prints them."""
     stamps = packets.presentation[film.numbers]
     lasting = np.append(np.diff(stamps), max(int(packets.duration[film.numbers[-1]]), 1))
     keys = packets.key[film.numbers]

@@ -29,7 +29,7 @@ class NumberedPackets:
     """Reader of a stream's packets, and the decoder they belong to.
 
     A container seeks by time, and some land elsewhere. So a seek is a guess: the key packet that it finds is looked up
-    in the scan by its stamps, and if it is not the right one, the file is read from its start.
+    in the scan by its timestamps, and if it is not the right one, the file is read from its start.
     """
 
     def __init__(self, file: MediaFile, stream: int, packets: Packets, *, can_seek: bool) -> None:
@@ -57,6 +57,18 @@ class NumberedPackets:
             self.next_number += 1
         return packet
 
+    def first_whole_picture(self, count: int) -> int | None:
+        """Decode the first `count` packets until a picture that refers to no other; return the packet it came from."""
+        self.go_to(0)
+        for number in range(count + 1):
+            packet = self.take() if number < count else None
+            if packet is not None:
+                packet.pts = packet.dts = number
+            whole = [frame.pts for frame in self.decoded(packet) if _is_whole(frame) and frame.pts is not None]
+            if whole or packet is None:
+                return min(whole, default=None)
+        return None
+
     def begins_at(self, number: int) -> bool:
         """Go to packet `number`, and find out whether decoding can begin there.
 
@@ -68,15 +80,20 @@ class NumberedPackets:
         for offset, packet in enumerate((*tried, None)):
             if packet is not None:
                 packet.pts = packet.dts = number + offset
-            try:
-                frames += self.decoder.decode(packet)
-            except av.FFmpegError as error:
-                if out_of_memory(error):
-                    raise
+            frames += self.decoded(packet)
         self.decoder.flush_buffers()
         self._held.extendleft(reversed(tried))
         self.next_number -= len(tried)
-        return any(frame.pts == number and (frame.key_frame or frame.pict_type in _ALONE) for frame in frames)
+        return any(frame.pts == number and _is_whole(frame) for frame in frames)
+
+    def decoded(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+        """Return the frames that the decoder gives after `packet`, None at the end; none if it is damaged."""
+        try:
+            return self.decoder.decode(packet)
+        except av.FFmpegError as error:
+            if out_of_memory(error):
+                raise
+            return []
 
     def _open(self) -> None:
         self._container = self._file.open()
@@ -122,6 +139,10 @@ class NumberedPackets:
             if len(self._keys) < len(keys):
                 self._keys = {}  # two keys that cannot be told apart
         return self._keys.get((packet.pts, packet.dts, packet.size))
+
+
+def _is_whole(frame: VideoFrame) -> bool:
+    return frame.key_frame or frame.pict_type in _ALONE
 
 
 def _known(stamp: int) -> int | None:

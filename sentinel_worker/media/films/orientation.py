@@ -9,6 +9,8 @@ from typing import Final, Self
 
 from torch import Tensor
 
+from sentinel_worker.media.upright import upright
+
 _MATRIX: Final = struct.Struct("=9i")
 _LARGEST_ASPECT: Final = 10
 
@@ -43,7 +45,7 @@ class Orientation:
 
     @property
     def is_mirrored(self) -> bool:
-        """True if no turn gives the same picture."""
+        """True if rotation alone cannot make it upright."""
         return self.transpose ^ self.mirror ^ self.flip
 
     def on_screen(self, width: int, height: int) -> tuple[int, int]:
@@ -59,7 +61,4 @@ class Orientation:
 
     def turned(self, pixels: Tensor) -> Tensor:
         """Turn coded uint8 pixels [3, H, W] upright."""
-        if self.transpose:
-            pixels = pixels.transpose(1, 2)
-        sides = [side for side, mirrored in ((2, self.mirror), (1, self.flip)) if mirrored]
-        return (pixels.flip(sides) if sides else pixels).contiguous()
+        return upright(pixels, transpose=self.transpose, mirror=self.mirror, flip=self.flip)

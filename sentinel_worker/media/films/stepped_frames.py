@@ -1,7 +1,7 @@
 """Frames of a film decoded packet by packet, for films in which no decoder finds its way by time.
 
-Each packet goes through the decoder with its number in place of its time stamp, so a frame always says which packet it
-came from, whatever the container's stamps say.
+Each packet goes through the decoder with its number in place of its timestamp, so a frame always says which packet it
+came from, whatever the container's timestamps say.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from torch import Tensor
 
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.domain.passing_faults import out_of_memory
-from sentinel_worker.media.films.film_times import FilmTimes
+from sentinel_worker.media.films.film_times import ROUNDING_SECONDS, FilmTimes
 from sentinel_worker.media.films.numbered_packets import NumberedPackets
 from sentinel_worker.media.films.orientation import Orientation
 from sentinel_worker.media.films.tried_keys import TriedKeys
 from sentinel_worker.media.opened_media import Shown
 from sentinel_worker.media.refused_files import check_picture_size
 
-_ROUNDING_SECONDS: Final = 1e-4
 # One frame may be missing: players go on showing the one before it, and some encoders leave frames out.
 _MISSING_ALLOWED: Final = 1
 
@@ -32,9 +31,9 @@ _MISSING_ALLOWED: Final = 1
 class SteppedFrames:
     """Reads the frames of a film by time (`opened_media.FrameReader`), with PyAV.
 
-    `in_order` is False if the stamps do not follow the order in which the decoder gives the frames (AVI with B-frames):
-    then each frame gets the smallest time stamp that is left. The size of a film may change, so each frame is checked
-    against the limits before its pixels are copied.
+    `in_order` is False if the timestamps do not follow the order in which the decoder gives the frames (AVI with
+    B-frames): then each frame gets the smallest timestamp that is left. The size of a film may change, so each frame is
+    checked against the limits before its pixels are copied.
     """
 
     def __init__(
@@ -68,13 +67,13 @@ class SteppedFrames:
             if not self._is_ahead(seconds, key):
                 self._packets.go_to(key)
                 self._forget()
-        while (self._later is None or self._later[0] <= seconds + _ROUNDING_SECONDS) and self._step():
+        while (self._later is None or self._later[0] <= seconds + ROUNDING_SECONDS) and self._step():
             pass
         return self._shown(wanted, key)
 
     def _is_ahead(self, seconds: float, key: int) -> bool:
         """True if decoding on leads to the frame sooner than a new start at `key`."""
-        begun = self._now[0] <= seconds + _ROUNDING_SECONDS if self._now else self._later is not None
+        begun = self._now[0] <= seconds + ROUNDING_SECONDS if self._now else self._later is not None
         return begun and (self._ended or key <= self._packets.next_number)
 
     def _forget(self) -> None:
@@ -105,14 +104,15 @@ class SteppedFrames:
             if out_of_memory(error):
                 raise
             frames = []
-        self._decoded += [(self._start_of(frame), frame) for frame in frames]
+        starts = [self._start_of(frame) for frame in frames]
+        self._decoded += [(start, frame) for start, frame in zip(starts, frames, strict=True) if start is not None]
         self._ended = packet is None
 
-    def _start_of(self, frame: VideoFrame) -> float:
+    def _start_of(self, frame: VideoFrame) -> float | None:
+        """Time at which a frame appears; None if it does not say which packet it came from."""
         if not self._in_order and self._fed:
             return heappop(self._fed)
-        assert frame.pts is not None
-        return float(self._film.packet_starts[frame.pts])
+        return None if frame.pts is None else float(self._film.packet_starts[frame.pts])
 
     def _shown(self, wanted: int, key: int) -> Shown | None:
         film, now = self._film, self._now
@@ -123,7 +123,7 @@ class SteppedFrames:
             start, frame = self._later
             return Shown(self._pixels(frame), 0.0, start)
         start, frame = now
-        if wanted - film.index_at(start + _ROUNDING_SECONDS) > _MISSING_ALLOWED:
+        if wanted - film.index_at(start + ROUNDING_SECONDS) > _MISSING_ALLOWED:
             return None
         end = self._later[0] if self._later is not None else film.duration_seconds
         return Shown(self._pixels(frame), start, max(end, start))

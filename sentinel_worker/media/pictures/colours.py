@@ -136,7 +136,7 @@ def screen_profile() -> ImageCmsProfile:
 
 
 def _transform(profile: bytes, pixels: str) -> tuple[ImageCmsTransform, str] | None:
-    """Return the way from `pixels` of this mode to sRGB, and the mode that it takes.
+    """Return the transform from `pixels` of this mode to sRGB, and the mode that it takes.
 
     None for a profile that is broken, is for other pixels, or hardly changes a colour.
     """

@@ -24,6 +24,7 @@ from sentinel_worker.media.pictures.orientation import exif_orientation
 from sentinel_worker.media.pictures.refusals import cut_off, damaged
 from sentinel_worker.media.pictures.sizes import check_size, reduction
 from sentinel_worker.media.protocol import ProbedFacts
+from sentinel_worker.media.refused_files import check_pixels
 
 
 def open_png(path: Path, facts: ProbedFacts, limits: MediaLimits) -> OpenedMedia | Decoded:
@@ -96,6 +97,8 @@ def open_gif(path: Path, facts: ProbedFacts, limits: MediaLimits) -> OpenedMedia
     cut, first = found.drop_cut_frame(), found.frames[0]
     if found.frame_count > 1:
         check_animation(found.width, found.height, found.frame_count, limits)
+        for frame in found.frames:  # they may overhang the screen
+            check_pixels(frame.width, frame.height, limits)
         facts = replace(facts, width=found.width, height=found.height, truncated=cut)
         layers = [_gif_layer(found, frame) for frame in found.frames]
         return open_layers(path, facts, layers, [frame.milliseconds for frame in found.frames], limits)

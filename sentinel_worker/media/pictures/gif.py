@@ -48,7 +48,7 @@ class Frame:
 
 @dataclass(slots=True)
 class Gif:
-    """What a GIF shows: its size and frames; `frame_count` also counts those that were too many to be kept."""
+    """A GIF file, its size on screen, and its frames; `frame_count` also counts those that were too many to be kept."""
 
     file: mmap
     width: int

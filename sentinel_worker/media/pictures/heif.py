@@ -5,32 +5,28 @@ damaged."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from sentinel_worker.media.containers.boxes import has_index
+from sentinel_worker.media.containers.boxes import MAX_BOXES, has_index, level, read, walk
 from sentinel_worker.media.pictures.sizes import Declared
 
-_MAX_META_BYTES: Final = 16 * 1024**2
+_AROUND_PROPERTIES: Final = (b"iprp", b"ipco")
+_MAX_PROPERTY_BYTES: Final = 300
+"""Enough for the numbers of bits of 255 channels; the others are at the start of their property."""
 _SEQUENCES: Final = frozenset({b"hevc", b"hevx", b"hevm", b"hevs", b"msf1"})
 
 
 def describe_heif(path: Path) -> Declared:
-    """Read the box `meta`; nothing is known of a file without one."""
-    meta = _meta(path)
-    if meta is None:
-        return Declared()
-    properties = [
-        each
-        for kind, body in _boxes(meta[4:])
-        if kind == b"iprp"
-        for inner, box in _boxes(body)
-        if inner == b"ipco"
-        for each in _boxes(box)
-    ]
-    width, height = max(map(_size, properties), key=lambda size: size[0] * size[1], default=(0, 0))
-    return Declared(width, height, any(_is_deep(kind, body) for kind, body in properties))
+    """Read the properties in the box `meta`; nothing is known of a file without one."""
+    width, height, deep = 0, 0, False
+    for kind, body in _properties(path):
+        width, height = max((width, height), _size(kind, body), key=lambda size: size[0] * size[1])
+        deep |= _is_deep(kind, body)
+    return Declared(width, height, deep)
 
 
 def is_sequence(path: Path) -> bool:
@@ -40,32 +36,17 @@ def is_sequence(path: Path) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _SEQUENCES and has_index(path)
 
 
-def _meta(path: Path) -> bytes | None:
-    """Body of the first box `meta` at the top of the file."""
+def _properties(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Yield kind and body of the properties of the items in the first box `meta` at the top of the file."""
     with path.open("rb") as file:
-        for _ in range(64):
-            head = file.read(8)
-            length, kind = int.from_bytes(head[:4], "big"), head[4:]
-            if len(head) < 8 or length < 8:
-                return None
-            if kind == b"meta":
-                return file.read(min(length - 8, _MAX_META_BYTES))
-            file.seek(length - 8, 1)
-    return None
+        size = os.fstat(file.fileno()).st_size
+        top = islice(level(file, 0, size), MAX_BOXES)
+        start, end = next(((body + 4, min(stop, size)) for kind, body, stop in top if kind == b"meta"), (0, 0))
+        for kind, body, stop in islice(walk(file, start, end, _AROUND_PROPERTIES), MAX_BOXES):
+            yield kind, read(file, body, min(stop - body, _MAX_PROPERTY_BYTES))
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = 0
-    while place + 8 <= len(data):
-        length = int.from_bytes(data[place : place + 4], "big")
-        if length < 8:
-            return
-        yield data[place + 4 : place + 8], data[place + 8 : place + length]
-        place += length
-
-
-def _size(item: tuple[bytes, bytes]) -> tuple[int, int]:
-    kind, body = item
+def _size(kind: bytes, body: bytes) -> tuple[int, int]:
     if kind != b"ispe":
         return 0, 0
     return int.from_bytes(body[4:8], "big"), int.from_bytes(body[8:12], "big")

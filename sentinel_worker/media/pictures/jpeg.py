@@ -84,7 +84,7 @@ def _shrink(image: Image.Image, factor: int) -> None:
 def _without_end(data: bytes, factor: int) -> tuple[Image.Image, float]:
     """Decode a JPEG without its end marker, and return the share of the picture that is missing with it.
 
-    It is decoded twice, and another end is put to it each time. A picture that does not depend on what follows is
+    It is decoded twice, each time with a different ending appended. A picture that does not depend on what follows is
     complete.
     """
     data = data.rstrip(b"\xff")

@@ -7,6 +7,8 @@ from typing import Final
 
 from torch import Tensor
 
+from sentinel_worker.media.upright import upright
+
 UPRIGHT: Final = 1
 _TAG: Final = 0x0112
 _SHORT: Final = 3
@@ -44,7 +46,9 @@ def is_transposed(orientation: int) -> bool:
 
 def turned(pixels: Tensor, orientation: int) -> Tensor:
     """Turn uint8 pixels [3, H, W] upright."""
-    if orientation in _TRANSPOSED:
-        pixels = pixels.transpose(1, 2)
-    sides = [side for side, mirrored in ((2, _MIRRORED), (1, _FLIPPED)) if orientation in mirrored]
-    return (pixels.flip(sides) if sides else pixels).contiguous()
+    return upright(
+        pixels,
+        transpose=orientation in _TRANSPOSED,
+        mirror=orientation in _MIRRORED,
+        flip=orientation in _FLIPPED,
+    )

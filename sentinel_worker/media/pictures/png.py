@@ -47,9 +47,10 @@ class Frame:
 
 @dataclass(slots=True)
 class Png:
-    """What a PNG file shows. `frames` is empty unless it is animated; `is_whole` is false if the file ends early.
+    """A PNG file and the places in it of what is shown.
 
-    `frame_count` also counts the frames that were too many to be kept.
+    `frames` is empty unless it is animated; `is_whole` is false if the file ends early. `frame_count` also counts the
+    frames that were too many to be kept.
     """
 
     file: mmap

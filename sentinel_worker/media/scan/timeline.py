@@ -1,6 +1,6 @@
 """Times of a track's packets on the track's own clock, which starts at 0 and never runs back.
 
-Containers may begin their time stamps anew (joined recordings, HLS discontinuities, cells of a DVD), leave them out, or
+Containers may begin their timestamps anew (joined recordings, HLS discontinuities, cells of a DVD), leave them out, or
 say nothing about durations. Players continue through all of that, so the analysis does too. Pure: no file is read.
 """
 
@@ -15,15 +15,18 @@ import numpy.ma  # numpy imports it for a median, when a confined child cannot i
 import numpy.typing as npt
 
 MISSING: Final = np.iinfo(np.int64).min
-"""Time stamp of a packet that has none."""
+"""Timestamp of a packet that has none."""
+MAX_SECONDS: Final = 1e8
+"""Times and lengths beyond this (three years) are damage."""
 
 # Decoding time never runs back in one recording, but muxers round it; presentation times go back by the reordering.
 _BACK_SECONDS: Final = 0.25
 _BACK_SECONDS_BY_PRESENTATION: Final = 1.0
 MAY_JUMP: Final = frozenset({"mpegts", "mpeg"})
-"""Demuxers of streams that are joined and cut without new time stamps: a jump is a splice, not a pause."""
+"""Demuxers of streams that are joined and cut without new timestamps: a jump is a splice, not a pause."""
 JUMP_SECONDS: Final = 10.0
 """Shortest jump ahead in these that is a splice, as for FFmpeg's command (`-dts_delta_threshold`)."""
+_ENOUGH_FRAMES: Final = 3
 
 Seconds = npt.NDArray[np.floating[Any]]
 Stamps = npt.NDArray[np.int64]
@@ -33,9 +36,9 @@ Stamps = npt.NDArray[np.int64]
 class Packets:
     """One stream's packets in file order.
 
-    `presentation`, `decoding` and `duration` are in units of `unit_seconds`; an unknown stamp is `MISSING`, an unknown
-    duration 0. `key` marks the packets at which decoding can begin, `hidden` those that are decoded and not played
-    (cut off by an edit list). `size` is in bytes.
+    `presentation`, `decoding` and `duration` are in units of `unit_seconds`; an unknown timestamp is `MISSING`, an
+    unknown duration 0. `key` marks the packets at which decoding can begin, `hidden` those that are decoded and not
+    played (cut off by an edit list). `size` is in bytes.
     """
 
     presentation: Stamps
@@ -55,8 +58,8 @@ class Timeline:
     """Times of a track's packets, in seconds from the first one that is played.
 
     `starts` and `ends` are in file order; those of hidden packets mean nothing. `begins` holds the first packet of each
-    segment: a run of packets whose stamps belong together. `begin_seconds` is the container's time of the first packet
-    that is played. `has_stamps` is False if packets lacked stamps, so that their starts are estimates.
+    segment: a run of packets whose timestamps belong together. `begin_seconds` is the container's time of the first
+    packet that is played. `has_stamps` is False if packets lacked timestamps, so that their starts are estimates.
     """
 
     starts: Seconds
@@ -68,10 +71,10 @@ class Timeline:
 
 
 def timeline_of(packets: Packets, *, may_jump: bool) -> Timeline:
-    """Lay the packets out on one clock. `may_jump` is True for formats whose stamps may jump ahead (MPEG-TS, -PS).
+    """Lay the packets out on one clock. `may_jump` is True for formats whose timestamps may jump ahead (MPEG-TS, -PS).
 
-    Every segment follows the one before it without a gap. A gap of stamps inside a segment stays: a picture may be on
-    screen for minutes. At least one packet has to be played.
+    Every segment follows the one before it without a gap. A gap of timestamps inside a segment stays: a picture may be
+    on screen for minutes. At least one packet has to be played.
     """
     starts, ends = np.zeros(len(packets)), np.zeros(len(packets))
     begins = _breaks(packets, may_jump=may_jump)
@@ -102,15 +105,12 @@ def rate_of(starts: Seconds, duration_seconds: float) -> float:
     return len(starts) / duration_seconds if duration_seconds > 0 else 0.0
 
 
-_ENOUGH_FRAMES: Final = 3
-
-
 def _breaks(packets: Packets, *, may_jump: bool) -> tuple[int, ...]:
     """First packets of the segments."""
     decoded = packets.decoding != MISSING
     clock = np.where(decoded, packets.decoding, packets.presentation)
     (known,) = np.nonzero(clock != MISSING)
-    # As floating point: stamps at the two ends of int64 are further apart than it counts.
+    # As floating point: timestamps at the two ends of int64 are further apart than it counts.
     steps = np.diff(clock[known].astype(np.float64)) * packets.unit_seconds
     by_decoding = decoded[known[1:]] & decoded[known[:-1]]
     broken = steps < np.where(by_decoding, -_BACK_SECONDS, -_BACK_SECONDS_BY_PRESENTATION)
@@ -136,10 +136,10 @@ def _segment(packets: Packets, part: slice) -> tuple[Seconds, Seconds]:
 
 
 def _interpolated(known: npt.NDArray[np.intp], at: Seconds, lasting: Seconds) -> Seconds:
-    """Starts of all packets, those without a stamp evenly between their neighbours that have one.
+    """Starts of all packets, those without a timestamp evenly between their neighbours that have one.
 
-    Before the first and after the last known stamp, packets follow each other by their durations, or else by the mean
-    distance.
+    Before the first and after the last known timestamp, packets follow each other by their durations, or else by the
+    mean distance.
     """
     count = len(lasting)
     starts = np.interp(np.arange(count), known, at)

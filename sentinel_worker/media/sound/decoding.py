@@ -1,13 +1,15 @@
 """One pass over a file's sound track: every packet, in order, through one decoder that never seeks.
 
-FFmpeg's command and browsers step over packets that cannot be decoded, and so does this. Runs in a decoding child.
+FFmpeg's command and browsers play the samples of a track one after the other, whatever its time stamps say, and step
+over packets that cannot be decoded. So does this. Runs in a decoding child.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import av
 from av.audio.frame import AudioFrame
@@ -20,19 +22,16 @@ from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.scan.media_file import MediaFile
 from sentinel_worker.media.scan.packets import read_packets
-from sentinel_worker.media.sound.clock import SoundClock
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Sound of one format and without a gap, `start_seconds` after the first sample of the track.
+    """Sound of one format and without a hole, `start_seconds` after the first sample of the track.
 
-    The `pause_seconds` before it are silence: nothing was recorded there. Anything else that is missing before it could
-    not be decoded. `layout` and `sample_format` are FFmpeg's names.
+    What is missing before it could not be decoded. `layout` and `sample_format` are FFmpeg's names.
     """
 
     start_seconds: float
-    pause_seconds: float
     rate: int
     channels: int
     layout: str
@@ -44,36 +43,88 @@ def damaged_sound() -> Permanent:
     return Permanent("media_unreadable", "The file's sound is damaged and cannot be decoded.")
 
 
-def decoded_frames(file: MediaFile, stream: int, codec: str | None) -> Generator[tuple[Stretch, AudioFrame]]:
-    """Yield every frame of a sound track, with the stretch that it continues or begins.
+class SoundPass:
+    """A sound track that is decoded once, from its start on; a context manager.
 
-    `codec` names the codec for people. Raises
-    `Permanent('media_unreadable')` if the file cannot be opened, `Permanent('media_not_supported')` for a codec without
-    a decoder.
+    `packets` of it went to the decoder so far, and `seconds` of sound came out. They include `lost_seconds`: a packet
+    that could not be decoded counts as long as the one before it. `has_sound` is True from the first frame on.
     """
-    try:
-        container = file.open()
-    except av.FFmpegError as error:
-        if out_of_memory(error):
+
+    def __init__(self, file: MediaFile, stream: int, codec: str | None) -> None:
+        """Open the file; `codec` names the codec for people.
+
+        Raises `Permanent('media_unreadable')` if it cannot be opened, `Permanent('media_not_supported')` for a codec
+        without a decoder.
+        """
+        try:
+            self._container = file.open()
+        except av.FFmpegError as error:
+            if out_of_memory(error):
+                raise
+            raise damaged_sound() from error
+        try:
+            self._track = _only(self._container, stream)
+            if self._track.codec_context is None:
+                raise Permanent("media_not_supported", f"The sound's codec ({codec or 'unknown'}) is not supported.")
+        except Permanent:
+            self._container.close()
             raise
-        raise damaged_sound() from error
-    with container:
-        track = _only(container, stream)
-        if track.codec_context is None:
-            raise Permanent("media_not_supported", f"The sound's codec ({codec or 'unknown'}) is not supported.")
-        track.codec_context.thread_count = 1
-        places = _Places(SoundClock(file.demuxer), float(track.time_base or 0))
-        for packet in _packets(container, track):
+        self._track.codec_context.thread_count = 1
+        self._stretch: Stretch | None = None
+        self._packet_seconds = 0.0
+        self.packets = 0
+        self.seconds = self.lost_seconds = 0.0
+        self.has_sound = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._container.close()
+
+    def frames(self) -> Iterator[tuple[Stretch, AudioFrame]]:
+        """Yield every frame, with the stretch that it continues or begins."""
+        decoder = self._track.codec_context
+        for packet in _packets(self._container, self._track):
+            self.packets += 1
             try:
-                frames = track.codec_context.decode(packet)
+                frames = decoder.decode(packet)
             except av.FFmpegError as error:
                 if out_of_memory(error):
                     raise
-                places.step_over(packet)
+                self._step_over(packet)
                 continue
+            begin = self.seconds
             for frame in frames:
                 if frame.samples > 0 and frame.sample_rate > 0:
-                    yield places.place(frame), frame
+                    yield self._place(frame), frame
+            self._packet_seconds = self.seconds - begin or self._packet_seconds
+
+    def _place(self, frame: AudioFrame) -> Stretch:
+        """Return the stretch that the next frame belongs to, and pass over its samples."""
+        stretch = Stretch(
+            self.seconds, frame.sample_rate, frame.layout.nb_channels, frame.layout.name, frame.format.name
+        )
+        if self._stretch is None or _form(stretch) != _form(self._stretch):
+            self._stretch = stretch
+        self.seconds += frame.samples / frame.sample_rate
+        self.has_sound = True
+        return self._stretch
+
+    def _step_over(self, packet: Packet[Any] | None) -> None:
+        """Leave room for a packet that cannot be decoded. Only before the first sound is its own length believed."""
+        if packet is not None:
+            stated = (packet.duration or 0) * float(self._track.time_base or 0)
+            lost = self._packet_seconds or stated
+            self.seconds += lost
+            self.lost_seconds += lost
+            self._stretch = None
+
+
+def _form(stretch: Stretch) -> tuple[int, str, str]:
+    return stretch.rate, stretch.layout, stretch.sample_format
 
 
 def _only(container: InputContainer, stream: int) -> AudioStream:
@@ -92,32 +143,3 @@ def _packets(container: InputContainer, track: AudioStream) -> Iterator[Packet[A
     # To the decoder a packet without bytes is the end.
     yield from (packet for packet in read_packets(container, track.index) if packet.size > 0)
     yield None
-
-
-class _Places:
-    """Places frames on the track's own clock."""
-
-    def __init__(self, clock: SoundClock, unit_seconds: float) -> None:
-        self._clock = clock
-        self._unit_seconds = unit_seconds
-        self._stretch: Stretch | None = None
-        self._format: tuple[int, str, str] | None = None
-        self._frame_seconds = 0.0
-
-    def place(self, frame: AudioFrame) -> Stretch:
-        """Return the stretch that the next frame belongs to."""
-        pause = self._clock.pause_before(None if frame.pts is None else frame.pts * self._unit_seconds)
-        found = (frame.sample_rate, frame.layout.name, frame.format.name)
-        if self._stretch is None or pause or found != self._format:
-            rate, layout, sample_format = self._format = found
-            channels = frame.layout.nb_channels
-            self._stretch = Stretch(self._clock.seconds, pause, rate, channels, layout, sample_format)
-        self._frame_seconds = frame.samples / frame.sample_rate
-        self._clock.advance(self._frame_seconds)
-        return self._stretch
-
-    def step_over(self, packet: Packet[Any] | None) -> None:
-        """Leave room for a packet that cannot be decoded."""
-        if packet is not None:
-            self._clock.advance((packet.duration or 0) * self._unit_seconds or self._frame_seconds)
-            self._stretch = None

@@ -5,6 +5,7 @@ FFmpeg's resampler does it, in graphs without threads of their own. Runs in a de
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final
@@ -26,6 +27,8 @@ MAX_CHANNELS: Final = 64
 # A tenth of the amplitude. Speech in one of two channels loses 6 dB in the mix, in a surround channel of 7.1 19 dB.
 _CANCELLED_DECIBELS: Final = 20.0
 _ALIKE_DECIBELS: Final = 1.0
+# FFmpeg's resampler gives nothing of sound that is shorter than its filter, in samples of the lower rate.
+_FILTER_SAMPLES: Final = 48
 # FFmpeg takes these for files that do not name their channels.
 _USUAL_LAYOUTS: Final = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
 
@@ -47,7 +50,8 @@ class Converter:
         """Return the frame's samples; NaN and infinity, which a file may hold, become 0 and full scale."""
         frame.pts = None  # may be any number
         self._graph.push(frame)
-        found: Samples = np.concatenate([*_pulled(self._graph, self._channels)])
+        nothing = np.zeros((0, self._channels), dtype=np.float32)
+        found: Samples = np.concatenate([nothing, *_pulled(self._graph, self._channels)])
         return np.nan_to_num(found, copy=False, posinf=1.0, neginf=-1.0)
 
 
@@ -55,6 +59,10 @@ def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
     """Resample float32 [samples, channels]; the first sample stays in its place."""
     if rate == wanted or not len(samples):
         return samples
+    shortest = math.ceil(_FILTER_SAMPLES * max(1.0, rate / wanted))
+    if len(samples) < shortest:
+        padded = np.pad(samples, ((0, shortest - len(samples)), (0, 0)))
+        return resampled(padded, rate, wanted)[: round(len(samples) * wanted / rate)]
     channels = samples.shape[1]
     layout = f"{channels} channels"
     frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples).reshape(1, -1), "flt", layout)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
-from av.audio.stream import AudioStream
 from av.container import InputContainer
 
+from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.opened_media import SoundTrack
 from sentinel_worker.media.protocol import ProbedFacts
 from sentinel_worker.media.refused_files import check_duration
 from sentinel_worker.media.scan.media_file import MediaFile
 from sentinel_worker.media.scan.played_tracks import by_choice
-from sentinel_worker.media.scan.timeline import MAY_JUMP, MISSING, Packets, Timeline, timeline_of
-from sentinel_worker.media.sound.clock import STAMPED
-
-_MAX_SECONDS: Final = 1e8
-# A length below this share of what the frames amount to is false (AVI headers with a wrong rate).
-_FALSE_LENGTH: Final = 0.5
+from sentinel_worker.media.scan.timeline import MAX_SECONDS, MAY_JUMP, MISSING, Packets, timeline_of
+from sentinel_worker.media.sound.decoding import SoundPass
+from sentinel_worker.media.sound.lengths import playing_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,42 +66,37 @@ def find_sound(
             or decoder.sample_rate <= 0
         ):
             continue
-        timeline = _timeline(stream, packets, file.demuxer)
-        if not 0 < timeline.duration_seconds < _MAX_SECONDS or abs(timeline.begin_seconds) > _MAX_SECONDS:
+        codec = decoder.codec.canonical_name
+        seconds = _seconds(file, stream.index, codec, packets, limits)
+        if not 0 < seconds < MAX_SECONDS:
             continue
-        check_duration("sound", timeline.duration_seconds, limits)
-        return FoundSound(
-            SoundTrack(file, stream.index, timeline.begin_seconds),
-            timeline.duration_seconds,
-            decoder.codec.canonical_name,
-            decoder.sample_rate,
-            decoder.channels,
-            len(streams),
-        )
+        check_duration("sound", seconds, limits)
+        track = SoundTrack(file, stream.index)
+        return FoundSound(track, seconds, codec, decoder.sample_rate, decoder.channels, len(streams))
     return None
 
 
-def _timeline(stream: AudioStream, packets: Packets, demuxer: str) -> Timeline:
-    """Times of the packets, from their frames' length where the container's times are far too short to be true."""
-    timeline = timeline_of(_without_repeats(packets), may_jump=demuxer in MAY_JUMP)
-    if len(timeline.begins) > 1 and demuxer not in STAMPED:
-        # Samples that were counted anew, in what may be another rate.
-        timeline = timeline_of(_without_stamps(packets), may_jump=False)
-    decoder = stream.codec_context
-    frame_seconds = (decoder.frame_size or 0) / decoder.sample_rate
-    if timeline.duration_seconds >= _FALSE_LENGTH * frame_seconds * len(packets):
-        return timeline
-    lasting = np.full(len(packets), round(frame_seconds / packets.unit_seconds))
-    return timeline_of(replace(_without_stamps(packets), duration=lasting), may_jump=False)
+def unusable_sound(opened: InputContainer, table: Mapping[int, Packets], unknown: Mapping[int, str]) -> str | None:
+    """Codec of a sound that a file without usable sound has all the same; None if it has no sound."""
+    for stream in opened.streams.audio:
+        packets, decoder = table.get(stream.index), stream.codec_context
+        if packets is not None and not packets.hidden.all():
+            return unknown.get(stream.id) or (decoder.codec.canonical_name if decoder is not None else "unknown")
+    return None
 
 
-def _without_stamps(packets: Packets) -> Packets:
-    unknown = np.full(len(packets), MISSING)
-    return replace(packets, presentation=unknown, decoding=unknown)
+def _seconds(file: MediaFile, stream: int, codec: str, packets: Packets, limits: MediaLimits) -> float:
+    """Length of the track by its samples; by its time stamps if nothing can be decoded, so that this is found later."""
+    stamped = timeline_of(_without_repeats(packets), may_jump=file.demuxer in MAY_JUMP).duration_seconds
+    try:
+        with SoundPass(file, stream, codec) as sound:
+            return playing_seconds(sound, len(packets), stamped, limits) or stamped
+    except Permanent:
+        return stamped
 
 
 def _without_repeats(packets: Packets) -> Packets:
-    """Take the stamps away that repeat the one before: no two packets sound at once, so only the first has a time."""
+    """Clear timestamps that repeat the previous one: no two packets sound at once, so only the first has a time."""
     repeats = np.zeros(len(packets), dtype=np.bool_)
     repeats[1:] = packets.presentation[1:] == packets.presentation[:-1]
     return replace(packets, presentation=np.where(repeats, MISSING, packets.presentation))

@@ -25,12 +25,11 @@ from sentinel_worker.media.sound.mixing import Converter, Samples, resampled, to
 _MARGIN_SECONDS: Final = 0.1
 # Packets hold up to 50 ms that no decoder gives out (its delay, padding), so a track may end before its packets do.
 _LEAD_SECONDS: Final = 0.1
-_MISSING, _PAUSE, _HEARD = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CutWindow:
-    """Mono sound of a window, float32 [samples], with zeros for pauses and for what could not be decoded.
+    """Mono sound of a window, float32 [samples], with zeros for what could not be decoded.
 
     A window that overhangs the track by less than a tenth of a second begins as much earlier; one that overhangs it
     further is shorter than was asked for. `heard` counts the samples that were decoded. `channel` is the number, from
@@ -93,7 +92,7 @@ class _OpenWindow:
         self._lead = min(begin, round(_LEAD_SECONDS * self._rate))
         self._first = begin - self._lead
         self._named = min(geometry.samples, max(1, round(window.duration_seconds * self._rate)))
-        self._states = np.zeros(self._lead + geometry.samples, dtype=np.uint8)
+        self._is_heard = np.zeros(self._lead + geometry.samples, dtype=np.bool_)
         self._parts: list[tuple[int, Samples, str]] = []
         self._collected: list[Samples] = []
         self._stretch: Stretch | None = None
@@ -109,8 +108,7 @@ class _OpenWindow:
         self._stretch = stretch
         # Counted at the wanted rate from the first sample of the track, like `_first` and `_base`.
         begin = round(stretch.start_seconds * self._rate)
-        self._mark(begin - round(stretch.pause_seconds * self._rate), begin, _PAUSE)
-        end = self._first + len(self._states)
+        end = self._first + len(self._is_heard)
         if end <= begin:
             self.low = self.high = 0
             self.is_complete = True
@@ -130,15 +128,16 @@ class _OpenWindow:
     def cut(self) -> CutWindow:
         """Return the window as far as it was collected."""
         self._leave()
-        known = np.flatnonzero(self._states != _MISSING)
-        end = len(self._states) if self.is_complete or not len(known) else int(known[-1]) + 1
-        overhang = len(self._states) - end
+        known = np.flatnonzero(self._is_heard)
+        end = len(self._is_heard) if self.is_complete or not len(known) else int(known[-1]) + 1
+        overhang = len(self._is_heard) - end
         begin = self._lead - overhang if overhang <= self._lead else self._lead
-        states = self._states[begin : begin + len(self._states) - self._lead]
-        missing = int(np.count_nonzero(states[: self._named] == _MISSING))
-        heard = int(np.count_nonzero(states == _HEARD))
-        samples, channel = self._mixed(begin, max(begin, min(end, begin + len(states))))
-        return CutWindow(self._index, samples, heard, channel, 2 * missing > self._named)
+        is_heard = self._is_heard[begin : begin + len(self._is_heard) - self._lead]
+        missing = int(np.count_nonzero(~is_heard[: self._named]))
+        heard = int(np.count_nonzero(is_heard))
+        samples, channel = self._mixed(begin, max(begin, min(end, begin + len(is_heard))))
+        is_damaged = missing > max(1, self._named / 2)  # rounding may cost a sample
+        return CutWindow(self._index, samples, heard, channel, is_damaged)
 
     def _leave(self) -> None:
         """Resample what was collected of the current stretch."""
@@ -148,12 +147,9 @@ class _OpenWindow:
         self._collected.clear()
         skipped = max(0, self._first - self._base)
         place = max(0, self._base - self._first)
-        part = samples[skipped : skipped + len(self._states) - place]
+        part = samples[skipped : skipped + len(self._is_heard) - place]
         self._parts.append((place, part, self._stretch.layout))
-        self._states[place : place + len(part)] = _HEARD
-
-    def _mark(self, begin: int, end: int, state: int) -> None:
-        self._states[max(0, begin - self._first) : max(0, end - self._first)] = state
+        self._is_heard[place : place + len(part)] = True
 
     def _mixed(self, begin: int, end: int) -> tuple[Samples, int | None]:
         """Return a part of the sound as one channel; stretches of different layouts are mixed one by one."""
@@ -162,7 +158,7 @@ class _OpenWindow:
             parts = [(place, to_mono(samples, layout)[0][:, None], "mono") for place, samples, layout in parts]
         if not parts:
             return np.zeros(end - begin, dtype=np.float32), None
-        whole = np.zeros((len(self._states), parts[0][1].shape[1]), dtype=np.float32)
+        whole = np.zeros((len(self._is_heard), parts[0][1].shape[1]), dtype=np.float32)
         for place, samples, _ in parts:
             whole[place : place + len(samples)] = samples
         return to_mono(whole[begin:end], parts[0][2])

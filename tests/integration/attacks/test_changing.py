@@ -100,7 +100,7 @@ async def test_sound_that_changes_its_rate_and_channels_with_each_frame(attack: 
 
 
 def expected(result: Result) -> None:
-    """Require an analysis, or a refusal that is not for want of memory or time."""
+    """Require an analysis, or a refusal that is not for lack of memory or time."""
     if result.error is not None:
         code, sentence = result.refusal
         assert code in REFUSALS, result.refusal

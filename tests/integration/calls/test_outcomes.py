@@ -22,6 +22,8 @@ from tests.supervised import supervisor
 POISON = "poison"
 ASKED: list[list[dict[str, Any]]] = []
 """The outcomes of each call."""
+SPOILED: list[dict[str, Any]] = []
+"""Answers with HTTP status 400 that the next calls get."""
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -31,9 +33,10 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         body = await reader.readexactly(length)
         entries = json.loads(body)["args"]["outcomes"]
         ASKED.append(entries)
-        refused = POISON.encode() in body
+        refused = bool(SPOILED) or POISON.encode() in body
         rows = [{"id": entry["id"], "answer": "failed", "due_in_seconds": None} for entry in entries]
-        said = json.dumps({"code": "22P05", "message": "unsupported"} if refused else rows).encode()
+        refusal = SPOILED.pop() if SPOILED else {"code": "22P05", "message": "unsupported"}
+        said = json.dumps(refusal if refused else rows).encode()
         status = b"400 Bad Request" if refused else b"200 OK"
         headers = b"content-type: application/json\r\ncontent-length: " + str(len(said)).encode()
         writer.write(b"HTTP/1.1 " + status + b"\r\n" + headers + b"\r\n\r\n" + said)
@@ -72,6 +75,25 @@ async def test_a_refused_outcome_blocks_no_other(monkeypatch: pytest.MonkeyPatch
     async with outcomes(monkeypatch) as running:
         answers = await asyncio.gather(*(running.write(a_claim(), finish) for finish in finishes))
     assert [answer.status for answer in answers] == ["failed", "invalid", "failed"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"code": "", "details": None, "hint": None, "message": ""},  # PostgreSQL crashed during the call
+        {"code": "42703", "details": None, "hint": None, "message": "column does not exist"},
+    ],
+    ids=["blank", "named"],
+)
+async def test_a_refusal_that_does_not_name_the_data_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]
+) -> None:
+    """A finished analysis was failed as `result_refused` because its finish met a crash of PostgreSQL."""
+    SPOILED[:] = [answer, answer]
+    async with outcomes(monkeypatch) as running, asyncio.timeout(20):
+        answers = await asyncio.gather(*(running.write(a_claim(), Finish("succeeded")) for _ in range(2)))
+    assert [answer.status for answer in answers] == ["failed", "failed"]
+    assert not SPOILED
 
 
 async def test_two_claims_of_one_request_are_not_asked_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:

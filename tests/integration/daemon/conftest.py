@@ -17,6 +17,7 @@ from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import WorkerProcess, worker_environment
+from sentinel_worker.detectors.registry import DEMO_DETECTOR
 from tests.integration.daemon.proxy import FaultProxy
 from tests.integration.daemon.queries import registered, row_when
 from tests.seeds import Seeds
@@ -28,6 +29,7 @@ from tests.warm.worker import WarmWorker
 START_SECONDS = 150
 """Generous, because a worker imports torch and loads a checkpoint, perhaps beside other tests."""
 QUICK = {
+    "SENTINEL_DETECTOR": DEMO_DETECTOR,
     "SENTINEL_LEASE_SECONDS": "3",
     "SENTINEL_HEARTBEAT_SECONDS": "1",
     "SENTINEL_SWEEP_SECONDS": "2",

@@ -1,5 +1,7 @@
-"""A deleted analysis leaves no file in Storage, and a worker's own role can ensure that."""
+"""Deleted analyses and lost attempts leave no file in Storage, and a worker's own role can ensure that."""
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import psycopg
 import pytest
 
 from sentinel_local_supabase.stack import Stack
+from tests.integration.daemon.claimant import Claimant
 from tests.integration.daemon.conftest import StartWorker, User
 from tests.integration.daemon.proxy import FaultProxy
 from tests.integration.daemon.queries import sql
@@ -15,6 +18,7 @@ from tests.waits import until
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DOWNLOAD = "GET /storage/v1/object/authenticated/media/"
+UPLOAD = "POST /storage/v1/object/derived/"
 REMOVED = b'"last_accessed_at":'
 
 
@@ -75,3 +79,40 @@ async def test_a_running_analysis_is_deleted_under_its_worker(
     other = await user.ask(clips["bikes.mp4"])
     assert (await user.answer(other))["status"] == "succeeded"
     assert stored(stack, f"{user.id}/{request}/") == 0
+
+
+async def test_a_worker_that_is_killed_while_it_uploads_leaves_nothing(
+    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy
+) -> None:
+    proxy.hold = UPLOAD
+    killed = await start_worker(via=proxy, SENTINEL_REALTIME="false")
+    request = await user.ask(clips["bikes.mp4"])
+    await proxy.held.wait()
+    folder = folder_of_the_attempt(stack, request)
+    assert stored(stack, folder) == 1
+    os.kill(killed.pid, signal.SIGKILL)
+    await start_worker(
+        SENTINEL_REALTIME="false", SUPABASE_SECRET_KEY="", SUPABASE_PUBLISHABLE_KEY=stack.publishable_key,
+        SENTINEL_WORKER_JWT=token_of_a_worker(stack),
+    )  # fmt: skip
+    assert (await user.answer(request))["status"] == "succeeded"
+    await until(lambda: to_be_looked_at_again(stack, folder), what="the first attempt's files are gone")
+    assert stored(stack, folder) == 0
+    with Claimant(stack) as late:
+        late.put("derived", f"{folder}late.jpg")
+    sql(stack, "update sentinel.deletions set due_at = now() where name = %s returning id", folder)
+    await until(lambda: not stored(stack, folder), what="an upload that was under way is gone too")
+    derived = sql(stack, "select derived from analysis_results where request_id = %s", request)[0]["derived"]
+    assert [stored(stack, path) for path in derived.values()] == [1, 1]
+
+
+def folder_of_the_attempt(stack: Stack, request: str) -> str:
+    """Return the folder of the running attempt's derived files."""
+    (lease,) = sql(stack, "select fence from sentinel.leases where request_id = %s", request)
+    (row,) = sql(stack, "select user_id from analysis_requests where id = %s", request)
+    return f"{row['user_id']}/{request}/{lease['fence']}/"
+
+
+def to_be_looked_at_again(stack: Stack, folder: str) -> bool:
+    """True if the folder was found empty, and the outbox keeps it only for files that arrive late."""
+    return bool(sql(stack, "select from sentinel.deletions where name = %s and due_at = keep_until", folder))

@@ -10,9 +10,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
 from tests.integration.daemon.conftest import START_SECONDS
+from tests.integration.local.ports import free_pair
 from tests.stacks import stack_at
 from tests.waits import until
 
@@ -123,3 +125,49 @@ async def test_a_second_one_is_told_who_was_first(tmp_path: Path) -> None:
             assert (await http.get(f"{url}/rest/v1/analysis_requests")).json() == []
         first.process.terminate()
         assert await first.process.wait() == 0
+
+
+async def test_a_project_brings_its_migrations_seed_schemas_and_secret(tmp_path: Path) -> None:
+    stack_at(tmp_path / "data")
+    migrations, seed = tmp_path / "migrations", tmp_path / "seed.sql"
+    migrations.mkdir()
+    later, earlier = "20991231000000_Fill it.sql", "20990101000000_api.sql"  # any name, as with the Supabase CLI
+    (migrations / later).write_text("insert into api.things select 'migrated'")
+    (migrations / earlier).write_text(
+        "create schema api; grant usage on schema api to anon; create table api.things (name text);"
+        " grant select on api.things to anon; create view public.seen as select * from api.things"
+    )
+    seed.write_text("insert into api.things values ('seeded')")
+    secret = "a-secret-that-has-at-least-32-characters"
+    options = (
+        *("--no-worker", "--migrations", str(migrations), "--seed", str(seed), "--schemas", "api, public"),
+        *("--jwt-secret", secret, "--db-port", str(free_pair()), "--default-grants"),
+    )
+    async with Dev.running(tmp_path / "data", *options) as dev:
+        assert dev.said("JWT secret") == secret
+        assert f":{options[-2]}/postgres" in dev.said("DB URL")
+        async with httpx.AsyncClient(headers={"apikey": dev.said("anon key")}) as http:
+            for profile, table in (("api", "things"), ("public", "seen")):
+                found = await http.get(
+                    f"{dev.said('API URL')}/rest/v1/{table}?order=name", headers={"accept-profile": profile}
+                )
+                assert found.json() == [{"name": "migrated"}, {"name": "seeded"}]
+        with psycopg.connect(dev.said("DB URL")) as database:
+            ledger = database.execute(
+                "select version, name from supabase_migrations.schema_migrations where version > '2099' order by 1"
+            ).fetchall()
+        assert ledger == [("20990101000000", "api"), ("20991231000000", "Fill it")]
+        dev.process.terminate()
+        assert await dev.process.wait() == 0
+
+    seed.write_text("select 1")
+    (migrations / "20991231000001_cron.sql").write_text("select cron.schedule('x', '* * * * *', 'select 1')")
+    status, said = await run_to_its_end("--data", str(tmp_path / "data"), "--port", "0", *options)
+    assert status == 2
+    assert said.startswith("error 20991231000001_cron.sql, line 1: ")
+    assert "The local Supabase has no schema cron" in said
+    (migrations / "20991231000001_cron.sql").unlink()
+    async with Dev.running(tmp_path / "data", *options) as again:
+        assert f"{seed} has changed since it ran. It runs again with --fresh." in again.output.read_text()
+        again.process.terminate()
+        assert await again.process.wait() == 0

@@ -124,7 +124,7 @@ async def test_a_machine_without_memory_at_the_start_exits_75(
 
 
 async def test_a_machine_without_descriptors_at_the_start_exits_75(stack: Stack, start_worker: StartWorker) -> None:
-    worker = await start_worker(wait=False, module="tests.integration.daemon.few_descriptors", SUPABASE_URL=NOBODY)
+    worker = await start_worker(wait=False, module="tests.integration.daemon.descriptors_used_up", SUPABASE_URL=NOBODY)
     assert error_code(await end(worker, 75)) in {"resources_refused", "decoder_unavailable"}
 
 

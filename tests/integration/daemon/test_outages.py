@@ -1,13 +1,15 @@
 """The gateway and the database go away and come back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sentinel_local_supabase.faults import Faults, HttpFault
 from sentinel_local_supabase.stack import Stack
 from tests.integration.daemon.conftest import StartWorker, User
 from tests.integration.daemon.proxy import FaultProxy
-from tests.integration.daemon.queries import current_results, history
+from tests.integration.daemon.queries import current_results, history, sql
 from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -55,3 +57,22 @@ async def test_a_worker_starts_without_supabase_and_waits_for_it(
     )
     await stack.start_gateway()
     assert (await user.answer(request_id))["status"] == "succeeded"
+
+
+PICTURES_AWAY = HttpFault(service="storage", path="/object/derived/", status=503, retry_after_seconds=1)
+
+
+@pytest.mark.parametrize("times", [2, None], ids=["for a moment", "for long"])
+async def test_a_verdict_does_not_wait_for_its_pictures(
+    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], times: int | None
+) -> None:
+    """They are written when Storage is back in time, and otherwise left out; nothing is analyzed again."""
+    worker = await start_worker(SENTINEL_DERIVE_DEADLINE_SECONDS="20" if times else "6")
+    await stack.misbehave(Faults(http=(replace(PICTURES_AWAY, times=times),)))
+    request_id = await user.ask(clips["carphone_pristine.mp4"])
+    row = await user.answer(request_id)
+    assert (row["status"], row["attempt"]) == ("succeeded", 1)
+    assert history(stack, request_id) == [(1, "succeeded", "succeeded")]
+    [result] = sql(stack, "select derived from analysis_results where request_id = %s", request_id)
+    assert bool(result["derived"]) == (times is not None)
+    assert "request.not_derived" in worker.said()

@@ -40,6 +40,13 @@ select 'a final state that its history does not explain: ' || r.id from public.a
    select from sentinel.attempts a where a.request_id = r.id and a.answer = 'succeeded')
     or r.status = 'failed' and r.error_code <> 'failed_by_hand' and not exists (
    select from sentinel.attempts a where a.request_id = r.id and a.answer = 'failed')
+union all
+select 'files of an attempt, which the outbox has to name if it left no result: ' || a.request_id
+  from sentinel.attempts a join public.analysis_requests r on r.id = a.request_id
+ where exists (select from sentinel.deletions d
+                where d.name = r.user_id || '/' || a.request_id || '/' || a.fence || '/')
+       <> (a.outcome in ('lease_expired', 'moved_by_hand')
+           or (a.outcome <> 'succeeded' and a.stage is distinct from 'probing'))
 """
 
 

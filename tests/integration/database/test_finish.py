@@ -177,6 +177,8 @@ ODD_RESULTS: list[dict[str, Any]] = [
     {"longest_gap_seconds": "Infinity"},
     {"verdict_reason": "not_covered"},
     {"verdict": "real", "verdict_reason": "not_covered"},
+    {"verdict": "real", "verdict_reason": "suspicious_window"},
+    {"verdict": "fake", "verdict_reason": "suspicious_window"},
     {"verdict": "uncertain", "verdict_reason": "no_face"},
     {"verdict": "not_applicable", "verdict_reason": "not_covered"},
     {"detector": "demo"},

@@ -83,16 +83,16 @@ def test_superseded_results_go_with_their_own_files_and_the_current_one_stays(li
     limited.sql("update public.analysis_requests set status = 'queued'")
     (second,) = limited.claim()
     limited.succeed(second)
+    folder = f"{limited.user}/{first['id']}"
+    names = [f"{folder}/{claim['fence']}/worst.jpg" for claim in (first, second)]
+    for name in names:
+        limited.sql("insert into storage.objects (bucket_id, name, version) values ('derived', %s, 'v')", name)
     age(limited)
     keep(limited, "keep_superseded_results_days", 30)
     limited.maintain()
     (result,) = limited.sql("select fence, is_current from public.analysis_results")
     assert (result["fence"], result["is_current"]) == (second["fence"], True)
-    folder = f"{limited.user}/{first['id']}"
     assert outbox(limited) == {f"derived/{folder}/{first['fence']}/"}
-    names = [f"{folder}/{claim['fence']}/worst.jpg" for claim in (first, second)]
-    for name in names:
-        limited.sql("insert into storage.objects (bucket_id, name, version) values ('derived', %s, 'v')", name)
     assert [row["name"] for row in limited.call("sentinel_deletions")] == names[:1]
     with limited.as_user(role="sentinel_worker") as worker:
         worker.execute("set local storage.allow_delete_query = 'true'")

@@ -45,6 +45,7 @@ def test_built_in_detectors_are_changed_field_by_field(tmp_path: Path) -> None:
         faces = false
         budget = 4
         fake_from = 0.7
+        suspicious_score = 0.9
         [detectors.video-base]
         revision = "{COMMIT}"
         weights_sha256 = "{"a" * 64}"
@@ -56,6 +57,7 @@ def test_built_in_detectors_are_changed_field_by_field(tmp_path: Path) -> None:
     assert large.faces is None
     assert (large.window_policy.budget, large.window_policy.refine, large.window_policy.frames) == (4, 2, 32)
     assert (large.rule.fake_from, large.rule.real_below, large.rule.fake_windows) == (0.7, 0.33, 2)
+    assert (large.rule.suspicious_score, base.rule.suspicious_score) == (0.9, None)
     assert large.fake_indices == (0,)
     assert base.faces == FaceSearch(margin=0.5, max_faces=2)
     assert (base.revision, base.fake_indices) == (COMMIT, (1,))
@@ -125,7 +127,7 @@ def test_a_calibration_file_sets_temperature_and_thresholds(tmp_path: Path) -> N
     (tmp_path / "demo.json").write_text(json.dumps(calibration("demo")))
     spec = read(tmp_path, '[detectors.demo]\ncalibration = "demo.json"')["demo"]
     assert (spec.rule.temperature, spec.rule.real_below, spec.rule.fake_from) == (1.7, 0.2, 0.6)
-    assert spec.rule.aggregation == "mean"
+    assert (spec.rule.aggregation, spec.rule.suspicious_score) == ("mean", 0.975)
     assert spec.calibration == tmp_path / "demo.json"
     with pytest.raises(Fatal) as refused:
         load_detector(spec, "cpu")

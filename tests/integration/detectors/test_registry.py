@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from sentinel_worker.detectors.registry import DEFAULT_DETECTORS, DEMO_DETECTOR, DETECTORS, DetectorSpec, find_detector
+from sentinel_worker.detectors.registry import DEFAULT_DETECTORS, DEMO_DETECTORS, DETECTORS, DetectorSpec, find_detector
 from sentinel_worker.domain.errors import Fatal
 
 
@@ -27,10 +27,15 @@ def test_an_entry_is_whole(spec: DetectorSpec) -> None:
     assert spec.window_policy.frames == 1 or spec.task != "image"
 
 
-def test_the_defaults_answer_each_kind_and_the_demo_is_none_of_them() -> None:
-    assert [find_detector(key).media_kind for key in DEFAULT_DETECTORS] == ["video", "image", "audio"]
-    assert DEMO_DETECTOR not in DEFAULT_DETECTORS
-    notice = find_detector(DEMO_DETECTOR).notice
+@pytest.mark.parametrize("keys", [DEFAULT_DETECTORS, DEMO_DETECTORS])
+def test_the_defaults_and_the_demo_answer_each_kind(keys: tuple[str, ...]) -> None:
+    assert [find_detector(key).media_kind for key in keys] == ["video", "image", "audio"]
+
+
+@pytest.mark.parametrize("key", DEMO_DETECTORS)
+def test_the_demo_is_no_default_and_says_what_it_does_not_detect(key: str) -> None:
+    assert key not in DEFAULT_DETECTORS
+    notice = find_detector(key).notice
     assert notice is not None
     assert "does not detect deepfakes" in notice
 

@@ -1,4 +1,4 @@
-"""The labelled set of the demo checkpoint's generator."""
+"""The labelled sets of the demo checkpoints' generators."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from examples.demo_checkpoint.manifest import write_set
+from sentinel_worker.detectors.registry import Task
 from sentinel_worker.evaluation.manifest import read_manifest
 
 
@@ -26,6 +27,15 @@ def test_both_clips_of_the_same_footage_share_a_group(manifest: Path) -> None:
     ]
     contents = {entry.path.read_bytes() for entry in entries}
     assert len(contents) == len(entries)
+
+
+@pytest.mark.parametrize(("kind", "group"), [("image", "picture"), ("audio", "sound")])
+def test_pictures_and_sounds_have_a_set_too(kind: Task, group: str, tmp_path: Path) -> None:
+    entries = read_manifest(write_set(tmp_path, pairs=2, seed=7, processes=1, kind=kind))
+    assert [(entry.is_fake, entry.group) for entry in entries] == [
+        (is_fake, f"{group}-{index:05d}") for index in range(2) for is_fake in (False, True)
+    ]
+    assert len({entry.path.read_bytes() for entry in entries}) == len(entries)
 
 
 def test_paths_are_relative_so_that_the_folder_can_be_moved(manifest: Path) -> None:

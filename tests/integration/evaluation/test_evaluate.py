@@ -60,6 +60,14 @@ def test_a_long_file_is_judged_in_parts_as_the_worker_does() -> None:
     assert (whole.verdict, parts.verdict, parts.log_odds) == ("real", "fake", 6.0)
 
 
+def test_a_file_with_an_unread_part_is_not_real_as_for_the_worker() -> None:
+    file = scored(1, False, -6.0)
+    whole, unread = file.judge(RULE), replace(file, unread_seconds=5.0).judge(RULE)
+    assert whole is not None
+    assert unread is not None
+    assert (whole.verdict, unread.verdict, unread.reason) == ("real", "uncertain", "not_covered")
+
+
 def test_few_are_on_the_wrong_side_of_the_thresholds(known: Evaluation) -> None:
     """The rule allows 5 % on the files of the fit; groups outside the fit do slightly worse."""
     assert known.after.metrics.false_alarms < 0.09

@@ -219,6 +219,21 @@ def test_the_share_that_was_looked_at_is_said_and_what_was_not(analysed: str) ->
     assert "low, but a damaged part could not be read" in Parsed(analysis_page.page([(damaged, {})])).text
 
 
+def test_the_window_that_leaves_no_real_is_named() -> None:
+    def said(found: pages.Result) -> str:
+        return Parsed(analysis_page.page([(found, {})])).text
+
+    frames = result("s.mp4", "uncertain", 0.1)["frames"]
+    seen = result("s.mp4", "uncertain", 0.1, verdict_reason="suspicious_window")
+    seen["frames"] = frames | {"reason": "suspicious_window"}
+    assert "low as a whole, but one window of the pictures (1:00 to 1:04.3) looks fake: the file cannot" in said(seen)
+    heard = result("s.mp4", "uncertain", 0.1, verdict_reason="suspicious_window")
+    heard |= {"frames": frames | {"verdict": "real"}, "audio": sound("uncertain", 0.1, reason="suspicious_window")}
+    assert "low as a whole, but one window of the sound (0:40 to 0:44.3) looks fake" in said(heard)
+    speech = heard | {"frames": None, "timeline": heard["audio"]["timeline"], "media": pages.media("audio")}
+    assert "low as a whole, but one window of the sound (0:40 to 0:44.3) looks fake" in said(speech)
+
+
 def test_faces_have_boxes_and_numbers(analysed: str) -> None:
     boxes = [attrs for _, attrs in Parsed(analysed).tags if attrs.get("class", "").startswith("box")]
     assert [box["style"] for box in boxes] == [

@@ -26,8 +26,7 @@ JUNK = bytes(range(255, 0, -1)) * 20
 class SoundFormat:
     """Container, and FFmpeg's options or a function that makes the file.
 
-    `before` precedes the file. `overhang_seconds` is how much longer the file may seem by its packets than it is.
-    `pitched` is False where only the length and the level can be checked, `silent` where
+    `before` precedes the file. `pitched` is False where only the length and the level can be checked, `silent` where
     not even the level.
     """
 
@@ -36,7 +35,6 @@ class SoundFormat:
     before: bytes = b""
     pitched: bool = True
     silent: bool = False
-    overhang_seconds: float = 0.12
 
 
 def amr() -> bytes:
@@ -108,7 +106,7 @@ SOUNDS: Mapping[str, SoundFormat] = {
     "ape": SoundFormat("ape", ape),
     "mpc7": SoundFormat("mpc7", musepack_7, pitched=False, silent=True),
     # A packet has 64 frames of 26 ms; the last one is not full, which only its decoder knows.
-    "mpc8": SoundFormat("mpc8", musepack_8, overhang_seconds=1.7),
+    "mpc8": SoundFormat("mpc8", musepack_8),
     "mp3": SoundFormat("mp3", _MP3),
     "mp3 behind two tags": SoundFormat("mp3", _MP3, ID3 + ID3),
     "mp3 behind a tag and zeros": SoundFormat("mp3", _MP3, ID3 + bytes(3000)),

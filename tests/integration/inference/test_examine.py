@@ -17,6 +17,7 @@ from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.windows import CoverageRule
 from sentinel_worker.media.child_client import Child
 from tests.integration.inference.conftest import Examine
+from tests.integration.media.sound_files import retimed, with_longer_packets
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -117,6 +118,19 @@ async def test_a_decoder_that_dies_of_the_sound_or_hangs_costs_neither_verdict_n
     assert document["audio"] == {"error_code": code} | unheard
     assert {name: document[name] for name in unheard} == unheard
     assert document["derived"] == {}
+
+
+async def test_the_end_of_sound_is_heard_whatever_its_stamps_say(examine: Examine, tmp_path: Path) -> None:
+    path, last_is_shrill = tmp_path / "squeezed.mkv", "aevalsrc=0.5*sin(2*PI*if(gt(t\\,6)\\,4000\\,100)*t)"
+    retimed(8, 10, "-c:a", "flac", source=last_is_shrill)(path)
+    document = (await examine(path, "sound")).document
+    assert [window["fake_probability"] > 0.5 for window in document["timeline"]] == [False] * 3 + [True]
+
+
+async def test_sound_that_plays_behind_its_length_is_never_real(examine: Examine, tmp_path: Path) -> None:
+    with_longer_packets(path := tmp_path / "lengthening.mka")
+    document = (await examine(path, "sound")).document
+    assert (document["verdict"], document["verdict_reason"]) == ("uncertain", "not_covered")
 
 
 async def test_sound_that_no_detector_is_loaded_for_was_not_looked_at(examine: Examine, tmp_path: Path) -> None:

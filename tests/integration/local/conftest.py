@@ -1,10 +1,13 @@
 """Fixtures: a whole local Supabase, with our migrations, for the tests of its services."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import psycopg
 import pytest
 import pytest_asyncio
@@ -78,4 +81,16 @@ async def users(stack: Stack) -> AsyncIterator[tuple[User, User]]:
 async def service(stack: Stack) -> AsyncIterator[AsyncClient]:
     """A client with all rights, which uses the opaque secret key."""
     async with connected(stack.url, stack.secret_key) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def library(stack: Stack) -> Iterator[httpx.Client]:
+    """An HTTP client of REST with the service role; the tables and functions of library.sql are served."""
+    with psycopg.connect(stack.superuser_dsn, autocommit=True) as database:
+        database.execute((Path(__file__).parent / "library.sql").read_bytes())
+    with httpx.Client(base_url=f"{stack.url}/rest/v1", headers={"apikey": stack.secret_key}) as client:
+        deadline = time.monotonic() + 10
+        while client.post("/rpc/nothing").is_error:
+            assert time.monotonic() < deadline
         yield client

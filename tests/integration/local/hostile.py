@@ -91,7 +91,7 @@ ENDPOINTS = (
     Endpoint("POST", "/auth/v1/token?grant_type=refresh_token", {"refresh_token": "x"}),
     Endpoint("POST", "/auth/v1/token", {"refresh_token": "x"}),
     Endpoint("POST", "/auth/v1/logout?scope=others"),
-    Endpoint("PUT", "/auth/v1/user", {"email": "c@b.de", "password": "long enough", "data": _METADATA}),
+    Endpoint("PUT", "/auth/v1/user", {"email": "c@b.de", "password": "long enough", "data": _METADATA, "phone": ""}),
     Endpoint(
         "POST",
         "/auth/v1/admin/users",
@@ -104,6 +104,7 @@ ENDPOINTS = (
             "ban_duration": "1h",
             "role": "authenticated",
             "id": "x",
+            "phone": "",
         },
     ),
     Endpoint(
@@ -118,7 +119,7 @@ ENDPOINTS = (
     Endpoint("DELETE", "/rest/v1/notes?id=eq.0"),
     Endpoint("POST", "/rest/v1/rpc/count_notes", {"prefix": "x"}),
     Endpoint("POST", "/rest/v1/rpc/whole_body", {"prefix": "x"}),
-    Endpoint("POST", "/storage/v1/bucket", {"name": "ours", "id": "ours", **_LIMITS}),
+    Endpoint("POST", "/storage/v1/bucket", {"name": "ours", "id": "ours", "type": "STANDARD", **_LIMITS}),
     Endpoint("PUT", "/storage/v1/bucket/ours", _LIMITS),
     Endpoint("POST", "/storage/v1/bucket/absent/empty"),
     Endpoint(
@@ -132,7 +133,7 @@ ENDPOINTS = (
         {"prefix": "", "limit": 5, "cursor": "bDphLnR4dA==", "with_delimiter": True, "sortBy": _SORT},
     ),
     Endpoint("DELETE", "/storage/v1/object/ours", {"prefixes": ["absent.txt"]}),
-    Endpoint("POST", "/storage/v1/object/sign/ours/a.txt", {"expiresIn": 60}),
+    Endpoint("POST", "/storage/v1/object/sign/ours/a.txt", {"expiresIn": 60, "transform": {}}),
     Endpoint("POST", "/storage/v1/object/sign/ours", {"expiresIn": 60, "paths": ["a.txt"]}),
     Endpoint("POST", "/storage/v1/object/upload/sign/ours/new.txt"),
     Endpoint(

@@ -84,7 +84,10 @@ async def test_a_user_changes_what_is_theirs(users: tuple[User, User]) -> None:
     await auth.update_user({"data": {"name": "Ada", "rank": 1}})
     assert (await auth.update_user({"data": {"rank": None}})).user.user_metadata == {
         "name": "Ada",
+        "sub": users[0].id,
+        "email": users[0].email,
         "email_verified": True,
+        "phone_verified": False,
     }
     with pytest.raises(AuthApiError) as caught:
         await auth.update_user({"email": users[1].email})
@@ -224,17 +227,37 @@ async def test_a_bearer_token_of_another_project_is_refused(stack: Stack) -> Non
             assert answer.json()["msg"].endswith(reason)
 
 
+def absent(what: str) -> dict[str, str]:
+    """The parts of an error that say what the local sign-in leaves out."""
+    has = "it signs in by password and anonymously, and sends no mail"
+    return {"error_code": "feature_disabled", "msg": f"The local Supabase has no {what}: {has}"}
+
+
+NO_PHONES = absent("telephone numbers") | {"error_code": "phone_provider_disabled"}
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "answer"),
     [
         ("token?grant_type=refresh_token", {}, 400, {"error": "invalid_request"}),
         ("token?grant_type=magic", {}, 400, {"error_code": "invalid_credentials", "msg": "unsupported_grant_type"}),
         ("token?grant_type=password", {"password": "x"}, 400, {"msg": "missing email or phone"}),
-        ("signup", {"phone": "4912345", "password": "correct horse"}, 400, {"error_code": "phone_provider_disabled"}),
+        ("signup", {"phone": "4912345", "password": "correct horse"}, 400, NO_PHONES),
+        ("token?grant_type=password", {"phone": "4912345", "password": "x"}, 400, NO_PHONES),
         ("signup", {"email": "new@example.com"}, 400, {"msg": "Signup requires a valid password"}),
         ("signup", {"email": 7}, 400, {"error_code": "bad_json"}),
         ("signup", [], 400, {"error_code": "bad_json"}),
-        ("otp", {"email": "a@example.com"}, 404, {"error_code": "feature_disabled"}),
+        ("otp", {"email": "a@example.com"}, 404, absent("/auth/v1/otp")),
+        ("recover", {"email": "a@example.com"}, 404, absent("/auth/v1/recover")),
+        ("verify", {"type": "email", "token": "1"}, 404, absent("/auth/v1/verify")),
+        ("resend", {"type": "signup", "email": "a@example.com"}, 404, absent("/auth/v1/resend")),
+        ("invite", {"email": "a@example.com"}, 404, absent("/auth/v1/invite")),
+        ("admin/generate_link", {"type": "magiclink"}, 404, absent("/auth/v1/admin/generate_link")),
+        ("factors", {"factor_type": "totp"}, 404, absent("/auth/v1/factors")),
+        ("sso", {"domain": "example.com"}, 404, absent("/auth/v1/sso")),
+        ("token?grant_type=pkce", {"auth_code": "x"}, 404, absent("grant type pkce")),
+        ("token?grant_type=id_token", {"id_token": "x"}, 404, absent("grant type id_token")),
+        ("token?grant_type=web3", {"chain": "solana"}, 404, absent("grant type web3")),
     ],
 )
 async def test_what_cannot_be_answered_says_why(
@@ -244,6 +267,42 @@ async def test_what_cannot_be_answered_says_why(
         given = await http.post(f"/auth/v1/{path}", json=body)
     assert given.status_code == status
     assert answer.items() <= given.json().items()
+
+
+async def test_other_ways_to_sign_in_are_named_as_absent(stack: Stack, users: tuple[User, User]) -> None:
+    async with httpx.AsyncClient(base_url=stack.url, headers={"apikey": stack.anon_key}) as http:
+        for path in ("authorize?provider=github", "user/identities/authorize?provider=github"):
+            given = await http.get(f"/auth/v1/{path}")
+            assert (given.status_code, given.json()["error_code"]) == (404, "feature_disabled")
+    await _refused(users[0].client.auth.update_user({"phone": "4912345"}), "phone_provider_disabled", 400)
+
+
+async def test_a_telephone_number_is_not_dropped_in_silence(service: AsyncClient, users: tuple[User, User]) -> None:
+    admin, address = service.auth.admin, f"{uuid4()}@example.com"
+    await _refused(admin.create_user({"phone": "4912345", "password": "correct horse"}), "phone_provider_disabled", 400)
+    await _refused(admin.create_user({"email": address, "phone": "4912345"}), "phone_provider_disabled", 400)
+    await _refused(admin.update_user_by_id(users[0].id, {"phone": "4912345"}), "phone_provider_disabled", 400)
+
+
+async def test_sign_up_tells_who_signed_up_in_the_metadata_and_the_identity(stack: Stack) -> None:
+    email = f"{uuid4()}@example.com"
+    async with connected(stack.url, stack.publishable_key) as client:
+        data = {"name": "Ada", "email": "other@example.com", "sub": "x"}
+        signed = await client.auth.sign_up(
+            {"email": email.upper(), "password": "correct horse", "options": {"data": data}}
+        )
+        assert signed.user is not None
+        known = {"sub": signed.user.id, "email": email, "email_verified": True, "phone_verified": False}
+        assert signed.user.user_metadata == known | {"name": "Ada"}
+        again = await client.auth.get_user()
+    assert signed.user.identities is not None
+    assert again is not None
+    assert again.user.identities is not None
+    first, later = signed.user.identities[0], again.user.identities[0]
+    assert (first.provider, first.id, first.user_id) == ("email", signed.user.id, signed.user.id)
+    assert first.identity_data == known
+    assert first.identity_id == later.identity_id != signed.user.id
+    assert UUID(first.identity_id)
 
 
 async def test_only_the_service_key_administers_users(service: AsyncClient, users: tuple[User, User]) -> None:

@@ -164,6 +164,7 @@ async def test_supabase_py_reads_gateways_as_it_does_the_real_ones(misbehaving: 
             http=(
                 HttpFault(service="rest", status=502, times=1),
                 HttpFault(service="rest", status=502, body="html", times=1),
+                HttpFault(service="rest", status=400, body="blank", times=1),
                 HttpFault(service="storage", status=544, times=1),
                 HttpFault(service="auth", status=429, times=1),
                 HttpFault(service="auth", status=503, times=1),
@@ -177,6 +178,9 @@ async def test_supabase_py_reads_gateways_as_it_does_the_real_ones(misbehaving: 
         await caller.table("notes").select("id").execute()
     assert page.value.code == "502"
     assert "cloudflare" in str(page.value.details)
+    with pytest.raises(APIError) as blank:
+        await caller.table("notes").select("id").execute()
+    assert blank.value.json() == {"code": "", "details": None, "hint": None, "message": ""}
     with pytest.raises(StorageApiError) as storage:
         await caller.storage.from_("open").list()
     assert (storage.value.status, storage.value.code) == ("544", "DatabaseTimeout")

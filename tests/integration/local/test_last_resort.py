@@ -77,3 +77,14 @@ async def test_an_answer_that_has_begun_is_broken_off(gateway: tuple[Starlette, 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
         with pytest.raises(ZeroDivisionError, match="in the middle"):
             await client.get("/storage/v1/broken-off", headers=headers)
+
+
+async def test_services_that_are_left_out_say_so(gateway: tuple[Starlette, dict[str, str]]) -> None:
+    app, headers = gateway
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+        function = await client.post("/functions/v1/hello", headers=headers, json={})
+        graphql = await client.post("/graphql/v1", headers=headers, json={"query": "{}"})
+    assert (function.status_code, graphql.status_code) == (404, 404)
+    assert function.json()["message"].startswith("The local Supabase has no Edge Functions")
+    assert graphql.json()["errors"][0]["message"].startswith("The local Supabase has no GraphQL")
+    assert function.headers["access-control-allow-origin"] == "*"

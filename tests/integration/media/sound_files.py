@@ -63,6 +63,32 @@ def restamped(restamp: Callable[[int, int], int], *options: str) -> Make:
     return make
 
 
+def retimed(seconds: float, speed: float, *options: str, source: str = "sine=440:r=48000") -> Make:
+    """A tone, or another `source`, whose stamps run at another speed than its samples."""
+    changed = f"setts=pts=PTS/{speed}:dts=DTS/{speed}:duration=DURATION/{speed}"
+
+    def make(path: Path) -> None:
+        ffmpeg("-f", "lavfi", "-i", f"{source}:d={seconds}", *options, "-bsf:a", changed, path)
+
+    return make
+
+
+def with_longer_packets(path: Path) -> None:
+    """A second of Opus in short packets and then six in long ones, all stamped as if they were short."""
+    parts = [path.with_name(f"{name}-{path.name}") for name in ("short", "long")]
+    for part, seconds, length in zip(parts, ("1", "6"), ("2.5", "60"), strict=True):
+        tone = ("-f", "lavfi", "-i", f"sine=100:r=48000:d={seconds}")
+        ffmpeg(*tone, "-c:a", "libopus", "-application", "lowdelay", "-frame_duration", length, part)
+    with av.open(str(parts[0])) as first, av.open(str(parts[1])) as second, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(first.streams.audio[0])
+        packets = [packet for part in (first, second) for packet in part.demux(audio=0) if packet.size]
+        for number, packet in enumerate(packets):
+            packet.time_base = Fraction(1, 400)
+            packet.pts = packet.dts = number
+            packet.duration, packet.stream = 1, stream
+            new.mux(packet)
+
+
 def joined(*options: str) -> Make:
     """Two recordings of different pitch, one file appended to the other: all stamps begin anew."""
 

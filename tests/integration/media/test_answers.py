@@ -183,6 +183,16 @@ def test_a_count_of_damaged_frames_that_was_not_asked_for(count: object) -> None
         ExpectedClips.sounds(WINDOWS, SOUND).unreadable_frames({"unreadable_frames": 1})
 
 
+@pytest.mark.parametrize("seconds", [-0.1, float("nan"), float("inf"), "much", None, [1]])
+def test_a_length_of_further_sound_that_no_file_has(seconds: object) -> None:
+    sounds = ExpectedClips.sounds(WINDOWS, SOUND)
+    assert (sounds.unheard_seconds({}), sounds.unheard_seconds({"unheard_seconds": 2.5})) == (0, 2.5)
+    with pytest.raises((ProtocolError, ValueError, TypeError)):
+        sounds.unheard_seconds({"unheard_seconds": seconds})
+    with pytest.raises(ProtocolError):
+        ExpectedClips.pictures(WINDOWS, PICTURES, None).unheard_seconds({"unheard_seconds": 1.0})
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -68,6 +68,19 @@ async def test_a_large_file_takes_no_more_than_a_small_one(
     assert peaks[1] - peaks[0] < ALLOWED_MORE
 
 
+async def test_the_trial_of_a_film_keeps_one_frame(zygote: Zygote, tmp_path: Path) -> None:
+    """AVI says nothing of the order of frames, so 24 are decoded before the first window; each has 12 MB here."""
+    peaks = []
+    for frames in (2, 24):
+        path = tmp_path / f"{frames}.avi"
+        source = ("-f", "lavfi", "-i", f"color=gray:s=2048x2048:r=25:d={frames / 25}")
+        ffmpeg(*source, "-pix_fmt", "yuvj444p", "-c:v", "mjpeg", path)
+        async with zygote.open(path, tmp_path, MediaLimits()) as child:
+            assert (await child.probe()).frame_count == frames
+            peaks.append(high_water(child))
+    assert peaks[1] - peaks[0] < ALLOWED_MORE
+
+
 async def test_hours_of_sound_take_no_more_than_minutes(
     zygote: Zygote, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from sentinel_worker.domain.errors import Permanent
-from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.domain.media_facts import MediaLimits, SoundGeometry
+from sentinel_worker.domain.windows import Window
+from sentinel_worker.media.expected_clips import beyond_limits
 from sentinel_worker.media.probe import open_media
+from sentinel_worker.media.sound.clips import decode_sounds
+from tests.integration.attacks.iso import body_of, replaced, words
 from tests.integration.media.films import Make, ffmpeg
 
 LIMITS = MediaLimits()
@@ -116,6 +120,19 @@ def test_the_size_is_that_of_the_first_frame(media: Path) -> None:
     assert (facts.width, facts.height) == (64, 48)
 
 
+def test_the_shortest_film_has_a_rate_within_the_limits(ramp: Make, media: Path) -> None:
+    """One frame, on screen for one tick of the fastest clock that MP4 has."""
+    content = ramp("one.mp4", frames=1).read_bytes()
+    track = (b"moov", b"trak", b"mdia")
+    clock = body_of(content, *track, b"mdhd")
+    content = replaced(content, *track, b"mdhd", body=clock[:12] + words(2**31 - 1, 1) + clock[20:])
+    times = words(0, 1, 1, 1)
+    content = replaced(content, *track, b"minf", b"stbl", b"stts", body=times)
+    facts = open_media(written(media / "shortest.mp4", content), LIMITS).facts
+    assert (facts.frames_per_second, facts.planning_rate) == (240.0, 240.0)
+    assert beyond_limits(facts, LIMITS) is None, "the worker believes the child"
+
+
 def test_a_damaged_header(ramp: Make, media: Path) -> None:
     content = bytearray(ramp("stride.mkv", rate="30000/1001").read_bytes())
     content[60:] = bytes(len(content) - 60)
@@ -144,3 +161,25 @@ def test_only_paths_of_our_own_making(media: Path) -> None:
     for path in (Path("relative.mp4"), media / "frame%03d.png"):
         with pytest.raises(ValueError, match="absolute"):
             open_media(path, LIMITS)
+
+
+def renamed(path: Path, kind: bytes) -> Path:
+    """Make the film of two tracks one of whose codecs nobody knows."""
+    other = path.with_name(f"{kind.decode()}.mp4")
+    before, after = path.read_bytes().rsplit(kind, 1)  # the first may be a brand of the file
+    other.write_bytes(before + b"xxxx" + after)
+    return other
+
+
+def test_a_track_that_nobody_can_decode_is_not_left_out_in_silence(media: Path) -> None:
+    both = media / "both.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=d=2", "-f", "lavfi", "-i", "sine=d=2", "-c:a", "ac3", both)
+    silent = open_media(renamed(both, b"ac-3"), LIMITS)
+    facts = silent.facts
+    assert (facts.kind, facts.has_audio, facts.audio_codec, facts.audio_seconds) == ("video", True, "unknown", 2.0)
+    with pytest.raises(Permanent) as unheard:
+        list(decode_sounds(silent, [Window(0, 1)], SoundGeometry(16_000)))
+    assert unheard.value.code == "media_not_supported"
+    unseen = open_media(renamed(both, b"avc1"), LIMITS).facts
+    assert (unseen.kind, unseen.has_video, unseen.video_tracks) == ("audio", False, 1)
+    assert unseen.unread_seconds == unseen.audio_seconds > 1.9

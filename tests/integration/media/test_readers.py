@@ -153,6 +153,28 @@ def test_packets_that_are_falsely_marked_as_keys(tmp_path: Path, name: str, code
         assert np.abs(shown.pixels.permute(1, 2, 0).numpy() - frames[number]).mean() < 2
 
 
+@pytest.mark.parametrize(("codec", "suffix"), [("mpeg4", "mp4"), ("mpeg4", "mov"), ("libx265", "mp4"), ("h263", "3gp")])
+def test_pictures_before_the_first_key_that_a_container_names_are_seen(tmp_path: Path, codec: str, suffix: str) -> None:
+    """Players begin at the first picture, so a table of keys that names only the last one hides nothing."""
+    path = tmp_path / f"late.{suffix}"
+    quiet = ("-x265-params", "log-level=none:keyint=10:bframes=0", "-tag:v", "hvc1") if codec == "libx265" else ()
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=176x144:r=25:d=2", "-c:v", codec, "-q:v", "2", "-g", "10", *quiet, path)
+    content = path.read_bytes()
+    at = content.index(b"stss") + 8
+    count = int.from_bytes(content[at : at + 4], "big")
+    last = content[at + 4 * count : at + 4 * count + 4]
+    path.write_bytes(content[:at] + (1).to_bytes(4, "big") + last + content[at + 8 :])
+    with av.open(path) as played:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in played.decode(video=0)]
+    film = film_of(path)
+    assert len(film.times.starts) == len(frames) == 50
+    reader = film.frames()
+    for number in (0, 12, 33, 49):
+        shown = reader.at((number + 0.5) / 25)
+        assert shown is not None
+        assert np.abs(shown.pixels.permute(1, 2, 0).numpy() - frames[number]).mean() < 2
+
+
 @pytest.mark.parametrize("filters", ["hflip", "vflip", "transpose=0"])
 def test_a_mirrored_display_matrix_is_followed(tmp_path: Path, filters: str) -> None:
     """A corner that is white, the rest black: where the matrix puts it, it is seen."""

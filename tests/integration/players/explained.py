@@ -49,6 +49,24 @@ EXPLAINED: Final = (
         ("rare codecs first.mkv",),
     ),
     Explanation(
+        "FFmpeg",
+        ("sound",),
+        "no player decodes that sound; the worker says that it is there and was not heard",
+        ("unknown sound.mp4",),
+    ),
+    Explanation(
+        "Chromium",
+        ("sound",),
+        "no player decodes that sound; the worker says that it is there and was not heard",
+        ("unknown sound.mp4",),
+    ),
+    Explanation(
+        "the worker",
+        ("damage",),
+        "no player decodes that sound; the worker says that it is there and was not heard",
+        ("unknown sound.mp4",),
+    ),
+    Explanation(
         "Chromium",
         ("pictures",),
         "Chromium plays no disabled track, FFmpeg and other players do",
@@ -173,22 +191,16 @@ EXPLAINED: Final = (
         ("joined, then stereo.opus",),
     ),
     Explanation(
-        "FFmpeg",
+        "Chromium",
         ("sound length",),
-        "FFmpeg makes one packet without a length of the last frames before a second FLAC header",
+        "Chromium leaves out the last frames before a second FLAC header",
         ("joined.flac",),
     ),
     Explanation(
-        "FFmpeg",
-        ("sound length",),
-        "Musepack SV8 counts in packets of 1.7 s, and only the decoder knows that the last one is not full",
-        ("format mpc8", "sound mpc8"),
-    ),
-    Explanation(
-        "the worker",
-        ("damage",),
-        "the window lies in the part of the last packet that is not there",
-        ("format mpc8", "sound mpc8"),
+        "Chromium",
+        ("length",),
+        "Chromium shows the length by the stamps of the sound, and plays its samples without the gaps",
+        ("film whose sound has gaps.webm",),
     ),
     Explanation(
         "Chromium",

@@ -17,7 +17,7 @@ VP8: Final = ("-c:v", "libvpx", "-cpu-used", "8", "-crf", "6", "-b:v", "1M", "-g
 VP9: Final = ("-c:v", "libvpx-vp9", "-cpu-used", "8", "-crf", "12", "-b:v", "0", "-g", "5")
 
 
-def film(seconds: float = 1.0, *, grey: int = 40, size: str = "64x48", rate: int = 10) -> tuple[str, ...]:
+def film(seconds: float = 1.0, *, grey: int = 40, size: str = "64x48", rate: float = 10) -> tuple[str, ...]:
     """FFmpeg's options for a grey film that gets brighter with each frame, its upper left corner white and its upper
     right one black."""
     width, height = map(int, size.split("x"))

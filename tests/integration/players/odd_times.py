@@ -82,6 +82,17 @@ def _late(number: int, packet: Packet[VideoStream]) -> bool:
     return True
 
 
+def _retimed(speed: float, *options: str) -> Make:
+    """Sound of four seconds whose stamps run at another speed."""
+    changed_times = f"setts=pts=PTS/{speed}:dts=DTS/{speed}:duration=DURATION/{speed}"
+    return encoded(*tone(440, 4.0), *options, "-bsf:a", changed_times)
+
+
+def _with_gaps(*options: str) -> Make:
+    """Sound of four seconds, before whose every fortieth packet the stamps leave out 35 others."""
+    return encoded(*options, "-bsf:a", "setts=ts=TS+floor(N/40)*35*DURATION")
+
+
 def _all_marked_as_keys(path: Path) -> None:
     """Without its table of keys, every packet of an MP4 file is one."""
     ffmpeg(*film(2.0), "-c:v", "mpeg4", "-q:v", "2", "-g", "20", path)
@@ -145,6 +156,17 @@ TIMES: Final[Corpus] = {
     "one picture and sound.mp4": encoded(*film(0.1), *tone(), *X264, *_AAC),
     "a still, then motion.mp4": encoded(*film(), "-vf", _PAUSE.format(2), *_AS_STAMPED, *X264),
     "an hour between two frames.mp4": encoded(*film(), "-vf", _PAUSE.format(3600), *_AS_STAMPED, *X264),
+    "sound at ten times the speed.mkv": _retimed(10, "-c:a", "flac"),
+    "sound at ten times the speed.webm": _retimed(10, *_OPUS),
+    "sound at ten times the speed.mka": _retimed(10, "-c:a", "pcm_s16le"),
+    "sound at twice the speed.m4a": _retimed(2, "-c:a", "alac"),
+    "sound at nearly twice the speed.mp4": _retimed(1.8, *_AAC),
+    "sound at nearly twice the speed.ts": _retimed(1.8, *_AAC),
+    "sound at half the speed.mp4": _retimed(0.5, *_AAC),
+    "sound at half the speed.webm": _retimed(0.5, "-c:a", "libvorbis"),
+    "sound with gaps.mp4": _with_gaps(*tone(440, 4.0), *_AAC),
+    "sound with gaps.webm": _with_gaps(*tone(440, 4.0), *_OPUS),
+    "film whose sound has gaps.webm": _with_gaps(*film(4.0), *tone(440, 4.0), *VP8, *_OPUS),
     "variable rate.webm": encoded(*film(2.0), "-vf", "select='not(eq(mod(n,5),3))'", "-fps_mode", "vfr", *VP8),
 }  # fmt: skip
 

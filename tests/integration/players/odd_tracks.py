@@ -57,16 +57,41 @@ def _enabled(kind: str, enabled: Sequence[bool]) -> Make:
     return make
 
 
-def _chapters(path: Path) -> None:
-    """A podcast: two pictures in a track that the sound's track names as that of its chapters."""
-    pictures = film(1.0, size="64x64", rate=2)
-    ffmpeg(*tone(), *pictures, "-map", "0", "-map", "1", "-c:v", "mjpeg", "-c:a", "aac", "-f", "mp4", path)
+def _chapters(*coding: str, rate: float) -> Make:
+    """Pictures at `rate` a second in a track that the sound's track names as that of its chapters."""
 
     def refer(file: Box) -> None:
         sound, _ = tracks(file)
         sound.inside.insert(1, Box(b"tref", inside=[Box(b"chap", (2).to_bytes(4, "big"))]))
 
-    changed(path, refer)
+    def make(path: Path) -> None:
+        pictures = film(4.0, size="64x64", rate=rate)
+        ffmpeg(*tone(440, 4.0), *pictures, "-map", "0", "-map", "1", *coding, "-c:a", "aac", "-f", "mp4", path)
+        changed(path, refer)
+
+    return make
+
+
+def _renamed(kind: bytes) -> Make:
+    """A film with sound, one of which is coded in a way that nobody knows."""
+
+    def make(path: Path) -> None:
+        ffmpeg(*film(), *tone(), *X264, "-c:a", "ac3", path)
+        before, after = path.read_bytes().rsplit(kind, 1)  # the first may be a brand of the file
+        path.write_bytes(before + b"xxxx" + after)
+
+    return make
+
+
+def _late_keys(path: Path) -> None:
+    """A film whose table of key frames names only the last one."""
+    ffmpeg(*film(4.0), "-c:v", "mpeg4", "-q:v", "2", "-g", "10", path)
+
+    def keep_last(file: Box) -> None:
+        [table] = file.every(b"stss")
+        table.body = table.body[:4] + (1).to_bytes(4, "big") + table.body[-4:]
+
+    changed(path, keep_last)
 
 
 _FLAGS: Final = {"first": (True, False), "second": (False, True), "both": (True, True), "neither": (False, False)}
@@ -94,6 +119,10 @@ TRACKS: Final[Corpus] = {
         *film(0.1, size="32x32", grey=200), *film(), *tone(), "-map", "0", "-map", "1", "-map", "2", "-c:a", "aac",
         *X264, "-c:v:0", "mjpeg", "-pix_fmt:v:0", "yuvj420p", "-disposition:v:0", "attached_pic",
     ),
-    "podcast with chapter pictures.m4a": _chapters,
+    "unknown sound.mp4": _renamed(b"ac-3"),
+    "unknown film.mp4": _renamed(b"avc1"),
+    "film whose table names only the last key.mp4": _late_keys,
+    "podcast with chapter pictures.m4a": _chapters("-c:v", "mjpeg", rate=0.5),
+    "film that its sound names as chapters.mp4": _chapters(*X264, rate=25),
 }  # fmt: skip
 """Sound of 440 Hz belongs to the first, dark, small film, 880 Hz to the second one."""

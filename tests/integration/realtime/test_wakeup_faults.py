@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 import psycopg
@@ -14,10 +15,12 @@ from websockets.exceptions import ConnectionClosed
 
 from sentinel_local_supabase.faults import Faults, RealtimeFaults
 from sentinel_local_supabase.keys import ProjectKeys
-from sentinel_worker.wake.wakeup import Wakeup
+from sentinel_worker.wake.silence import ROWS
+from sentinel_worker.wake.wakeup import Wakeup, without_seconds
 from tests.integration.daemon.proxy import FaultProxy
 from tests.integration.realtime.conftest import Served
 from tests.integration.realtime.test_wakeup import INSERT, QUICK, WAKE, Watched, watching
+from tests.waits import until
 
 
 def misbehave(server: Served, **faults: Any) -> None:
@@ -164,6 +167,41 @@ async def test_heartbeats_are_answered_and_no_event_comes(
         await heard(watched, database)
 
 
+async def test_a_subscription_that_ended_without_a_word_is_renewed(
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
+) -> None:
+    """PostgreSQL was away for a minute: the socket lives, broadcasts come, and no row change ever will."""
+    async with watching(server, keys.secret_key, times=replace(QUICK, deaf=0.0)) as watched:
+        await watched.ready()
+        misbehave(server, lose_changes=True)
+        for _ in range(ROWS):
+            queued_at = monotonic()
+            database.execute(WAKE)
+            watched.wakeup.claimed(queued_at)
+            await judged(watched)
+        assert "announced none" in (await watched.logged("realtime.lost", "changes"))["reason"]
+        behave(server)
+        await heard(watched, database)
+        assert watched.generations == [2, 1]
+
+
+async def test_hints_that_come_after_the_claim_are_in_time(
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
+) -> None:
+    async with watching(server, keys.secret_key, times=replace(QUICK, silence=3.0, deaf=0.0)) as watched:
+        await watched.ready()
+        for _ in range(ROWS):
+            watched.wakeup.claimed(monotonic())
+            await heard(watched, database)
+        await judged(watched)
+        assert watched.generations == [1, 1]
+
+
+async def judged(watched: Watched) -> None:
+    """Wait until every hint has been weighed by the last claim."""
+    await until(lambda: not any(hint._expected for hint in watched.wakeup.hints.values()), what="both are weighed")
+
+
 async def test_no_heartbeat_is_answered_and_events_come(
     server: Served, keys: ProjectKeys, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +325,12 @@ async def test_the_same_reason_for_hours_is_one_line(server: Served, keys: Proje
     async with watching(server, keys.secret_key) as watched:
         lines = [await watched.logged("realtime.failed", "changes") for _ in range(4)]
     assert [line["level"] for line in lines] == ["warning", "debug", "debug", "debug"]
+
+
+def test_seconds_that_count_up_make_no_new_reason() -> None:
+    first, later = (f"CHANNEL_ERROR: Token has expired {n} seconds ago" for n in (1, 7200))
+    assert without_seconds(first) == without_seconds(later)
+    assert without_seconds("HTTP 401") != without_seconds("HTTP 503")
 
 
 class Phoenix:

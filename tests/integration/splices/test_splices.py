@@ -15,9 +15,11 @@ from tests.lazy import lazy
 from tests.matrix import sampled
 
 if TYPE_CHECKING:
+    from examples.demo_checkpoint import evaluate
     from sentinel_worker.detectors import video
     from tests.integration.splices import decoded
 else:  # torch
+    evaluate = lazy("examples.demo_checkpoint.evaluate")
     video = lazy("sentinel_worker.detectors.video")
     decoded = lazy("tests.integration.splices.decoded")
 
@@ -61,10 +63,13 @@ def test_a_splice_that_a_window_lands_on_is_seen(
         assert all(probability > 0.9 for probability in one.inside)
         assert all(probability < 0.33 for probability in one.outside)
         if not one.landed:
-            assert one.mean.verdict == one.top_k.verdict == "real"
+            assert one.demo.verdict == one.top_k.verdict == "real"
         if one.inside:
+            assert (one.demo.verdict, one.demo.reason) == ("uncertain", "suspicious_window")
             assert one.top_k.verdict != "real"
         if len(one.inside) > 1:
             assert one.top_k.verdict == "fake"
     if seconds == 90:
         assert all(one.inside for one in found)
+    untouched = evaluate.judge_file(detector, films.real)
+    assert (untouched.verdict, untouched.reason) == ("real", None)

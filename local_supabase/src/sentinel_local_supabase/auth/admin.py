@@ -29,6 +29,7 @@ class Admin:
         """POST /admin/users."""
         await self._callers.require_admin(request)
         body = await checks.read_body(request)
+        checks.no_phone(body)
         given = checks.text(body, "email")
         if not given:
             raise AuthError(400, "validation_failed", "Cannot create a user without either an email or phone")
@@ -65,6 +66,7 @@ class Admin:
         """PUT /admin/users/{id}. A new password ends all of the user's sessions."""
         user = await self._named(request)
         body = await checks.read_body(request)
+        checks.no_phone(body)
         email = checks.text(body, "email")
         confirmed = bool(body.get("email_confirm"))
         password = None if body.get("password") is None else checks.text(body, "password")

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.tokens import Fault
 
+_HAS = "it signs in by password and anonymously, and sends no mail"
 API_VERSION = "2024-01-01"
 
 
@@ -55,6 +56,16 @@ def bad_jwt(fault: Fault) -> AuthError:
         "issued_later": "token has invalid claims: token used before issued",
     }.get(fault, "token is malformed")
     return AuthError(403, "bad_jwt", f"invalid JWT: unable to parse or verify signature, {reason}")
+
+
+def left_out(what: str) -> AuthError:
+    """Return supabase-auth's "feature disabled" for what the real server has and this one does not."""
+    return AuthError(404, "feature_disabled", f"The local Supabase has no {what}: {_HAS}")
+
+
+def no_phones() -> AuthError:
+    """Return the error for a telephone number, with the code of a project without a provider for them."""
+    return AuthError(400, "phone_provider_disabled", f"The local Supabase has no telephone numbers: {_HAS}")
 
 
 def email_exists() -> AuthError:

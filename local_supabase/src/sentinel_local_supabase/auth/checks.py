@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from sentinel_local_supabase.auth.auth_errors import AuthError
+from sentinel_local_supabase.auth.auth_errors import AuthError, no_phones
 from sentinel_local_supabase.json_input import NotJson, bigint, parse_json
 
 # checkmail's format, which supabase-auth uses: it accepts addresses that cannot exist if they look valid.
@@ -42,6 +42,12 @@ def text(body: Body, name: str) -> str:
     if not isinstance(value, str):
         raise AuthError(400, "bad_json", "Could not parse request body as JSON")
     return value
+
+
+def no_phone(body: Body) -> None:
+    """Raise AuthError if a body has a telephone number, which nothing here could use."""
+    if text(body, "phone"):
+        raise no_phones()
 
 
 def metadata(body: Body, name: str) -> Body | None:

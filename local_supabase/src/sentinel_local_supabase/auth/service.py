@@ -5,7 +5,7 @@ Nothing sends mail: every sign-up and address change counts as confirmed at once
 
 from __future__ import annotations
 
-import asyncio
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Self
 
@@ -16,9 +16,15 @@ from starlette.routing import BaseRoute, Route
 
 from sentinel_local_supabase.auth import checks
 from sentinel_local_supabase.auth.admin import Admin
-from sentinel_local_supabase.auth.auth_errors import AuthError, OAuthError, email_exists, error_answer, unstorable
+from sentinel_local_supabase.auth.auth_errors import (
+    AuthError,
+    OAuthError,
+    email_exists,
+    error_answer,
+    left_out,
+    unstorable,
+)
 from sentinel_local_supabase.auth.caller import Callers
-from sentinel_local_supabase.auth.passwords import verify_password
 from sentinel_local_supabase.auth.sessions import Sessions
 from sentinel_local_supabase.auth.users import EmailTaken, Row, Users, is_banned, user_body
 from sentinel_local_supabase.database import DatabaseDown, Pool, PoolExhausted
@@ -70,16 +76,17 @@ class Auth:
         body = await checks.read_body(request)
         given, password = checks.text(body, "email"), checks.text(body, "password")
         metadata = checks.metadata(body, "data") or {}
-        if checks.text(body, "phone"):
-            raise AuthError(400, "phone_provider_disabled", "Phone signups are disabled")
+        checks.no_phone(body)
         if not given:
             user = await self._users.create(email=None, password=None, user_metadata=metadata)
             return json_answer(await self._sessions.start(user["id"], "anonymous", _agent(request)))
         if not password:
             raise AuthError(400, "validation_failed", "Signup requires a valid password")
         checks.password(password)
+        email, user_id = checks.email(given), str(uuid.uuid4())
+        metadata |= {"sub": user_id, "email": email, "phone_verified": False}
         try:
-            user = await self._users.create(email=checks.email(given), password=password, user_metadata=metadata)
+            user = await self._users.create(email=email, password=password, user_metadata=metadata, user_id=user_id)
         except EmailTaken as error:
             raise AuthError(422, "user_already_exists", "User already registered") from error
         return json_answer(await self._sessions.start(user["id"], "password", _agent(request)))
@@ -94,16 +101,19 @@ class Auth:
                 if not token:
                     raise OAuthError("invalid_request", "refresh_token required")
                 return json_answer(await self._sessions.refresh(token))
+            case "pkce" | "id_token" | "web3" as kind:
+                raise left_out(f"grant type {kind}")
         raise AuthError(400, "invalid_credentials", "unsupported_grant_type")
 
     async def _by_password(self, body: checks.Body, agent: str) -> Row:
         email, password = checks.text(body, "email"), checks.text(body, "password")
+        checks.no_phone(body)
         if not email:
             raise AuthError(400, "validation_failed", "missing email or phone")
         user = await self._users.by_email(email)
         if user is not None and user["encrypted_password"] is not None and is_banned(user):
             raise AuthError(400, "user_banned", "User is banned")
-        if user is None or not await _is_password(user, password):
+        if user is None or not await self._users.is_password(user, password):
             raise AuthError(400, "invalid_credentials", "Invalid login credentials")
         if user["email_confirmed_at"] is None:
             raise AuthError(400, "email_not_confirmed", "Email not confirmed")
@@ -126,10 +136,11 @@ class Auth:
     async def _put_user(self, request: Request) -> Response:
         user, session_id = await self._callers.user(request)
         body = await checks.read_body(request)
+        checks.no_phone(body)
         given = checks.text(body, "email")
         email = checks.email(given) if given else None
         password = None if body.get("password") is None else checks.text(body, "password")
-        await _check_change(user, body, email, password)
+        await _check_change(self._users, user, body, email, password)
         moved = email is not None and email != user["email"]
         try:
             changed = await self._users.update(
@@ -146,7 +157,7 @@ class Auth:
         return json_answer(user_body(changed))
 
 
-async def _check_change(user: Row, body: checks.Body, email: str | None, password: str | None) -> None:
+async def _check_change(users: Users, user: Row, body: checks.Body, email: str | None, password: str | None) -> None:
     if password is not None:
         checks.password(password)
     if body.get("app_metadata") is not None:
@@ -156,13 +167,8 @@ async def _check_change(user: Row, body: checks.Body, email: str | None, passwor
     if user["is_anonymous"] and email is None:
         message = "Updating password of an anonymous user without an email or phone is not allowed"
         raise AuthError(422, "validation_failed", message)
-    if await _is_password(user, password):
+    if await users.is_password(user, password):
         raise AuthError(422, "same_password", "New password should be different from the old password.")
-
-
-async def _is_password(user: Row, password: str) -> bool:
-    hashed = user["encrypted_password"]
-    return hashed is not None and await asyncio.to_thread(verify_password, password, hashed)
 
 
 async def _settings(_: Request) -> Response:
@@ -179,10 +185,7 @@ async def _jwks(_: Request) -> Response:
 
 
 async def _absent(request: Request) -> Response:
-    message = (
-        f"The local Supabase has no {request.url.path}: it signs in by password and anonymously, and sends no mail"
-    )
-    raise AuthError(404, "feature_disabled", message)
+    raise left_out(request.url.path)
 
 
 def _answering(endpoint: Endpoint) -> Endpoint:

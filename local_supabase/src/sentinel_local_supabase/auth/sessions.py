@@ -89,7 +89,7 @@ class Sessions:
             "exp": now + self._access_seconds,
             "iat": now,
             "email": user["email"] or "",
-            "phone": "",
+            "phone": user.get("phone") or "",
             "app_metadata": user["raw_app_meta_data"],
             "user_metadata": user["raw_user_meta_data"],
             "role": user["role"],

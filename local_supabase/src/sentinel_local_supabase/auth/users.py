@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
 from sentinel_local_supabase.auth.auth_errors import AuthError, user_not_found
-from sentinel_local_supabase.auth.passwords import hash_password
+from sentinel_local_supabase.auth.passwords import hash_password, verify_password
 from sentinel_local_supabase.database import Connection, Pool, fetch_all, fetch_one
 from sentinel_local_supabase.queries import load_queries
 
 _QUERIES = load_queries("auth/users.sql")
 
 Row = dict[str, Any]
+_BCRYPT = "$2"
 
 
 class EmailTaken(Exception):
@@ -68,6 +70,22 @@ class Users:
         """Return the row of the user with this address, ignoring case."""
         async with self._pool.connection() as connection:
             return await _row(connection, "user_by_email", [email])
+
+    async def is_password(self, user: Row, password: str) -> bool:
+        """Return True if it is the user's password.
+
+        A seed's hash of `crypt(…, gen_salt('bf'))` is checked by PostgreSQL, which takes a second or more, and
+        replaced if it matches.
+        """
+        hashed = user["encrypted_password"]
+        if hashed is None or not hashed.startswith(_BCRYPT):
+            return hashed is not None and await asyncio.to_thread(verify_password, password, hashed)
+        async with self._pool.connection() as connection:
+            if await fetch_one(connection, _QUERIES["matches_crypt"], [password, hashed]) != (True,):
+                return False
+            quicker = await asyncio.to_thread(hash_password, password)
+            await connection.execute(_QUERIES["replace_hash"].encode(), [user["id"], hashed, quicker])
+        return True
 
     async def page(self, *, limit: int, offset: int) -> tuple[list[Row], int]:
         """Return a page of users, newest first, and the total number of users."""
@@ -168,7 +186,7 @@ def user_body(user: Row) -> Row:
         "aud": user["aud"],
         "role": user["role"],
         "email": user["email"] or "",
-        "phone": "",
+        "phone": user.get("phone") or "",
         "app_metadata": user["raw_app_meta_data"],
         "user_metadata": user["raw_user_meta_data"],
         "identities": _identities(user),
@@ -181,10 +199,11 @@ def user_body(user: Row) -> Row:
 def _identities(user: Row) -> list[Row]:
     if not user["email"] or user["deleted_at"]:
         return []
-    data = {"email": user["email"], "email_verified": False, "phone_verified": False, "sub": user["id"]}
+    verified = user["email_confirmed_at"] is not None
+    data = {"email": user["email"], "email_verified": verified, "phone_verified": False, "sub": user["id"]}
     return [
         {
-            "identity_id": user["id"],
+            "identity_id": str(uuid.uuid5(uuid.UUID(user["id"]), "email")),
             "id": user["id"],
             "user_id": user["id"],
             "identity_data": data,

@@ -40,6 +40,12 @@ update auth.users set
 where id = $1::uuid
 returning to_jsonb(users.*)::text
 
+-- name: matches_crypt
+select extensions.crypt($1::text, $2::text) = $2::text
+
+-- name: replace_hash
+update auth.users set encrypted_password = $3::text where id = $1::uuid and encrypted_password = $2::text
+
 -- name: delete_user
 delete from auth.users where id = $1::uuid returning id::text
 

@@ -33,6 +33,14 @@ grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
 -- Hosted projects let postgres create policies on these owners' tables through an extension (supautils); plain
 -- PostgreSQL allows it only to members.
 grant supabase_storage_admin, supabase_realtime_admin to postgres;
+-- The owner may set what REST exposes (alter role authenticator set pgrst.db_schemas = …). From PostgreSQL 16 on that
+-- takes more than CREATEROLE.
+grant set on parameter pgrst.db_schemas to postgres;
+do $$ begin
+  if current_setting('server_version_num')::int >= 160000 then
+    execute 'grant authenticator to postgres with admin true, inherit false, set false';
+  end if;
+end $$;
 
 alter role anon set statement_timeout = '3s';
 alter role authenticated set statement_timeout = '8s';
@@ -47,9 +55,9 @@ do $$ begin
 end $$;
 
 create schema if not exists extensions authorization postgres;
-grant usage on schema extensions to anon, authenticated, service_role;
+grant usage on schema extensions to anon, authenticated, service_role, supabase_auth_admin;
 grant usage on schema public to anon, authenticated, service_role, supabase_realtime_admin;
--- No default privileges: since 2026-10-30 new tables in public are granted to nobody.
+-- No default privileges: since 2026-10-30 new tables in public are granted to nobody. project.py grants them on request.
 
 do $$ begin
   if not exists (select from pg_publication where pubname = 'supabase_realtime') then

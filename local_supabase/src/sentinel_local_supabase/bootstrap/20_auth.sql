@@ -22,6 +22,46 @@ create table if not exists auth.users (
 );
 create unique index if not exists users_email on auth.users (lower(email));
 
+-- The rest of the columns that Supabase Auth 2 makes, for seeds and dumps. The local sign-in reads none of them.
+alter table auth.users
+  add column if not exists instance_id uuid,
+  add column if not exists invited_at timestamptz,
+  add column if not exists confirmation_token text,
+  add column if not exists confirmation_sent_at timestamptz,
+  add column if not exists recovery_token text,
+  add column if not exists recovery_sent_at timestamptz,
+  add column if not exists email_change_token_new text,
+  add column if not exists email_change text,
+  add column if not exists email_change_sent_at timestamptz,
+  add column if not exists email_change_token_current text default '',
+  add column if not exists email_change_confirm_status smallint default 0,
+  add column if not exists is_super_admin boolean,
+  add column if not exists phone text unique,
+  add column if not exists phone_confirmed_at timestamptz,
+  add column if not exists phone_change text default '',
+  add column if not exists phone_change_token text default '',
+  add column if not exists phone_change_sent_at timestamptz,
+  add column if not exists reauthentication_token text default '',
+  add column if not exists reauthentication_sent_at timestamptz,
+  add column if not exists is_sso_user boolean not null default false,
+  add column if not exists confirmed_at timestamptz
+    generated always as (least(email_confirmed_at, phone_confirmed_at)) stored;
+
+-- Ways to sign in, for seeds and dumps. The local sign-in neither reads nor writes them.
+create table if not exists auth.identities (
+  id uuid primary key default gen_random_uuid(),
+  provider_id text not null,
+  provider text not null,
+  user_id uuid not null references auth.users on delete cascade,
+  identity_data jsonb not null,
+  email text generated always as (lower(identity_data ->> 'email')) stored,
+  last_sign_in_at timestamptz,
+  created_at timestamptz,
+  updated_at timestamptz,
+  unique (provider_id, provider)
+);
+create index if not exists identities_user on auth.identities (user_id);
+
 create table if not exists auth.sessions (
   id uuid primary key default gen_random_uuid(),
   user_id uuid not null references auth.users on delete cascade,

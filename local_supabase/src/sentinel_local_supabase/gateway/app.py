@@ -27,6 +27,7 @@ from starlette.routing import Mount, Route
 
 from sentinel_local_supabase.auth.service import Auth
 from sentinel_local_supabase.faults import Faults, Switch
+from sentinel_local_supabase.gateway.absent_services import ABSENT_SERVICES
 from sentinel_local_supabase.gateway.api_key_middleware import ApiKeyMiddleware
 from sentinel_local_supabase.gateway.connection import BreakableProtocol
 from sentinel_local_supabase.gateway.fault_middleware import Misbehaviour
@@ -95,7 +96,7 @@ def build_app(settings: GatewaySettings, url: str, switch: Switch) -> Starlette:
         max_age=3600,
     )
     return Starlette(
-        routes=[*mounts, Route("/", _root)],
+        routes=[*mounts, *ABSENT_SERVICES, Route("/", _root)],
         middleware=[
             Middleware(Misbehaviour, switch=switch, with_cors=with_cors),
             Middleware(with_cors),

@@ -60,6 +60,8 @@ def refusal(fault: HttpFault, service: Service | None, scope: Scope) -> Response
     assert fault.status is not None
     if fault.body == "json":
         answer = _worded(fault.status, service, scope)
+    elif fault.body == "blank":
+        answer = RestError(fault.status, "", "").response()
     elif fault.body == "html":
         answer = Response(_page(fault.status), fault.status, {"Server": "cloudflare"}, media_type="text/html")
     else:

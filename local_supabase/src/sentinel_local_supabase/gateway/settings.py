@@ -17,7 +17,7 @@ class GatewaySettings:
 
     `port` 0 takes a free one. REST serves `exposed_schemas`, the first by default. Tokens of signed-in users are valid
     for `access_token_seconds`; an object has at most `object_limit_bytes`. Realtime runs at `pace` and drops row
-    changes above `events_per_second` (None: never).
+    changes, and broadcasts from the database, above `events_per_second` (None: never).
     """
 
     keys: ProjectKeys

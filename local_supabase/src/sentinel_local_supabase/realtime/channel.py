@@ -12,8 +12,10 @@ from sentinel_local_supabase.realtime.connection_tokens import OPAQUE_PREFIX, To
 from sentinel_local_supabase.realtime.expiry import ExpiryWatch
 from sentinel_local_supabase.realtime.fault_injector import Alarms
 from sentinel_local_supabase.realtime.frames import Broadcast, Frame, dumps
+from sentinel_local_supabase.realtime.readiness import ReadinessNotice
+from sentinel_local_supabase.realtime.replay import Replay
 from sentinel_local_supabase.realtime.subscriptions import Subscription
-from sentinel_local_supabase.realtime.topics import UNREACHABLE, Refused, TopicRights, rights_on
+from sentinel_local_supabase.realtime.topics import UNREACHABLE, Refused, TopicRights, rights_on, unauthorized
 
 TOPIC_PREFIX: Final = "realtime:"
 LARGEST_BROADCAST_BYTES: Final = 3_000_000
@@ -29,7 +31,7 @@ class Channel:
         broadcast, presence = _map(config.get("broadcast")), _map(config.get("presence"))
         self.topic = frame.topic
         self.name = frame.topic.removeprefix(TOPIC_PREFIX)
-        self.join_ref = frame.join_ref or frame.ref
+        self.join_ref = frame.join_ref
         self._outlet = outlet
         self._services = services
         self._on_end = on_end
@@ -37,6 +39,8 @@ class Channel:
         self._room = (self.name, self._private)
         self._acknowledges = bool(broadcast.get("ack"))
         self._hears_itself = bool(broadcast.get("self"))
+        self._replay = Replay(broadcast)
+        self._wants_readiness = bool(broadcast.get("replication_ready"))
         self._has_presence = bool(presence.get("enabled"))
         self._presence_key = str(presence.get("key") or uuid.uuid4())
         self._wishes: list[dict[str, Any]] = [w for w in _list(config.get("postgres_changes")) if isinstance(w, dict)]
@@ -47,6 +51,7 @@ class Channel:
         self._expiry = ExpiryWatch(services.keys, self._shut_down)
         self._alarms = Alarms()
         self._readiness = Alarms()
+        self._notice = ReadinessNotice(services.streaming, self._tell_readiness, self._shut_down)
 
     async def join(self, token: str) -> dict[str, Any]:
         """Check token and rights; return the response of the join reply. Raises Refused or TokenRefused."""
@@ -54,12 +59,20 @@ class Channel:
         if self._services.faults.now.realtime.refuse_joins:
             self.close()
             raise Refused(UNREACHABLE)
+        try:
+            await self._replay.load(self._services.pool, self.name, self._private, readable=self._rights.broadcast_read)
+        except Refused:
+            self.close()
+            raise
         self._services.topics.listen(self.name, self._private, self._hear)
         self._services.presences.listen(self._room, self._hear_presence)
         return {"postgres_changes": [wish | {"id": binding_id(wish)} for wish in self._wishes]}
 
     def begin(self) -> None:
-        """Start what follows a join reply: the presence state and the check of the bindings."""
+        """Start what follows a join reply: replayed messages, the presence state and the check of the bindings."""
+        self._replay.push(self._outlet, self.topic, self.join_ref)
+        if self._wants_readiness:
+            self._notice.start()
         if self._has_presence and self._rights.presence_read:
             state = self._services.presences.state(self._room)
             self._outlet.push(self.topic, "presence_state", state, None, self.join_ref)
@@ -99,9 +112,10 @@ class Channel:
         self._expiry.cancel()
         self._alarms.cancel()
         self._readiness.cancel()
+        self._notice.cancel()
 
     def _hear(self, broadcast: Broadcast) -> None:
-        if self._rights.broadcast_read:
+        if self._rights.broadcast_read and not self._replay.has(broadcast):
             self._outlet.push_broadcast(self.topic, broadcast)
 
     def _hear_presence(self, diff: str) -> None:
@@ -170,7 +184,7 @@ class Channel:
             rights = await rights_on(self._services.pool, self.name, claims)
             reads_presence = rights.presence_read and self._has_presence
             if had is None and not (rights.broadcast_read or reads_presence):
-                raise Refused(f"Unauthorized: You do not have permissions to read from this Channel topic: {self.name}")
+                raise unauthorized(self.name)
             if had is not None and (
                 (had.broadcast_read and not rights.broadcast_read)
                 or (self._has_presence and had.presence_read and not rights.presence_read)
@@ -203,6 +217,9 @@ class Channel:
         if self._subscription is not None:
             self._services.changes.remove(self._subscription)
             self._system("error", '{:error, "Too many database timeouts"}', "postgres_changes")
+
+    def _tell_readiness(self, message: str) -> None:
+        self._system("ok", message, "system")
 
     def _system(self, status: str, message: str, extension: str) -> None:
         payload = {"message": message, "status": status, "extension": extension, "channel": self.name}

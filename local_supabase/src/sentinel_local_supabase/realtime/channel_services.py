@@ -1,5 +1,6 @@
 """Interfaces passed to a channel: the server's shared services, and its connection."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from sentinel_local_supabase.realtime.topics import Topics
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Services shared by all channels of a server."""
+    """Services shared by all channels of a server; `streaming` is set while broadcasts of the database arrive."""
 
     keys: ProjectKeys
     pool: Pool
@@ -22,6 +23,7 @@ class Services:
     presences: Presences
     changes: Changes
     faults: Switch
+    streaming: asyncio.Event
 
 
 class Outlet(Protocol):

@@ -40,6 +40,8 @@ class Frame:
 class Broadcast:
     """A broadcast to the members of a topic; `payload` is JSON text, or bytes for binary payloads.
 
+    `id` is its row in realtime.messages, if it has one.
+
     `framed` ones are sent to version 2 in the binary form even if their payload is JSON: broadcasts received in that
     form, from the database, or one at a time over HTTP.
     """
@@ -48,6 +50,7 @@ class Broadcast:
     payload: str | bytes
     meta: str | None = None
     framed: bool = False
+    id: str | None = None
 
 
 class Serializer(Protocol):
@@ -89,7 +92,7 @@ class VersionOne:
     def encode_broadcast(self, topic: str, broadcast: Broadcast) -> str | None:
         if isinstance(broadcast.payload, bytes):
             return None
-        return self.encode(topic, "broadcast", _broadcast_json(broadcast, broadcast.payload), None, None)
+        return self.encode(topic, "broadcast", broadcast_json(broadcast, broadcast.payload), None, None)
 
 
 class VersionTwo:
@@ -112,7 +115,7 @@ class VersionTwo:
         elif broadcast.framed:
             encoding, body = JSON_ENCODING, broadcast.payload.encode()
         else:
-            return self.encode(topic, "broadcast", _broadcast_json(broadcast, broadcast.payload), None, None)
+            return self.encode(topic, "broadcast", broadcast_json(broadcast, broadcast.payload), None, None)
         fields = [topic.encode(), broadcast.event.encode(), (broadcast.meta or "").encode()]
         if any(len(field) > LONGEST_FIELD_BYTES for field in fields):
             return None
@@ -125,7 +128,8 @@ def serializer_for(vsn: str | None) -> Serializer:
     return VersionTwo() if (vsn or "").startswith("2.") else VersionOne()
 
 
-def _broadcast_json(broadcast: Broadcast, payload: str) -> str:
+def broadcast_json(broadcast: Broadcast, payload: str) -> str:
+    """Return the payload of a `broadcast` event; `payload` is the broadcast's own, as JSON text."""
     meta = f'"meta":{broadcast.meta},' if broadcast.meta else ""
     return f'{{"event":{dumps(broadcast.event)},{meta}"payload":{payload},"type":"broadcast"}}'
 

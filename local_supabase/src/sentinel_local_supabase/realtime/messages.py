@@ -39,15 +39,19 @@ log = logging.getLogger(__name__)
 
 
 class MessageStream:
-    """Calls `on_row` and `on_ready`, from its own thread, while it runs.
+    """Calls `on_row`, `on_ready` and `on_lost`, from its own thread, while it runs.
 
-    `on_row` gets each inserted row as a dict of texts; `on_ready` is called whenever a stream has started.
+    `on_row` gets each inserted row as a dict of texts; `on_ready` is called whenever a stream has started, `on_lost`
+    when it has ended.
     """
 
-    def __init__(self, dsn: str, on_row: Callable[[Row], None], on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, dsn: str, on_row: Callable[[Row], None], on_ready: Callable[[], None], on_lost: Callable[[], None]
+    ) -> None:
         self._dsn = dsn
         self._on_row = on_row
         self._on_ready = on_ready
+        self._on_lost = on_lost
         self._stopping = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._run, name="realtime-messages", daemon=True)
@@ -70,6 +74,7 @@ class MessageStream:
                 self._stream()
             except psycopg.Error as error:
                 log.info("the stream of realtime.messages ended: %s", error)
+                self._on_lost()
                 self._stopping.wait(RECONNECT_SECONDS)
 
     def _keep_partitions(self) -> None:

@@ -27,6 +27,7 @@ from sentinel_local_supabase.realtime.frames import Broadcast, dumps, serializer
 from sentinel_local_supabase.realtime.messages import MessageStream
 from sentinel_local_supabase.realtime.pgoutput import Row
 from sentinel_local_supabase.realtime.presence import Presences
+from sentinel_local_supabase.realtime.rate_limit import BROADCASTS, RateLimit
 from sentinel_local_supabase.realtime.settings import RealtimeSettings
 from sentinel_local_supabase.realtime.socket import Socket
 from sentinel_local_supabase.realtime.topics import Topics
@@ -51,12 +52,14 @@ class Realtime:
         self._keys = keys
         self._settings = settings or RealtimeSettings()
         self._pool = Pool(dsn, size=CONNECTIONS_FOR_RIGHTS)
-        self._topics = Topics()
+        self._topics = Topics(RateLimit(self._settings.broadcasts_per_second, windows=BROADCASTS))
         self._changes = Changes(dsn, self._settings.changes)
         self._faults = faults or Switch()
-        self._services = Services(keys, self._pool, self._topics, Presences(), self._changes, self._faults)
-        self._sockets: set[Socket] = set()
         self._streaming = asyncio.Event()
+        self._services = Services(
+            keys, self._pool, self._topics, Presences(), self._changes, self._faults, self._streaming
+        )
+        self._sockets: set[Socket] = set()
         self._stack = contextlib.AsyncExitStack()
         self.routes: list[BaseRoute] = [
             WebSocketRoute("/websocket", self._connect),
@@ -81,6 +84,7 @@ class Realtime:
             self._dsn,
             on_row=lambda row: _from_thread(loop, self._publish_row, row),
             on_ready=lambda: _from_thread(loop, self._streaming.set),
+            on_lost=lambda: _from_thread(loop, self._streaming.clear),
         )
         stream.start()
         self._stack.push_async_callback(self._pool.close)
@@ -124,9 +128,11 @@ class Realtime:
             self._sockets.discard(connection)
 
     def _publish_row(self, row: Row) -> None:
-        if row.get("extension") == "broadcast":
+        if row.get("extension") == "broadcast" and not self._topics.rate.exceeded():
+            content = row.get("binary_payload")
+            payload = (row["payload"] or "null") if content is None else bytes.fromhex(content.removeprefix("\\x"))
             meta = dumps({"id": row["id"]})
-            broadcast = Broadcast(row["event"] or "", row["payload"] or "null", meta, framed=True)
+            broadcast = Broadcast(row["event"] or "", payload, meta, framed=True, id=row["id"])
             self._topics.publish(row["topic"] or "", row["private"] == "t", broadcast)
 
 

@@ -41,17 +41,24 @@ class SocketSettings:
 
 @dataclass(frozen=True, slots=True)
 class RealtimeSettings:
-    """All settings. A connection with an invalid key is refused after `refused_key_seconds`."""
+    """All settings. A connection with an invalid key is refused after `refused_key_seconds`.
+
+    Above `broadcasts_per_second` on average (broadcasts and their deliveries; None: no limit) broadcasts from the
+    database are dropped.
+    """
 
     changes: ChangesSettings = field(default_factory=ChangesSettings)
     sockets: SocketSettings = field(default_factory=SocketSettings)
     refused_key_seconds: float = 2.0
+    broadcasts_per_second: int | None = EVENTS_PER_SECOND
 
     @staticmethod
     def at(pace: RealtimePace = "real", *, events_per_second: int | None = EVENTS_PER_SECOND) -> RealtimeSettings:
         """Return the settings of a pace: `real` polls and refuses as slowly as the real server, `fast` at once."""
         if pace == "real":
-            return RealtimeSettings(ChangesSettings(events_per_second=events_per_second))
+            return RealtimeSettings(
+                ChangesSettings(events_per_second=events_per_second), broadcasts_per_second=events_per_second
+            )
         return RealtimeSettings(
             ChangesSettings(
                 busy_poll_seconds=0.01,
@@ -62,4 +69,5 @@ class RealtimeSettings:
             ),
             SocketSettings(refusal_seconds=0.3),
             refused_key_seconds=0.05,
+            broadcasts_per_second=events_per_second,
         )

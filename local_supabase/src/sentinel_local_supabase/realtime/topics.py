@@ -11,6 +11,7 @@ from sentinel_local_supabase.database import DatabaseDown, Pool, PoolExhausted, 
 from sentinel_local_supabase.queries import load_queries
 from sentinel_local_supabase.realtime.connection_tokens import TokenClaims
 from sentinel_local_supabase.realtime.frames import Broadcast
+from sentinel_local_supabase.realtime.rate_limit import BROADCASTS, RateLimit
 
 QUERIES: Final = load_queries("realtime/topics.sql")
 
@@ -27,6 +28,11 @@ class Refused(Exception):
         self.reason = reason
 
 
+def unauthorized(name: str) -> Refused:
+    """Return the refusal of a private topic that a token may not read."""
+    return Refused(f"Unauthorized: You do not have permissions to read from this Channel topic: {name}")
+
+
 @dataclass(frozen=True, slots=True)
 class TopicRights:
     """Rights of a token on a topic."""
@@ -41,6 +47,8 @@ class TopicRights:
 class Topics:
     """Listeners by topic; private and public topics with the same name are different topics."""
 
+    rate: RateLimit = field(default_factory=lambda: RateLimit(None, windows=BROADCASTS))
+    """Counts each broadcast and each of its deliveries; only broadcasts from the database are dropped above it."""
     _listeners: dict[tuple[str, bool], list[Listener]] = field(default_factory=dict)
 
     def listen(self, name: str, private: bool, listener: Listener) -> None:
@@ -57,9 +65,10 @@ class Topics:
 
     def publish(self, name: str, private: bool, broadcast: Broadcast, *, but: Listener | None = None) -> None:
         """Pass a broadcast to all listeners of the topic except `but`."""
-        for listener in tuple(self._listeners.get((name, private), ())):
-            if listener != but:
-                listener(broadcast)
+        listeners = [one for one in self._listeners.get((name, private), ()) if one != but]
+        self.rate.count(1 + len(listeners))
+        for listener in listeners:
+            listener(broadcast)
 
 
 async def rights_on(pool: Pool, name: str, claims: TokenClaims) -> TopicRights:

@@ -6,7 +6,7 @@ This is part of the query compiler (see compiler.py), so its SQL is written here
 # ruff: noqa: S608 - a query compiler: every name is quoted, every value is bound
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
 
 from sentinel_local_supabase.rest.compiler import Bindings, Compiler, Source, quote, row_range
 from sentinel_local_supabase.rest.request import RestRequest
@@ -14,14 +14,12 @@ from sentinel_local_supabase.rest.schema import Function, Schema
 from sentinel_local_supabase.rest.statements import RESULT, Statement, outer
 
 
-def call_statement(
-    schema: Schema, function: Function, request: RestRequest, arguments: str, given: set[str]
-) -> Statement:
-    """Compile a call with `arguments`, a JSON object of the arguments `given` (or the only, unnamed argument)."""
+def call_statement(schema: Schema, function: Function, request: RestRequest) -> Statement:
+    """Compile a call with the arguments of a request; a single unnamed argument is the whole body."""
     bindings = Bindings()
     compiler = Compiler(schema, bindings)
     source = _source(schema, function)
-    body, call = _call(function, arguments, given, bindings)
+    body, call = _call(function, request, bindings)
     scalar = function.returns != "rows"
     if scalar:
         text = f"select {source.name}.pgrst_scalar from {body}lateral (select {call} as pgrst_scalar) as {source.name}"
@@ -30,17 +28,17 @@ def call_statement(
     # Filters and orders apply to the call's result, so it must run once and not be inlined.
     ctes = f"pgrst_call as materialized ({text})"
     inner = f"select * from pgrst_call as {source.name}"
-    total = "null::bigint"
+    where = ""
     if not scalar:
         where = compiler.where(source, request.query)
         select = compiler.select_list(source, request.query)
         inner = f"select {select} from pgrst_call as {source.name}{where}"
         inner += compiler.order(source, request.query)
-        if function.returns_set and request.preferences.get("count"):
-            total = f"(select count(*) from pgrst_call as {source.name}{where})"
     if function.returns_set:
         inner += row_range(request.query)
     ctes += f", {RESULT} as ({inner})"
+    counted = request.preferences.get("count") is not None
+    total = f"(select count(*) from pgrst_call as {source.name}{where})" if counted else "null::bigint"
     text = outer(ctes, f"select * from {RESULT}", request, total, scalar=scalar, one=not function.returns_set)
     return Statement(text, bindings.values)
 
@@ -53,10 +51,12 @@ def _source(schema: Schema, function: Function) -> Source:
     return Source.of(relation, quote(function.name))
 
 
-def _call(function: Function, arguments: str, given: set[str], bindings: Bindings) -> tuple[str, str]:
+def _call(function: Function, request: RestRequest, bindings: Bindings) -> tuple[str, str]:
     name = f"{quote(function.schema)}.{quote(function.name)}"
-    if function.takes_one_json:
-        return "", f"{name}({bindings.bind(arguments)}::{function.arguments[0].type})"
+    if function.unnamed is not None:
+        whole = request.body if request.has_raw_body else _arguments(function, request)
+        return "", f"{name}({bindings.bind(whole)}::{function.unnamed.type})"
+    given = request.given
     taken = [one for one in function.arguments if one.name in given]
     if not taken:
         return "", f"{name}()"
@@ -66,21 +66,23 @@ def _call(function: Function, arguments: str, given: set[str], bindings: Binding
         f"{'variadic ' if one.variadic else ''}{quote(one.name)} := pgrst_body.{quote(one.name)}" for one in taken
     )
     body = (
-        f"(select {bindings.bind(arguments)}::json as json_data) pgrst_payload, "
+        f"(select {bindings.bind(_arguments(function, request))}::json as json_data) pgrst_payload, "
         f"lateral (select {names} from json_to_record(json_data) as _({definitions})) pgrst_body, "
     )
     return body, f"{name}({passed})"
 
 
-def argument_object(parameters: Iterable[tuple[str, str]], function: Function) -> dict[str, object]:
-    """Return the arguments of a GET call; repeated parameters become a variadic argument."""
+def _arguments(function: Function, request: RestRequest) -> str:
+    """Return the JSON object of a call's arguments; repeated parameters of a GET become a variadic argument."""
+    if request.method not in ("GET", "HEAD"):
+        return request.body or "{}"
     variadic = {one.name for one in function.arguments if one.variadic}
     gathered: dict[str, object] = {}
-    for name, value in parameters:
+    for name, value in request.arguments:
         if name in variadic:
             earlier = gathered.setdefault(name, [])
             assert isinstance(earlier, list)
             earlier.append(value)
         else:
             gathered[name] = value
-    return gathered
+    return json.dumps(gathered)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from sentinel_local_supabase.rest.embed import Join, find_join
+from sentinel_local_supabase.rest.embed import find_join
 from sentinel_local_supabase.rest.query import (
     OPERATORS,
     TEXT_SEARCH,
@@ -23,6 +23,7 @@ from sentinel_local_supabase.rest.query import (
     is_index,
     not_embedded,
 )
+from sentinel_local_supabase.rest.relationships import Join, Pairs
 from sentinel_local_supabase.rest.rest_errors import RestError
 from sentinel_local_supabase.rest.schema import Relation, Schema
 
@@ -151,41 +152,63 @@ class Compiler:
         return f"{column} {operator} {placeholder}"
 
     def _embedded(self, source: Source, item: Embedded, outer: Query) -> str:
-        join, inner, conditions = self._joined(source, item)
-        query = outer.of(item)
-        text = f"select {self.select_list(inner, query)} from {_table(inner)}"
-        text += self.where(inner, query, conditions) + self.order(inner, query)
-        if join.one:
+        related, query = self._joined(source, item), outer.of(item)
+        text = f"select {self.select_list(related.source, query)} from {related.tables}"
+        text += self.where(related.source, query, related.conditions) + self.order(related.source, query)
+        if related.join.one:
             return f"(select row_to_json(_row) from ({text} limit 1) _row)"
         return f"(select coalesce(json_agg(_row), '[]'::json) from ({text}{row_range(query)}) _row)"
 
     def _exists(self, source: Source, item: Embedded, outer: Query) -> str:
-        _, inner, conditions = self._joined(source, item)
-        return f"exists (select from {_table(inner)}{self.where(inner, outer.of(item), conditions)})"
+        related = self._joined(source, item)
+        where = self.where(related.source, outer.of(item), related.conditions)
+        return f"exists (select from {related.tables}{where})"
 
     def _related(self, source: Source, term: Order, query: Query) -> str:
         """Compile a column of an embedded resource that orders the parent rows."""
         item = query.embedded_item(term.relation or "")
         if item is None:
             raise not_embedded(term.relation or "")
-        join, inner, conditions = self._joined(source, item)
-        if not join.one:
+        related = self._joined(source, item)
+        if not related.join.one:
             raise RestError(
                 400,
                 "PGRST118",
                 f"A related order on '{item.label}' is not possible",
                 details=f"'{source.table}' and '{item.label}' do not form a many-to-one or one-to-one relationship",
             )
-        column = self.column(inner, term.field)
-        return f"(select {column} from {_table(inner)}{self.where(inner, query.of(item), conditions)})"
+        column = self.column(related.source, term.field)
+        where = self.where(related.source, query.of(item), related.conditions)
+        return f"(select {column} from {related.tables}{where})"
 
-    def _joined(self, source: Source, item: Embedded) -> tuple[Join, Source, tuple[str, ...]]:
+    def _joined(self, source: Source, item: Embedded) -> _Related:
         join = find_join(self._schema, source.schema, source.table, item)
         self._aliases += 1
         relation = self._schema.relations[join.schema, join.table]
         inner = Source.of(relation, quote(f"{join.table}_{self._aliases}"))
-        conditions = tuple(f"{inner.name}.{quote(there)} = {source.name}.{quote(here)}" for here, there in join.columns)
-        return join, inner, conditions
+        tables = f"{quote(join.schema)}.{quote(join.table)} as {inner.name}"
+        if join.junction is None:
+            return _Related(join, inner, tables, _equal(source.name, inner.name, join.columns))
+        near, far = join.junction.here, join.junction.there
+        between = quote(f"{near.table}_{self._aliases}_between")
+        tables += f", {quote(near.schema)}.{quote(near.table)} as {between}"
+        pairs = (tuple(zip(key.target_columns, key.columns, strict=True)) for key in (near, far))
+        conditions = [_equal(one, between, pair) for one, pair in zip((source.name, inner.name), pairs, strict=True)]
+        return _Related(join, inner, tables, (*conditions[0], *conditions[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Related:
+    """An embedded resource: its join and source, and the text after `from` with the conditions that join it."""
+
+    join: Join
+    source: Source
+    tables: str
+    conditions: tuple[str, ...]
+
+
+def _equal(here: str, there: str, columns: Pairs) -> tuple[str, ...]:
+    return tuple(f"{there}.{quote(right)} = {here}.{quote(left)}" for left, right in columns)
 
 
 def row_range(query: Query) -> str:
@@ -196,10 +219,6 @@ def row_range(query: Query) -> str:
 
 def _asks_for_null(one: Filter) -> bool:
     return one.operator == "is" and isinstance(one.value, str) and one.value.lower() == "null"
-
-
-def _table(inner: Source) -> str:
-    return f"{quote(inner.schema)}.{quote(inner.table)} as {inner.name}"
 
 
 def _array(values: tuple[str, ...]) -> str:

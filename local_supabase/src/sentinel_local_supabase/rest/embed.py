@@ -1,44 +1,19 @@
-"""Choice of the foreign key that an embedded resource of a select list follows."""
+"""Choice of the relationship that an embedded resource of a select list follows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sentinel_local_supabase.rest.query import Embedded
-from sentinel_local_supabase.rest.rest_errors import RestError
-from sentinel_local_supabase.rest.schema import ForeignKey, Schema, nearest
-
-_CARDINALITIES = ("one-to-many", "many-to-one", "one-to-one")
-"""Cardinalities in the order in which PostgREST lists ambiguous relationships."""
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """The related table, the pairs (column here, column there), and a flag for at most one row."""
-
-    schema: str
-    table: str
-    columns: tuple[tuple[str, str], ...]
-    one: bool
-    key: ForeignKey
-    outgoing: bool
-
-    @property
-    def cardinality(self) -> str:
-        """The cardinality of the relationship, seen from here."""
-        return "one-to-one" if self.key.unique else "many-to-one" if self.outgoing else "one-to-many"
-
-    @property
-    def place(self) -> tuple[str, str, int, str]:
-        """Sort key among the joins that fit an embedding."""
-        return self.schema, self.table, _CARDINALITIES.index(self.cardinality), self.key.name
+from sentinel_local_supabase.rest.relationships import Join, joins_of
+from sentinel_local_supabase.rest.rest_errors import RestError, left_out
+from sentinel_local_supabase.rest.schema import Schema, nearest
 
 
 def find_join(schema: Schema, here: str, table: str, item: Embedded) -> Join:
-    """Return the only join that fits `item`. Raises PGRST200 (none) or PGRST201 (several)."""
-    joins = [join for key in schema.foreign_keys for join in _directions(key, here, table)]
+    """Return the only join that fits `item`. Raises PGRST200 (none), PGRST201 (several) and PGRST127 (left out)."""
+    joins = joins_of(schema, here, table)
     fitting = sorted((join for join in joins if _fits(join, here, table, item)), key=lambda join: join.place)
     if not fitting:
+        _refuse_what_is_left_out(schema, here, table, item.relation)
         near = nearest(item.relation, sorted({join.table for join in joins} - {item.relation}))
         hint = f" using the hint '{item.hint}'" if item.hint else ""
         raise RestError(
@@ -50,27 +25,28 @@ def find_join(schema: Schema, here: str, table: str, item: Embedded) -> Join:
             hint=near and f"Perhaps you meant '{near}' instead of '{item.relation}'.",
         )
     if len(fitting) > 1:
-        names = ", ".join(f"'{item.relation}!{join.key.name}'" for join in fitting)
+        names = ", ".join(f"'{join.table}!{join.name}'" for join in fitting)
         raise RestError(
             300,
             "PGRST201",
             f"Could not embed because more than one relationship was found for '{table}' and '{item.relation}'",
-            details=[_described(join, table) for join in fitting],
+            details=[join.described(table) for join in fitting],
             hint=f"Try changing '{item.relation}' to one of the following: {names}. "
             "Find the desired relationship in the 'details' key.",
         )
     return fitting[0]
 
 
-def _directions(key: ForeignKey, here: str, table: str) -> list[Join]:
-    joins = []
-    if (key.schema, key.table) == (here, table):
-        pairs = tuple(zip(key.columns, key.target_columns, strict=True))
-        joins.append(Join(key.target_schema, key.target_table, pairs, one=True, key=key, outgoing=True))
-    if (key.target_schema, key.target_table) == (here, table):
-        pairs = tuple(zip(key.target_columns, key.columns, strict=True))
-        joins.append(Join(key.schema, key.table, pairs, one=key.unique, key=key, outgoing=False))
-    return joins
+def _refuse_what_is_left_out(schema: Schema, here: str, table: str, relation: str) -> None:
+    """Raise PGRST127 if PostgREST might have found a relationship where this server does not look for one."""
+    for name in (table, relation):
+        found = schema.relations.get((here, name))
+        if found is not None and found.is_view:
+            raise left_out(f"embedding of or into views ('{name}'): embed its tables, or call a function")
+    for function in schema.functions.get((here, relation), []):
+        types = [argument.type for argument in function.arguments]
+        if types in ([table], [f"{here}.{table}"]):
+            raise left_out(f"computed relationships ('{relation}'): add a foreign key, or call the function")
 
 
 def _fits(join: Join, here: str, table: str, item: Embedded) -> bool:
@@ -81,24 +57,22 @@ def _fits(join: Join, here: str, table: str, item: Embedded) -> bool:
 
 def _fits_itself(join: Join, item: Embedded) -> bool:
     """Resolve a self-reference: a table name means the rows that refer to this one, a column the row it refers to."""
-    if item.hint is None and (item.relation,) == join.key.columns:
+    columns = join.key.columns if join.key else ()
+    if item.hint is None and (item.relation,) == columns:
         return join.cardinality == "many-to-one"
-    hinted = item.hint is None or (item.hint,) == join.key.columns
+    hinted = item.hint is None or (item.hint,) == columns
     return hinted and item.relation == join.table and join.cardinality == "one-to-many"
 
 
 def _is_named(join: Join, relation: str) -> bool:
-    return relation in (join.table, join.key.name) or (join.outgoing and (relation,) == join.key.columns)
-
-
-def _described(join: Join, table: str) -> dict[str, str]:
-    here, there = (", ".join(pair[side] for pair in join.columns) for side in (0, 1))
-    return {
-        "cardinality": join.cardinality,
-        "embedding": f"{table} with {join.table}",
-        "relationship": f"{join.key.name} using {table}({here}) and {join.table}({there})",
-    }
+    if relation == join.table:
+        return True
+    if join.key is None:
+        return False
+    outgoing = (join.key.target_schema, join.key.target_table) == (join.schema, join.table)
+    return relation == join.name or (outgoing and (relation,) == join.key.columns)
 
 
 def _is_hinted(join: Join, hint: str) -> bool:
-    return hint in (join.key.name, join.table) or (hint,) == join.key.columns
+    """Resolve a hint: the junction table, or the foreign key or one of its only two columns."""
+    return hint == join.name or (len(join.columns) == 1 and hint in join.columns[0])

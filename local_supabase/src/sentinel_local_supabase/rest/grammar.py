@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from sentinel_local_supabase.rest.query import (
     IS_VALUES,
@@ -17,110 +16,20 @@ from sentinel_local_supabase.rest.query import (
     Order,
     Selected,
 )
-from sentinel_local_supabase.rest.rest_errors import RestError
-
-LEVELS = 64
-"""Largest depth of conditions and embedded resources in a request."""
+from sentinel_local_supabase.rest.rest_errors import RestError, left_out
+from sentinel_local_supabase.rest.scanner import Scanner
 
 _QUANTIFIED = ("eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch")
 _AGGREGATE = re.compile(r"\.(count|sum|avg|min|max)\(\)")
 _OPERATOR = re.compile(r"(not\.)?([a-z]+)(?:\((\w+)\))?\.", re.DOTALL)
-_BARE_NAME = re.compile(r"[^\s\"(),.:>!-](?:[^\"(),.:>!-]|-(?!>))*")
 _ORDER = re.compile(r"(?:\.(asc|desc))?(?:\.(nullsfirst|nullslast))?(?=,|$)")
-_SPACES = re.compile(" *")
+_SPREAD = re.compile(r" *\.\.\.")
 _SELECT_EXPECTS = '"...", field name (* or [a..z0..9_$]), "*" or "count()"'
-
-
-class _Scanner:
-    """Scanner over a text; raises errors in PostgREST's form."""
-
-    def __init__(self, text: str, what: str, expects: str) -> None:
-        self.text, self.at, self._level = text, 0, 0
-        self._what, self._expects = what, expects
-
-    def refuse(self, expects: str | None = None) -> RestError:
-        found = f'"{self.text[self.at]}"' if self.at < len(self.text) else "end of input"
-        return RestError(
-            400,
-            "PGRST100",
-            f'"failed to parse {self._what} ({self.text})" (line 1, column {self.at + 1})',
-            details=f"unexpected {found} expecting {expects or self._expects}",
-        )
-
-    @contextmanager
-    def nested(self) -> Iterator[None]:
-        """Enter one level of brackets. At most LEVELS are allowed, as each takes a frame of Python's stack."""
-        self._level += 1
-        if self._level > LEVELS:
-            raise self.refuse(f"no more than {LEVELS} levels")
-        self.need("(")
-        yield
-        self.need(")")
-        self._level -= 1
-
-    def take(self, piece: str) -> bool:
-        if not self.text.startswith(piece, self.at):
-            return False
-        self.at += len(piece)
-        return True
-
-    def need(self, piece: str) -> None:
-        if not self.take(piece):
-            raise self.refuse(f'"{piece}"')
-
-    def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        found = pattern.match(self.text, self.at)
-        if found is not None:
-            self.at = found.end()
-        return found
-
-    def quoted(self) -> str:
-        """Read the rest of a double-quoted text after its opening quote."""
-        pieces = []
-        while not self.take('"'):
-            self.take("\\")
-            if self.at >= len(self.text):
-                raise self.refuse('"\\""')
-            pieces.append(self.text[self.at])
-            self.at += 1
-        return "".join(pieces)
-
-    def name(self) -> str:
-        self.match(_SPACES)
-        if self.take('"'):
-            return self.quoted()
-        if self.take("*"):
-            return "*"
-        found = self.match(_BARE_NAME)
-        if found is None:
-            raise self.refuse()
-        return found.group().strip()
-
-    def field(self) -> Field:
-        name = self.name()
-        path: list[tuple[str, str]] = []
-        while self.text.startswith("->", self.at):
-            arrow = "->>" if self.take("->>") else "->"
-            if arrow == "->":
-                self.need("->")
-            if len(path) == LEVELS:
-                raise self.refuse(f"no more than {LEVELS} levels")
-            sign = "-" if self.take("-") else ""
-            path.append((arrow, sign + self.name()))
-        return Field(name, tuple(path))
-
-    def until(self, stops: str, *, braces: bool = True) -> str:
-        """Read up to the first of `stops`; `braces` protect them."""
-        start, depth = self.at, 0
-        while self.at < len(self.text) and (depth or self.text[self.at] not in stops):
-            depth += {"{": 1, "}": -1}.get(self.text[self.at], 0) if braces else 0
-            self.at += 1
-        return self.text[start : self.at]
 
 
 def parse_select(text: str) -> tuple[Selected | Embedded, ...]:
     """Parse a `select` parameter into items. Raises PGRST100."""
-    scanner = _Scanner(text, "select parameter", _SELECT_EXPECTS)
+    scanner = Scanner(text, "select parameter", _SELECT_EXPECTS)
     if not text:
         return (Selected(Field("*")),)
     items = _select_items(scanner)
@@ -129,14 +38,16 @@ def parse_select(text: str) -> tuple[Selected | Embedded, ...]:
     return items
 
 
-def _select_items(scanner: _Scanner) -> tuple[Selected | Embedded, ...]:
+def _select_items(scanner: Scanner) -> tuple[Selected | Embedded, ...]:
     items = [_select_item(scanner)]
     while scanner.take(","):
         items.append(_select_item(scanner))
     return tuple(items)
 
 
-def _select_item(scanner: _Scanner) -> Selected | Embedded:
+def _select_item(scanner: Scanner) -> Selected | Embedded:
+    if scanner.match(_SPREAD):
+        raise left_out(f"spread embedding ('...{scanner.name()}'): embed it as an object or array")
     alias, target = None, scanner.field()
     if scanner.text.startswith(":", scanner.at) and not scanner.text.startswith("::", scanner.at):
         scanner.need(":")
@@ -157,8 +68,8 @@ def _select_item(scanner: _Scanner) -> Selected | Embedded:
 
 def parse_filter(name: str, text: str) -> Filter:
     """Parse a parameter `name=text` into a filter. Raises PGRST100."""
-    scanner = _Scanner(text, "filter", '"not" or operator (eq, gt, ...)')
-    target = _Scanner(name, "filter", "field name").field()
+    scanner = Scanner(text, "filter", '"not" or operator (eq, gt, ...)')
+    target = Scanner(name, "filter", "field name").field()
     return _filter(scanner, target, lambda: scanner.text[scanner.at :])
 
 
@@ -170,14 +81,14 @@ def is_condition(text: str) -> bool:
 
 def parse_logic(name: str, text: str) -> Logic:
     """Parse a parameter `and=(…)`, `or=(…)`, `not.and=(…)` or `not.or=(…)` into a tree. Raises PGRST100."""
-    scanner = _Scanner(text, "logic tree", "field name or logic operator")
+    scanner = Scanner(text, "logic tree", "field name or logic operator")
     tree = _logic_children(scanner, name.removeprefix("not."), name.startswith("not."))
     if scanner.at < len(text):
         raise scanner.refuse("end of input")
     return tree
 
 
-def _logic_children(scanner: _Scanner, operator: str, negated: bool) -> Logic:
+def _logic_children(scanner: Scanner, operator: str, negated: bool) -> Logic:
     with scanner.nested():
         children = [_logic_child(scanner)]
         while scanner.take(","):
@@ -188,7 +99,7 @@ def _logic_children(scanner: _Scanner, operator: str, negated: bool) -> Logic:
 _NESTED = re.compile(r"(not\.)?(and|or)(?=\()")
 
 
-def _logic_child(scanner: _Scanner) -> Filter | Logic:
+def _logic_child(scanner: Scanner) -> Filter | Logic:
     nested = scanner.match(_NESTED)
     if nested is not None:
         return _logic_children(scanner, nested[2], nested[1] is not None)
@@ -197,11 +108,11 @@ def _logic_child(scanner: _Scanner) -> Filter | Logic:
     return _filter(scanner, target, lambda: _logic_value(scanner))
 
 
-def _logic_value(scanner: _Scanner) -> str:
+def _logic_value(scanner: Scanner) -> str:
     return scanner.quoted() if scanner.take('"') else scanner.until(",)")
 
 
-def _filter(scanner: _Scanner, target: Field, value: Callable[[], str]) -> Filter:
+def _filter(scanner: Scanner, target: Field, value: Callable[[], str]) -> Filter:
     start = scanner.at
     found = scanner.match(_OPERATOR)
     if found is None or found[2] not in OPERATORS:
@@ -220,7 +131,7 @@ def _filter(scanner: _Scanner, target: Field, value: Callable[[], str]) -> Filte
     return Filter(target, operator, text, negated, modifier)
 
 
-def _list(scanner: _Scanner) -> tuple[str, ...]:
+def _list(scanner: Scanner) -> tuple[str, ...]:
     scanner.need("(")
     items: list[str] = []
     while not scanner.take(")"):
@@ -235,14 +146,14 @@ def parse_order(text: str) -> tuple[Order, ...]:
     """Parse an `order` parameter into terms. Raises PGRST100."""
     if not text:
         return ()
-    scanner = _Scanner(text, "order", "asc, desc, nullsfirst or nullslast")
+    scanner = Scanner(text, "order", "asc, desc, nullsfirst or nullslast")
     terms = [_order_term(scanner)]
     while scanner.take(","):
         terms.append(_order_term(scanner))
     return tuple(terms)
 
 
-def _order_term(scanner: _Scanner) -> Order:
+def _order_term(scanner: Scanner) -> Order:
     target, relation = scanner.field(), None
     if scanner.take("("):
         relation, target = target.name, scanner.field()

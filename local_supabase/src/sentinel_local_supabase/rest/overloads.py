@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from sentinel_local_supabase.rest.request import RestRequest
 from sentinel_local_supabase.rest.rest_errors import RestError
 from sentinel_local_supabase.rest.schema import Function, SchemaCache
 
 
-async def find_function(cache: SchemaCache, schema: str, name: str, given: set[str]) -> Function:
-    """Return the only function that takes the arguments `given`. Raises PGRST202 (none) or PGRST203 (several)."""
-    fitting = await cache.overloads(schema, name, given)
+async def find_function(cache: SchemaCache, name: str, asked: RestRequest) -> Function:
+    """Return the only function that fits a call's arguments or body. Raises PGRST202 (none) or PGRST203 (several)."""
+    types = asked.body_types
+    if asked.has_raw_body:
+        fitting = await cache.overloads(asked.schema, name, None, types)
+        searched, called = f"with a single unnamed {types[0]} parameter", f"{asked.schema}.{name}"
+    else:
+        given = asked.given
+        fitting = await cache.overloads(asked.schema, name, given, types)
+        searched, called = _by_names(asked.schema, name, given)
+        searched += f" or with a single unnamed {'/'.join(types)} parameter" if types else ""
     if not fitting:
-        raise await _unknown(cache, schema, name, given)
+        near = None if asked.has_raw_body else await cache.nearest_function(asked.schema, name)
+        raise _unknown(f"{asked.schema}.{name}", called, searched, near and f"{asked.schema}.{near}")
     if len(fitting) > 1:
         raise _ambiguous(fitting)
     return fitting[0]
@@ -30,17 +40,19 @@ def _ambiguous(fitting: list[Function]) -> RestError:
     )
 
 
-async def _unknown(cache: SchemaCache, schema: str, name: str, given: set[str]) -> RestError:
+def _by_names(schema: str, name: str, given: set[str]) -> tuple[str, str]:
+    if not given:
+        return "without parameters", f"{schema}.{name} without parameters"
     names = ", ".join(sorted(given))
     plural = "parameter" if len(given) == 1 else "parameters"
-    searched = f"with {plural} {names}" if given else "without parameters"
-    called = f"{schema}.{name}({names})" if given else f"{schema}.{name} without parameters"
-    near = await cache.nearest_function(schema, name)
+    return f"with {plural} {names}", f"{schema}.{name}({names})"
+
+
+def _unknown(function: str, called: str, searched: str, near: str | None) -> RestError:
     return RestError(
         404,
         "PGRST202",
         f"Could not find the function {called} in the schema cache",
-        details=f"Searched for the function {schema}.{name} {searched} or with a single unnamed "
-        "json/jsonb parameter, but no matches were found in the schema cache.",
-        hint=near and f"Perhaps you meant to call the function {schema}.{near}",
+        details=f"Searched for the function {function} {searched}, but no matches were found in the schema cache.",
+        hint=near and f"Perhaps you meant to call the function {near}",
     )

@@ -13,12 +13,17 @@ from sentinel_local_supabase.json_input import NotJson, bigint, parse_outline
 from sentinel_local_supabase.rest.grammar import is_condition, parse_filter, parse_logic, parse_order, parse_select
 from sentinel_local_supabase.rest.preferences import Preferences, read_preferences
 from sentinel_local_supabase.rest.query import Query
-from sentinel_local_supabase.rest.rest_errors import RestError
+from sentinel_local_supabase.rest.rest_errors import RestError, left_out
 
 _ARRAY = "application/vnd.pgrst.array+json"
 _CSV = "text/csv"
+_GEOJSON = "application/geo+json"
 _OBJECT = "application/vnd.pgrst.object+json"
 _RANGE = re.compile(r"(?:rows=)?(\d+)-(\d*)", re.ASCII)
+_JSON = ("application/json", "", _OBJECT, _ARRAY)
+_RAW = {"text/plain": "text", "text/xml": "xml", "application/octet-stream": "bytea"}
+"""The type of a function's only, unnamed argument that takes a body of that media type as it is."""
+_LEFT_OUT = ("text/csv", "application/x-www-form-urlencoded")
 _LOGIC = ("and", "or", "not.and", "not.or")
 _RESERVED = ("select", "order", "limit", "offset", "columns", "on_conflict", *_LOGIC)
 
@@ -46,7 +51,21 @@ class RestRequest:
     columns: tuple[str, ...] | None
     on_conflict: tuple[str, ...]
     body: str
+    body_types: tuple[str, ...]
     headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def has_raw_body(self) -> bool:
+        """True if the body is not JSON: it is the only argument of a function."""
+        return bool(self.body_types) and self.body_types[0] in _RAW.values()
+
+    @property
+    def given(self) -> set[str]:
+        """Names of the arguments of a function call. Raises PGRST102."""
+        if self.method in ("GET", "HEAD"):
+            return {name for name, _ in self.arguments}
+        body = self.json_body() if self.body and not self.has_raw_body else None
+        return set(body) if isinstance(body, dict) else set()
 
     def json_body(self) -> Any:
         """Parse the body, without its numbers. Raises PGRST102."""
@@ -68,7 +87,7 @@ async def read_request(request: Request, exposed: tuple[str, ...], *, calls: boo
         raise RestError(400, "PGRST100", "A NUL character cannot be part of a query")
     named = dict(parameters)
     reading = request.method in ("GET", "HEAD")
-    body = "" if reading else await _body(request)
+    body, types = ("", ()) if reading else await _body(request, calls=calls)
     arguments = [pair for pair in parameters if calls and reading and _is_argument(*pair)]
     query = _query([pair for pair in parameters if pair not in arguments])
     if reading:
@@ -83,18 +102,36 @@ async def read_request(request: Request, exposed: tuple[str, ...], *, calls: boo
         columns=_names(named["columns"]) if "columns" in named else None,
         on_conflict=_names(named.get("on_conflict", "")),
         body=body,
+        body_types=types,
         headers={name.lower(): value for name, value in request.headers.items()},
     )
 
 
-async def _body(request: Request) -> str:
+async def _body(request: Request, *, calls: bool) -> tuple[str, tuple[str, ...]]:
+    """Return the body as text, and the types of an unnamed argument that takes it; `bytea` has PostgreSQL's hex form.
+
+    Only a body that `calls` a function may be something else than JSON.
+    """
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
-    if media_type not in ("application/json", "", _OBJECT, _ARRAY):
+    raw = _RAW.get(media_type) if calls else None
+    if media_type in _LEFT_OUT:
+        raise left_out(f"bodies of the type {media_type}: send JSON")
+    if media_type not in _JSON and raw is None:
         raise RestError(400, "PGRST102", f"Content-Type not acceptable: {media_type}")
+    content = await request.body()
+    if raw == "bytea":
+        return "\\x" + content.hex(), (raw,)
     try:
-        return (await request.body()).decode()
+        text = content.decode()
     except UnicodeDecodeError as error:
-        raise RestError(400, "PGRST102", "Empty or invalid json") from error
+        raise (_not_utf8() if raw else RestError(400, "PGRST102", "Empty or invalid json")) from error
+    if raw and "\0" in text:
+        raise _not_utf8()
+    return text, (raw,) if raw else ("json", "jsonb")
+
+
+def _not_utf8() -> RestError:
+    return RestError(400, "22021", 'invalid byte sequence for encoding "UTF8"')
 
 
 def _profile(request: Request, exposed: tuple[str, ...], *, reading: bool) -> str:
@@ -118,6 +155,8 @@ def _accepted(header: str) -> Accepted:
             return Accepted(False, False, f"{_CSV}; charset=utf-8", csv=True)
         if media_type in ("*/*", "application/*", "application/json", "application/openapi+json"):
             return Accepted(False, False, "application/json; charset=utf-8")
+    if _GEOJSON in header:
+        raise left_out("GeoJSON")
     raise RestError(406, "PGRST107", f"None of these media types are available: {header}")
 
 

@@ -60,6 +60,11 @@ class RestError(Exception):
         return Response(body, self.status, headers, media_type=JSON_TYPE)
 
 
+def left_out(what: str) -> RestError:
+    """Return PostgREST's "feature not implemented" for what the real server has and this one does not."""
+    return RestError(400, "PGRST127", f"The local Supabase has no {what}")
+
+
 def from_token(refused: TokenRefused) -> RestError:
     """Return the error for a refused JWT, in PostgREST 14's words."""
     code, message, details = {

@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from sentinel_local_supabase.database import DatabaseDown, Pool, PoolExhausted, fetch_one
+from sentinel_local_supabase.database import Connection, DatabaseDown, Pool, PoolExhausted, fetch_one
 from sentinel_local_supabase.queries import load_queries
 from sentinel_local_supabase.rest.rest_errors import RestError
 
@@ -43,6 +43,7 @@ class Relation:
     name: str
     columns: dict[str, Column]
     primary_key: tuple[str, ...]
+    is_view: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +91,19 @@ class Function:
         """Return True if a call with exactly these argument names fits."""
         names = {argument.name for argument in self.arguments}
         required = {argument.name for argument in self.arguments if argument.required}
-        return given <= names and required <= given
+        return given <= names and required <= given and ("" not in names or self.unnamed is not None)
 
     @property
-    def takes_one_json(self) -> bool:
-        """True if the whole body is its only, unnamed argument."""
-        return len(self.arguments) == 1 and not self.arguments[0].name and self.arguments[0].type in ("json", "jsonb")
+    def unnamed(self) -> Argument | None:
+        """Its only argument if that has no name: a call passes the whole body."""
+        return self.arguments[0] if len(self.arguments) == 1 and not self.arguments[0].name else None
 
 
 @dataclass(slots=True)
 class Schema:
-    """A snapshot of the exposed schemas."""
+    """A snapshot of the exposed schemas, the first of which is the default."""
 
+    exposed: tuple[str, ...] = ()
     relations: dict[tuple[str, str], Relation] = field(default_factory=dict)
     foreign_keys: list[ForeignKey] = field(default_factory=list)
     functions: dict[tuple[str, str], list[Function]] = field(default_factory=dict)
@@ -114,7 +116,7 @@ class SchemaCache:
     def __init__(self, pool: Pool, dsn: str, exposed: tuple[str, ...]) -> None:
         self._pool = pool
         self._dsn = dsn
-        self.exposed = exposed
+        self._exposed = exposed
         self._schema: Schema | None = None
         self._load_began = 0.0
         self._loading = asyncio.Lock()
@@ -154,13 +156,18 @@ class SchemaCache:
             hint=near and f"Perhaps you meant the table '{schema}.{near}'",
         )
 
-    async def overloads(self, schema: str, name: str, given: set[str]) -> list[Function]:
-        """Return the functions called `schema.name` that take exactly the arguments `given`."""
+    async def overloads(
+        self, schema: str, name: str, given: set[str] | None, types: tuple[str, ...] = ()
+    ) -> list[Function]:
+        """Return the functions called `schema.name` that take exactly the arguments `given`, if any are given.
+
+        Without such, return those whose only argument has no name and one of `types`: it is the whole body.
+        """
         for look in (self.current, self.after_miss):
             snapshot = await look()
             named = snapshot.functions.get((schema, name), [])
-            fitting = [one for one in named if one.accepts(given)]
-            fitting = fitting or [one for one in named if one.takes_one_json]
+            fitting = [one for one in named if given is not None and one.accepts(given)]
+            fitting = fitting or [one for one in named if one.unnamed and one.unnamed.type in types]
             if fitting:
                 return fitting
         return []
@@ -187,20 +194,33 @@ class SchemaCache:
         async with self._pool.transaction() as connection:
             # Otherwise the tables could be those before a migration, and the functions those after it.
             await connection.execute("set transaction isolation level repeatable read, read only")
-            parts: dict[str, Any] = {}
-            for name, query in _QUERIES.items():
-                parameters = [] if name == "role_settings" else [list(self.exposed)]
-                row = await fetch_one(connection, query, parameters)
-                assert row is not None
-                parts[name] = json.loads(row[0])
-        return _snapshot(parts)
+            parts: dict[str, Any] = {"role_settings": await _fetch(connection, "role_settings", [])}
+            exposed = _exposed(parts["role_settings"]) or self._exposed
+            for name in [name for name in _QUERIES if name not in parts]:
+                parts[name] = await _fetch(connection, name, [list(exposed)])
+        schema = _snapshot(parts)
+        schema.exposed = exposed
+        return schema
+
+
+async def _fetch(connection: Connection, name: str, parameters: list[Any]) -> Any:
+    row = await fetch_one(connection, _QUERIES[name], parameters)
+    assert row is not None
+    return json.loads(row[0])
+
+
+def _exposed(role_settings: dict[str, list[str]]) -> tuple[str, ...]:
+    """Return the schemas of `alter role authenticator set pgrst.db_schemas = …`; none if it is not set."""
+    settings = dict(setting.split("=", 1) for setting in role_settings.get("authenticator", []))
+    names = (name.strip() for name in settings.get("pgrst.db_schemas", "").split(","))
+    return tuple(name for name in names if name)
 
 
 def _snapshot(parts: dict[str, Any]) -> Schema:
     schema = Schema()
     for row in parts["relations"]:
         columns = {column["name"]: Column(**column) for column in row["columns"]}
-        relation = Relation(row["schema"], row["name"], columns, tuple(row["primary_key"]))
+        relation = Relation(row["schema"], row["name"], columns, tuple(row["primary_key"]), row["is_view"])
         schema.relations[relation.schema, relation.name] = relation
     for row in parts["foreign_keys"]:
         row["columns"], row["target_columns"] = tuple(row["columns"]), tuple(row["target_columns"])

@@ -1,6 +1,6 @@
 -- name: relations
 select coalesce(jsonb_agg(jsonb_build_object(
-  'schema', n.nspname, 'name', c.relname,
+  'schema', n.nspname, 'name', c.relname, 'is_view', c.relkind in ('v', 'm'),
   'columns', (
     select coalesce(jsonb_agg(jsonb_build_object(
       'name', a.attname,

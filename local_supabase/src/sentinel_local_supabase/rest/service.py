@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 from sentinel_local_supabase.database import Connection, DatabaseDown, Pool, PoolExhausted, fetch_one
 from sentinel_local_supabase.queries import load_queries
 from sentinel_local_supabase.rest.answer import Outcome, call_response, change_response, read_response
-from sentinel_local_supabase.rest.call import argument_object, call_statement
+from sentinel_local_supabase.rest.call import call_statement
 from sentinel_local_supabase.rest.compiler import MAX_ROWS
 from sentinel_local_supabase.rest.overloads import find_function
 from sentinel_local_supabase.rest.request import RestRequest, read_request
@@ -33,6 +33,7 @@ from sentinel_local_supabase.rest.statements import (
     insert_statement,
     plan_statement,
     read_payload,
+    refused_put,
     select_statement,
     update_statement,
 )
@@ -117,9 +118,7 @@ class Rest:
         if asked.method == "DELETE":
             statement = delete_statement(schema, relation, asked)
         elif asked.method == "PUT":
-            raise RestError(
-                405, "PGRST105", "Filters must include all and only primary key columns with 'eq' operators"
-            )
+            raise refused_put(relation, asked)
         else:
             payload = read_payload(relation, asked)
             compile_change = insert_statement if asked.method == "POST" else update_statement
@@ -133,19 +132,15 @@ class Rest:
             raise RestError(405, "PGRST101", f"Cannot use the {request.method} method on RPC")
         reading = request.method != "POST"
         asked = await self._read(request, calls=True)
-        name = request.path_params["name"]
-        given = _given_names(asked, reading=reading)
-        function = await find_function(self._cache, asked.schema, name, given)
-        arguments = asked.body or "{}"
-        if reading:
-            arguments = json.dumps(argument_object(asked.arguments, function))
-        statement = call_statement(await self._cache.current(), function, asked, arguments, given)
+        function = await find_function(self._cache, request.path_params["name"], asked)
+        statement = call_statement(await self._cache.current(), function, asked)
         read_only = reading or function.read_only
         async with self._transaction(request, asked, claims, function.settings, read_only=read_only) as connection:
             return call_response(asked, function, await _run(connection, statement))
 
     async def _read(self, request: Request, *, calls: bool = False) -> RestRequest:
-        asked = await read_request(request, self._cache.exposed, calls=calls)
+        schema = await self._cache.current()
+        asked = await read_request(request, schema.exposed, calls=calls)
         if (zone := asked.preferences.get("timezone")) is not None:
             async with self._pool.connection() as connection:
                 if await fetch_one(connection, _QUERIES["timezone"], [zone]) is None:
@@ -181,15 +176,6 @@ class Rest:
             settings["transaction_read_only"] = "on"
         async with self._pool.transaction({**settings, "role": role}) as connection:
             yield connection
-
-
-def _given_names(asked: RestRequest, *, reading: bool) -> set[str]:
-    if reading:
-        return {name for name, _ in asked.arguments}
-    if not asked.body:
-        return set()
-    body = asked.json_body()
-    return set(body) if isinstance(body, dict) else set()
 
 
 async def _run(connection: Connection, statement: Statement) -> Outcome:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sentinel_local_supabase.rest.compiler import Bindings, Compiler, Source, quote, row_range
-from sentinel_local_supabase.rest.query import Embedded, Field, Query, Selected
+from sentinel_local_supabase.rest.query import Embedded, Field, Filter, Query, Selected
 from sentinel_local_supabase.rest.request import RestRequest
-from sentinel_local_supabase.rest.rest_errors import RestError
+from sentinel_local_supabase.rest.rest_errors import RestError, left_out
 from sentinel_local_supabase.rest.schema import Column, Relation, Schema
 
 RESULT = '"pgrst_source"'
@@ -116,6 +116,15 @@ def update_statement(schema: Schema, relation: Relation, request: RestRequest, p
     where = compiler.where(target, _conditions_only(request.query))
     text = f"update {target.name} set {pairs} from {rows}{where} returning {returned}"
     return _changed(compiler, relation, request, text, bindings)
+
+
+def refused_put(relation: Relation, request: RestRequest) -> RestError:
+    """Return the error for PUT of a row: it is left out here, and elsewhere it needs the row's primary key."""
+    conditions = request.query.conditions
+    named = [one.field.name for one in conditions if isinstance(one, Filter) and one.operator == "eq"]
+    if conditions and len(named) == len(conditions) and set(named) == set(relation.primary_key):
+        return left_out("PUT: use POST with `Prefer: resolution=merge-duplicates`")
+    return RestError(405, "PGRST105", "Filters must include all and only primary key columns with 'eq' operators")
 
 
 def delete_statement(schema: Schema, relation: Relation, request: RestRequest) -> Statement:

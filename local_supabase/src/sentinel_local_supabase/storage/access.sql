@@ -93,7 +93,9 @@ values ($1::text, $2::text, $3::uuid, $4::text, $5::boolean, $6::bigint, $7::tex
 
 -- name: update_bucket
 update storage.buckets set
-  public = coalesce($2::boolean, public), file_size_limit = $3::bigint, allowed_mime_types = $4::text[],
+  public = coalesce($2::boolean, public),
+  file_size_limit = case when $3::boolean then $4::bigint else file_size_limit end,
+  allowed_mime_types = case when $5::boolean then $6::text[] else allowed_mime_types end,
   updated_at = now()
 where id = $1::text returning id
 

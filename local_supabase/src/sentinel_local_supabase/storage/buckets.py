@@ -18,12 +18,14 @@ from sentinel_local_supabase.storage.storage_errors import (
     StorageError,
     duplicate,
     invalid_request,
+    left_out,
     no_bucket,
     too_large,
 )
 
 _NAME = re.compile(r"[\w!.*'() &$@=;:+,?-]{1,100}", re.ASCII)
 _SIZE = re.compile(r"(\d{1,19}(?:\.\d{1,19})?)\s*([KMGT]?)(i?)B?", re.ASCII | re.IGNORECASE)
+_STANDARD = "STANDARD"
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _LIMITS = {"public": flag, "file_size_limit": or_null(text), "allowed_mime_types": or_null(texts())}
 
@@ -37,7 +39,9 @@ class Buckets:
     async def create(self, request: Request) -> Response:
         """POST of /bucket."""
         caller = self._access.caller(request)
-        body = await read_body(request, {"name": text, "id": text, **_LIMITS}, "name")
+        body = await read_body(request, {"name": text, "id": text, "type": text, **_LIMITS}, "name")
+        if body.get("type", _STANDARD) != _STANDARD:
+            raise left_out(f"buckets of the type {body['type']}")
         name = body.get("id") or body["name"]
         check_bucket_name(name)
         parameters = [
@@ -61,11 +65,14 @@ class Buckets:
         return json_answer(json.loads((await self._one(request, "list_buckets", []))[0]))
 
     async def update(self, request: Request) -> Response:
-        """PUT of /bucket/{bucket}. Raises NoSuchBucket."""
+        """PUT of /bucket/{bucket}: what the body leaves out stays as it is. Raises NoSuchBucket."""
         body = await read_body(request, _LIMITS)
+        if not body:
+            raise invalid_request("body must NOT have fewer than 1 properties")
         parameters = [
             *(request.path_params["bucket"], body.get("public")),
-            *(self._size(body.get("file_size_limit")), body.get("allowed_mime_types")),
+            *("file_size_limit" in body, self._size(body.get("file_size_limit"))),
+            *("allowed_mime_types" in body, body.get("allowed_mime_types")),
         ]
         await self._one(request, "update_bucket", parameters)
         return json_answer({"message": "Successfully updated"})

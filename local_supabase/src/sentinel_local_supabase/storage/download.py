@@ -108,8 +108,7 @@ class Downloads:
         if request.headers.get("if-none-match") == found.metadata["eTag"]:
             return Response(b"", 304, {**headers, "Content-Length": "0"})
         if "download" in request.query_params:
-            name = request.query_params["download"] or found.name.rpartition("/")[2]
-            headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name)}"
+            headers["Content-Disposition"] = _disposition(request.query_params["download"])
         status, span = 200, Span(0, size)
         if (wanted := request.headers.get("range")) is not None:
             status, span = 206, _span(wanted, size)
@@ -119,6 +118,14 @@ class Downloads:
             return Response(b"", status, headers)
         pieces = await self._access.files.read(found.version, span.start, span.length)
         return StreamingResponse(pieces, status, headers)
+
+
+def _disposition(name: str) -> str:
+    """Return the header that makes a browser save the object, under another name if one is given."""
+    if not name:
+        return "attachment;"
+    encoded = quote(name, safe="!~*'()")  # as JavaScript's encodeURIComponent
+    return f"attachment; filename={encoded}; filename*=UTF-8''{encoded}"
 
 
 def _path(request: Request) -> tuple[str, str]:

@@ -13,8 +13,8 @@ from starlette.responses import Response
 from sentinel_local_supabase.database import fetch_all
 from sentinel_local_supabase.json_answer import json_answer
 from sentinel_local_supabase.storage.access import QUERIES, Access
-from sentinel_local_supabase.storage.body import read_body, texts, whole
-from sentinel_local_supabase.storage.storage_errors import no_object
+from sentinel_local_supabase.storage.body import part, read_body, texts, whole
+from sentinel_local_supabase.storage.storage_errors import left_out, no_object
 
 _SECONDS = {"expiresIn": whole(1)}
 
@@ -42,7 +42,10 @@ class Objects:
         """POST of /object/sign/{bucket}/{name}: returns a path with a token that is valid for some seconds."""
         caller = self._access.caller(request)
         bucket, name = request.path_params["bucket"], request.path_params["name"]
-        seconds = (await read_body(request, _SECONDS, "expiresIn"))["expiresIn"]
+        body = await read_body(request, {**_SECONDS, "transform": part({})}, "expiresIn")
+        if "transform" in body:
+            raise left_out("image transformation: sign the image without `transform`")
+        seconds = body["expiresIn"]
         await self._access.visible(request, caller, bucket, name)
         return json_answer({"signedURL": self._signed_path(bucket, name, seconds)})
 

@@ -24,12 +24,21 @@ from sentinel_local_supabase.storage.listing import Listings
 from sentinel_local_supabase.storage.objects import Objects
 from sentinel_local_supabase.storage.partials import Partials
 from sentinel_local_supabase.storage.resumable import Resumable
-from sentinel_local_supabase.storage.storage_errors import StorageError, from_database, internal
+from sentinel_local_supabase.storage.storage_errors import StorageError, from_database, internal, left_out
 from sentinel_local_supabase.storage.tus import TusError
 from sentinel_local_supabase.storage.upload import Uploads
 
 DEFAULT_LIMIT_BYTES = 2 * 1024**3
 _log = logging.getLogger(__name__)
+
+_LEFT_OUT = (
+    ("/render/image", "image transformation: ask for the object itself"),
+    ("/s3", "S3 protocol: use the Storage API"),
+    ("/iceberg", "analytics buckets"),
+    ("/vector", "vector buckets"),
+    ("/cdn", "CDN, so that nothing is to be purged"),
+)
+"""Folders of the real server's endpoints that are left out, and what they are."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -91,6 +100,7 @@ class Storage:
         every = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
         self.routes: list[BaseRoute] = [
             *(Route(path, _answering(endpoint), methods=[method]) for method, path, endpoint in table),
+            *(Route(f"{path}/{{rest:path}}", _answering(_refusing(what)), methods=every) for path, what in _LEFT_OUT),
             Route("/{rest:path}", _unknown, methods=every),
         ]
 
@@ -140,6 +150,13 @@ async def _drain(request: Request) -> None:
             pass
     except (ClientDisconnect, RuntimeError):
         return
+
+
+def _refusing(what: str) -> Endpoint:
+    async def refuse(_: Request) -> Response:
+        raise left_out(what)
+
+    return refuse
 
 
 async def _unknown(request: Request) -> Response:

@@ -54,6 +54,11 @@ def invalid_request(message: str) -> StorageError:
     return StorageError("400", "Error", "InvalidRequest", message)
 
 
+def left_out(what: str) -> StorageError:
+    """Return Storage's "feature not enabled" for what the real server has and this one does not."""
+    return StorageError("409", "FeatureNotEnabled", "FeatureNotEnabled", f"The local Supabase has no {what}")
+
+
 def invalid_key(message: str) -> StorageError:
     """Return the error for an invalid object name."""
     return StorageError("400", "InvalidKey", "InvalidKey", f"Invalid key: {message}")

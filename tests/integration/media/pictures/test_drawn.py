@@ -175,6 +175,16 @@ def test_the_screen_of_a_gif_is_as_large_as_its_first_frame(tmp_path: Path, scre
     assert [colour_at(third, *place) for place in ((0, 0), (15, 11))] == [[0, 255, 0], [0, 0, 255]]
 
 
+def test_a_frame_of_a_gif_that_is_far_larger_than_the_screen_is_named(tmp_path: Path) -> None:
+    limits = replace(MediaLimits(), max_pixels=500)
+    patches = [gifs.Drawn(GREEN, 16, 12), gifs.Drawn(BLUE, 26, 20, 8, 6)]
+    refused = refusal(tmp_path, gif(16, 12, patches), limits)
+    assert (refused.code, refused.params["limit"]) == ("media_too_large", 500)
+    assert "26 x 20 pixels; at most 500" in refused.message
+    cut = gif(16, 12, [*patches[:1] * 2, patches[1]])[:-10]
+    assert opened(tmp_path, cut, limits).facts.frame_count == 2
+
+
 def test_a_gif_that_is_cut_off_is_what_is_there(tmp_path: Path) -> None:
     content = gif(16, 12, [gifs.Drawn(colour, 16, 12) for colour in (RED, GREEN, BLUE)])
     whole = opened(tmp_path, content[:-1])

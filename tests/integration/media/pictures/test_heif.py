@@ -14,7 +14,9 @@ from sentinel_worker.media.decode import DecodedClip
 from sentinel_worker.media.pictures.formats import register_plugins
 from sentinel_worker.media.pictures.heif import describe_heif
 from sentinel_worker.media.pictures.opening import OpenedPicture
+from sentinel_worker.media.pictures.sizes import Declared
 from sentinel_worker.media.sound.clips import decode_sounds
+from tests.integration.attacks.iso import box, words
 from tests.integration.media.films import ffmpeg
 from tests.integration.media.pictures.seen import LIMITS, opened, photograph, pixels, refusal, saved
 
@@ -48,6 +50,15 @@ def test_more_than_8_bits_may_have_fewer_pixels(tmp_path: Path) -> None:
     memory = 512 * 1024**2 + 64 * 48 * 13
     assert "megapixels" in refusal(tmp_path, path.read_bytes(), replace(LIMITS, max_memory_bytes=memory)).message
     opened(tmp_path, saved(photograph(), "AVIF"), replace(LIMITS, max_memory_bytes=memory))
+
+
+def test_the_size_is_found_behind_many_boxes_and_in_long_ones(tmp_path: Path) -> None:
+    size = box(b"ispe", words(0, 300, 200))
+    meta = words(0) + box(b"hdlr", bytes(25)) + box(b"iprp", box(b"ipco", box(b"ispe", words(0, 30, 20)), size))
+    length_of_64_bits = words(1) + b"meta" + (16 + len(meta)).to_bytes(8, "big")
+    path = tmp_path / "media"
+    path.write_bytes(box(b"ftyp", b"heic", bytes(4)) + 100 * box(b"free") + length_of_64_bits + meta)
+    assert describe_heif(path) == Declared(300, 200)
 
 
 @pytest.mark.parametrize("brand", [b"heic", b"heix", b"heis", b"heim", b"hevc", b"hevs", b"mif1", b"msf1"])

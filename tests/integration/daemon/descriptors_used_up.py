@@ -1,4 +1,4 @@
-"""A worker that may open too few files: `python -m tests.integration.daemon.few_descriptors run`."""
+"""A worker that may open too few files: `python -m tests.integration.daemon.descriptors_used_up run`."""
 
 import resource
 from pathlib import Path

@@ -1,0 +1,58 @@
+"""Removals over a real socket: what Storage does not confirm is called left only when it is listed again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from sentinel_worker.queue.client import QueueClient
+from sentinel_worker.queue.removals import Removals
+from sentinel_worker.queue.rights import Doubt, RightsCheck
+
+
+class Outbox(QueueClient):
+    """Lists these names, one list a call."""
+
+    def __init__(self, *lists: list[str]) -> None:
+        super().__init__(None, uuid.uuid4())  # type: ignore[arg-type]  # no call is made
+        self._lists = list(lists)
+
+    async def deletions(self, *, limit: int) -> list[tuple[str, str]]:
+        return [("derived", name) for name in self._lists.pop(0)]
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say that every object was removed but those called `stuck` and `gone`."""
+    with suppress(asyncio.IncompleteReadError):
+        while head := (await reader.readuntil(b"\r\n\r\n")).lower():
+            length = next(int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
+            names = json.loads(await reader.readexactly(length))["prefixes"]
+            said = json.dumps([{"name": name} for name in names if name not in {"stuck", "gone"}]).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(said) + said)
+    writer.close()
+
+
+@pytest.fixture
+async def storage() -> AsyncIterator[httpx.AsyncClient]:
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            yield http
+
+
+async def test_an_object_that_is_already_gone_is_not_called_left(storage: httpx.AsyncClient) -> None:
+    outbox = Outbox(["a", "gone", "stuck"], ["stuck", "b"], [])
+    removals = Removals(outbox, storage, RightsCheck(outbox, Doubt()))
+    with structlog.testing.capture_logs() as said:
+        while await removals.once():
+            await asyncio.sleep(0)
+    found: list[Any] = [(line["log_level"], line["removed"], line["left"]) for line in said]
+    assert found == [("info", 1, 0), ("warning", 1, 1)]
