@@ -1,6 +1,7 @@
 """Answer media analysis requests kept in Supabase.
 
-Exit codes: 0 success; 1 finished, but something is wrong; 2 bad configuration; 75 temporary failure.
+Exit codes: 0 success; 1 finished, but something is wrong; 2 a mistake that has to be fixed; 75 a temporary failure;
+130 Ctrl-C.
 """
 
 import asyncio
@@ -8,7 +9,6 @@ import os
 import signal
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 import structlog
 import typer
@@ -16,14 +16,16 @@ import typer
 from sentinel_worker import __version__
 from sentinel_worker.commands import models
 from sentinel_worker.commands.console import needs_extra
-from sentinel_worker.commands.exits import EXIT_CONFIGURATION, EXIT_TEMPORARY, fail
+from sentinel_worker.commands.exits import EXIT_TEMPORARY, exit_code, fail, run_to_its_end
+from sentinel_worker.commands.migrating import migration_errors_translated
 from sentinel_worker.commands.models import DetectorsFile
 from sentinel_worker.config import settings as settings_module
 from sentinel_worker.database import migrate
 from sentinel_worker.detectors import registry
-from sentinel_worker.domain.errors import CodedError, Fatal, SentinelError, Transient
+from sentinel_worker.domain.errors import CodedError
+from sentinel_worker.domain.passing_faults import passing_fault
 from sentinel_worker.heavy_imports import heavy_imports
-from sentinel_worker.observe import logs, masking
+from sentinel_worker.observe import log_stream, logs, masking
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(models.app, name="models")
@@ -50,11 +52,11 @@ def run() -> None:
     from sentinel_worker.confine import sandbox
 
     sandbox.hide_memory()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until something can reload the keys
+    _end_at_once_on_signals()
     try:
         settings = settings_module.load()
         settings_module.forget_environment()
-    except Fatal as error:
+    except CodedError as error:
         fail(error)
     logs.configure(settings.log_level, settings.log_format)
     try:
@@ -67,16 +69,33 @@ def run() -> None:
         asyncio.run(daemon.serve(settings, specs))
     except asyncio.CancelledError:
         return  # a signal during the start
-    except Fatal as error:
-        structlog.get_logger().error(logs.BROKEN, error_code=error.code, error=error.message)
-        raise typer.Exit(EXIT_CONFIGURATION) from None
-    except Transient as error:
-        structlog.get_logger().error(logs.BROKEN, error_code=error.code, error=error.message)
-        raise typer.Exit(EXIT_TEMPORARY) from None
-    except Exception:  # noqa: BLE001 - logged with its traceback
-        # The outermost boundary: a supervisor restarts the process, and the log says why it exited.
-        structlog.get_logger().exception(logs.BROKEN)
-        raise typer.Exit(EXIT_TEMPORARY) from None
+    except Exception as error:  # noqa: BLE001 - the outermost boundary: the log says why the worker ends
+        raise typer.Exit(_log_end(error)) from None
+    finally:
+        _ignore_signals()
+
+
+def _end_at_once_on_signals() -> None:
+    """Until the worker handles signals it has nothing to hand back; an exception would be lost in an import."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until something can reload the keys
+
+
+def _ignore_signals() -> None:
+    """The exit code is decided; the interpreter takes a while to end."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _log_end(error: Exception) -> int:
+    """Log why the worker ends, with a traceback only if that is a bug; returns the exit code."""
+    met = error if isinstance(error, CodedError) else passing_fault(error)
+    if met is None:
+        structlog.get_logger().error(logs.BROKEN, exc_info=error)
+        return EXIT_TEMPORARY
+    structlog.get_logger().error(logs.BROKEN, error_code=met.code, error=met.message)
+    return exit_code(met)
 
 
 @app.command()
@@ -102,12 +121,12 @@ def migrate_command(
     ],
 ) -> None:
     """Apply missing migrations to the database. The Supabase CLI uses the same ledger."""
-    masking.register(urlsplit(db_url).password)
     try:
-        applied = migrate.apply(db_url)
-        policy = migrate.add_wake_policy(db_url)
-        unset = migrate.unset_quotas(db_url)
-    except SentinelError as error:
+        with migration_errors_translated():
+            applied = migrate.apply(db_url)
+            policy = migrate.add_wake_policy(db_url)
+            unset = migrate.unset_quotas(db_url)
+    except CodedError as error:
         fail(error)
     for migration in applied:
         typer.echo(f"applied {migration.version}_{migration.name}")
@@ -262,6 +281,12 @@ def dev(
 
 def main() -> None:
     """Entry point of the command `sentinel-worker`."""
+    log_stream.protect()
     logs.leave_no_secrets()
     masking.register(os.environ.get("HF_TOKEN"))
+    run_to_its_end(_run_command)
+
+
+def _run_command() -> None:
+    settings_module.check_hub_address()
     app()

@@ -6,7 +6,7 @@ import resource
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -37,7 +37,8 @@ def memory_left(free_bytes: int, pid: int = 0) -> Iterator[None]:
     try:
         yield
     finally:
-        resource.prlimit(pid, resource.RLIMIT_DATA, before)
+        with suppress(ProcessLookupError):  # it may have ended for lack of memory
+            resource.prlimit(pid, resource.RLIMIT_DATA, before)
 
 
 @contextmanager

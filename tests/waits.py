@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -46,3 +47,9 @@ async def comes_true(condition: Condition, limit_seconds: float, *, look_seconds
 
 async def _value(result: object) -> object:
     return await result if inspect.isawaitable(result) else result
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """True if the process has a handler for the signal."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool(int(status["SigCgt"], 16) & 1 << number - 1)

@@ -16,7 +16,7 @@ from rich.table import Table
 from sentinel_worker.commands.exits import errors, fail
 from sentinel_worker.detectors import catalogue
 from sentinel_worker.detectors.registry import DEFAULT_DETECTORS, DetectorSpec, find_detector, split_keys
-from sentinel_worker.domain.errors import Fatal, SentinelError
+from sentinel_worker.domain.errors import CodedError, Fatal
 
 EXIT_DIFFERENT = 1
 _SHORT = 12
@@ -123,7 +123,7 @@ def verify(keys: DetectorKeys = None, detectors: DetectorsFile = None) -> None:
 def _said() -> Iterator[None]:
     try:
         yield
-    except SentinelError as error:
+    except CodedError as error:
         fail(error)
 
 

@@ -193,6 +193,8 @@ class Settings(BaseSettings):
         if not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
         url = urlsplit(value)
+        if not url.hostname or (url.port is not None and url.port == 0):  # reading an impossible port raises ValueError
+            raise ValueError("must name a host, and a port from 1 to 65535 if any: https://host:port")
         if url.username is not None or url.password is not None or url.query:
             raise ValueError("must be a bare address, without a user, a password or a query, because it is logged")
         if url.scheme == "http" and not _is_loopback(url.hostname or "") and not info.data.get("allow_plain_http"):
@@ -314,6 +316,18 @@ def load() -> Settings:
         if (value := getattr(settings, name)) is not None:
             masking.register(value.get_secret_value())
     return settings
+
+
+def check_hub_address() -> None:
+    """Raise `Fatal('bad_settings')` if `HF_ENDPOINT` is not an address; the hub's library reads it when imported."""
+    address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    try:
+        url = urlsplit(address)
+        valid = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # an impossible port or IPv6 address
+        valid = False
+    if not valid:
+        raise Fatal("bad_settings", "HF_ENDPOINT: must be the hub's address, such as https://huggingface.co")
 
 
 def forget_environment() -> None:

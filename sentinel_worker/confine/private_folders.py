@@ -1,6 +1,7 @@
 """Folder for one worker's private request folders, and removal of what a killed worker left behind."""
 
 import asyncio
+import errno
 import fcntl
 import os
 import shutil
@@ -12,8 +13,12 @@ from pathlib import Path
 from typing import Final, Self
 
 from sentinel_worker.confine.hostile_folder import clear
+from sentinel_worker.domain.errors import Fatal
 
 PREFIX = "sentinel-worker-"
+_MISTAKES = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG}
+)
 YOUNG_SECONDS = 60.0
 """A folder younger than this may belong to a worker that has not locked it yet."""
 TRIAL_BYTES: Final = 1024**2
@@ -37,9 +42,10 @@ class WorkFolder:
     def opened(cls, parent: Path | None = None) -> Iterator[Self]:
         """Make a folder below `parent` (by default the system's temporary folder) for as long as the block runs.
 
-        Folders that nobody locks are removed first: a full disk may be full of them.
+        Folders that nobody locks are removed first: a full disk may be full of them. Raises
+        `Fatal('work_dir_unusable')` if `parent` is missing or cannot be written.
         """
-        own = cls(Path(tempfile.mkdtemp(prefix=PREFIX, dir=_cleared(parent))))
+        own = cls(_made_below(_cleared(parent), "SENTINEL_WORK_DIR" if parent is not None else "TMPDIR"))
         try:
             yield own
         finally:
@@ -115,6 +121,20 @@ def _cleared(parent: Path | None) -> Path:
         return Path(tempfile.gettempdir())
     except FileNotFoundError:
         return usual
+
+
+def _made_below(base: Path, setting: str) -> Path:
+    """Make a worker's folder; `setting` is where the operator chose `base`."""
+    try:
+        return Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+    except OSError as error:
+        if error.errno not in _MISTAKES:
+            raise
+        raise Fatal(
+            "work_dir_unusable",
+            f"The folder {base} for files in work cannot be used ({error.strerror}): set {setting} to a folder that "
+            "exists and that the worker may write.",
+        ) from error
 
 
 def _locked(folder: Path) -> int:

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import psycopg
 
 from sentinel_worker.concurrency.backoff import full_jitter_seconds
-from sentinel_worker.database import hosted_addresses, statements, wake_policy
+from sentinel_worker.database import hosted_addresses, refused_connections, statements, wake_policy
 from sentinel_worker.domain.errors import SentinelError
 
 FILE_NAME = re.compile(r"(\d{14})_(.+)\.sql")  # as the Supabase CLI names and reads them
@@ -35,7 +35,14 @@ T = TypeVar("T")
 
 
 class MigrationError(SentinelError):
-    """The database cannot be migrated; the message names the file, the line and the SQLSTATE."""
+    """The database cannot be migrated; the message names the file, the line and the SQLSTATE.
+
+    `passing` is true if the same call may succeed later, without a change by anybody.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +146,8 @@ def _giving_way(connection: psycopg.Connection, lock_limit_seconds: float, step:
             if time.monotonic() + pause > deadline:
                 raise MigrationError(
                     f"{str(error).splitlines()[0]} Gave way {tries} times in {lock_limit_seconds:g} s. "
-                    f"{_lock_holders(connection)} End them or try again later; {otherwise}."
+                    f"{_lock_holders(connection)} End them or try again later; {otherwise}.",
+                    passing=True,
                 ) from error
         time.sleep(pause)
 
@@ -204,7 +212,8 @@ def _execute(connection: psycopg.Connection, migration: Migration, part: stateme
         reason = error.diag.message_primary or str(error)
         hint = f" Hint: {error.diag.message_hint}." if error.diag.message_hint else ""
         raise MigrationError(
-            f"{migration.file_name}, line {line}: {reason} (SQLSTATE {error.sqlstate}).{hint}"
+            f"{migration.file_name}, line {line}: {reason} (SQLSTATE {error.sqlstate}).{hint}",
+            passing=refused_connections.passing(error),
         ) from error
 
 
@@ -241,6 +250,10 @@ def _refuse_folded(ledger: dict[str, str | None], migrations: list[Migration]) -
 @contextmanager
 def _connect(db_url: str) -> Iterator[psycopg.Connection]:
     try:
+        refused_connections.check_url(db_url)
+    except ValueError as error:
+        raise MigrationError(str(error)) from None
+    try:
         with psycopg.connect(
             db_url,
             autocommit=True,
@@ -251,8 +264,11 @@ def _connect(db_url: str) -> Iterator[psycopg.Connection]:
             yield connection
     except psycopg.Error as error:
         # libpq's text names host, port and role, never the password.
-        advice = hosted_addresses.advice(db_url, error)
-        raise MigrationError(f"the database reported an error: {str(error).strip()}{advice}") from error
+        said = " ".join(str(error).split())
+        raise MigrationError(
+            f"the database reported an error: {said}{hosted_addresses.advice(db_url, error)}",
+            passing=refused_connections.passing(error),
+        ) from error
 
 
 def _sql(file_name: str) -> bytes:

@@ -13,7 +13,7 @@ from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.detectors.weights import Checkpoint, load_checkpoint
 from sentinel_worker.domain.errors import Fatal, Transient
 from sentinel_worker.domain.media_facts import ClipGeometry, SoundGeometry
-from sentinel_worker.media.refused_files import out_of_memory
+from sentinel_worker.domain.passing_faults import out_of_memory
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -38,8 +38,8 @@ class LoadedDetector(ABC):
     def load(cls, spec: DetectorSpec, device: Device = "auto", *, cpu_bfloat16: bool = False) -> Self:
         """Load `spec` onto `device` and score one black or silent clip, so that a broken setup fails at startup.
 
-        Takes seconds. Raises Fatal: the codes of `load_checkpoint`, 'no_gpu', 'gpu_out_of_memory', 'out_of_memory',
-        'gpu_failed'.
+        Takes seconds. Raises Fatal: the codes of `load_checkpoint`, 'no_gpu', 'gpu_failed'; and Transient:
+        'gpu_out_of_memory', 'out_of_memory', because another process may free what it holds.
         """
         chosen = _device(device)
         half = chosen.type == "cuda" or cpu_bfloat16
@@ -53,7 +53,7 @@ class LoadedDetector(ABC):
             short = error if isinstance(error, Transient) else _short_of_memory(error)
             if short is None:
                 raise
-            raise Fatal(short.code, f"Detector '{spec.key}' does not fit into memory: {short.message}") from error
+            raise Transient(short.code, f"Detector '{spec.key}' cannot be loaded now: {short.message}") from error
         if not odds.isfinite().all():
             raise Fatal(
                 "checkpoint_invalid", f"Detector '{spec.key}' gives a score that is not finite for an empty clip."

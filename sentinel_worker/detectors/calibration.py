@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.passing_faults import raise_if_passing
 from sentinel_worker.domain.verdict import VerdictRule
 
 VERSION = 1
@@ -110,6 +111,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
+        raise_if_passing(error)
         raise _invalid(path, f"it cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise _invalid(path, "it is not JSON") from error

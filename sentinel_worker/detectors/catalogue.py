@@ -17,6 +17,7 @@ from sentinel_worker.detectors.catalogue_entry import Entry
 from sentinel_worker.detectors.catalogue_spec import Mistakes, make_spec
 from sentinel_worker.detectors.registry import DETECTORS, DetectorSpec
 from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.passing_faults import raise_if_passing
 
 # The database accepts only these keys.
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -61,6 +62,7 @@ def _tables(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
+        raise_if_passing(error)
         raise Fatal("bad_detectors", f"The detectors file {path.name} cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise Fatal("bad_detectors", f"The detectors file {path.name} is not TOML: {error}.") from error

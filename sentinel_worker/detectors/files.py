@@ -17,6 +17,7 @@ from sentinel_worker.detectors import lock
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.domain.error_codes import Trait, with_trait
 from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.passing_faults import raise_if_passing
 
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -75,6 +76,7 @@ def reading(spec: DetectorSpec) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        raise_if_passing(error)
         raise invalid(spec, f"its files cannot be read: {error.strerror}") from error
 
 
@@ -136,6 +138,7 @@ def _check_format(located: Located, spec: DetectorSpec) -> None:
     try:
         weights = located.weights()
     except (OSError, ValueError) as error:
+        raise_if_passing(error)
         raise invalid(spec, f"its {WEIGHTS_INDEX} does not list safetensors files beside it") from error
     if all(path.exists() for path in weights):
         return
@@ -154,6 +157,7 @@ def read_json(located: Located, name: str, spec: DetectorSpec) -> dict[str, Any]
     try:
         content = json.loads((located.folder / name).read_text(encoding="utf-8"))
     except OSError as error:
+        raise_if_passing(error)
         raise missing(spec, name) from error
     except ValueError as error:
         raise invalid(spec, f"its {name} is not JSON") from error

@@ -13,6 +13,7 @@ from typing import Any
 from huggingface_hub import constants
 
 from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.passing_faults import raise_if_passing
 
 NAME = "sentinel-worker-models.json"
 
@@ -82,6 +83,7 @@ def _read() -> list[Pull]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
+        raise_if_passing(error)
         raise Fatal(
             "models_record_damaged", f"The record of pulled models, {NAME}, cannot be read; remove it and pull again."
         ) from error

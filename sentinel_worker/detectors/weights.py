@@ -30,6 +30,7 @@ from sentinel_worker.detectors.preprocess import Preprocessing
 from sentinel_worker.detectors.registry import DetectorSpec, Task
 from sentinel_worker.detectors.sound import SoundPreprocessing
 from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.passing_faults import raise_if_passing
 
 _AUTO_CLASSES: Mapping[Task, str] = {
     "video": "AutoModelForVideoClassification",
@@ -118,7 +119,19 @@ def _remote_config(located: Located, spec: DetectorSpec) -> Any:
     try:
         return load(str(located.folder), trust_remote_code=True, local_files_only=True)
     except (OSError, ValueError, ImportError, AttributeError) as error:
+        raise_if_passing(error)
         raise invalid(spec, "its own code cannot be loaded") from error
+
+
+def _unloadable(error: Exception, spec: DetectorSpec) -> Fatal:
+    match error:
+        case SafetensorError():
+            return invalid(spec, f"its {WEIGHTS} is damaged")
+        case OSError():
+            return missing(spec, WEIGHTS)
+        case ImportError():
+            return invalid(spec, "it needs a package that is not installed")
+    return invalid(spec, "the shapes of its weights do not match its config.json")
 
 
 def _load_model(
@@ -139,14 +152,9 @@ def _load_model(
             dtype=torch.float32,
             output_loading_info=True,
         )
-    except SafetensorError as error:
-        raise invalid(spec, f"its {WEIGHTS} is damaged") from error
-    except OSError as error:
-        raise missing(spec, WEIGHTS) from error
-    except ImportError as error:
-        raise invalid(spec, "it needs a package that is not installed") from error
-    except RuntimeError as error:
-        raise invalid(spec, "the shapes of its weights do not match its config.json") from error
+    except (SafetensorError, OSError, ImportError, RuntimeError) as error:
+        raise_if_passing(error)
+        raise _unloadable(error, spec) from error
     wrong = {name: sorted(map(str, report[name])) for name in ("missing_keys", "unexpected_keys", "mismatched_keys")}
     if any(wrong.values()):
         found = "; ".join(f"{name} {', '.join(keys[:4])}" for name, keys in wrong.items() if keys)

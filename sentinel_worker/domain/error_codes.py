@@ -160,8 +160,8 @@ OF_REQUESTS: Final[Mapping[str, ErrorCode]] = {
         ("permanent", "database"), "for 15 minutes no worker has offered this detector for this media", frozenset()
     ),
     "score_not_finite": _permanent("the detector returned no usable number"),
-    "gpu_out_of_memory": _at_start_fatal("not even one clip fits on the GPU; at the start, the detector does not fit"),
-    "out_of_memory": _at_start_fatal("too little memory: use fewer slots, a smaller detector or more memory"),
+    "gpu_out_of_memory": _transient("not even one clip fits on the GPU; at the start, the detector does not fit"),
+    "out_of_memory": _transient("too little memory: use fewer slots, a smaller detector or more memory"),
     "stage_timed_out": _transient("a stage took longer than its limit"),
     "internal_error": _at_start_fatal("a bug in the worker; its log has the traceback. Fatal if it keeps recurring"),
     "result_refused": _permanent("the database refused the result, for instance because of its size"),
@@ -204,7 +204,9 @@ OF_WORKER: Final[Mapping[str, ErrorCode]] = {
     "library_missing": _fatal(
         "the decoder cannot load a shared library of the system; the message names it and its Debian package"
     ),
-    "decoder_unavailable": _fatal("the zygote does not start"),
+    "decoder_unavailable": _at_start_fatal("the zygote does not start; transient if it was killed or was too slow"),
+    "resources_refused": _transient("the machine refused another process; raise its limits"),
+    "work_dir_unusable": _fatal("the folder for files in work is missing, or cannot be written"),
     "sandbox_unavailable": _fatal("decoding children cannot be confined"),
     "no_gpu": _fatal("CUDA was requested but is not available"),
     "gpu_failed": _fatal("CUDA failed while running"),
@@ -214,6 +216,10 @@ OF_WORKER: Final[Mapping[str, ErrorCode]] = {
 
 OF_COMMANDS: Final[Mapping[str, ErrorCode]] = {
     "extra_missing": _fatal("the command needs an extra of the package; the message names it"),
+    "file_refused": _fatal("the system refused a file, or the command's output; the message says why"),
+    # migrate
+    "migration_refused": _fatal("the URL, its user, password or database is wrong, or a migration does not fit"),
+    "database_unavailable": _transient("the database cannot be reached now, or other sessions hold its locks"),
     # models
     "repository_not_found": _fatal("the hub has no such repository or revision, or hides it from this account"),
     "repository_refused": _fatal("the hub does not let this account read the repository"),

@@ -20,6 +20,7 @@ from sentinel_worker.confine import sandbox
 from sentinel_worker.confine.layers import Limits, Mode, Walls
 from sentinel_worker.domain.errors import CodedError, Fatal, Permanent
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, MediaLimits
+from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media import protocol
 from sentinel_worker.media.centerface import SIDE_MULTIPLE, face_model
 from sentinel_worker.media.containers import demuxer
@@ -28,7 +29,6 @@ from sentinel_worker.media.face_clips import decode_faces
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.pictures.formats import register_plugins
 from sentinel_worker.media.probe import open_media
-from sentinel_worker.media.refused_files import out_of_memory
 from sentinel_worker.media.scan import packets
 from sentinel_worker.media.sound.clips import Unheard, decode_sounds
 from sentinel_worker.media.thumbnails import thumbnails

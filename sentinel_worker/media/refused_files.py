@@ -7,20 +7,8 @@ from typing import Final
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import MediaLimits
 
-_MEMORY_SIGNS: Final = (
-    "cannot allocate memory",
-    "can't allocate memory",
-    "bad_alloc",
-    "not enough memory",
-    "failed to allocate memory",
-)
 _TOLERANCE: Final = 1.01
 """Timestamps are rounded and last frames are long: what is beyond a limit by less than this is at the limit."""
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """True if `error` is one with which Python or a library under it reports that an allocation was refused."""
-    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _MEMORY_SIGNS)
 
 
 def not_media(found: str) -> Permanent:

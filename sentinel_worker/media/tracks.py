@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.containers.allowed import CONTAINERS, Sniffed
 from sentinel_worker.media.containers.boxes import check_promises, has_index
 from sentinel_worker.media.containers.demuxer import check_demuxer
@@ -23,14 +24,7 @@ from sentinel_worker.media.films.film_times import FilmTimes
 from sentinel_worker.media.films.frame_steps import typical_rate
 from sentinel_worker.media.opened_media import OpenedMedia, OpenedSound
 from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts
-from sentinel_worker.media.refused_files import (
-    check_duration,
-    check_frames,
-    check_picture_size,
-    check_rate,
-    out_of_memory,
-    too_large,
-)
+from sentinel_worker.media.refused_files import check_duration, check_frames, check_picture_size, check_rate, too_large
 from sentinel_worker.media.scan.media_file import MediaFile
 from sentinel_worker.media.scan.packets import scan
 from sentinel_worker.media.scan.played_tracks import by_choice

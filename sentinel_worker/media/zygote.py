@@ -85,21 +85,25 @@ class Zygote:
         """Start the zygote, fork a child and wait until it is confined.
 
         Raises `Fatal('library_missing')` if the decoder lacks a shared library, `Fatal('decoder_unavailable')` if it
-        cannot fork for another reason and `Fatal('sandbox_unavailable')` if too few layers hold.
+        cannot fork for another reason, `Transient('decoder_unavailable')` if it was killed or the machine refused it
+        something, and `Fatal('sandbox_unavailable')` if too few layers hold.
         """
         assert self._keeper is None, "started twice"
         try:
             self._begin(await launch())
         except StartError as error:
+            said = f"The decoder cannot be started: {error}."
+            if error.passing:
+                raise Transient("decoder_unavailable", said) from None
             await asyncio.to_thread(require_libraries)
-            raise Fatal("decoder_unavailable", f"The decoder cannot be started: {error}") from None
+            raise Fatal("decoder_unavailable", said) from None
         self._keeper = asyncio.create_task(self._keep(), name="zygote")
         try:
             async with self.open(_ANYWHERE / "nothing", _ANYWHERE, MediaLimits()) as child:
                 self.layers = child.layers
         except Transient as error:
             await self.stop()
-            raise Fatal("decoder_unavailable", f"The decoder cannot fork a child: {error.message}") from None
+            raise Transient("decoder_unavailable", f"The decoder cannot fork a child: {error.message}") from None
         except BaseException:
             await self.stop()
             raise

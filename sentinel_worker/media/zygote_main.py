@@ -23,7 +23,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
+from sentinel_worker.domain.passing_faults import passing_fault
 from sentinel_worker.heavy_imports import heavy_imports
+from sentinel_worker.observe import log_stream
 
 PACKET_BYTES: Final = 64 * 1024
 _SESSION_FD: Final = 3
@@ -34,11 +36,13 @@ def main(control_fd: int, parent: int) -> None:
     # systemd sends SIGTERM to every process of a service; requests that drain still need their children.
     for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
+    log_stream.protect()  # a reader that no longer reads the worker's log would keep this process from ending
     control = socket.socket(fileno=control_fd)
     try:
         _warm_up(parent)
-    except Exception:  # noqa: BLE001 any error of an import is reported to the worker, then this process ends
-        _tell(control, {"event": "failed", "detail": traceback.format_exc(limit=-3)})
+    except Exception as error:  # noqa: BLE001 any error of an import is reported to the worker, then this process ends
+        detail, passing = traceback.format_exc(limit=-3), passing_fault(error) is not None
+        _tell(control, {"event": "failed", "detail": detail, "passing": passing})
         return
     _tell(control, {"event": "ready", "pid": os.getpid()})
     _Zygote(control).serve()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -12,16 +13,26 @@ from typing import Any, Final
 
 from sentinel_worker.concurrency.uninterrupted import to_the_end
 from sentinel_worker.confine import bare_process
+from sentinel_worker.domain.passing_faults import passing_fault
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 5.0
 
+_OF_MACHINE: Final = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGABRT, signal.SIGBUS})
+"""Signals that end a process for lack of memory, or that somebody sent; any other is a fault of what it runs."""
 _PACKET_BYTES: Final = 64 * 1024
 _BOOT: Final = bare_process.program("sentinel_worker.media.zygote_main")
 
 
 class StartError(Exception):
-    """The zygote could not import what it needs, or ended before it was ready."""
+    """The zygote could not import what it needs, or ended before it was ready.
+
+    `passing` is true if the next try may succeed: it was killed or too slow, or the machine had nothing to give.
+    """
+
+    def __init__(self, detail: str, *, passing: bool = False) -> None:
+        super().__init__(detail)
+        self.passing = passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +67,30 @@ class RunningZygote:
 
 async def launch() -> RunningZygote:
     """Start a zygote and wait until it can fork; raises `StartError`."""
-    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    control.setblocking(False)
-    with theirs:
-        running = RunningZygote(bare_process.start(_BOOT, theirs, Path("/")), control)
+    running = _started()
     try:
         async with asyncio.timeout(START_SECONDS):
             event = await running.hear()
     except TimeoutError:
-        event = {"event": "failed", "detail": f"no answer within {START_SECONDS:g} s"}
+        event = {"event": "failed", "detail": f"no answer within {START_SECONDS:g} s", "passing": True}
     except BaseException:
         await to_the_end(running.end())
         raise
-    if event is None or event["event"] != "ready":
-        detail = "it ended at once" if event is None else str(event.get("detail", "")).strip()
-        await running.end()
-        raise StartError(detail)
-    return running
+    if event is not None and event["event"] == "ready":
+        return running
+    status = await running.end()
+    if event is not None:
+        raise StartError(str(event.get("detail", "")).strip(), passing=event.get("passing") is True)
+    if status < 0:
+        raise StartError(f"it was killed by signal {-status}", passing=-status in _OF_MACHINE)
+    raise StartError("it ended at once")
+
+
+def _started() -> RunningZygote:
+    try:
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control.setblocking(False)
+        with theirs:
+            return RunningZygote(bare_process.start(_BOOT, theirs, Path("/")), control)
+    except OSError as error:
+        raise StartError(f"{error.strerror}", passing=passing_fault(error) is not None) from error

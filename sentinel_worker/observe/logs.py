@@ -1,7 +1,7 @@
 """Structured logs: every event name of the daemon, and the format of lines.
 
-One JSON object per line on standard error. While a request is worked on, `request_id` and `attempt` are bound to the
-context of its task, so every line about it carries them.
+One JSON object per line on standard error, which `log_stream` keeps from failing. While a request is worked on,
+`request_id` and `attempt` are bound to the context of its task, so every line about it carries them.
 """
 
 import logging
@@ -9,13 +9,13 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Literal
 
 import structlog
 
-from sentinel_worker.observe import masking
+from sentinel_worker.observe import log_stream, masking
 
 STARTING: Final = "worker.starting"
 READY: Final = "worker.ready"
@@ -25,6 +25,7 @@ DRAIN_EXPIRED: Final = "worker.drain_expired"
 STOPPED: Final = "worker.stopped"
 BROKEN: Final = "worker.broken"
 UNHANDLED: Final = "worker.unhandled"
+LINES_LOST: Final = "log.lines_lost"
 CALL_FAILED: Final = "worker.call_failed"
 SWEEP_MISSED: Final = "worker.sweep_missed"
 
@@ -110,11 +111,12 @@ def configure(level: Literal["debug", "info", "warning", "error"], log_format: L
         ]
     )
     last.append(_without_secrets)
+    log_stream.tell_lost_lines(_notice_of_lost_lines([*shared[1:], *last]))
     numeric = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # a line in one call, so that threads mix no lines
         cache_logger_on_first_use=True,
     )
     stream = logging.StreamHandler(sys.stderr)
@@ -131,6 +133,17 @@ def configure(level: Literal["debug", "info", "warning", "error"], log_format: L
     root = logging.getLogger()
     root.handlers[:] = [stream]
     root.setLevel(max(numeric, logging.WARNING))
+
+
+def _notice_of_lost_lines(processors: Sequence[structlog.typing.Processor]) -> log_stream.Notice:
+    """Return what renders the line about lines that were lost. It belongs to no request, but to its worker."""
+    log = structlog.wrap_logger(structlog.ReturnLogger(), processors=processors, wrapper_class=structlog.BoundLogger)
+
+    def notice(lines: int) -> str:
+        of_worker = {name: value for name, value in structlog.contextvars.get_contextvars().items() if name == "worker"}
+        return f"{log.warning(LINES_LOST, lines=lines, **of_worker)}\n"
+
+    return notice
 
 
 def leave_no_secrets() -> None:

@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 
 from sentinel_worker import cli
+from sentinel_worker.commands import exits, models
 from sentinel_worker.config import settings
 from sentinel_worker.domain import error_codes, errors
 from sentinel_worker.domain.request import Stage
@@ -90,6 +91,12 @@ def test_every_error_code_is_documented_as_it_is_declared() -> None:
         found = re.findall(r"^\| `([a-z_]+)` \| ([a-z, ]+) \| (.+) \|$", plain, re.MULTILINE)
         assert sorted(found) == sorted((code, ", ".join(one.kinds), one.meaning) for code, one in declared.items())
         assert plain.count("\n| ") == len(found) + 2, "something else than a row of a code"
+
+
+def test_every_exit_code_is_documented_and_no_other_is() -> None:
+    documented = re.findall(r"^\| (\d+) \|", text("operations.md"), re.MULTILINE)
+    chosen = {value for module in (exits, models) for name, value in vars(module).items() if name.startswith("EXIT_")}
+    assert set(map(int, documented)) == chosen | {0, 130}, "130 is typer's, for Ctrl-C"
 
 
 def test_an_error_code_is_declared_once() -> None:

@@ -1,12 +1,15 @@
 """Workers' folders: kept while locked, removed when their worker is gone."""
 
 import os
+import resource
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from sentinel_worker.confine.private_folders import PREFIX, WorkFolder, private_directory
+from sentinel_worker.domain.errors import Fatal
 from tests.machines import filled, small_disk, without_descriptors, without_inodes
 
 
@@ -124,3 +127,27 @@ async def test_what_could_not_be_removed_for_lack_of_descriptors_goes_later(tmp_
     async with private_directory(tmp_path):
         assert left.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["missing", "file", "file/below", "/proc"])
+def test_a_folder_that_cannot_be_used_is_named_with_the_setting(tmp_path: Path, where: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Fatal, match="SENTINEL_WORK_DIR") as refused, WorkFolder.opened(tmp_path / where):
+        pass
+    assert refused.value.code == "work_dir_unusable"
+    assert str(tmp_path / where) in refused.value.message
+
+
+def test_a_temporary_folder_in_which_no_file_can_be_written_is_tried_for_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python tells nobody why it finds no temporary folder."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(Fatal, match=r"No such file or directory.*TMPDIR"), WorkFolder.opened():
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -49,6 +49,9 @@ SCENARIOS = (
     "no descriptors at the start",
     "unexpected errors of five requests in a row, without an answer in between",
     "database restarted in each stage",
+    "the log's disk is full, or its reader dies",
+    "the reader of the log stops reading",
+    "a signal at any stage of the start, or while the worker ends",
 )
 
 

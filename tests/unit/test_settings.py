@@ -162,6 +162,14 @@ def test_addresses_that_need_no_permission(monkeypatch: pytest.MonkeyPatch, url:
     assert load(monkeypatch, GOOD | {"SUPABASE_URL": url}).supabase_url == url
 
 
+@pytest.mark.parametrize(
+    "url", ["https://", "https://:443", "https://x:0", "https://x:65536", "https://x:443a", "https://[::1"]
+)
+def test_an_address_that_nobody_can_have_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    with pytest.raises(Fatal, match="SUPABASE_URL: "):
+        load(monkeypatch, GOOD | {"SUPABASE_URL": url})
+
+
 @pytest.mark.parametrize("url", ["https://user:hidden-pw@x.example", "https://x.example?token=hidden-pw"])
 def test_an_address_with_a_secret_is_refused_without_it(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     with pytest.raises(Fatal, match="SUPABASE_URL: must be a bare address") as caught:

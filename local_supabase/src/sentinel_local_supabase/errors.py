@@ -7,6 +7,7 @@ CODES: Final[Mapping[str, str]] = {
     "folder_in_use": "another process, named by its id, holds the folder",
     "folder_foreign": "the folder was not created by a local Supabase, so it is not emptied",
     "folder_closed": "PostgreSQL's account cannot reach the folder",
+    "keys_damaged": "the file of keys in the folder is not one",
     "port_in_use": "another process, named by its id, holds the port of the gateway or of the database",
     "short_secret": "the JWT secret has fewer than 32 characters",
     "no_account": "this process runs as root, and no account exists to run PostgreSQL",

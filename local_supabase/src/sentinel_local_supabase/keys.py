@@ -16,6 +16,8 @@ from typing import Any
 
 import jwt
 
+from sentinel_local_supabase.errors import LocalSupabaseError
+
 _TEN_YEARS_SECONDS = 10 * 365 * 24 * 3600
 
 
@@ -38,7 +40,7 @@ class ProjectKeys:
 
         Another `jwt_secret` than the one kept there replaces it and the two JWTs that it signed, and stays.
         """
-        kept = ProjectKeys(**json.loads(path.read_text())) if path.exists() else None
+        kept = _read(path) if path.exists() else None
         if kept is None:
             kept = _new_keys(jwt_secret or secrets.token_urlsafe(48))
         elif jwt_secret in (None, kept.jwt_secret):
@@ -72,6 +74,15 @@ class ProjectKeys:
     def jwt_of_role(self, role: str) -> str:
         """Return the legacy key of `anon` or `service_role`."""
         return self.service_key if role == "service_role" else self.anon_key
+
+
+def _read(path: Path) -> ProjectKeys:
+    try:
+        return ProjectKeys(**json.loads(path.read_text()))
+    except (ValueError, TypeError):
+        raise LocalSupabaseError(
+            "keys_damaged", f"{path} does not contain the keys of a local Supabase: remove it, and new ones are made."
+        ) from None
 
 
 def _new_keys(jwt_secret: str) -> ProjectKeys:

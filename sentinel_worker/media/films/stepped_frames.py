@@ -16,12 +16,13 @@ from av.video.frame import VideoFrame
 from torch import Tensor
 
 from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.films.film_times import ROUNDING_SECONDS, FilmTimes
 from sentinel_worker.media.films.numbered_packets import NumberedPackets
 from sentinel_worker.media.films.orientation import Orientation
 from sentinel_worker.media.films.tried_keys import TriedKeys
 from sentinel_worker.media.opened_media import Shown
-from sentinel_worker.media.refused_files import check_picture_size, out_of_memory
+from sentinel_worker.media.refused_files import check_picture_size
 
 # One frame may be missing: players go on showing the one before it, and some encoders leave frames out.
 _MISSING_ALLOWED: Final = 1

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.films.frame_steps import typical_rate
 from sentinel_worker.media.opened_media import OpenedMedia, Shown
 from sentinel_worker.media.pictures.colours import Colours
@@ -21,7 +22,7 @@ from sentinel_worker.media.pictures.decoded import decoded
 from sentinel_worker.media.pictures.layers import Layer, Screen
 from sentinel_worker.media.pictures.orientation import UPRIGHT, exif_orientation, is_transposed
 from sentinel_worker.media.protocol import ProbedFacts
-from sentinel_worker.media.refused_files import check_frames, check_picture_size, check_rate, out_of_memory, too_long
+from sentinel_worker.media.refused_files import check_frames, check_picture_size, check_rate, too_long
 
 # Browsers show pictures that ask for no more than this for a tenth of a second.
 _IGNORED_MS: Final = 10.0

@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.pictures import gif, png
 from sentinel_worker.media.pictures.animations import check_animation, open_layers
@@ -23,7 +24,7 @@ from sentinel_worker.media.pictures.orientation import exif_orientation
 from sentinel_worker.media.pictures.refusals import cut_off, damaged
 from sentinel_worker.media.pictures.sizes import check_size, reduction
 from sentinel_worker.media.protocol import ProbedFacts
-from sentinel_worker.media.refused_files import check_pixels, out_of_memory
+from sentinel_worker.media.refused_files import check_pixels
 
 
 def open_png(path: Path, facts: ProbedFacts, limits: MediaLimits) -> OpenedMedia | Decoded:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from sentinel_worker.domain.errors import CodedError
 from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.pictures.colours import Colours
 from sentinel_worker.media.pictures.decoded import Decoded, decoded
 from sentinel_worker.media.pictures.ffmpeg_reader import read_with_ffmpeg
@@ -20,7 +21,6 @@ from sentinel_worker.media.pictures.jpeg_markers import UNUSUAL, frame_kind, sca
 from sentinel_worker.media.pictures.orientation import exif_orientation
 from sentinel_worker.media.pictures.refusals import check_missing, cut_off, not_supported
 from sentinel_worker.media.pictures.sizes import check_size, reduction
-from sentinel_worker.media.refused_files import out_of_memory
 
 _END: Final = b"\xff\xd9"
 # No Huffman code consists of ones only, and the decoder fills what is missing with zeros.

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sentinel_worker.domain.errors import CodedError
 from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.containers.cut_files import ends_early
 from sentinel_worker.media.opened_media import OpenedMedia, Shown
 from sentinel_worker.media.pictures import jpeg2000
@@ -35,7 +36,7 @@ from sentinel_worker.media.pictures.sizes import Declared, check_size, reduction
 from sentinel_worker.media.pictures.tiff import open_tiff
 from sentinel_worker.media.pictures.webp import webp_size
 from sentinel_worker.media.protocol import ProbedFacts
-from sentinel_worker.media.refused_files import out_of_memory, too_large
+from sentinel_worker.media.refused_files import too_large
 
 _ANIMATED: Final = frozenset({"webp", "avif", "heic"})
 _CUT_SIGNS: Final = ("truncated", "unexpected end of file", "not enough")

@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from sentinel_worker.domain.errors import CodedError, Permanent
 from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.pictures import tiff_directory as tags
 from sentinel_worker.media.pictures.colours import Colours
 from sentinel_worker.media.pictures.decoded import Decoded, decoded
@@ -20,7 +21,6 @@ from sentinel_worker.media.pictures.orientation import UPRIGHT
 from sentinel_worker.media.pictures.refusals import cut_off, damaged, not_supported
 from sentinel_worker.media.pictures.sizes import check_size, reduction
 from sentinel_worker.media.pictures.tiff_directory import TiffDirectory, read_directory
-from sentinel_worker.media.refused_files import out_of_memory
 
 _WHITE_IS_0, _RGB, _LAB, _ICC_LAB, _SENSOR = 0, 2, 8, 9, 32803
 _UNSIGNED, _FLOAT, _SEPARATE = 1, 3, 2

@@ -101,7 +101,10 @@ StartWorker = Callable[..., Awaitable[Worker]]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def start_worker(stack: Stack, worker_template: Template, tmp_path: Path) -> AsyncIterator[StartWorker]:
-    """Start workers with short leases, forked or `real`; `via` puts a proxy between worker and gateway."""
+    """Start workers with short leases, forked or `real`; `via` puts a proxy between worker and gateway.
+
+    `log` is a device or a pipe that takes the place of its log file.
+    """
     async with AsyncExitStack() as running:
         count = 0
 
@@ -111,11 +114,12 @@ async def start_worker(stack: Stack, worker_template: Template, tmp_path: Path) 
             wait: bool = True,
             real: bool = False,
             module: str = "sentinel_worker",
+            log: Path | None = None,
             **settings: str,
         ) -> Worker:
             nonlocal count
             count += 1
-            log = tmp_path / f"worker-{count}.log"
+            shown, log = log is None, log or tmp_path / f"worker-{count}.log"
             environment = worker_environment(stack, {**QUICK, "SENTINEL_WORKER_NAME": f"worker-{count}", **settings})
             if via is not None:
                 environment["SUPABASE_URL"] = via.url
@@ -131,7 +135,7 @@ async def start_worker(stack: Stack, worker_template: Template, tmp_path: Path) 
                     lambda: registered(stack, f"worker-{count}"),
                     what=f"worker-{count} is registered",
                     limit_seconds=START_SECONDS,
-                    log=log,
+                    log=log if shown else None,
                 )
             return worker
 

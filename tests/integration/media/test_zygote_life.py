@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import select
 import signal
 import socket
@@ -14,7 +15,7 @@ import pytest
 import structlog
 from structlog.typing import EventDict
 
-from sentinel_worker.domain.errors import Transient
+from sentinel_worker.domain.errors import CodedError, Fatal, Transient
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media import zygote_process
 from sentinel_worker.media.zygote import Zygote
@@ -24,6 +25,13 @@ from tests.integration.media.processes import addresses, alive, processes
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("nothing_is_left_over")]
 
 LIMITS = MediaLimits()
+WARMING = """
+import sys; sys.path[:] = __import__("json").loads(sys.argv[3])
+from sentinel_worker.media import zygote_main
+def fail(_): raise {fault}
+zygote_main._warm_up = fail
+zygote_main.main(int(sys.argv[1]), int(sys.argv[2]))
+"""
 
 
 async def test_a_lost_zygote_is_started_again(request_folder: Path) -> None:
@@ -80,6 +88,36 @@ async def test_why_the_decoder_does_not_start_is_logged(monkeypatch: pytest.Monk
     said = [(line["event"], line["error"]) for line in lines]
     assert said[0] == ("decoder.lost", "the zygote ended with status -9")
     assert set(said[1:]) == {("decoder.not_started", "it ended at once")}
+
+
+@pytest.mark.parametrize(
+    ("program", "error", "said"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", Transient, "it was killed by signal 9"),
+        ("import os; os.kill(os.getpid(), 11)", Fatal, "it was killed by signal 11"),
+        ("raise SystemExit(3)", Fatal, "it ended at once"),
+        (WARMING.format(fault="MemoryError"), Transient, "MemoryError"),
+        (WARMING.format(fault="ImportError"), Fatal, "ImportError"),
+    ],
+)
+async def test_a_start_that_may_succeed_later_is_told_from_one_that_cannot(
+    monkeypatch: pytest.MonkeyPatch, program: str, error: type[CodedError], said: str
+) -> None:
+    monkeypatch.setattr(zygote_process, "_BOOT", program)
+    with pytest.raises(error, match=said) as refused:
+        await Zygote().start()
+    assert refused.value.code == "decoder_unavailable"
+
+
+async def test_a_machine_without_descriptors_may_have_some_later() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        with pytest.raises(Transient, match="Too many open files") as refused:
+            await Zygote().start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert refused.value.code == "decoder_unavailable"
 
 
 async def test_after_many_children_another_zygote_takes_over_unnoticed(request_folder: Path) -> None:
