@@ -202,7 +202,7 @@ ODD_OUTCOMES: list[dict[str, Any]] = [
     ("verdict", "reason"),
     [
         *(("not_applicable", reason) for reason in get_args(SkipReason)),
-        *(("uncertain", reason) for reason in set(get_args(VerdictReason)) - set(get_args(SkipReason))),
+        *(("uncertain", reason) for reason in get_args(VerdictReason) if reason not in get_args(SkipReason)),
         *((verdict, None) for verdict in get_args(Verdict)),
     ],
 )
