@@ -20,7 +20,6 @@ from sentinel_local_supabase.faults import Faults
 from sentinel_local_supabase.left_out import advice
 from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, RealtimePace
 from sentinel_local_supabase.stack import Stack
-from sentinel_worker.commands.migrating import migration_errors_translated
 from sentinel_worker.database import migrate
 from sentinel_worker.detectors.registry import DEMO_DETECTORS
 from sentinel_worker.domain.errors import Fatal, Transient
@@ -149,7 +148,6 @@ async def keep_running(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as running:
         running.enter_context(_local_errors_translated())
-        running.enter_context(migration_errors_translated())
         wanted = read_faults(faults)
         limit = EVENTS_PER_SECOND if rate_limit else None
         stack = await running.enter_async_context(
@@ -190,6 +188,8 @@ def _local_errors_translated() -> Iterator[None]:
     except LocalSupabaseError as error:
         raise Fatal("local_supabase_failed", error.message) from error
     except migrate.MigrationError as error:
+        if error.passing:
+            raise Transient("database_unavailable", str(error)) from error
         raise Fatal("local_supabase_failed", f"{error}{advice(str(error))}") from error
 
 

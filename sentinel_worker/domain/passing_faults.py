@@ -15,6 +15,7 @@ _MEMORY_SIGNS: Final = (
     "not enough memory",
     "failed to allocate memory",
 )
+_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -32,11 +33,11 @@ def passing_fault(error: BaseException) -> Transient | None:
             return found[0] if all(found) else None
         case OSError(errno=errno.EAGAIN):
             return Transient("resources_refused", f"The machine refused another process: {error.strerror}.")
-    if (fault := machine_error(error)) is not None:
-        return fault
+        case OSError() if error.errno in _DISK_FULL:
+            return Transient("disk_full", "The disk is full.")
     if out_of_memory(error):
-        return Transient("out_of_memory", "The machine has too little free memory.")
-    return None
+        return machine_error(error) or Transient("out_of_memory", "The machine has too little free memory.")
+    return machine_error(error)
 
 
 def raise_if_passing(error: BaseException) -> None:
