@@ -49,19 +49,29 @@ class WorkFolder:
         try:
             yield own
         finally:
-            shutil.rmtree(own.path, ignore_errors=True)
+            if own._is_own:
+                shutil.rmtree(own.path, ignore_errors=True)
             os.close(own._lock)
 
     def restore(self) -> None:
         """Make the folder again if somebody removed it. Raises `OSError`, also if the path is another's now."""
-        try:
-            if os.path.samestat(self.path.lstat(), os.fstat(self._lock)):
-                return
-        except FileNotFoundError:
-            pass
+        if self._is_own:
+            return
         self.path.mkdir(mode=0o700)
-        former, self._lock = self._lock, _locked(self.path)
+        try:
+            former, self._lock = self._lock, _locked(self.path)
+        except OSError:
+            self.path.rmdir()  # otherwise it would be taken for another's from now on
+            raise
         os.close(former)
+
+    @property
+    def _is_own(self) -> bool:
+        """True if the folder at `path` is the one that this worker made and locked."""
+        try:
+            return os.path.samestat(self.path.lstat(), os.fstat(self._lock))
+        except FileNotFoundError:
+            return False
 
     def try_out(self) -> None:
         """Do what a request does: make a folder and files, write, and take memory.

@@ -112,8 +112,19 @@ def test_a_path_that_belongs_to_others_meanwhile_is_not_used(tmp_path: Path) -> 
     with WorkFolder.opened(tmp_path) as work:
         shutil.rmtree(work.path)
         work.path.mkdir()
+        (work.path / "theirs").touch()
         with pytest.raises(FileExistsError):
             work.restore()
+    assert (work.path / "theirs").exists()
+
+
+def test_a_folder_that_cannot_be_locked_yet_is_made_again_later(tmp_path: Path) -> None:
+    with WorkFolder.opened(tmp_path) as work:
+        shutil.rmtree(work.path)
+        with without_descriptors(0), pytest.raises(OSError, match="Too many open files"):
+            work.restore()
+        work.restore()
+        work.try_out()
 
 
 async def test_what_could_not_be_removed_for_lack_of_descriptors_goes_later(tmp_path: Path) -> None:
