@@ -40,8 +40,9 @@ _CODES: Final[Mapping[int | None, str]] = {
     errno.EMFILE: "descriptors_exhausted",
     errno.ENFILE: "descriptors_exhausted",
 }
-_NO_THREAD: Final = "can't start new thread"
-"""Python's only sign of a thread that the system refused, for lack of memory or because of a limit on processes."""
+_REFUSALS: Final = frozenset({"can't start new thread", "could not create a primitive"})
+"""Texts that are the only sign of something that the system refused: Python's of a thread, for lack of memory or because
+of a limit on processes, and oneDNN's (torch on a CPU) of memory or a descriptor for code that it makes."""
 _OF_MACHINE: Final = with_trait(Trait.OF_MACHINE)
 
 
@@ -54,7 +55,7 @@ def machine_error(error: BaseException) -> Transient | None:
             return met
         if isinstance(met, OSError) and met.errno in _CODES:
             return _ERRORS[_CODES[met.errno]]()
-        if isinstance(met, RuntimeError) and str(met) == _NO_THREAD:
+        if isinstance(met, RuntimeError) and str(met) in _REFUSALS:
             return _ERRORS["memory_exhausted"]()
         if isinstance(met, BaseExceptionGroup):
             waiting.extend(met.exceptions)

@@ -36,6 +36,14 @@ def test_each_number_has_a_code(number: int, code: str) -> None:
     assert fault.code == code
 
 
+def test_a_refusal_that_torch_reports_only_as_a_text() -> None:
+    """oneDNN needs memory, and a descriptor, for the code that it makes; nothing is wrong with the clip."""
+    fault = machine_error(ExceptionGroup("tasks", [RuntimeError("could not create a primitive")]))
+    assert fault is not None
+    assert fault.code == "memory_exhausted"
+    assert machine_error(RuntimeError("could not create a tensor")) is None
+
+
 @pytest.mark.parametrize(
     "error",
     [
