@@ -41,8 +41,8 @@ _CODES: Final[Mapping[int | None, str]] = {
     errno.ENFILE: "descriptors_exhausted",
 }
 _REFUSALS: Final = frozenset({"can't start new thread", "could not create a primitive"})
-"""Texts that are the only sign of something that the system refused: Python's of a thread, for lack of memory or because
-of a limit on processes, and oneDNN's (torch on a CPU) of memory or a descriptor for code that it makes."""
+"""Texts that are the only sign of what the system refused: Python's of a thread, for lack of memory or because of a
+limit on processes; oneDNN's (torch on a CPU) of memory or a descriptor for code that it makes."""
 _OF_MACHINE: Final = with_trait(Trait.OF_MACHINE)
 
 
