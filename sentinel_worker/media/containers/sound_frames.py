@@ -48,8 +48,8 @@ def frame_at(content: bytes, at: int = 0) -> Frame | None:
 
 def adts_rate(head: bytes) -> int:
     """Sample rate that an ADTS frame states; 0 if these are not the first bytes of one."""
-    code = head[2] >> 2 & 0xF if len(head) >= 3 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0 else len(_ADTS_RATES)
-    return _ADTS_RATES[code] if code < len(_ADTS_RATES) else 0
+    frame = frame_at(head)
+    return _ADTS_RATES[frame.fixed >> 2 & 0xF] if frame is not None and frame.container == "aac" else 0
 
 
 def first_frame(content: bytes) -> tuple[int, Frame] | None:

@@ -10,13 +10,11 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import Final
 
-import av
 import torch
 from av.video.frame import VideoFrame
 from torch import Tensor
 
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.films.film_times import ROUNDING_SECONDS, FilmTimes
 from sentinel_worker.media.films.numbered_packets import NumberedPackets
 from sentinel_worker.media.films.orientation import Orientation
@@ -98,12 +96,7 @@ class SteppedFrames:
         if packet is not None:
             packet.pts = packet.dts = number
             heappush(self._fed, float(self._film.packet_starts[number]))
-        try:
-            frames = self._packets.decoder.decode(packet)
-        except av.FFmpegError as error:
-            if out_of_memory(error):
-                raise
-            frames = []
+        frames = self._packets.decoded(packet)
         starts = [self._start_of(frame) for frame in frames]
         self._decoded += [(start, frame) for start, frame in zip(starts, frames, strict=True) if start is not None]
         self._ended = packet is None
