@@ -147,7 +147,7 @@ async def open_worker(
                 heartbeat_seconds=settings.heartbeat_seconds,
                 refused=rights.doubt,
             ),
-            outcomes=Outcomes(queue),
+            outcomes=Outcomes(queue, refused=wake.set),
             progress=progress,
             pipeline=pipeline_of(http, progress, rights),
             machine=machine or Machine(),

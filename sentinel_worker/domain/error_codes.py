@@ -181,7 +181,9 @@ OF_WORKER: Final[Mapping[str, ErrorCode]] = {
     "supabase_unavailable": _transient("Supabase is down; retried with backoff", OUTAGE),
     "supabase_unreachable": _transient("Supabase cannot be reached; retried with backoff", OUTAGE),
     "supabase_timed_out": _transient("Supabase did not answer in time; retried with backoff", OUTAGE),
-    "call_refused": _permanent("Supabase refused a call as invalid: worker and database do not match"),
+    "call_refused": _permanent(
+        "Supabase, or a firewall before it, refused a call as invalid; or worker and database do not match"
+    ),
     "data_refused": _permanent(
         "Supabase refused the values or the size of a call; an outcome becomes `result_refused`"
     ),
