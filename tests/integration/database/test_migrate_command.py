@@ -43,6 +43,16 @@ def test_a_mistake_exits_2_and_shows_no_password(server: Postgres, change: Chang
     assert not [secret for secret in (password, "Wrong-pw-0815", "Wrong@pw") if secret in output]
 
 
+@pytest.mark.parametrize("word", ["postgres", "database", "migrated"])
+def test_a_password_that_is_an_ordinary_word_hides_no_other(server: Postgres, word: str) -> None:
+    """The user and the database of that name disappeared, and nobody could tell what was refused."""
+    code, output = migrate(server.dsn("postgres", "migrated").replace(quote(server.password), word))
+    assert code == 2
+    assert output.startswith("error the database reported an error: ")
+    assert 'password authentication failed for user "postgres"' in output
+    assert f":{word}@" not in output
+
+
 @pytest.mark.parametrize(
     "url", ["postgresql://u:secret-pw@127.0.0.1:1/x", "postgresql://u:secret-pw@no-such.invalid/x"]
 )
