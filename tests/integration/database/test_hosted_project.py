@@ -48,6 +48,7 @@ def test_with_it_everything_is_there_and_the_queue_works(project: Postgres, tmp_
     assert [one.version for one in applied] == [migration.version for migration in migrate.available()]
     assert [notice for one in applied for notice in one.notices] == []
     dsn = project.dsn("postgres", "project")
+    hosted.record_as_written(dsn)
     assert migrate.apply(dsn) == []
     with psycopg.connect(dsn) as connection:
         policies: dict[str, int] = dict(connection.execute(POLICIES).fetchall())

@@ -71,6 +71,17 @@ def test_a_server_without_room_for_another_connection_exits_75(server: Postgres)
     assert (code, "too many connections" in output) == (75, True)
 
 
+def test_a_database_from_changed_files_exits_2(server: Postgres) -> None:
+    server.create_database("changed", template="migrated")
+    with psycopg.connect(server.dsn("postgres", "changed")) as connection:
+        connection.execute("update supabase_migrations.schema_migrations set statements[1] = 'select 1'")
+    code, output = migrate(server.dsn("postgres", "changed"))
+    assert code == 2
+    assert output.startswith("error the database was made by other versions of 20261130000100_role_and_schema.sql, ")
+    assert "and 12 more: " in output
+    assert output.endswith("start `sentinel-worker dev` with --fresh\n")
+
+
 def test_a_migrated_database_exits_0(server: Postgres) -> None:
     code, output = migrate(server.dsn("postgres", "migrated"))
     assert (code, output.splitlines()[0]) == (0, "nothing to apply: the database is up to date")
