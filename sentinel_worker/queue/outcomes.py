@@ -122,6 +122,8 @@ class Outcomes:
     async def _write_batch(self) -> bool:
         """Write a batch of pending outcomes; return True if a row was locked and must be retried."""
         batch = self._next_batch()
+        for claim, _ in batch:  # to the end: what is asked about again comes after the others
+            self._pending[claim] = self._pending.pop(claim)
         busy = await self._ask(batch) if batch else False
         if not self._pending:
             self._added.clear()

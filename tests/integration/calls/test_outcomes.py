@@ -26,10 +26,16 @@ ASKED: list[list[dict[str, Any]]] = []
 """The outcomes of each call."""
 SPOILED: list[dict[str, Any]] = []
 """Answers with HTTP status 400 that the next calls get."""
+LOCKED: set[str] = set()
+"""Words of outcomes whose rows are locked."""
 REFUSED = asyncio.Event()
 """Set when an outcome was refused on its own and waits."""
 BLOCKED: dict[str, str] = {}
 """Words that a firewall in front of the server blocks, with the status of its answer."""
+
+
+def state_of(entry: dict[str, Any]) -> str:
+    return "busy" if any(word in str(entry) for word in LOCKED) else "failed"
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,7 +47,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         ASKED.append(entries)
         blocked = next((status for word, status in BLOCKED.items() if word.encode() in body), None)
         refused = bool(SPOILED) or POISON.encode() in body
-        rows = [{"id": entry["id"], "answer": "failed", "due_in_seconds": None} for entry in entries]
+        rows = [{"id": entry["id"], "answer": state_of(entry), "due_in_seconds": None} for entry in entries]
         refusal = SPOILED.pop() if SPOILED else {"code": "22P05", "message": "unsupported"}
         said = b"<h1>Blocked</h1>" if blocked else json.dumps(refusal if refused else rows).encode()
         status = blocked or ("400 Bad Request" if refused else "200 OK")
@@ -130,6 +136,23 @@ async def test_an_outcome_that_is_refused_without_a_reason_waits_alone(
     assert all(len(entries) == 1 for entries in ASKED[asked:])
     told = [line for line in lines if line["event"] == "worker.call_failed" and line["log_level"] == "warning"]
     assert [line.get("batch", 1) for line in told] == [3, 1]
+
+
+async def test_an_outcome_that_was_refused_and_is_locked_now_blocks_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sentinel_worker.queue.outcomes.RETRY_CAP_SECONDS", 0.2)
+    BLOCKED["curse"] = "400 Bad Request"
+    REFUSED.clear()
+    async with outcomes(monkeypatch) as running, asyncio.timeout(20):
+        cursed = asyncio.create_task(running.write(a_claim(), Finish("succeeded", result={"x": "curse"})))
+        await REFUSED.wait()
+        LOCKED.add("curse")
+        BLOCKED.clear()
+        asked = len(ASKED)
+        await until(lambda: len(ASKED) > asked + 2, what="it is asked again and again")
+        assert (await running.write(a_claim(), Finish("failed"))).status == "failed"
+        assert not cursed.done()
+        LOCKED.clear()
+        assert (await cursed).status == "failed"
 
 
 async def test_refused_outcomes_are_asked_again_at_once_with_a_new_key(monkeypatch: pytest.MonkeyPatch) -> None:
