@@ -54,6 +54,8 @@ async def derive(
 async def _made(child: Child, name: str, seconds: float) -> Path | None:
     """Return the picture's file in the child's folder, or None if it cannot be made."""
     try:
+        if not child.takes_calls:
+            raise Transient("decoder_failed", "The decoder gave an invalid answer to an earlier call.")
         (file,) = await child.derive(at_seconds=[seconds], names=[f"{name}.jpg"])
     except CodedError as error:
         if isinstance(error, Fatal) or is_of_machine(error):
