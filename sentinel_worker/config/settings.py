@@ -146,7 +146,9 @@ class Settings(BaseSettings):
     fetch_deadline_seconds: float = Field(1800, gt=0, description="Time limit of the stage `fetching`.")
     probe_deadline_seconds: float = Field(120, gt=0, description="Time limit of the stage `probing`.")
     analyze_deadline_seconds: float = Field(900, gt=0, description="Time limit of the stage `analyzing`.")
-    derive_deadline_seconds: float = Field(120, gt=0, description="Time limit of the stage `deriving`.")
+    derive_deadline_seconds: float = Field(
+        120, gt=0, description="Time limit of the stage `deriving`; pictures that are missing then are left out."
+    )
     sandbox: Mode = Field(
         "auto",
         description="`auto`: decoding children get every layer of confinement that the kernel grants, and never a "

@@ -43,6 +43,8 @@ _CODES: Final[Mapping[int | None, str]] = {
 _REFUSALS: Final = frozenset({"can't start new thread", "could not create a primitive"})
 """Texts that are the only sign of what the system refused: Python's of a thread, for lack of memory or because of a
 limit on processes; oneDNN's (torch on a CPU) of memory or a descriptor for code that it makes."""
+_HIDING: Final = frozenset({"httpcore"})
+"""Packages that raise an error again `from None` though nothing has been handled: httpcore's pool does so for each."""
 _OF_MACHINE: Final = with_trait(Trait.OF_MACHINE)
 
 
@@ -59,10 +61,14 @@ def machine_error(error: BaseException) -> Transient | None:
             return _ERRORS["memory_exhausted"]()
         if isinstance(met, BaseExceptionGroup):
             waiting.extend(met.exceptions)
-        led = met.__cause__ or (None if met.__suppress_context__ else met.__context__)
-        if led is not None:
+        if (led := _what_led_to(met)) is not None:
             waiting.append(led)
     return None
+
+
+def _what_led_to(error: BaseException) -> BaseException | None:
+    hides = error.__suppress_context__ and type(error).__module__.partition(".")[0] not in _HIDING
+    return error.__cause__ or (None if hides else error.__context__)
 
 
 def trial_error(error: OSError | MemoryError) -> Transient:

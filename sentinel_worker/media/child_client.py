@@ -169,6 +169,11 @@ class Child:
                 files.append(await asyncio.to_thread(keep_picture, jpeg, self._directory, name))
             return files
 
+    @property
+    def takes_calls(self) -> bool:
+        """True unless a call is running, or was interrupted by its caller or by an invalid answer."""
+        return not self._busy
+
     @contextmanager
     def _call(self) -> Iterator[None]:
         if self._busy:

@@ -8,7 +8,9 @@ import pytest
 
 from sentinel_worker.domain.errors import Permanent, Transient
 from sentinel_worker.domain.machine_errors import machine_error, machine_errors_translated, trial_error
+from sentinel_worker.sources.storage_removal import remove
 from sentinel_worker.supabase_client.connections import network_errors
+from tests.machines import without_descriptors
 from tests.memory import no_new_threads
 
 CODES = {
@@ -105,3 +107,11 @@ def test_only_the_machines_errors_are_translated() -> None:
 def test_a_call_without_a_descriptor_is_no_outage_of_supabase() -> None:
     with pytest.raises(Transient, match="descriptors_exhausted"), network_errors():
         raise httpx.ConnectError("…") from OSError(errno.EMFILE, "Too many open files")
+
+
+async def test_a_call_without_a_descriptor_is_no_outage_of_storage() -> None:
+    async with httpx.AsyncClient(base_url="http://127.0.0.1:9") as http:
+        with pytest.raises(Transient, match="storage_unreachable"):  # nobody listens; the next call imports nothing
+            await remove(http, "derived", ["x"])
+        with without_descriptors(0), pytest.raises(Transient, match="descriptors_exhausted"):
+            await remove(http, "derived", ["x"])
