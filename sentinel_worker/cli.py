@@ -23,7 +23,7 @@ from sentinel_worker.config import settings as settings_module
 from sentinel_worker.database import migrate
 from sentinel_worker.detectors import registry
 from sentinel_worker.domain.errors import CodedError
-from sentinel_worker.domain.passing_faults import passing_fault
+from sentinel_worker.domain.machine_errors import passing_fault
 from sentinel_worker.heavy_imports import heavy_imports
 from sentinel_worker.observe import log_stream, logs, masking
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from sentinel_worker.commands.console import plain
 from sentinel_worker.domain.errors import CodedError, Fatal, Transient
-from sentinel_worker.domain.passing_faults import passing_fault
+from sentinel_worker.domain.machine_errors import passing_fault
 from sentinel_worker.observe.masking import mask
 
 EXIT_UNREAD = 1

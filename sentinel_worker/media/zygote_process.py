@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from sentinel_worker.concurrency.uninterrupted import to_the_end
 from sentinel_worker.confine import bare_process
-from sentinel_worker.domain.passing_faults import passing_fault
+from sentinel_worker.domain.errors import Transient
+from sentinel_worker.domain.machine_errors import machine_error
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 5.0
@@ -93,4 +94,6 @@ def _started() -> RunningZygote:
         with theirs:
             return RunningZygote(bare_process.start(_BOOT, theirs, Path("/")), control)
     except OSError as error:
-        raise StartError(f"{error.strerror}", passing=passing_fault(error) is not None) from error
+        raise StartError(f"{error.strerror}", passing=machine_error(error) is not None) from error
+    except Transient as fault:
+        raise StartError(fault.message, passing=True) from fault

@@ -67,9 +67,9 @@ async def test_a_signal_while_the_process_ends_changes_no_exit_code(start_worker
 @pytest.mark.parametrize(
     ("settings", "code"),
     [
-        ({"SENTINEL_WORK_DIR": "/nonexistent"}, "work_dir_unusable"),
-        ({"SENTINEL_WORK_DIR": "/proc"}, "work_dir_unusable"),
-        ({"SENTINEL_WORK_DIR": "/dev/null"}, "work_dir_unusable"),
+        ({"SENTINEL_WORK_DIR": "/nonexistent"}, "work_folder_unusable"),
+        ({"SENTINEL_WORK_DIR": "/proc"}, "work_folder_unusable"),
+        ({"SENTINEL_WORK_DIR": "/dev/null"}, "work_folder_unusable"),
         ({"SENTINEL_DETECTORS": "/proc/self/environ"}, "bad_detectors"),
         ({"SUPABASE_SECRET_KEY": "sb_secret_wrong"}, "access_refused"),
     ],

@@ -1,4 +1,4 @@
-"""A worker's machine runs out of room or descriptors: no request loses an attempt, and others answer meanwhile."""
+"""A worker's machine lacks room, descriptors or processes: no request loses an attempt, and others answer meanwhile."""
 
 import shutil
 from collections import Counter
@@ -15,7 +15,7 @@ from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import worker_environment
 from tests.integration.daemon.conftest import QUICK, StartWorker, User, Worker
 from tests.integration.daemon.queries import history, row_when
-from tests.machines import filled, small_disk, without_descriptors, without_inodes
+from tests.machines import filled, small_disk, without_descriptors, without_inodes, without_processes
 from tests.memory import memory_left
 from tests.seeds import Seeds
 from tests.waits import until
@@ -49,6 +49,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "work folder gone": (work_folder_gone, "work_folder_unusable"),
     "work folder replaced": (work_folder_replaced, "work_folder_unusable"),
     "no descriptors": (lambda worker, _: without_descriptors(worker.pid), "descriptors_exhausted"),
+    "no processes": (lambda worker, _: without_processes(worker.pid), "memory_exhausted"),
 }
 
 
