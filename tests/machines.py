@@ -104,9 +104,10 @@ def without_processes(pid: int, *, spare: int = 0) -> Iterator[None]:
 def descendants(pid: int) -> Iterator[int]:
     """Yield the ids of the processes below a process."""
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, children.read_text().split()):
-            yield child
-            yield from descendants(child)
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            for child in map(int, children.read_text().split()):
+                yield child
+                yield from descendants(child)
 
 
 def _move(pid: int, group: Path) -> None:
