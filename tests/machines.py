@@ -17,10 +17,10 @@ from tests.memory import CONTROL_GROUPS, group_of_version_1
 
 
 @contextmanager
-def small_disk(folder: Path, *, megabytes: int = 16, inodes: int = 200) -> Iterator[Path]:
+def small_disk(folder: Path, *, kibibytes: int = 16 << 10, inodes: int = 200) -> Iterator[Path]:
     """Mount a memory file system of that size on `folder`; skips the test where nothing may be mounted."""
     folder.mkdir(exist_ok=True)
-    options = f"size={megabytes}m,nr_inodes={inodes},mode=0700"
+    options = f"size={kibibytes}k,nr_inodes={inodes},mode=0700"
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True, check=False
     )
