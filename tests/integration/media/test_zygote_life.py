@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import resource
 import select
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from sentinel_worker.media import zygote_process
 from sentinel_worker.media.zygote import Zygote
 from sentinel_worker.media.zygote_process import RunningZygote
 from tests.integration.media.processes import addresses, alive, processes
+from tests.machines import without_descriptors, without_processes
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("nothing_is_left_over")]
 
@@ -109,15 +110,18 @@ async def test_a_start_that_may_succeed_later_is_told_from_one_that_cannot(
     assert refused.value.code == "decoder_unavailable"
 
 
-async def test_a_machine_without_descriptors_may_have_some_later() -> None:
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
-    try:
-        with pytest.raises(Transient, match="Too many open files") as refused:
-            await Zygote().start()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert refused.value.code == "decoder_unavailable"
+@pytest.mark.parametrize(
+    ("lacking", "code"),
+    [(without_descriptors, "descriptors_exhausted"), (without_processes, "memory_exhausted")],
+    ids=["descriptors", "processes"],
+)
+async def test_a_machine_that_lacks_something_may_have_it_later(
+    lacking: Callable[[int], AbstractContextManager[None]], code: str
+) -> None:
+    zygote = Zygote()
+    with lacking(os.getpid()), pytest.raises(Transient) as refused:
+        await zygote.start()
+    assert refused.value.code == code
 
 
 async def test_after_many_children_another_zygote_takes_over_unnoticed(request_folder: Path) -> None:
