@@ -169,6 +169,8 @@ def test_only_the_machines_errors_are_translated() -> None:
         raise FileNotFoundError
 
 
-def test_a_call_without_a_descriptor_is_no_outage_of_supabase() -> None:
+def test_a_call_without_a_descriptor_or_a_thread_is_no_outage_of_supabase() -> None:
     with pytest.raises(Transient, match="descriptors_exhausted"), network_errors():
         raise httpx.ConnectError("…") from OSError(errno.EMFILE, "Too many open files")
+    with pytest.raises(Transient, match="memory_exhausted"), network_errors():
+        raise RuntimeError("can't start new thread")
