@@ -60,10 +60,18 @@ class RunningZygote:
         status."""
         self.control.close()
         try:
-            return await asyncio.to_thread(self.process.wait, STOP_SECONDS)
+            return await self._reaped(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return await asyncio.to_thread(self.process.wait)
+            return await self._reaped(None)
+
+    async def _reaped(self, limit_seconds: float | None) -> int:
+        try:
+            return await asyncio.to_thread(self.process.wait, limit_seconds)
+        except RuntimeError as error:
+            if machine_error(error) is None:
+                raise
+            return self.process.wait(limit_seconds)  # no thread can be started, and it ends in milliseconds
 
 
 async def launch() -> RunningZygote:
