@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sentinel_worker.confine.layers import Layers
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
-from sentinel_worker.domain.machine_errors import machine_error
+from sentinel_worker.domain.machine_errors import start_error
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, FaceSearch, MediaLimits, Skipped, SoundGeometry
 from sentinel_worker.domain.windows import Window
 from sentinel_worker.media import protocol
@@ -60,7 +60,7 @@ class ChildProcess:
             else:
                 told = OSError(event.get("errno"), "The zygote cannot fork")
                 self._refuse(
-                    machine_error(told) or Transient("decoder_lost", "The machine cannot start another decoder now.")
+                    start_error(told) or Transient("decoder_lost", "The machine cannot start another decoder now.")
                 )
 
     def lose(self) -> None:

@@ -19,7 +19,7 @@ from supabase.lib.client_options import SyncClientOptions
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.error_codes import Trait, with_trait
 from sentinel_worker.domain.errors import CodedError, Fatal, Permanent, Transient
-from sentinel_worker.domain.machine_errors import machine_error
+from sentinel_worker.domain.machine_errors import machine_error, machine_errors_translated
 from sentinel_worker.supabase_client.breaker import AWAY, Circuit
 from sentinel_worker.supabase_client.keys import Key, KeyAuth, WorkerKeys
 from sentinel_worker.supabase_client.missing_grants import refused_right
@@ -131,9 +131,13 @@ def storage_http(settings: Settings, keys: WorkerKeys, circuit: Circuit) -> http
 
 @contextmanager
 def network_errors() -> Iterator[None]:
-    """Translate httpx's errors when no response arrived; the call may still have been carried out."""
+    """Translate httpx's errors when no response arrived; the call may still have been carried out.
+
+    A call that did not leave this machine, for instance for lack of a thread to look its name up, is the machine's.
+    """
     try:
-        yield
+        with machine_errors_translated():
+            yield
     except httpx.TimeoutException as error:
         raise Transient("supabase_timed_out", "Supabase did not answer in time.") from error
     except httpx.RequestError as error:

@@ -197,7 +197,7 @@ class Worker:
             self._health.become("degraded", AWAY)
             await unless(self._draining, self._queue.circuit.turn())
             return
-        if self._machine.caused(error):
+        if self._machine.note(error):
             self._show_condition()
             await unless(self._draining, asyncio.sleep(self._machine.pause_seconds))
             return

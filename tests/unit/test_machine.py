@@ -91,9 +91,9 @@ async def test_requests_that_fail_together_count_once(work: WorkFolder) -> None:
 
 async def test_a_call_without_descriptors_pauses_the_claims_and_another_error_does_not(work: WorkFolder) -> None:
     machine = Machine(work)
-    assert not machine.caused(Transient("supabase_unreachable", "It is away."))
+    assert not machine.note(Transient("supabase_unreachable", "It is away."))
     assert machine.fault is None
-    assert machine.caused(Transient("descriptors_exhausted", "There are none left."))
+    assert machine.note(Transient("descriptors_exhausted", "There are none left."))
     assert not await machine.fit()
 
 

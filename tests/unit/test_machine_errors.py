@@ -1,13 +1,20 @@
-"""Errors of the operating system that concern the worker's machine, however deep they are."""
+"""Errors of the operating system that concern the worker's machine, however deep they are, and faults that pass."""
 
 import errno
+import os
 import threading
 
 import httpx
 import pytest
 
 from sentinel_worker.domain.errors import Permanent, Transient
-from sentinel_worker.domain.machine_errors import machine_error, machine_errors_translated, trial_error
+from sentinel_worker.domain.machine_errors import (
+    machine_error,
+    machine_errors_translated,
+    passing_fault,
+    start_error,
+    trial_error,
+)
 from sentinel_worker.sources.storage_removal import remove
 from sentinel_worker.supabase_client.connections import network_errors
 from tests.machines import without_descriptors
@@ -21,6 +28,10 @@ CODES = {
     errno.ENFILE: "descriptors_exhausted",
 }
 FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def refused(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
 
 
 def raised(error: Exception, cause: BaseException | None = None, context: Exception | None = None) -> Exception:
@@ -87,6 +98,62 @@ def test_whatever_a_trial_meets_is_the_machines(error: OSError | MemoryError, co
     assert trial_error(error).code == code
 
 
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.EAGAIN, "memory_exhausted"),
+        (errno.ENOMEM, "memory_exhausted"),
+        (errno.EMFILE, "descriptors_exhausted"),
+        (errno.ENOENT, None),
+    ],
+)
+def test_what_the_machine_refuses_to_the_start_of_a_process(number: int, code: str | None) -> None:
+    fault = start_error(refused(number))
+    assert (fault.code if fault else None) == code
+
+
+def test_a_wait_for_a_socket_is_no_refused_process() -> None:
+    assert machine_error(refused(errno.EAGAIN)) is None
+    assert passing_fault(refused(errno.EAGAIN)) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MemoryError(), "out_of_memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out_of_memory"),
+        (ImportError("libtorch.so: failed to map segment: Cannot allocate memory"), "out_of_memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out_of_memory"),
+        (OSError(errno.EMFILE, "…"), "descriptors_exhausted"),
+        (OSError(errno.ENFILE, "…"), "descriptors_exhausted"),
+        (RuntimeError("can't start new thread"), "memory_exhausted"),
+        (FULL, "disk_full"),
+        (raised(ValueError(), cause=FULL), "disk_full"),
+        (Transient("decoder_lost", "Gone."), "decoder_lost"),
+        (ExceptionGroup("tasks", [MemoryError(), Transient("decoder_lost", "Gone.")]), "out_of_memory"),
+        (ExceptionGroup("tasks", [ValueError(), FULL]), "disk_full"),
+    ],
+)
+def test_what_passes(error: BaseException, code: str) -> None:
+    found = passing_fault(error)
+    assert found is not None
+    assert found.code == code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError(),
+        OSError(errno.EACCES, "Permission denied"),
+        TimeoutError(),
+        RuntimeError("a bug"),
+        ExceptionGroup("tasks", [MemoryError(), ValueError()]),
+    ],
+)
+def test_what_does_not_pass(error: BaseException) -> None:
+    assert passing_fault(error) is None
+
+
 def test_a_thread_that_is_refused_is_the_machines() -> None:
     thread = threading.Thread(target=lambda: None)
     with no_new_threads(), pytest.raises(RuntimeError) as refused:
@@ -104,9 +171,11 @@ def test_only_the_machines_errors_are_translated() -> None:
         raise FileNotFoundError
 
 
-def test_a_call_without_a_descriptor_is_no_outage_of_supabase() -> None:
+def test_a_call_without_a_descriptor_or_a_thread_is_no_outage_of_supabase() -> None:
     with pytest.raises(Transient, match="descriptors_exhausted"), network_errors():
         raise httpx.ConnectError("…") from OSError(errno.EMFILE, "Too many open files")
+    with pytest.raises(Transient, match="memory_exhausted"), network_errors():
+        raise RuntimeError("can't start new thread")
 
 
 async def test_a_call_without_a_descriptor_is_no_outage_of_storage() -> None:
