@@ -141,9 +141,10 @@ def network_errors() -> Iterator[None]:
     except httpx.TimeoutException as error:
         raise Transient("supabase_timed_out", "Supabase did not answer in time.") from error
     except httpx.RequestError as error:
-        raise machine_error(error) or Transient(
-            "supabase_unreachable", f"Supabase could not be reached ({_reason(error)})."
-        ) from error
+        if (fault := machine_error(error)) is not None:
+            fault.retry_after_seconds = None  # that is how long a request waits; a call may succeed sooner
+            raise fault from error
+        raise Transient("supabase_unreachable", f"Supabase could not be reached ({_reason(error)}).") from error
 
 
 def _reason(error: httpx.RequestError) -> str:

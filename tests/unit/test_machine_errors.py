@@ -172,8 +172,9 @@ def test_only_the_machines_errors_are_translated() -> None:
 
 
 def test_a_call_without_a_descriptor_or_a_thread_is_no_outage_of_supabase() -> None:
-    with pytest.raises(Transient, match="descriptors_exhausted"), network_errors():
+    with pytest.raises(Transient, match="descriptors_exhausted") as met, network_errors():
         raise httpx.ConnectError("…") from OSError(errno.EMFILE, "Too many open files")
+    assert met.value.retry_after_seconds is None  # an outcome that waits is not sent later than after an outage
     with pytest.raises(Transient, match="memory_exhausted"), network_errors():
         raise RuntimeError("can't start new thread")
 
