@@ -7,6 +7,7 @@ import json
 import signal
 import socket
 import subprocess
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -97,11 +98,18 @@ async def launch() -> RunningZygote:
 
 def _started() -> RunningZygote:
     try:
-        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        control.setblocking(False)
-        with theirs:
-            return RunningZygote(bare_process.start(_BOOT, theirs, Path("/")), control)
+        return _connected()
     except OSError as error:
         raise StartError(f"{error.strerror}", passing=machine_error(error) is not None) from error
     except Transient as fault:
         raise StartError(fault.message, passing=True) from fault
+
+
+def _connected() -> RunningZygote:
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control.setblocking(False)
+    with theirs, ExitStack() as on_failure:
+        on_failure.callback(control.close)
+        process = bare_process.start(_BOOT, theirs, Path("/"))
+        on_failure.pop_all()
+        return RunningZygote(process, control)
