@@ -19,7 +19,7 @@ from supabase.lib.client_options import SyncClientOptions
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.error_codes import Trait, with_trait
 from sentinel_worker.domain.errors import CodedError, Fatal, Permanent, Transient
-from sentinel_worker.domain.machine_errors import machine_error, machine_errors_translated
+from sentinel_worker.domain.machine_errors import machine_error
 from sentinel_worker.supabase_client.breaker import AWAY, Circuit
 from sentinel_worker.supabase_client.keys import Key, KeyAuth, WorkerKeys
 from sentinel_worker.supabase_client.missing_grants import refused_right
@@ -136,14 +136,15 @@ def network_errors() -> Iterator[None]:
     A call that did not leave this machine, for instance for lack of a thread to look its name up, is the machine's.
     """
     try:
-        with machine_errors_translated():
-            yield
+        yield
     except httpx.TimeoutException as error:
         raise Transient("supabase_timed_out", "Supabase did not answer in time.") from error
-    except httpx.RequestError as error:
+    except (httpx.RequestError, OSError, RuntimeError) as error:
         if (fault := machine_error(error)) is not None:
             fault.retry_after_seconds = None  # that is how long a request waits; a call may succeed sooner
             raise fault from error
+        if not isinstance(error, httpx.RequestError):
+            raise
         raise Transient("supabase_unreachable", f"Supabase could not be reached ({_reason(error)}).") from error
 
 

@@ -175,8 +175,9 @@ def test_a_call_without_a_descriptor_or_a_thread_is_no_outage_of_supabase() -> N
     with pytest.raises(Transient, match="descriptors_exhausted") as met, network_errors():
         raise httpx.ConnectError("…") from OSError(errno.EMFILE, "Too many open files")
     assert met.value.retry_after_seconds is None  # an outcome that waits is not sent later than after an outage
-    with pytest.raises(Transient, match="memory_exhausted"), network_errors():
+    with pytest.raises(Transient, match="memory_exhausted") as met, network_errors():
         raise RuntimeError("can't start new thread")
+    assert met.value.retry_after_seconds is None
 
 
 async def test_a_call_without_a_descriptor_is_no_outage_of_storage() -> None:

@@ -27,6 +27,7 @@ SCENARIOS = (
     "malformed, thin and 1.2 MB events",
     "the table leaves the publication and comes back",
     "PGRST001, PGRST002, PGRST003 storms",
+    "a firewall takes an outcome for an attack and refuses it without a reason",
     "claim committed, response lost",
     "finish committed, response lost",
     "a worker is killed",
