@@ -133,7 +133,7 @@ comment on function public.sentinel_progress is
 comment on function public.sentinel_finish is
   'args {worker, outcomes: [{id, fence, outcome, ...}]}: end attempts; returns the new status, or lost, busy, invalid.';
 comment on function public.sentinel_maintain is
-  'args {worker, name, version, lanes, slots}: register the worker, promote due requests, expire leases.';
+  'args {worker, name, version, lanes, slots}: register the worker, promote due requests, expire leases; says what is due.';
 comment on function public.sentinel_deletions is
   'args {worker, limit}: objects to remove from Storage; objects that still exist are returned again later.';
 comment on function public.sentinel_rights is 'Rights that the calling worker''s role lacks, with the statements that grant them.';

@@ -14,12 +14,14 @@ from sentinel_worker.queue.rights import RightsCheck
 from sentinel_worker.sources.storage_removal import remove
 
 OBJECTS_A_CALL = 100
+ROUND_SECONDS = 1.1
+"""Pause between two rounds; a folder with more objects than one call lists is due again after a second."""
 
 log = structlog.get_logger()
 
 
 class Removals:
-    """Removes files in the background. Sweeps call `nudge`; `run` does the work.
+    """Removes files in the background. Sweeps call `nudge` when the database lists some; `run` does the work.
 
     Nothing is acknowledged: the outbox itself checks whether an object is gone, and lists it again otherwise.
     """
@@ -45,17 +47,18 @@ class Removals:
         self._due.clear()
         try:
             while await self.once():
-                pass
+                await asyncio.sleep(ROUND_SECONDS)
         except CodedError as error:
             log.warning(logs.REMOVAL_FAILED, error_code=error.code, error=error.message)
 
     async def once(self) -> int:
-        """Remove the next objects; return how many were listed."""
-        named = defaultdict(list)
+        """Remove the next objects; return how many were removed."""
+        named, count = defaultdict(list), 0
         for bucket, name in await self._queue.deletions(limit=OBJECTS_A_CALL):
             named[bucket].append(name)
         for bucket, names in named.items():
             removed = await remove(self._http, bucket, names)
+            count += len(removed)
             unconfirmed = set(names) - removed
             stuck = unconfirmed & self._unconfirmed.get(bucket, set())
             write = log.warning if stuck else log.info
@@ -63,4 +66,4 @@ class Removals:
             if unconfirmed:  # row security hides objects that this role may not remove
                 self._rights.doubt()
             self._unconfirmed[bucket] = unconfirmed
-        return sum(map(len, named.values()))
+        return count
