@@ -46,8 +46,9 @@ class Removals:
         await self._due.wait()
         self._due.clear()
         try:
-            while await self.once():
+            if await self.once():  # there may be more
                 await asyncio.sleep(ROUND_SECONDS)
+                self.nudge()
         except CodedError as error:
             log.warning(logs.REMOVAL_FAILED, error_code=error.code, error=error.message)
 

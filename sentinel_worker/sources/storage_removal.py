@@ -10,7 +10,6 @@ import httpx
 from sentinel_worker.domain.errors import Transient
 from sentinel_worker.sources.storage_errors import key_of, storage_error, unreachable
 
-
 REMOVAL: Final = {"x-sentinel-removal": "true"}
 """Header that makes the database check each object once more, at the moment when Storage removes it."""
 

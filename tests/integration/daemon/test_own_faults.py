@@ -38,7 +38,8 @@ CALLS = {
 }
 LOOPS = {"claims", "outcomes", "progress", "removals"}
 FILE_TO_REMOVE = """
-insert into sentinel.deletions (bucket_id, name, user_id, keep_until) values ('media', 'gone.mp4', %s, now()) returning id
+insert into sentinel.deletions (bucket_id, name, user_id, keep_until) values ('media', 'gone.mp4', %s, now())
+returning id
 """
 
 

@@ -8,7 +8,6 @@ import pytest
 from sentinel_local_supabase.stack import Stack
 from tests.integration.daemon.conftest import StartWorker, User
 from tests.integration.daemon.proxy import FaultProxy
-from tests.integration.daemon.queries import sql
 from tests.integration.daemon.test_deletions import stored, token_of_a_worker
 from tests.waits import until
 
@@ -57,12 +56,13 @@ async def test_the_first_maintenance_after_a_deletion_finds_its_files(
 ) -> None:
     await start_worker(via=proxy)
     request = await user.ask(clips["bikes.mp4"])
-    film = sql(stack, "select storage_path from analysis_requests where id = %s", request)[0]["storage_path"]
-    await user.answer(request)
+    film = (await user.answer(request))["storage_path"]
     calls = [line for line in proxy.requests if "sentinel_deletions" in line]
     assert calls == [], "nothing was to be removed"
     await user.client.rpc("delete_analysis", {"id": request}).execute()
     proxy.requests.clear()
-    await until(lambda: not stored(stack, film) and not stored(stack, f"{user.id}/{request}/"), what="its files are gone")
+    await until(
+        lambda: not stored(stack, film) and not stored(stack, f"{user.id}/{request}/"), what="they are gone"
+    )
     before = proxy.requests[: next(n for n, line in enumerate(proxy.requests) if line.startswith("DELETE "))]
     assert sum("sentinel_maintain" in line for line in before) <= 2

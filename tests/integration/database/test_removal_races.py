@@ -1,4 +1,4 @@
-"""Between a worker's list and its call of Storage, a file may be uploaded or named again; then it stays, with every key.
+"""A file that is uploaded or named again between a worker's list and its call of Storage stays, whatever the key.
 
 Storage deletes rows as the caller's role and tells PostgreSQL the request's headers. Row security binds the role
 sentinel_worker, even without the header; the trigger on storage.objects binds the secret key, too.
