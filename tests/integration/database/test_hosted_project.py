@@ -60,7 +60,7 @@ def test_with_it_everything_is_there_and_the_queue_works(project: Postgres, tmp_
 
 
 def test_where_postgres_may_not_hand_on_rights_the_worker_has_those_of_anon(project: Postgres, tmp_path: Path) -> None:
-    """On PostgreSQL 16 and later it may not grant anon either, which leaves only a service key. It may add no trigger."""
+    """On PostgreSQL 16 and later it may not grant anon either, which leaves only a service key."""
     as_platform(
         project,
         "revoke grant option for all on storage.objects from postgres",
