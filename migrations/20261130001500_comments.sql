@@ -117,7 +117,7 @@ comment on column sentinel.deletions.version is 'Version of the object that was 
 comment on column sentinel.deletions.user_id is 'The former owner.';
 comment on column sentinel.deletions.tries is 'How often workers were told to remove objects that still existed.';
 comment on column sentinel.deletions.created_at is 'Time of the deletion.';
-comment on column sentinel.deletions.due_at is 'Time when workers are told next: 15 s after the first time, doubled each time, at most an hour.';
+comment on column sentinel.deletions.due_at is 'Time when workers are told next: 15 s after the first time, doubled each time, at most an hour; after 1 s if the folder holds more objects than they were told.';
 comment on column sentinel.deletions.keep_until is 'Until then a folder is checked again, because a worker or a client may not know of the deletion and write to it; later files are not removed.';
 
 comment on table sentinel.settings is 'Settings of the queue for all workers and users (docs/settings.md); changes take effect at the next call.';
