@@ -126,9 +126,9 @@ class Settings(BaseSettings):
 
     lease_seconds: float = Field(60, ge=2, le=3600, description="Time that a claim lasts without a heartbeat.")
     heartbeat_seconds: float = Field(20, ge=0.2, le=600, description="Time between heartbeats.")
-    sweep_seconds: float = Field(30, ge=0.2, le=3600, description="Time between polls while Realtime is up.")
+    sweep_seconds: float = Field(30, ge=0.2, le=3600, description="Longest time between polls while Realtime is up.")
     sweep_degraded_seconds: float = Field(
-        5, ge=0.2, le=3600, description="Time between polls while Realtime is down or off."
+        5, ge=0.2, le=3600, description="Longest time between polls while Realtime is down or off."
     )
     drain_seconds: float = Field(
         60,

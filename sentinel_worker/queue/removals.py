@@ -17,12 +17,14 @@ from sentinel_worker.sources.storage_removal import remove
 OBJECTS_A_CALL = 100
 REMEMBERED = 10_000
 """Most names kept of those that Storage did not confirm; one that was already gone is never listed again."""
+ROUND_SECONDS = 1.1
+"""Pause between two rounds; a folder with more objects than one call lists is due again after a second."""
 
 log = structlog.get_logger()
 
 
 class Removals:
-    """Removes files in the background. Sweeps call `nudge`; `run` does the work.
+    """Removes files in the background. Sweeps call `nudge` when the database lists some; `run` does the work.
 
     Nothing is acknowledged: the outbox itself checks whether an object is gone, and lists it again otherwise.
     """
@@ -47,24 +49,26 @@ class Removals:
         await self._due.wait()
         self._due.clear()
         try:
-            while await self.once():
-                pass
+            if await self.once():  # there may be more
+                await asyncio.sleep(ROUND_SECONDS)
+                self.nudge()
         except CodedError as error:
             log.warning(logs.REMOVAL_FAILED, error_code=error.code, error=error.message)
 
     async def once(self) -> int:
-        """Remove the next objects; return how many were listed."""
-        named = defaultdict(list)
+        """Remove the next objects; return how many were removed."""
+        named, count = defaultdict(list), 0
         for bucket, name in await self._queue.deletions(limit=OBJECTS_A_CALL):
             named[bucket].append(name)
         for bucket, names in named.items():
             removed = await remove(self._http, bucket, names)
+            count += len(removed)
             stuck = self._stuck(bucket, names, removed)
             write = log.warning if stuck else log.info
             write(logs.REMOVED, bucket=bucket, removed=len(removed), left=stuck)
             if len(removed) < len(names):  # row security hides objects that this role may not remove
                 self._rights.doubt()
-        return sum(map(len, named.values()))
+        return count
 
     def _stuck(self, bucket: str, names: Sequence[str], removed: Set[str]) -> int:
         """Note what Storage did not confirm; return how many of these names it has not confirmed before either."""

@@ -38,6 +38,10 @@ CALLS = {
     "sentinel_rights",
 }
 LOOPS = {"claims", "outcomes", "progress", "removals"}
+FILE_TO_REMOVE = """
+insert into sentinel.deletions (bucket_id, name, user_id, keep_until) values ('media', 'gone.mp4', %s, now())
+returning id
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +106,7 @@ async def test_a_fault_in_each_call_loses_nothing(
         running = asyncio.create_task(parts.worker.run(parts.rotation.run))
         await until(lambda: parts.health.state == "ready", what="it is ready")
         to_fail |= CALLS
+        sql(stack, FILE_TO_REMOVE, user.id)
         asked = [await ask(user) for _ in range(3)]
         rows = [await user.answer(request_id) for request_id in asked]
         await until(lambda: not to_fail or running.done(), what=lambda: f"each call failed once but {to_fail}")
