@@ -32,6 +32,7 @@ create table public.analysis_requests (
   finished_at      timestamptz,
   coverage         double precision,
   longest_gap_seconds double precision,
+  original_name    text,
   constraint media_kind_is_known check (media_kind in ('video', 'image', 'audio', 'auto')),
   constraint status_is_known
     check (status in ('queued', 'scheduled', 'running', 'succeeded', 'failed', 'cancelled')),
@@ -67,6 +68,7 @@ create table public.analysis_requests (
     error_code ~ '^[a-z0-9_]{1,64}$' and length(error_message) <= 500
     and jsonb_typeof(error_params) = 'object' and octet_length(error_params::text) <= 4096),
   constraint dedupe_key_is_short check (length(dedupe_key) between 1 and 200),
+  constraint original_name_is_short check (length(original_name) between 1 and 255),
   constraint finished_is_final
     check ((status in ('succeeded', 'failed', 'cancelled')) = (finished_at is not null)),
   constraint running_is_started check (status <> 'running' or (started_at is not null and attempt >= 1)),
@@ -111,7 +113,6 @@ create table public.analysis_results (
   derived          jsonb,
   timings          jsonb not null default '{}',
   notice           text,
-  worker           uuid,
   created_at       timestamptz not null default now(),
   verdict_reason   text,
   frames           jsonb,
@@ -161,6 +162,7 @@ create table sentinel.attempts (
   stage       text,
   error_code  text,
   error       jsonb,
+  software    jsonb,
   primary key (request_id, fence),
   constraint outcome_is_known check (outcome in (
     'succeeded', 'failed', 'retry', 'snoozed', 'released', 'cancelled', 'lease_expired', 'moved_by_hand'))

@@ -92,9 +92,9 @@ begin
       from ended e where q.id = e.id),
   stored as (
     insert into public.analysis_results (
-      request_id, user_id, fence, attempt, worker, verdict, fake_probability, threshold, verdict_reason, coverage,
+      request_id, user_id, fence, attempt, verdict, fake_probability, threshold, verdict_reason, coverage,
       longest_gap_seconds, detector, timeline, faces, frames, audio, media, derived, timings, notice)
-    select e.id, e.user_id, e.fence, e.attempt, p_worker, d.result ->> 'verdict',
+    select e.id, e.user_id, e.fence, e.attempt, d.result ->> 'verdict',
            (d.result ->> 'fake_probability')::double precision, (d.result ->> 'threshold')::double precision,
            sentinel.to_text(d.result -> 'verdict_reason', 64), (d.result ->> 'coverage')::double precision,
            (d.result ->> 'longest_gap_seconds')::double precision,
@@ -115,11 +115,13 @@ begin
        and coalesce(sentinel.to_text(e.entry -> 'stage', 64), e.stage, '') not in ('fetching', 'probing', 'analyzing')),
   remembered as (
     insert into sentinel.attempts (
-      request_id, fence, attempt, worker, claimed_at, outcome, answer, stage, error_code, error)
+      request_id, fence, attempt, worker, claimed_at, outcome, answer, stage, error_code, error, software)
     select e.id, e.fence, e.attempt, p_worker, e.claimed_at, e.outcome, e.answer,
            coalesce(sentinel.to_text(e.entry -> 'stage', 64), e.stage), e.code,
            case when octet_length((e.entry -> 'error_detail')::text) <= 65536
-                then nullif(nullif(e.entry -> 'error_detail', 'null'), '{}') end
+                then nullif(nullif(e.entry -> 'error_detail', 'null'), '{}') end,
+           case when octet_length((e.entry -> 'software')::text) <= 4096
+                then nullif(nullif(e.entry -> 'software', 'null'), '{}') end
       from ended e on conflict do nothing)
   select coalesce(array_agg((e.id, e.fence, e.answer, e.due_in_seconds)::sentinel.ended), '{}') into v_ended from ended e;
   return v_ended;

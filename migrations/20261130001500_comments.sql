@@ -29,6 +29,7 @@ comment on column public.analysis_requests.error_message is 'The reason as a sen
 comment on column public.analysis_requests.error_params is 'Values in that sentence, for a frontend that translates it.';
 comment on column public.analysis_requests.dedupe_key is 'Unique among a user''s unfinished requests: a second request with the same key is refused (SQLSTATE 23505).';
 comment on column public.analysis_requests.batch_id is 'Groups requests that belong together; chosen by the client.';
+comment on column public.analysis_requests.original_name is 'Name of the file on the user''s machine, for people, at most 255 characters; null if the client did not send it.';
 comment on column public.analysis_requests.fence is 'Renewed by every change of status; a write with an older fence has no effect.';
 comment on column public.analysis_requests.cancel_requested is 'True if the owner asked to cancel the running attempt; its worker learns of it at its next heartbeat.';
 comment on column public.analysis_requests.created_at is 'Time of the insert.';
@@ -48,15 +49,14 @@ comment on column public.analysis_results.fake_probability is 'Calibrated probab
 comment on column public.analysis_results.threshold is 'Probability, 0 to 1, from which the verdict is fake.';
 comment on column public.analysis_results.coverage is 'Share of the file that was looked at, 0 to 1: of the pictures or of the sound, whichever is smaller; frames and audio have their own.';
 comment on column public.analysis_results.longest_gap_seconds is 'Longest part of the pictures or of the sound that was not looked at, in seconds; frames and audio have their own.';
-comment on column public.analysis_results.detector is 'Detector that was used: key, repository, revision, label map, software versions.';
+comment on column public.analysis_results.detector is 'Detector that was used: key, repository, revision, label map, calibration.';
 comment on column public.analysis_results.timeline is 'Windows of the pictures (of the sound if the file has no pictures), in seconds, with probabilities and faces.';
 comment on column public.analysis_results.faces is 'Number of windows with faces, and the most faces in one; null for detectors that do not look for faces.';
-comment on column public.analysis_results.audio is 'Result for the sound only, with its detector and timeline; without a verdict if it was not analyzed; null if there is none.';
+comment on column public.analysis_results.audio is 'Result for the sound only, with its detector and timeline; without a verdict, but with the reason, if it was not analyzed.';
 comment on column public.analysis_results.media is 'Facts about the file: kind, container, codecs, size in bytes and pixels, seconds, SHA-256.';
 comment on column public.analysis_results.derived is 'Paths of pictures in the bucket derived, by name: thumbnail, worst_frame.';
 comment on column public.analysis_results.timings is 'Duration of each stage in seconds.';
 comment on column public.analysis_results.notice is 'Sentence that must be shown with the verdict, such as a license or a limitation of the detector.';
-comment on column public.analysis_results.worker is 'The worker that produced it, as in sentinel.workers.';
 comment on column public.analysis_results.created_at is 'Time when it was stored.';
 comment on column public.analysis_results.verdict_reason is 'Reason for not_applicable (no_face, silence, damaged), or for uncertain where the windows as a whole look real: not_covered (too much was not looked at), suspicious_window (a single window looks fake). Null otherwise.';
 comment on column public.analysis_results.frames is 'Result for the pictures only; in the row itself it is raised by the result for the sound.';
@@ -81,6 +81,7 @@ comment on column sentinel.attempts.answer is 'Status of the request afterwards;
 comment on column sentinel.attempts.stage is 'Stage in which it ended.';
 comment on column sentinel.attempts.error_code is 'Reason why it ended without a result (docs/operations.md); null if none was reported.';
 comment on column sentinel.attempts.error is 'Details for admins, without secrets; at most 64 KiB.';
+comment on column sentinel.attempts.software is 'Versions of the worker and its libraries that produced the result; null without one.';
 
 comment on table sentinel.workers is 'Workers seen within the last day.';
 comment on column sentinel.workers.id is 'Generated at each start of a worker.';

@@ -21,6 +21,7 @@ from sentinel_worker.detectors.base import Device
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.domain.errors import CodedError, Fatal
 from sentinel_worker.inference.examiner import ExaminedFile, Examiner
+from sentinel_worker.inference.result import software
 from sentinel_worker.sources.choosing import shown
 
 COLOURS = {"fake": "red", "real": "green", "uncertain": "yellow", "not_applicable": "dim"}
@@ -43,7 +44,7 @@ class Answered:
     def as_json(self) -> dict[str, Any]:
         """Return a line of `--json`."""
         if self.examined is not None:
-            return {"source": self.source, **self.examined.document}
+            return {"source": self.source, **self.examined.document, "software": software()}
         assert self.error is not None
         return {"source": self.source, "error_code": self.error.code, "error_message": self.error.message}
 

@@ -83,6 +83,7 @@ class Finish:
     outcome: Outcome
     stage: Stage | None = None
     result: Mapping[str, Any] | None = None
+    software: Mapping[str, str] | None = None
     error_code: str | None = None
     error_message: str | None = None
     error_params: Mapping[str, Any] = field(default_factory=dict)
@@ -96,6 +97,7 @@ class Finish:
             "outcome": self.outcome,
             "stage": self.stage,
             "result": self.result,
+            "software": self.software,
             "error_code": self.error_code,
             "error_message": None if self.error_message is None else mask(self.error_message),
             "error_params": masked(self.error_params),

@@ -12,7 +12,7 @@ from sentinel_worker.domain.fusion import Overall, fuse
 from sentinel_worker.domain.media_facts import ClipGeometry, SoundGeometry
 from sentinel_worker.domain.windows import COVERAGE, CoverageRule
 from sentinel_worker.inference.batching import Scorer
-from sentinel_worker.inference.roster import Choice
+from sentinel_worker.inference.roster import Choice, Unheard
 from sentinel_worker.inference.track_scoring import ScoringProgress, Track, TrackAnalysis, TrackScoring
 from sentinel_worker.media.child_client import Child
 from sentinel_worker.media.protocol import ProbedFacts
@@ -23,13 +23,18 @@ FAULTS_OF_SOUND = with_trait(Trait.OF_SOUND)
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """The answer about a file. `sound_error` is the code of the error that prevented judging a video's sound."""
+    """The answer about a file.
+
+    `unheard` is the reason why no detector was chosen for the sound, `sound_error` the code of the error that prevented
+    judging a video's sound.
+    """
 
     facts: ProbedFacts
     overall: Overall
     pictures: TrackAnalysis | None = None
     sound: TrackAnalysis | None = None
     instead_of: str | None = None
+    unheard: Unheard | None = None
     sound_error: str | None = None
     unreadable_frames: int = 0
 
@@ -95,7 +100,14 @@ async def examine(
         unheard_seconds=facts.audio_seconds if sound_error else 0.0,
     )
     return Analysis(
-        facts, overall, judged_pictures, judged_sound, choice.instead_of, sound_error, child.unreadable_frames
+        facts,
+        overall,
+        judged_pictures,
+        judged_sound,
+        choice.instead_of,
+        choice.unheard,
+        sound_error,
+        child.unreadable_frames,
     )
 
 

@@ -30,7 +30,7 @@ def document(
         "threshold": overall.threshold,
         "verdict_reason": overall.reason,
         **_coverage(overall.coverage),
-        "detector": _detector(main) | instead,
+        "detector": main.scorer.describe() | instead,
         "timeline": _timeline(
             main.judgement, analysis.facts.duration_seconds if analysis.pictures else analysis.facts.audio_seconds
         ),
@@ -47,9 +47,9 @@ def document(
     }
 
 
-def _detector(track: TrackAnalysis) -> dict[str, Any]:
-    versions = {"worker_version": __version__, "torch": torch.__version__, "python": platform.python_version()}
-    return track.scorer.describe() | versions
+def software() -> dict[str, str]:
+    """Versions behind a result, for operators: `document` goes to users and has none."""
+    return {"worker": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
 
 
 def _answer(judgement: Judgement) -> dict[str, Any]:
@@ -111,16 +111,17 @@ def _faces(pictures: TrackAnalysis | None) -> dict[str, Any] | None:
     }
 
 
-def _audio(analysis: Analysis) -> dict[str, Any] | None:
-    """Return the judgement of the sound, or only that none of it was looked at; None if there is no sound."""
+def _audio(analysis: Analysis) -> dict[str, Any]:
+    """Return the judgement of the sound, or the reason why it has none."""
     if not analysis.facts.has_audio:
-        return None
+        return {"reason": "no_sound"}
     if analysis.sound is None:
         failed = {"error_code": analysis.sound_error} if analysis.sound_error is not None else {}
-        return failed | _coverage(Coverage(0.0, analysis.facts.audio_seconds))
+        reason = "unreadable" if failed else analysis.unheard
+        return {"reason": reason} | failed | _coverage(Coverage(0.0, analysis.facts.audio_seconds))
     judgement = analysis.sound.judgement
     timeline = _timeline(judgement, analysis.facts.audio_seconds)
-    return _answer(judgement) | {"detector": _detector(analysis.sound), "timeline": timeline}
+    return _answer(judgement) | {"detector": analysis.sound.scorer.describe(), "timeline": timeline}
 
 
 def _notices(analysis: Analysis, fetched: Fetched) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from sentinel_worker.detectors.base import Device
 from sentinel_worker.detectors.loading import load_detector
@@ -21,17 +22,21 @@ PICTURE_FILES = frozenset({"apng", "avif", "gif", "heic", "webp"})
 """Containers of pictures that may be animated: a request for an image may mean one of them."""
 _MAX_REPEATED_SHARE = 0.5
 
+Unheard = Literal["not_asked", "no_detector"]
+"""Reason why sound is not looked at: the request named a detector of pictures, or no detector of sound is loaded."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Detectors of the pictures and of the sound; at least one is set.
 
-    `instead_of` is the key of the detector that could not take the pictures.
+    `instead_of` is the key of the detector that could not take the pictures. `unheard` is set if `sound` is not.
     """
 
     pictures: Scorer | None = None
     sound: Scorer | None = None
     instead_of: str | None = None
+    unheard: Unheard | None = None
 
 
 class Roster:
@@ -79,11 +84,12 @@ class Roster:
 
     def _with_stand_in(self, pictures: Scorer, sound: Scorer | None, facts: ProbedFacts) -> Choice:
         """Replace a video detector that cannot take the file by an image detector over frames, if one is loaded."""
+        unheard: Unheard | None = "no_detector" if sound is None else None
         images = [scorer for scorer in self.scorers.values() if scorer.spec.task == "image"]
         images.sort(key=lambda scorer: scorer.spec.media_kind != "video")  # detectors made for videos come first
         if takes(pictures.spec, facts) or not images:
-            return Choice(pictures, sound)
-        return Choice(images[0], sound, instead_of=pictures.spec.key)
+            return Choice(pictures, sound, unheard=unheard)
+        return Choice(images[0], sound, pictures.spec.key, unheard)
 
     def _named(self, scorer: Scorer, facts: ProbedFacts) -> Choice:
         spec = scorer.spec
@@ -98,7 +104,7 @@ class Roster:
                 f"Detector '{spec.key}' takes {_NAMES[spec.media_kind]}, and the file is {_NAMES[facts.kind]}.",
                 params={"detector": spec.key, "found": facts.kind},
             )
-        return Choice(pictures=scorer)
+        return Choice(pictures=scorer, unheard="not_asked")
 
 
 @asynccontextmanager

@@ -80,7 +80,7 @@ def _section(result: Result, pictures: Mapping[str, Path]) -> Section:
     if "error_code" in result:
         return Section(result, f"{result['error_message']}", "", {}, (), None, None, (), (), ())
     about = "pictures" if result["frames"] else "sound"
-    sound = (result["audio"] or {}) if result["frames"] else {}
+    sound = result["audio"] if result["frames"] and "coverage" in result["audio"] else {}
     detectors = [result["detector"], *([sound["detector"]] if "detector" in sound else [])]
     return Section(
         result=result,

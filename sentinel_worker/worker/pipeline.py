@@ -10,6 +10,7 @@ from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.errors import Permanent, Transient
 from sentinel_worker.domain.request import Finish, Stage
 from sentinel_worker.inference.flow import Flow
+from sentinel_worker.inference.result import software
 from sentinel_worker.queue.lease import Lease
 from sentinel_worker.queue.progress import Progress
 from sentinel_worker.queue.rights import RightsCheck
@@ -94,7 +95,7 @@ class Pipeline:
         )
         lease.stage = "finishing"
         stages.report("finishing", 0.0)
-        return Finish("succeeded", stage="finishing", result=examined.document)
+        return Finish("succeeded", stage="finishing", result=examined.document, software=software())
 
     @property
     def lanes(self) -> list[str]:

@@ -52,7 +52,7 @@ TABLES: dict[str, Cells] = {
 # select, insert and update of each column
 COLUMNS: dict[str, dict[str, Cells]] = {
     "public.analysis_requests": {
-        "id media_kind storage_path source_url detector options run_at dedupe_key batch_id":
+        "id media_kind storage_path source_url detector options run_at dedupe_key batch_id original_name":
             ("", "si", "si", "S", "SIU", "SIU"),
         "user_id priority status attempt max_attempts crashes stage progress verdict fake_probability coverage "
         "longest_gap_seconds error_code error_message error_params fence cancel_requested created_at started_at "
@@ -63,12 +63,13 @@ COLUMNS: dict[str, dict[str, Cells]] = {
     },
     "public.analysis_results": {
         "id request_id user_id is_current superseded_at fence attempt verdict fake_probability threshold coverage "
-        "longest_gap_seconds detector timeline faces frames audio media derived timings notice worker created_at "
+        "longest_gap_seconds detector timeline faces frames audio media derived timings notice created_at "
         "verdict_reason":
             ("", "s", "s", "", "S", "SIU"),
     },
     "sentinel.attempts": {
-        "request_id fence attempt worker claimed_at finished_at outcome answer stage error_code error": _CLOSED_COLUMN,
+        "request_id fence attempt worker claimed_at finished_at outcome answer stage error_code error software":
+            _CLOSED_COLUMN,
     },
     "sentinel.deletions": {
         "id": ("", "", "", "", "", "S"),  # made by the database

@@ -95,6 +95,7 @@ _SAMPLES: Final[dict[str, Any]] = {
     "public.analysis_requests.source_url": "https://example.org/q.mp4",
     "public.analysis_requests.detector": "demo",
     "public.analysis_requests.dedupe_key": "q",
+    "public.analysis_requests.original_name": "q.mp4",
     "public.analysis_requests.batch_id": "dddddddd-0000-4000-8000-000000000001",
     "public.analysis_requests.media_kind": "video",
     "public.analysis_requests.status": "queued",

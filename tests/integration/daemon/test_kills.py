@@ -16,6 +16,9 @@ from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+WRITERS = """
+select w.name from analysis_results r join sentinel.attempts a using (fence) join sentinel.workers w on w.id = a.worker
+"""
 DOWNLOAD = "GET /storage/v1/object/authenticated/media/"
 
 
@@ -38,7 +41,7 @@ async def test_kill_9_in_the_middle_of_a_request(
     assert (row["status"], row["verdict"], row["attempt"], row["crashes"]) == ("succeeded", "fake", 2, 1)
     assert history(stack, request_id) == [(1, "lease_expired", "scheduled"), (2, "succeeded", "succeeded")]
     assert current_results(stack, request_id) == 1
-    names = sql(stack, "select w.name from analysis_results r join sentinel.workers w on w.id = r.worker")
+    names = sql(stack, WRITERS)
     assert names == [{"name": survivor}]
 
 

@@ -45,10 +45,12 @@ async def test_a_video_is_answered_with_evidence(
     def about() -> list[dict[str, Any]]:
         return [event for event in steady_worker.events() if event.get("request_id") == fake]
 
+    (attempt,) = sql(stack, "select worker::text, software from sentinel.attempts where fence = %s", result["fence"])
     # The row is written first, then the log.
     await until(lambda: len(about()) >= 2, what="both lines are logged", log=steady_worker.log)
     assert [event["event"] for event in about()] == ["request.claimed", "request.answered"]
-    assert all(event["attempt"] == 1 and event["worker"] == result["worker"] for event in about())
+    assert all(event["attempt"] == 1 and event["worker"] == attempt["worker"] for event in about())
+    assert set(attempt["software"]) == {"worker", "torch", "python"}
 
 
 async def test_a_scheduled_request_waits_for_its_time(

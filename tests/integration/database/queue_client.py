@@ -97,7 +97,7 @@ class Queue:
 
     def succeed(self, claim: Row) -> Row:
         """Finish one claim with a verdict."""
-        return self.finish(claim, "succeeded", result=RESULT)
+        return self.finish(claim, "succeeded", result=RESULT, software={"worker": "1.0"})
 
     def heartbeat(self, *claims: Row) -> list[str]:
         """Extend leases; return the answers in the order of `claims`."""

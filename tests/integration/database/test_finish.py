@@ -30,11 +30,20 @@ def test_a_success_writes_verdict_result_and_history_at_once(queue: Queue) -> No
     (result,) = queue.sql("select * from public.analysis_results")
     for written in (row, result):
         assert (written["coverage"], written["longest_gap_seconds"]) == (0.25, 57.5)
-    assert (result["request_id"], result["user_id"], result["worker"]) == (claim["id"], queue.user, queue.worker)
+    assert (result["request_id"], result["user_id"]) == (claim["id"], queue.user)
     assert (result["is_current"], result["fence"], result["notice"]) == (True, claim["fence"], "A notice.")
     assert result["timeline"] == RESULT["timeline"]
-    assert history(queue, claim)["claimed_at"] is not None
+    attempt = history(queue, claim)
+    assert attempt["claimed_at"] is not None
+    assert (attempt["worker"], attempt["software"]) == (queue.worker, {"worker": "1.0"})
     assert queue.sql("select 1 from sentinel.leases") == []
+
+
+def test_neither_worker_nor_software_is_in_what_users_read(queue: Queue) -> None:
+    queue.succeed(queue.start())
+    (result,) = queue.sql("select to_jsonb(r)::text as row from public.analysis_results r")
+    assert str(queue.worker) not in result["row"]
+    assert "software" not in result["row"]
 
 
 def test_a_repeated_finish_answers_its_first_answer_and_writes_nothing(queue: Queue) -> None:

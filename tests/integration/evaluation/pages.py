@@ -82,7 +82,7 @@ def result(source: str, verdict: str, probability: float | None, **changes: Any)
         "timeline": timeline,
         "faces": None,
         "frames": {"verdict": verdict, "fake_probability": probability, "threshold": 0.5, "reason": None} | LOOKED_AT,
-        "audio": None,
+        "audio": {"reason": "no_sound"},
         "media": media("video", frames_per_second=29.97),
         "derived": {},
         "timings": {"fetching": 0.12, "analyzing": 3.45},

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(600)
 KEYS = {
     "source", "verdict", "fake_probability", "threshold", "verdict_reason", "coverage",
     "longest_gap_seconds", "detector", "timeline", "faces", "frames",
-    "audio", "media", "derived", "timings", "notice",
+    "audio", "media", "derived", "timings", "notice", "software",
 }  # fmt: skip
 
 

@@ -50,7 +50,7 @@ async def test_a_still_picture_has_one_window_without_length(examine: Examine, t
     assert (document["verdict"], document["media"]["kind"]) == ("fake", "image")
     (window,) = document["timeline"]
     assert (window["start_seconds"], window["end_seconds"]) == (0, 0)
-    assert document["audio"] is None
+    assert document["audio"] == {"reason": "no_sound"}
     assert (document["coverage"], document["longest_gap_seconds"]) == (1, 0)
     assert document["frames"]["verdict"] == "fake"
     assert (await examine(picture(tmp_path / "black.jpg", "black"), "stills")).document["verdict"] == "real"
@@ -115,7 +115,7 @@ async def test_a_decoder_that_dies_of_the_sound_or_hangs_costs_neither_verdict_n
     assert (document["frames"]["verdict"], document["frames"]["reason"]) == ("real", None)
     assert (document["verdict"], document["verdict_reason"]) == ("uncertain", "not_covered"), "the sound plays"
     unheard = {"coverage": 0, "longest_gap_seconds": pytest.approx(2, abs=0.1)}
-    assert document["audio"] == {"error_code": code} | unheard
+    assert document["audio"] == {"reason": "unreadable", "error_code": code} | unheard
     assert {name: document[name] for name in unheard} == unheard
     assert document["derived"] == {}
 
@@ -136,8 +136,11 @@ async def test_sound_that_plays_behind_its_length_is_never_real(examine: Examine
 async def test_sound_that_no_detector_is_loaded_for_was_not_looked_at(examine: Examine, tmp_path: Path) -> None:
     document = (await examine(film(tmp_path / "t.mp4", BLACK, LOW), "clips")).document
     assert (document["verdict"], document["coverage"]) == ("real", document["frames"]["coverage"])
-    assert document["audio"] == {"coverage": 0, "longest_gap_seconds": pytest.approx(2, abs=0.1)}
-    assert (await examine(film(tmp_path / "mute.mp4", BLACK), "clips")).document["audio"] is None
+    unheard = {"coverage": 0, "longest_gap_seconds": pytest.approx(2, abs=0.1)}
+    assert document["audio"] == {"reason": "no_detector"} | unheard
+    assert (await examine(film(tmp_path / "mute.mp4", BLACK), "clips")).document["audio"] == {"reason": "no_sound"}
+    named = (await examine(tmp_path / "t.mp4", "clips", "sound", key="clips")).document
+    assert named["audio"] == {"reason": "not_asked"} | unheard
 
 
 @pytest.mark.parametrize(
