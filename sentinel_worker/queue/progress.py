@@ -1,8 +1,7 @@
 """Progress of running requests, written sparingly: each write causes a Realtime event for the whole project."""
 
 import asyncio
-from dataclasses import dataclass
-from time import monotonic
+from typing import NamedTuple
 
 import structlog
 
@@ -13,59 +12,59 @@ from sentinel_worker.observe import logs
 from sentinel_worker.queue.client import QueueClient
 
 CALL_EVERY_SECONDS = 1.0
-POINTS = 5
-POINTS_EVERY_SECONDS = 2.0
+POINTS = 2
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
+class _Point(NamedTuple):
+    """Where a request is, in percent of the whole."""
+
     stage: Stage
     percent: int
-    at: float
-
-    def worth_replacing(self, stage: Stage, percent: int, now: float) -> bool:
-        moved = percent - self.percent >= POINTS and now - self.at >= POINTS_EVERY_SECONDS
-        return stage != self.stage or moved
 
 
 class Progress:
-    """Collects reports; `run` writes those worth showing, for all requests in at most one call a second."""
+    """Keeps the latest report of each request; `run` writes those worth showing, in at most one call a second.
+
+    A report that comes within that second is not lost: the next call carries the latest one.
+    """
 
     def __init__(self, queue: QueueClient) -> None:
         self._queue = queue
-        self._shown: dict[Claim, _Shown] = {}
-        self._pending: dict[Claim, tuple[Stage, int]] = {}
+        self._shown: dict[Claim, _Point] = {}
+        self._latest: dict[Claim, _Point] = {}
         self._due = asyncio.Event()
 
     def report(self, claim: Claim, stage: Stage, percent: float) -> None:
         """Note that `claim` is at `percent` (0 to 100) of the whole request."""
-        shown = self._shown.get(claim)
-        whole = int(percent)
-        now = monotonic()
-        if shown is None or shown.worth_replacing(stage, whole, now):
-            self._shown[claim] = _Shown(stage, whole, now)
-            self._pending[claim] = (stage, whole)
+        self._latest[claim] = _Point(stage, int(percent))
+        if self._worth_showing(claim):
             self._due.set()
 
     def forget(self, claim: Claim) -> None:
         """Drop unwritten progress: this worker is done with the request."""
         self._shown.pop(claim, None)
-        self._pending.pop(claim, None)
+        self._latest.pop(claim, None)
 
     async def run(self, supervisor: Supervisor) -> None:
         """Write until cancelled. A failed write is dropped, because the next one is more recent."""
         await supervisor.repeat("progress", self._write_next)
 
+    def _worth_showing(self, claim: Claim) -> bool:
+        latest, shown = self._latest[claim], self._shown.get(claim)
+        return shown is None or latest.stage != shown.stage or latest.percent - shown.percent >= POINTS
+
     async def _write_next(self) -> None:
         await self._due.wait()
         self._due.clear()
-        changes, self._pending = self._pending, {}
-        if changes:
-            try:
-                await self._queue.progress(changes)
-            except CodedError as error:
-                write = log.debug if self._queue.circuit.open else log.warning
-                write(logs.CALL_FAILED, call="progress", error_code=error.code, error=error.message)
-            await asyncio.sleep(CALL_EVERY_SECONDS)
+        changes = {claim: latest for claim, latest in self._latest.items() if self._worth_showing(claim)}
+        if not changes:
+            return
+        self._shown |= changes
+        try:
+            await self._queue.progress(changes)
+        except CodedError as error:
+            write = log.debug if self._queue.circuit.open else log.warning
+            write(logs.CALL_FAILED, call="progress", error_code=error.code, error=error.message)
+        await asyncio.sleep(CALL_EVERY_SECONDS)
