@@ -2,17 +2,18 @@
 
 -- Full jitter up to 5 s, doubled for each attempt, at most an hour; never less than `at_least` seconds.
 create function sentinel.backoff_seconds(attempt integer, at_least double precision) returns double precision
-language sql volatile set search_path = '' as $$
+language sql volatile as $$
   select greatest(coalesce(at_least, 0), random() * least(3600, 5 * 2.0 ^ least(greatest(attempt, 1) - 1, 10)))
 $$;
 
 -- A request's status after an outcome: a success stands; otherwise a requested cancellation takes precedence.
-create function sentinel.status_after(outcome text, r public.analysis_requests, delay double precision) returns text
-language sql immutable set search_path = '' as $$
+create function sentinel.status_after(
+  outcome text, cancel_requested boolean, attempt smallint, max_attempts smallint, delay double precision) returns text
+language sql immutable as $$
   select case
     when outcome = 'succeeded' then 'succeeded'
-    when outcome = 'cancelled' or r.cancel_requested then 'cancelled'
-    when outcome = 'failed' or (outcome = 'retry' and r.attempt >= r.max_attempts) then 'failed'
+    when outcome = 'cancelled' or cancel_requested then 'cancelled'
+    when outcome = 'failed' or (outcome = 'retry' and attempt >= max_attempts) then 'failed'
     when outcome = 'retry' or delay > 0 then 'scheduled'
     else 'queued'
   end
@@ -24,45 +25,43 @@ create type sentinel.ended as (id uuid, fence uuid, answer text, due_in_seconds 
 
 -- Carry out the endings whose request and lease can be locked, request first; explain() answers the others.
 create function sentinel.end_attempts(p_worker uuid, p_endings sentinel.ending[]) returns sentinel.ended[]
-language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
+language plpgsql as $$
 declare
+  -- `= any (array)` in addition to a join: a plan made while a table was empty must not read all of it later.
   v_asked uuid[] := array(select i.id from unnest(p_endings) i);
   v_running uuid[] := array(
-    select q.id from public.analysis_requests q where q.id = any (v_asked) and q.status = 'running'
-     order by q.id for no key update skip locked);
-  v_leased uuid[] := array(
-    select l.request_id from sentinel.leases l where l.request_id = any (v_running) and l.worker = p_worker
-       for update skip locked);
-  -- `= any (array)` in addition to a join: a plan made while a table was empty must not read all of it later.
+    select q.id from unnest(p_endings) i join public.analysis_requests q on q.id = i.id and q.fence = i.fence
+     where q.id = any (v_asked) and q.status = 'running'
+     order by q.id for no key update of q skip locked);
   v_held uuid[] := array(
-    select q.id from unnest(p_endings) i
-      join public.analysis_requests q on q.id = i.id and q.fence = i.fence
-      join sentinel.leases l on l.request_id = i.id and l.fence = i.fence
-     where q.id = any (v_leased) and l.request_id = any (v_leased));
-  v_succeeded uuid[] := array(
-    select i.id from unnest(p_endings) i where i.outcome = 'succeeded' and i.id = any (v_held));
+    select l.request_id from unnest(p_endings) i join sentinel.leases l on l.request_id = i.id and l.fence = i.fence
+     where l.request_id = any (v_running) and l.worker = p_worker
+       for update of l skip locked);
   v_ended sentinel.ended[];
 begin
-  update public.analysis_results e set is_current = false, superseded_at = now()
-   where e.request_id = any (v_succeeded) and e.is_current;
+  if cardinality(v_held) = 0 then
+    return '{}';
+  end if;
   with freed as (
-    delete from sentinel.leases l where l.request_id = any (v_held) returning l.*),
+    delete from sentinel.leases l where l.request_id = any (v_held) returning l.request_id, l.fence, l.claimed_at),
   told as (
-    select q as request, i.outcome, i.entry, f.claimed_at,
+    select q.id, q.fence, q.user_id, q.attempt, q.stage, q.cancel_requested, q.max_attempts, i.outcome, i.entry,
+           f.claimed_at,
            sentinel.to_number(i.entry -> 'delay_seconds', 0, 86400) as delay,
            sentinel.to_text(i.entry -> 'error_code', 64) as code
       from freed f join unnest(p_endings) i on i.id = f.request_id and i.fence = f.fence
       join public.analysis_requests q on q.id = f.request_id),
   answered as materialized (
-    select t.*, sentinel.status_after(t.outcome, t.request, t.delay) as answer from told t),
+    select t.*, sentinel.status_after(t.outcome, t.cancel_requested, t.attempt, t.max_attempts, t.delay) as answer
+      from told t),
   ended as materialized (
-    select (a.request).*, a.outcome, a.entry, a.claimed_at, a.answer,
+    select a.id, a.fence, a.user_id, a.attempt, a.outcome, a.entry, a.claimed_at, a.answer,
            a.answer in ('failed', 'scheduled', 'queued') as unfinished,
+           coalesce(sentinel.to_text(a.entry -> 'stage', 64), a.stage) as stage,
            case when a.code ~ '^[a-z0-9_]+$' then a.code
                 when a.answer = 'failed' or a.code is not null then 'unknown_error' end as code,
            case when a.answer = 'queued' then 0
-                when a.answer = 'scheduled' and a.outcome = 'retry'
-                  then sentinel.backoff_seconds((a.request).attempt, a.delay)
+                when a.answer = 'scheduled' and a.outcome = 'retry' then sentinel.backoff_seconds(a.attempt, a.delay)
                 when a.answer = 'scheduled' then a.delay end as due_in_seconds
       from answered a),
   moved as (
@@ -111,16 +110,15 @@ begin
     insert into sentinel.deletions (bucket_id, name, user_id, keep_until)
     select 'derived', e.user_id || '/' || e.id || '/' || e.fence || '/', e.user_id, now() + interval '10 minutes'
       from ended e
-     where e.answer <> 'succeeded'
-       and coalesce(sentinel.to_text(e.entry -> 'stage', 64), e.stage, '') not in ('fetching', 'probing', 'analyzing')),
+     where e.answer <> 'succeeded' and coalesce(e.stage, '') not in ('fetching', 'probing', 'analyzing')),
   remembered as (
     insert into sentinel.attempts (
       request_id, fence, attempt, worker, claimed_at, outcome, answer, stage, error_code, error)
     select e.id, e.fence, e.attempt, p_worker, e.claimed_at, e.outcome, e.answer,
-           coalesce(sentinel.to_text(e.entry -> 'stage', 64), e.stage), e.code,
+           e.stage, e.code,
            case when octet_length((e.entry -> 'error_detail')::text) <= 65536
                 then nullif(nullif(e.entry -> 'error_detail', 'null'), '{}') end
-      from ended e on conflict do nothing)
+      from ended e)
   select coalesce(array_agg((e.id, e.fence, e.answer, e.due_in_seconds)::sentinel.ended), '{}') into v_ended from ended e;
   return v_ended;
 end $$;
@@ -128,7 +126,7 @@ end $$;
 -- The reason why an ending was not carried out: it already was, another replaced it, a lock is held, or it is invalid.
 create function sentinel.explain(
   p_worker uuid, p_id uuid, p_fence uuid, p_valid boolean, out answer text, out due_in_seconds double precision)
-language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
+language plpgsql as $$
 declare
   r public.analysis_requests;
 begin
@@ -179,6 +177,11 @@ begin
     -- An outcome that cannot be stored must not block the others.
     foreach v_ending in array v_valid loop
       begin
+        -- Rows that only a change behind the queue's back can leave, and that must not make a request unfinishable.
+        update public.analysis_results e set is_current = false, superseded_at = clock_timestamp()
+         where e.request_id = v_ending.id and e.is_current and v_ending.outcome = 'succeeded'
+           and exists (select from public.analysis_requests q
+                        where q.id = v_ending.id and q.fence = v_ending.fence and q.status = 'running');
         v_ended := v_ended || sentinel.end_attempts(v_worker, array[v_ending]);
       exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
         raise log 'sentinel_finish refused the outcome of %: % %', v_ending.id, sqlstate, sqlerrm;
@@ -187,6 +190,10 @@ begin
     end loop;
   end;
   perform set_config('sentinel.moving', '', true);
+  if cardinality(v_ended) = cardinality(v_endings) then
+    return query select d.id, d.answer, d.due_in_seconds from unnest(v_ended) d order by 1;
+    return;
+  end if;
   return query
   select i.id, d.answer, d.due_in_seconds
     from unnest(v_endings) i join unnest(v_ended) d on d.id = i.id and d.fence = i.fence

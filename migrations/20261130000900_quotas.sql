@@ -13,8 +13,9 @@ $$;
 
 create function sentinel.open_requests(p_user uuid) returns bigint
 language sql stable set search_path = '' as $$
-  select count(*) from public.analysis_requests r
-   where r.user_id = p_user and r.status in ('queued', 'scheduled', 'running')
+  select (select count(*) from public.analysis_requests r
+           where r.user_id = p_user and r.status in ('queued', 'scheduled'))
+       + (select count(*) from public.analysis_requests r where r.user_id = p_user and r.status = 'running')
 $$;
 
 -- The comparisons match Storage's index for prefixes; '0' follows '/'.
@@ -27,7 +28,9 @@ $$;
 
 create function sentinel.quota(name text) returns bigint
 language sql stable set search_path = '' as $$
-  select sentinel.to_number(s.value, 0, 9e15)::bigint from sentinel.settings s where s.name = quota.name
+  select sentinel.to_number(s.value, 0, 9e15)::bigint from sentinel.settings s
+   where s.name = quota.name
+     and not exists (select from sentinel.settings q where q.name = 'quotas' and q.value = 'false')
 $$;
 
 -- Refuse a call above a limit. The message is for the user; the detail is for a frontend that translates it.
