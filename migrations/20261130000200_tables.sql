@@ -90,7 +90,9 @@ create unique index analysis_requests_dedupe on public.analysis_requests (user_i
   where dedupe_key is not null and status in ('queued', 'scheduled', 'running');
 -- Retention, and the check that no other request names a file before it is removed.
 create index analysis_requests_finished on public.analysis_requests (finished_at) where finished_at is not null;
-create index analysis_requests_path on public.analysis_requests (storage_path) where storage_path is not null;
+-- The hash takes a quarter of the path's space; a query compares both (20261130001000_deletions.sql).
+create index analysis_requests_path on public.analysis_requests (hashtextextended(storage_path, 0))
+  where storage_path is not null;
 
 create table public.analysis_results (
   id               uuid primary key default gen_random_uuid(),
@@ -204,7 +206,7 @@ create index usage_user on sentinel.usage (user_id, kind, at);
 create index usage_at on sentinel.usage (at);
 
 -- Compute that each user's attempts used. One row per user, worker and five minutes, so that no two workers wait for each
--- other; no index besides the key, so that an update stays on its page.
+-- other. No index has a column that changes, so an update stays on its page.
 create table sentinel.compute (
   user_id      uuid not null,
   worker       uuid not null,
@@ -216,6 +218,7 @@ create table sentinel.compute (
   constraint seconds_are_plausible check (cpu_seconds >= 0 and cpu_seconds < 1e12
     and wall_seconds >= 0 and wall_seconds < 1e12 and requests >= 0)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+create index compute_since on sentinel.compute (since);
 
 create table sentinel.deletions (
   id         bigint generated always as identity primary key,

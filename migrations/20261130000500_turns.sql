@@ -91,7 +91,7 @@ begin
 end $$;
 
 -- For each of these users, the number of requests that may still start. It is 0 while another claim is deciding the same
--- for this user. The locks are taken before the statement that counts: it then sees what their former holders started.
+-- for this user, of which sentinel.contended then tells. The locks are taken before the statement that counts: it then sees what their former holders started.
 -- Bounds and an order keep the planner from using an index that includes waiting requests.
 create function sentinel.room(p_users uuid[], p_most integer, p_owners uuid[]) returns integer[]
 language plpgsql as $$
@@ -99,6 +99,9 @@ declare
   v_locked uuid[] := array(
     select u from unnest(p_users) u where pg_try_advisory_xact_lock(hashtextextended('sentinel.running ' || u, 0)));
 begin
+  if cardinality(v_locked) < cardinality(p_users) then
+    perform set_config('sentinel.contended', 'on', true);
+  end if;
   return array(
     select case when u.id = any (v_locked) then greatest(0, p_most
              - (select count(*) from (select from public.analysis_requests r
@@ -218,11 +221,11 @@ language sql immutable as $$
 $$;
 
 -- Visit the users in turn, one request each; after a full round, users who gave some give the rest. With a level: visit
--- only users with something queued at that priority. Heavy users are not asked, but listed; with p_heavy, only those in
+-- only users with something queued at that priority. Heavy users give none, but are listed; with p_heavy, only those in
 -- it are visited.
 create function sentinel.by_turns(
   p_lanes text[], p_limit integer, p_caps sentinel.caps, p_start uuid, p_level smallint, p_heavy uuid[],
-  inout chosen uuid[], inout owners uuid[], out last_user uuid, out heavy uuid[])
+  inout chosen uuid[], inout owners uuid[], out last_user uuid, out heavy uuid[], out visited_all boolean)
 language plpgsql as $$
 declare
   v_least smallint := coalesce(p_level, -100);
@@ -296,13 +299,18 @@ begin
     v_givers := v_givers || v_from;
     v_missing := p_limit - cardinality(chosen);
   end loop;
+  visited_all := not v_more;
   while not v_more and v_missing > 0 and cardinality(v_givers) > 0 loop
     v_parts := sentinel.parts(v_givers, v_missing, v_missing, p_caps, owners);
+    exit when 0 = all (v_parts);
     select * into s from sentinel.serve(v_givers, v_parts, p_lanes, v_least, chosen, owners);
     last_user := v_givers[sentinel.last_with_more(v_missing, cardinality(v_givers))];
     chosen := s.chosen;
     owners := s.owners;
-    v_givers := s.givers;
+    -- Those who were asked and have no more are not asked again.
+    v_givers := array(
+      select u.id from unnest(v_givers, v_parts) with ordinality as u (id, part, n)
+       where u.part = 0 or u.id = any (s.givers) order by u.n);
     v_missing := p_limit - cardinality(chosen);
   end loop;
 end $$;
@@ -324,13 +332,15 @@ declare
   v_owners uuid[] := '{}';
   v_last uuid;
   v_heavy uuid[];
+  v_whole boolean;
+  v_last_heavy uuid;
   v_upto integer;
 begin
   if p_limit <= 0 then
     return '{}';
   end if;
   select t.worker is not null, coalesce(t.odd, false), coalesce(t.after_user, gen_random_uuid()), t.ahead_after,
-         sentinel.quota('max_running_requests'),
+         least(sentinel.quota('max_running_requests'), 1000000),
          (select sentinel.to_number(s.value, 0, 1e9) from sentinel.settings s where s.name = 'fair_compute_seconds')
     into v_known, v_odd, v_start, v_ahead, v_caps.most, v_caps.heavy_from
     from (values (p_worker)) w (id) left join sentinel.turns t on t.worker = w.id;
@@ -356,11 +366,13 @@ begin
       v_ahead[v_level] := v_last;
     end if;
   end loop;
-  select b.chosen, b.owners, b.last_user, b.heavy into v_chosen, v_owners, v_last, v_heavy
+  select b.chosen, b.owners, b.last_user, b.heavy, b.visited_all into v_chosen, v_owners, v_last, v_heavy, v_whole
     from sentinel.by_turns(p_lanes, p_limit, v_caps, v_start, null, null, v_chosen, v_owners) b;
   if cardinality(v_heavy) > 0 and cardinality(v_chosen) < p_limit then
-    select b.chosen, b.last_user into v_chosen, v_last
+    select b.chosen, b.last_user into v_chosen, v_last_heavy
       from sentinel.by_turns(p_lanes, p_limit, v_caps, v_start, null, v_heavy, v_chosen, v_owners) b;
+    -- If users are left to visit, the next claim goes on with them, and not after the first heavy ones.
+    v_last := case when v_whole then v_last_heavy else v_last end;
   end if;
   if cardinality(v_chosen) > 0 or v_last is not null then
     v_last := coalesce(v_last, v_start);

@@ -72,7 +72,14 @@ begin
   v_ids := sentinel.choose(v_worker, v_lanes, v_limit - cardinality(v_again), v_slots, v_holding);
   if v_limit > 0 and cardinality(v_again) + cardinality(v_ids) = 0 then
     perform sentinel.sweep();
-    v_ids := sentinel.choose(v_worker, v_lanes, v_limit, v_slots, v_holding);
+    -- Workers that heard the same wake-up claim at the same moment. A claim takes some milliseconds, and the next sweep of
+    -- a worker that went away empty would be seconds later.
+    for v_try in 1 .. 4 loop
+      perform set_config('sentinel.contended', '', true);
+      v_ids := sentinel.choose(v_worker, v_lanes, v_limit, v_slots, v_holding);
+      exit when cardinality(v_ids) > 0 or current_setting('sentinel.contended') = '';
+      perform pg_sleep(0.01);
+    end loop;
   end if;
   if cardinality(v_ids) > 0 then
     -- A lease that outlived its request's claim must not make every worker's claims fail.

@@ -37,6 +37,7 @@ declare
     select l.request_id from unnest(p_endings) i join sentinel.leases l on l.request_id = i.id and l.fence = i.fence
      where l.request_id = any (v_running) and l.worker = p_worker
        for update of l skip locked);
+  v_alone boolean := pg_try_advisory_xact_lock(hashtextextended('sentinel.compute ' || p_worker, 0));
   v_ended sentinel.ended[];
 begin
   if cardinality(v_held) = 0 then
@@ -111,6 +112,26 @@ begin
     select 'derived', e.user_id || '/' || e.id || '/' || e.fence || '/', e.user_id, now() + interval '10 minutes'
       from ended e
      where e.answer <> 'succeeded' and coalesce(e.stage, '') not in ('fetching', 'probing', 'analyzing')),
+  -- What the attempts used, however they ended. A row takes five minutes of one user and worker. No other session writes
+  -- it: a second finish of this worker at the same moment begins rows of its own, and nobody waits.
+  used as materialized (
+    select e.user_id, sum(coalesce(sentinel.to_number(e.entry -> 'compute' -> 'cpu_seconds', 0, 86400), 0)) as cpu_seconds,
+           sum(coalesce(sentinel.to_number(e.entry -> 'compute' -> 'wall_seconds', 0, 86400), 0)) as wall_seconds,
+           count(*)::integer as requests
+      from ended e where jsonb_typeof(e.entry -> 'compute') = 'object' group by e.user_id),
+  added as (
+    update sentinel.compute c
+       set cpu_seconds = c.cpu_seconds + u.cpu_seconds, wall_seconds = c.wall_seconds + u.wall_seconds,
+           requests = c.requests + u.requests
+      from used u
+     where v_alone and c.user_id = u.user_id and c.worker = p_worker and c.since = (
+       select max(m.since) from sentinel.compute m
+        where m.user_id = u.user_id and m.worker = p_worker and m.since > now() - interval '5 minutes')
+    returning c.user_id),
+  begun as (
+    insert into sentinel.compute (user_id, worker, since, cpu_seconds, wall_seconds, requests)
+    select u.user_id, p_worker, clock_timestamp(), u.cpu_seconds, u.wall_seconds, u.requests
+      from used u where not exists (select from added a where a.user_id = u.user_id)),
   remembered as (
     insert into sentinel.attempts (
       request_id, fence, attempt, worker, claimed_at, outcome, answer, stage, error_code, error)
