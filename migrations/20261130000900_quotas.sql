@@ -14,7 +14,7 @@ $$;
 -- CPU seconds that attempts of this user's requests have used, those of deleted requests included.
 create function sentinel.compute_used(p_user uuid) returns bigint
 language sql stable set search_path = '' as $$
-  select coalesce(ceil(sum(c.cpu_seconds)), 0)::bigint from sentinel.compute c
+  select coalesce(floor(sum(c.cpu_seconds)), 0)::bigint from sentinel.compute c
    where c.user_id = p_user and c.since > now() - interval '1 hour'
 $$;
 

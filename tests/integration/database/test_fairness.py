@@ -1,5 +1,6 @@
 """Users take turns; priority is a head start; users at their limit are skipped without a search."""
 
+import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import LiteralString
@@ -163,6 +164,20 @@ def test_claims_at_the_same_moment_do_not_pass_the_limit(limited: Queue) -> None
         list(threads.map(lambda worker: [worker.claim(limit=2) for _ in range(10)], workers))
     running = limited.sql("select count(*) as n from public.analysis_requests where status = 'running'")
     assert running[0]["n"] == 3
+
+
+def test_a_claim_that_meets_another_one_of_the_same_user_waits_for_no_lock(limited: Queue) -> None:
+    """It looks again a few times, and goes without."""
+    limit_running(limited, 3)
+    limited.insert(count=5)
+    other = limited.another_worker()
+    with limited.connect() as claiming, claiming.transaction():
+        args = {"worker": other.worker, "lanes": ["auto/default"], "limit": 1}
+        claiming.execute("select * from public.sentinel_claim(%s)", (json.dumps(args, default=str),))
+        limited.sql("set lock_timeout = '1ms'")
+        assert limited.claim(limit=2) == []
+        limited.sql("reset lock_timeout")
+    assert len(limited.claim(limit=5)) == 2
 
 
 def test_a_capped_user_costs_index_entries_not_rows(limited: Queue) -> None:
