@@ -26,7 +26,7 @@ create type sentinel.caps as (
 create function sentinel.next_users(
   p_lanes text[], p_level smallint, p_after uuid, p_upto uuid, p_count integer, p_chosen uuid[],
   out users uuid[], out ids uuid[])
-language plpgsql stable as $$
+language plpgsql stable set search_path = '' as $$
 begin
   if p_level is null then
     with recursive turn (user_id, id, n) as (
@@ -94,7 +94,7 @@ end $$;
 -- for this user, of which sentinel.contended then tells. The locks are taken before the statement that counts: it then sees what their former holders started.
 -- Bounds and an order keep the planner from using an index that includes waiting requests.
 create function sentinel.room(p_users uuid[], p_most integer, p_owners uuid[]) returns integer[]
-language plpgsql as $$
+language plpgsql set search_path = '' as $$
 declare
   v_locked uuid[] := array(
     select u from unnest(p_users) u where pg_try_advisory_xact_lock(hashtextextended('sentinel.running ' || u, 0)));
@@ -116,7 +116,7 @@ end $$;
 -- asked for one after the other: a place may be the user's if it is in the half that the others leave, rounded up.
 create function sentinel.parts(
   p_users uuid[], p_missing integer, p_each integer, p_caps sentinel.caps, p_owners uuid[]) returns integer[]
-language plpgsql as $$
+language plpgsql set search_path = '' as $$
 declare
   v_users integer := cardinality(p_users);
   v_room integer[];
@@ -158,7 +158,7 @@ end $$;
 
 -- Those of these users whose CPU seconds within the hour exceed a limit, in the same order.
 create function sentinel.heavy(p_users uuid[], p_seconds double precision) returns uuid[]
-language plpgsql stable as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return array(
     select u.id from unnest(p_users) with ordinality as u (id, n)
@@ -173,7 +173,7 @@ end $$;
 create function sentinel.serve(
   p_users uuid[], p_parts integer[], p_lanes text[], p_least smallint,
   inout chosen uuid[], inout owners uuid[], out givers uuid[])
-language plpgsql as $$
+language plpgsql set search_path = '' as $$
 declare
   v_got uuid[];
   v_from uuid[];
@@ -216,7 +216,7 @@ end $$;
 -- The position of the last user who gives one more when p_count cannot be divided equally: the next claim starts after
 -- that user.
 create function sentinel.last_with_more(p_count integer, p_users integer) returns integer
-language sql immutable as $$
+language sql immutable set search_path = '' as $$
   select case when p_count % p_users = 0 then p_users else p_count % p_users end
 $$;
 
@@ -226,7 +226,7 @@ $$;
 create function sentinel.by_turns(
   p_lanes text[], p_limit integer, p_caps sentinel.caps, p_start uuid, p_level smallint, p_heavy uuid[],
   inout chosen uuid[], inout owners uuid[], out last_user uuid, out heavy uuid[], out visited_all boolean)
-language plpgsql as $$
+language plpgsql set search_path = '' as $$
 declare
   v_least smallint := coalesce(p_level, -100);
   v_most_visits integer := case when p_level is null then 500 else 100 end;
@@ -320,7 +320,7 @@ end $$;
 -- planner may use another index, and then reads everything that a lane or a user has waiting.
 create function sentinel.choose(
   p_worker uuid, p_lanes text[], p_limit integer, p_slots integer, p_held jsonb) returns uuid[]
-language plpgsql as $$
+language plpgsql set search_path = '' as $$
 declare
   v_caps sentinel.caps;
   v_known boolean;

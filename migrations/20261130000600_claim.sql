@@ -5,7 +5,7 @@
 
 -- This worker's leases that it does not list as held, because the response with them was lost.
 create function sentinel.offer_again(p_worker uuid, p_held uuid[], p_limit integer, p_until timestamptz) returns uuid[]
-language plpgsql as $$
+language plpgsql set search_path = '' as $$
 declare
   v_ids uuid[];
 begin
@@ -24,7 +24,7 @@ end $$;
 
 -- How many requests of each user a worker runs: what it lists, and those that are offered to it again.
 create function sentinel.held_with(p_held jsonb, p_again uuid[]) returns jsonb
-language sql stable as $$
+language sql stable set search_path = '' as $$
   select coalesce(jsonb_object_agg(h.user_id, h.n), '{}') from (
     select a.user_id, sum(a.n) as n from (
       select e.key as user_id, sentinel.to_number(e.value, 0, 100000) as n from jsonb_each(p_held) e
@@ -48,8 +48,9 @@ set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_me
 declare
   v_worker uuid := sentinel.worker_of(args);
   v_lanes text[] := array(select distinct e #>> '{}' from sentinel.elements(args, 'lanes') e);
-  v_held uuid[] := array(select sentinel.to_uuid(e) from sentinel.elements(args, 'held') e
-                          where sentinel.to_uuid(e) is not null);
+  v_held uuid[] := array(
+    select (e #>> '{}')::uuid from sentinel.elements(args, 'held') e
+     where e #>> '{}' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$');
   v_limit integer := coalesce(sentinel.to_number(args -> 'limit', 0, 100), 1);
   v_slots integer := sentinel.to_number(args -> 'slots', 1, 100000);
   v_holding jsonb := case jsonb_typeof(args -> 'holding') when 'object' then args -> 'holding' else '{}' end;

@@ -137,7 +137,6 @@ FUNCTIONS: dict[str, Cells] = {
     "sentinel.setting(text, double precision)": _CLOSED,
     "sentinel.spend(uuid, text, integer)":     _CLOSED,
     "sentinel.spend_inserted()":               _CLOSED,
-    "sentinel.status_after(text, boolean, smallint, smallint, double precision)": _CLOSED,
     "sentinel.stored_bytes(uuid)":             _CLOSED,
     "sentinel.sweep()":                        _CLOSED,
     "sentinel.to_number(jsonb, double precision, double precision)": _CLOSED,

@@ -48,16 +48,20 @@ class Workers(People):
     def claim(self, who: int, limit: int, lost: bool, slots: int | None = None) -> Any:
         return multiple(*self.claim_once(self.world.of("worker")[who], limit, lost=lost, slots=slots))
 
-    def claim_once(
-        self, session: Session, limit: int, *, lost: bool = False, slots: int | None = None
-    ) -> list[Claim]:
+    def claim_once(self, session: Session, limit: int, *, lost: bool = False, slots: int | None = None) -> list[Claim]:
         held = self.memory.setdefault(session.worker, {})
         before, leases = session.requests(), session.leases()
         holding = Counter(before[request]["user_id"] for request in held if request in before)
         told = {} if slots is None else {"slots": slots, "holding": {str(user): n for user, n in holding.items()}}
         with self.never_waits():
             rows = self.call(
-                session, "sentinel_claim", lanes=LANES, limit=limit, lease_seconds=60, held=sorted(held, key=str), **told
+                session,
+                "sentinel_claim",
+                lanes=LANES,
+                limit=limit,
+                lease_seconds=60,
+                held=sorted(held, key=str),
+                **told,
             )
         after = session.requests()
         holding.update(row["user_id"] for row in rows if row["reoffered"])

@@ -61,9 +61,11 @@ FAULTS: Final = {
         "public.sentinel_heartbeat", (("then 'busy'", "then 'ok'"),)
     ),
     "the limit on what runs is ignored": Fault("sentinel.choose", (("'max_running_requests'", "'no limit'"),)),
-    "a user's share of the slots is ignored": Fault("sentinel.parts", (("if p_caps.slots is null then", "if true then"),)),
+    "a user's share of the slots is ignored": Fault(
+        "sentinel.parts", (("if p_caps.slots is null then", "if true then"),)
+    ),
     "a wish to cancel is ignored": Fault(
-        "sentinel.status_after", (("outcome = 'cancelled' or cancel_requested", "outcome = 'cancelled'"),)
+        "sentinel.end_attempts", (("i.outcome = 'cancelled' or q.cancel_requested", "i.outcome = 'cancelled'"),)
     ),
 }
 

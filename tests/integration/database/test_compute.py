@@ -215,9 +215,7 @@ def test_one_row_takes_five_minutes_of_a_user_and_worker(queue: Queue) -> None:
         (None, []),
     ],
 )
-def test_what_a_worker_says_is_clamped(
-    queue: Queue, compute: object, stored: list[tuple[float, float, int]]
-) -> None:
+def test_what_a_worker_says_is_clamped(queue: Queue, compute: object, stored: list[tuple[float, float, int]]) -> None:
     assert queue.finish(queue.start(), "failed", compute=compute)["answer"] == "failed"
     assert used(queue) == stored
 

@@ -54,7 +54,9 @@ def test_quotas_are_on_at_first_and_one_setting_switches_all_off(limited: Queue)
     assert len(ask(limited, 1500)) == 1500
     store(limited, "a.mp4", 10**15)
     store(limited, "b.mp4", 1)
-    requests = limited.sql("update public.analysis_requests set status = 'cancelled' where status = 'queued' returning id")
+    requests = limited.sql(
+        "update public.analysis_requests set status = 'cancelled' where status = 'queued' returning id"
+    )
     assert {retry(limited, row["id"]) for row in requests[:30]} == {"queued"}
     held = [row["request_id"] for row in limited.sql("select request_id from sentinel.leases")]
     assert len(limited.claim(limit=30, held=held)) == 30
