@@ -76,6 +76,7 @@ create table public.analysis_requests (
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
 
+-- Every change of status adds an entry to every index that covers the row, so each has to have a reader.
 -- The queue: turns, priorities, and the number of a user's running requests (see 20261130000500_turns.sql).
 create index analysis_requests_turns on public.analysis_requests (lane, user_id, priority desc, run_at, id)
   where status = 'queued';
@@ -85,14 +86,15 @@ create index analysis_requests_at_work on public.analysis_requests (user_id, id)
 create index analysis_requests_due on public.analysis_requests (run_at) where status = 'scheduled';
 -- Owners' lists, quotas, batches, and one unfinished request per key.
 create index analysis_requests_user on public.analysis_requests (user_id, created_at desc);
-create index analysis_requests_open on public.analysis_requests (user_id)
-  where status in ('queued', 'scheduled', 'running');
+create index analysis_requests_waiting on public.analysis_requests (user_id) where status in ('queued', 'scheduled');
 create index analysis_requests_batch on public.analysis_requests (batch_id) where batch_id is not null;
 create unique index analysis_requests_dedupe on public.analysis_requests (user_id, dedupe_key)
   where dedupe_key is not null and status in ('queued', 'scheduled', 'running');
 -- Retention, and the check that no other request names a file before it is removed.
 create index analysis_requests_finished on public.analysis_requests (finished_at) where finished_at is not null;
-create index analysis_requests_path on public.analysis_requests (storage_path) where storage_path is not null;
+-- The hash takes a quarter of the path's space; a query compares both (20261130001000_deletions.sql).
+create index analysis_requests_path on public.analysis_requests (hashtextextended(storage_path, 0))
+  where storage_path is not null;
 
 create table public.analysis_results (
   id               uuid primary key default gen_random_uuid(),
@@ -134,8 +136,8 @@ create table public.analysis_results (
     and jsonb_typeof(media) = 'object' and jsonb_typeof(timings) = 'object'),
   constraint notice_is_short check (length(notice) <= 500)
 );
-create unique index analysis_results_current on public.analysis_results (request_id) where is_current;
-create index analysis_results_request on public.analysis_results (request_id);
+-- Unique, because a request has at most one current result, and not partial, so that it also serves the foreign key.
+create unique index analysis_results_request on public.analysis_results (request_id, superseded_at) nulls not distinct;
 create index analysis_results_user on public.analysis_results (user_id, created_at desc);
 create index analysis_results_superseded on public.analysis_results (superseded_at) where superseded_at is not null;
 
@@ -205,6 +207,21 @@ create table sentinel.usage (
 create index usage_user on sentinel.usage (user_id, kind, at);
 create index usage_at on sentinel.usage (at);
 
+-- Compute that each user's attempts used. One row per user, worker and five minutes, so that no two workers wait for each
+-- other. No index has a column that changes, so an update stays on its page.
+create table sentinel.compute (
+  user_id      uuid not null,
+  worker       uuid not null,
+  since        timestamptz not null,
+  cpu_seconds  double precision not null,
+  wall_seconds double precision not null,
+  requests     integer not null,
+  primary key (user_id, worker, since),
+  constraint seconds_are_plausible check (cpu_seconds >= 0 and cpu_seconds < 1e12
+    and wall_seconds >= 0 and wall_seconds < 1e12 and requests >= 0)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+create index compute_since on sentinel.compute (since);
+
 create table sentinel.deletions (
   id         bigint generated always as identity primary key,
   bucket_id  text not null,
@@ -228,11 +245,14 @@ insert into sentinel.settings (name, value, note) values
   ('lane_grace_seconds', '900', 'How long a request waits in a lane that no live worker offers before it fails.'),
   ('worker_alive_seconds', '90', 'A worker that was not seen for longer counts as gone.'),
   ('max_crashes', '3', 'A request whose lease ran out this often fails.'),
-  ('max_open_requests', 'null', 'How many unfinished requests a user may have; null: any number.'),
-  ('max_requests_per_hour', 'null', 'How many requests a user may insert within an hour; null: any number.'),
-  ('max_stored_bytes', 'null', 'How many bytes a user may have in the bucket media; null: any number.'),
+  ('quotas', 'true', 'False switches off every limit per user, that is every setting below whose name begins with max_.'),
+  ('max_open_requests', '200', 'How many unfinished requests a user may have; null: any number.'),
+  ('max_requests_per_hour', '1000', 'How many requests a user may insert within an hour; null: any number.'),
+  ('max_compute_seconds_per_hour', '7200', 'CPU seconds within an hour after which a user may ask for no more; null: any number.'),
+  ('max_stored_bytes', '20000000000', 'How many bytes a user may have in the bucket media; null: any number.'),
   ('max_retries_per_hour', '20', 'How many requests a user may run again within an hour; null: any number.'),
-  ('max_running_requests', 'null', 'How many requests of a user may run at the same time; null: any number.'),
+  ('max_running_requests', '16', 'How many requests of a user may run at the same time; null: any number.'),
+  ('fair_compute_seconds', '600', 'CPU seconds within an hour after which a user gives way to those who used less; null: never.'),
   ('keep_requests_days', 'null', 'Finished requests older than this go, with results, history and files; null: never.'),
   ('keep_superseded_results_days', 'null', 'Results superseded for longer than this go, with their files; null: never.'),
   ('keep_attempts_days', 'null', 'Attempts that ended longer ago than this leave the history; null: never.'),
@@ -243,7 +263,7 @@ alter table public.analysis_requests enable row level security;
 alter table public.analysis_results enable row level security;
 revoke all on
   public.analysis_requests, public.analysis_results, sentinel.leases, sentinel.attempts, sentinel.workers,
-  sentinel.unserved_lanes, sentinel.turns, sentinel.usage, sentinel.deletions, sentinel.settings
+  sentinel.unserved_lanes, sentinel.turns, sentinel.usage, sentinel.compute, sentinel.deletions, sentinel.settings
   from public, anon, authenticated, service_role;
 
 -- Last, because it locks the platform's table. Deleting a user deletes their requests.

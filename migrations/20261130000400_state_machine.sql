@@ -2,7 +2,7 @@
 --
 -- Our functions renew the fence themselves and set sentinel.moving while they run. Both conditions are required: an
 -- UPDATE in plain SQL that writes `fence`, or one made by another trigger while our function runs, is still a change by
--- hand, and is completed here.
+-- hand, and is completed here. The conditions are in the trigger's WHEN clause, which costs a tenth of a call.
 
 create function sentinel.admit() returns trigger
 language plpgsql security definer set search_path = '' as $$
@@ -82,7 +82,7 @@ begin
            held.lease_until + interval '10 minutes'
      where held.lease_until > now() - interval '1 hour';
   end if;
-  update public.analysis_results e set is_current = false, superseded_at = now()
+  update public.analysis_results e set is_current = false, superseded_at = clock_timestamp()
    where e.request_id = was.id and e.is_current;
 end $$;
 
@@ -93,9 +93,6 @@ declare
   waiting boolean := new.status in ('queued', 'scheduled');
   postponed boolean := new.run_at is distinct from old.run_at;
 begin
-  if new.fence <> old.fence and current_setting('sentinel.moving', true) = 'on' then
-    return new;
-  end if;
   new.fence := old.fence;
   if not asked and not (waiting and postponed) then
     return new;
@@ -157,4 +154,6 @@ create trigger analysis_requests_admit before insert on public.analysis_requests
 create trigger analysis_requests_options before insert or update of options on public.analysis_requests
   for each row when (new.options is distinct from '{}'::jsonb) execute function sentinel.bound_options();
 create trigger analysis_requests_move before update of status, fence, run_at on public.analysis_requests
-  for each row execute function sentinel.move();
+  for each row when (
+    not (new.fence <> old.fence and coalesce(pg_catalog.current_setting('sentinel.moving', true), '') = 'on'))
+  execute function sentinel.move();

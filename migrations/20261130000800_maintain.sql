@@ -193,6 +193,7 @@ begin
     select e.expired, e.poisoned into expired, poisoned from sentinel.expire() e;
     unserved := sentinel.fail_unserved();
     delete from sentinel.usage u where u.at < now() - interval '1 hour';
+    delete from sentinel.compute c where c.since < now() - interval '1 hour';
     delete from sentinel.turns t where t.seen_at < now() - interval '1 day';
     perform sentinel.prune();
   end if;

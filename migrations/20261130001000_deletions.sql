@@ -63,7 +63,9 @@ language sql stable security definer set search_path = '' set enable_seqscan = o
                     select from storage.objects o
                      where o.bucket_id = p_bucket and o.name = p_name and o.created_at > e.keep_until) end)
     and not exists (
-      select from public.analysis_requests r where p_bucket = 'media' and r.storage_path = p_name)
+      select from public.analysis_requests r
+       where p_bucket = 'media' and r.storage_path = p_name
+         and hashtextextended(r.storage_path, 0) = hashtextextended(p_name, 0))  -- the index holds hashes
     and not exists (
       select from public.analysis_results s
        where p_bucket = 'derived' and s.request_id = sentinel.to_uuid(to_jsonb(split_part(p_name, '/', 2)))

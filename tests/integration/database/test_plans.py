@@ -48,6 +48,8 @@ KEY_CHECK = "SELECT 1 FROM ONLY"
 IN_VAIN = 500
 """No scan may discard more rows than this: it would mean that the right index was not used."""
 LANES = ["auto/default", "video/default"]
+WIDE = ("max_open_requests", "max_requests_per_hour", "max_compute_seconds_per_hour")
+"""Quotas that are checked at every insert."""
 
 
 @contextmanager
@@ -87,13 +89,14 @@ class Caller:
     def everything(self) -> int:
         """Call each function once, with work where possible; return the number of claimed requests."""
         maintain = {"name": "w", "version": "0", "lanes": LANES, "slots": 8}
-        claims = self.call("sentinel_claim", lanes=LANES, limit=8, lease_seconds=60, held=[])
+        shares = {"slots": 64, "holding": {str(self._queue.user): 2}}
+        claims = self.call("sentinel_claim", lanes=LANES, limit=8, lease_seconds=60, held=[], **shares)
         keys = [{"id": str(claim[0]), "fence": str(claim[1])} for claim in claims]
         self.call("sentinel_heartbeat", lease_seconds=60, leases=keys)
         self.call("sentinel_progress", progress=[key | {"stage": "probing", "progress": 5} for key in keys])
         outcomes = ["succeeded", "failed", "retry", "released"]
         answers = [
-            key | {"outcome": outcome, "result": RESULT, "error_code": "x"}
+            key | {"outcome": outcome, "result": RESULT, "error_code": "x", "compute": {"cpu_seconds": 300}}
             for key, outcome in zip(keys, outcomes, strict=False)
         ]
         self.call("sentinel_finish", outcomes=answers)
@@ -127,7 +130,7 @@ class Caller:
 @pytest.mark.timeout(1800)
 def test_no_function_reads_the_requests_from_end_to_end(disposable: Queue) -> None:
     queue = disposable
-    for name in ("max_running_requests", "max_open_requests", "max_requests_per_hour", "keep_requests_days"):
+    for name in (*WIDE, "max_running_requests", "keep_requests_days"):
         queue.sql("update sentinel.settings set value = '1000000' where name = %s", name)
     with psycopg.connect(queue.superuser_dsn, autocommit=True) as connection:
         caller = Caller(connection, queue)
@@ -165,8 +168,11 @@ def assert_by_index(plans: list[str]) -> None:
     assert {"analysis_requests_turns", "analysis_requests_ahead", "analysis_requests_due"} <= used
 
 
-def test_one_insert_of_many_rows_runs_no_statement_for_each(queue: Queue) -> None:
+def test_one_insert_of_many_rows_runs_no_statement_for_each(limited: Queue) -> None:
     """Only the check of the owner's key runs, as in any table. `bench.insert` measures indexes and row triggers."""
+    queue = limited
+    for name in WIDE:
+        queue.sql("update sentinel.settings set value = '1000000' where name = %s", name)
     with psycopg.connect(queue.superuser_dsn) as connection:
         (few, few_checks), (many, many_checks) = (of_an_insert(connection, queue, count) for count in (10, 1000))
     assert few == many
