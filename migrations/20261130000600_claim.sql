@@ -31,7 +31,7 @@ begin
   if cardinality(v_ids) > 0 then
     with taken as (
       update public.analysis_requests r
-         set status = 'running', fence = gen_random_uuid(), attempt = r.attempt + 1, stage = null, progress = 0,
+         set status = 'running', fence = gen_random_uuid(), attempt = least(r.attempt + 1, 100), stage = null, progress = 0,
              started_at = clock_timestamp()
        where r.id = any (v_ids) returning r.id, r.fence, r.attempt)
     insert into sentinel.leases as l (request_id, fence, worker, attempt, lease_until)

@@ -23,7 +23,7 @@ end $$;
 create function sentinel.expire_one(r public.analysis_requests, held sentinel.leases) returns text
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
-  v_crashes integer := r.crashes + 1;
+  v_crashes integer := least(r.crashes + 1, 100);
   v_poison boolean := v_crashes >= sentinel.setting('max_crashes', 3);
   v_status text := case when r.cancel_requested then 'cancelled'
                         when v_poison or r.attempt >= r.max_attempts then 'failed' else 'scheduled' end;

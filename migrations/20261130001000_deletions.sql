@@ -84,7 +84,7 @@ begin
       return query select d.bucket_id, n from unnest(v_names) n;
       v_left := v_left - cardinality(v_names);
       update sentinel.deletions e
-         set tries = e.tries + 1, due_at = clock_timestamp() + make_interval(secs => least(3600, 15 * 2.0 ^ least(e.tries, 10)))
+         set tries = least(e.tries, 1000) + 1, due_at = clock_timestamp() + make_interval(secs => least(3600, 15 * 2.0 ^ least(e.tries, 10)))
        where e.id = d.id;
     elsif d.keep_until > clock_timestamp() then
       update sentinel.deletions e set tries = 0, due_at = d.keep_until where e.id = d.id;

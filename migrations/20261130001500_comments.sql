@@ -29,6 +29,7 @@ comment on column public.analysis_requests.error_message is 'The reason as a sen
 comment on column public.analysis_requests.error_params is 'Values in that sentence, for a frontend that translates it.';
 comment on column public.analysis_requests.dedupe_key is 'Unique among a user''s unfinished requests: a second request with the same key is refused (SQLSTATE 23505).';
 comment on column public.analysis_requests.batch_id is 'Groups requests that belong together; chosen by the client.';
+comment on column public.analysis_requests.answer_by is 'Time after which the answer is of no use: a request that is not finished by then fails (answer_too_late). Null: no limit.';
 comment on column public.analysis_requests.fence is 'Renewed by every change of status; a write with an older fence has no effect.';
 comment on column public.analysis_requests.cancel_requested is 'True if the owner asked to cancel the running attempt; its worker learns of it at its next heartbeat.';
 comment on column public.analysis_requests.created_at is 'Time of the insert.';

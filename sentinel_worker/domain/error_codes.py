@@ -165,6 +165,7 @@ OF_REQUESTS: Final[Mapping[str, ErrorCode]] = {
     "stage_timed_out": _transient("a stage took longer than its limit"),
     "internal_error": _at_start_fatal("a bug in the worker; its log has the traceback. Fatal if it keeps recurring"),
     "result_refused": _permanent("the database refused the result, for instance because of its size"),
+    "request_unreadable": _permanent("a column of the row has a value that the worker cannot read, such as a time"),
     "worker_lost": _database(
         "the lease expired: the worker died or hung; costs an attempt, and `max_crashes` of them fail the request"
     ),

@@ -77,6 +77,24 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableClaim:
+    """Identity and fence of a claimed row whose other values cannot be read."""
+
+    id: UUID
+    fence: UUID
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Read only the two uuids of a row of `sentinel_claim`."""
+        return cls(UUID(row["id"]), UUID(row["fence"]))
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Identity and fence, which every write of a worker carries."""
+        return {"id": str(self.id), "fence": str(self.fence)}
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """A worker's report about one claim; `None` fields are left to the database."""
 
@@ -89,7 +107,7 @@ class Finish:
     error_detail: Mapping[str, Any] = field(default_factory=dict)
     delay_seconds: float | None = None
 
-    def as_json(self, claim: Claim) -> dict[str, Any]:
+    def as_json(self, claim: Claim | UnreadableClaim) -> dict[str, Any]:
         """Element of `sentinel_finish`'s `outcomes` for `claim`, without secrets or values that JSON or jsonb
         refuses."""
         entry = claim.key | {

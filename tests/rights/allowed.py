@@ -52,7 +52,7 @@ TABLES: dict[str, Cells] = {
 # select, insert and update of each column
 COLUMNS: dict[str, dict[str, Cells]] = {
     "public.analysis_requests": {
-        "id media_kind storage_path source_url detector options run_at dedupe_key batch_id":
+        "id media_kind storage_path source_url detector options run_at dedupe_key batch_id answer_by":
             ("", "si", "si", "S", "SIU", "SIU"),
         "user_id priority status attempt max_attempts crashes stage progress verdict fake_probability coverage "
         "longest_gap_seconds error_code error_message error_params fence cancel_requested created_at started_at "
