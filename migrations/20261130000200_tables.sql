@@ -158,7 +158,7 @@ create table sentinel.leases (
   attempt     smallint not null,
   claimed_at  timestamptz not null default clock_timestamp(),
   lease_until timestamptz not null,
-  constraint lease_ends check (isfinite(lease_until))
+  constraint times_are_finite check (isfinite(claimed_at) and isfinite(lease_until))
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 create index leases_worker on sentinel.leases (worker);
 

@@ -32,7 +32,11 @@ begin
     with taken as (
       update public.analysis_requests r
          set status = 'running', fence = gen_random_uuid(), attempt = least(r.attempt + 1, 100), stage = null, progress = 0,
-             started_at = clock_timestamp()
+             started_at = clock_timestamp(),
+             -- A worker has come, so it does not wait for one any more. Errors of earlier attempts stay.
+             error_code = nullif(r.error_code, 'no_worker'),
+             error_message = case when r.error_code is distinct from 'no_worker' then r.error_message end,
+             error_params = case when r.error_code is distinct from 'no_worker' then r.error_params end
        where r.id = any (v_ids) returning r.id, r.fence, r.attempt)
     insert into sentinel.leases as l (request_id, fence, worker, attempt, lease_until)
     select t.id, t.fence, p_worker, t.attempt, p_until from taken t
@@ -51,7 +55,7 @@ returns table (
   id uuid, fence uuid, user_id uuid, media_kind text, storage_path text, source_url text, detector text,
   options jsonb, priority smallint, attempt smallint, max_attempts smallint, crashes smallint,
   cancel_requested boolean, created_at timestamptz, lease_until timestamptz, lease_seconds double precision,
-  queued_seconds double precision, reoffered boolean)
+  queued_seconds double precision, reoffered boolean, answer_seconds double precision)
 language plpgsql volatile security definer
 set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off
 -- Plan once per session, with indexes: planning these statements costs more than running them.
@@ -68,6 +72,7 @@ declare
   v_ids uuid[];
 begin
   perform set_config('sentinel.moving', 'on', true);
+  perform sentinel.end_late();
   v_again := sentinel.offer_again(v_worker, v_held, v_limit, v_until);
   v_ids := v_again || sentinel.take_turns(v_worker, v_lanes, v_limit - cardinality(v_again), v_until);
   if v_limit > 0 and cardinality(v_ids) = 0 then
@@ -79,7 +84,8 @@ begin
   select r.id, r.fence, r.user_id, r.media_kind, r.storage_path, r.source_url, r.detector, '{}'::jsonb, r.priority,
          r.attempt, r.max_attempts, r.crashes, r.cancel_requested, r.created_at, v_until,
          extract(epoch from v_until - clock_timestamp())::double precision,
-         extract(epoch from clock_timestamp() - r.run_at)::double precision, r.id = any (v_again)
+         extract(epoch from clock_timestamp() - r.run_at)::double precision, r.id = any (v_again),
+         extract(epoch from r.answer_by - clock_timestamp())::double precision
     from public.analysis_requests r where r.id = any (v_ids) order by array_position(v_ids, r.id);
 end $$;
 

@@ -22,9 +22,9 @@ SAME_TIME = timedelta(seconds=0.5)
 class Claim:
     """One request that this worker holds under `fence` until its lease ends.
 
-    Two times are by the database's clock: `lease_seconds` was left of the lease when the claim was answered, and for
+    All times are by the database's clock: `lease_seconds` was left of the lease when the claim was answered, and for
     `queued_seconds` the row had been ready to claim. `was_scheduled` is True if it became ready after the insert: at a
-    time that the user chose, or for a retry.
+    time that the user chose, or for a retry. After `answer_seconds` nobody needs the answer any more; None: always.
     """
 
     id: UUID
@@ -41,6 +41,7 @@ class Claim:
     queued_seconds: float
     was_scheduled: bool
     reoffered: bool
+    answer_seconds: float | None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -63,6 +64,7 @@ class Claim:
             queued_seconds=queued_seconds,
             was_scheduled=run_at - created_at > SAME_TIME,
             reoffered=row["reoffered"],
+            answer_seconds=row.get("answer_seconds"),
         )
 
     @property

@@ -86,7 +86,7 @@ async def test_every_call_of_the_queue(loaded: Settings) -> None:
     assert not circuit.open
 
 
-READABLE = {
+READABLE: dict[str, object] = {
     "id": str(uuid.uuid4()), "fence": str(uuid.uuid4()), "user_id": str(uuid.uuid4()), "media_kind": "video",
     "storage_path": "a/b.mp4", "source_url": None, "detector": None, "attempt": 1, "max_attempts": 5, "crashes": 0,
     "cancel_requested": False, "created_at": "2026-11-24T00:00:00+00:00", "reoffered": False,

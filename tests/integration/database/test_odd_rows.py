@@ -141,8 +141,9 @@ class Odd:
         assert due is None or isinstance(due, float | int), due
 
 
-@pytest.mark.parametrize(("table", "column"), sampled("postgres", COLUMNS, SAMPLE))
-def test_an_odd_value_stops_nobody(queue: Queue, table: str, column: str) -> None:
+@pytest.mark.parametrize("written", sampled("postgres", COLUMNS, SAMPLE), ids=".".join)
+def test_an_odd_value_stops_nobody(queue: Queue, written: tuple[str, str]) -> None:
+    table, column = written
     odd = Odd(queue)
     (data_type,) = (row["type"] for row in queue.sql(TYPES, table, column))
     for value in EXTREMES[data_type]:

@@ -105,6 +105,12 @@ class Caller:
         self.as_owner()
         return len(claims)
 
+    def _waiting(self) -> object:
+        """A request of this user that waits behind others."""
+        query = "select id from public.analysis_requests where status = 'queued' and user_id = %s limit 1"
+        found = self._connection.execute(query, (self._queue.user,)).fetchone()
+        return found and found[0]
+
     def as_owner(self) -> None:
         claims = json.dumps({"sub": str(self._queue.user), "role": "authenticated"})
         insert = "insert into public.analysis_requests (user_id, storage_path) values (%s, %s) returning id"
@@ -118,6 +124,8 @@ class Caller:
             for function in ("cancel_analysis", "retry_analysis", "delete_analysis"):
                 self._connection.execute(b"select public.%s(%%s)" % function.encode(), (first,))
             self._connection.execute("select * from public.analysis_quota()")
+            for request in (first, second, self._waiting()):
+                self._connection.execute("select * from public.analysis_wait(%s)", (request,))
             self._connection.execute(
                 "update public.analysis_requests set status = 'cancelled' where id = %s", (second,)
             )
@@ -167,6 +175,7 @@ def assert_by_index(plans: list[str]) -> None:
 
 def test_one_insert_of_many_rows_runs_no_statement_for_each(queue: Queue) -> None:
     """Only the check of the owner's key runs, as in any table. `bench.insert` measures indexes and row triggers."""
+    queue.maintain()
     with psycopg.connect(queue.superuser_dsn) as connection:
         (few, few_checks), (many, many_checks) = (of_an_insert(connection, queue, count) for count in (10, 1000))
     assert few == many
