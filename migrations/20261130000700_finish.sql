@@ -113,14 +113,6 @@ begin
       from ended e
      where e.answer <> 'succeeded'
        and coalesce(sentinel.to_text(e.entry -> 'stage', 64), e.stage, '') not in ('fetching', 'probing', 'analyzing')),
-  counted as (
-    insert into sentinel.throughput as t (lane, worker, since, requests, seconds)
-    select e.lane, p_worker, date_bin('5 minutes', now(), '2000-01-01 00:00+00'), count(*),
-           least(1e9, sum(greatest(0, extract(epoch from clock_timestamp() - e.claimed_at))))
-      from ended e where e.outcome <> 'released' group by e.lane
-    on conflict on constraint throughput_pkey do update
-       set requests = least(1000000, t.requests + excluded.requests),
-           seconds = least(1e9, t.seconds + excluded.seconds)),
   remembered as (
     insert into sentinel.attempts (
       request_id, fence, attempt, worker, claimed_at, outcome, answer, stage, error_code, error)

@@ -193,7 +193,7 @@ begin
     perform sentinel.tell_waiting();
     delete from sentinel.usage u where u.at < now() - interval '1 hour';
     delete from sentinel.turns t where t.seen_at < now() - interval '1 day';
-    delete from sentinel.throughput t where t.since < now() - interval '1 hour';
+    perform sentinel.count_answers();
     perform sentinel.prune();
   end if;
 end $$;

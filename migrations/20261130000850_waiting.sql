@@ -1,15 +1,16 @@
 -- What a request waits for, shown to its owner: no worker, its time, others before it; and what has waited too long.
 
--- Requests that a worker answered, in buckets of five minutes: the recent rate of a lane. A finish writes one row for
--- each lane in it, which no other worker writes.
+-- Attempts that each worker ended, in buckets of five minutes: the recent rate of a lane. Sweeps count them from the
+-- history, because a write at each finish would cost a single request a fifth of its time in the database.
 create table sentinel.throughput (
   lane     text not null,
   worker   uuid not null,
   since    timestamptz not null,
   requests integer not null,
   seconds  double precision not null,
+  until    timestamptz not null,
   primary key (lane, worker, since),
-  constraint since_is_finite check (isfinite(since)),
+  constraint times_are_finite check (isfinite(since) and isfinite(until)),
   constraint sums_are_bounded check (requests between 0 and 1000000 and seconds between 0 and 1e9)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 revoke all on sentinel.throughput from public, anon, authenticated, service_role;
@@ -117,6 +118,32 @@ begin
   return cardinality(v_late);
 end $$;
 
+-- Count the attempts that ended since the last count, 20,000 at most. One that is committed more than a second after its
+-- end may be missed.
+create function sentinel.count_answers() returns void
+language plpgsql set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+  v_from timestamptz := greatest(now() - interval '10 minutes', (select max(t.until) from sentinel.throughput t));
+begin
+  insert into sentinel.throughput as t (lane, worker, since, requests, seconds, until)
+  select r.lane, a.worker, date_bin('5 minutes', a.finished_at, '2000-01-01 00:00+00'), count(*),
+         sum(least(86400, greatest(0, case when isfinite(a.claimed_at)
+                                           then extract(epoch from a.finished_at - a.claimed_at) end))),
+         max(a.finished_at)
+    from (
+      select e.request_id, e.worker, e.claimed_at, e.finished_at from sentinel.attempts e
+       where e.finished_at > v_from and e.finished_at < clock_timestamp() - interval '1 s'
+         and e.outcome in ('succeeded', 'failed', 'retry', 'snoozed', 'cancelled') and e.worker is not null
+       order by e.finished_at limit 20000) a
+    join public.analysis_requests r on r.id = a.request_id
+   group by 1, 2, 3
+  on conflict on constraint throughput_pkey do update
+     set requests = least(1000000, t.requests + excluded.requests),
+         seconds = least(1e9, t.seconds + excluded.seconds), until = greatest(t.until, excluded.until);
+  delete from sentinel.throughput t where t.since < now() - interval '1 hour';
+end $$;
+
 -- Requests that a lane's workers answer in a second, together; null without a recent rate. Each of a worker's last three
 -- buckets with answers counts for the time that the worker was busy at most: the whole of it, or the time that its
 -- requests took, whichever is less. A worker that has just started counts like the others of its lane.
@@ -129,7 +156,7 @@ language sql stable set search_path = '' set enable_seqscan = off as $$
       select sum(b.requests) as requests,
              least(sum(b.seconds), sum(b.passed) + sum(b.seconds) / nullif(sum(b.requests), 0)) as busy
         from (
-          select t.worker, t.requests, t.seconds, least(300, extract(epoch from clock_timestamp() - t.since)) as passed,
+          select t.worker, t.requests, t.seconds, least(300, greatest(0, extract(epoch from t.until - t.since))) as passed,
                  row_number() over (partition by t.worker order by t.since desc) as n
             from sentinel.throughput t where t.lane = p_lane and t.since > now() - interval '1 hour') b
        where b.n <= 3 group by b.worker) s

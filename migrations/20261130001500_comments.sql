@@ -101,6 +101,7 @@ comment on column sentinel.throughput.lane is 'Media kind and detector, such as 
 comment on column sentinel.throughput.worker is 'The worker, as in sentinel.workers.';
 comment on column sentinel.throughput.since is 'Begin of five minutes.';
 comment on column sentinel.throughput.requests is 'Number of attempts that it ended in that time, without released ones.';
+comment on column sentinel.throughput.until is 'End of the last of them.';
 comment on column sentinel.throughput.seconds is 'Time from claim to end, all of them together; more than passed if it runs several at once.';
 
 comment on table sentinel.turns is 'Position at which each worker''s next claim continues.';

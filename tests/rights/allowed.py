@@ -77,7 +77,7 @@ COLUMNS: dict[str, dict[str, Cells]] = {
     },
     "sentinel.leases": {"request_id fence worker attempt claimed_at lease_until": _CLOSED_COLUMN},
     "sentinel.settings": {"name value note": _CLOSED_COLUMN},
-    "sentinel.throughput": {"lane worker since requests seconds": _CLOSED_COLUMN},
+    "sentinel.throughput": {"lane worker since requests seconds until": _CLOSED_COLUMN},
     "sentinel.turns": {"worker after_user odd seen_at ahead_after": _CLOSED_COLUMN},
     "sentinel.unserved_lanes": {"lane since": _CLOSED_COLUMN},
     "sentinel.usage": {
@@ -108,6 +108,7 @@ FUNCTIONS: dict[str, Cells] = {
     "sentinel.by_priority(text[], integer, integer, uuid, uuid[])": _CLOSED,
     "sentinel.by_turns(text[], integer, integer, uuid, smallint, uuid[])": _CLOSED,
     "sentinel.choose(uuid, text[], integer)": _CLOSED,
+    "sentinel.count_answers()":                _CLOSED,
     "sentinel.bound_options()":                _CLOSED,
     "sentinel.elements(jsonb, text)":          _CLOSED,
     "sentinel.end_attempts(uuid, sentinel.ending[])": _CLOSED,

@@ -23,8 +23,8 @@ insert into sentinel.attempts (request_id, fence, attempt, outcome, answer)
 select r.id, r.fence, 1, 'retry', 'queued' from public.analysis_requests r;
 insert into sentinel.usage (user_id, kind, amount) select r.user_id, 'request', 1 from public.analysis_requests r;
 insert into sentinel.unserved_lanes (lane) values ('video/nobody');
-insert into sentinel.throughput (lane, worker, since, requests, seconds)
-values ('auto/default', 'cccccccc-0000-4000-8000-000000000001', now(), 1, 1);
+insert into sentinel.throughput (lane, worker, since, requests, seconds, until)
+values ('auto/default', 'cccccccc-0000-4000-8000-000000000001', now(), 1, 1, now());
 
 -- Objects that may be removed: all of a deleted user, and one other; not one that was uploaded again since, and not
 -- one that a request still names.
