@@ -1,7 +1,7 @@
 -- What a request waits for, shown to its owner: no worker, its time, others before it; and what has waited too long.
 
 -- Attempts that each worker ended, in buckets of five minutes: the recent rate of a lane. Sweeps count them from the
--- history, because a write at each finish would cost a single request a fifth of its time in the database.
+-- history: a write at each finish would be on the path of every request.
 create table sentinel.throughput (
   lane     text not null,
   worker   uuid not null,
