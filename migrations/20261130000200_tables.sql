@@ -32,6 +32,7 @@ create table public.analysis_requests (
   finished_at      timestamptz,
   coverage         double precision,
   longest_gap_seconds double precision,
+  answer_by        timestamptz,
   original_name    text,
   constraint media_kind_is_known check (media_kind in ('video', 'image', 'audio', 'auto')),
   constraint status_is_known
@@ -50,8 +51,16 @@ create table public.analysis_requests (
   constraint detector_is_a_name check (detector ~ '^[a-z0-9][a-z0-9._-]{0,63}$'),
   constraint options_are_small check (jsonb_typeof(options) = 'object' and octet_length(options::text) <= 8192),
   constraint priority_is_bounded check (priority between -100 and 100),
-  constraint run_at_is_finite check (isfinite(run_at)),
-  constraint attempts_are_bounded check (attempt >= 0 and crashes >= 0 and max_attempts between 1 and 20),
+  -- Clients receive the whole row: Python and JavaScript cannot read infinity or years of five digits.
+  constraint times_are_readable check (
+    run_at >= '1970-01-01 00:00+00' and run_at < '3000-01-01 00:00+00'
+    and created_at >= '1970-01-01 00:00+00' and created_at < '3000-01-01 00:00+00'
+    and (started_at is null or started_at >= '1970-01-01 00:00+00' and started_at < '3000-01-01 00:00+00')
+    and (finished_at is null or finished_at >= '1970-01-01 00:00+00' and finished_at < '3000-01-01 00:00+00')
+    and (answer_by is null or answer_by >= '1970-01-01 00:00+00' and answer_by < '3000-01-01 00:00+00')),
+  -- The functions stop counting at 100, so no count that fits here stops them.
+  constraint attempts_are_bounded check (
+    attempt between 0 and 100 and crashes between 0 and 100 and max_attempts between 1 and 20),
   constraint stage_is_short check (length(stage) <= 64),
   constraint progress_is_percent check (progress between 0 and 100),
   constraint verdict_is_known check (verdict in ('fake', 'real', 'uncertain', 'not_applicable')),
@@ -130,6 +139,9 @@ create table public.analysis_results (
     num_nonnulls(coverage, longest_gap_seconds) = 0
     or (coverage is not null and longest_gap_seconds is not null
         and coverage between 0 and 1 and longest_gap_seconds >= 0 and longest_gap_seconds < 'Infinity')),
+  constraint times_are_readable check (
+    created_at >= '1970-01-01 00:00+00' and created_at < '3000-01-01 00:00+00'
+    and (superseded_at is null or superseded_at >= '1970-01-01 00:00+00' and superseded_at < '3000-01-01 00:00+00')),
   constraint current_is_not_superseded check (is_current = (superseded_at is null)),
   constraint evidence_has_its_shape check (
     jsonb_typeof(detector) = 'object' and jsonb_typeof(timeline) in ('array', 'object')
@@ -148,7 +160,8 @@ create table sentinel.leases (
   worker      uuid not null,
   attempt     smallint not null,
   claimed_at  timestamptz not null default clock_timestamp(),
-  lease_until timestamptz not null
+  lease_until timestamptz not null,
+  constraint times_are_finite check (isfinite(claimed_at) and isfinite(lease_until))
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 create index leases_worker on sentinel.leases (worker);
 
@@ -192,7 +205,10 @@ create table sentinel.turns (
   after_user  uuid not null,
   odd         boolean not null default false,
   seen_at     timestamptz not null default now(),
-  ahead_after uuid[]
+  ahead_after uuid[],
+  constraint priorities_are_subscripts check (
+    cardinality(ahead_after) = 0
+    or (array_ndims(ahead_after) = 1 and array_lower(ahead_after, 1) >= 1 and array_upper(ahead_after, 1) <= 100))
 );
 
 -- Separate from the requests, so that deleting one does not restore quota.

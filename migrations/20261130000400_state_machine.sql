@@ -4,6 +4,14 @@
 -- UPDATE in plain SQL that writes `fence`, or one made by another trigger while our function runs, is still a change by
 -- hand, and is completed here. The conditions are in the trigger's WHEN clause, which costs a tenth of a call.
 
+-- One of 256 locks for the keys of all users. A requeue that does not get it at once drops its key, because another
+-- transaction, which it cannot see, may be giving the key to another request. An insert only shows that it is in
+-- progress. Nobody waits, and the number of locks has a bound, which a lock for each key would not have.
+create function sentinel.lock_of(p_user uuid, p_key text) returns bigint
+language sql immutable set search_path = '' as $$
+  select hashtextextended('sentinel.dedupe', hashtextextended(p_user || p_key, 0) & 255)
+$$;
+
 create function sentinel.admit() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -32,6 +40,9 @@ begin
   new.fence := gen_random_uuid();
   new.cancel_requested := false;
   new.started_at := null;
+  if new.dedupe_key is not null then
+    perform pg_try_advisory_xact_lock_shared(sentinel.lock_of(new.user_id, new.dedupe_key));
+  end if;
   return new;
 end $$;
 
@@ -136,11 +147,16 @@ begin
     new.attempt := 0;
     new.crashes := 0;
     new.started_at := null;
+    if new.answer_by <= now() then
+      new.answer_by := null;  -- who runs it again after that time wants the answer all the same
+    end if;
     -- Requeueing many rows must not fail because two of them, or a newer request, share a key.
-    if new.dedupe_key is not null and exists (
-      select from public.analysis_requests q
-       where q.user_id = new.user_id and q.dedupe_key = new.dedupe_key and q.id <> new.id
-         and q.status in ('queued', 'scheduled', 'running'))
+    if new.dedupe_key is not null and (
+      not pg_try_advisory_xact_lock(sentinel.lock_of(new.user_id, new.dedupe_key))
+      or exists (
+        select from public.analysis_requests q
+         where q.user_id = new.user_id and q.dedupe_key = new.dedupe_key and q.id <> new.id
+           and q.status in ('queued', 'scheduled', 'running')))
     then
       new.dedupe_key := null;
     end if;

@@ -40,7 +40,7 @@ returns table (
   id uuid, fence uuid, user_id uuid, media_kind text, storage_path text, source_url text, detector text,
   options jsonb, priority smallint, attempt smallint, max_attempts smallint, crashes smallint,
   cancel_requested boolean, created_at timestamptz, lease_until timestamptz, lease_seconds double precision,
-  queued_seconds double precision, reoffered boolean)
+  queued_seconds double precision, reoffered boolean, answer_seconds double precision)
 language plpgsql volatile security definer
 set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off
 -- Plan once per session, with indexes: planning these statements costs more than running them.
@@ -60,6 +60,11 @@ declare
   v_ids uuid[];
 begin
   perform set_config('sentinel.moving', 'on', true);
+  -- Nothing is late as a rule, and then this reads one empty index.
+  if exists (select from public.analysis_requests r
+              where r.answer_by <= clock_timestamp() and r.status in ('queued', 'scheduled')) then
+    perform sentinel.end_late();
+  end if;
   v_again := sentinel.offer_again(v_worker, v_held, v_limit, v_until);
   if cardinality(v_again) > 0 then
     v_holding := sentinel.held_with(v_holding, v_again);
@@ -67,7 +72,8 @@ begin
     select r.id, r.fence, r.user_id, r.media_kind, r.storage_path, r.source_url, r.detector, '{}'::jsonb, r.priority,
            r.attempt, r.max_attempts, r.crashes, r.cancel_requested, r.created_at, v_until,
            extract(epoch from v_until - clock_timestamp())::double precision,
-           extract(epoch from clock_timestamp() - r.run_at)::double precision, true
+           extract(epoch from clock_timestamp() - r.run_at)::double precision, true,
+           extract(epoch from r.answer_by - clock_timestamp())::double precision
       from public.analysis_requests r where r.id = any (v_again) order by array_position(v_again, r.id);
   end if;
   v_ids := sentinel.choose(v_worker, v_lanes, v_limit - cardinality(v_again), v_slots, v_holding);
@@ -90,18 +96,23 @@ begin
     return query
     with taken as (
       update public.analysis_requests r
-         set status = 'running', fence = gen_random_uuid(), attempt = r.attempt + 1, stage = null, progress = 0,
-             started_at = clock_timestamp()
+         set status = 'running', fence = gen_random_uuid(), attempt = least(r.attempt + 1, 100), stage = null,
+             progress = 0, started_at = clock_timestamp(),
+             -- A worker has come, so it does not wait for one any more. Errors of earlier attempts stay.
+             error_code = nullif(r.error_code, 'no_worker'),
+             error_message = case when r.error_code is distinct from 'no_worker' then r.error_message end,
+             error_params = case when r.error_code is distinct from 'no_worker' then r.error_params end
        where r.id = any (v_ids)
       returning r.id, r.fence, r.user_id, r.media_kind, r.storage_path, r.source_url, r.detector, r.priority,
-                r.attempt, r.max_attempts, r.crashes, r.cancel_requested, r.created_at, r.run_at),
+                r.attempt, r.max_attempts, r.crashes, r.cancel_requested, r.created_at, r.run_at, r.answer_by),
     leased as (
       insert into sentinel.leases (request_id, fence, worker, attempt, lease_until)
       select t.id, t.fence, v_worker, t.attempt, v_until from taken t)
     select t.id, t.fence, t.user_id, t.media_kind, t.storage_path, t.source_url, t.detector, '{}'::jsonb, t.priority,
            t.attempt, t.max_attempts, t.crashes, t.cancel_requested, t.created_at, v_until,
            extract(epoch from v_until - clock_timestamp())::double precision,
-           extract(epoch from clock_timestamp() - t.run_at)::double precision, false
+           extract(epoch from clock_timestamp() - t.run_at)::double precision, false,
+           extract(epoch from t.answer_by - clock_timestamp())::double precision
       from taken t order by array_position(v_ids, t.id);
   end if;
   perform set_config('sentinel.moving', '', true);

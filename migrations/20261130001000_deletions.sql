@@ -112,7 +112,7 @@ begin
       update sentinel.deletions e set due_at = clock_timestamp() + interval '1 s' where e.id = d.id;
     elsif cardinality(v_names) > 0 then
       update sentinel.deletions e
-         set tries = e.tries + 1, due_at = clock_timestamp() + make_interval(secs => least(3600, 15 * 2.0 ^ least(e.tries, 10)))
+         set tries = least(e.tries, 1000) + 1, due_at = clock_timestamp() + make_interval(secs => least(3600, 15 * 2.0 ^ least(e.tries, 10)))
        where e.id = d.id;
     elsif d.keep_until > clock_timestamp() then
       update sentinel.deletions e set tries = 0, due_at = d.keep_until where e.id = d.id;

@@ -24,11 +24,12 @@ comment on column public.analysis_requests.verdict is 'fake, real, uncertain or 
 comment on column public.analysis_requests.fake_probability is 'Calibrated probability, 0 to 1, that the media is fake; null without a verdict or with not_applicable.';
 comment on column public.analysis_requests.coverage is 'Share of the file that was looked at, 0 to 1: of the pictures or of the sound, whichever is smaller; null without a verdict.';
 comment on column public.analysis_requests.longest_gap_seconds is 'Longest part of the pictures or of the sound that was not looked at, in seconds; null without a verdict.';
-comment on column public.analysis_requests.error_code is 'Reason why the last attempt ended without a result (docs/operations.md); null if none did.';
+comment on column public.analysis_requests.error_code is 'Reason why the last attempt ended without a result, or no_worker while it waits and none offers its lane (docs/operations.md); null otherwise.';
 comment on column public.analysis_requests.error_message is 'The reason as a sentence for the owner, at most 500 characters.';
 comment on column public.analysis_requests.error_params is 'Values in that sentence, for a frontend that translates it.';
 comment on column public.analysis_requests.dedupe_key is 'Unique among a user''s unfinished requests: a second request with the same key is refused (SQLSTATE 23505).';
 comment on column public.analysis_requests.batch_id is 'Groups requests that belong together; chosen by the client.';
+comment on column public.analysis_requests.answer_by is 'Time after which the answer is of no use: a request that is not finished by then fails (answer_too_late). Null: no limit.';
 comment on column public.analysis_requests.original_name is 'Name of the file on the user''s machine, for people, at most 255 characters; null if the client did not send it.';
 comment on column public.analysis_requests.fence is 'Renewed by every change of status; a write with an older fence has no effect.';
 comment on column public.analysis_requests.cancel_requested is 'True if the owner asked to cancel the running attempt; its worker learns of it at its next heartbeat.';
@@ -96,6 +97,14 @@ comment on table sentinel.unserved_lanes is 'Lanes with waiting requests that no
 comment on column sentinel.unserved_lanes.lane is 'Media kind and detector, such as video/default.';
 comment on column sentinel.unserved_lanes.since is 'Time when a sweep first found it unserved; its requests fail after the setting lane_grace_seconds.';
 
+comment on table sentinel.throughput is 'What each worker answered within the last hour, for the rate of a lane (analysis_wait).';
+comment on column sentinel.throughput.lane is 'Media kind and detector, such as video/default.';
+comment on column sentinel.throughput.worker is 'The worker, as in sentinel.workers.';
+comment on column sentinel.throughput.since is 'Begin of five minutes.';
+comment on column sentinel.throughput.requests is 'Number of attempts that it ended in that time, without released ones.';
+comment on column sentinel.throughput.until is 'End of the last of them.';
+comment on column sentinel.throughput.seconds is 'Time from claim to end, all of them together; more than passed if it runs several at once.';
+
 comment on table sentinel.turns is 'Position at which each worker''s next claim continues.';
 comment on column sentinel.turns.worker is 'The worker, as in sentinel.workers.';
 comment on column sentinel.turns.after_user is 'The user after whom the next claim starts its round.';
@@ -152,4 +161,6 @@ comment on function public.retry_analysis is
   'Run your own failed or cancelled request again; returns queued, the current status if it is neither, or not_found.';
 comment on function public.delete_analysis is
   'Delete your own request in any state, with its results and files; returns deleted or not_found.';
+comment on function public.analysis_wait is
+  'Why your own request waits, its place in the line, and an estimate of the seconds until it starts; null: not known.';
 comment on function public.analysis_quota is 'The caller''s use of each quota, and the limits; null: no limit.';

@@ -42,6 +42,7 @@ TABLES: dict[str, Cells] = {
     "sentinel.deletions":                    _CLOSED_TABLE,
     "sentinel.leases":                       _CLOSED_TABLE,
     "sentinel.settings":                     _CLOSED_TABLE,
+    "sentinel.throughput":                   _CLOSED_TABLE,
     "sentinel.turns":                        _CLOSED_TABLE,
     "sentinel.unserved_lanes":               _CLOSED_TABLE,
     "sentinel.usage":                        _CLOSED_TABLE,
@@ -52,7 +53,8 @@ TABLES: dict[str, Cells] = {
 # select, insert and update of each column
 COLUMNS: dict[str, dict[str, Cells]] = {
     "public.analysis_requests": {
-        "id media_kind storage_path source_url detector options run_at dedupe_key batch_id original_name":
+        "id media_kind storage_path source_url detector options run_at dedupe_key batch_id answer_by "
+        "original_name":
             ("", "si", "si", "S", "SIU", "SIU"),
         "user_id priority status attempt max_attempts crashes stage progress verdict fake_probability coverage "
         "longest_gap_seconds error_code error_message error_params fence cancel_requested created_at started_at "
@@ -78,6 +80,7 @@ COLUMNS: dict[str, dict[str, Cells]] = {
     },
     "sentinel.leases": {"request_id fence worker attempt claimed_at lease_until": _CLOSED_COLUMN},
     "sentinel.settings": {"name value note": _CLOSED_COLUMN},
+    "sentinel.throughput": {"lane worker since requests seconds until": _CLOSED_COLUMN},
     "sentinel.turns": {"worker after_user odd seen_at ahead_after": _CLOSED_COLUMN},
     "sentinel.unserved_lanes": {"lane since": _CLOSED_COLUMN},
     "sentinel.usage": {
@@ -91,6 +94,7 @@ COLUMNS: dict[str, dict[str, Cells]] = {
 FUNCTIONS: dict[str, Cells] = {
     #                                          anon user A user B worker service admin
     "public.analysis_quota()":                 ("", "X", "X", "", "", "X"),
+    "public.analysis_wait(uuid)":              _OWNERS,
     "public.cancel_analysis(uuid)":            _OWNERS,
     "public.delete_analysis(uuid)":            _OWNERS,
     "public.retry_analysis(uuid)":             _OWNERS,
@@ -102,14 +106,17 @@ FUNCTIONS: dict[str, Cells] = {
     "public.sentinel_progress(jsonb)":         _WORKERS,
     "public.sentinel_rights(jsonb)":           _WORKERS,
     "sentinel.admit()":                        _CLOSED,
+    "sentinel.alive_since()":                  _CLOSED,
     "sentinel.backoff_seconds(integer, double precision)": _CLOSED,
     "sentinel.by_turns(text[], integer, sentinel.caps, uuid, smallint, uuid[], uuid[], uuid[])": _CLOSED,
     "sentinel.choose(uuid, text[], integer, integer, jsonb)": _CLOSED,
     "sentinel.compute_used(uuid)":             _CLOSED,
     "sentinel.check_removal()":                _CLOSED,
+    "sentinel.count_answers()":                _CLOSED,
     "sentinel.bound_options()":                _CLOSED,
     "sentinel.elements(jsonb, text)":          _CLOSED,
     "sentinel.end_attempts(uuid, sentinel.ending[])": _CLOSED,
+    "sentinel.end_late()":                     _CLOSED,
     "sentinel.expire()":                       _CLOSED,
     "sentinel.expire_one(public.analysis_requests, sentinel.leases)": _CLOSED,
     "sentinel.explain(uuid, uuid, uuid, boolean)": _CLOSED,
@@ -119,6 +126,7 @@ FUNCTIONS: dict[str, Cells] = {
     "sentinel.kept_since(text)":             _CLOSED,
     "sentinel.last_with_more(integer, integer)": _CLOSED,
     "sentinel.leave(public.analysis_requests, text)": _CLOSED,
+    "sentinel.lock_of(uuid, text)":            _CLOSED,
     "sentinel.may_remove(text, text, text)":   _CLOSED,
     "sentinel.may_store()":                    _CLOSED,
     "sentinel.move()":                         _CLOSED,
@@ -131,17 +139,23 @@ FUNCTIONS: dict[str, Cells] = {
     "sentinel.outbox_truncated()":             _CLOSED,
     "sentinel.outbox_users()":                 _CLOSED,
     "sentinel.parts(uuid[], integer, integer, sentinel.caps, uuid[])": _CLOSED,
+    "sentinel.place_of(public.analysis_requests)": _CLOSED,
     "sentinel.promote()":                      _CLOSED,
     "sentinel.prune()":                      _CLOSED,
     "sentinel.quota(text)":                    _CLOSED,
+    "sentinel.rate_of(text)":                  _CLOSED,
     "sentinel.refuse(text, bigint, bigint, text, text)": _CLOSED,
     "sentinel.room(uuid[], integer, uuid[])": _CLOSED,
+    "sentinel.served_lanes()":                 _CLOSED,
     "sentinel.serve(uuid[], integer[], text[], smallint, uuid[], uuid[])": _CLOSED,
     "sentinel.setting(text, double precision)": _CLOSED,
     "sentinel.spend(uuid, text, integer)":     _CLOSED,
     "sentinel.spend_inserted()":               _CLOSED,
     "sentinel.stored_bytes(uuid)":             _CLOSED,
     "sentinel.sweep()":                        _CLOSED,
+    "sentinel.tell_inserted()":                _CLOSED,
+    "sentinel.tell_unserved(uuid[])":          _CLOSED,
+    "sentinel.tell_waiting()":                 _CLOSED,
     "sentinel.to_number(jsonb, double precision, double precision)": _CLOSED,
     "sentinel.to_text(jsonb, integer)":        _CLOSED,
     "sentinel.to_uuid(jsonb)":                 _CLOSED,

@@ -144,8 +144,18 @@ STRINGS: dict[str, str] = {
     "100,000 characters": "x" * 100_000,
     "100,000 wide characters": "👁" * 100_000,
 }
-TEXT_INPUTS = ("storage_path", "source_url", "detector", "dedupe_key", "media_kind", "run_at", "batch_id", "id",
-               "original_name")  # fmt: skip
+TEXT_INPUTS = (
+    "storage_path",
+    "source_url",
+    "detector",
+    "dedupe_key",
+    "media_kind",
+    "run_at",
+    "batch_id",
+    "answer_by",
+    "original_name",
+    "id",
+)
 
 # Values of `options`; stored ones come back unchanged. Python cannot parse a whole number of 4,301 digits.
 OPTIONS: dict[str, Any] = {

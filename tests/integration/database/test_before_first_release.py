@@ -39,7 +39,7 @@ KEPT: Final = {
 }
 
 
-@pytest.mark.parametrize("files_were", ["folded", "changed"])
+@pytest.mark.parametrize("files_were", ["folded", "edited"])
 def test_a_database_from_before_the_release_keeps_its_rows(any_server: Postgres, files_were: str) -> None:
     beside = f"new_beside_{files_were}"
     any_server.create_database(beside)
@@ -51,7 +51,7 @@ def test_a_database_from_before_the_release_keeps_its_rows(any_server: Postgres,
         migrate.apply(dsn)
     queue = Queue(dsn, any_server.dsn(SUPERUSER, files_were))
     work(queue)
-    if files_were == "changed":
+    if files_were == "edited":
         queue.sql(CHANGE)
     with pytest.raises(migrate.MigrationError, match=r"Nothing was applied.*docs/database\.md") as refused:
         migrate.apply(dsn)

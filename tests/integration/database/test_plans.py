@@ -33,6 +33,11 @@ WAITING_OF_ALL = """
 insert into public.analysis_requests (user_id, storage_path, priority)
 select id, id || '/a.mp4', p from auth.users cross join unnest(array[0, 0, 3, 3]) p
 """
+UNSERVED_AND_LATE = """
+insert into public.analysis_requests (user_id, storage_path, detector, answer_by)
+select %(user)s, %(user)s || '/a.mp4', d, t
+  from (values ('rare', null), (null, timestamptz '2000-01-01'), ('rare', '2000-01-01')) r (d, t)
+"""
 WHOLE = re.compile(
     r"Seq Scan on analysis_requests"
     r"|Scan using analysis_requests_(pkey|user|finished|path|batch)\b[^\n]*\n(?!\s*Index Cond)"
@@ -105,8 +110,17 @@ class Caller:
         self.call("sentinel_maintain", **maintain)
         self.call("sentinel_claim", lanes=["auto/rare"], limit=8, lease_seconds=60, held=[])
         self.call("sentinel_deletions", limit=10)
+        self._connection.execute(UNSERVED_AND_LATE, {"user": self._queue.user})
+        self.call("sentinel_maintain", **maintain)
+        self.call("sentinel_maintain", **(maintain | {"lanes": [*LANES, "auto/rare"]}))
         self.as_owner()
         return len(claims)
+
+    def _waiting(self) -> object:
+        """A request of this user that waits behind others."""
+        query = "select id from public.analysis_requests where status = 'queued' and user_id = %s limit 1"
+        found = self._connection.execute(query, (self._queue.user,)).fetchone()
+        return found and found[0]
 
     def as_owner(self) -> None:
         claims = json.dumps({"sub": str(self._queue.user), "role": "authenticated"})
@@ -121,6 +135,8 @@ class Caller:
             for function in ("cancel_analysis", "retry_analysis", "delete_analysis"):
                 self._connection.execute(b"select public.%s(%%s)" % function.encode(), (first,))
             self._connection.execute("select * from public.analysis_quota()")
+            for request in (first, second, self._waiting()):
+                self._connection.execute("select * from public.analysis_wait(%s)", (request,))
             self._connection.execute(
                 "update public.analysis_requests set status = 'cancelled' where id = %s", (second,)
             )
@@ -165,7 +181,8 @@ def assert_by_index(plans: list[str]) -> None:
     in_vain = [plan for plan in plans if any(int(rows) > IN_VAIN for rows in REMOVED.findall(plan))]
     assert not in_vain, in_vain[0]
     used = {name for plan in plans for name in re.findall(r"using (analysis_requests_\w+)", plan)}
-    assert {"analysis_requests_turns", "analysis_requests_ahead", "analysis_requests_due"} <= used
+    queue = {"turns", "ahead", "due", "answer_by", "unserved"}
+    assert {f"analysis_requests_{name}" for name in queue} <= used
 
 
 def test_one_insert_of_many_rows_runs_no_statement_for_each(limited: Queue) -> None:
@@ -173,6 +190,7 @@ def test_one_insert_of_many_rows_runs_no_statement_for_each(limited: Queue) -> N
     queue = limited
     for name in WIDE:
         queue.sql("update sentinel.settings set value = '1000000' where name = %s", name)
+    queue.maintain()
     with psycopg.connect(queue.superuser_dsn) as connection:
         (few, few_checks), (many, many_checks) = (of_an_insert(connection, queue, count) for count in (10, 1000))
     assert few == many
