@@ -10,10 +10,27 @@ from typing import Final
 SOURCE: Final = Path(__file__).parents[1] / "sentinel_worker"
 RAISED: Final = frozenset({"Permanent", "Transient"})
 KINDS: Final = {
-    "asked": "MediaKind", "detector": "string | null", "found": "string", "host": "string", "limit": "number",
-    "limit_seconds": "number", "media_kind": "MediaKind", "seconds": "number", "stage": "Stage", "status": "number",
-}  # fmt: skip
+    "asked": "MediaKind",
+    "crashes": "number",
+    "detector": "string | null",
+    "found": "string",
+    "host": "string",
+    "limit": "number",
+    "limit_seconds": "number",
+    "media_kind": "MediaKind",
+    "seconds": "number",
+    "stage": "Stage",
+    "status": "number",
+}
 """Types of the values, by key."""
+
+
+FROM_SQL: Final = {
+    "detector_unavailable": {"detector", "media_kind"},
+    "no_worker": {"detector", "media_kind"},
+    "worker_lost": {"crashes"},
+}
+"""Keys that the database passes."""
 
 
 def params_by_code() -> dict[str, dict[str, str]]:
@@ -21,7 +38,7 @@ def params_by_code() -> dict[str, dict[str, str]]:
 
     A key that only some of a code's errors carry is optional: its name ends with `?`.
     """
-    found: dict[str, list[set[str]]] = {}
+    found: dict[str, list[set[str]]] = {code: [keys] for code, keys in FROM_SQL.items()}
     for path in sorted(SOURCE.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for code, keys in _raised(tree):
@@ -51,16 +68,16 @@ def _keys(given: ast.expr | None, assigned: dict[str, ast.Dict]) -> set[str]:
         given = assigned.get(given.id)
     if not isinstance(given, ast.Dict):
         return set()
-    return {key.value for key in given.keys if isinstance(key, ast.Constant)}
+    return {str(key.value) for key in given.keys if isinstance(key, ast.Constant)}
 
 
 def _assigned(tree: ast.Module) -> Iterator[tuple[str, ast.Dict]]:
     for node in ast.walk(tree):
         match node:
             case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
-                pairs = zip(names, values, strict=False)
+                pairs = list(zip(names, values, strict=False))
             case ast.Assign(targets=[name], value=value):
-                pairs = iter([(name, value)])
+                pairs = [(name, value)]
             case _:
                 continue
         for name, value in pairs:

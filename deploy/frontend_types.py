@@ -44,8 +44,10 @@ RETURNS: Final = {
     "cancel_analysis": "Status | 'cancelling' | 'not_found'",
     "retry_analysis": "Status | 'not_found'",
     "delete_analysis": "'deleted' | 'not_found'",
-}
-"""Texts that functions return; their comments in the database say the same."""
+    "analysis_wait.reason":
+        "'turn' | 'no_worker' | 'own_limit' | 'scheduled' | 'running' | 'finished' | 'not_found'",
+}  # fmt: skip
+"""Texts that functions return, also in a column of their rows; docs/frontend.md lists them, too."""
 NEVER_NULL: Final = {
     "analysis_quota": {
         "open_requests", "requests_last_hour", "compute_seconds_last_hour", "stored_bytes", "retries_last_hour",
@@ -121,7 +123,7 @@ def main() -> None:
         migrate.apply(server.dsn("postgres"))
         with psycopg.connect(server.dsn("supabase_admin")) as connection:
             SCHEMA.write_text(render(connection), encoding="utf-8")
-    print(f"wrote {SCHEMA.relative_to(ROOT)}")  # noqa: T201
+    print(f"wrote {SCHEMA.relative_to(ROOT)}")
 
 
 def _values(definitions: Iterable[str]) -> Mapping[str, list[str]]:
@@ -210,7 +212,7 @@ def _function(row: Mapping[str, Any]) -> list[str]:
         lines.append("        Returns: {")
         for key, kind in row["columns"]:
             null = "" if key in NEVER_NULL.get(name, ()) else " | null"
-            lines.append(f"          {key}: {_scalar(name, kind)}{null}")
+            lines.append(f"          {key}: {RETURNS.get(f'{name}.{key}') or _scalar(name, kind)}{null}")
         return [*lines, "        }[]", "      }"]
     return [*lines, f"        Returns: {RETURNS.get(name) or _scalar(name, row['returns'])}", "      }"]
 

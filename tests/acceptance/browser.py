@@ -11,13 +11,9 @@ from pathlib import Path
 
 from playwright.async_api import ConsoleMessage, Error, async_playwright
 
-from tests.acceptance.players import SUPABASE_JS, Player, install_packages
+from tests.acceptance.players import SUPABASE_JS, Player, bundles
 from tests.acceptance.scenarios import LIMIT_SECONDS, Parameters
 from tests.acceptance.world import World
-
-PACKAGES = SUPABASE_JS / "node_modules"
-BUILDS = (PACKAGES / "@supabase/supabase-js/dist/umd/supabase.js", PACKAGES / "tus-js-client/dist/tus.min.js")
-"""Browser builds in the packages."""
 
 
 def missing_browser() -> str | None:
@@ -34,8 +30,7 @@ def missing_browser() -> str | None:
 @asynccontextmanager
 async def browser(world: World) -> AsyncIterator[Player]:
     """Start supabase-js in Chromium. The page's console output goes to `browser.log`."""
-    await install_packages()
-    _build_site(site := world.folder / "site", world.films)
+    _build_site(site := world.folder / "site", world.films, bundles(world.folder))
     with served(site) as origin, (world.folder / "browser.log").open("w") as log:
         async with async_playwright() as playwright:
             # Chromium's sandbox does not work as root.
@@ -65,14 +60,11 @@ async def browser(world: World) -> AsyncIterator[Player]:
                 await chromium.close()
 
 
-def _build_site(site: Path, films: Path) -> None:
-    (site / "packages").mkdir(parents=True)
+def _build_site(site: Path, films: Path, made: Path) -> None:
+    site.mkdir()
     (site / "index.html").symlink_to(SUPABASE_JS / "page.html")
     (site / "films").symlink_to(films)
-    for source in [*SUPABASE_JS.glob("*.mjs"), SUPABASE_JS / "scenarios"]:
-        (site / source.name).symlink_to(source)
-    for build in BUILDS:
-        (site / "packages" / build.name).symlink_to(build)
+    (site / "browser.mjs").symlink_to(made / "browser.mjs")
 
 
 class _Files(SimpleHTTPRequestHandler):

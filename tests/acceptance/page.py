@@ -29,7 +29,7 @@ async def play(world: World, client: str, player: Player, scenario: Scenario) ->
 
 def plays_in(scenario: Scenario, client: str) -> bool:
     """Return True if a client has to play the scenario."""
-    return not (scenario.server_only and client == "browser")
+    return not (scenario.server_only if client == "browser" else scenario.browser_only)
 
 
 async def play_all(

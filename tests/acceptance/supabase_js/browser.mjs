@@ -1,5 +1,6 @@
 // Plays scenarios in a page: the runner calls `play(name, {url, key, parameters, seconds})`.
 import { play } from './scenarios.mjs'
+import * as react from './scenarios/react.mjs'
 
 const world = {
   file: async (name) => {
@@ -13,4 +14,4 @@ const world = {
   },
 }
 
-window.play = (name, given) => play(name, { ...world, ...given })
+window.play = (name, given) => play(name, { ...world, ...given }, react)

@@ -4,14 +4,12 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import * as tus from 'tus-js-client'
-import WebSocket from 'ws'
 import { play } from './scenarios.mjs'
 
 const { SUPABASE_URL, SUPABASE_KEY, SUPABASE_SECRET_KEY, FILMS, UPLOADS } = process.env
 
-// What a browser has by itself: a WebSocket, and a memory of uploads that were begun.
-globalThis.WebSocket ??= WebSocket
-tus.default.defaultOptions.urlStorage = new tus.default.FileUrlStorage(UPLOADS)
+// What a browser has by itself: a memory of uploads that were begun.
+tus.defaultOptions.urlStorage = new tus.FileUrlStorage(UPLOADS)
 
 const named = (bytes, name) => Object.assign(bytes, { name, type: 'video/mp4', size: bytes.length })
 const world = {

@@ -8,15 +8,15 @@ import { Stage } from './stage.mjs'
 
 const scenarios = { ...accounts, ...analyses, ...limits, ...others, ...uploads }
 
-// Plays one scenario within `seconds`; answers null, or what went wrong.
-export async function play(name, { seconds, ...world }) {
+// Plays one scenario, of these or of `more`, within `seconds`; answers null, or what went wrong.
+export async function play(name, { seconds, ...world }, more = {}) {
   const stage = new Stage(world)
   let timer
   const limit = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`not done within ${seconds} seconds`)), seconds * 1000)
   })
   try {
-    await Promise.race([scenarios[name](stage), limit])
+    await Promise.race([({ ...scenarios, ...more })[name](stage), limit])
     return null
   } catch (error) {
     return error.stack ?? JSON.stringify(error)

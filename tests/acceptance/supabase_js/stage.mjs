@@ -1,5 +1,5 @@
 // What scenarios share: clients of their own, people who sign in, and claims about what came back.
-import { connect } from './frontend.mjs'
+import { connect } from 'sentinel'
 
 export function check(condition, sentence) {
   if (!condition) throw new Error(sentence)

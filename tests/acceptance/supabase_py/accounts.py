@@ -36,7 +36,7 @@ async def anonymous(stage: Stage) -> None:
     visitor = (await supabase.auth.sign_in_anonymously({"options": {"data": {"name": "Ada"}}})).user
     assert visitor is not None
     assert visitor.is_anonymous
-    await frontend.ask(supabase, {"storage_path": f"{visitor.id}/film.mp4", "run_at": LATER})
+    await frontend.submit(supabase, {"storage_path": f"{visitor.id}/film.mp4", "run_at": LATER})
 
     taken = (await stage.user()).email
     await auth_refused(supabase.auth.update_user({"email": taken, "password": "correct horse"}), "email_exists")
@@ -95,7 +95,7 @@ async def administration(stage: Stage) -> None:
     changed = await admin.update_user_by_id(user_id, {"app_metadata": {"team": "blue"}})
     assert changed.user.app_metadata["team"] == "blue"
     await auth_refused(person.supabase.auth.admin.list_users(), "not_admin")
-    row = await frontend.ask(person.supabase, {"storage_path": f"{user_id}/film.mp4", "run_at": LATER})
+    row = await frontend.submit(person.supabase, {"storage_path": f"{user_id}/film.mp4", "run_at": LATER})
     running = server.table("analysis_requests").update({"status": "running"}).eq("id", row["id"])
     await refused(running.execute(), "PT409")
 

@@ -21,7 +21,7 @@ async def verdict(stage: Stage) -> None:
     path = await _uploaded(owner, stage, "bikes-tampered.mp4")
     request_id, seen = str(uuid4()), []
     end = asyncio.create_task(frontend.finished(owner.supabase, request_id, lambda row: seen.append(row["status"])))
-    asked = await frontend.ask(owner.supabase, {"id": request_id, "media_kind": "video", "storage_path": path})
+    asked = await frontend.submit(owner.supabase, {"id": request_id, "media_kind": "video", "storage_path": path})
     assert (asked["id"], asked["status"], asked["user_id"]) == (request_id, "queued", owner.id)
     row = await end
     assert (row["status"], row["verdict"], row["progress"]) == ("succeeded", "fake", 100)
@@ -46,7 +46,7 @@ async def verdict(stage: Stage) -> None:
 
 async def poll(stage: Stage) -> None:
     owner = await stage.user()
-    row = await frontend.ask(owner.supabase, {"storage_path": await _uploaded(owner, stage)})
+    row = await frontend.submit(owner.supabase, {"storage_path": await _uploaded(owner, stage)})
     row = await frontend.finished(owner.supabase, row["id"], poll_seconds=0.5)
     assert (row["status"], row["verdict"]) == ("succeeded", "real")
 
@@ -54,7 +54,7 @@ async def poll(stage: Stage) -> None:
 async def batch(stage: Stage) -> None:
     owner = await stage.user()
     paths = [await _uploaded(owner, stage), await _uploaded(owner, stage), f"{owner.id}/missing.mp4"]
-    batch_id, requests = await frontend.ask_batch(owner.supabase, paths)
+    batch_id, requests = await frontend.submit_batch(owner.supabase, paths)
     assert len(requests) == 3
     ended: dict[str, str] = {}
     async for row in frontend.watch(owner.supabase, "batch_id", batch_id):
@@ -66,7 +66,7 @@ async def batch(stage: Stage) -> None:
     expected = {"queued": 0, "scheduled": 0, "running": 0, "succeeded": 2, "failed": 1, "cancelled": 0}
     assert counts == expected, counts
 
-    await refused(frontend.ask_batch(owner.supabase, [paths[0], "/etc/passwd"]), "23514")
+    await refused(frontend.submit_batch(owner.supabase, [paths[0], "/etc/passwd"]), "23514")
     assert (await frontend.list_page(owner.supabase, 0))[1] == 1
     assert len((await frontend.list_page(owner.supabase, 0))[0]) == 3
 
@@ -83,11 +83,14 @@ async def lists(stage: Stage) -> None:
     await refused(frontend.list_page(owner.supabase, 3, 2), "PGRST103")
     waiting = table.select("id", count="exact").in_("status", ["queued", "scheduled"])  # type: ignore[arg-type]
     assert (await waiting.gte("created_at", "2020-01-01").limit(1).execute()).count == 5
+    several = await stage.signed_in(stage.parameters["email"], stage.parameters["password"])
+    (_, succeeded), _ = await frontend.list_page(several.supabase, 0)
+    assert [result["fake_probability"] for result in succeeded["analysis_results"]] == [0.75]
 
 
 async def cancel(stage: Stage) -> None:
     owner = await stage.user()
-    row = await frontend.ask(owner.supabase, {"storage_path": f"{owner.id}/film.mp4", "run_at": LATER})
+    row = await frontend.submit(owner.supabase, {"storage_path": f"{owner.id}/film.mp4", "run_at": LATER})
     assert row["status"] == "scheduled"
     assert (await frontend.wait_of(owner.supabase, row["id"]))["reason"] == "scheduled"
     for _ in range(2):
@@ -100,7 +103,7 @@ async def cancel(stage: Stage) -> None:
 async def retry(stage: Stage) -> None:
     owner = await stage.user()
     path = f"{owner.id}/film.mp4"
-    request_id = (await frontend.ask(owner.supabase, {"storage_path": path}))["id"]
+    request_id = (await frontend.submit(owner.supabase, {"storage_path": path}))["id"]
     failed = await frontend.finished(owner.supabase, request_id)
     assert (failed["status"], failed["error_code"]) == ("failed", "object_not_found")
     assert len(failed["error_message"]) > 10
@@ -115,7 +118,7 @@ async def retry(stage: Stage) -> None:
 async def remove(stage: Stage) -> None:
     owner = await stage.user()
     path = await _uploaded(owner, stage)
-    request_id = (await frontend.ask(owner.supabase, {"storage_path": path}))["id"]
+    request_id = (await frontend.submit(owner.supabase, {"storage_path": path}))["id"]
     assert (await frontend.finished(owner.supabase, request_id))["status"] == "succeeded"
     derived = (await frontend.evidence(owner.supabase, request_id))["derived"]
     files = [("media", path), *(("derived", name) for name in derived.values())]

@@ -1,4 +1,4 @@
-"""The JavaScript of docs/frontend.md with supabase-py: the same calls under the same names.
+"""The module of examples/web with supabase-py: the same calls under the same names.
 
 Each function raises the client's own errors: `APIError` of tables and functions, `StorageApiError`, `AuthError`.
 """
@@ -94,7 +94,7 @@ async def upload_with_ticket(supabase: AsyncClient, path: str, token: str, file:
     await supabase.storage.from_("media").upload_to_signed_url(path, token, file, {"content-type": "video/mp4"})
 
 
-async def ask(supabase: AsyncClient, request: Row) -> Row:
+async def submit(supabase: AsyncClient, request: Row) -> Row:
     """Insert a request and return the whole row."""
     answer: Any = await supabase.table("analysis_requests").insert(request).execute()
     row: Row = answer.data[0]
@@ -181,7 +181,7 @@ async def wait_of(supabase: AsyncClient, request_id: str) -> Row:
     return dict(answer.data)
 
 
-async def ask_batch(supabase: AsyncClient, paths: Sequence[str]) -> tuple[str, list[Row]]:
+async def submit_batch(supabase: AsyncClient, paths: Sequence[str]) -> tuple[str, list[Row]]:
     """Insert a whole batch or nothing; return its id and rows."""
     batch_id = str(uuid4())
     rows = [{"storage_path": path, "batch_id": batch_id} for path in paths]
@@ -199,12 +199,17 @@ async def batch_progress(supabase: AsyncClient, batch_id: str) -> dict[str, int]
 
 
 async def list_page(supabase: AsyncClient, number: int, size: int = 20) -> tuple[list[Row], int]:
-    """Return the rows of a page, newest first, and the number of pages."""
+    """Return the rows of a page with their current results, newest first, and the number of pages."""
     query = supabase.table("analysis_requests").select(
         "*, analysis_results(verdict, fake_probability, derived)",
         count=CountMethod.exact,
     )
-    ordered = query.order("created_at", desc=True).order("id").range(number * size, number * size + size - 1)
+    ordered = (
+        query.eq("analysis_results.is_current", "true")
+        .order("created_at", desc=True)
+        .order("id")
+        .range(number * size, number * size + size - 1)
+    )
     answer: Any = await ordered.execute()
     return answer.data, -(-answer.count // size)
 

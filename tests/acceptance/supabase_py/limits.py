@@ -21,9 +21,9 @@ async def quotas(stage: Stage) -> None:
     owner = await stage.user()
     supabase = owner.supabase
     row = {"storage_path": f"{owner.id}/film.mp4", "run_at": LATER}
-    request_id = (await frontend.ask(supabase, row))["id"]
-    await frontend.ask(supabase, row)
-    full = _refusal(await refused(frontend.ask(supabase, row), "PT429"))
+    request_id = (await frontend.submit(supabase, row))["id"]
+    await frontend.submit(supabase, row)
+    full = _refusal(await refused(frontend.submit(supabase, row), "PT429"))
     assert (full["quota"], full["limit"], full["used"]) == ("open_requests", 2, 2)
     assert min(len(full["message"]), len(full["hint"])) > 10
 
@@ -32,11 +32,11 @@ async def quotas(stage: Stage) -> None:
     assert (await frontend.finished(supabase, request_id))["status"] == "failed"
     again = await refused(frontend.call(supabase, "retry_analysis", request_id), "PT429")
     assert _refusal(again)["quota"] == "retries_per_hour"
-    await frontend.ask(supabase, row)
+    await frontend.submit(supabase, row)
     assert await frontend.call(supabase, "delete_analysis", request_id) == "deleted"
     for one in (await frontend.list_page(supabase, 0))[0]:
         await frontend.call(supabase, "cancel_analysis", one["id"])
-    assert _refusal(await refused(frontend.ask(supabase, row), "PT429"))["quota"] == "requests_per_hour"
+    assert _refusal(await refused(frontend.submit(supabase, row), "PT429"))["quota"] == "requests_per_hour"
 
     film = stage.films / "bikes.mp4"
     await frontend.upload(supabase, frontend.path_for(owner.id, film), film)
@@ -52,7 +52,7 @@ async def errors(stage: Stage) -> None:
     owner = await stage.user()
     requests = owner.supabase.table("analysis_requests")
     good = {"storage_path": f"{owner.id}/film.mp4", "run_at": LATER}
-    request_id = (await frontend.ask(owner.supabase, {**good, "dedupe_key": "one"}))["id"]
+    request_id = (await frontend.submit(owner.supabase, {**good, "dedupe_key": "one"}))["id"]
     table: list[tuple[dict[str, Any], str]] = [
         ({"id": request_id}, "23505"),
         ({"dedupe_key": "one"}, "23505"),
@@ -66,16 +66,16 @@ async def errors(stage: Stage) -> None:
         ({"colour": "blue"}, "PGRST204"),
     ]
     for changed, code in table:
-        await refused(frontend.ask(owner.supabase, good | changed), code)
+        await refused(frontend.submit(owner.supabase, good | changed), code)
     await refused(requests.update({"status": "queued"}).eq("id", request_id).execute(), "42501")
     await refused(requests.delete().eq("id", request_id).execute(), "42501")
     await refused(owner.supabase.rpc("sentinel_claim", {"args": {}}).execute(), "42501")
     await refused(requests.select("*").eq("id", str(uuid4())).single().execute(), "PGRST116")
-    await frontend.ask(owner.supabase, good)
+    await frontend.submit(owner.supabase, good)
     await refused(requests.select("*").single().execute(), "PGRST116")
 
     nobody = await stage.client()
-    await refused(frontend.ask(nobody, good), "42501")
+    await refused(frontend.submit(nobody, good), "42501")
     for token, code in (("a.b.c", "PGRST301"), (stage.parameters["expired_token"], "PGRST303")):
         nobody.postgrest.auth(token)
         await refused(nobody.table("analysis_requests").select("*").execute(), code)

@@ -27,7 +27,7 @@ async def privacy(stage: Stage) -> None:
     await Listening(rumours.put_nowait).start(nobody, Event.All)
     film = stage.films / "bikes.mp4"
     path = await frontend.upload(owner.supabase, frontend.path_for(owner.id, film), film)
-    await frontend.ask(owner.supabase, {"id": request_id, "storage_path": path, "run_at": LATER})
+    await frontend.submit(owner.supabase, {"id": request_id, "storage_path": path, "run_at": LATER})
 
     supabase = stranger.supabase
     for table in ("analysis_requests", "analysis_results"):
@@ -56,7 +56,7 @@ async def token_refresh(stage: Stage) -> None:
     email, password = stage.parameters["email"], stage.parameters["password"]
     keeper, lapser = await stage.signed_in(email, password), await stage.signed_in(email, password)
     row = {"storage_path": f"{keeper.id}/film.mp4", "run_at": LATER}
-    request_id = (await frontend.ask(keeper.supabase, row))["id"]
+    request_id = (await frontend.submit(keeper.supabase, row))["id"]
     heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     overheard: list[dict[str, Any]] = []
     kept, lapsed = Listening(heard.put_nowait), Listening(overheard.append)

@@ -66,7 +66,7 @@ async def discarded_upload(stage: Stage) -> None:
     someone = await stage.user()
     file = stage.films / "bikes.mp4"
     path = await frontend.upload(someone.supabase, frontend.path_for(someone.id, file), file)
-    await refused(frontend.ask(someone.supabase, {"storage_path": path, "media_kind": "smell"}), "23514")
+    await refused(frontend.submit(someone.supabase, {"storage_path": path, "media_kind": "smell"}), "23514")
     assert (await frontend.quota(someone.supabase))["stored_bytes"] == file.stat().st_size
     await frontend.discard(someone.supabase, path)
     assert await someone.supabase.storage.from_("media").list(someone.id) == []

@@ -113,3 +113,10 @@ export async function remove(supabase: Sentinel, id: string) {
   if (error) throw error
   return data
 }
+
+/** Why a request waits, and for how long. */
+export async function waitOf(supabase: Sentinel, id: string) {
+  const { data, error } = await supabase.rpc('analysis_wait', { id }).single()
+  if (error) throw error
+  return data
+}

@@ -33,6 +33,7 @@ export type Stage =
 /** Codes of failed requests; workers of other versions may write others (docs/operations.md). */
 export type KnownErrorCode =
   | 'access_refused'
+  | 'answer_too_late'
   | 'bucket_missing'
   | 'decoder_failed'
   | 'decoder_lost'
@@ -54,8 +55,10 @@ export type KnownErrorCode =
   | 'no_frames'
   | 'no_sound'
   | 'no_tracks'
+  | 'no_worker'
   | 'object_not_found'
   | 'out_of_memory'
+  | 'request_unreadable'
   | 'result_refused'
   | 'score_not_finite'
   | 'social_age_restricted'
@@ -103,6 +106,7 @@ export interface ErrorParamsByCode {
   media_not_supported: { found?: string; limit?: number }
   media_too_large: { limit?: number }
   media_too_long: { limit?: number; seconds?: number }
+  no_worker: { detector: string | null; media_kind: MediaKind }
   stage_timed_out: { limit_seconds: number; stage: Stage }
   url_forbidden: { host: string; status: number }
   url_host_unknown: { host: string }
@@ -112,6 +116,7 @@ export interface ErrorParamsByCode {
   url_unreachable: { host?: string }
   url_untrusted: { host: string }
   url_unusable: { host: string; status?: number }
+  worker_lost: { crashes: number }
 }
 type KeysOf<Union> = Union extends unknown ? keyof Union : never
 /** Values in the sentence `error_message`, for translations; `ErrorParamsByCode` says which a code has. */
@@ -160,7 +165,7 @@ export type Database = {
           verdict: Verdict | null
           /** Calibrated probability, 0 to 1, that the media is fake; null without a verdict or with not_applicable. */
           fake_probability: number | null
-          /** Reason why the last attempt ended without a result (docs/operations.md); null if none did. */
+          /** Reason why the last attempt ended without a result, or no_worker while it waits and none offers its lane (docs/operations.md); null otherwise. */
           error_code: ErrorCode | null
           /** The reason as a sentence for the owner, at most 500 characters. */
           error_message: string | null
@@ -184,6 +189,8 @@ export type Database = {
           coverage: number | null
           /** Longest part of the pictures or of the sound that was not looked at, in seconds; null without a verdict. */
           longest_gap_seconds: number | null
+          /** Time after which the answer is of no use: a request that is not finished by then fails (answer_too_late). Null: no limit. */
+          answer_by: string | null
           /** Name of the file on the user's machine, for people, at most 255 characters; null if the client did not send it. */
           original_name: string | null
         }
@@ -197,6 +204,7 @@ export type Database = {
           run_at?: string | null
           dedupe_key?: string | null
           batch_id?: string | null
+          answer_by?: string | null
           original_name?: string | null
         }
         Update: Record<string, never>
@@ -280,6 +288,16 @@ export type Database = {
           max_retries_per_hour: number | null
           compute_seconds_last_hour: number
           max_compute_seconds_per_hour: number | null
+        }[]
+      }
+      /** Why your own request waits, its place in the line, and an estimate of the seconds until it starts; null: not known. */
+      analysis_wait: {
+        Args: { id: string }
+        Returns: {
+          reason: 'turn' | 'no_worker' | 'own_limit' | 'scheduled' | 'running' | 'finished' | 'not_found'
+          position: number | null
+          position_at_least: boolean | null
+          estimated_seconds: number | null
         }[]
       }
       /** Cancel your own request; returns cancelled, cancelling (it is running), its final status, or not_found. */

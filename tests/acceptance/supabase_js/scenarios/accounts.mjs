@@ -1,5 +1,5 @@
 // Signing up, in and out; sessions; what a server's key may do to users.
-import { connect } from '../frontend.mjs'
+import { connect } from 'sentinel'
 import { check, equal, must, refused } from '../stage.mjs'
 
 export async function sign_in(stage) {

@@ -1,5 +1,5 @@
 // Requests: asking, watching, evidence, batches, lists, and what an owner may do to them.
-import * as frontend from '../frontend.mjs'
+import * as frontend from 'sentinel'
 import { check, equal, must, refused } from '../stage.mjs'
 
 const later = '2100-01-01T00:00:00Z'
@@ -13,8 +13,8 @@ export async function verdict(stage) {
   const storage_path = await uploaded(owner, await stage.file('bikes-tampered.mp4'))
   const id = crypto.randomUUID()
   const seen = []
-  const end = frontend.finished(owner.supabase, id, (row) => seen.push(row.status))
-  const asked = await frontend.ask(owner.supabase, { id, media_kind: 'video', storage_path })
+  const end = frontend.finished(owner.supabase, id, { onRow: (row) => seen.push(row.status) })
+  const asked = await frontend.submit(owner.supabase, { id, media_kind: 'video', storage_path })
   equal([asked.id, asked.status, asked.user_id], [id, 'queued', owner.user.id], 'the new row')
   const row = await end
   equal([row.status, row.verdict, row.progress], ['succeeded', 'fake', 100], 'the outcome')
@@ -41,14 +41,14 @@ export async function verdict(stage) {
 export async function poll(stage) {
   const owner = await stage.user()
   const storage_path = await uploaded(owner, await stage.file('bikes.mp4'))
-  const { id } = await frontend.ask(owner.supabase, { storage_path })
+  const { id } = await frontend.submit(owner.supabase, { storage_path })
   let clumsy = true
   const onRow = () => {
     if (!clumsy) return
     clumsy = false
     throw new Error('one look goes wrong, the next ones come all the same')
   }
-  const row = await frontend.finished(owner.supabase, id, onRow, 0.5)
+  const row = await frontend.finished(owner.supabase, id, { onRow, pollSeconds: 0.5 })
   equal([row.status, row.verdict], ['succeeded', 'real'], 'the outcome')
 }
 
@@ -56,22 +56,24 @@ export async function batch(stage) {
   const owner = await stage.user()
   const file = await stage.file('bikes.mp4')
   const paths = [await uploaded(owner, file), await uploaded(owner, file), `${owner.user.id}/missing.mp4`]
-  const { batch_id, requests } = await frontend.askBatch(owner.supabase, paths)
+  const requested = paths.map((storage_path) => ({ storage_path }))
+  const { batch_id, requests } = await frontend.submitBatch(owner.supabase, requested)
   equal(requests.length, 3, 'rows of the batch')
   const ended = new Map()
   await new Promise((resolve) => {
-    const stop = frontend.watch(owner.supabase, 'batch_id', batch_id, (row) => {
+    const onRow = (row) => {
       if (row.finished_at) ended.set(row.id, row.status)
       if (ended.size < 3) return
       stop()
       resolve()
-    })
+    }
+    const stop = frontend.watch(owner.supabase, 'batch_id', batch_id, { onRow })
   })
   const counts = await frontend.batchProgress(owner.supabase, batch_id)
   equal(counts, { queued: 0, scheduled: 0, running: 0, succeeded: 2, failed: 1, cancelled: 0 }, 'the counts')
 
-  const bad = [paths[0], '/etc/passwd']
-  await refused(frontend.askBatch(owner.supabase, bad), '23514')
+  const bad = [requested[0], { storage_path: '/etc/passwd' }]
+  await refused(frontend.submitBatch(owner.supabase, bad), '23514')
   const { count } = await owner.supabase.from('analysis_requests').select('*', { count: 'exact', head: true })
   equal(count, 3, 'rows after a batch that was refused as a whole')
 }
@@ -83,17 +85,31 @@ export async function lists(stage) {
   const first = await frontend.listPage(supabase, 0, 2)
   const last = await frontend.listPage(supabase, 2, 2)
   equal([first.rows.length, first.pages, last.rows.length], [2, 3, 1], 'rows, pages, rows of the last page')
-  equal(first.rows[0].analysis_results, [], 'results of one that waits')
+  equal([first.count, first.rows[0].result], [5, null], 'rows in all, the result of one that waits')
   const all = [...first.rows, ...(await frontend.listPage(supabase, 1, 2)).rows, ...last.rows]
   equal(new Set(all.map(({ id }) => id)).size, 5, 'different rows')
   await refused(frontend.listPage(supabase, 3, 2), 'PGRST103')
   const open = supabase.from('analysis_requests').select('id', { count: 'exact' }).in('status', ['queued', 'scheduled'])
   equal((await open.gte('created_at', '2020-01-01').limit(1)).count, 5, 'the count of a filter')
+  await severalResults(stage)
+}
+
+// `parameters.email` has one request, which succeeded three times, and one that failed.
+async function severalResults(stage) {
+  const { supabase } = await stage.signedIn({ email: stage.parameters.email, password: stage.parameters.password })
+  const { rows } = await frontend.listPage(supabase, 0)
+  const found = rows.map(({ status, result }) => [status, result?.fake_probability ?? null])
+  equal(found, [['failed', null], ['succeeded', 0.75]], 'the current result of each row')
+  const names = async (options) => (await frontend.listPage(supabase, 0, options)).rows.map((row) => row.original_name)
+  equal(await names({ search: 'FRÄULEIN_' }), ['Fräulein_1.mp4'], 'what a search finds')
+  equal(await names({ search: '%' }), ['100%.mp4'], 'what a search for a sign finds')
+  equal(await names({ status: ['failed'], verdict: ['fake'] }), [], 'what two filters find')
+  equal(await names({ verdict: ['fake'] }), ['Fräulein_1.mp4'], 'what a filter finds')
 }
 
 export async function cancel(stage) {
   const { supabase, user } = await stage.user()
-  const { id, status } = await frontend.ask(supabase, { storage_path: `${user.id}/film.mp4`, run_at: later })
+  const { id, status } = await frontend.submit(supabase, { storage_path: `${user.id}/film.mp4`, run_at: later })
   equal(status, 'scheduled', 'the status before its time')
   const waits = { reason: 'scheduled', position: null, position_at_least: null, estimated_seconds: null }
   equal(await frontend.waitOf(supabase, id), waits, 'why it waits')
@@ -108,7 +124,7 @@ export async function retry(stage) {
   const owner = await stage.user()
   const { supabase, user } = owner
   const storage_path = `${user.id}/film.mp4`
-  const { id } = await frontend.ask(supabase, { storage_path })
+  const { id } = await frontend.submit(supabase, { storage_path })
   const failed = await frontend.finished(supabase, id)
   equal([failed.status, failed.error_code], ['failed', 'object_not_found'], 'the failure')
   check(failed.error_message.length > 10, `the sentence is "${failed.error_message}"`)
@@ -124,11 +140,25 @@ export async function remove(stage) {
   const owner = await stage.user()
   const { supabase, user } = owner
   const storage_path = await uploaded(owner, await stage.file('bikes.mp4'))
-  const { id } = await frontend.ask(supabase, { storage_path })
+  const { id } = await frontend.submit(supabase, { storage_path })
   equal((await frontend.finished(supabase, id)).status, 'succeeded', 'the outcome')
   const { derived } = await frontend.evidence(supabase, id)
   const files = [['media', storage_path], ...Object.values(derived).map((path) => ['derived', path])]
   for (const [bucket, path] of files) must(await supabase.storage.from(bucket).info(path))
+
+  const heard = new Set()
+  const waiting = crypto.randomUUID()
+  let both
+  const inserted = new Promise((resolve) => (both = resolve))
+  const deletion = new Promise((resolve) => {
+    const onRow = (row) => heard.add(row.id).has(id) && heard.has(waiting) && both()
+    const stop = frontend.watch(supabase, 'user_id', user.id, { onRow, onGone: (gone) => (stop(), resolve(gone)) })
+  })
+  const end = frontend.finished(supabase, waiting)
+  await frontend.submit(supabase, { id: waiting, storage_path: `${user.id}/later.mp4`, run_at: later })
+  await inserted
+  equal(await frontend.remove(supabase, waiting), 'deleted', 'deleting what waits')
+  equal([await deletion, await end], [waiting, null], 'what is heard of a deletion')
 
   equal(await frontend.remove(supabase, id), 'deleted', 'the answer')
   equal(await frontend.remove(supabase, id), 'not_found', 'the second answer')

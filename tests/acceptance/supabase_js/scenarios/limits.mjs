@@ -1,5 +1,5 @@
 // Quotas and the codes of errors.
-import * as frontend from '../frontend.mjs'
+import * as frontend from 'sentinel'
 import { check, equal, must, refused } from '../stage.mjs'
 
 const later = '2100-01-01T00:00:00Z'
@@ -7,7 +7,7 @@ const later = '2100-01-01T00:00:00Z'
 // The operator allows two open requests, three in an hour, 1,000 bytes and one retry.
 export async function quotas(stage) {
   const { supabase, user } = await stage.user()
-  const ask = () => frontend.ask(supabase, { storage_path: `${user.id}/film.mp4`, run_at: later })
+  const ask = () => frontend.submit(supabase, { storage_path: `${user.id}/film.mp4`, run_at: later })
   const { id } = await ask()
   await ask()
   const open = frontend.quotaRefusal(await refused(ask(), 'PT429'))
@@ -38,7 +38,7 @@ export async function errors(stage) {
   const { supabase, user } = await stage.user()
   const requests = supabase.from('analysis_requests')
   const good = { storage_path: `${user.id}/film.mp4`, run_at: later }
-  const { id } = await frontend.ask(supabase, { ...good, dedupe_key: 'one' })
+  const { id } = await frontend.submit(supabase, { ...good, dedupe_key: 'one' })
   const table = [
     [{ ...good, id }, '23505', 409],
     [{ ...good, dedupe_key: 'one' }, '23505', 409],
@@ -59,7 +59,7 @@ export async function errors(stage) {
   await refused(requests.delete().eq('id', id), '42501')
   await refused(supabase.rpc('sentinel_claim', { args: {} }), '42501')
   await refused(requests.select().eq('id', crypto.randomUUID()).single(), 'PGRST116')
-  await frontend.ask(supabase, good)
+  await frontend.submit(supabase, good)
   await refused(requests.select().single(), 'PGRST116')
 
   const nobody = await stage.client().from('analysis_requests').insert(good)

@@ -1,5 +1,5 @@
 // What others can see, and what becomes of a subscription when its token ends.
-import * as frontend from '../frontend.mjs'
+import * as frontend from 'sentinel'
 import { equal, must, refused } from '../stage.mjs'
 
 const later = '2100-01-01T00:00:00Z'
@@ -40,7 +40,7 @@ export async function privacy(stage) {
 
   const file = await stage.file('bikes.mp4')
   const path = await frontend.upload(owner.supabase, frontend.pathFor(owner.user, file), file)
-  await frontend.ask(owner.supabase, { id, storage_path: path, run_at: later })
+  await frontend.submit(owner.supabase, { id, storage_path: path, run_at: later })
   const { supabase } = stranger
   equal(must(await supabase.from('analysis_requests').select()), [], 'rows of a stranger')
   equal(must(await supabase.from('analysis_results').select()), [], 'results of a stranger')
@@ -66,7 +66,7 @@ export async function privacy(stage) {
 export async function token_refresh(stage) {
   const { email, password, token } = stage.parameters
   const [keeper, lapser] = [await stage.signedIn({ email, password }), await stage.signedIn({ email, password })]
-  const { id } = await frontend.ask(keeper.supabase, { storage_path: `${keeper.user.id}/film.mp4`, run_at: later })
+  const { id } = await frontend.submit(keeper.supabase, { storage_path: `${keeper.user.id}/film.mp4`, run_at: later })
   let changed
   const change = new Promise((resolve) => (changed = resolve))
   let closed

@@ -1,6 +1,6 @@
 // The three ways by which a film gets into the bucket.
 import * as tus from 'tus-js-client'
-import * as frontend from '../frontend.mjs'
+import * as frontend from 'sentinel'
 import { check, equal, must, refused } from '../stage.mjs'
 
 async function stored(supabase, path) {
@@ -24,6 +24,19 @@ export async function small_upload(stage) {
   const [listed] = must(await supabase.storage.from('media').list(user.id))
   equal([listed.metadata.size, listed.metadata.mimetype], [file.size, 'video/mp4'], 'what Storage says of the file')
   await refused(frontend.upload(supabase, path, file), '409', 'statusCode')
+  await odd(supabase, user, file)
+}
+
+// Storage refuses most letters of the world in a path; the request keeps the name.
+async function odd(supabase, user, film) {
+  const name = 'Fräulein 映画 🎬.mp4'
+  const file = film instanceof Uint8Array ? Object.assign(film, { name }) : new File([film], name, { type: film.type })
+  const row = await frontend.submitFile(supabase, file, { run_at: '2100-01-01T00:00:00Z' })
+  equal(row.original_name, name, 'the name that the request keeps')
+  check(same(await stored(supabase, row.storage_path), await bytes(file)), 'other bytes came back')
+  const before = must(await supabase.storage.from('media').list(user.id)).length
+  await refused(frontend.submitFile(supabase, file, { media_kind: 'smell' }), '23514')
+  equal(must(await supabase.storage.from('media').list(user.id)).length, before, 'files after a request was refused')
 }
 
 export async function large_upload(stage) {
@@ -31,19 +44,19 @@ export async function large_upload(stage) {
   const file = stage.large(14 * 1024 * 1024)
   const path = frontend.pathFor(user, file)
   const signal = AbortSignal.abort(new Error('early'))
-  await refused(frontend.uploadLarge(supabase, stage.url, path, file, { signal }), 'early', 'message')
+  await refused(frontend.uploadLarge(supabase, path, file, { signal }), 'early', 'message')
   const before = []
   const pause = new AbortController()
   const onProgress = (part) => {
     before.push(part)
     if (part > 0.5) pause.abort(new Error('paused'))
   }
-  const paused = frontend.uploadLarge(supabase, stage.url, path, file, { onProgress, signal: pause.signal })
+  const paused = frontend.uploadLarge(supabase, path, file, { onProgress, signal: pause.signal })
   await refused(paused, 'paused', 'message')
 
   const after = []
   const other = frontend.pathFor(user, file)
-  const final = await frontend.uploadLarge(supabase, stage.url, other, file, { onProgress: (part) => after.push(part) })
+  const final = await frontend.uploadLarge(supabase, other, file, { onProgress: (part) => after.push(part) })
   equal(final, path, 'the path of the upload that went on')
   check(after[0] >= 0.4, `it began again at ${after[0]}`)
   check(after.at(-1) === 1, `the last progress was ${after.at(-1)}`)
@@ -59,13 +72,13 @@ export async function forgotten_upload(stage) {
   const path = frontend.pathFor(user, file)
   const pause = new AbortController()
   const onProgress = (part) => part > 0.5 && pause.abort(new Error('paused'))
-  const paused = frontend.uploadLarge(supabase, stage.url, path, file, { onProgress, signal: pause.signal })
+  const paused = frontend.uploadLarge(supabase, path, file, { onProgress, signal: pause.signal })
   await refused(paused, 'paused', 'message')
   await forget(stage, supabase, path, file)
 
   const parts = []
   const other = frontend.pathFor(user, file)
-  const final = await frontend.uploadLarge(supabase, stage.url, other, file, { onProgress: (part) => parts.push(part) })
+  const final = await frontend.uploadLarge(supabase, other, file, { onProgress: (part) => parts.push(part) })
   check(parts[0] < 0.4, `it went on at ${parts[0]}`)
   check(same(await stored(supabase, final), await bytes(file)), 'other bytes came back')
   const names = must(await supabase.storage.from('media').list(user.id)).map(({ name }) => `${user.id}/${name}`)
@@ -84,7 +97,7 @@ export async function discarded_upload(stage) {
   const { supabase, user } = await stage.user()
   const file = await stage.file('bikes.mp4')
   const path = await frontend.upload(supabase, frontend.pathFor(user, file), file)
-  await refused(frontend.ask(supabase, { storage_path: path, media_kind: 'smell' }), '23514')
+  await refused(frontend.submit(supabase, { storage_path: path, media_kind: 'smell' }), '23514')
   equal((await frontend.quota(supabase)).stored_bytes, file.size, 'the bytes that are stored')
   await frontend.discard(supabase, path)
   equal(must(await supabase.storage.from('media').list(user.id)), [], 'the files in the folder')
