@@ -82,13 +82,13 @@ export async function lists(stage) {
   const { supabase, user } = await stage.user()
   const rows = Array.from({ length: 5 }, (_, place) => ({ storage_path: `${user.id}/${place}.mp4`, run_at: later }))
   must(await supabase.from('analysis_requests').insert(rows))
-  const first = await frontend.listPage(supabase, 0, 2)
-  const last = await frontend.listPage(supabase, 2, 2)
+  const first = await frontend.listPage(supabase, 0, { size: 2 })
+  const last = await frontend.listPage(supabase, 2, { size: 2 })
   equal([first.rows.length, first.pages, last.rows.length], [2, 3, 1], 'rows, pages, rows of the last page')
   equal([first.count, first.rows[0].result], [5, null], 'rows in all, the result of one that waits')
-  const all = [...first.rows, ...(await frontend.listPage(supabase, 1, 2)).rows, ...last.rows]
+  const all = [...first.rows, ...(await frontend.listPage(supabase, 1, { size: 2 })).rows, ...last.rows]
   equal(new Set(all.map(({ id }) => id)).size, 5, 'different rows')
-  await refused(frontend.listPage(supabase, 3, 2), 'PGRST103')
+  await refused(frontend.listPage(supabase, 3, { size: 2 }), 'PGRST103')
   const open = supabase.from('analysis_requests').select('id', { count: 'exact' }).in('status', ['queued', 'scheduled'])
   equal((await open.gte('created_at', '2020-01-01').limit(1)).count, 5, 'the count of a filter')
   await severalResults(stage)
