@@ -9,8 +9,8 @@ export async function evidence(supabase: Sentinel, id: string): Promise<Evidence
     .from('analysis_results').select().eq('request_id', id).eq('is_current', true).single()
   if (error) throw error
   const paths = Object.entries(data.derived ?? {}) as [keyof Derived, string][]
-  const sign = async ([name, path]: [keyof Derived, string]) => [name, await signedUrl(supabase, 'derived', path)] as const
-  return { ...data, urls: Object.fromEntries(await Promise.all(paths.map(sign))) }
+  const sign = async ([name, path]: (typeof paths)[number]) => [name, await signedUrl(supabase, 'derived', path)]
+  return { ...data, urls: Object.fromEntries(await Promise.all(paths.map(sign))) as Evidence['urls'] }
 }
 
 /** A URL of a private file, valid for ten minutes. */

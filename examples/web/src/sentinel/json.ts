@@ -9,7 +9,7 @@ export interface TimelineWindow {
   fake_probability: number | null
   /** Why there was nothing to score. */
   skipped?: SkipReason
-  /** Seconds of sound that were scored, if fewer than the detector listens to: a part was damaged, or the track short. */
+  /** Seconds of sound that were scored, if fewer than the detector listens to: damaged parts, or a short track. */
   heard_seconds?: number
   /** The channel that was scored, counted from 1, if the channels cancel each other out when they are mixed. */
   channel?: number

@@ -36,6 +36,13 @@ export async function submitFile(
   }
 }
 
+/** Why a request waits, and for how long. */
+export async function waitOf(supabase: Sentinel, id: string) {
+  const { data, error } = await supabase.rpc('analysis_wait', { id }).single()
+  if (error) throw error
+  return data
+}
+
 export interface Batch {
   batch_id: string
   requests: AnalysisRequest[]
@@ -110,13 +117,6 @@ export async function retry(supabase: Sentinel, id: string) {
 
 export async function remove(supabase: Sentinel, id: string) {
   const { data, error } = await supabase.rpc('delete_analysis', { id })
-  if (error) throw error
-  return data
-}
-
-/** Why a request waits, and for how long. */
-export async function waitOf(supabase: Sentinel, id: string) {
-  const { data, error } = await supabase.rpc('analysis_wait', { id }).single()
   if (error) throw error
   return data
 }

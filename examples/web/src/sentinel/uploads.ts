@@ -17,7 +17,9 @@ export interface UploadOptions {
 }
 
 /** Upload a file, in chunks if it is large; returns its path. */
-export async function upload(supabase: Sentinel, path: string, file: File, options: UploadOptions = {}): Promise<string> {
+export async function upload(
+  supabase: Sentinel, path: string, file: File, options: UploadOptions = {},
+): Promise<string> {
   options.signal?.throwIfAborted()
   if (file.size > CHUNK_BYTES) return uploadLarge(supabase, path, file, options)
   const { error } = await supabase.storage.from('media').upload(path, file, { contentType: file.type })
