@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Where it is set, as in many images, each process would compile torch and transformers anew: 14 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all test-matrices test-durations test-leaks fuzz check reports bench train lock audit sbom clean
+.PHONY: demo test test-all test-matrices test-durations test-leaks fuzz check reports bench train lock types audit sbom clean
 
 demo: packages $(VENV)/.installed  ## start everything, analyze six films, two pictures and two sounds, print the verdicts, stop everything
 	@$(BIN)/python -m examples.demo
@@ -84,6 +84,9 @@ train: packages $(VENV)/.installed  ## make the demo checkpoints again, in .sent
 
 lock: $(VENV)/.installed  ## requirements*.lock from pyproject.toml, with hashes; what is locked stays where it still fits
 	$(BIN)/python -m deploy.lock
+
+types: $(VENV)/.installed  ## write examples/web/src/sentinel/schema.ts from the schema that the migrations make
+	$(BIN)/python -m deploy.frontend_types
 
 audit: $(VENV)/.installed  ## look for known vulnerabilities in what is locked; says so where it cannot be asked
 	$(BIN)/python -m deploy.audit

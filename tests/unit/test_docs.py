@@ -186,7 +186,7 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 def test_the_local_supabase_names_the_clients_that_the_tests_use() -> None:
-    package = json.loads((ROOT / "tests/acceptance/supabase_js/package.json").read_text(encoding="utf-8"))
+    package = json.loads((ROOT / "examples/web/package.json").read_text(encoding="utf-8"))
     readme = (ROOT / "local_supabase/README.md").read_text(encoding="utf-8")
     assert f"supabase-js {package['dependencies']['@supabase/supabase-js']} and" in readme
     assert f"supabase-py {importlib.metadata.version('supabase')} work" in readme
