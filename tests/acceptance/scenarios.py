@@ -29,7 +29,8 @@ failed as (
 results as (
   insert into public.analysis_results (
     request_id, user_id, fence, attempt, verdict, fake_probability, is_current, superseded_at)
-  select s.id, %(user)s::uuid, gen_random_uuid(), 1, 'fake', p, p = 0.75, case when p <> 0.75 then now() + p * interval '1 s' end
+  select s.id, %(user)s::uuid, gen_random_uuid(), 1, 'fake', p, p = 0.75,
+         case when p <> 0.75 then now() + p * interval '1 s' end
     from succeeded s, unnest(array[0.5, 0.75, 0.9]) p)
 select set_config('sentinel.moving', 'on', true);
 update public.analysis_requests set fence = gen_random_uuid(), status = 'succeeded', verdict = 'fake', progress = 100,
