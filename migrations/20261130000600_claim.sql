@@ -119,6 +119,7 @@ set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapsca
 declare
   v_worker uuid := sentinel.worker_of(args);
 begin
+  perform set_config('sentinel.moving', 'on', true);
   return query
   with entry as materialized (
     select distinct on (1) sentinel.to_uuid(e -> 'id') as id, sentinel.to_uuid(e -> 'fence') as fence,
@@ -136,6 +137,7 @@ begin
       from mine m where r.id = m.id)
   select i.id, case when m.id is not null then 'ok' when c.id is not null then 'busy' else 'lost' end
     from entry i left join current c on c.id = i.id left join mine m on m.id = i.id;
+  perform set_config('sentinel.moving', '', true);
 end $$;
 
 revoke all on function

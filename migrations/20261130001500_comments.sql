@@ -125,6 +125,11 @@ comment on column sentinel.settings.name is 'Name of the setting; unknown names 
 comment on column sentinel.settings.value is 'JSON number whose unit is in the name; JSON null switches a limit off.';
 comment on column sentinel.settings.note is 'Description for people.';
 
+comment on table sentinel.sentences is 'Sentences that refuse a write that breaks a rule (a CHECK), for people; change them to translate.';
+comment on column sentinel.sentences.rule is 'Name of the CHECK, also in the detail of the refusal.';
+comment on column sentinel.sentences.sentence is 'The problem.';
+comment on column sentinel.sentences.hint is 'The remedy.';
+
 comment on function public.sentinel_claim is 'args {worker, lanes, limit, lease_seconds, held}: take queued requests; see docs/database.md.';
 comment on function public.sentinel_heartbeat is
   'args {worker, lease_seconds, leases: [{id, fence}]}: extend leases; returns ok, cancel, busy or lost.';

@@ -41,6 +41,7 @@ TABLES: dict[str, Cells] = {
     "sentinel.attempts":                     _CLOSED_TABLE,
     "sentinel.deletions":                    _CLOSED_TABLE,
     "sentinel.leases":                       _CLOSED_TABLE,
+    "sentinel.sentences":                    _CLOSED_TABLE,
     "sentinel.settings":                     _CLOSED_TABLE,
     "sentinel.turns":                        _CLOSED_TABLE,
     "sentinel.unserved_lanes":               _CLOSED_TABLE,
@@ -52,9 +53,9 @@ TABLES: dict[str, Cells] = {
 # select, insert and update of each column
 COLUMNS: dict[str, dict[str, Cells]] = {
     "public.analysis_requests": {
-        "id media_kind storage_path source_url detector options run_at dedupe_key batch_id":
+        "id user_id media_kind storage_path source_url detector options run_at dedupe_key batch_id":
             ("", "si", "si", "S", "SIU", "SIU"),
-        "user_id priority status attempt max_attempts crashes stage progress verdict fake_probability coverage "
+        "priority status attempt max_attempts crashes stage progress verdict fake_probability coverage "
         "longest_gap_seconds error_code error_message error_params fence cancel_requested created_at started_at "
         "finished_at":
             ("", "s", "s", "S", "SIU", "SIU"),
@@ -75,6 +76,7 @@ COLUMNS: dict[str, dict[str, Cells]] = {
         "bucket_id name version user_id tries created_at due_at keep_until": _CLOSED_COLUMN,
     },
     "sentinel.leases": {"request_id fence worker attempt claimed_at lease_until": _CLOSED_COLUMN},
+    "sentinel.sentences": {"rule sentence hint": _CLOSED_COLUMN},
     "sentinel.settings": {"name value note": _CLOSED_COLUMN},
     "sentinel.turns": {"worker after_user odd seen_at ahead_after": _CLOSED_COLUMN},
     "sentinel.unserved_lanes": {"lane since": _CLOSED_COLUMN},
@@ -129,6 +131,15 @@ FUNCTIONS: dict[str, Cells] = {
     "sentinel.prune()":                      _CLOSED,
     "sentinel.quota(text)":                    _CLOSED,
     "sentinel.refuse(text, bigint, bigint, text, text)": _CLOSED,
+    "sentinel.explain_rules(regclass)":        _CLOSED,
+    "sentinel.of_new(pg_constraint)": _CLOSED,
+    "sentinel.refuse_change()":                _CLOSED,
+    "sentinel.refuse_columns()":               _CLOSED,
+    "sentinel.refuse_rule(text, regclass)":    _CLOSED,
+    "sentinel.rules_of_analysis_requests()":   _CLOSED,
+    "sentinel.rules_of_analysis_results()":    _CLOSED,
+    "sentinel.rules_of_attempts()":            _CLOSED,
+    "sentinel.rules_of_usage()":               _CLOSED,
     "sentinel.room(uuid, integer, uuid[])":   _CLOSED,
     "sentinel.serve(uuid[], text[], integer, smallint, integer, uuid[])": _CLOSED,
     "sentinel.setting(text, double precision)": _CLOSED,
