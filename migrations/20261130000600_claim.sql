@@ -93,6 +93,7 @@ declare
   v_worker uuid := sentinel.worker_of(args);
   v_seconds double precision := coalesce(sentinel.to_number(args -> 'lease_seconds', 1, 3600), 60);
 begin
+  perform set_config('sentinel.moving', 'on', true);
   return query
   with entry as materialized (
     select sentinel.to_uuid(e -> 'id') as id, sentinel.to_uuid(e -> 'fence') as fence
@@ -110,6 +111,7 @@ begin
     from entry i
     left join sentinel.leases l on l.request_id = i.id and l.fence = i.fence and l.worker = v_worker
     left join public.analysis_requests r on r.id = i.id;
+  perform set_config('sentinel.moving', '', true);
 end $$;
 
 create function public.sentinel_progress(args jsonb) returns table (id uuid, answer text)

@@ -121,8 +121,13 @@ comment on column sentinel.deletions.due_at is 'Time when workers are told next:
 comment on column sentinel.deletions.keep_until is 'Until then a folder is checked again, because a worker or a client may not know of the deletion and write to it; later files are not removed.';
 
 comment on table sentinel.settings is 'Settings of the queue for all workers and users (docs/settings.md); changes take effect at the next call.';
-comment on column sentinel.settings.name is 'Name of the setting; unknown names are ignored.';
-comment on column sentinel.settings.value is 'JSON number whose unit is in the name; JSON null switches a limit off.';
+comment on column sentinel.settings.name is 'Name of the setting.';
+comment on column sentinel.settings.value is 'JSON number whose unit is in the name, or true or false; JSON null switches a limit off. Invalid values are refused.';
+comment on column sentinel.settings.initial is 'Its default.';
+comment on column sentinel.settings.kind is 'whole (a whole number), number, or switch (true or false).';
+comment on column sentinel.settings.low is 'Smallest value; null for a switch.';
+comment on column sentinel.settings.high is 'Largest value; null for a switch.';
+comment on column sentinel.settings.optional is 'True if JSON null is a value: no limit, or never.';
 comment on column sentinel.settings.note is 'Description for people.';
 
 comment on table sentinel.sentences is 'Sentences that refuse a write that breaks a rule (a CHECK), for people; change them to translate.';
