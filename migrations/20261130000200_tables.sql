@@ -174,7 +174,8 @@ create table sentinel.workers (
   lanes      text[] not null,
   slots      integer not null,
   started_at timestamptz not null default now(),
-  last_seen  timestamptz not null default now()
+  last_seen  timestamptz not null default now(),
+  draining   boolean not null default false
 );
 
 create table sentinel.unserved_lanes (

@@ -77,13 +77,15 @@ begin
     select t.user_id from turn t where t.user_id <= coalesce(p_upto, t.user_id) order by t.n);
 end $$;
 
--- The number of a user's requests that may still start. It is 0 while another claim is deciding the same for this user.
+-- The number of a user's requests that may still start. It is 0 while the user is paused, or another claim is deciding
+-- the same for this user.
 -- Bounds and an order keep the planner from using the index of all of a user's open requests, which includes waiting
 -- ones.
 create function sentinel.room(p_user uuid, p_most integer, p_chosen uuid[]) returns integer
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 begin
-  if not pg_try_advisory_xact_lock(hashtextextended('sentinel.running ' || p_user, 0)) then
+  if exists (select from sentinel.paused p where p.user_id = p_user)
+    or not pg_try_advisory_xact_lock(hashtextextended('sentinel.running ' || p_user, 0)) then
     return 0;
   end if;
   return greatest(0, p_most
@@ -226,7 +228,9 @@ create function sentinel.choose(p_worker uuid, p_lanes text[], p_limit integer) 
 language plpgsql set search_path = '' set enable_seqscan = off as $$
 declare
   v_most integer := (
-    select case when jsonb_typeof(s.value) = 'number' then least(greatest((s.value #>> '{}')::numeric, 0), 1000000) end
+    select case when jsonb_typeof(s.value) = 'number' then least(greatest((s.value #>> '{}')::numeric, 0), 1000000)
+                -- Room is asked for only if there is a limit.
+                when exists (select from sentinel.paused p where p.user_id is not null) then 1000000 end
       from sentinel.settings s where s.name = 'max_running_requests');
   v_turn sentinel.turns;
   v_start uuid;

@@ -58,7 +58,10 @@ set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapsca
 set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   v_worker uuid := sentinel.worker_of(args);
-  v_lanes text[] := array(select distinct e #>> '{}' from sentinel.elements(args, 'lanes') e);
+  v_lanes text[] := array(
+    select distinct e #>> '{}' from sentinel.elements(args, 'lanes') e
+     where not exists (select from sentinel.paused p where p.user_id is null and coalesce(p.lane, e #>> '{}') = e #>> '{}')
+       and not exists (select from sentinel.workers w where w.id = sentinel.worker_of(args) and w.draining));
   v_held uuid[] := array(select sentinel.to_uuid(e) from sentinel.elements(args, 'held') e
                           where sentinel.to_uuid(e) is not null);
   v_limit integer := coalesce(sentinel.to_number(args -> 'limit', 0, 100), 1);

@@ -65,6 +65,10 @@ insert into sentinel.sentences (rule, sentence, hint) values
   ('notice_is_short', 'notice may have at most 500 characters.', 'Shorten it.'),
   ('outcome_is_known', 'outcome must be succeeded, failed, retry, snoozed, released, cancelled, lease_expired or '
    'moved_by_hand.', 'The queue writes the history; leave it alone.'),
+  ('one_pause', 'A pause names a lane or a user, not both; without either it pauses everything.',
+   'Insert one row for the lane and one for the user.'),
+  ('lane_is_one', 'lane must be a media kind and a detector, such as video/default.',
+   'All lanes that wait: select * from sentinel.queue.'),
   ('kind_is_known', 'kind must be request or retry.',
    'The queue counts what users use; to give a user more, raise the setting of the quota.');
 

@@ -42,6 +42,18 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Maintained:
+    """Answer to a maintenance.
+
+    `next_due_seconds` is the time until the next scheduled request or lease is due, None without any. `drain`: an
+    admin has asked this worker to drain.
+    """
+
+    next_due_seconds: float | None
+    drain: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MissingRight:
     """A right that this worker's role lacks. If it is `needed`, the worker cannot process requests without it.
 
@@ -113,13 +125,17 @@ class QueueClient:
         with _readable("sentinel_finish"):
             return {UUID(row["id"]): Answer(row["answer"], row["due_in_seconds"]) for row in rows}
 
-    async def maintain(self, *, name: str, lanes: Sequence[str], slots: int) -> float | None:
-        """Register this worker, promote and expire rows; return the seconds until the next row or lease is due."""
+    async def maintain(self, *, name: str, lanes: Sequence[str], slots: int) -> Maintained:
+        """Register this worker, promote and expire rows; return what is due next."""
         args = {"name": name, "version": __version__, "lanes": list(lanes), "slots": slots}
         rows = await self._call("sentinel_maintain", args)
         with _readable("sentinel_maintain"):
-            due_seconds: float | None = rows[0]["next_due_seconds"]
-            return due_seconds
+            # A database that was not migrated yet asks nobody to drain.
+            return Maintained(rows[0]["next_due_seconds"], rows[0].get("drain", False))
+
+    async def leave(self) -> None:
+        """Remove this worker from the list of workers, because it stops."""
+        await self._call("sentinel_maintain", {"stopping": True})
 
     async def deletions(self, *, limit: int) -> list[tuple[str, str]]:
         """Return bucket and name of objects to remove; objects that remain are returned again later."""

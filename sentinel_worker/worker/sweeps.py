@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
 
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 
 class Sweeps:
-    """The time of the next sweep, and the sweep itself."""
+    """The time of the next sweep, and the sweep itself, which calls `drain` if an admin asks for it in the database."""
 
     def __init__(
         self,
@@ -40,12 +40,14 @@ class Sweeps:
         removals: Removals,
         wakeup: Wakeup | None,
         lanes: Sequence[str],
+        drain: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._queue = queue
         self._removals = removals
         self._wakeup = wakeup
         self._lanes = lanes
+        self._drain = drain
         self._at = 0.0
         self._maintained_at = -inf
         self._removed_at = -inf
@@ -75,13 +77,15 @@ class Sweeps:
         usual = self._settings.sweep_seconds if listening else self._settings.sweep_degraded_seconds
         pause = usual * random.uniform(0.9, 1.1)  # noqa: S311 - jitter to spread the load of many workers, not a secret
         if not self._nothing_due or began - self._maintained_at > MAINTAIN_AFTER_PAUSES * usual:
-            next_due_seconds = await self._queue.maintain(
+            found = await self._queue.maintain(
                 name=self._settings.worker_name, lanes=self._lanes, slots=self._settings.slots
             )
             self._maintained_at = began
-            due_seconds = inf if next_due_seconds is None else next_due_seconds
+            due_seconds = inf if found.next_due_seconds is None else found.next_due_seconds
             self._nothing_due = due_seconds > NEAR_PAUSES * usual
             pause = min(pause, max(MIN_SWEEP_SECONDS, due_seconds))
+            if found.drain:
+                self._drain()
         if began - self._removed_at > REMOVE_AFTER_PAUSES * usual:
             self._removed_at = began
             self._removals.nudge()

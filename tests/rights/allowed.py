@@ -41,6 +41,7 @@ TABLES: dict[str, Cells] = {
     "sentinel.attempts":                     _CLOSED_TABLE,
     "sentinel.deletions":                    _CLOSED_TABLE,
     "sentinel.leases":                       _CLOSED_TABLE,
+    "sentinel.paused":                       _CLOSED_TABLE,
     "sentinel.sentences":                    _CLOSED_TABLE,
     "sentinel.settings":                     _CLOSED_TABLE,
     "sentinel.turns":                        _CLOSED_TABLE,
@@ -76,6 +77,10 @@ COLUMNS: dict[str, dict[str, Cells]] = {
         "bucket_id name version user_id tries created_at due_at keep_until": _CLOSED_COLUMN,
     },
     "sentinel.leases": {"request_id fence worker attempt claimed_at lease_until": _CLOSED_COLUMN},
+    "sentinel.paused": {
+        "id": ("", "", "", "", "", "S"),  # made by the database
+        "lane user_id reason since by": _CLOSED_COLUMN,
+    },
     "sentinel.sentences": {"rule sentence hint": _CLOSED_COLUMN},
     "sentinel.settings": {"name value initial kind low high optional note": _CLOSED_COLUMN},
     "sentinel.turns": {"worker after_user odd seen_at ahead_after": _CLOSED_COLUMN},
@@ -84,7 +89,7 @@ COLUMNS: dict[str, dict[str, Cells]] = {
         "id": ("", "", "", "", "", "S"),  # made by the database
         "user_id kind amount at": _CLOSED_COLUMN,
     },
-    "sentinel.workers": {"id name version lanes slots started_at last_seen": _CLOSED_COLUMN},
+    "sentinel.workers": {"id name version lanes slots started_at last_seen draining": _CLOSED_COLUMN},
     "supabase_migrations.schema_migrations": {"version statements name": _CLOSED_COLUMN},
 }  # fmt: skip
 
@@ -136,6 +141,8 @@ FUNCTIONS: dict[str, Cells] = {
     "sentinel.check_setting_names()":          _CLOSED,
     "sentinel.keep_settings()":                _CLOSED,
     "sentinel.nearest_setting(text)":          _CLOSED,
+    "sentinel.pause_of(text, uuid)":           _CLOSED,
+    "sentinel.rules_of_paused()":              _CLOSED,
     "sentinel.refuse_setting(text)":           _CLOSED,
     "sentinel.setting_allows(sentinel.settings, jsonb)": _CLOSED,
     "sentinel.explain_rules(regclass)":        _CLOSED,

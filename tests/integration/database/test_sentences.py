@@ -51,6 +51,8 @@ BROKEN = {
     ("analysis_results", "current_is_not_superseded"): RESULTS + "is_current = false",
     ("analysis_results", "evidence_has_its_shape"): RESULTS + "media = '[]'",
     ("analysis_results", "notice_is_short"): RESULTS + "notice = repeat('x', 501)",
+    ("paused", "one_pause"): "insert into sentinel.paused (lane, user_id) values ('video/default', %(user)s)",
+    ("paused", "lane_is_one"): "insert into sentinel.paused (lane) values ('video')",
     ("attempts", "outcome_is_known"): "update sentinel.attempts set outcome = 'good'",
     ("usage", "kind_is_known"): "insert into sentinel.usage (user_id, kind, amount) values (%(user)s, 'x', 1)",
 }
