@@ -22,6 +22,7 @@ LETTERS = {
 
 _CLOSED: Cells = ("", "", "", "", "", "X")
 _CLOSED_TABLE: Cells = ("", "", "", "", "", "SDTRGM")
+_CLOSED_VIEW: Cells = ("", "", "", "", "", "S")
 _CLOSED_COLUMN: Cells = ("", "", "", "", "", "SIU")
 _WORKERS: Cells = ("", "", "", "X", "X", "X")
 _OWNERS: Cells = ("", "x", "x", "", "", "x")
@@ -48,6 +49,14 @@ TABLES: dict[str, Cells] = {
     "sentinel.unserved_lanes":               _CLOSED_TABLE,
     "sentinel.usage":                        _CLOSED_TABLE,
     "sentinel.workers":                      _CLOSED_TABLE,
+    "sentinel.queue":                       _CLOSED_VIEW,
+    "sentinel.running":                     _CLOSED_VIEW,
+    "sentinel.slow":                        _CLOSED_VIEW,
+    "sentinel.poison":                      _CLOSED_VIEW,
+    "sentinel.worker_states":               _CLOSED_VIEW,
+    "sentinel.failures":                    _CLOSED_VIEW,
+    "sentinel.retries":                     _CLOSED_VIEW,
+    "sentinel.pauses":                      _CLOSED_VIEW,
     "supabase_migrations.schema_migrations": _CLOSED_TABLE,
 }  # fmt: skip
 
@@ -90,6 +99,28 @@ COLUMNS: dict[str, dict[str, Cells]] = {
         "user_id kind amount at": _CLOSED_COLUMN,
     },
     "sentinel.workers": {"id name version lanes slots started_at last_seen draining": _CLOSED_COLUMN},
+    "sentinel.queue": {"lane status requests oldest oldest_seconds paused unserved_since": _CLOSED_VIEW},
+    "sentinel.running": {
+        "request_id user_id lane worker worker_id stage progress seconds attempt crashes cancel_requested "
+        "lease_until":
+            _CLOSED_VIEW,
+    },
+    "sentinel.slow": {
+        "request_id user_id lane worker worker_id stage progress seconds attempt crashes cancel_requested "
+        "lease_until usual_seconds":
+            _CLOSED_VIEW,
+    },
+    "sentinel.poison": {
+        "request_id user_id lane status crashes attempt max_attempts stages workers "
+        "last_crash":
+            _CLOSED_VIEW,
+    },
+    "sentinel.worker_states": {
+        "name id state slots used lanes version started_at last_seen seen_seconds_ago": _CLOSED_VIEW,
+    },
+    "sentinel.failures": {"error_code last_hour last_day users latest": _CLOSED_VIEW},
+    "sentinel.retries": {"error_code last_hour last_day latest": _CLOSED_VIEW},
+    "sentinel.pauses": {"id lane user_id reason since by requests oldest": _CLOSED_VIEW},
     "supabase_migrations.schema_migrations": {"version statements name": _CLOSED_COLUMN},
 }  # fmt: skip
 

@@ -23,7 +23,8 @@ writes this page.
 _SCHEMA_TEXT = "No API exposes the schemas `sentinel` and `supabase_migrations`."
 _TABLE_TEXT = """\
 The first line of a table covers the whole table: it has I and U if at least one column has them. The lines below it
-list columns that differ. A user may name the default of a column that is not an input, such as `status: 'queued'`.
+list columns that differ. A user may name the default of a column that is not an input, such as `status: 'queued'`. The
+role `sentinel_admin`, which no API becomes, may select [what admins read](database.md#views), and nothing else.
 
 Users have grants for more columns, and for UPDATE and DELETE, only so that the triggers `analysis_requests_accept`,
 `analysis_requests_refuse` and `analysis_results_refuse` can refuse them with a sentence instead of "permission denied
