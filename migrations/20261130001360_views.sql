@@ -97,5 +97,6 @@ end $$;
 grant usage on schema sentinel to sentinel_admin;
 grant select on
   sentinel.queue, sentinel.running, sentinel.slow, sentinel.poison, sentinel.worker_states, sentinel.failures,
-  sentinel.retries, sentinel.pauses, sentinel.paused, sentinel.settings, sentinel.attempts, sentinel.deletions
+  sentinel.retries, sentinel.pauses, sentinel.paused, sentinel.settings, sentinel.attempts, sentinel.deletions,
+  sentinel.audit
   to sentinel_admin;

@@ -40,6 +40,7 @@ TABLES: dict[str, Cells] = {
     "public.analysis_requests":              ("", "s", "s", "S", "SD", "SDTRGM"),
     "public.analysis_results":               ("", "s", "s", "", "S", "SDTRGM"),
     "sentinel.attempts":                     _CLOSED_TABLE,
+    "sentinel.audit":                        _CLOSED_TABLE,
     "sentinel.deletions":                    _CLOSED_TABLE,
     "sentinel.leases":                       _CLOSED_TABLE,
     "sentinel.paused":                       _CLOSED_TABLE,
@@ -80,6 +81,10 @@ COLUMNS: dict[str, dict[str, Cells]] = {
     },
     "sentinel.attempts": {
         "request_id fence attempt worker claimed_at finished_at outcome answer stage error_code error": _CLOSED_COLUMN,
+    },
+    "sentinel.audit": {
+        "id": ("", "", "", "", "", "S"),  # made by the database
+        "at session_role role jwt_sub jwt_role change relation request_id row_id was becomes": _CLOSED_COLUMN,
     },
     "sentinel.deletions": {
         "id": ("", "", "", "", "", "S"),  # made by the database
@@ -172,6 +177,9 @@ FUNCTIONS: dict[str, Cells] = {
     "sentinel.check_setting_names()":          _CLOSED,
     "sentinel.keep_settings()":                _CLOSED,
     "sentinel.nearest_setting(text)":          _CLOSED,
+    "sentinel.claims_of_caller()":             _CLOSED,
+    "sentinel.keep_audit()":                   _CLOSED,
+    "sentinel.trace()":                        _CLOSED,
     "sentinel.pause_of(text, uuid)":           _CLOSED,
     "sentinel.rules_of_paused()":              _CLOSED,
     "sentinel.refuse_setting(text)":           _CLOSED,
