@@ -18,7 +18,8 @@ create type sentinel.caps as (
   slots integer,               -- how many requests this worker runs at the same time; null: no user has a share of them
   held jsonb,                  -- how many requests of each user it runs already
   held_by_all integer,
-  heavy_from double precision  -- CPU seconds within the hour; null: nobody is heavy
+  heavy_from double precision, -- CPU seconds within the hour; null: nobody is heavy
+  paused uuid[]                -- users who get no place
 );
 
 -- The next users: up to p_count users after p_after (null: from the first), up to p_upto, with something queued, and the
@@ -128,6 +129,11 @@ declare
 begin
   if p_caps.most is not null then
     v_room := sentinel.room(p_users, p_caps.most, p_owners);
+  end if;
+  if cardinality(p_caps.paused) > 0 then
+    v_room := array(
+      select case when u.id = any (p_caps.paused) then 0 else v_room[u.n] end
+        from unnest(p_users) with ordinality as u (id, n) order by u.n);
   end if;
   if p_caps.slots is null then
     return array(
@@ -344,6 +350,7 @@ begin
          (select sentinel.to_number(s.value, 0, 1e9) from sentinel.settings s where s.name = 'fair_compute_seconds')
     into v_known, v_odd, v_start, v_ahead, v_caps.most, v_caps.heavy_from
     from (values (p_worker)) w (id) left join sentinel.turns t on t.worker = w.id;
+  v_caps.paused := array(select p.user_id from sentinel.paused p where p.user_id is not null);
   v_caps.slots := p_slots;
   v_caps.held := p_held;
   if p_slots is not null then

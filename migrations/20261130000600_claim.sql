@@ -47,7 +47,10 @@ set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapsca
 set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   v_worker uuid := sentinel.worker_of(args);
-  v_lanes text[] := array(select distinct e #>> '{}' from sentinel.elements(args, 'lanes') e);
+  v_lanes text[] := array(
+    select distinct e #>> '{}' from sentinel.elements(args, 'lanes') e
+     where not exists (select from sentinel.paused p where p.user_id is null and coalesce(p.lane, e #>> '{}') = e #>> '{}')
+       and not exists (select from sentinel.workers w where w.id = v_worker and w.draining));
   v_held uuid[] := array(
     select (e #>> '{}')::uuid from sentinel.elements(args, 'held') e
      where e #>> '{}' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$');
@@ -128,6 +131,7 @@ declare
   v_worker uuid := sentinel.worker_of(args);
   v_seconds double precision := coalesce(sentinel.to_number(args -> 'lease_seconds', 1, 3600), 60);
 begin
+  perform set_config('sentinel.moving', 'on', true);
   return query
   with entry as materialized (
     select sentinel.to_uuid(e -> 'id') as id, sentinel.to_uuid(e -> 'fence') as fence
@@ -145,6 +149,7 @@ begin
     from entry i
     left join sentinel.leases l on l.request_id = i.id and l.fence = i.fence and l.worker = v_worker
     left join public.analysis_requests r on r.id = i.id;
+  perform set_config('sentinel.moving', '', true);
 end $$;
 
 create function public.sentinel_progress(args jsonb) returns table (id uuid, answer text)
@@ -154,6 +159,7 @@ set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapsca
 declare
   v_worker uuid := sentinel.worker_of(args);
 begin
+  perform set_config('sentinel.moving', 'on', true);
   return query
   with entry as materialized (
     select distinct on (1) sentinel.to_uuid(e -> 'id') as id, sentinel.to_uuid(e -> 'fence') as fence,
@@ -171,6 +177,7 @@ begin
       from mine m where r.id = m.id)
   select i.id, case when m.id is not null then 'ok' when c.id is not null then 'busy' else 'lost' end
     from entry i left join current c on c.id = i.id left join mine m on m.id = i.id;
+  perform set_config('sentinel.moving', '', true);
 end $$;
 
 revoke all on function

@@ -52,11 +52,12 @@ class Maintained:
     """Answer to a maintenance: what is due next.
 
     `next_due_seconds` is the time until the next scheduled request or lease is due, None without any. `removals_due`:
-    files in Storage are to be removed now.
+    files in Storage are to be removed now. `drain`: an admin has asked this worker to drain.
     """
 
     next_due_seconds: float | None
     removals_due: bool
+    drain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +138,13 @@ class QueueClient:
         args = {"name": name, "version": __version__, "lanes": list(lanes), "slots": slots}
         rows = await self._call("sentinel_maintain", args)
         with _readable("sentinel_maintain"):
-            # A database that was not migrated yet does not say it: then the worker has to look.
-            return Maintained(rows[0]["next_due_seconds"], rows[0].get("removals_due", True))
+            # A database that was not migrated yet says neither: then the worker has to look, and goes on.
+            found = rows[0]
+            return Maintained(found["next_due_seconds"], found.get("removals_due", True), found.get("drain", False))
+
+    async def leave(self) -> None:
+        """Remove this worker from the list of workers, because it stops."""
+        await self._call("sentinel_maintain", {"stopping": True})
 
     async def deletions(self, *, limit: int) -> list[tuple[str, str]]:
         """Return bucket and name of objects to remove; objects that remain are returned again later."""
