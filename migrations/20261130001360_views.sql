@@ -83,9 +83,15 @@ select p.id, p.lane, p.user_id, p.reason, p.since, p.by, waiting.requests, waiti
     where r.status in ('queued', 'scheduled') and (p.lane is null or r.lane = p.lane)
       and (p.user_id is null or r.user_id = p.user_id)) waiting;
 
+create view sentinel.compute_by_user as
+select c.user_id, sum(c.cpu_seconds) as cpu_seconds, sum(c.wall_seconds) as wall_seconds,
+       sum(c.requests) as requests, count(distinct c.worker) as workers
+  from sentinel.compute c where c.since > now() - interval '1 hour'
+ group by c.user_id;
+
 revoke all on
   sentinel.queue, sentinel.running, sentinel.slow, sentinel.poison, sentinel.worker_states, sentinel.failures,
-  sentinel.retries, sentinel.pauses
+  sentinel.retries, sentinel.pauses, sentinel.compute_by_user
   from public, anon, authenticated, service_role;
 
 -- A role that reads the queue and changes nothing; the project grants it to whom it likes.
@@ -98,5 +104,5 @@ grant usage on schema sentinel to sentinel_admin;
 grant select on
   sentinel.queue, sentinel.running, sentinel.slow, sentinel.poison, sentinel.worker_states, sentinel.failures,
   sentinel.retries, sentinel.pauses, sentinel.paused, sentinel.settings, sentinel.attempts, sentinel.deletions,
-  sentinel.audit
+  sentinel.audit, sentinel.compute_by_user
   to sentinel_admin;

@@ -41,7 +41,7 @@ TABLES: dict[str, Cells] = {
     "public.analysis_results":               ("", "s", "s", "", "S", "SDTRGM"),
     "sentinel.attempts":                     _CLOSED_TABLE,
     "sentinel.compute":                      _CLOSED_TABLE,
-    "sentinel.audit":                        _CLOSED_TABLE,
+    "sentinel.audit":                        ("", "", "", "", "", "SRGM"),  # nobody changes it
     "sentinel.deletions":                    _CLOSED_TABLE,
     "sentinel.leases":                       _CLOSED_TABLE,
     "sentinel.paused":                       _CLOSED_TABLE,
@@ -60,6 +60,7 @@ TABLES: dict[str, Cells] = {
     "sentinel.failures":                    _CLOSED_VIEW,
     "sentinel.retries":                     _CLOSED_VIEW,
     "sentinel.pauses":                      _CLOSED_VIEW,
+    "sentinel.compute_by_user":             _CLOSED_VIEW,
     "supabase_migrations.schema_migrations": _CLOSED_TABLE,
 }  # fmt: skip
 
@@ -87,7 +88,8 @@ COLUMNS: dict[str, dict[str, Cells]] = {
     "sentinel.compute": {"user_id worker since cpu_seconds wall_seconds requests": _CLOSED_COLUMN},
     "sentinel.audit": {
         "id": ("", "", "", "", "", "S"),  # made by the database
-        "at session_role role jwt_sub jwt_role change relation request_id row_id was becomes": _CLOSED_COLUMN,
+        "at session_role role jwt_sub jwt_role change relation request_id row_id was becomes":
+            ("", "", "", "", "", "SI"),
     },
     "sentinel.deletions": {
         "id": ("", "", "", "", "", "S"),  # made by the database
@@ -129,6 +131,7 @@ COLUMNS: dict[str, dict[str, Cells]] = {
     },
     "sentinel.failures": {"error_code last_hour last_day users latest": _CLOSED_VIEW},
     "sentinel.retries": {"error_code last_hour last_day latest": _CLOSED_VIEW},
+    "sentinel.compute_by_user": {"user_id cpu_seconds wall_seconds requests workers": _CLOSED_VIEW},
     "sentinel.pauses": {"id lane user_id reason since by requests oldest": _CLOSED_VIEW},
     "supabase_migrations.schema_migrations": {"version statements name": _CLOSED_COLUMN},
 }  # fmt: skip
@@ -211,6 +214,10 @@ FUNCTIONS: dict[str, Cells] = {
     "sentinel.rules_of_analysis_results()":    _CLOSED,
     "sentinel.rules_of_attempts()":            _CLOSED,
     "sentinel.rules_of_usage()":               _CLOSED,
+    "sentinel.rules_of_compute()": _CLOSED,
+    "sentinel.rules_of_leases()": _CLOSED,
+    "sentinel.rules_of_throughput()": _CLOSED,
+    "sentinel.rules_of_turns()": _CLOSED,
     "sentinel.setting(text, double precision)": _CLOSED,
     "sentinel.spend(uuid, text, integer)":     _CLOSED,
     "sentinel.spend_inserted()":               _CLOSED,
