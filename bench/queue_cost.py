@@ -155,7 +155,7 @@ def explained(connection: Connection) -> Iterator[None]:
     connection.execute("load 'auto_explain'")
     for setting in EXPLAIN:
         connection.execute(f"set {setting}".encode())
-    connection.add_notice_handler(lambda notice: print(f"{notice.message_primary}\n"))
+    connection.add_notice_handler(lambda notice: print(notice.message_primary, "\n"))
     yield
 
 

@@ -167,7 +167,7 @@ FUNCTIONS: dict[str, Cells] = {
     "sentinel.explain(uuid, uuid, uuid, boolean)": _CLOSED,
     "sentinel.fail_unserved()":                _CLOSED,
     "sentinel.heavy(uuid[], double precision)": _CLOSED,
-    "sentinel.held_with(jsonb, uuid[])":       _CLOSED,
+    "sentinel.held(jsonb, uuid[])":            _CLOSED,
     "sentinel.kept_since(text)":             _CLOSED,
     "sentinel.last_with_more(integer, integer)": _CLOSED,
     "sentinel.leave(public.analysis_requests, text)": _CLOSED,
