@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 from supabase import Client
 
+from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.errors import Cancelled, CodedError, LeaseLost, Released, Transient
 from sentinel_worker.domain.request import Claim, Stage
 from sentinel_worker.observe import logs
@@ -38,6 +39,7 @@ class Lease:
 
     def __init__(self, claim: Claim, called_at: float) -> None:
         self.claim = claim
+        self.compute = Compute(claim.user_id)
         self.expires_at = called_at + claim.lease_seconds
         self.stage: Stage = "fetching"
         self.stage_deadline: float | None = None

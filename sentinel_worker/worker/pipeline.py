@@ -103,6 +103,7 @@ class Pipeline:
             claim.detector,
             stages=stages,
             keep=partial(self._upload, lease),
+            compute=lease.compute,
         )
         lease.stage = "finishing"
         stages.report("finishing", 0.0)
