@@ -91,7 +91,7 @@ class Flow:
                 choice = self.roster.choose(kind, key, facts)
                 async with stage("analyzing"):
                     report = partial(stages.report, "analyzing")
-                    analysis = await examine(child, facts, choice, self.coverage, report)
+                    analysis = await examine(child, facts, choice, self.coverage, report, compute)
                 async with stage("deriving"):
                     derived = await keep(await derive(child, analysis)) if keep is not None else {}
         return Examined(analysis, result.document(analysis, fetched, derived, timings.seconds))
