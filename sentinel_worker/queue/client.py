@@ -74,9 +74,20 @@ class QueueClient:
         self._worker = str(worker)
 
     async def claim(
-        self, lanes: Sequence[str], *, limit: int, lease_seconds: float, held: Iterable[UUID]
+        self,
+        lanes: Sequence[str],
+        *,
+        limit: int,
+        lease_seconds: float,
+        held: Iterable[UUID],
+        slots: int | None = None,
+        holding: Mapping[UUID, int] | None = None,
     ) -> list[Claim]:
-        """Claim up to `limit` requests of `lanes`; this worker's claims that are missing from `held` come first."""
+        """Claim up to `limit` requests of `lanes`; this worker's claims that are missing from `held` come first.
+
+        Of all `slots` of this worker, a user gets at most half of those that the others leave; `holding` counts the
+        requests of each user that it runs. Without `slots` there is no such limit.
+        """
         rows = await self._call(
             "sentinel_claim",
             {
@@ -84,6 +95,8 @@ class QueueClient:
                 "limit": limit,
                 "lease_seconds": lease_seconds,
                 "held": [str(request_id) for request_id in held],
+                "slots": slots,
+                "holding": {str(user): count for user, count in (holding or {}).items()},
             },
         )
         claims, unreadable = [], None

@@ -1,6 +1,7 @@
 """Requests that a worker is running: each is a task that answers its claim, and its failure does not affect others."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from uuid import UUID
 
@@ -63,6 +64,11 @@ class RunningRequests:
     def __len__(self) -> int:
         """Return the number of running requests."""
         return len(self._tasks)
+
+    @property
+    def by_user(self) -> Counter[UUID]:
+        """Number of running requests of each user."""
+        return Counter(lease.claim.user_id for lease in self._tasks.values())
 
     def start(self, group: asyncio.TaskGroup, claim: Claim, called_at: float) -> None:
         """Work on `claim`, whose call began at `called_at` (see `lease.boottime`)."""
