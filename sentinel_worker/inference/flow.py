@@ -83,9 +83,13 @@ class Flow:
 
         async with private_directory(self.work) as directory:
             async with source.place, stage("fetching"):
+                compute.begin()
                 report = partial(stages.report, "fetching")
                 fetched = await source.fetch(directory=directory, limit_bytes=self.limits.max_bytes, on_progress=report)
-            async with self._decoding_place(compute), self.zygote.open(fetched.path, directory, self.limits) as child:
+            async with (
+                self._decoding_place(compute),
+                self.zygote.open(fetched.path, directory, self.limits, compute) as child,
+            ):
                 async with stage("probing"):
                     facts = await child.probe()
                 choice = self.roster.choose(kind, key, facts)

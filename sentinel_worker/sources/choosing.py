@@ -13,6 +13,7 @@ import httpx
 
 from sentinel_worker.concurrency.fair_places import FairPlaces
 from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.request import Claim
 from sentinel_worker.sources import local, storage, url
@@ -53,20 +54,23 @@ class RequestSources:
         self._uploads = FairPlaces(settings.fetch_concurrency)
         self._urls = FairPlaces(settings.url_places, patience_seconds=URL_PATIENCE_SECONDS)
 
-    def of(self, claim: Claim) -> Source:
-        """Return the source of the request's file. Raises `Permanent('source_not_supported')`."""
+    def of(self, claim: Claim, compute: Compute) -> Source:
+        """Return the source of the request's file; `compute` counts the process that fetches a post.
+
+        Raises `Permanent('source_not_supported')`.
+        """
         if claim.source_url is not None:
-            return Source(self._url(claim.source_url), self._urls.place(claim.user_id))
+            return Source(self._url(claim.source_url, compute), self._urls.place(claim.user_id))
         assert claim.storage_path is not None  # the database's one_source
         fetch = partial(storage.fetch, self._http, user_id=claim.user_id, storage_path=claim.storage_path)
         return Source(fetch, self._uploads.place(claim.user_id))
 
-    def _url(self, source_url: str) -> Fetch:
+    def _url(self, source_url: str, compute: Compute) -> Fetch:
         """Return a fetch by yt-dlp for a post of a social site, and a direct download for any other URL."""
         if not self._kinds:
             raise Permanent("source_not_supported", "This worker does not fetch URLs: upload the file instead.")
         if self._social is not None and self._social.suits(source_url):
-            social = replace(self._social, egress=self._social.egress.of_one_client())
+            social = replace(self._social, egress=self._social.egress.of_one_client(), compute=compute)
             return partial(social.fetch, source_url)
         if "direct" not in self._kinds:
             raise Permanent(

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -118,6 +119,7 @@ class RunningRequests:
                     if isinstance(error, Fatal):
                         self._broken(error)
                     finish = finish_for(error, claim, lease.stage)
+                finish = replace(finish, compute=lease.compute.as_json())
                 self._count(claim, finish)
                 await self._report(claim, finish)
             except LeaseLost:
@@ -143,7 +145,7 @@ class RunningRequests:
     async def _report(self, claim: Claim, finish: Finish) -> None:
         answer = await self._outcomes.write(claim, finish)
         if answer.status == "invalid" and finish.outcome == "succeeded":
-            finish = RESULT_REFUSED
+            finish = replace(RESULT_REFUSED, compute=finish.compute)
             answer = await self._outcomes.write(claim, finish)
         _log_answer(finish, answer)
         if answer.due_in_seconds is not None:
