@@ -93,9 +93,14 @@ class Settings(BaseSettings):
         None, description="TOML file with the operator's own detectors and changes to the built-in ones."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Device that detectors run on.")
-    slots: int = Field(8, ge=1, le=64, description="Requests worked on at the same time.")
+    slots: int = Field(
+        16,
+        ge=1,
+        le=64,
+        description="Requests worked on at the same time; one user gets at most half of those that others leave.",
+    )
     fetch_concurrency: int = Field(
-        4,
+        8,
         ge=1,
         le=64,
         description="Downloads from Storage at the same time; one user gets at most half of those that others leave.",
