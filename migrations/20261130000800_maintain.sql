@@ -208,7 +208,9 @@ language sql volatile set search_path = '' set enable_seqscan = off set enable_b
 $$;
 
 create function public.sentinel_maintain(args jsonb)
-returns table (promoted integer, expired integer, poisoned integer, unserved integer, next_due_seconds double precision)
+returns table (
+  promoted integer, expired integer, poisoned integer, unserved integer, next_due_seconds double precision,
+  removals_due boolean)
 language plpgsql volatile security definer
 set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
@@ -225,7 +227,9 @@ begin
          last_seen = excluded.last_seen;
   perform set_config('sentinel.moving', 'on', true);
   return query
-    select s.promoted, s.expired, s.poisoned, s.unserved, sentinel.next_due_seconds() from sentinel.sweep() s;
+    select s.promoted, s.expired, s.poisoned, s.unserved, sentinel.next_due_seconds(),
+           exists (select from sentinel.deletions d where d.due_at <= now())
+      from sentinel.sweep() s;
   perform set_config('sentinel.moving', '', true);
 end $$;
 

@@ -16,6 +16,27 @@ end $$;
 create trigger analysis_requests_outbox after delete on public.analysis_requests
   referencing old table as gone for each statement execute function sentinel.outbox_requests();
 
+-- TRUNCATE, which shows a trigger no rows: it adds one folder per user, and each uploaded file that a request names.
+create function sentinel.outbox_truncated() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if tg_table_schema = 'auth' then
+    insert into sentinel.deletions (bucket_id, name, user_id, keep_until)
+    select b.id, u.id || '/', u.id, now() + interval '2 hours'
+      from auth.users u cross join (values ('media'), ('derived')) b (id);
+    return null;
+  end if;
+  insert into sentinel.deletions (bucket_id, name, version, user_id, keep_until)
+  select distinct o.bucket_id, o.name, o.version, r.user_id, now()
+    from public.analysis_requests r join storage.objects o on o.bucket_id = 'media' and o.name = r.storage_path;
+  insert into sentinel.deletions (bucket_id, name, user_id, keep_until)
+  select distinct 'derived', r.user_id || '/', r.user_id, now() + interval '10 minutes' from public.analysis_requests r;
+  return null;
+end $$;
+
+create trigger analysis_requests_outbox_truncated before truncate on public.analysis_requests
+  for each statement execute function sentinel.outbox_truncated();
+
 create function sentinel.outbox_users() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -66,23 +87,28 @@ language sql stable set search_path = '' set enable_seqscan = off as $$
 $$;
 
 create function public.sentinel_deletions(args jsonb) returns table (bucket_id text, name text)
-language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off as $$
+language plpgsql volatile security definer
+set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
   v_left integer := coalesce(sentinel.to_number(args -> 'limit', 1, 1000), 100);
+  v_until constant timestamptz := clock_timestamp() + interval '2 s';
   d sentinel.deletions;
   v_names text[];
 begin
   perform sentinel.worker_of(args);
   for d in
-    select e.* from sentinel.deletions e where e.due_at <= clock_timestamp()
-     order by e.due_at limit 2000 for update skip locked  -- most are empty folders, at 0.1 ms each
+    select e.* from sentinel.deletions e where e.due_at <= now() order by e.due_at for update skip locked
   loop
-    exit when v_left = 0;
+    exit when v_left = 0 or clock_timestamp() > v_until;  -- most are empty folders, at 0.1 ms each
     v_names := array(select sentinel.objects_of(d, v_left));
     if cardinality(v_names) > 0 then
       return query select d.bucket_id, n from unnest(v_names) n;
       v_left := v_left - cardinality(v_names);
+    end if;
+    if v_left = 0 and right(d.name, 1) = '/' then  -- there may be more in it
+      update sentinel.deletions e set due_at = clock_timestamp() + interval '1 s' where e.id = d.id;
+    elsif cardinality(v_names) > 0 then
       update sentinel.deletions e
          set tries = e.tries + 1, due_at = clock_timestamp() + make_interval(secs => least(3600, 15 * 2.0 ^ least(e.tries, 10)))
        where e.id = d.id;
@@ -102,6 +128,8 @@ do $$ begin
   if to_regclass('auth.users') is not null then
     create trigger sentinel_users_outbox after delete on auth.users
       referencing old table as gone for each statement execute function sentinel.outbox_users();
+    create trigger sentinel_users_outbox_truncated before truncate on auth.users
+      for each statement execute function sentinel.outbox_truncated();
   end if;
 exception when insufficient_privilege then
   raise notice 'no trigger on auth.users: files of deleted users stay in Storage, except those of their requests';

@@ -18,6 +18,28 @@ exception when insufficient_privilege then
   raise notice 'storage.objects is not granted to sentinel_worker: it has at most the rights of anon there';
 end $$;
 
+-- A removal is checked once more when Storage deletes the row: between the list and this moment, the file may have been
+-- uploaded again, or a new request may name it. No policy applies to the secret key, and a policy sees the rows as they
+-- were when the statement began; this trigger applies to every key and sees what was committed before. Only workers send
+-- this header; all other deletions pass.
+create function sentinel.check_removal() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if sentinel.may_remove(old.bucket_id, old.name, old.version) then
+    return old;
+  end if;
+  return null;
+end $$;
+
+do $$ begin
+  create trigger sentinel_objects_removal before delete on storage.objects
+    for each row when (current_setting('request.headers', true) like '%"x-sentinel-removal"%')
+    execute function sentinel.check_removal();
+exception when insufficient_privilege then
+  raise notice 'no trigger on storage.objects: a worker with the secret key may remove a file that is uploaded or named '
+    'again just then';
+end $$;
+
 -- Policies come last in each file: CREATE POLICY locks the platform's tables until the end of the transaction.
 
 create policy "sentinel: owner reads" on storage.objects for select to authenticated

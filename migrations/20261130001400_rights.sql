@@ -83,8 +83,8 @@ language sql stable security invoker set search_path = '' set jit = off as $$
   ),
   absent as (
     select 'table realtime.messages', false,
-           format('The table realtime.messages does not exist before Realtime has run, so the role %s %s', me.role,
-                  'receives no broadcast wake-ups; afterwards'),
+           format('Realtime has never run, so the table realtime.messages does not exist and the role %s receives no '
+                  'broadcast wake-ups. To fix this once Realtime has started', me.role),
            'sentinel-worker migrate'
       from me
      where not me.sees_all and not exists (select from relations t where t.namespace = 'realtime')

@@ -117,7 +117,7 @@ comment on column sentinel.deletions.version is 'Version of the object that was 
 comment on column sentinel.deletions.user_id is 'The former owner.';
 comment on column sentinel.deletions.tries is 'How often workers were told to remove objects that still existed.';
 comment on column sentinel.deletions.created_at is 'Time of the deletion.';
-comment on column sentinel.deletions.due_at is 'Time when workers are told next: 15 s after the first time, doubled each time, at most an hour.';
+comment on column sentinel.deletions.due_at is 'Time when workers are told next: 15 s after the first time, doubled each time, at most an hour; after 1 s if the folder holds more objects than they were told.';
 comment on column sentinel.deletions.keep_until is 'Until then a folder is checked again, because a worker or a client may not know of the deletion and write to it; later files are not removed.';
 
 comment on table sentinel.settings is 'Settings of the queue for all workers and users (docs/settings.md); changes take effect at the next call.';
@@ -133,7 +133,7 @@ comment on function public.sentinel_progress is
 comment on function public.sentinel_finish is
   'args {worker, outcomes: [{id, fence, outcome, ...}]}: end attempts; returns the new status, or lost, busy, invalid.';
 comment on function public.sentinel_maintain is
-  'args {worker, name, version, lanes, slots}: register the worker, promote due requests, expire leases.';
+  'args {worker, name, version, lanes, slots}: register the worker, promote due requests, expire leases; says what is due.';
 comment on function public.sentinel_deletions is
   'args {worker, limit}: objects to remove from Storage; objects that still exist are returned again later.';
 comment on function public.sentinel_rights is 'Rights that the calling worker''s role lacks, with the statements that grant them.';

@@ -1,29 +1,28 @@
 """Answer media analysis requests kept in Supabase.
 
 Exit codes: 0 success; 1 finished, but something is wrong; 2 a mistake that has to be fixed; 75 a temporary failure;
-130 Ctrl-C.
+130 Ctrl-C; 143 SIGTERM.
 """
 
 import asyncio
 import os
-import signal
 from pathlib import Path
 from typing import Annotated, Literal
 
-import structlog
 import typer
 
 from sentinel_worker import __version__
 from sentinel_worker.commands import models
 from sentinel_worker.commands.console import needs_extra
-from sentinel_worker.commands.exits import EXIT_TEMPORARY, exit_code, fail, run_to_its_end
+from sentinel_worker.commands.dev_options import dev
+from sentinel_worker.commands.exits import exit_code, fail, run_to_its_end
 from sentinel_worker.commands.migrating import migration_errors_translated
 from sentinel_worker.commands.models import DetectorsFile
+from sentinel_worker.commands.run import end_at_once_on_signals, serve_to_its_end
 from sentinel_worker.config import settings as settings_module
 from sentinel_worker.database import migrate
 from sentinel_worker.detectors import registry
 from sentinel_worker.domain.errors import CodedError
-from sentinel_worker.domain.passing_faults import passing_fault
 from sentinel_worker.heavy_imports import heavy_imports
 from sentinel_worker.observe import log_stream, logs, masking
 
@@ -52,50 +51,15 @@ def run() -> None:
     from sentinel_worker.confine import sandbox
 
     sandbox.hide_memory()
-    _end_at_once_on_signals()
+    end_at_once_on_signals(0)
     try:
         settings = settings_module.load()
         settings_module.forget_environment()
     except CodedError as error:
+        end_at_once_on_signals(exit_code(error))
         fail(error)
     logs.configure(settings.log_level, settings.log_format)
-    try:
-        from sentinel_worker.commands.chosen_detectors import all_here  # imports huggingface_hub
-
-        specs = all_here(settings.detector_keys, settings.detectors)
-        with heavy_imports():
-            from sentinel_worker import daemon
-
-        asyncio.run(daemon.serve(settings, specs))
-    except asyncio.CancelledError:
-        return  # a signal during the start
-    except Exception as error:  # noqa: BLE001 - the outermost boundary: the log says why the worker ends
-        raise typer.Exit(_log_end(error)) from None
-    finally:
-        _ignore_signals()
-
-
-def _end_at_once_on_signals() -> None:
-    """Until the worker handles signals it has nothing to hand back; an exception would be lost in an import."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os._exit(0))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until something can reload the keys
-
-
-def _ignore_signals() -> None:
-    """The exit code is decided; the interpreter takes a while to end."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _log_end(error: Exception) -> int:
-    """Log why the worker ends, with a traceback only if that is a bug; returns the exit code."""
-    met = error if isinstance(error, CodedError) else passing_fault(error)
-    if met is None:
-        structlog.get_logger().error(logs.BROKEN, exc_info=error)
-        return EXIT_TEMPORARY
-    structlog.get_logger().error(logs.BROKEN, error_code=met.code, error=met.message)
-    return exit_code(met)
+    raise typer.Exit(serve_to_its_end(settings))
 
 
 @app.command()
@@ -205,78 +169,7 @@ def evaluate(
         fail(error)
 
 
-@app.command()
-def dev(
-    data: Annotated[Path, typer.Option(help="Folder of the database, the files and the keys.")] = Path(".sentinel/dev"),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the gateway; 0 picks a free one.")] = 54321,
-    db_port: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=65535,
-            help="Port of the database; 0 picks a free one.",
-            show_default="the one after --port, if free",
-        ),
-    ] = None,
-    fresh: Annotated[bool, typer.Option(help="Empty the folder first.")] = False,
-    migrations: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, file_okay=False, help="Folder of your own migrations, named as for the Supabase CLI."
-        ),
-    ] = None,
-    seed: Annotated[
-        list[Path] | None,
-        typer.Option(exists=True, dir_okay=False, help="SQL file to run once after them; may be repeated."),
-    ] = None,
-    schemas: Annotated[str, typer.Option(help="Schemas that REST serves, separated by commas.")] = "public",
-    jwt_secret: Annotated[
-        str | None, typer.Option(help="Secret that signs the JWTs, instead of the folder's own.", metavar="SECRET")
-    ] = None,
-    default_grants: Annotated[
-        bool,
-        typer.Option(
-            "--default-grants", help="Grant new tables in public to the API roles, as hosted projects once did."
-        ),
-    ] = False,
-    worker: Annotated[bool, typer.Option(help="Also start one worker.")] = True,
-    misbehave: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SERVICE:KEY[=VALUE],…",
-            help="Imitate a fault of the real servers, e.g. rest:status=503,times=3; may be repeated (docs/local.md).",
-        ),
-    ] = None,
-    pace: Annotated[
-        Literal["real", "fast"], typer.Option(help="Poll row changes at the pace of the real Realtime, or fast.")
-    ] = "real",
-    rate_limit: Annotated[
-        bool,
-        typer.Option(help="Drop row changes and broadcasts over 100 a second, as the real Realtime does."),
-    ] = True,
-) -> None:
-    """Run a local Supabase and one worker. Only for development; never expose it."""
-    try:
-        with needs_extra("local"):
-            from sentinel_worker.commands import dev as command
-        running = command.keep_running(
-            data,
-            port=port,
-            fresh=fresh,
-            with_worker=worker,
-            faults=misbehave or (),
-            pace=pace,
-            rate_limit=rate_limit,
-            migrations=migrations,
-            database_port=db_port,
-            exposed_schemas=tuple(name.strip() for name in schemas.split(",") if name.strip()),
-            seed=seed or (),
-            jwt_secret=jwt_secret,
-            default_grants=default_grants,
-        )
-        asyncio.run(running)
-    except CodedError as error:
-        fail(error)
+app.command()(dev)
 
 
 def main() -> None:

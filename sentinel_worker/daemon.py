@@ -40,6 +40,7 @@ from sentinel_worker.supabase_client.key_rotation import KeyRotation
 from sentinel_worker.supabase_client.keys import WorkerKeys
 from sentinel_worker.wake.connection import ConnectionTimes
 from sentinel_worker.wake.wakeup import Wakeup
+from sentinel_worker.worker.derived_files import DerivedFiles
 from sentinel_worker.worker.loop import Worker
 from sentinel_worker.worker.machine import Machine
 from sentinel_worker.worker.pipeline import Pipeline
@@ -86,7 +87,8 @@ async def serve(settings: Settings, specs: Sequence[DetectorSpec]) -> None:
         social = await asyncio.to_thread(Social.from_settings, settings, url_rules.egress)
 
         def pipeline_of(http: httpx.AsyncClient, progress: Progress, rights: RightsCheck) -> Pipeline:
-            return Pipeline(settings, flow, RequestSources(settings, http, url_rules, social), http, progress, rights)
+            sources, derived = RequestSources(settings, http, url_rules, social), DerivedFiles(http, rights, machine)
+            return Pipeline(settings, flow, sources, derived, progress, rights)
 
         parts = await stack.enter_async_context(open_worker(settings, worker_id, pipeline_of, machine=machine))
         parts.worker.drain_on_signals()
@@ -148,7 +150,7 @@ async def open_worker(
                 heartbeat_seconds=settings.heartbeat_seconds,
                 refused=rights.doubt,
             ),
-            outcomes=Outcomes(queue),
+            outcomes=Outcomes(queue, refused=wake.set),
             progress=progress,
             pipeline=pipeline_of(http, progress, rights),
             machine=machine or Machine(),

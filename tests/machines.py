@@ -1,4 +1,4 @@
-"""Machines that lack something: a small disk, and a process that gets no more descriptors."""
+"""Machines that lack something: a small disk, and a process that gets no more descriptors or processes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from tests.memory import CONTROL_GROUPS, group_of_version_1
+
 
 @contextmanager
-def small_disk(folder: Path, *, megabytes: int = 16, inodes: int = 200) -> Iterator[Path]:
+def small_disk(folder: Path, *, kibibytes: int = 16 << 10, inodes: int = 200) -> Iterator[Path]:
     """Mount a memory file system of that size on `folder`; skips the test where nothing may be mounted."""
     folder.mkdir(exist_ok=True)
-    options = f"size={megabytes}m,nr_inodes={inodes},mode=0700"
+    options = f"size={kibibytes}k,nr_inodes={inodes},mode=0700"
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True, check=False
     )
@@ -68,3 +71,46 @@ def without_descriptors(pid: int, *, spare: int = 0) -> Iterator[None]:
         yield
     finally:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+@contextmanager
+def without_processes(pid: int, *, spare: int = 0) -> Iterator[None]:
+    """Leave a process and its descendants `spare` more processes and threads than they have, as `TasksMax=` does.
+
+    Skips the test where no control group can limit them.
+    """
+    parent = group_of_version_1("pids", pid) or CONTROL_GROUPS
+    group = parent / f"sentinel-test-{uuid4().hex}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"a control group that limits processes cannot be made here: {error}")
+    try:
+        if not (group / "pids.max").exists():
+            pytest.skip("no control group limits processes here")
+        for one in (pid, *descendants(pid)):
+            _move(one, group)
+        # Without a spare one, the end of a thread makes no room either.
+        (group / "pids.max").write_text(str(int((group / "pids.current").read_text()) + spare if spare else 0))
+        yield
+    finally:
+        with suppress(FileNotFoundError):
+            (group / "pids.max").write_text("max")
+        while members := (group / "cgroup.procs").read_text().split():  # any of them may fork meanwhile
+            for member in members:
+                _move(int(member), parent)
+        group.rmdir()
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Yield the ids of the processes below a process."""
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            for child in map(int, children.read_text().split()):
+                yield child
+                yield from descendants(child)
+
+
+def _move(pid: int, group: Path) -> None:
+    with suppress(ProcessLookupError):  # it has ended
+        (group / "cgroup.procs").write_text(str(pid))

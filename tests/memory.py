@@ -56,7 +56,7 @@ class MemoryGroup:
     """A control group of version 1 or 2, without a limit yet. Raises `OSError` if none can be made."""
 
     def __init__(self) -> None:
-        parent = _own_group_of_version_1()
+        parent = group_of_version_1("memory")
         self._first_version = parent is not None
         self.folder = (parent or CONTROL_GROUPS) / f"sentinel-test-{uuid4().hex}"
         self.folder.mkdir()
@@ -105,9 +105,10 @@ class MemoryGroup:
         (self.folder / name).write_text(value)
 
 
-def _own_group_of_version_1() -> Path | None:
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+def group_of_version_1(controller: str, pid: int | str = "self") -> Path | None:
+    """Return the control group of a process, or None where groups of version 2 have that controller."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
-        if "memory" in controllers.split(","):
-            return CONTROL_GROUPS / "memory" / path.lstrip("/")
+        if controller in controllers.split(","):
+            return CONTROL_GROUPS / controller / path.lstrip("/")
     return None

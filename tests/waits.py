@@ -53,3 +53,8 @@ def catches(pid: int, number: signal.Signals) -> bool:
     """True if the process has a handler for the signal."""
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return bool(int(status["SigCgt"], 16) & 1 << number - 1)
+
+
+def is_stopped(pid: int) -> bool:
+    """True if a signal has stopped the process, such as SIGSTOP."""
+    return "\nState:\tT" in Path(f"/proc/{pid}/status").read_text()

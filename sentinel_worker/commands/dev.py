@@ -23,6 +23,7 @@ from sentinel_local_supabase.stack import Stack
 from sentinel_worker.database import migrate
 from sentinel_worker.detectors.registry import DEMO_DETECTORS
 from sentinel_worker.domain.errors import Fatal, Transient
+from sentinel_worker.domain.machine_errors import start_errors_translated
 from sentinel_worker.media.libraries import require_libraries
 from sentinel_worker.observe import logs
 
@@ -148,6 +149,7 @@ async def keep_running(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as running:
         running.enter_context(_local_errors_translated())
+        running.enter_context(start_errors_translated())
         wanted = read_faults(faults)
         limit = EVENTS_PER_SECOND if rate_limit else None
         stack = await running.enter_async_context(

@@ -1,5 +1,8 @@
 """Error exit of a command: one line per mistake on standard error, and the exit code."""
 
+import errno
+import fcntl
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -9,7 +12,7 @@ from rich.console import Console
 
 from sentinel_worker.commands.console import plain
 from sentinel_worker.domain.errors import CodedError, Fatal, Transient
-from sentinel_worker.domain.passing_faults import passing_fault
+from sentinel_worker.domain.machine_errors import OF_PATHS, passing_fault
 from sentinel_worker.observe.masking import mask
 
 EXIT_UNREAD = 1
@@ -33,7 +36,7 @@ def fail(error: CodedError) -> NoReturn:
 def run_to_its_end(command: Callable[[], object]) -> None:
     """Run `command`; what it did not expect from the machine ends it as any error does, with a line and an exit code.
 
-    An error that is neither of the machine nor of this package is a bug, and is raised.
+    An error that is neither of the machine, nor of a file, nor of this package is a bug, and is raised.
     """
     try:
         try:
@@ -45,22 +48,32 @@ def run_to_its_end(command: Callable[[], object]) -> None:
         sys.stdout = None
         sys.exit(EXIT_UNREAD)
     except Exception as error:
-        met = _of_machine(error)
+        met = _explained(error)
         if met is None:
             raise
         sys.stdout = None
         sys.exit(_printed(met))
 
 
-def _of_machine(error: Exception) -> CodedError | None:
+def _explained(error: Exception) -> CodedError | None:
     if isinstance(error, CodedError):
         return error
     if (passing := passing_fault(error)) is not None:
         return passing
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return Fatal("file_refused", f"{where}{error.strerror or error}")
+    return _of_file(error) if isinstance(error, OSError) else None
+
+
+def _of_file(error: OSError) -> Fatal | None:
+    """Return the error for a file that the system refuses; None for anything else, such as a connection that broke."""
+    if isinstance(error.filename, str) and error.errno in OF_PATHS:
+        return Fatal("file_refused", f"{error.filename}: {error.strerror}")
+    if error.errno == errno.EBADF and _output_is_only_readable():
+        return Fatal("file_refused", f"The output cannot be written: {error.strerror}")
     return None
+
+
+def _output_is_only_readable() -> bool:
+    return fcntl.fcntl(1, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
 
 
 def _printed(error: CodedError) -> int:

@@ -141,9 +141,9 @@ class Settings(BaseSettings):
 
     lease_seconds: float = Field(60, ge=2, le=3600, description="Time that a claim lasts without a heartbeat.")
     heartbeat_seconds: float = Field(20, ge=0.2, le=600, description="Time between heartbeats.")
-    sweep_seconds: float = Field(30, ge=0.2, le=3600, description="Time between polls while Realtime is up.")
+    sweep_seconds: float = Field(30, ge=0.2, le=3600, description="Longest time between polls while Realtime is up.")
     sweep_degraded_seconds: float = Field(
-        5, ge=0.2, le=3600, description="Time between polls while Realtime is down or off."
+        5, ge=0.2, le=3600, description="Longest time between polls while Realtime is down or off."
     )
     drain_seconds: float = Field(
         60,
@@ -161,7 +161,9 @@ class Settings(BaseSettings):
     fetch_deadline_seconds: float = Field(1800, gt=0, description="Time limit of the stage `fetching`.")
     probe_deadline_seconds: float = Field(120, gt=0, description="Time limit of the stage `probing`.")
     analyze_deadline_seconds: float = Field(900, gt=0, description="Time limit of the stage `analyzing`.")
-    derive_deadline_seconds: float = Field(120, gt=0, description="Time limit of the stage `deriving`.")
+    derive_deadline_seconds: float = Field(
+        120, gt=0, description="Time limit of the stage `deriving`; pictures that are missing then are left out."
+    )
     sandbox: Mode = Field(
         "auto",
         description="`auto`: decoding children get every layer of confinement that the kernel grants, and never a "

@@ -1,7 +1,6 @@
 """Folder for one worker's private request folders, and removal of what a killed worker left behind."""
 
 import asyncio
-import errno
 import fcntl
 import os
 import shutil
@@ -14,11 +13,9 @@ from typing import Final, Self
 
 from sentinel_worker.confine.hostile_folder import clear
 from sentinel_worker.domain.errors import Fatal
+from sentinel_worker.domain.machine_errors import OF_PATHS
 
 PREFIX = "sentinel-worker-"
-_MISTAKES = frozenset(
-    {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG}
-)
 YOUNG_SECONDS = 60.0
 """A folder younger than this may belong to a worker that has not locked it yet."""
 TRIAL_BYTES: Final = 1024**2
@@ -43,7 +40,7 @@ class WorkFolder:
         """Make a folder below `parent` (by default the system's temporary folder) for as long as the block runs.
 
         Folders that nobody locks are removed first: a full disk may be full of them. Raises
-        `Fatal('work_dir_unusable')` if `parent` is missing or cannot be written.
+        `Fatal('work_folder_unusable')` if `parent` is missing or cannot be written.
         """
         own = cls(_made_below(_cleared(parent), "SENTINEL_WORK_DIR" if parent is not None else "TMPDIR"))
         try:
@@ -138,10 +135,10 @@ def _made_below(base: Path, setting: str) -> Path:
     try:
         return Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
     except OSError as error:
-        if error.errno not in _MISTAKES:
+        if error.errno not in OF_PATHS:
             raise
         raise Fatal(
-            "work_dir_unusable",
+            "work_folder_unusable",
             f"The folder {base} for files in work cannot be used ({error.strerror}): set {setting} to a folder that "
             "exists and that the worker may write.",
         ) from error

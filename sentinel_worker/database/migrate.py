@@ -4,7 +4,6 @@
 applies what the other has applied.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,47 +15,20 @@ from typing import Final, TypeVar
 import psycopg
 
 from sentinel_worker.concurrency.backoff import full_jitter_seconds
-from sentinel_worker.database import hosted_addresses, refused_connections, statements, wake_policy
-from sentinel_worker.domain.errors import SentinelError
+from sentinel_worker.database import hosted_addresses, ledger, refused_connections, statements, wake_policy
+from sentinel_worker.database.migration_files import Migration, MigrationError, available
 
-FILE_NAME = re.compile(r"(\d{14})_(.+)\.sql")  # as the Supabase CLI names and reads them
+__all__ = ["Applied", "Migration", "MigrationError", "add_wake_policy", "apply", "available", "unset_quotas"]
+
 LOCK_LIMIT_SECONDS: Final = 60.0
 LONGEST_PAUSE_SECONDS: Final = 2.0
 LOCK_TIMEOUT: Final = "500ms"
 """Limit for waiting for a table's lock, because later lock requests queue behind the migration's. Half of PostgreSQL's
 deadlock_timeout, so that in a deadlock the migration nearly always gives way."""
 GIVES_WAY = frozenset({"55P03", "40P01"})  # lock_not_available, deadlock_detected
-FOLDED: Final = ("20261122000100", "role_and_schema")
-"""First of the files that were folded into the present ones before the first release (docs/adr/0020)."""
 SAID = frozenset({"00000", "01000", "01007"})  # notices, warnings, privilege_not_granted
 
-
 T = TypeVar("T")
-
-
-class MigrationError(SentinelError):
-    """The database cannot be migrated; the message names the file, the line and the SQLSTATE.
-
-    `passing` is true if the same call may succeed later, without a change by anybody.
-    """
-
-    def __init__(self, message: str, *, passing: bool = False) -> None:
-        super().__init__(message)
-        self.passing = passing
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One migration file: its 14-digit version, its name without the version, its text."""
-
-    version: str
-    name: str
-    text: str
-
-    @property
-    def file_name(self) -> str:
-        """Name of the migration's file."""
-        return f"{self.version}_{self.name}.sql"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +40,6 @@ class Applied:
     notices: tuple[str, ...] = ()
 
 
-def available(migrations_dir: Path | None = None) -> list[Migration]:
-    """Return the migrations of a folder in order, by default those shipped with this package."""
-    folder = migrations_dir or _shipped()
-    found = []
-    for path in sorted(folder.glob("*.sql")):
-        match = FILE_NAME.fullmatch(path.name)
-        if match is None:
-            raise MigrationError(f"{path.name}: rename it to <14 digits>_<name>.sql, as every migration is named")
-        found.append(Migration(match[1], match[2], path.read_text(encoding="utf-8")))
-    if not found:
-        raise MigrationError(f"no migrations in {folder}")
-    return found
-
-
 def apply(
     db_url: str, *, migrations_dir: Path | None = None, lock_limit_seconds: float = LOCK_LIMIT_SECONDS
 ) -> list[Applied]:
@@ -89,12 +47,15 @@ def apply(
 
     Concurrent callers wait for each other, and the second finds nothing to do. A file that waits for another session's
     lock gives way within half a second, so that traffic continues, and is retried for `lock_limit_seconds`. Raises
-    MigrationError; files before the failed one stay applied, and the failed one is rolled back.
+    MigrationError; files before the failed one stay applied, and the failed one is rolled back. A database in which a
+    shipped file was applied with other statements is refused.
     """
     migrations = available(migrations_dir)
     applied = []
     with _connect(db_url) as connection:
-        while missing := _missing(connection, migrations):
+        if migrations_dir is None:
+            ledger.refuse_changed(connection, migrations)
+        while missing := ledger.missing(connection, migrations):
             if done := _apply_patiently(connection, missing[0], lock_limit_seconds):
                 applied.append(done)
     return applied
@@ -174,17 +135,14 @@ def _apply_first(connection: psycopg.Connection, migration: Migration, lock_limi
         connection.execute("select set_config('lock_timeout', %s, true)", (f"{lock_limit_seconds * 1000:.0f}ms",))
         connection.execute("select pg_advisory_xact_lock(hashtextextended('sentinel_worker.database.migrate', 0))")
         connection.execute("select set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
-        connection.execute(_sql("ledger.sql"))
-        if not _missing(connection, [migration]):
+        ledger.create(connection)
+        if not ledger.missing(connection, [migration]):
             return None
         parts = list(statements.split(migration.text))
         with _notices(connection) as notices:
             for part in parts:
                 _execute(connection, migration, part)
-        connection.execute(
-            "insert into supabase_migrations.schema_migrations (version, statements, name) values (%s, %s, %s)",
-            (migration.version, [part.text for part in parts], migration.name),
-        )
+        ledger.record(connection, migration, parts)
     return Applied(migration.version, migration.name, tuple(notices))
 
 
@@ -217,36 +175,6 @@ def _execute(connection: psycopg.Connection, migration: Migration, part: stateme
         ) from error
 
 
-def _missing(connection: psycopg.Connection, migrations: list[Migration]) -> list[Migration]:
-    known = connection.execute("select to_regclass('supabase_migrations.schema_migrations') is not null").fetchone()
-    if known != (True,):
-        return migrations
-    rows = connection.execute(
-        "select version, to_jsonb(m) ->> 'name' from supabase_migrations.schema_migrations m where version = any(%s)",
-        ([FOLDED[0], *(migration.version for migration in migrations)],),
-    ).fetchall()
-    names: dict[str, str | None] = dict(rows)
-    _refuse_folded(names, migrations)
-    for migration in migrations:
-        name = names.get(migration.version, migration.name)
-        if name is not None and name != migration.name:
-            raise MigrationError(
-                f"{migration.file_name}: the ledger already has version {migration.version} as '{name}'"
-            )
-    return [migration for migration in migrations if migration.version not in names]
-
-
-def _refuse_folded(ledger: dict[str, str | None], migrations: list[Migration]) -> None:
-    """Raise if the schema exists under other versions: creating it again would fail at the first table."""
-    version, name = FOLDED
-    if ledger.get(version, "") in {name, None} and version not in {migration.version for migration in migrations}:
-        raise MigrationError(
-            f"the database was made by {version}_{name}.sql and others, which were folded into new files before the "
-            "first release; nothing was applied. Run the statement in docs/database.md, section 'A database from "
-            "before the first release', and migrate again. A local project: start `sentinel-worker dev` with --fresh"
-        )
-
-
 @contextmanager
 def _connect(db_url: str) -> Iterator[psycopg.Connection]:
     try:
@@ -273,10 +201,3 @@ def _connect(db_url: str) -> Iterator[psycopg.Connection]:
 
 def _sql(file_name: str) -> bytes:
     return files("sentinel_worker.database").joinpath(file_name).read_bytes()
-
-
-def _shipped() -> Path:
-    package = files("sentinel_worker")
-    assert isinstance(package, Path)
-    inside, beside = package / "migrations", package.parent / "migrations"
-    return inside if inside.is_dir() else beside

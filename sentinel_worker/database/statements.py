@@ -1,4 +1,4 @@
-"""Splitting of an SQL file into statements, exactly as the Supabase CLI splits it."""
+"""SQL files: their statements, split exactly as the Supabase CLI splits them, and their bare text."""
 
 import re
 from collections.abc import Iterator
@@ -15,6 +15,16 @@ TOKEN = re.compile(
   | ;
   | [A-Za-z_]\w*                             # a word, so that its last letter is not taken for a prefix
   | .
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_TEXT = re.compile(
+    r"""
+    --[^\n]*
+  | /\*.*?\*/
+  | (?P<quoted> (?<!\w)[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*")
+  | (?P<dollars>\$(?:[A-Za-z_]\w*)?\$)(?P<body>.*?)(?P=dollars)
+  | [\s;]+
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -53,3 +63,19 @@ def _statement(text: str, start: int, end: int) -> Iterator[Statement]:
             begin = start + len(piece) - len(piece.lstrip())
             yield Statement(text.count("\n", 0, begin) + 1, piece.strip(), token.start() - begin)
             return
+
+
+def bare(text: str) -> str:
+    """Return SQL for comparison: without comments and semicolons, with one space for each run of white space.
+
+    How a file was split, and the ends of its lines, make no difference.
+    """
+    return " ".join(_TEXT.sub(_bare_piece, text).split())
+
+
+def _bare_piece(piece: re.Match[str]) -> str:
+    if piece["quoted"] is not None:
+        return piece["quoted"]
+    if piece["dollars"] is not None:
+        return f"{piece['dollars']} {bare(piece['body'])} {piece['dollars']}"
+    return " "

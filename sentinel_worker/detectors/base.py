@@ -12,8 +12,8 @@ import torch
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.detectors.weights import Checkpoint, load_checkpoint
 from sentinel_worker.domain.errors import Fatal, Transient
+from sentinel_worker.domain.machine_errors import out_of_memory
 from sentinel_worker.domain.media_facts import ClipGeometry, SoundGeometry
-from sentinel_worker.domain.passing_faults import out_of_memory
 
 Device = Literal["auto", "cpu", "cuda"]
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from sentinel_worker.domain.errors import Fatal
-from sentinel_worker.domain.passing_faults import raise_if_passing
+from sentinel_worker.domain.machine_errors import raise_if_passing
 from sentinel_worker.domain.verdict import VerdictRule
 
 VERSION = 1

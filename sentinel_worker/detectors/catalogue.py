@@ -17,7 +17,7 @@ from sentinel_worker.detectors.catalogue_entry import Entry
 from sentinel_worker.detectors.catalogue_spec import Mistakes, make_spec
 from sentinel_worker.detectors.registry import DETECTORS, DetectorSpec
 from sentinel_worker.domain.errors import Fatal
-from sentinel_worker.domain.passing_faults import raise_if_passing
+from sentinel_worker.domain.machine_errors import raise_if_passing
 
 # The database accepts only these keys.
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

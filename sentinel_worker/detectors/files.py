@@ -17,7 +17,7 @@ from sentinel_worker.detectors import lock
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.domain.error_codes import Trait, with_trait
 from sentinel_worker.domain.errors import Fatal
-from sentinel_worker.domain.passing_faults import raise_if_passing
+from sentinel_worker.domain.machine_errors import raise_if_passing
 
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"

@@ -13,7 +13,7 @@ from typing import Any
 from huggingface_hub import constants
 
 from sentinel_worker.domain.errors import Fatal
-from sentinel_worker.domain.passing_faults import raise_if_passing
+from sentinel_worker.domain.machine_errors import raise_if_passing
 
 NAME = "sentinel-worker-models.json"
 

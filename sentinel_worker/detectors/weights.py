@@ -30,7 +30,7 @@ from sentinel_worker.detectors.preprocess import Preprocessing
 from sentinel_worker.detectors.registry import DetectorSpec, Task
 from sentinel_worker.detectors.sound import SoundPreprocessing
 from sentinel_worker.domain.errors import Fatal
-from sentinel_worker.domain.passing_faults import raise_if_passing
+from sentinel_worker.domain.machine_errors import raise_if_passing
 
 _AUTO_CLASSES: Mapping[Task, str] = {
     "video": "AutoModelForVideoClassification",

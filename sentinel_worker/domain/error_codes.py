@@ -91,12 +91,13 @@ OF_REQUESTS: Final[Mapping[str, ErrorCode]] = {
         "the worker has no file descriptors left: raise `LimitNOFILE=` or `ulimit -n`", NOT_ITS_FAULT, OF_MACHINE
     ),
     "memory_exhausted": _transient(
-        "the worker gets neither 32 MiB nor a thread: see `ulimit`, `TasksMax=` and what else runs",
+        "the worker cannot allocate 32 MiB, or start a process or thread: see `ulimit`, `TasksMax=` and what else runs",
         NOT_ITS_FAULT,
         OF_MACHINE,
     ),
-    "work_folder_unusable": _transient(
-        "the worker's folder below `SENTINEL_WORK_DIR` is gone, or its disk is read-only or broken",
+    "work_folder_unusable": _at_start_fatal(
+        "the worker's folder below `SENTINEL_WORK_DIR` is gone, or its disk is read-only or broken; fatal at the start "
+        "if `SENTINEL_WORK_DIR` is missing or cannot be written",
         NOT_ITS_FAULT,
         OF_MACHINE,
     ),
@@ -184,7 +185,9 @@ OF_WORKER: Final[Mapping[str, ErrorCode]] = {
     "supabase_unavailable": _transient("Supabase is down; retried with backoff", OUTAGE),
     "supabase_unreachable": _transient("Supabase cannot be reached; retried with backoff", OUTAGE),
     "supabase_timed_out": _transient("Supabase did not answer in time; retried with backoff", OUTAGE),
-    "call_refused": _permanent("Supabase refused a call as invalid: worker and database do not match"),
+    "call_refused": _permanent(
+        "Supabase, or a firewall before it, refused a call as invalid; or worker and database do not match"
+    ),
     "data_refused": _permanent(
         "Supabase refused the values or the size of a call; an outcome becomes `result_refused`"
     ),
@@ -208,8 +211,6 @@ OF_WORKER: Final[Mapping[str, ErrorCode]] = {
         "the decoder cannot load a shared library of the system; the message names it and its Debian package"
     ),
     "decoder_unavailable": _at_start_fatal("the zygote does not start; transient if it was killed or was too slow"),
-    "resources_refused": _transient("the machine refused another process; raise its limits"),
-    "work_dir_unusable": _fatal("the folder for files in work is missing, or cannot be written"),
     "sandbox_unavailable": _fatal("decoding children cannot be confined"),
     "no_gpu": _fatal("CUDA was requested but is not available"),
     "gpu_failed": _fatal("CUDA failed while running"),

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import structlog
 
 from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.error_codes import Trait, with_trait
@@ -20,12 +17,9 @@ from sentinel_worker.inference.roster import Choice
 from sentinel_worker.inference.track_scoring import ScoringProgress, Track, TrackAnalysis, TrackScoring
 from sentinel_worker.media.child_client import Child
 from sentinel_worker.media.protocol import ProbedFacts
-from sentinel_worker.observe import logs
 
 FAULTS_OF_SOUND = with_trait(Trait.OF_SOUND)
 """Codes of errors that concern only a video's sound."""
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +100,6 @@ async def examine(
     return Analysis(
         facts, overall, judged_pictures, judged_sound, choice.instead_of, sound_error, child.unreadable_frames
     )
-
-
-async def derive(child: Child, analysis: Analysis) -> dict[str, Path]:
-    """Make the pictures for people; returns their files in the child's folder, by name.
-
-    A picture that cannot be made is left out: a missing thumbnail does not cost the verdict.
-    """
-    made: dict[str, Path] = {}
-    for name, seconds in analysis.moments.items():
-        try:
-            (made[name],) = await child.derive(at_seconds=[seconds], names=[f"{name}.jpg"])
-        except Fatal:
-            raise
-        except CodedError as error:
-            log.warning(logs.NOT_DERIVED, name=name, error_code=error.code, error=error.message)
-    return made
 
 
 def _pictures(

@@ -80,11 +80,10 @@ class Examiner:
         """
         pictures: dict[str, Path] = {}
 
-        async def move(made: Mapping[str, Path]) -> dict[str, str]:
+        async def move(name: str, file: Path) -> str:
             assert keep is not None
-            for name, file in made.items():
-                pictures[name] = Path(await asyncio.to_thread(shutil.move, file, keep / file.name))
-            return {name: file.name for name, file in pictures.items()}
+            pictures[name] = Path(await asyncio.to_thread(shutil.move, file, keep / file.name))
+            return file.name
 
         async with self._children:
             examined = await self._flow.run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -16,21 +16,19 @@ from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.domain.request import MediaKind, Stage
 from sentinel_worker.domain.windows import COVERAGE, CoverageRule
 from sentinel_worker.inference import result
-from sentinel_worker.inference.analysis import Analysis, derive, examine
+from sentinel_worker.inference.analysis import Analysis, examine
+from sentinel_worker.inference.pictures import Keep, derive
 from sentinel_worker.inference.roster import Roster
 from sentinel_worker.inference.timings import Timings
 from sentinel_worker.media.zygote import Zygote
 from sentinel_worker.sources.choosing import Source
-
-Keep = Callable[[Mapping[str, Path]], Awaitable[dict[str, str]]]
-"""Callback that keeps the pictures for people (files by name), and returns the name of each in the evidence."""
 
 
 class Stages(Protocol):
     """Limits on the stages of one file, and the receiver of its progress."""
 
     def enter(self, stage: Stage) -> AbstractAsyncContextManager[None]:
-        """Return a context manager for the work of `stage`."""
+        """Return a context manager for the work of `stage`; raises `Transient('stage_timed_out')` at a time limit."""
 
     def report(self, stage: Stage, fraction: float) -> None:
         """Report that `fraction` (0 to 1) of `stage` is done."""
@@ -71,7 +69,7 @@ class Flow:
     ) -> Examined:
         """Examine the file of `source` as `kind`, with the detector `key` if that is set; `compute` counts its cost.
 
-        Raises what the source, the decoding child, `Roster.choose`, `analysis.examine` and `keep` raise.
+        Raises what the source, the decoding child, `Roster.choose`, `analysis.examine` and `pictures.derive` raise.
         """
         timings = Timings()
 
@@ -96,8 +94,7 @@ class Flow:
                 async with stage("analyzing"):
                     report = partial(stages.report, "analyzing")
                     analysis = await examine(child, facts, choice, self.coverage, report, compute)
-                async with stage("deriving"):
-                    derived = await keep(await derive(child, analysis)) if keep is not None else {}
+                derived = await derive(child, analysis.moments, keep, stage("deriving"))
         return Examined(analysis, result.document(analysis, fetched, derived, timings.seconds))
 
     def _decoding_place(self, compute: Compute) -> AbstractAsyncContextManager[None]:

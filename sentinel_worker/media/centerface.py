@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime  # type: ignore[import-untyped]
 
-from sentinel_worker.domain.passing_faults import out_of_memory
+from sentinel_worker.domain.machine_errors import out_of_memory
 
 MODEL_PATH: Final = Path(__file__).with_name("face_model") / "centerface.onnx"
 SIDE_MULTIPLE: Final = 32

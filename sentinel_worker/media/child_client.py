@@ -13,7 +13,7 @@ from typing import Any, Final
 from sentinel_worker.confine.layers import Layers
 from sentinel_worker.domain.compute import too_slow
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
-from sentinel_worker.domain.machine_errors import machine_error
+from sentinel_worker.domain.machine_errors import start_error
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, FaceSearch, MediaLimits, Skipped, SoundGeometry
 from sentinel_worker.domain.windows import Window
 from sentinel_worker.media import protocol
@@ -71,7 +71,7 @@ class ChildProcess:
             else:
                 told = OSError(event.get("errno"), "The zygote cannot fork")
                 self._refuse(
-                    machine_error(told) or Transient("decoder_lost", "The machine cannot start another decoder now.")
+                    start_error(told) or Transient("decoder_lost", "The machine cannot start another decoder now.")
                 )
 
     def lose(self) -> None:
@@ -179,6 +179,11 @@ class Child:
                 await self._fill(memoryview(jpeg), clock)
                 files.append(await asyncio.to_thread(keep_picture, jpeg, self._directory, name))
             return files
+
+    @property
+    def takes_calls(self) -> bool:
+        """True unless a call is running, or was interrupted by its caller or by an invalid answer."""
+        return not self._busy
 
     @contextmanager
     def _call(self) -> Iterator[None]:

@@ -19,8 +19,8 @@ import torch
 from sentinel_worker.confine import sandbox
 from sentinel_worker.confine.layers import Limits, Mode, Walls
 from sentinel_worker.domain.errors import CodedError, Fatal, Permanent
+from sentinel_worker.domain.machine_errors import out_of_memory
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, MediaLimits
-from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media import protocol
 from sentinel_worker.media.centerface import SIDE_MULTIPLE, face_model
 from sentinel_worker.media.containers import demuxer

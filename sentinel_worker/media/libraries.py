@@ -6,13 +6,13 @@ is missing, torchcodec reports only a page of tracebacks, one for each version o
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from sentinel_worker.confine import bare_process
 from sentinel_worker.domain.errors import Fatal
 
 FFMPEG: Final = tuple(f"libavdevice.so.{number}" for number in (62, 61, 60, 59, 58))
@@ -39,8 +39,7 @@ def require_libraries(python: str = PYTHON, ffmpeg: Sequence[str] = FFMPEG) -> N
     `python` is needed, and one of `ffmpeg`. A separate process loads them, with the zygote's empty environment: code
     that parses media has no place in the worker, not even unused.
     """
-    command = [sys.executable, "-I", "-S", "-c", _LOAD, python, *ffmpeg]
-    loaded = subprocess.run(command, env={}, cwd="/", capture_output=True, text=True, check=False).stdout.split()
+    loaded = bare_process.output(_LOAD, python, *ffmpeg).split()
     missing: dict[str, str] = {}
     if not set(ffmpeg) & set(loaded):
         missing["ffmpeg"] = f"FFmpeg's shared libraries ({ffmpeg[-1]} to {ffmpeg[0]})"

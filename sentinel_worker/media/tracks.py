@@ -13,8 +13,8 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from sentinel_worker.domain.errors import Permanent
+from sentinel_worker.domain.machine_errors import out_of_memory
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.containers.allowed import CONTAINERS, Sniffed
 from sentinel_worker.media.containers.boxes import check_promises, has_index
 from sentinel_worker.media.containers.demuxer import check_demuxer

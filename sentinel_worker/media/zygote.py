@@ -32,6 +32,7 @@ from sentinel_worker.concurrency.uninterrupted import to_the_end
 from sentinel_worker.confine.layers import Layers, Mode
 from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.errors import Fatal, Transient
+from sentinel_worker.domain.machine_errors import is_of_machine, machine_error
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.child_client import Child, ChildProcess, lost
 from sentinel_worker.media.libraries import require_libraries
@@ -86,13 +87,15 @@ class Zygote:
         """Start the zygote, fork a child and wait until it is confined.
 
         Raises `Fatal('library_missing')` if the decoder lacks a shared library, `Fatal('decoder_unavailable')` if it
-        cannot fork for another reason, `Transient('decoder_unavailable')` if it was killed or the machine refused it
-        something, and `Fatal('sandbox_unavailable')` if too few layers hold.
+        cannot fork for another reason, `Transient('decoder_unavailable')` if it was killed or too slow, the machine's
+        error if that refused it something, and `Fatal('sandbox_unavailable')` if too few layers hold.
         """
         assert self._keeper is None, "started twice"
         try:
             self._begin(await launch())
         except StartError as error:
+            if (fault := machine_error(error)) is not None:
+                raise fault from None
             said = f"The decoder cannot be started: {error}."
             if error.passing:
                 raise Transient("decoder_unavailable", said) from None
@@ -104,6 +107,8 @@ class Zygote:
                 self.layers = child.layers
         except Transient as error:
             await self.stop()
+            if is_of_machine(error):
+                raise
             raise Transient("decoder_unavailable", f"The decoder cannot fork a child: {error.message}") from None
         except BaseException:
             await self.stop()

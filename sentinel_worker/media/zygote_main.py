@@ -24,7 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
-from sentinel_worker.domain.passing_faults import passing_fault
+from sentinel_worker.domain.machine_errors import passing_fault
 from sentinel_worker.heavy_imports import heavy_imports
 from sentinel_worker.observe import log_stream
 

@@ -7,13 +7,15 @@ import json
 import signal
 import socket
 import subprocess
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from sentinel_worker.concurrency.uninterrupted import to_the_end
 from sentinel_worker.confine import bare_process
-from sentinel_worker.domain.passing_faults import passing_fault
+from sentinel_worker.domain.errors import Transient
+from sentinel_worker.domain.machine_errors import machine_error
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 5.0
@@ -59,10 +61,18 @@ class RunningZygote:
         status."""
         self.control.close()
         try:
-            return await asyncio.to_thread(self.process.wait, STOP_SECONDS)
+            return await self._reaped(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return await asyncio.to_thread(self.process.wait)
+            return await self._reaped(None)
+
+    async def _reaped(self, limit_seconds: float | None) -> int:
+        try:
+            return await asyncio.to_thread(self.process.wait, limit_seconds)
+        except RuntimeError as error:
+            if machine_error(error) is None:
+                raise
+            return self.process.wait(limit_seconds)  # no thread can be started, and it ends in milliseconds
 
 
 async def launch() -> RunningZygote:
@@ -88,9 +98,18 @@ async def launch() -> RunningZygote:
 
 def _started() -> RunningZygote:
     try:
-        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        control.setblocking(False)
-        with theirs:
-            return RunningZygote(bare_process.start(_BOOT, theirs, Path("/")), control)
+        return _connected()
     except OSError as error:
-        raise StartError(f"{error.strerror}", passing=passing_fault(error) is not None) from error
+        raise StartError(f"{error.strerror}", passing=machine_error(error) is not None) from error
+    except Transient as fault:
+        raise StartError(fault.message, passing=True) from fault
+
+
+def _connected() -> RunningZygote:
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control.setblocking(False)
+    with theirs, ExitStack() as on_failure:
+        on_failure.callback(control.close)
+        process = bare_process.start(_BOOT, theirs, Path("/"))
+        on_failure.pop_all()
+        return RunningZygote(process, control)

@@ -25,7 +25,7 @@ _BEYOND: Final = 4096
 _QUOTE: Final = r"\\*[\"']"  # JSON inside JSON escapes its quotes
 _REST: Final = r"[^\s\"'\\&,;<>{}()]+"
 _HEADERS: Final = "(?:proxy-)?authorization|(?:set-)?cookie|(?:x-)?api-?key"
-_PARAMETERS: Final = "token|signature|sig|api_?key|access_key|secret|password|passwd|pwd|credential"
+_PARAMETERS: Final = "token|signature|sig|api_?key|access_key|secret|(?:pg|ssl)?password|passwd|pwd|credential"
 _BEFORE_EQUALS: Final = "authorization|hdn(?:ea|tl|ts)|hmac|jwt"
 _IN_QUERIES: Final = "auth|key|oh|policy|sid"
 _FORMS: Final = (
@@ -42,7 +42,7 @@ _FORMS: Final = (
     re.compile(rf"(\bbearer\s+){_REST}", re.IGNORECASE),
     # Parameters of signed URLs and of connection strings, and members of JSON.
     re.compile(
-        rf"((?<![a-z])(?:{_PARAMETERS})(?:\s*=\s*|%3D|{_QUOTE}\s*[:,]\s*b?{_QUOTE})){_REST}",
+        rf"((?<![a-z])(?:{_PARAMETERS})(?:\s*=\s*(?:{_QUOTE})?|%3D|{_QUOTE}\s*[:,]\s*b?{_QUOTE})){_REST}",
         re.IGNORECASE,
     ),
     # Names that end other words of a log, as in `"names": "SENTINEL_WORKER_JWT", "event"`.

@@ -42,6 +42,18 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Maintained:
+    """Answer to a maintenance: what is due next.
+
+    `next_due_seconds` is the time until the next scheduled request or lease is due, None without any. `removals_due`:
+    files in Storage are to be removed now.
+    """
+
+    next_due_seconds: float | None
+    removals_due: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MissingRight:
     """A right that this worker's role lacks. If it is `needed`, the worker cannot process requests without it.
 
@@ -126,13 +138,13 @@ class QueueClient:
         with _readable("sentinel_finish"):
             return {UUID(row["id"]): Answer(row["answer"], row["due_in_seconds"]) for row in rows}
 
-    async def maintain(self, *, name: str, lanes: Sequence[str], slots: int) -> float | None:
-        """Register this worker, promote and expire rows; return the seconds until the next row or lease is due."""
+    async def maintain(self, *, name: str, lanes: Sequence[str], slots: int) -> Maintained:
+        """Register this worker, promote and expire rows; return what is due next."""
         args = {"name": name, "version": __version__, "lanes": list(lanes), "slots": slots}
         rows = await self._call("sentinel_maintain", args)
         with _readable("sentinel_maintain"):
-            due_seconds: float | None = rows[0]["next_due_seconds"]
-            return due_seconds
+            # A database that was not migrated yet does not say it: then the worker has to look.
+            return Maintained(rows[0]["next_due_seconds"], rows[0].get("removals_due", True))
 
     async def deletions(self, *, limit: int) -> list[tuple[str, str]]:
         """Return bucket and name of objects to remove; objects that remain are returned again later."""

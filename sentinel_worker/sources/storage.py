@@ -75,7 +75,8 @@ async def upload(
 ) -> None:
     """Upload the small picture `file` to `bucket/path`, replacing an older one.
 
-    Raises the errors of `fetch`, including `Permanent('storage_refused')` for a file that the bucket does not accept.
+    Raises the errors of `fetch`, including `Permanent('storage_refused')` for a file that the bucket does not accept,
+    and `OSError` if `file` cannot be read.
     """
     content = await asyncio.to_thread(_read_plain, file)
     # Upsert makes a retry after a lost response harmless.

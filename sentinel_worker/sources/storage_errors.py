@@ -9,6 +9,7 @@ import httpx
 
 from sentinel_worker.domain.error_codes import Trait, with_trait
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
+from sentinel_worker.domain.machine_errors import machine_error
 from sentinel_worker.supabase_client.breaker import AWAY
 from sentinel_worker.supabase_client.connections import REFUSED_RETRY_SECONDS, NotSent, retry_after_seconds
 from sentinel_worker.supabase_client.keys import Key, KeyAuth
@@ -61,9 +62,12 @@ def storage_error(
 
 
 def unreachable(failure: httpx.RequestError) -> Transient:
-    """Return the error for a call without a response; while the circuit is open, none was sent."""
+    """Return the error for a call without a response: the machine's, or Storage is away.
+
+    While the circuit is open, none was sent.
+    """
     said = AWAY if isinstance(failure, NotSent) else f"Storage could not be reached ({type(failure).__name__})."
-    error = Transient("storage_unreachable", said)
+    error = machine_error(failure) or Transient("storage_unreachable", said)
     error.__cause__ = failure  # it may be raised later, when the tries are used up
     return error
 

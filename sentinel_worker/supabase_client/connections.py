@@ -131,15 +131,21 @@ def storage_http(settings: Settings, keys: WorkerKeys, circuit: Circuit) -> http
 
 @contextmanager
 def network_errors() -> Iterator[None]:
-    """Translate httpx's errors when no response arrived; the call may still have been carried out."""
+    """Translate httpx's errors when no response arrived; the call may still have been carried out.
+
+    A call that did not leave this machine, for instance for lack of a thread to look its name up, is the machine's.
+    """
     try:
         yield
     except httpx.TimeoutException as error:
         raise Transient("supabase_timed_out", "Supabase did not answer in time.") from error
-    except httpx.RequestError as error:
-        raise machine_error(error) or Transient(
-            "supabase_unreachable", f"Supabase could not be reached ({_reason(error)})."
-        ) from error
+    except (httpx.RequestError, OSError, RuntimeError) as error:
+        if (fault := machine_error(error)) is not None:
+            fault.retry_after_seconds = None  # that is how long a request waits; a call may succeed sooner
+            raise fault from error
+        if not isinstance(error, httpx.RequestError):
+            raise
+        raise Transient("supabase_unreachable", f"Supabase could not be reached ({_reason(error)}).") from error
 
 
 def _reason(error: httpx.RequestError) -> str:

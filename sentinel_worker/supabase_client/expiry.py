@@ -25,6 +25,8 @@ TOLERANCE_SECONDS: Final = 30.0
 """For this long after its expiry PostgREST accepts a JWT."""
 HAND_BACK_SECONDS: Final = TOLERANCE_SECONDS / 2
 """After this part of the tolerance, running requests are handed back; the rest is for clocks that differ."""
+CLOCKS_DIFFER_SECONDS: Final = TOLERANCE_SECONDS - HAND_BACK_SECONDS
+"""A key that is refused this long before its expiry may have expired by the server's clock."""
 WARN_SECONDS, WARN_SHARE = 3600.0, 0.1
 """The warning comes this long before the expiry, or this share of the token's life if that is less."""
 LOOK_SECONDS = 30.0
@@ -97,6 +99,11 @@ def refuse_expired(keys: WorkerKeys) -> None:
     key = keys.current
     if key.expires_at <= time():
         raise Fatal("access_refused", _sentence(keys, key))
+
+
+def seconds_left(key: Key) -> float:
+    """Return the seconds until `key` expires by this machine's clock; infinite for a key that does not."""
+    return key.expires_at - time()
 
 
 def warned_at(key: Key, since: float) -> float:

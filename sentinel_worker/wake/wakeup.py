@@ -198,7 +198,7 @@ class Hint:
 
     def _weigh(self, generation: Generation, queued_at: float) -> None:
         self._expected = None
-        if generation is self._current and not self._heard_since(queued_at) and self._silence.about(queued_at):
+        if generation is self._current and not self._heard_since(queued_at) and self._silence.unannounced(queued_at):
             generation.end(f"it announced none of the last {ROWS} rows or more")
 
     def _heard_since(self, queued_at: float) -> bool:
@@ -212,6 +212,7 @@ class Hint:
             if (failure := await self._current.open()) is not None:
                 return failure, 0.0
             self.ready_at = monotonic()
+            self._silence.connected()
             self._event.set()
             self._on_state(self.name, True)
             log.info(logs.REALTIME_READY, hint=self.name, generation=self.generation)
@@ -226,7 +227,7 @@ class Hint:
 
     def _hinted(self) -> None:
         self.last_hint_at = monotonic()
-        self._silence.end()
+        self._silence.heard()
         self._event.set()
 
     def _pause_seconds(self, reason: str, failures: int) -> float:

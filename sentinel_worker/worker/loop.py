@@ -202,7 +202,7 @@ class Worker:
             self._health.become("degraded", AWAY)
             await unless(self._draining, self._queue.circuit.turn())
             return
-        if self._machine.caused(error):
+        if self._machine.note(error):
             self._show_condition()
             await unless(self._draining, asyncio.sleep(self._machine.pause_seconds))
             return
@@ -219,6 +219,8 @@ class Worker:
             self._health.become("broken", "The decoder does not start, so no requests are claimed.")
         elif self._machine.fault is not None:
             self._health.become("degraded", self._machine.fault.message)
+        elif self._outcomes.refusal is not None:
+            self._health.become("degraded", self._outcomes.refusal)
         elif self._wakeup is None or self._wakeup.healthy:
             self._health.become("ready")
         elif self._health.state != "starting" or monotonic() - self._started_at > REALTIME_START_SECONDS:

@@ -1,13 +1,14 @@
-"""The worker's own machine: while it lacks room, descriptors or its work folder, this worker claims nothing."""
+"""The worker's own machine: while it lacks room, descriptors, processes or its work folder, nothing is claimed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Final
 
 import structlog
 
+from sentinel_worker.confine import bare_process
 from sentinel_worker.confine.private_folders import WorkFolder
 from sentinel_worker.domain.errors import Cancelled, CodedError, LeaseLost, Released, Transient
 from sentinel_worker.domain.machine_errors import is_of_machine, machine_error, trial_error
@@ -64,8 +65,8 @@ class Machine:
                 raise
             raise error from met
 
-    def caused(self, error: CodedError) -> bool:
-        """Return True if the machine is why a call failed with `error`."""
+    def note(self, error: CodedError) -> bool:
+        """Take note of a failed call; returns True if the machine is why it failed with `error`."""
         fault = error if isinstance(error, Transient) and is_of_machine(error) else None
         if fault is not None:
             self._failed(fault)
@@ -97,6 +98,9 @@ class Machine:
             if restore:
                 await asyncio.to_thread(self._work.restore)
             await asyncio.to_thread(self._work.try_out)
+            await asyncio.to_thread(_start_process)
+        except Transient as refused:
+            return refused
         except (OSError, MemoryError) as error:
             return trial_error(error)
         except RuntimeError as error:
@@ -116,3 +120,12 @@ class Machine:
         self.fault = fault
         self._trial_at = now + min(CAP_SECONDS, FIRST_SECONDS * 2.0 ** min(self._failures, 30))
         self._failures += 1
+
+
+def _start_process() -> None:
+    """Start a process, as each request does, and wait for its end.
+
+    Python's program may be missing during an upgrade; the zygote, which forks the decoders, does not need it.
+    """
+    with suppress(OSError):
+        bare_process.output()

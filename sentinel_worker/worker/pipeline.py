@@ -1,30 +1,22 @@
 """Process one request from claim to outcome: the flow of a file under the row's lease, time limits and progress."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import httpx
-import structlog
-
-from sentinel_worker.concurrency.backoff import full_jitter_seconds
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.domain.compute import is_too_slow, too_slow
-from sentinel_worker.domain.error_codes import Trait, with_trait
 from sentinel_worker.domain.errors import Permanent, Transient
 from sentinel_worker.domain.request import Finish, Stage
 from sentinel_worker.inference.flow import Flow
-from sentinel_worker.observe import logs
 from sentinel_worker.queue.lease import Lease
 from sentinel_worker.queue.progress import Progress
 from sentinel_worker.queue.rights import RightsCheck
-from sentinel_worker.sources import storage
 from sentinel_worker.sources.choosing import Fetch, RequestSources
 from sentinel_worker.sources.fetched import Fetched
+from sentinel_worker.worker.derived_files import DerivedFiles
 
 SPANS: Mapping[Stage, tuple[float, float]] = {
     "fetching": (0, 30),
@@ -34,12 +26,10 @@ SPANS: Mapping[Stage, tuple[float, float]] = {
     "finishing": (98, 100),
 }
 """Start and end of each stage, in percent of the request's progress."""
-TIMED_OUT = frozenset({"stage_timed_out", "decoder_timeout"})
+OF_FILE: Final = frozenset[Stage]({"probing", "analyzing"})
+"""Stages that a file itself may make too long. One that is too long in `deriving` only lacks its pictures."""
+TIMED_OUT: Final = frozenset({"stage_timed_out", "decoder_timeout"})
 """Codes of a file that ran into a time limit: of its stage, or of its decoding child."""
-STORAGE_AWAY = with_trait(Trait.AT_ONCE)
-"""Error codes after which Storage may take a picture moments later."""
-
-log = structlog.get_logger()
 
 
 @contextmanager
@@ -85,7 +75,7 @@ class RequestStages:
                 with memory_errors_translated():
                     yield
         except Transient as error:
-            if stage == "fetching" or error.code not in TIMED_OUT:
+            if stage not in OF_FILE or error.code not in TIMED_OUT:
                 raise
             used, limit_seconds = self.lease.compute.cpu_seconds - before, limits_seconds[stage]
             if not is_too_slow(used, limit_seconds, self.done[stage]):
@@ -101,12 +91,12 @@ class RequestStages:
 
 @dataclass
 class Pipeline:
-    """Everything needed to answer requests; one per worker. `http` is only for Storage, because it sends the key."""
+    """Everything needed to answer requests; one per worker."""
 
     settings: Settings
     flow: Flow
     sources: RequestSources
-    http: httpx.AsyncClient
+    derived: DerivedFiles
     progress: Progress
     rights: RightsCheck
 
@@ -120,7 +110,7 @@ class Pipeline:
             claim.media_kind,
             claim.detector,
             stages=stages,
-            keep=partial(self._upload, lease),
+            keep=partial(self.derived.keep, lease),
             compute=lease.compute,
         )
         lease.stage = "finishing"
@@ -146,38 +136,3 @@ class Pipeline:
                 if error.code == "object_not_found":  # Storage's answer also for a file that this role may not see
                     await self.rights.check_again()
                 raise
-
-    async def _upload(self, lease: Lease, made: Mapping[str, Path]) -> dict[str, str]:
-        """Upload the pictures for people; returns their paths in the bucket `derived`.
-
-        Those that Storage has not taken after half of the stage's time are left out: the verdict does not need them.
-        """
-        folder = f"{lease.claim.user_id}/{lease.claim.id}/{lease.claim.fence}"
-        stored: dict[str, str] = {}
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.settings.derive_deadline_seconds / 2):
-                for name, file in made.items():
-                    lease.check()
-                    if await self._store(name, f"{folder}/{file.name}", file):
-                        stored[name] = f"{folder}/{file.name}"
-        return stored
-
-    async def _store(self, name: str, path: str, file: Path) -> bool:
-        """Upload one picture, again and again while Storage is away; returns False if Storage refuses it."""
-        failures = 0
-        while True:
-            try:
-                with self.rights.doubted_after("access_refused"):
-                    await storage.upload(self.http, bucket="derived", path=path, file=file)
-            except (Permanent, Transient) as error:
-                if error.code == "access_refused":  # the role lacks a right, and claims nothing until it has it
-                    raise
-                failures += 1
-                write = log.warning if failures == 1 else log.debug
-                write(logs.NOT_DERIVED, name=name, error_code=error.code, error=error.message)
-                if error.code not in STORAGE_AWAY:
-                    return False
-                wished = (isinstance(error, Transient) and error.retry_after_seconds) or 0.0
-                await asyncio.sleep(max(wished, full_jitter_seconds(failures, first=0.5, cap=5.0)))
-            else:
-                return True

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -22,6 +23,8 @@ from sentinel_worker.worker.pipeline import Pipeline
 
 RELEASE_SECONDS = 10.0
 """Time limit of the drain for handing back released requests."""
+HANDED_ON: Final = frozenset({"snoozed", "released"})
+"""Outcomes that say nothing about this worker: it has not answered the request."""
 RESULT_REFUSED = Finish(
     "failed",
     stage="finishing",
@@ -135,12 +138,13 @@ class RunningRequests:
         """Take note of an answer. Unexpected errors of many requests in a row are the worker's, not the files'."""
         if finish.outcome == "succeeded":
             self._machine.answered()
-            self._unexpected.clear()
-        elif finish.error_code == "internal_error":
+        if finish.error_code == "internal_error":
             self._unexpected.add(claim.id)
             if len(self._unexpected) == MOST_IN_A_ROW:
                 sentence = f"{MOST_IN_A_ROW} requests in a row ended with unexpected errors."
                 self._broken(Fatal("internal_error", sentence))
+        elif finish.outcome not in HANDED_ON:
+            self._unexpected.clear()
 
     async def _report(self, claim: Claim, finish: Finish) -> None:
         answer = await self._outcomes.write(claim, finish)

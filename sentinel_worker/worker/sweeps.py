@@ -18,9 +18,11 @@ from sentinel_worker.wake.wakeup import Wakeup
 MIN_SWEEP_SECONDS = 0.25
 LOOK_AHEAD_SECONDS = 1.0
 """Shortest time between looks for scheduled requests, after a hint that led to no claim."""
-MAINTAIN_AFTER_PAUSES, REMOVE_AFTER_PAUSES = 1.5, 7.5
-"""An idle worker maintains only at every second sweep, because an empty claim promotes due requests too, and removes
-deleted files at every eighth."""
+JITTER = 0.8, 0.95
+"""Bounds of the pause between two sweeps, as a share of the setting: spreads the load of many workers. Two pauses and a
+call take less than twice the setting."""
+MAINTAIN_AFTER_PAUSES = 1.5
+"""An idle worker maintains only at every second sweep, because an empty claim promotes due requests too."""
 NEAR_PAUSES = 2.0
 """A request due after more sweeps than this does not advance the next sweep."""
 MISSED_AFTER_SECONDS = 3.0
@@ -48,7 +50,6 @@ class Sweeps:
         self._lanes = lanes
         self._at = 0.0
         self._maintained_at = -inf
-        self._removed_at = -inf
         self._nothing_due = False
         self._idle_since: float | None = None
 
@@ -73,18 +74,17 @@ class Sweeps:
         began = monotonic()
         listening = self._wakeup is not None and self._wakeup.healthy
         usual = self._settings.sweep_seconds if listening else self._settings.sweep_degraded_seconds
-        pause = usual * random.uniform(0.9, 1.1)  # noqa: S311 - jitter to spread the load of many workers, not a secret
+        pause = usual * random.uniform(*JITTER)  # noqa: S311 - no secret
         if not self._nothing_due or began - self._maintained_at > MAINTAIN_AFTER_PAUSES * usual:
-            next_due_seconds = await self._queue.maintain(
+            found = await self._queue.maintain(
                 name=self._settings.worker_name, lanes=self._lanes, slots=self._settings.slots
             )
             self._maintained_at = began
-            due_seconds = inf if next_due_seconds is None else next_due_seconds
+            due_seconds = inf if found.next_due_seconds is None else found.next_due_seconds
             self._nothing_due = due_seconds > NEAR_PAUSES * usual
             pause = min(pause, max(MIN_SWEEP_SECONDS, due_seconds))
-        if began - self._removed_at > REMOVE_AFTER_PAUSES * usual:
-            self._removed_at = began
-            self._removals.nudge()
+            if found.removals_due:
+                self._removals.nudge()
         self._at = monotonic() + pause
 
     async def wait(self, wake: asyncio.Event) -> None:

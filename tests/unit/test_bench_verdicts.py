@@ -4,7 +4,7 @@ import pytest
 
 from bench import insert, latency
 from bench.fairness import Measured
-from bench.soak import Totals
+from bench.soak_requests import Totals
 from bench.workers import Look, Rate
 
 ANSWERED = Totals(inserted=10, succeeded=9, failed=0, cancelled=1, duplicated=0, expired=3)

@@ -68,7 +68,7 @@ async def ended(stage: Stage, cpu_seconds: float, *, done: float = 0.0, error: C
     [
         ("probing", 0.006, "too_slow_to_analyze"),
         ("analyzing", 0.006, "too_slow_to_analyze"),
-        ("deriving", 0.006, "too_slow_to_analyze"),
+        ("deriving", 0.006, "stage_timed_out"),  # which costs only the pictures
         ("analyzing", 0.0005, "stage_timed_out"),
         ("fetching", 0.006, "stage_timed_out"),  # a slow server
     ],

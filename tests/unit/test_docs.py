@@ -12,6 +12,7 @@ import pytest
 
 from sentinel_worker import cli
 from sentinel_worker.commands import exits, models
+from sentinel_worker.commands.dev_options import dev
 from sentinel_worker.config import settings
 from sentinel_worker.domain import error_codes, errors
 from sentinel_worker.domain.request import Stage
@@ -66,10 +67,8 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_every_option_of_dev_is_in_the_table_of_the_local_supabase() -> None:
-    dev = next(command for command in cli.app.registered_commands if command.callback is cli.dev)
-    assert dev.callback is not None
     documented = text("local.md").partition("\n## ")[0]
-    options = {name.replace("_", "-") for name in dev.callback.__annotations__} - {"return"}
+    options = {name.replace("_", "-") for name in dev.__annotations__} - {"return"}
     names = {{"worker": "no-worker", "rate-limit": "no-rate-limit"}.get(option, option) for option in options}
     assert set(re.findall(r"^\| `--([a-z-]+)", documented, re.MULTILINE)) == names
 
@@ -96,7 +95,7 @@ def test_every_error_code_is_documented_as_it_is_declared() -> None:
 def test_every_exit_code_is_documented_and_no_other_is() -> None:
     documented = re.findall(r"^\| (\d+) \|", text("operations.md"), re.MULTILINE)
     chosen = {value for module in (exits, models) for name, value in vars(module).items() if name.startswith("EXIT_")}
-    assert set(map(int, documented)) == chosen | {0, 130}, "130 is typer's, for Ctrl-C"
+    assert set(map(int, documented)) == chosen | {0, 130, 143}, "a shell's numbers of SIGINT and SIGTERM"
 
 
 def test_an_error_code_is_declared_once() -> None:

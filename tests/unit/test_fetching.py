@@ -56,10 +56,10 @@ def look_ups() -> list[threading.Thread]:
 
 def pipeline(egress: Egress, work: Path, social: Social | None = None) -> Pipeline:
     """A pipeline that can only fetch URLs."""
-    ignoring: Any = SimpleNamespace(offer=lambda *_: None, report=lambda *_: None)
+    ignoring: Any = SimpleNamespace(offer=lambda *_: None, report=lambda *_: None, keep=lambda *_: None)
     sources = RequestSources(SETTINGS, ignoring, UrlRules(egress), social)
     flow = Flow(zygote=ignoring, roster=ignoring, limits=MediaLimits(), work=work)
-    return Pipeline(SETTINGS, flow, sources, http=ignoring, progress=ignoring, rights=RightsCheck(ignoring, Doubt()))
+    return Pipeline(SETTINGS, flow, sources, derived=ignoring, progress=ignoring, rights=RightsCheck(ignoring, Doubt()))
 
 
 def lease_of(url: str) -> Lease:

@@ -1,6 +1,8 @@
 """The gate between the queue and a worker's machine, on real folders and disks."""
 
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import structlog
 from sentinel_worker.confine.private_folders import WorkFolder
 from sentinel_worker.domain.errors import Permanent, Released, Transient
 from sentinel_worker.worker.machine import CAP_SECONDS, FIRST_SECONDS, Machine
-from tests.machines import without_descriptors
+from tests.machines import without_descriptors, without_processes
 
 BAD_FILE = Permanent("media_unreadable", "The file is damaged.")
 
@@ -91,9 +93,9 @@ async def test_requests_that_fail_together_count_once(work: WorkFolder) -> None:
 
 async def test_a_call_without_descriptors_pauses_the_claims_and_another_error_does_not(work: WorkFolder) -> None:
     machine = Machine(work)
-    assert not machine.caused(Transient("supabase_unreachable", "It is away."))
+    assert not machine.note(Transient("supabase_unreachable", "It is away."))
     assert machine.fault is None
-    assert machine.caused(Transient("descriptors_exhausted", "There are none left."))
+    assert machine.note(Transient("descriptors_exhausted", "There are none left."))
     assert not await machine.fit()
 
 
@@ -105,3 +107,20 @@ async def test_descriptors_that_run_out_are_met_by_a_trial(work: WorkFolder) -> 
     assert isinstance(error, Transient)
     assert error.code == "descriptors_exhausted"
     assert list(work.path.iterdir()) == []
+
+
+async def test_processes_that_are_refused_are_met_by_a_trial(work: WorkFolder) -> None:
+    machine = Machine(work)
+    await machine.explained(BAD_FILE)  # starts the thread that makes trials
+    with without_processes(os.getpid()):
+        error = await machine.explained(BAD_FILE)
+        assert not await machine.fit()
+    assert isinstance(error, Transient)
+    assert error.code == "memory_exhausted"
+
+
+async def test_a_worker_whose_python_is_replaced_meanwhile_is_fit(
+    work: WorkFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    assert await Machine(work).explained(BAD_FILE) is BAD_FILE

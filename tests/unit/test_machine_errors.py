@@ -1,14 +1,23 @@
-"""Errors of the operating system that concern the worker's machine, however deep they are."""
+"""Errors of the operating system that concern the worker's machine, however deep they are, and faults that pass."""
 
 import errno
+import os
 import threading
 
 import httpx
 import pytest
 
 from sentinel_worker.domain.errors import Permanent, Transient
-from sentinel_worker.domain.machine_errors import machine_error, machine_errors_translated, trial_error
+from sentinel_worker.domain.machine_errors import (
+    machine_error,
+    machine_errors_translated,
+    passing_fault,
+    start_error,
+    trial_error,
+)
+from sentinel_worker.sources.storage_removal import remove
 from sentinel_worker.supabase_client.connections import network_errors
+from tests.machines import without_descriptors
 from tests.memory import no_new_threads
 
 CODES = {
@@ -19,6 +28,10 @@ CODES = {
     errno.ENFILE: "descriptors_exhausted",
 }
 FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def refused(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
 
 
 def raised(error: Exception, cause: BaseException | None = None, context: Exception | None = None) -> Exception:
@@ -85,6 +98,62 @@ def test_whatever_a_trial_meets_is_the_machines(error: OSError | MemoryError, co
     assert trial_error(error).code == code
 
 
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.EAGAIN, "memory_exhausted"),
+        (errno.ENOMEM, "memory_exhausted"),
+        (errno.EMFILE, "descriptors_exhausted"),
+        (errno.ENOENT, None),
+    ],
+)
+def test_what_the_machine_refuses_to_the_start_of_a_process(number: int, code: str | None) -> None:
+    fault = start_error(refused(number))
+    assert (fault.code if fault else None) == code
+
+
+def test_a_wait_for_a_socket_is_no_refused_process() -> None:
+    assert machine_error(refused(errno.EAGAIN)) is None
+    assert passing_fault(refused(errno.EAGAIN)) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MemoryError(), "out_of_memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out_of_memory"),
+        (ImportError("libtorch.so: failed to map segment: Cannot allocate memory"), "out_of_memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out_of_memory"),
+        (OSError(errno.EMFILE, "…"), "descriptors_exhausted"),
+        (OSError(errno.ENFILE, "…"), "descriptors_exhausted"),
+        (RuntimeError("can't start new thread"), "memory_exhausted"),
+        (FULL, "disk_full"),
+        (raised(ValueError(), cause=FULL), "disk_full"),
+        (Transient("decoder_lost", "Gone."), "decoder_lost"),
+        (ExceptionGroup("tasks", [MemoryError(), Transient("decoder_lost", "Gone.")]), "out_of_memory"),
+        (ExceptionGroup("tasks", [ValueError(), FULL]), "disk_full"),
+    ],
+)
+def test_what_passes(error: BaseException, code: str) -> None:
+    found = passing_fault(error)
+    assert found is not None
+    assert found.code == code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError(),
+        OSError(errno.EACCES, "Permission denied"),
+        TimeoutError(),
+        RuntimeError("a bug"),
+        ExceptionGroup("tasks", [MemoryError(), ValueError()]),
+    ],
+)
+def test_what_does_not_pass(error: BaseException) -> None:
+    assert passing_fault(error) is None
+
+
 def test_a_thread_that_is_refused_is_the_machines() -> None:
     thread = threading.Thread(target=lambda: None)
     with no_new_threads(), pytest.raises(RuntimeError) as refused:
@@ -102,6 +171,18 @@ def test_only_the_machines_errors_are_translated() -> None:
         raise FileNotFoundError
 
 
-def test_a_call_without_a_descriptor_is_no_outage_of_supabase() -> None:
-    with pytest.raises(Transient, match="descriptors_exhausted"), network_errors():
+def test_a_call_without_a_descriptor_or_a_thread_is_no_outage_of_supabase() -> None:
+    with pytest.raises(Transient, match="descriptors_exhausted") as met, network_errors():
         raise httpx.ConnectError("…") from OSError(errno.EMFILE, "Too many open files")
+    assert met.value.retry_after_seconds is None  # an outcome that waits is not sent later than after an outage
+    with pytest.raises(Transient, match="memory_exhausted") as met, network_errors():
+        raise RuntimeError("can't start new thread")
+    assert met.value.retry_after_seconds is None
+
+
+async def test_a_call_without_a_descriptor_is_no_outage_of_storage() -> None:
+    async with httpx.AsyncClient(base_url="http://127.0.0.1:9") as http:
+        with pytest.raises(Transient, match="storage_unreachable"):  # nobody listens; the next call imports nothing
+            await remove(http, "derived", ["x"])
+        with without_descriptors(0), pytest.raises(Transient, match="descriptors_exhausted"):
+            await remove(http, "derived", ["x"])

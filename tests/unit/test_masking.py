@@ -23,6 +23,8 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoiQ0FOQVJZIn0.CANARYcanary0123456789"
         f"https://user:{CANARY}@db.example/postgres",
         f"postgresql://{CANARY}@db.example/postgres",
         f"host=db user=postgres password={CANARY} dbname=x",
+        f"host='db' user='postgres' password = '{CANARY}' sslpassword='{CANARY}'",
+        f"PGPASSWORD={CANARY} psql",
         f"Authorization: Bearer {CANARY}",
         f"authorization: Basic {CANARY}==",
         f"{{'Authorization': 'Bearer {CANARY}', 'apikey': '{CANARY}'}}",

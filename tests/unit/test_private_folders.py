@@ -145,7 +145,7 @@ def test_a_folder_that_cannot_be_used_is_named_with_the_setting(tmp_path: Path, 
     (tmp_path / "file").touch()
     with pytest.raises(Fatal, match="SENTINEL_WORK_DIR") as refused, WorkFolder.opened(tmp_path / where):
         pass
-    assert refused.value.code == "work_dir_unusable"
+    assert refused.value.code == "work_folder_unusable"
     assert str(tmp_path / where) in refused.value.message
 
 

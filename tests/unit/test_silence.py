@@ -11,7 +11,7 @@ TIMES = ConnectionTimes()
 
 def renewals(silence: Silence, queued: range) -> list[int]:
     """Return the times of the rows, none announced, after which the hint is renewed."""
-    return [second for second in queued if silence.about(second)]
+    return [second for second in queued if silence.unannounced(second)]
 
 
 def a_silence() -> Silence:
@@ -21,7 +21,7 @@ def a_silence() -> Silence:
 def test_a_burst_and_the_minute_of_a_rate_limit_renew_nothing() -> None:
     silence = a_silence()
     assert not renewals(silence, range(65))
-    silence.end()
+    silence.heard()
     assert not renewals(silence, range(65, 130))
 
 
@@ -41,5 +41,13 @@ def test_a_day_of_overload_costs_ever_fewer_renewals() -> None:
 def test_a_hint_ends_the_doubt() -> None:
     silence = a_silence()
     renewals(silence, range(HOUR))
-    silence.end()
+    silence.heard()
     assert renewals(silence, range(HOUR, 2 * HOUR))[0] == HOUR + TIMES.deaf
+
+
+def test_a_new_connection_starts_without_evidence_and_keeps_the_patience() -> None:
+    silence = a_silence()
+    assert renewals(silence, range(3 * MINUTE)) == [TIMES.deaf]
+    silence.connected()
+    began = 10 * MINUTE
+    assert renewals(silence, range(began, began + HOUR))[0] == began + 2 * TIMES.deaf

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # exported without __all__
 
+from sentinel_worker.domain.machine_errors import out_of_memory
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.films.film_times import ROUNDING_SECONDS, FilmTimes
 from sentinel_worker.media.films.tried_keys import TriedKeys
 from sentinel_worker.media.opened_media import FrameReader, Shown

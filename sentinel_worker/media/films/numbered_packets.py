@@ -12,7 +12,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from sentinel_worker.domain.passing_faults import out_of_memory
+from sentinel_worker.domain.machine_errors import out_of_memory
 from sentinel_worker.media.scan.media_file import MediaFile
 from sentinel_worker.media.scan.packets import read_packets
 from sentinel_worker.media.scan.timeline import MISSING, Packets

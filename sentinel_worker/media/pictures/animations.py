@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from sentinel_worker.domain.machine_errors import out_of_memory
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.films.frame_steps import typical_rate
 from sentinel_worker.media.opened_media import OpenedMedia, Shown
 from sentinel_worker.media.pictures.colours import Colours

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from sentinel_worker.domain.machine_errors import out_of_memory
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.pictures import gif, png
 from sentinel_worker.media.pictures.animations import check_animation, open_layers

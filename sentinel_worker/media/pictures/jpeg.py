@@ -11,8 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from sentinel_worker.domain.errors import CodedError
+from sentinel_worker.domain.machine_errors import out_of_memory
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.pictures.colours import Colours
 from sentinel_worker.media.pictures.decoded import Decoded, decoded
 from sentinel_worker.media.pictures.ffmpeg_reader import read_with_ffmpeg

@@ -12,7 +12,7 @@ from typing import Literal
 
 from PIL import Image
 
-from sentinel_worker.domain.passing_faults import out_of_memory
+from sentinel_worker.domain.machine_errors import out_of_memory
 
 After = Literal["keep", "clear", "restore"]
 _NOTHING = (0, 0, 0, 0)

@@ -15,8 +15,8 @@ from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from torch import Tensor
 
 from sentinel_worker.domain.errors import CodedError
+from sentinel_worker.domain.machine_errors import out_of_memory
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.containers.cut_files import ends_early
 from sentinel_worker.media.opened_media import OpenedMedia, Shown
 from sentinel_worker.media.pictures import jpeg2000

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import av
 
+from sentinel_worker.domain.machine_errors import out_of_memory
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.opened_media import SoundTrack
 from sentinel_worker.media.protocol import ProbedFacts
 from sentinel_worker.media.scan.media_file import MediaFile

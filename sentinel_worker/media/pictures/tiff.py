@@ -10,8 +10,8 @@ from typing import Final
 from PIL import Image, UnidentifiedImageError
 
 from sentinel_worker.domain.errors import CodedError, Permanent
+from sentinel_worker.domain.machine_errors import out_of_memory
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.domain.passing_faults import out_of_memory
 from sentinel_worker.media.pictures import tiff_directory as tags
 from sentinel_worker.media.pictures.colours import Colours
 from sentinel_worker.media.pictures.decoded import Decoded, decoded

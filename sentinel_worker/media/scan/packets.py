@@ -19,7 +19,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.packet import Packet
 
-from sentinel_worker.domain.passing_faults import out_of_memory
+from sentinel_worker.domain.machine_errors import out_of_memory
 from sentinel_worker.media.containers.sound_frames import adts_rate
 from sentinel_worker.media.scan.timeline import MISSING, Packets
 

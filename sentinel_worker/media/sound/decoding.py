@@ -19,7 +19,7 @@ from av.packet import Packet
 from av.stream import Discard
 
 from sentinel_worker.domain.errors import Permanent
-from sentinel_worker.domain.passing_faults import out_of_memory
+from sentinel_worker.domain.machine_errors import out_of_memory
 from sentinel_worker.media.scan.media_file import MediaFile
 from sentinel_worker.media.scan.packets import read_packets
 

@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
+from sentinel_worker.domain.machine_errors import fault_of_machine
 from sentinel_worker.observe import logs
 
 BLOCKED_RETRY_SECONDS: Final = 600.0
@@ -47,7 +48,7 @@ _ERRORS: Final[Mapping[str, Callable[[], CodedError]]] = {
         ),
         lambda: Transient("social_unreachable", "The site could not be reached, or responded with an error."),
         lambda: Transient("social_failed", "The post could not be fetched; the site may have changed."),
-        lambda: Transient("disk_full", "The worker's disk is full.", retry_after_seconds=60),
+        lambda: fault_of_machine("disk_full"),
         lambda: Permanent(
             "social_not_confined",
             "This worker cannot sandbox the program that fetches posts, so it is disabled: upload the file instead.",

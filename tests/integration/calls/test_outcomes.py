@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 
 from sentinel_worker.config import settings
 from sentinel_worker.domain.request import Finish
@@ -18,12 +19,23 @@ from sentinel_worker.supabase_client import connections
 from sentinel_worker.supabase_client.keys import WorkerKeys
 from tests.claims import a_claim
 from tests.supervised import supervisor
+from tests.waits import until
 
 POISON = "poison"
 ASKED: list[list[dict[str, Any]]] = []
 """The outcomes of each call."""
 SPOILED: list[dict[str, Any]] = []
 """Answers with HTTP status 400 that the next calls get."""
+LOCKED: set[str] = set()
+"""Words of outcomes whose rows are locked."""
+REFUSED = asyncio.Event()
+"""Set when an outcome was refused on its own and waits."""
+BLOCKED: dict[str, str] = {}
+"""Words that a firewall in front of the server blocks, with the status of its answer."""
+
+
+def state_of(entry: dict[str, Any]) -> str:
+    return "busy" if any(word in str(entry) for word in LOCKED) else "failed"
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -33,13 +45,14 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         body = await reader.readexactly(length)
         entries = json.loads(body)["args"]["outcomes"]
         ASKED.append(entries)
+        blocked = next((status for word, status in BLOCKED.items() if word.encode() in body), None)
         refused = bool(SPOILED) or POISON.encode() in body
-        rows = [{"id": entry["id"], "answer": "failed", "due_in_seconds": None} for entry in entries]
+        rows = [{"id": entry["id"], "answer": state_of(entry), "due_in_seconds": None} for entry in entries]
         refusal = SPOILED.pop() if SPOILED else {"code": "22P05", "message": "unsupported"}
-        said = json.dumps(refusal if refused else rows).encode()
-        status = b"400 Bad Request" if refused else b"200 OK"
-        headers = b"content-type: application/json\r\ncontent-length: " + str(len(said)).encode()
-        writer.write(b"HTTP/1.1 " + status + b"\r\n" + headers + b"\r\n\r\n" + said)
+        said = b"<h1>Blocked</h1>" if blocked else json.dumps(refusal if refused else rows).encode()
+        status = blocked or ("400 Bad Request" if refused else "200 OK")
+        headers = f"content-type: application/json\r\ncontent-length: {len(said)}\r\n\r\n"
+        writer.write(f"HTTP/1.1 {status}\r\n{headers}".encode() + said)
 
 
 @asynccontextmanager
@@ -59,7 +72,7 @@ async def outcomes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Outcomes]:
     loaded = settings.load()
     client = connections.connect(loaded, WorkerKeys(loaded))
     try:
-        running = Outcomes(QueueClient(client, uuid.uuid4()))
+        running = Outcomes(QueueClient(client, uuid.uuid4()), refused=REFUSED.set)
         task = asyncio.create_task(running.run(supervisor()))
         yield running
         task.cancel()
@@ -94,6 +107,64 @@ async def test_a_refusal_that_does_not_name_the_data_is_asked_again(
         answers = await asyncio.gather(*(running.write(a_claim(), Finish("succeeded")) for _ in range(2)))
     assert [answer.status for answer in answers] == ["failed", "failed"]
     assert not SPOILED
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "403 Forbidden", "406 Not Acceptable"])
+async def test_an_outcome_that_is_refused_without_a_reason_waits_alone(
+    monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    """A firewall that took one outcome for an attack kept all outcomes of the worker from being written."""
+    monkeypatch.setattr("sentinel_worker.queue.outcomes.RETRY_CAP_SECONDS", 0.2)
+    monkeypatch.setattr("sentinel_worker.supabase_client.connections.REFUSED_RETRY_SECONDS", 0.01)
+    BLOCKED["curse"] = status
+    REFUSED.clear()
+    with structlog.testing.capture_logs() as lines:
+        async with outcomes(monkeypatch) as running, asyncio.timeout(20):
+            cursed = asyncio.create_task(running.write(a_claim(), Finish("succeeded", result={"x": "curse"})))
+            others = [running.write(a_claim(), Finish("failed")) for _ in range(2)]
+            assert [answer.status for answer in await asyncio.gather(*others)] == ["failed", "failed"]
+            await REFUSED.wait()
+            assert running.refusal is not None
+            assert status[:3] in running.refusal
+            asked = len(ASKED)
+            await until(lambda: len(ASKED) > asked + 3, what="it is asked again and again")
+            assert (await running.write(a_claim(), Finish("failed"))).status == "failed"
+            assert not cursed.done()
+            BLOCKED.clear()
+            assert (await cursed).status == "failed"
+            assert running.refusal is None
+    assert all(len(entries) == 1 for entries in ASKED[asked:])
+    told = [line for line in lines if line["event"] == "worker.call_failed" and line["log_level"] == "warning"]
+    assert [line.get("batch", 1) for line in told] == [3, 1]
+
+
+async def test_an_outcome_that_was_refused_and_is_locked_now_blocks_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sentinel_worker.queue.outcomes.RETRY_CAP_SECONDS", 0.2)
+    BLOCKED["curse"] = "400 Bad Request"
+    REFUSED.clear()
+    async with outcomes(monkeypatch) as running, asyncio.timeout(20):
+        cursed = asyncio.create_task(running.write(a_claim(), Finish("succeeded", result={"x": "curse"})))
+        await REFUSED.wait()
+        LOCKED.add("curse")
+        BLOCKED.clear()
+        asked = len(ASKED)
+        await until(lambda: len(ASKED) > asked + 2, what="it is asked again and again")
+        assert (await running.write(a_claim(), Finish("failed"))).status == "failed"
+        assert not cursed.done()
+        LOCKED.clear()
+        assert (await cursed).status == "failed"
+
+
+async def test_refused_outcomes_are_asked_again_at_once_with_a_new_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    BLOCKED["curse"] = "401 Unauthorized"
+    async with outcomes(monkeypatch) as running, asyncio.timeout(20):
+        writes = [
+            asyncio.create_task(running.write(a_claim(), Finish("succeeded", result={"x": "curse"}))) for _ in range(3)
+        ]
+        await until(lambda: len(running._refused) == 3, what="each is refused")
+        BLOCKED.clear()
+        running.key_changed()
+        assert [(await write).status for write in writes] == ["failed"] * 3
 
 
 async def test_two_claims_of_one_request_are_not_asked_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
+import structlog
 from psycopg.rows import dict_row
 from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
@@ -19,7 +20,7 @@ from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import WorkerProcess, worker_environment
 from sentinel_worker.detectors.registry import DEMO_DETECTOR
 from tests.integration.daemon.proxy import FaultProxy
-from tests.integration.daemon.queries import registered, row_when
+from tests.integration.daemon.queries import registered, row_when, sql
 from tests.seeds import Seeds
 from tests.waits import LIMIT_SECONDS, until
 from tests.warm import worker
@@ -191,6 +192,28 @@ async def signed_in(stack: Stack) -> AsyncIterator[User]:
 async def user(stack: Stack) -> AsyncIterator[User]:
     async with signed_in(stack) as new:
         yield new
+
+
+@pytest.fixture
+def lines() -> Iterator[list[dict[str, Any]]]:
+    """Lines that workers of this process log, as dictionaries."""
+    with structlog.testing.capture_logs() as said:
+        yield said  # type: ignore[misc]
+
+
+@pytest.fixture
+def insert(stack: Stack) -> Callable[[], str]:
+    """Insert a request of a new user, whose file does not exist; returns its id."""
+
+    def row() -> str:
+        owner = str(sql(stack, "insert into auth.users (id) values (gen_random_uuid()) returning id")[0]["id"])
+        query = (
+            "insert into analysis_requests (user_id, storage_path, media_kind) values (%s, %s, 'video')"
+            " returning id::text"
+        )
+        return str(sql(stack, query, owner, f"{owner}/x.mp4")[0]["id"])
+
+    return row
 
 
 @pytest.fixture

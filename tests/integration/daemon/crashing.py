@@ -25,7 +25,7 @@ ENOUGH = asyncio.Event()
 
 
 async def crash(self: Pipeline, lease: Lease) -> NoReturn:
-    keys: WorkerKeys = cast(KeyAuth, self.http.auth).keys
+    keys: WorkerKeys = cast(KeyAuth, self.derived._http.auth).keys
     threading.Thread(target=fail_with, args=(keys,)).start()
     asyncio.get_running_loop().call_soon(fail_with, keys)
     asyncio.get_running_loop().call_later(2, ENOUGH.set)

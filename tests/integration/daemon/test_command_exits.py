@@ -19,6 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WORKER: Final = (sys.executable, "-m", "sentinel_worker")
 SETTINGS: Final = {"SUPABASE_URL": "http://127.0.0.1:1", "SUPABASE_SECRET_KEY": "sb_secret_0123456789"}
+FULL: Final = "error The machine's disk is full: it has no space or no inodes left.\n"
 INHERITED: Final = {
     name: value for name, value in os.environ.items() if not name.startswith(("SENTINEL_", "SUPABASE_"))
 }
@@ -54,13 +55,16 @@ def opened(device: str, flags: int) -> Iterator[int]:
 
 async def test_output_on_a_full_disk_exits_75() -> None:
     with opened("/dev/full", os.O_WRONLY) as full:
-        assert await ended("models", "list", "--json", stdout=full) == (75, "error The disk is full.\n")
-        assert await ended("--version", stdout=full) == (75, "error The disk is full.\n")
+        assert await ended("models", "list", "--json", stdout=full) == (75, FULL)
+        assert await ended("--version", stdout=full) == (75, FULL)
 
 
 async def test_output_that_may_not_be_written_exits_2() -> None:
     with opened(os.devnull, os.O_RDONLY) as unwritable:
-        assert await ended("--version", stdout=unwritable) == (2, "error Bad file descriptor\n")
+        assert await ended("--version", stdout=unwritable) == (
+            2,
+            "error The output cannot be written: Bad file descriptor\n",
+        )
 
 
 async def test_output_whose_reader_has_ended_exits_1_without_a_word() -> None:
@@ -84,8 +88,16 @@ async def test_an_impossible_address_of_the_hub_exits_2(address: str) -> None:
     assert (code, said) == (2, "error HF_ENDPOINT: must be the hub's address, such as https://huggingface.co\n")
 
 
-@pytest.mark.parametrize("stage", ["imports", "connected"])
-async def test_ctrl_c_exits_130_without_a_word(stage: str) -> None:
+@pytest.mark.parametrize(
+    ("stage", "number", "code"),
+    [
+        ("imports", signal.SIGINT, 130),
+        ("connected", signal.SIGINT, 130),
+        ("imports", signal.SIGTERM, 143),
+        ("connected", signal.SIGTERM, -signal.SIGTERM),  # a shell adds 128 to the signal's number
+    ],
+)
+async def test_a_signal_ends_a_command_without_a_word(stage: str, number: signal.Signals, code: int) -> None:
     """The command waits for a server that does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
@@ -97,11 +109,11 @@ async def test_ctrl_c_exits_130_without_a_word(stage: str) -> None:
         if stage == "imports":  # during which it catches SIGTERM, too
             await until(lambda: catches(process.pid, signal.SIGTERM))
         connection, _ = await asyncio.get_running_loop().sock_accept(server) if stage == "connected" else (None, None)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = await process.communicate()
         if connection is not None:
             connection.close()
-    assert (process.returncode, said) == (130, b"")
+    assert (process.returncode, said) == (code, b"")
 
 
 @pytest.mark.parametrize(

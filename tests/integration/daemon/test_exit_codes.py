@@ -11,9 +11,10 @@ import pytest
 
 from sentinel_local_supabase.stack import Stack
 from tests.integration.daemon.conftest import START_SECONDS, StartWorker, Worker
-from tests.integration.daemon.test_memory_refused import hungry_detector
+from tests.integration.daemon.hungry import hungry_detector
+from tests.machines import without_processes
 from tests.memory import memory_left
-from tests.waits import catches, until
+from tests.waits import catches, is_stopped, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -65,11 +66,28 @@ async def test_a_signal_while_the_process_ends_changes_no_exit_code(start_worker
 
 
 @pytest.mark.parametrize(
+    ("settings", "code"), [({}, 0), ({"SUPABASE_SECRET_KEY": "sb_secret_wrong"}, 2)], ids=["drained", "mistake"]
+)
+async def test_a_signal_ends_a_worker_that_a_thread_keeps_from_ending(
+    start_worker: StartWorker, settings: dict[str, str], code: int
+) -> None:
+    worker = await start_worker(wait=not settings, module="tests.integration.daemon.stuck_thread", **settings)
+    if settings:
+        await said(worker, "worker.broken")
+    else:
+        worker.process.signal()
+    # Only the worker itself and its start react to SIGHUP.
+    await until(lambda: not catches(worker.pid, signal.SIGHUP), what="its exit code is decided", log=worker.log)
+    worker.process.signal(signal.SIGINT if settings else signal.SIGTERM)
+    await end(worker, code)
+
+
+@pytest.mark.parametrize(
     ("settings", "code"),
     [
-        ({"SENTINEL_WORK_DIR": "/nonexistent"}, "work_dir_unusable"),
-        ({"SENTINEL_WORK_DIR": "/proc"}, "work_dir_unusable"),
-        ({"SENTINEL_WORK_DIR": "/dev/null"}, "work_dir_unusable"),
+        ({"SENTINEL_WORK_DIR": "/nonexistent"}, "work_folder_unusable"),
+        ({"SENTINEL_WORK_DIR": "/proc"}, "work_folder_unusable"),
+        ({"SENTINEL_WORK_DIR": "/dev/null"}, "work_folder_unusable"),
         ({"SENTINEL_DETECTORS": "/proc/self/environ"}, "bad_detectors"),
         ({"SUPABASE_SECRET_KEY": "sb_secret_wrong"}, "access_refused"),
     ],
@@ -123,9 +141,17 @@ async def test_a_machine_without_memory_at_the_start_exits_75(
         assert error_code(await end(worker, 75)) == "out_of_memory"
 
 
+async def test_a_machine_without_processes_at_the_start_exits_75(stack: Stack, start_worker: StartWorker) -> None:
+    worker = await start_worker(wait=False, module="tests.integration.daemon.stopped_start", SUPABASE_URL=NOBODY)
+    await until(lambda: is_stopped(worker.pid), what="it has stopped", limit_seconds=START_SECONDS, log=worker.log)
+    with without_processes(worker.pid):
+        worker.process.signal(signal.SIGCONT)
+        assert error_code(await end(worker, 75)) == "memory_exhausted"
+
+
 async def test_a_machine_without_descriptors_at_the_start_exits_75(stack: Stack, start_worker: StartWorker) -> None:
     worker = await start_worker(wait=False, module="tests.integration.daemon.descriptors_used_up", SUPABASE_URL=NOBODY)
-    assert error_code(await end(worker, 75)) in {"descriptors_exhausted", "decoder_unavailable"}
+    assert error_code(await end(worker, 75)) == "descriptors_exhausted"
 
 
 async def test_a_worker_whose_standard_streams_are_closed_works(start_worker: StartWorker) -> None:

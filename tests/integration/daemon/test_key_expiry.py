@@ -1,32 +1,23 @@
 """A worker's token expires: it is announced, nothing is claimed afterwards, and no request loses an attempt."""
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sentinel_local_supabase.faults import Faults, HttpFault
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.supabase_client.expiry import HAND_BACK_SECONDS
-from tests.integration.daemon.conftest import StartWorker
-from tests.integration.daemon.queries import row_when
-from tests.integration.daemon.test_key_rotation import (
-    events,
-    insert,
-    lines,
-    running,
-    succeeded,
-    token,
-    write,
-)
+from tests.integration.daemon.conftest import StartWorker, User
+from tests.integration.daemon.key_files import Lines, events, running, succeeded, token, write
+from tests.integration.daemon.proxy import FaultProxy
+from tests.integration.daemon.queries import history, row_when, sql
 from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-__all__ = ["insert", "lines"]
 HOUR = 3600
-Lines = list[dict[str, Any]]
 
 
 class Clock:
@@ -108,6 +99,31 @@ async def test_a_finished_request_is_written_with_the_next_token(
         write(path, token(stack, 3 * HOUR))
         await succeeded(stack, request)
     assert not events(lines, "request.released")
+
+
+async def test_a_verdict_is_written_without_the_pictures_that_an_expired_token_cannot_store(
+    stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], proxy: FaultProxy, tmp_path: Path
+) -> None:
+    """Storage refuses the token at once, but the database still takes the verdict."""
+    path = write(tmp_path / "jwt", token(stack, HOUR))
+    worker = await start_worker(
+        via=proxy, SUPABASE_SECRET_KEY="", SUPABASE_PUBLISHABLE_KEY=stack.publishable_key,
+        SENTINEL_WORKER_JWT_FILE=str(path), SENTINEL_LEASE_SECONDS="30",
+    )  # fmt: skip
+    proxy.hold = "POST /storage/v1/object/derived/"
+    request = await user.ask(clips["carphone_pristine.mp4"])
+    await proxy.held.wait()  # the first picture is stored, and its answer waits
+    write(path, token(stack, seconds=2))
+    worker.process.signal(signal.SIGHUP)
+    await until(lambda: "worker.broken" in worker.said(), what="the token has expired", log=worker.log)
+    proxy.release.set()
+    row = await user.answer(request)
+    assert (row["status"], row["attempt"]) == ("succeeded", 1)
+    assert history(stack, request) == [(1, "succeeded", "succeeded")]
+    [result] = sql(stack, "select derived from analysis_results where request_id = %s", request)
+    assert set(result["derived"]) == {"thumbnail"}
+    [line] = events(worker.events(), "request.not_derived")
+    assert (line["name"], line["error_code"]) == ("worst_frame", "access_refused")
 
 
 async def test_a_worker_does_not_start_with_an_expired_token(

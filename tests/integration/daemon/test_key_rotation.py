@@ -2,18 +2,15 @@
 
 import asyncio
 import signal
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
-import structlog
 
-from bench.instant import InstantWorker, instant_worker
+from bench.instant import InstantWorker
 from sentinel_local_supabase.faults import Faults, HttpFault
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.config.settings import Settings
@@ -22,81 +19,19 @@ from sentinel_worker.queue.client import MissingRight, QueueClient
 from sentinel_worker.queue.rights import Doubt, RightsCheck
 from sentinel_worker.supabase_client import connections
 from sentinel_worker.supabase_client.keys import WorkerKeys
-from sentinel_worker.wake.connection import ConnectionTimes
 from tests.claims import a_claim
 from tests.integration.daemon.conftest import StartWorker, User
+from tests.integration.daemon.key_files import Lines, events, running, succeeded, token, write
 from tests.integration.daemon.proxy import FaultProxy
-from tests.integration.daemon.queries import row_when, sql
+from tests.integration.daemon.queries import row_when
 from tests.waits import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-TIMES = ConnectionTimes(check=0.05, backoff_first=0.05, backoff_cap=0.2, ready=5.0, close=1.0)
 DOWNLOAD = "GET /storage/v1/object/authenticated/media/"
 
 
-def token(stack: Stack, seconds: float = 3600, **claims: Any) -> str:
-    now = int(time.time())
-    return stack.keys.sign({"role": "sentinel_worker", "exp": now + int(seconds), "n": time.monotonic_ns(), **claims})
-
-
-def write(path: Path, secret: str) -> Path:
-    """Replace the file as an operator should: write aside, then rename."""
-    aside = path.with_suffix(".new")
-    aside.touch(0o600)
-    aside.write_text(f"{secret}\n")
-    return aside.rename(path)
-
-
-@pytest.fixture
-def lines() -> Iterator[list[dict[str, Any]]]:
-    with structlog.testing.capture_logs() as said:
-        yield said  # type: ignore[misc]
-
-
-def events(lines: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    return [line for line in lines if line["event"] == name]
-
-
-@asynccontextmanager
-async def running(stack: Stack, jwt_file: Path, *, looks: bool = True, **changes: Any) -> AsyncIterator[InstantWorker]:
-    """Run a worker with that file; without `looks` it reads the file again only when asked to."""
-    values = {
-        "SUPABASE_URL": stack.url, "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key, "worker_jwt_file": jwt_file,
-        "worker_name": "rotating", "sweep_seconds": 0.5, "sweep_degraded_seconds": 0.5, "heartbeat_seconds": 0.5,
-        "lease_seconds": 30, **changes,
-    }  # fmt: skip
-    async with instant_worker(Settings.model_validate(values), seconds=0.1, times=TIMES) as worker:
-        if not looks:
-            worker.rotation._look_seconds = 3600.0
-        task = asyncio.create_task(worker.worker.run(worker.rotation.run))
-        try:
-            await until(lambda: worker.ready, what=lambda: f"it is ready: {worker.health.reason}", limit_seconds=30)
-            yield worker
-        finally:
-            worker.worker.drain()
-            await asyncio.wait_for(task, 30)
-
-
-@pytest.fixture
-def insert(stack: Stack) -> Callable[[], str]:
-    def row() -> str:
-        owner = str(sql(stack, "insert into auth.users (id) values (gen_random_uuid()) returning id")[0]["id"])
-        query = (
-            "insert into analysis_requests (user_id, storage_path, media_kind) values (%s, %s, 'video')"
-            " returning id::text"
-        )
-        return str(sql(stack, query, owner, f"{owner}/x.mp4")[0]["id"])
-
-    return row
-
-
-async def succeeded(stack: Stack, request: str) -> None:
-    row = await row_when(stack, request, lambda row: row["status"] == "succeeded")
-    assert row["attempt"] == 1
-
-
 async def test_a_new_token_in_the_file_is_used_everywhere(
-    stack: Stack, tmp_path: Path, insert: Callable[[], str], lines: list[dict[str, Any]]
+    stack: Stack, tmp_path: Path, insert: Callable[[], str], lines: Lines
 ) -> None:
     path = write(tmp_path / "jwt", token(stack))
     async with running(stack, path) as worker:
@@ -131,7 +66,7 @@ async def test_a_wrong_token_is_named_and_the_old_one_goes_on(
     stack: Stack,
     tmp_path: Path,
     insert: Callable[[], str],
-    lines: list[dict[str, Any]],
+    lines: Lines,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = write(tmp_path / "jwt", good := token(stack))
@@ -153,7 +88,7 @@ async def test_a_wrong_token_is_named_and_the_old_one_goes_on(
 
 
 async def test_a_refused_token_is_replaced_without_a_wait(
-    stack: Stack, tmp_path: Path, insert: Callable[[], str], lines: list[dict[str, Any]]
+    stack: Stack, tmp_path: Path, insert: Callable[[], str], lines: Lines
 ) -> None:
     """The file changes unnoticed and the old token is refused, which makes the worker read the file."""
     path = write(tmp_path / "jwt", token(stack))
@@ -204,7 +139,7 @@ def no_progress(admin: psycopg.Connection) -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_progress")
 async def test_a_missing_optional_right_does_not_prevent_rotation(
-    stack: Stack, tmp_path: Path, insert: Callable[[], str], lines: list[dict[str, Any]]
+    stack: Stack, tmp_path: Path, insert: Callable[[], str], lines: Lines
 ) -> None:
     path = write(tmp_path / "jwt", token(stack))
     async with running(stack, path) as worker:
@@ -258,7 +193,7 @@ async def test_no_attempt_is_lost_while_a_right_is_missing(
     stack: Stack,
     tmp_path: Path,
     insert: Callable[[], str],
-    lines: list[dict[str, Any]],
+    lines: Lines,
     admin: psycopg.Connection,
     function: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,6 +1,5 @@
 """The machine refuses a worker memory: the request is retried, and the worker goes on."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,27 +9,12 @@ from sentinel_local_supabase.stack import Stack
 from sentinel_worker.domain.errors import Transient
 from sentinel_worker.worker.pipeline import memory_errors_translated
 from tests.integration.daemon.conftest import StartWorker, User
+from tests.integration.daemon.hungry import hungry_detector
 from tests.integration.daemon.proxy import FaultProxy
 from tests.integration.daemon.queries import history, row_when
-from tests.integration.detectors.conftest import HUNGRY_EDGE, PREPROCESSOR, hungry_model
 from tests.memory import memory_left
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-TOML = """
-[detectors.hungry]
-task = "image"
-folder = "checkpoint"
-"""
-
-
-def hungry_detector(folder: Path) -> dict[str, str]:
-    """Settings of a worker whose detector allocates 256 MiB at once for a picture."""
-    size = {"image_processor_type": "ViTImageProcessor", "size": {"height": HUNGRY_EDGE, "width": HUNGRY_EDGE}}
-    hungry_model({0: "real", 1: "fake"}, 256).save_pretrained(folder / "checkpoint")
-    (folder / "checkpoint" / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR | size))
-    (folder / "detectors.toml").write_text(TOML)
-    return {"SENTINEL_DETECTORS": str(folder / "detectors.toml"), "SENTINEL_DETECTOR": "hungry"}
 
 
 async def test_a_score_that_does_not_fit_into_memory_is_retried(

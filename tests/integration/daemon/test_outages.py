@@ -67,7 +67,7 @@ async def test_a_verdict_does_not_wait_for_its_pictures(
     stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path], times: int | None
 ) -> None:
     """They are written when Storage is back in time, and otherwise left out; nothing is analyzed again."""
-    worker = await start_worker(SENTINEL_DERIVE_DEADLINE_SECONDS="20" if times else "6")
+    worker = await start_worker(SENTINEL_DERIVE_DEADLINE_SECONDS="20" if times else "3")
     await stack.misbehave(Faults(http=(replace(PICTURES_AWAY, times=times),)))
     request_id = await user.ask(clips["carphone_pristine.mp4"])
     row = await user.answer(request_id)

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from bench.instant import Instant
+from sentinel_local_supabase.faults import Faults, HttpFault
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker import daemon
 from sentinel_worker.concurrency import supervisor
@@ -37,6 +38,10 @@ CALLS = {
     "sentinel_rights",
 }
 LOOPS = {"claims", "outcomes", "progress", "removals"}
+FILE_TO_REMOVE = """
+insert into sentinel.deletions (bucket_id, name, user_id, keep_until) values ('media', 'gone.mp4', %s, now())
+returning id
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +106,7 @@ async def test_a_fault_in_each_call_loses_nothing(
         running = asyncio.create_task(parts.worker.run(parts.rotation.run))
         await until(lambda: parts.health.state == "ready", what="it is ready")
         to_fail |= CALLS
+        sql(stack, FILE_TO_REMOVE, user.id)
         asked = [await ask(user) for _ in range(3)]
         rows = [await user.answer(request_id) for request_id in asked]
         await until(lambda: not to_fail or running.done(), what=lambda: f"each call failed once but {to_fail}")
@@ -143,11 +149,39 @@ async def test_a_fault_that_recurs_ends_the_worker_which_hands_back_what_it_hold
     assert [line["event"] for line in lines].count("worker.broken") == 1
 
 
+async def test_a_worker_is_degraded_while_an_outcome_is_refused(stack: Stack, user: User, lines: list[Any]) -> None:
+    def pipeline(_http: httpx.AsyncClient, progress: Progress, rights: RightsCheck) -> Pipeline:
+        return cast(Pipeline, Reporting(progress, rights))
+
+    async with daemon.open_worker(quick_settings(stack), uuid.uuid4(), pipeline) as parts:
+        running = asyncio.create_task(parts.worker.run(parts.rotation.run))
+        await until(lambda: parts.health.state == "ready", what="it is ready")
+        await stack.misbehave(Faults(http=(HttpFault(service="rest", path="finish", status=400, body="html"),)))
+        request_id = await ask(user)
+        await until(lambda: parts.health.state == "degraded", what="it says so")
+        assert parts.health.reason.startswith("An outcome cannot be written")
+        await stack.behave()
+        row = await user.answer(request_id)
+        await until(lambda: parts.health.state == "ready", what="it is ready again")
+        parts.worker.drain()
+        await asyncio.wait_for(running, 30)
+    assert (row["status"], row["attempt"], row["crashes"]) == ("succeeded", 1, 0)
+    said = [line for line in lines if line["event"] == "worker.call_failed" and line["log_level"] == "warning"]
+    assert [line["call"] for line in said] == ["finish"]
+
+
 async def test_unexpected_errors_of_many_requests_in_a_row_end_the_worker(
     stack: Stack, user: User, lines: list[Any]
 ) -> None:
-    """An answer in between, errors of files, and more errors of the same request do not count."""
-    faults = {"a fault": ValueError("a fault"), "a bad file": Permanent("media_empty", "The file is empty.")}
+    """Any answer in between shows that the worker works, also one about a bad file; a request handed on is none.
+
+    More errors of the same request do not count.
+    """
+    faults = {
+        "a fault": ValueError("a fault"),
+        "a bad file": Permanent("media_empty", "The file is empty."),
+        "an outage": Transient("storage_unavailable", "Storage is down."),
+    }
 
     class Failing(Reporting):
         async def analyze(self, lease: Lease) -> Finish:
@@ -177,8 +211,12 @@ async def test_unexpected_errors_of_many_requests_in_a_row_end_the_worker(
             assert await answers(again) == ["internal_error"]
             sql(stack, "update analysis_requests set status = 'queued' where id = %s returning id", again)
         assert await answers(again, queued("x.mp4")) == ["internal_error", "succeeded"]
+        for _ in range(MOST_IN_A_ROW):
+            assert await answers(queued("a fault")) == ["internal_error"]
+            assert await answers(queued("a bad file")) == ["media_empty"]
         for _ in range(MOST_IN_A_ROW - 1):
-            assert await answers(queued("a fault"), queued("a bad file")) == ["internal_error", "media_empty"]
+            assert await answers(queued("a fault")) == ["internal_error"]
+            await row_when(stack, queued("an outage"), lambda row: row["status"] == "scheduled")
         assert not running.done()
         assert await answers(queued("a fault")) == ["internal_error"]
         with pytest.raises(Transient, match="5 requests in a row"):

@@ -1,7 +1,6 @@
-"""A worker's machine runs out of room or descriptors: no request loses an attempt, and others answer meanwhile."""
+"""A worker's machine lacks room, descriptors or processes: no request loses an attempt, and others answer meanwhile."""
 
 import shutil
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -14,8 +13,9 @@ import pytest_asyncio
 from sentinel_local_supabase.stack import Stack
 from sentinel_worker.commands.dev import worker_environment
 from tests.integration.daemon.conftest import QUICK, StartWorker, User, Worker
+from tests.integration.daemon.costs import Costs, printed_costs
 from tests.integration.daemon.queries import history, row_when
-from tests.machines import filled, small_disk, without_descriptors, without_inodes
+from tests.machines import filled, small_disk, without_descriptors, without_inodes, without_processes
 from tests.memory import memory_left
 from tests.seeds import Seeds
 from tests.waits import until
@@ -49,6 +49,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "work folder gone": (work_folder_gone, "work_folder_unusable"),
     "work folder replaced": (work_folder_replaced, "work_folder_unusable"),
     "no descriptors": (lambda worker, _: without_descriptors(worker.pid), "descriptors_exhausted"),
+    "no processes": (lambda worker, _: without_processes(worker.pid), "memory_exhausted"),
 }
 
 
@@ -120,6 +121,8 @@ NEARLY: dict[str, Fault] = {
     "a film does not fit": lambda _, disk: filled(disk, spare_bytes=2 << 20),
     "5 inodes": lambda _, disk: without_inodes(disk, spare=5),
     "4 MiB of memory": lambda worker, _: memory_left(4 << 20, worker.pid),
+    "1 process": lambda worker, _: without_processes(worker.pid, spare=1),
+    "3 processes": lambda worker, _: without_processes(worker.pid, spare=3),
     **{f"{spare} descriptors": partial(spare_descriptors, spare) for spare in (1, 2, 3, 4, 6, 8, 12)},
 }
 
@@ -138,10 +141,8 @@ async def test_a_healthy_worker_beside_an_unfit_one_answers_every_row(
     with broken(worker, disk):
         asked = [await user.insert(path) for _ in range(40)]
         rows = [await user.answer(request_id, 300) for request_id in asked]
-    ends = Counter(outcome for request_id in asked for _, outcome, _ in history(user.stack, request_id))
-    lost = sum(row["attempt"] - 1 + row["crashes"] for row in rows)
-    failed = sum(row["status"] == "failed" for row in rows)
-    print(f"{fault:22} 40 rows: attempts lost {lost}, failed {failed}, {dict(ends)}")  # noqa: T201 - the figures
-    assert (ends["succeeded"], lost, failed) == (40, 0, 0)
+    assert printed_costs(fault, rows) == Costs(inserted=40, succeeded=40, attempts_lost=0, failed=0)
+    ends = [outcome for request_id in asked for _, outcome, _ in history(user.stack, request_id)]
+    assert ends.count("succeeded") == 40
     assert set(ends) <= {"succeeded", "snoozed"}
     assert await healthy.process.stop() == 0

@@ -2,16 +2,20 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 from sentinel_local_supabase.stack import Stack
+from sentinel_worker.detectors.registry import DEMO_IMAGE
 from tests.integration.daemon.conftest import StartWorker, User
+from tests.integration.daemon.costs import Costs, printed_costs
 from tests.integration.daemon.queries import history
+from tests.machines import filled, small_disk
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -56,18 +60,19 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     made.close()
 
 
-async def answered(stack: Stack, user: User, clips: dict[str, Path]) -> None:
-    """Ask for one film, and check that one attempt answered it."""
+async def answered(stack: Stack, user: User, clips: dict[str, Path]) -> dict[str, Any]:
+    """Ask for one film, and check that one attempt answered it; return its row."""
     request_id = await user.ask(clips["carphone_pristine.mp4"])
-    assert (await user.answer(request_id))["status"] == "succeeded"
+    row = await user.answer(request_id)
     assert history(stack, request_id) == [(1, "succeeded", "succeeded")]
+    return row
 
 
 async def test_a_full_disk_under_the_log_costs_no_request(
     stack: Stack, start_worker: StartWorker, user: User, clips: dict[str, Path]
 ) -> None:
     worker = await start_worker(log=FULL)
-    await answered(stack, user, clips)
+    assert printed_costs("log: a full disk", [await answered(stack, user, clips)]) == Costs(1, 1, 0, 0)
     assert await worker.process.stop() == 0
 
 
@@ -77,7 +82,7 @@ async def test_a_reader_that_dies_costs_no_request(
     worker = await start_worker(log=reader.path)
     assert '"worker.starting"' in reader.read()
     reader.close()
-    await answered(stack, user, clips)
+    assert printed_costs("log: its reader dies", [await answered(stack, user, clips)]) == Costs(1, 1, 0, 0)
     assert await worker.process.stop() == 0
 
 
@@ -87,9 +92,10 @@ async def test_a_reader_that_stops_reading_stalls_nothing_and_learns_how_many_li
     worker = await start_worker(log=reader.path)
     written = reader.read()
     reader.fill()
-    await answered(stack, user, clips)
+    rows = [await answered(stack, user, clips)]
     reader.read()
-    await answered(stack, user, clips)
+    rows.append(await answered(stack, user, clips))
+    assert printed_costs("log: its reader stops reading", rows) == Costs(2, 2, 0, 0)
     assert await worker.process.stop() == 0
     written += reader.read()
     lines = [json.loads(line) for line in written.splitlines()]
@@ -98,36 +104,20 @@ async def test_a_reader_that_stops_reading_stalls_nothing_and_learns_how_many_li
     assert [line["event"] for line in lines].count("request.claimed") == 1
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 KiB, for the log only."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no disk of its own can be mounted: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 async def test_a_log_on_a_full_disk_says_what_it_lost_when_there_is_space_again(
-    stack: Stack, start_worker: StartWorker, user: User, disk: Path
+    stack: Stack, start_worker: StartWorker, user: User, tmp_path: Path
 ) -> None:
-    worker = await start_worker(log=disk / "log")
-    ballast = os.open(disk / "ballast", os.O_WRONLY | os.O_CREAT)
-    with suppress(OSError):
-        while True:
-            os.write(ballast, b"-" * 4096)
-    asked = [await user.ask(b"no media") for _ in range(12)]  # more lines than the log's last page has room for
-    rows = [await user.answer(request_id) for request_id in asked]
-    os.close(ballast)
-    (disk / "ballast").unlink()
-    rows.append(await user.answer(await user.ask(b"no media")))
-    assert await worker.process.stop() == 0
-    assert [(row["error_code"], row["attempt"]) for row in rows] == [("media_not_supported", 1)] * 13
-    lines = worker.log.read_text().splitlines()
+    portrait = tmp_path / "portrait.jpg"
+    Image.new("RGB", (120, 80), "navy").save(portrait)
+    with small_disk(tmp_path / "disk", kibibytes=64) as disk:
+        worker = await start_worker(log=disk / "log", SENTINEL_DETECTOR=DEMO_IMAGE)
+        with filled(disk):  # more lines than the log's last page has room for
+            asked = [await user.ask(portrait, media_kind="image") for _ in range(12)]
+            rows = [await user.answer(request_id) for request_id in asked]
+        rows.append(await user.answer(await user.ask(portrait, media_kind="image")))
+        assert await worker.process.stop() == 0
+        lines = worker.log.read_text().splitlines()
+    assert printed_costs("log: a full disk, then space again", rows) == Costs(13, 13, 0, 0)
     (lost,) = [json.loads(line) for line in lines if '"log.lines_lost"' in line]
     claims = sum('"request.claimed"' in line for line in lines)
     torn = sum(not line.endswith("}") for line in lines)

@@ -17,9 +17,10 @@ from pathlib import Path
 import psycopg
 
 from sentinel_local_supabase.postgres import SUPERUSER, Postgres
-from sentinel_worker.database import migrate
+from sentinel_worker.database import migrate, statements
 
 POLICY = re.compile(r"create policy [^;]*;")
+RECORD = "update supabase_migrations.schema_migrations set statements = %s where version = %s"
 LOCKED = "auth.refresh_tokens, auth.sessions, auth.users, realtime.messages, storage.buckets, storage.objects"
 AROUND_A_POLICY = rf"set local role {SUPERUSER}; lock table {LOCKED}; \g<0> set local role postgres;"
 
@@ -37,6 +38,14 @@ def rewrite(migrations: list[migrate.Migration], folder: Path) -> Path:
         text = POLICY.sub(AROUND_A_POLICY, migration.text)
         (folder / migration.file_name).write_text(text, encoding="utf-8")
     return folder
+
+
+def record_as_written(dsn: str) -> None:
+    """Put the statements of the files into the ledger, as a hosted project's has them: supautils rewrites none."""
+    with psycopg.connect(dsn) as connection:
+        for migration in migrate.available():
+            parts = [part.text for part in statements.split(migration.text)]
+            connection.execute(RECORD, (parts, migration.version))
 
 
 def dsn(server: Postgres, database: str) -> str:

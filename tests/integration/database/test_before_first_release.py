@@ -16,6 +16,8 @@ import pytest
 
 from sentinel_local_supabase.postgres import SUPERUSER, Postgres
 from sentinel_worker.database import migrate, statements
+from sentinel_worker.database.ledger import FOLDED
+from sentinel_worker.database.migration_files import FILE_NAME
 from tests.integration.database.servers import psql
 
 HERE: Final = Path(__file__).parent
@@ -69,11 +71,11 @@ def old_files() -> list[migrate.Migration]:
     old = []
     with tarfile.open(HERE / "before_first_release.tar.gz") as archive:
         for member in archive:
-            name, content = migrate.FILE_NAME.fullmatch(member.name), archive.extractfile(member)
+            name, content = FILE_NAME.fullmatch(member.name), archive.extractfile(member)
             assert name is not None
             assert content is not None
             old.append(migrate.Migration(name[1], name[2], content.read().decode()))
-    assert (len(old), old[0].version, old[0].name) == (24, *migrate.FOLDED)
+    assert (len(old), old[0].version, old[0].name) == (24, *FOLDED)
     return old
 
 

@@ -136,6 +136,39 @@ def test_empty_folders_hold_nobody_up(queue: Queue) -> None:
     assert named(queue) == {film}
 
 
+def test_thousands_of_empty_folders_hold_nobody_up(queue: Queue) -> None:
+    queue.sql(
+        "insert into sentinel.deletions (bucket_id, name, user_id, keep_until)"
+        " select 'derived', %s::uuid || '/' || n || '/', %s, now() + interval '1 hour' from generate_series(1, 2500) n",
+        queue.user, queue.user,
+    )  # fmt: skip
+    film = put(queue, "media", f"{queue.user}/b.mp4")
+    delete(queue, queue.insert(storage_path=film[1])[0])
+    assert named(queue) == {film}
+
+
+def test_a_folder_with_more_than_one_list_holds_is_due_again_a_second_later(queue: Queue) -> None:
+    for number in range(3):
+        put(queue, "media", f"{queue.user}/{number}.mp4")
+    queue.sql("delete from auth.users where id = %s", queue.user)
+    assert len(named(queue, limit=2)) == 2
+    (folder,) = queue.sql(
+        "select tries, due_at - now() <= interval '1 s' as soon from sentinel.deletions"
+        " where bucket_id = 'media' and name like '%%/'"
+    )
+    assert folder == {"tries": 0, "soon": True}
+
+
+def test_maintenance_says_whether_removals_are_due(queue: Queue) -> None:
+    assert queue.maintain()["removals_due"] is False
+    delete(queue, queue.insert()[0])
+    assert queue.maintain()["removals_due"] is True
+    assert named(queue) == set()
+    assert queue.maintain()["removals_due"] is False
+    due(queue)
+    assert queue.maintain()["removals_due"] is True
+
+
 def test_what_storage_does_not_remove_is_named_less_and_less_often(queue: Queue) -> None:
     put(queue, "media", f"{queue.user}/a.mp4")
     delete(queue, queue.insert()[0])

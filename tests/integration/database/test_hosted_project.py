@@ -48,6 +48,7 @@ def test_with_it_everything_is_there_and_the_queue_works(project: Postgres, tmp_
     assert [one.version for one in applied] == [migration.version for migration in migrate.available()]
     assert [notice for one in applied for notice in one.notices] == []
     dsn = project.dsn("postgres", "project")
+    hosted.record_as_written(dsn)
     assert migrate.apply(dsn) == []
     with psycopg.connect(dsn) as connection:
         policies: dict[str, int] = dict(connection.execute(POLICIES).fetchall())
@@ -66,6 +67,7 @@ def test_where_postgres_may_not_hand_on_rights_the_worker_has_those_of_anon(proj
         "revoke grant option for all on storage.objects from postgres",
         "revoke grant option for all on schema storage from postgres",
         "revoke admin option for anon from postgres cascade",
+        "revoke trigger on storage.objects from postgres, anon, authenticated, service_role",
     )
     folder = hosted.rewrite(migrate.available(), tmp_path / "hosted")
     applied = migrate.apply(hosted.dsn(project, "project"), migrations_dir=folder)
@@ -74,6 +76,7 @@ def test_where_postgres_may_not_hand_on_rights_the_worker_has_those_of_anon(proj
         may_give_anon = connection.info.server_version < 160000  # CREATEROLE was enough
         assert connection.execute(RIGHTS).fetchone() == (may_give_anon, int(may_give_anon))
     assert 'no privileges were granted for "objects"' in said
+    assert "no trigger on storage.objects: a worker with the secret key" in said
     assert ("anon is not granted to sentinel_worker" in said) == (not may_give_anon)
 
 

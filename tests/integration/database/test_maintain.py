@@ -35,6 +35,7 @@ def test_nothing_is_due_in_an_empty_queue(queue: Queue) -> None:
         "poisoned": 0,
         "unserved": 0,
         "next_due_seconds": None,
+        "removals_due": False,
     }
 
 

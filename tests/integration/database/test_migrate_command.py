@@ -43,6 +43,16 @@ def test_a_mistake_exits_2_and_shows_no_password(server: Postgres, change: Chang
     assert not [secret for secret in (password, "Wrong-pw-0815", "Wrong@pw") if secret in output]
 
 
+@pytest.mark.parametrize("word", ["postgres", "database", "migrated"])
+def test_a_password_that_is_an_ordinary_word_hides_no_other(server: Postgres, word: str) -> None:
+    """The user and the database of that name disappeared, and nobody could tell what was refused."""
+    code, output = migrate(server.dsn("postgres", "migrated").replace(quote(server.password), word))
+    assert code == 2
+    assert output.startswith("error the database reported an error: ")
+    assert 'password authentication failed for user "postgres"' in output
+    assert f":{word}@" not in output
+
+
 @pytest.mark.parametrize(
     "url", ["postgresql://u:secret-pw@127.0.0.1:1/x", "postgresql://u:secret-pw@no-such.invalid/x"]
 )
@@ -59,6 +69,17 @@ def test_a_server_without_room_for_another_connection_exits_75(server: Postgres)
         admin.execute("alter database crowded connection limit 0")
     code, output = migrate(server.dsn("postgres", "crowded"))
     assert (code, "too many connections" in output) == (75, True)
+
+
+def test_a_database_from_changed_files_exits_2(server: Postgres) -> None:
+    server.create_database("changed", template="migrated")
+    with psycopg.connect(server.dsn("postgres", "changed")) as connection:
+        connection.execute("update supabase_migrations.schema_migrations set statements[1] = 'select 1'")
+    code, output = migrate(server.dsn("postgres", "changed"))
+    assert code == 2
+    assert output.startswith("error the database was made by other versions of 20261130000100_role_and_schema.sql, ")
+    assert "and 12 more: " in output
+    assert output.endswith("start `sentinel-worker dev` with --fresh\n")
 
 
 def test_a_migrated_database_exits_0(server: Postgres) -> None:

@@ -1,5 +1,6 @@
 """From nothing to the whole schema, in each documented way, on every supported server."""
 
+import re
 import subprocess
 from itertools import count
 from pathlib import Path
@@ -15,6 +16,9 @@ from tests.integration.database.queue_client import Queue
 from tests.integration.database.servers import psql
 
 ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
+SECTION = PAGE.partition("## A database from changed files\n")[2].partition("\n## ")[0]
+REWRITE = "update supabase_migrations.schema_migrations set statements = RECORDED"
 _numbers = count(1)
 
 
@@ -95,6 +99,76 @@ def test_a_version_that_the_ledger_knows_by_another_name_is_refused(server: Post
     first.rename(tmp_path / "20260101000000_other.sql")
     with pytest.raises(migrate.MigrationError, match="already has version 20260101000000 as 'one'"):
         migrate.apply(dsn, migrations_dir=tmp_path)
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Path:
+    """A folder with the files of an earlier commit: two are different, and the last one is missing."""
+    for migration in migrate.available()[:-1]:
+        text = migration.text
+        if "create function sentinel.choose(" in text:
+            text = text.replace("'max_running_requests'", "'max_requests'")
+        if "create table sentinel.settings" in text:
+            text += "create table sentinel.abandoned (id int);\n"
+        (tmp_path / migration.file_name).write_text(text)
+    return tmp_path
+
+
+def test_a_database_from_files_that_changed_is_refused_until_somebody_has_seen_to_it(
+    server: Postgres, changed: Path
+) -> None:
+    """It counted as up to date, and its workers failed at the first function that was new."""
+    dsn = empty_database(server)
+    migrate.apply(dsn, migrations_dir=changed)
+    with pytest.raises(migrate.MigrationError, match=r"docs/database\.md.*--fresh") as refused:
+        migrate.apply(dsn)
+    assert re.findall(r"\d{14}_\w+\.sql", str(refused.value)) == [
+        path.name
+        for path in sorted(changed.iterdir())
+        if path.read_text() != (ROOT / "migrations" / path.name).read_text()
+    ]
+    assert refused.value.passing is False
+    *known, last = migrate.available()
+    assert ledger.names(dsn) == [one.name for one in known], "nothing was applied"
+    seen_to = SECTION.partition("```sql\n")[2].partition("```")[0]
+    with psycopg.connect(dsn) as connection:
+        for version in re.findall(r"(\d{14})_\w+\.sql", str(refused.value)):
+            connection.execute(seen_to.replace("20261130000500", version).encode())
+    assert [one.version for one in migrate.apply(dsn)] == [last.version]
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        "null",
+        "'{}'",
+        "array[array_to_string(statements, ';')]",
+        "array(select s || E';\\r\\n' from unnest(statements) s)",
+        "array(select regexp_replace(s, '^(\\s*--[^\\n]*\\n)+', '') from unnest(statements) s)",
+        "array(select replace(s, E'\\n', E'\\r\\n') from unnest(statements) s)",
+    ],
+    ids=["none", "empty", "whole", "ended", "uncommented", "windows"],
+)
+def test_a_ledger_that_another_tool_wrote_is_not_mistaken_for_one_of_changed_files(
+    server: Postgres, recorded: str
+) -> None:
+    name = f"other_ledger_{next(_numbers)}"
+    server.create_database(name, template="migrated")
+    dsn = server.dsn("postgres", name)
+    with psycopg.connect(dsn) as connection:
+        before = ledger.recorded(dsn)
+        connection.execute(REWRITE.replace("RECORDED", recorded).encode())
+        connection.commit()
+        assert ledger.recorded(dsn) != before
+    assert migrate.apply(dsn) == []
+
+
+def test_a_ledger_without_statements_is_one_of_an_old_cli(server: Postgres) -> None:
+    server.create_database("old_cli", template="migrated")
+    dsn = server.dsn("postgres", "old_cli")
+    with psycopg.connect(dsn) as connection:
+        connection.execute("alter table supabase_migrations.schema_migrations drop column statements, drop column name")
+    assert migrate.apply(dsn) == []
 
 
 def test_a_wrong_folder_and_an_unreachable_database_are_named(tmp_path: Path) -> None:

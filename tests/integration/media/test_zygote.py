@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from sentinel_worker.media.child_client import Child
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.films import ffmpeg, frame_numbers, geometry
 from tests.integration.media.processes import alive, descriptors_open, processes
-from tests.machines import without_descriptors
+from tests.machines import without_descriptors, without_processes
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("nothing_is_left_over")]
 
@@ -28,13 +30,20 @@ LIMITS = MediaLimits()
 WINDOWS = [Window(0.0, 0.8), Window(0.8, 1.6)]
 
 
-async def test_a_zygote_without_descriptors_forks_again_when_it_has_some(zygote: Zygote, request_folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("lacking", "code"),
+    [(without_descriptors, "descriptors_exhausted"), (without_processes, "memory_exhausted")],
+    ids=["descriptors", "processes"],
+)
+async def test_a_zygote_that_lacks_something_forks_again_when_it_has_it(
+    zygote: Zygote, request_folder: Path, lacking: Callable[[int], AbstractContextManager[None]], code: str
+) -> None:
     pid = zygote.pid
     assert pid is not None
-    with without_descriptors(pid), pytest.raises(Transient) as refused:
+    with lacking(pid), pytest.raises(Transient) as refused:
         async with zygote.open(request_folder / "media", request_folder, LIMITS):
             pass
-    assert refused.value.code == "descriptors_exhausted"
+    assert refused.value.code == code
     async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
         assert (await child.probe()).container == "mp4"
     assert zygote.pid == pid

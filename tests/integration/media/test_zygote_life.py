@@ -2,13 +2,15 @@
 
 import asyncio
 import os
-import resource
 import select
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import AsyncExitStack
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,9 @@ from sentinel_worker.media import zygote_process
 from sentinel_worker.media.zygote import Zygote
 from sentinel_worker.media.zygote_process import RunningZygote
 from tests.integration.media.processes import addresses, alive, processes
+from tests.machines import without_descriptors, without_processes
+from tests.memory import no_new_threads
+from tests.waits import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("nothing_is_left_over")]
 
@@ -62,6 +67,29 @@ async def test_a_lost_zygote_is_started_again(request_folder: Path) -> None:
     assert not alive(last)
     with pytest.raises(Transient):
         mortal._say(b"{}")
+
+
+async def test_a_lost_zygote_is_started_again_though_no_thread_could_reap_it() -> None:
+    """Memory runs out: the kernel kills the zygote, and refuses the worker a thread."""
+    zygote, loop, free = Zygote(), asyncio.get_running_loop(), threading.Event()
+    await zygote.start()
+    lost = zygote.pid
+    assert lost is not None
+    loop.set_default_executor(ThreadPoolExecutor(2))
+    try:
+        waiting = loop.run_in_executor(None, free.wait)
+        with no_new_threads():
+            os.kill(lost, signal.SIGKILL)
+            await until(lambda: not Path(f"/proc/{lost}").exists(), what="it is reaped")
+        async with asyncio.timeout(60):
+            await zygote._ready.wait()
+        assert zygote.running
+        assert zygote.restarts == 1
+    finally:
+        free.set()
+        await waiting
+        loop.set_default_executor(ThreadPoolExecutor())
+        await zygote.stop()
 
 
 async def test_why_the_decoder_does_not_start_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,15 +137,18 @@ async def test_a_start_that_may_succeed_later_is_told_from_one_that_cannot(
     assert refused.value.code == "decoder_unavailable"
 
 
-async def test_a_machine_without_descriptors_may_have_some_later() -> None:
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
-    try:
-        with pytest.raises(Transient, match="Too many open files") as refused:
-            await Zygote().start()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert refused.value.code == "decoder_unavailable"
+@pytest.mark.parametrize(
+    ("lacking", "code"),
+    [(without_descriptors, "descriptors_exhausted"), (without_processes, "memory_exhausted")],
+    ids=["descriptors", "processes"],
+)
+async def test_a_machine_that_lacks_something_may_have_it_later(
+    lacking: Callable[[int], AbstractContextManager[None]], code: str
+) -> None:
+    zygote = Zygote()
+    with lacking(os.getpid()), pytest.raises(Transient) as refused:
+        await zygote.start()
+    assert refused.value.code == code
 
 
 async def test_after_many_children_another_zygote_takes_over_unnoticed(request_folder: Path) -> None:

@@ -174,15 +174,28 @@ async def test_a_subscription_that_ended_without_a_word_is_renewed(
     async with watching(server, keys.secret_key, times=replace(QUICK, deaf=0.0)) as watched:
         await watched.ready()
         misbehave(server, lose_changes=True)
-        for _ in range(ROWS):
-            queued_at = monotonic()
-            database.execute(WAKE)
-            watched.wakeup.claimed(queued_at)
-            await judged(watched)
+        await claim_unannounced(watched, database, rows=ROWS)
         assert "announced none" in (await watched.logged("realtime.lost", "changes"))["reason"]
         behave(server)
         await heard(watched, database)
         assert watched.generations == [2, 1]
+
+
+async def test_rows_of_an_earlier_connection_do_not_count_against_a_new_one(
+    server: Served, keys: ProjectKeys, database: psycopg.Connection
+) -> None:
+    async with watching(server, keys.secret_key, times=replace(QUICK, deaf=0.0)) as watched:
+        await watched.ready()
+        misbehave(server, lose_changes=True)
+        await claim_unannounced(watched, database, rows=ROWS - 1)
+        watched.wakeup.renew()
+        for hint in watched.wakeup.hints:
+            assert (await watched.logged("realtime.lost", hint))["reason"] == "the key changed"
+        await watched.ready()
+        await claim_unannounced(watched, database, rows=ROWS - 1)
+        assert watched.generations == [2, 2]
+        await claim_unannounced(watched, database, rows=1)
+        assert "announced none" in (await watched.logged("realtime.lost", "changes"))["reason"]
 
 
 async def test_hints_that_come_after_the_claim_are_in_time(
@@ -195,6 +208,15 @@ async def test_hints_that_come_after_the_claim_are_in_time(
             await heard(watched, database)
         await judged(watched)
         assert watched.generations == [1, 1]
+
+
+async def claim_unannounced(watched: Watched, database: psycopg.Connection, rows: int) -> None:
+    """Claim rows of which only the broadcast told, until they are weighed."""
+    for _ in range(rows):
+        queued_at = monotonic()
+        database.execute(WAKE)
+        watched.wakeup.claimed(queued_at)
+        await judged(watched)
 
 
 async def judged(watched: Watched) -> None:
