@@ -22,4 +22,4 @@ def slow_film(path: Path, frames: int, side: int = 1000) -> Path:
 
 
 def _ffmpeg(*arguments: str | Path) -> None:
-    subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", *map(str, arguments)], check=True)
+    subprocess.run(["ffmpeg", "-v", "fatal", "-nostdin", "-y", *map(str, arguments)], check=True)
