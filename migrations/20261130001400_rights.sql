@@ -110,7 +110,7 @@ grant execute on function public.sentinel_rights(jsonb) to service_role, sentine
 
 -- Column-level SELECT would break `select *`. INSERT lists the input columns, so that no other column can be forged.
 grant select on public.analysis_requests, public.analysis_results to authenticated;
-grant insert (id, media_kind, storage_path, source_url, detector, options, run_at, dedupe_key, batch_id)
+grant insert (id, media_kind, storage_path, source_url, detector, options, run_at, dedupe_key, batch_id, answer_by)
   on public.analysis_requests to authenticated;
 grant select, insert, update, delete on public.analysis_requests to service_role;
 grant select on public.analysis_results to service_role;

@@ -22,9 +22,9 @@ SAME_TIME = timedelta(seconds=0.5)
 class Claim:
     """One request that this worker holds under `fence` until its lease ends.
 
-    Two times are by the database's clock: `lease_seconds` was left of the lease when the claim was answered, and for
+    All times are by the database's clock: `lease_seconds` was left of the lease when the claim was answered, and for
     `queued_seconds` the row had been ready to claim. `was_scheduled` is True if it became ready after the insert: at a
-    time that the user chose, or for a retry.
+    time that the user chose, or for a retry. After `answer_seconds` nobody needs the answer any more; None: always.
     """
 
     id: UUID
@@ -41,6 +41,7 @@ class Claim:
     queued_seconds: float
     was_scheduled: bool
     reoffered: bool
+    answer_seconds: float | None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -63,12 +64,31 @@ class Claim:
             queued_seconds=queued_seconds,
             was_scheduled=run_at - created_at > SAME_TIME,
             reoffered=row["reoffered"],
+            answer_seconds=row.get("answer_seconds"),
         )
 
     @property
     def age_seconds(self) -> float:
         """Seconds since the insert, by this machine's clock."""
         return (datetime.now(UTC) - self.created_at).total_seconds()
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Identity and fence, which every write of a worker carries."""
+        return {"id": str(self.id), "fence": str(self.fence)}
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableClaim:
+    """Identity and fence of a claimed row whose other values cannot be read."""
+
+    id: UUID
+    fence: UUID
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Read only the two uuids of a row of `sentinel_claim`."""
+        return cls(UUID(row["id"]), UUID(row["fence"]))
 
     @property
     def key(self) -> dict[str, str]:
@@ -93,7 +113,7 @@ class Finish:
     delay_seconds: float | None = None
     compute: Mapping[str, float] | None = None
 
-    def as_json(self, claim: Claim) -> dict[str, Any]:
+    def as_json(self, claim: Claim | UnreadableClaim) -> dict[str, Any]:
         """Element of `sentinel_finish`'s `outcomes` for `claim`, without secrets or values that JSON or jsonb
         refuses."""
         entry = claim.key | {

@@ -144,7 +144,17 @@ STRINGS: dict[str, str] = {
     "100,000 characters": "x" * 100_000,
     "100,000 wide characters": "👁" * 100_000,
 }
-TEXT_INPUTS = ("storage_path", "source_url", "detector", "dedupe_key", "media_kind", "run_at", "batch_id", "id")
+TEXT_INPUTS = (
+    "storage_path",
+    "source_url",
+    "detector",
+    "dedupe_key",
+    "media_kind",
+    "run_at",
+    "batch_id",
+    "answer_by",
+    "id",
+)
 
 # Values of `options`; stored ones come back unchanged. Python cannot parse a whole number of 4,301 digits.
 OPTIONS: dict[str, Any] = {

@@ -15,7 +15,10 @@ from tests.rights.world import REQUEST_A, REQUESTS_B, USER_A, A, prepare, sql_va
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TABLE = "/rest/v1/analysis_requests"
-INPUTS = {"id", "media_kind", "storage_path", "source_url", "detector", "options", "run_at", "dedupe_key", "batch_id"}
+INPUTS = {
+    "id", "media_kind", "storage_path", "source_url", "detector", "options", "run_at", "dedupe_key", "batch_id",
+    "answer_by",
+}  # fmt: skip
 FINGERPRINT = """
 select jsonb_build_object(
   'requests', (select jsonb_object_agg(r.id, to_jsonb(r) order by r.id) from public.analysis_requests r),

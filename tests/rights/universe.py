@@ -76,6 +76,17 @@ class Function:
         return self.schema == "public" and self.arguments == ["id"]
 
 
+def is_not_found(value: Any) -> bool:
+    """True if a function for owners did not find the request; `value` is its text, its row, or PostgREST's rows."""
+    match value:
+        case tuple() | list() if value:
+            return is_not_found(value[0])
+        case {"reason": reason}:
+            return is_not_found(reason)
+        case _:
+            return bool(value == "not_found")
+
+
 @dataclass(frozen=True, slots=True)
 class Universe:
     """All our objects in one database."""

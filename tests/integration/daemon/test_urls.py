@@ -163,6 +163,22 @@ async def test_servers_that_drip_hold_back_neither_uploads_nor_the_urls_of_other
     nothing_leaked(worker)
 
 
+async def test_a_download_ends_when_nobody_waits_for_the_answer_any_more(
+    stack: Stack, start_worker: StartWorker, user: User, web: Web, clips: dict[str, Path]
+) -> None:
+    over = asyncio.Event()
+    film = clips["carphone_pristine.mp4"].read_bytes()
+    web.films.behave = [functools.partial(serve_or_drip, film=film, over=over)]
+    await start_worker(**web.settings)
+    by = sql(stack, "select now() + interval '6 s' as at")[0]["at"]
+    request_id = await user.insert(None, source_url=web.url("drip/1.mp4"), answer_by=by.isoformat())
+    row = await user.answer(request_id)
+    assert (row["status"], row["error_code"], row["attempt"]) == ("failed", "answer_too_late", 1)
+    assert row["finished_at"] >= by
+    assert history(stack, request_id) == [(1, "failed", "failed")]
+    over.set()
+
+
 def fetching(stack: Stack, asked: list[str]) -> list[dict[str, Any]]:
     return sql(stack, "select from analysis_requests where id = any (%s::uuid[]) and stage = 'fetching'", asked)
 

@@ -96,6 +96,13 @@ def limited(queue: Queue) -> Iterator[Queue]:
 
 
 @pytest.fixture
+def calm(limited: Queue) -> Queue:
+    """A queue without quotas: only turns decide."""
+    limited.sql("update sentinel.settings set value = 'false' where name = 'quotas'")
+    return limited
+
+
+@pytest.fixture
 def disposable(server: Postgres) -> Iterator[Queue]:
     """A separate database, for a test that damages it."""
     name = f"disposable_{next(_numbers)}"
