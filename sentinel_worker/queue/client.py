@@ -93,17 +93,28 @@ class QueueClient:
         self._worker = str(worker)
 
     async def claim(
-        self, lanes: Sequence[str], *, limit: int, lease_seconds: float, held: Iterable[UUID]
+        self,
+        lanes: Sequence[str],
+        *,
+        limit: int,
+        lease_seconds: float,
+        held: Iterable[UUID],
+        slots: int | None = None,
+        holding: Mapping[UUID, int] | None = None,
     ) -> list[Claim]:
         """Claim up to `limit` requests of `lanes`; this worker's claims that are missing from `held` come first.
 
-        A request that this worker cannot read fails, and the others are returned.
+        Of all `slots` of this worker, a user gets at most half of those that the others leave; `holding` counts the
+        requests of each user that it runs. Without `slots` there is no such limit. A request that
+        this worker cannot read fails, and the others are returned.
         """
         args = {
             "lanes": list(lanes),
             "limit": limit,
             "lease_seconds": lease_seconds,
             "held": [str(request_id) for request_id in held],
+            "slots": slots,
+            "holding": {str(user): count for user, count in (holding or {}).items()},
         }
         while True:
             claims, unreadable = _claims(await self._call("sentinel_claim", args))

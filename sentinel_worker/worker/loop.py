@@ -199,7 +199,12 @@ class Worker:
             return 0
         called_at, asked_at = boottime(), monotonic()
         claims = await self._queue.claim(
-            self._lanes, limit=free, lease_seconds=self._settings.lease_seconds, held=self._leases.ids
+            self._lanes,
+            limit=free,
+            lease_seconds=self._settings.lease_seconds,
+            held=self._leases.ids,
+            slots=self._settings.slots,
+            holding=self._running.by_user,
         )
         for claim in claims:
             self._running.start(group, claim, called_at)
