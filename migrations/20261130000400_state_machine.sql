@@ -24,6 +24,11 @@ begin
       detail = '{"rule": "status_is_known"}', schema = 'public', table = 'analysis_requests',
       constraint = 'status_is_known';
   end if;
+  if new.user_id is null then
+    raise exception using errcode = 'not_null_violation', message = 'A request needs a user_id, the id of its owner.',
+      hint = 'All users: select id, email from auth.users.', schema = 'public', table = 'analysis_requests',
+      column = 'user_id';
+  end if;
   new.id := coalesce(new.id, gen_random_uuid());
   new.media_kind := coalesce(new.media_kind, 'auto');
   new.options := coalesce(new.options, '{}');

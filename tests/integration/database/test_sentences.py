@@ -104,6 +104,12 @@ def test_a_check_without_a_sentence_is_found_and_still_refuses(disposable: Queue
         disposable.sql(broken)
 
 
+def test_an_admin_is_told_that_a_request_needs_an_owner(answered: Queue) -> None:
+    with pytest.raises(psycopg.errors.NotNullViolation, match="needs a user_id") as refusal:
+        answered.sql("insert into public.analysis_requests (source_url) values ('https://a')")
+    assert (refusal.value.diag.column_name, bool(refusal.value.diag.message_hint)) == ("user_id", True)
+
+
 @pytest.mark.parametrize("status", ["done", "pending", "QUEUED", ""])
 def test_a_wrong_status_word_lists_the_right_ones(answered: Queue, status: str) -> None:
     with pytest.raises(psycopg.errors.CheckViolation, match="queued, scheduled, running, succeeded, failed") as refusal:
