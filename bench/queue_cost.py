@@ -10,7 +10,6 @@ round measures every version once, so that both see the same conditions; the med
 
 import argparse
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
