@@ -40,7 +40,7 @@ TABLES: dict[str, Cells] = {
     "public.analysis_requests":              ("", "s", "s", "S", "SD", "SDTRGM"),
     "public.analysis_results":               ("", "s", "s", "", "S", "SDTRGM"),
     "sentinel.attempts":                     _CLOSED_TABLE,
-    "sentinel.audit":                        _CLOSED_TABLE,
+    "sentinel.audit":                        ("", "", "", "", "", "SRGM"),  # a trigger refuses changes
     "sentinel.deletions":                    _CLOSED_TABLE,
     "sentinel.leases":                       _CLOSED_TABLE,
     "sentinel.paused":                       _CLOSED_TABLE,
@@ -84,7 +84,8 @@ COLUMNS: dict[str, dict[str, Cells]] = {
     },
     "sentinel.audit": {
         "id": ("", "", "", "", "", "S"),  # made by the database
-        "at session_role role jwt_sub jwt_role change relation request_id row_id was becomes": _CLOSED_COLUMN,
+        "at session_role role jwt_sub jwt_role change relation request_id row_id was becomes":
+            ("", "", "", "", "", "SI"),
     },
     "sentinel.deletions": {
         "id": ("", "", "", "", "", "S"),  # made by the database

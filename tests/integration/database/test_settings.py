@@ -63,6 +63,7 @@ def test_what_has_to_be_a_number_cannot_be_off(limited: Queue) -> None:
         ("keep_request_days", "keep_requests_days"),
         ("lane_grace_secs", "lane_grace_seconds"),
         ("retries_per_hour", "max_retries_per_hour"),
+        ("crashes", "max_crashes"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_one(refusing: Queue, wrong: str, right: str) -> None:
