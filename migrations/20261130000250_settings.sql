@@ -111,7 +111,9 @@ end $$;
 create function sentinel.check_setting_names() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_names text[] := array(select m[1] from regexp_matches(current_query(), '''([a-z]+(?:[_ -][a-z]+)+)''', 'gi') m);
+  v_names text[] := array(
+    select m[1] from regexp_matches(current_query(), '''([a-z][a-z0-9_ -]{2,62})''', 'gi') m
+     where m[1] not in ('null', 'true', 'false'));
 begin
   if cardinality(v_names) > 0 and not exists (select from changed)
     and not exists (select from sentinel.settings s where s.name = any (v_names))

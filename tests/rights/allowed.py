@@ -41,7 +41,7 @@ TABLES: dict[str, Cells] = {
     "public.analysis_results":               ("", "s", "s", "", "S", "SDTRGM"),
     "sentinel.attempts":                     _CLOSED_TABLE,
     "sentinel.compute":                      _CLOSED_TABLE,
-    "sentinel.audit":                        ("", "", "", "", "", "SRGM"),  # nobody changes it
+    "sentinel.audit":                        ("", "", "", "", "", "SRGM"),  # a trigger refuses changes
     "sentinel.deletions":                    _CLOSED_TABLE,
     "sentinel.leases":                       _CLOSED_TABLE,
     "sentinel.paused":                       _CLOSED_TABLE,

@@ -72,6 +72,16 @@ async def test_a_refusal_is_a_sentence_with_a_hint(world: Asking, case: str) -> 
     assert said["hint"]
 
 
+async def test_an_upsert_that_changes_nothing_is_an_insert(world: Asking) -> None:
+    prepare(world.superuser)
+    prefer = {"Prefer": "resolution=ignore-duplicates, return=representation"}
+    async with world.client(A) as client:
+        new = await client.post(TABLE, json=GOOD, headers=prefer)
+        known = await client.post(TABLE, json=GOOD | {"id": REQUEST_A}, headers=prefer)
+    assert [len(one.json()) for one in (new, known)] == [1, 0]
+    prepare(world.superuser)
+
+
 async def test_the_caller_may_be_named_as_the_owner(world: Asking) -> None:
     prepare(world.superuser)
     async with world.client(A) as client:

@@ -26,7 +26,7 @@ BROKEN = {
     ("analysis_requests", "detector_is_a_name"): REQUESTS + "detector = 'My Model'",
     ("analysis_requests", "options_are_small"): INSERT.format(", options", ", '[]'"),
     ("analysis_requests", "priority_is_bounded"): REQUESTS + "priority = 101",
-    ("analysis_requests", "run_at_is_finite"): INSERT.format(", run_at", ", 'infinity'"),
+    ("analysis_requests", "times_are_readable"): INSERT.format(", run_at", ", 'infinity'"),
     ("analysis_requests", "attempts_are_bounded"): REQUESTS + "max_attempts = 0",
     ("analysis_requests", "stage_is_short"): REQUESTS + "stage = repeat('x', 65)",
     ("analysis_requests", "progress_is_percent"): REQUESTS + "progress = 101",
@@ -44,6 +44,7 @@ BROKEN = {
     + REQUESTS
     + "attempt = 0 where status = 'running'",
     ("analysis_requests", "cancel_is_asked_of_running"): REQUESTS + "cancel_requested = true where verdict is not null",
+    ("analysis_results", "times_are_readable"): RESULTS + "created_at = '12026-01-01'",
     ("analysis_results", "verdict_is_known"): RESULTS + "verdict = 'true'",
     ("analysis_results", "verdict_reason_is_of_its_verdict"): RESULTS + "verdict_reason = 'silence'",
     ("analysis_results", "probabilities_are_such"): RESULTS + "threshold = 2",
@@ -54,6 +55,15 @@ BROKEN = {
     ("paused", "one_pause"): "insert into sentinel.paused (lane, user_id) values ('video/default', %(user)s)",
     ("paused", "lane_is_one"): "insert into sentinel.paused (lane) values ('video')",
     ("attempts", "outcome_is_known"): "update sentinel.attempts set outcome = 'good'",
+    ("leases", "times_are_finite"): "update sentinel.leases set lease_until = 'infinity'",
+    ("turns", "priorities_are_subscripts"): "insert into sentinel.turns (worker, after_user, ahead_after)"
+    " values (gen_random_uuid(), gen_random_uuid(), '[0:0]={00000000-0000-0000-0000-000000000000}')",
+    ("compute", "seconds_are_plausible"): "insert into sentinel.compute"
+    " values (gen_random_uuid(), gen_random_uuid(), now(), -1, 0, 0)",
+    ("throughput", "times_are_finite"): "insert into sentinel.throughput"
+    " values ('video/default', gen_random_uuid(), 'infinity', 1, 1, now())",
+    ("throughput", "sums_are_bounded"): "insert into sentinel.throughput"
+    " values ('video/default', gen_random_uuid(), now(), -1, 1, now())",
     ("usage", "kind_is_known"): "insert into sentinel.usage (user_id, kind, amount) values (%(user)s, 'x', 1)",
 }
 """A statement of an admin for each CHECK, on a request that succeeded and one that runs."""

@@ -36,7 +36,7 @@ def test_a_value_of_another_kind_or_out_of_range_is_refused(refusing: Queue, val
         "max_open_requests must be a whole number from 0 to 1000000000, or null for no limit, not "
     )
     assert said.message_hint == (
-        "Its default: update sentinel.settings set value = 'null' where name = 'max_open_requests'"
+        "Its default: update sentinel.settings set value = '200' where name = 'max_open_requests'"
     )
 
 
@@ -63,6 +63,7 @@ def test_what_has_to_be_a_number_cannot_be_off(limited: Queue) -> None:
         ("keep_request_days", "keep_requests_days"),
         ("lane_grace_secs", "lane_grace_seconds"),
         ("retries_per_hour", "max_retries_per_hour"),
+        ("crashes", "max_crashes"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_one(refusing: Queue, wrong: str, right: str) -> None:
