@@ -231,7 +231,7 @@ declare
 begin
   if args -> 'stopping' = 'true' then
     delete from sentinel.workers w where w.id = v_worker;
-    return query select 0, 0, 0, 0, null::double precision, true;
+    return query select 0, 0, 0, 0, null::double precision, false, true;
     return;
   end if;
   insert into sentinel.workers as w (id, name, version, lanes, slots)

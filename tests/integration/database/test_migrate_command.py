@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from sentinel_local_supabase.postgres import Postgres
 from sentinel_worker import cli
+from sentinel_worker.database.migrate import available
 
 Change = Callable[[str, str], str]
 
