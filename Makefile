@@ -69,6 +69,7 @@ bench: packages $(VENV)/.installed  ## print this machine's figures
 	$(BIN)/python -m bench.workers
 	$(BIN)/python -m bench.bloat --cycles 180000
 	$(BIN)/python -m bench.soak
+	$(BIN)/python -m bench.fairness
 	$(BIN)/python -m bench.idle
 	$(BIN)/python -m bench.insert
 

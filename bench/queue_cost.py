@@ -10,7 +10,6 @@ round measures every version once, so that both see the same conditions; the med
 
 import argparse
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -155,7 +154,7 @@ def explained(connection: Connection) -> Iterator[None]:
     connection.execute("load 'auto_explain'")
     for setting in EXPLAIN:
         connection.execute(f"set {setting}".encode())
-    connection.add_notice_handler(lambda notice: sys.stdout.write(f"{notice.message_primary}\n\n"))
+    connection.add_notice_handler(lambda notice: print(notice.message_primary, "\n"))
     yield
 
 

@@ -1,7 +1,15 @@
--- Columns of tables and views that a signed-in user may select.
+-- Columns of tables and views that a signed-in user may select. Most of the rights to insert only lead to a sentence: the
+-- triggers say what may be written.
+with refusals as (
+  select t.tgrelid, p.proname, string_to_array(encode(t.tgargs, 'escape'), '\000') as inputs
+    from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+   where p.proname in ('refuse_columns', 'refuse_change') and (t.tgtype & 4) > 0)
 select c.relname as relation, a.attname as name, t.typname as type,
        not a.attnotnull as nullable, c.relkind in ('v', 'm') as is_view,
-       has_column_privilege('authenticated', c.oid, a.attnum, 'insert') and a.attgenerated = '' as insertable,
+       has_column_privilege('authenticated', c.oid, a.attnum, 'insert') and a.attgenerated = ''
+         and not exists (
+           select from refusals r
+            where r.tgrelid = c.oid and (r.proname = 'refuse_change' or a.attname <> all (r.inputs))) as insertable,
        a.attnotnull and not a.atthasdef as required,
        col_description(c.oid, a.attnum) as comment
   from pg_class c

@@ -191,7 +191,8 @@ create table sentinel.workers (
   lanes      text[] not null,
   slots      integer not null,
   started_at timestamptz not null default now(),
-  last_seen  timestamptz not null default now()
+  last_seen  timestamptz not null default now(),
+  draining   boolean not null default false
 );
 
 create table sentinel.unserved_lanes (
@@ -252,34 +253,12 @@ create table sentinel.deletions (
 create index deletions_due on sentinel.deletions (due_at);
 create index deletions_name on sentinel.deletions (bucket_id, name);
 
-create table sentinel.settings (
-  name  text primary key,
-  value jsonb not null,
-  note  text not null
-);
-insert into sentinel.settings (name, value, note) values
-  ('lane_grace_seconds', '900', 'How long a request waits in a lane that no live worker offers before it fails.'),
-  ('worker_alive_seconds', '90', 'A worker that was not seen for longer counts as gone.'),
-  ('max_crashes', '3', 'A request whose lease ran out this often fails.'),
-  ('quotas', 'true', 'False switches off every limit per user, that is every setting below whose name begins with max_.'),
-  ('max_open_requests', '200', 'How many unfinished requests a user may have; null: any number.'),
-  ('max_requests_per_hour', '1000', 'How many requests a user may insert within an hour; null: any number.'),
-  ('max_compute_seconds_per_hour', '7200', 'CPU seconds within an hour after which a user may ask for no more; null: any number.'),
-  ('max_stored_bytes', '20000000000', 'How many bytes a user may have in the bucket media; null: any number.'),
-  ('max_retries_per_hour', '20', 'How many requests a user may run again within an hour; null: any number.'),
-  ('max_running_requests', '16', 'How many requests of a user may run at the same time; null: any number.'),
-  ('fair_compute_seconds', '600', 'CPU seconds within an hour after which a user gives way to those who used less; null: never.'),
-  ('keep_requests_days', 'null', 'Finished requests older than this go, with results, history and files; null: never.'),
-  ('keep_superseded_results_days', 'null', 'Results superseded for longer than this go, with their files; null: never.'),
-  ('keep_attempts_days', 'null', 'Attempts that ended longer ago than this leave the history; null: never.'),
-  ('prune_rows', '500', 'How many rows of each kind one sweep prunes at most.');
-
 -- A hosted project grants new tables in `public` to its API roles by default; this revokes it before anyone sees them.
 alter table public.analysis_requests enable row level security;
 alter table public.analysis_results enable row level security;
 revoke all on
   public.analysis_requests, public.analysis_results, sentinel.leases, sentinel.attempts, sentinel.workers,
-  sentinel.unserved_lanes, sentinel.turns, sentinel.usage, sentinel.compute, sentinel.deletions, sentinel.settings
+  sentinel.unserved_lanes, sentinel.turns, sentinel.usage, sentinel.compute, sentinel.deletions
   from public, anon, authenticated, service_role;
 
 -- Last, because it locks the platform's table. Deleting a user deletes their requests.

@@ -18,8 +18,16 @@ begin
   -- Bulk inserts through the API send null for columns that only some rows set.
   new.status := coalesce(new.status, 'queued');
   if new.status not in ('queued', 'scheduled') then
-    raise exception 'a new request cannot have the status ''%'': insert it without a status; to run it later, set '
-      'run_at to a time in the future', new.status using errcode = 'check_violation';
+    raise exception using errcode = 'check_violation',
+      message = format('a new request cannot have the status ''%s'', only queued or scheduled', new.status),
+      hint = 'Insert it without a status; to run it later, set run_at to a time in the future.',
+      detail = '{"rule": "status_is_known"}', schema = 'public', table = 'analysis_requests',
+      constraint = 'status_is_known';
+  end if;
+  if new.user_id is null then
+    raise exception using errcode = 'not_null_violation', message = 'A request needs a user_id, the id of its owner.',
+      hint = 'All users: select id, email from auth.users.', schema = 'public', table = 'analysis_requests',
+      column = 'user_id';
   end if;
   new.id := coalesce(new.id, gen_random_uuid());
   new.media_kind := coalesce(new.media_kind, 'auto');
@@ -53,22 +61,15 @@ end $$;
 -- row, even if `options` is unchanged. The trigger runs only when the column is written, and costs a row without
 -- options one comparison.
 create function sentinel.bound_options() returns trigger
-language plpgsql set search_path = '' as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   -- Options that are too large are refused by their CHECK, which runs after this trigger.
-  if octet_length(new.options::text) > 8192 then
-    return new;
-  end if;
-  if jsonb_path_exists(new.options, 'strict $.**{32} ? (@.type() == "object" || @.type() == "array")') then
-    raise exception 'options_are_readable: options are nested more than 32 levels deep'
-      using errcode = 'check_violation', schema = 'public', table = 'analysis_requests',
-            constraint = 'options_are_readable';
-  end if;
-  if jsonb_path_exists(
-    new.options, 'strict $.** ? (@ > 1.7976931348623157e308 || @ < -1.7976931348623157e308)') then
-    raise exception 'options_are_readable: options contain a number beyond 1.7976931348623157e308'
-      using errcode = 'check_violation', schema = 'public', table = 'analysis_requests',
-            constraint = 'options_are_readable';
+  if octet_length(new.options::text) <= 8192
+    and (jsonb_path_exists(new.options, 'strict $.**{32} ? (@.type() == "object" || @.type() == "array")')
+         or jsonb_path_exists(
+           new.options, 'strict $.** ? (@ > 1.7976931348623157e308 || @ < -1.7976931348623157e308)'))
+  then
+    perform sentinel.refuse_rule('options_are_readable', tg_relid);
   end if;
   return new;
 end $$;
@@ -110,7 +111,14 @@ begin
   end if;
   if new.status in ('running', 'succeeded') then
     raise exception 'status ''%'' is set only by a worker; to run a request again set its status to ''queued''',
-      new.status using errcode = 'PT409';
+      new.status using errcode = 'PT409', hint = 'By hand: queued, scheduled (with run_at), cancelled or failed.';
+  elsif new.status not in ('queued', 'scheduled', 'failed', 'cancelled') then
+    raise exception using errcode = 'check_violation',
+      message = format('status ''%s'' is unknown: it is queued, scheduled, running, succeeded, failed or cancelled',
+                       new.status),
+      hint = 'By hand: queued to run a request again, scheduled (with run_at), cancelled or failed to end it.',
+      detail = '{"rule": "status_is_known"}', schema = 'public', table = 'analysis_requests',
+      constraint = 'status_is_known';
   end if;
   if waiting then
     new.run_at := greatest(case when postponed or new.status = 'scheduled' then new.run_at end, now());

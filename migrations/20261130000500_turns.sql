@@ -16,31 +16,63 @@
 create type sentinel.caps as (
   most integer,                -- requests of one user that may run at the same time; null: any number
   slots integer,               -- how many requests this worker runs at the same time; null: no user has a share of them
-  held jsonb,                  -- how many requests of each user it runs already
+  held jsonb,                  -- how many requests of each user it runs already; all values are integers
   held_by_all integer,
-  heavy_from double precision  -- CPU seconds within the hour; null: nobody is heavy
+  heavy_from double precision, -- CPU seconds within the hour; null: nobody is heavy
+  paused uuid[]                -- users who get no place
 );
 
 -- The next users: up to p_count users after p_after (null: from the first), up to p_upto, with something queued, and the
 -- best request of each that is not chosen yet. With a level (above 0): users with something queued at that priority.
+-- Only users after the first need a recursive query, which costs four times as much to start.
 create function sentinel.next_users(
   p_lanes text[], p_level smallint, p_after uuid, p_upto uuid, p_count integer, p_chosen uuid[],
   out users uuid[], out ids uuid[])
 language plpgsql stable set search_path = '' as $$
+declare
+  v_user uuid;
+  v_id uuid;
 begin
   if p_level is null then
+    select h.user_id, h.id into v_user, v_id
+      from unnest(p_lanes) as k (lane)
+     cross join lateral (
+       (select r.lane, r.user_id, r.priority, r.run_at, r.id from public.analysis_requests r
+         where r.status = 'queued' and p_after is null and r.lane >= k.lane and r.id <> all (p_chosen)
+         order by r.lane, r.user_id, r.priority desc, r.run_at, r.id limit 1)
+       union all
+       (select r.lane, r.user_id, r.priority, r.run_at, r.id from public.analysis_requests r
+         where r.status = 'queued' and (r.lane, r.user_id) > (k.lane, p_after) and r.id <> all (p_chosen)
+         order by r.lane, r.user_id, r.priority desc, r.run_at, r.id limit 1)) h
+     where h.lane = k.lane order by h.user_id, h.priority desc, h.run_at, h.id limit 1;
+  else
+    select h.user_id, h.id into v_user, v_id
+      from unnest(p_lanes) as k (lane)
+     cross join lateral (
+       (select r.lane, r.priority, r.user_id, r.run_at, r.id from public.analysis_requests r
+         where r.status = 'queued' and r.priority > 0 and p_after is null
+           and (r.lane, -r.priority) >= (k.lane, -p_level) and r.id <> all (p_chosen)
+         order by r.lane, -r.priority, r.user_id, r.run_at, r.id limit 1)
+       union all
+       (select r.lane, r.priority, r.user_id, r.run_at, r.id from public.analysis_requests r
+         where r.status = 'queued' and r.priority > 0
+           and (r.lane, -r.priority, r.user_id) > (k.lane, -p_level, p_after) and r.id <> all (p_chosen)
+         order by r.lane, -r.priority, r.user_id, r.run_at, r.id limit 1)) h
+     where h.lane = k.lane and h.priority = p_level order by h.user_id, h.run_at, h.id limit 1;
+  end if;
+  if v_user is null or v_user > p_upto then
+    users := '{}';
+    ids := '{}';
+    return;
+  end if;
+  users := array[v_user];
+  ids := array[v_id];
+  if p_count = 1 then
+    return;
+  end if;
+  if p_level is null then
     with recursive turn (user_id, id, n) as (
-      (select h.user_id, h.id, 1
-         from unnest(p_lanes) as k (lane)
-        cross join lateral (
-          (select r.lane, r.user_id, r.priority, r.run_at, r.id from public.analysis_requests r
-            where r.status = 'queued' and p_after is null and r.lane >= k.lane and r.id <> all (p_chosen)
-            order by r.lane, r.user_id, r.priority desc, r.run_at, r.id limit 1)
-          union all
-          (select r.lane, r.user_id, r.priority, r.run_at, r.id from public.analysis_requests r
-            where r.status = 'queued' and (r.lane, r.user_id) > (k.lane, p_after) and r.id <> all (p_chosen)
-            order by r.lane, r.user_id, r.priority desc, r.run_at, r.id limit 1)) h
-        where h.lane = k.lane order by h.user_id, h.priority desc, h.run_at, h.id limit 1)
+      select v_user, v_id, 1
       union all
       select b.user_id, b.id, t.n + 1
         from turn t
@@ -57,19 +89,7 @@ begin
       from turn t where t.user_id <= coalesce(p_upto, t.user_id);
   else
     with recursive turn (user_id, id, n) as (
-      (select h.user_id, h.id, 1
-         from unnest(p_lanes) as k (lane)
-        cross join lateral (
-          (select r.lane, r.priority, r.user_id, r.run_at, r.id from public.analysis_requests r
-            where r.status = 'queued' and r.priority > 0 and p_after is null
-              and (r.lane, -r.priority) >= (k.lane, -p_level) and r.id <> all (p_chosen)
-            order by r.lane, -r.priority, r.user_id, r.run_at, r.id limit 1)
-          union all
-          (select r.lane, r.priority, r.user_id, r.run_at, r.id from public.analysis_requests r
-            where r.status = 'queued' and r.priority > 0
-              and (r.lane, -r.priority, r.user_id) > (k.lane, -p_level, p_after) and r.id <> all (p_chosen)
-            order by r.lane, -r.priority, r.user_id, r.run_at, r.id limit 1)) h
-        where h.lane = k.lane and h.priority = p_level order by h.user_id, h.run_at, h.id limit 1)
+      select v_user, v_id, 1
       union all
       select b.user_id, b.id, t.n + 1
         from turn t
@@ -86,8 +106,6 @@ begin
     select array_agg(t.user_id order by t.n), array_agg(t.id order by t.n) into users, ids
       from turn t where t.user_id <= coalesce(p_upto, t.user_id);
   end if;
-  users := coalesce(users, '{}');
-  ids := coalesce(ids, '{}');
 end $$;
 
 -- For each of these users, the number of requests that may still start. It is 0 while another claim is deciding the same
@@ -129,15 +147,23 @@ begin
   if p_caps.most is not null then
     v_room := sentinel.room(p_users, p_caps.most, p_owners);
   end if;
+  if cardinality(p_caps.paused) > 0 then
+    v_room := array(
+      select case when u.id = any (p_caps.paused) then 0 else v_room[u.n] end
+        from unnest(p_users) with ordinality as u (id, n) order by u.n);
+  end if;
   if p_caps.slots is null then
+    if p_each = 1 and v_room is null and v_users <= p_missing then
+      return array_fill(1, array[v_users]);
+    end if;
     return array(
       select least(p_each, p_missing / v_users + (n <= p_missing % v_users)::integer, v_room[n])
         from generate_series(1, v_users) n order by n);
   end if;
-  v_held := array(
-    select coalesce(sentinel.to_number(p_caps.held -> u.id::text, 0, 100000), 0)::integer
-           + cardinality(array_positions(p_owners, u.id))
-      from unnest(p_users) with ordinality as u (id, n) order by u.n);
+  for n in 1 .. v_users loop
+    v_held[n] := coalesce((p_caps.held ->> p_users[n]::text)::integer, 0)
+                 + cardinality(array_positions(p_owners, p_users[n]));
+  end loop;
   v_taken := p_caps.held_by_all + cardinality(p_owners);
   v_parts := array_fill(0, array[v_users]);
   loop
@@ -159,12 +185,18 @@ end $$;
 -- Those of these users whose CPU seconds within the hour exceed a limit, in the same order.
 create function sentinel.heavy(p_users uuid[], p_seconds double precision) returns uuid[]
 language plpgsql stable set search_path = '' as $$
+declare
+  v_user uuid;
+  v_heavy uuid[] := '{}';
 begin
-  return array(
-    select u.id from unnest(p_users) with ordinality as u (id, n)
-     where (select sum(c.cpu_seconds) from sentinel.compute c
-             where c.user_id >= u.id and c.user_id <= u.id and c.since > now() - interval '1 hour') > p_seconds
-     order by u.n);
+  foreach v_user in array p_users loop
+    if (select sum(c.cpu_seconds) from sentinel.compute c
+         where c.user_id >= v_user and c.user_id <= v_user and c.since > now() - interval '1 hour') > p_seconds
+    then
+      v_heavy := v_heavy || v_user;
+    end if;
+  end loop;
+  return v_heavy;
 end $$;
 
 -- Lock the best requests of these users that no other claim holds, as many of each as its part says, and add them to the
@@ -340,14 +372,19 @@ begin
     return '{}';
   end if;
   select t.worker is not null, coalesce(t.odd, false), coalesce(t.after_user, gen_random_uuid()), t.ahead_after,
-         least(sentinel.quota('max_running_requests'), 1000000),
-         (select sentinel.to_number(s.value, 0, 1e9) from sentinel.settings s where s.name = 'fair_compute_seconds')
+         (select case when jsonb_typeof(s.value) = 'number' and (select q.value from sentinel.settings q
+                             where q.name = 'quotas') is distinct from 'false'
+                      then greatest(0, least(1000000, (s.value #>> '{}')::numeric)) end
+            from sentinel.settings s where s.name = 'max_running_requests'),
+         (select case when jsonb_typeof(s.value) = 'number' then (s.value #>> '{}')::numeric end
+            from sentinel.settings s where s.name = 'fair_compute_seconds')
     into v_known, v_odd, v_start, v_ahead, v_caps.most, v_caps.heavy_from
     from (values (p_worker)) w (id) left join sentinel.turns t on t.worker = w.id;
+  v_caps.paused := array(select p.user_id from sentinel.paused p where p.user_id is not null);
   v_caps.slots := p_slots;
   v_caps.held := p_held;
   if p_slots is not null then
-    v_caps.held_by_all := (select coalesce(sum(sentinel.to_number(h.value, 0, 100000)), 0) from jsonb_each(p_held) h);
+    v_caps.held_by_all := (select coalesce(sum(h.value::integer), 0) from jsonb_each_text(p_held) h);
   end if;
   v_upto := (p_limit + case when v_odd then 0 else 1 end) / 2;
   while cardinality(v_chosen) < v_upto loop

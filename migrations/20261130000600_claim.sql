@@ -22,12 +22,15 @@ begin
      where r.id = any (v_ids) and r.status = 'running' order by l.claimed_at);
 end $$;
 
--- How many requests of each user a worker runs: what it lists, and those that are offered to it again.
-create function sentinel.held_with(p_held jsonb, p_again uuid[]) returns jsonb
+-- How many requests of each user a worker runs: what it lists, and those that are offered to it again. Values that are
+-- not numbers are left out.
+create function sentinel.held(args jsonb, p_again uuid[]) returns jsonb
 language sql stable set search_path = '' as $$
   select coalesce(jsonb_object_agg(h.user_id, h.n), '{}') from (
-    select a.user_id, sum(a.n) as n from (
-      select e.key as user_id, sentinel.to_number(e.value, 0, 100000) as n from jsonb_each(p_held) e
+    select a.user_id, least(sum(a.n), 100000)::integer as n from (
+      select e.key as user_id, greatest(0, least(100000, (e.value #>> '{}')::numeric)) as n
+        from jsonb_each(case jsonb_typeof(args -> 'holding') when 'object' then args -> 'holding' else '{}' end) e
+       where jsonb_typeof(e.value) = 'number'
       union all
       select r.user_id::text, 1 from public.analysis_requests r where r.id = any (p_again)) a
      group by 1) h
@@ -47,19 +50,26 @@ set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapsca
 set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   v_worker uuid := sentinel.worker_of(args);
-  v_lanes text[] := array(select distinct e #>> '{}' from sentinel.elements(args, 'lanes') e);
+  v_lanes text[] := array(
+    select distinct e #>> '{}' from sentinel.elements(args, 'lanes') e
+     where not exists (select from sentinel.paused p where p.user_id is null and coalesce(p.lane, e #>> '{}') = e #>> '{}')
+       and not exists (select from sentinel.workers w where w.id = v_worker and w.draining));
   v_held uuid[] := array(
     select (e #>> '{}')::uuid from sentinel.elements(args, 'held') e
      where e #>> '{}' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$');
-  v_limit integer := coalesce(sentinel.to_number(args -> 'limit', 0, 100), 1);
-  v_slots integer := sentinel.to_number(args -> 'slots', 1, 100000);
-  v_holding jsonb := case jsonb_typeof(args -> 'holding') when 'object' then args -> 'holding' else '{}' end;
-  v_until timestamptz := clock_timestamp()
-    + make_interval(secs => coalesce(sentinel.to_number(args -> 'lease_seconds', 1, 3600), 60));
+  v_limit integer := coalesce(case when jsonb_typeof(args -> 'limit') = 'number'
+    then greatest(0, least(100, (args ->> 'limit')::numeric)) end, 1);
+  v_slots integer := case when jsonb_typeof(args -> 'slots') = 'number'
+    then greatest(1, least(100000, (args ->> 'slots')::numeric)) end;
+  v_until timestamptz := clock_timestamp() + make_interval(secs => coalesce(
+    case when jsonb_typeof(args -> 'lease_seconds') = 'number'
+         then greatest(1, least(3600, (args ->> 'lease_seconds')::numeric)) end, 60));
   v_again uuid[];
+  v_held_of jsonb;
   v_ids uuid[];
+  v_moving text;  -- assigned, because PERFORM would run a query
 begin
-  perform set_config('sentinel.moving', 'on', true);
+  v_moving := set_config('sentinel.moving', 'on', true);
   -- Nothing is late as a rule, and then this reads one empty index.
   if exists (select from public.analysis_requests r
               where r.answer_by <= clock_timestamp() and r.status in ('queued', 'scheduled')) then
@@ -67,7 +77,6 @@ begin
   end if;
   v_again := sentinel.offer_again(v_worker, v_held, v_limit, v_until);
   if cardinality(v_again) > 0 then
-    v_holding := sentinel.held_with(v_holding, v_again);
     return query
     select r.id, r.fence, r.user_id, r.media_kind, r.storage_path, r.source_url, r.detector, '{}'::jsonb, r.priority,
            r.attempt, r.max_attempts, r.crashes, r.cancel_requested, r.created_at, v_until,
@@ -76,14 +85,17 @@ begin
            extract(epoch from r.answer_by - clock_timestamp())::double precision
       from public.analysis_requests r where r.id = any (v_again) order by array_position(v_again, r.id);
   end if;
-  v_ids := sentinel.choose(v_worker, v_lanes, v_limit - cardinality(v_again), v_slots, v_holding);
+  if v_slots is not null then
+    v_held_of := sentinel.held(args, v_again);
+  end if;
+  v_ids := sentinel.choose(v_worker, v_lanes, v_limit - cardinality(v_again), v_slots, v_held_of);
   if v_limit > 0 and cardinality(v_again) + cardinality(v_ids) = 0 then
     perform sentinel.sweep();
     -- Workers that heard the same wake-up claim at the same moment. A claim takes some milliseconds, and the next sweep of
     -- a worker that went away empty would be seconds later.
     for v_try in 1 .. 4 loop
       perform set_config('sentinel.contended', '', true);
-      v_ids := sentinel.choose(v_worker, v_lanes, v_limit, v_slots, v_holding);
+      v_ids := sentinel.choose(v_worker, v_lanes, v_limit, v_slots, v_held_of);
       exit when cardinality(v_ids) > 0 or current_setting('sentinel.contended') = '';
       perform pg_sleep(0.01);
     end loop;
@@ -115,7 +127,7 @@ begin
            extract(epoch from t.answer_by - clock_timestamp())::double precision
       from taken t order by array_position(v_ids, t.id);
   end if;
-  perform set_config('sentinel.moving', '', true);
+  v_moving := set_config('sentinel.moving', '', true);
 end $$;
 
 -- Extend leases. `busy` means that the lease is locked by another session and was not extended. `cancel` is checked
@@ -128,6 +140,7 @@ declare
   v_worker uuid := sentinel.worker_of(args);
   v_seconds double precision := coalesce(sentinel.to_number(args -> 'lease_seconds', 1, 3600), 60);
 begin
+  perform set_config('sentinel.moving', 'on', true);
   return query
   with entry as materialized (
     select sentinel.to_uuid(e -> 'id') as id, sentinel.to_uuid(e -> 'fence') as fence
@@ -145,6 +158,7 @@ begin
     from entry i
     left join sentinel.leases l on l.request_id = i.id and l.fence = i.fence and l.worker = v_worker
     left join public.analysis_requests r on r.id = i.id;
+  perform set_config('sentinel.moving', '', true);
 end $$;
 
 create function public.sentinel_progress(args jsonb) returns table (id uuid, answer text)
@@ -154,6 +168,7 @@ set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapsca
 declare
   v_worker uuid := sentinel.worker_of(args);
 begin
+  perform set_config('sentinel.moving', 'on', true);
   return query
   with entry as materialized (
     select distinct on (1) sentinel.to_uuid(e -> 'id') as id, sentinel.to_uuid(e -> 'fence') as fence,
@@ -171,6 +186,7 @@ begin
       from mine m where r.id = m.id)
   select i.id, case when m.id is not null then 'ok' when c.id is not null then 'busy' else 'lost' end
     from entry i left join current c on c.id = i.id left join mine m on m.id = i.id;
+  perform set_config('sentinel.moving', '', true);
 end $$;
 
 revoke all on function

@@ -10,7 +10,8 @@ $$;
 create type sentinel.ending as (
   id uuid, fence uuid, outcome text, stage text, code text, delay double precision, cpu_seconds double precision,
   wall_seconds double precision, entry jsonb);
-create type sentinel.ended as (id uuid, fence uuid, answer text, due_in_seconds double precision);
+create type sentinel.ended as (
+  id uuid, fence uuid, answer text, due_in_seconds double precision, user_id uuid, stage text);
 
 -- Carry out the endings whose request and lease can be locked, request first; explain() answers the others.
 create function sentinel.end_attempts(p_worker uuid, p_endings sentinel.ending[]) returns sentinel.ended[]
@@ -28,6 +29,7 @@ declare
        for update of l skip locked);
   v_alone boolean := pg_try_advisory_xact_lock(hashtextextended('sentinel.compute ' || p_worker, 0));
   v_ended sentinel.ended[];
+  v_without_result integer;
 begin
   if cardinality(v_held) = 0 then
     return '{}';
@@ -94,13 +96,6 @@ begin
            nullif(d.result -> 'derived', 'null'), coalesce(nullif(d.result -> 'timings', 'null'), '{}'),
            case when jsonb_typeof(d.result -> 'notice') = 'string' then left(d.result ->> 'notice', 500) end
       from ended e cross join lateral (select e.entry -> 'result' as result) d where e.answer = 'succeeded'),
-  -- An attempt without a result leaves the files that it uploaded. Uploads begin after the stages named here, and a
-  -- worker that reports the end knows the stage.
-  abandoned as (
-    insert into sentinel.deletions (bucket_id, name, user_id, keep_until)
-    select 'derived', e.user_id || '/' || e.id || '/' || e.fence || '/', e.user_id, now() + interval '10 minutes'
-      from ended e
-     where e.answer <> 'succeeded' and coalesce(e.stage, '') not in ('fetching', 'probing', 'analyzing')),
   -- What the attempts used, however they ended. A row takes five minutes of one user and worker. No other session writes
   -- it: a second finish of this worker at the same moment begins rows of its own, and nobody waits.
   used as materialized (
@@ -130,7 +125,17 @@ begin
            case when octet_length((e.entry -> 'software')::text) <= 4096
                 then nullif(nullif(e.entry -> 'software', 'null'), '{}') end
       from ended e)
-  select coalesce(array_agg((e.id, e.fence, e.answer, e.due_in_seconds)::sentinel.ended), '{}') into v_ended from ended e;
+  select coalesce(array_agg((e.id, e.fence, e.answer, e.due_in_seconds, e.user_id, e.stage)::sentinel.ended), '{}'),
+         count(*) filter (where e.answer <> 'succeeded')
+    into v_ended, v_without_result from ended e;
+  if v_without_result > 0 then
+    -- An attempt without a result leaves the files that it uploaded. Uploads begin after the stages named here, and a
+    -- worker that reports the end knows the stage.
+    insert into sentinel.deletions (bucket_id, name, user_id, keep_until)
+    select 'derived', e.user_id || '/' || e.id || '/' || e.fence || '/', e.user_id, now() + interval '10 minutes'
+      from unnest(v_ended) e
+     where e.answer <> 'succeeded' and coalesce(e.stage, '') not in ('fetching', 'probing', 'analyzing');
+  end if;
   return v_ended;
 end $$;
 
@@ -192,8 +197,9 @@ declare
      where i.outcome is not null and i.id is not null order by i.id, i.fence);
   v_ending sentinel.ending;
   v_ended sentinel.ended[] := '{}';
+  v_moving text;  -- assigned, because PERFORM would run a query
 begin
-  perform set_config('sentinel.moving', 'on', true);
+  v_moving := set_config('sentinel.moving', 'on', true);
   begin
     v_ended := sentinel.end_attempts(v_worker, v_valid);
   exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
@@ -208,11 +214,11 @@ begin
         v_ended := v_ended || sentinel.end_attempts(v_worker, array[v_ending]);
       exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
         raise log 'sentinel_finish refused the outcome of %: % %', v_ending.id, sqlstate, sqlerrm;
-        v_ended := v_ended || (v_ending.id, v_ending.fence, 'invalid', null)::sentinel.ended;
+        v_ended := v_ended || (v_ending.id, v_ending.fence, 'invalid', null, null, null)::sentinel.ended;
       end;
     end loop;
   end;
-  perform set_config('sentinel.moving', '', true);
+  v_moving := set_config('sentinel.moving', '', true);
   if cardinality(v_ended) = cardinality(v_endings) then
     return query select d.id, d.answer, d.due_in_seconds from unnest(v_ended) d order by 1;
     return;

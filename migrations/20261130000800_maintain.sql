@@ -102,7 +102,11 @@ begin
     select (select r.lane from public.analysis_requests r where r.status = 'queued' and r.lane > w.lane
              order by r.lane limit 1), w.n + 1
       from waiting w where w.lane is not null and w.n < 500),
-  served as materialized (select k.lane from unnest(sentinel.served_lanes()) as k (lane)),
+  served as materialized (
+    select k.lane from unnest(sentinel.served_lanes()) as k (lane)
+    union
+    -- A pause is no reason to fail.
+    select w.lane from waiting w where w.lane is not null and (sentinel.pause_of(w.lane, null)).id is not null),
   again as (
     delete from sentinel.unserved_lanes u using served s where u.lane = s.lane)
   -- A lane's clock starts when a worker's sweep first finds it unserved: after a full outage, workers that return one
@@ -217,25 +221,34 @@ $$;
 create function public.sentinel_maintain(args jsonb)
 returns table (
   promoted integer, expired integer, poisoned integer, unserved integer, next_due_seconds double precision,
-  removals_due boolean)
+  removals_due boolean, drain boolean)
 language plpgsql volatile security definer
 set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
+declare
+  v_worker uuid := sentinel.worker_of(args);
+  v_drain boolean;
 begin
+  if args -> 'stopping' = 'true' then
+    delete from sentinel.workers w where w.id = v_worker;
+    return query select 0, 0, 0, 0, null::double precision, false, true;
+    return;
+  end if;
   insert into sentinel.workers as w (id, name, version, lanes, slots)
   values (
-    sentinel.worker_of(args),
+    v_worker,
     coalesce(sentinel.to_text(args -> 'name', 200), ''),
     coalesce(sentinel.to_text(args -> 'version', 64), ''),
     array(select distinct e #>> '{}' from sentinel.elements(args, 'lanes') e),
     coalesce(sentinel.to_number(args -> 'slots', 0, 100000), 0))
   on conflict (id) do update
      set name = excluded.name, version = excluded.version, lanes = excluded.lanes, slots = excluded.slots,
-         last_seen = excluded.last_seen;
+         last_seen = excluded.last_seen
+  returning w.draining into v_drain;
   perform set_config('sentinel.moving', 'on', true);
   return query
     select s.promoted, s.expired, s.poisoned, s.unserved, sentinel.next_due_seconds(),
-           exists (select from sentinel.deletions d where d.due_at <= now())
+           exists (select from sentinel.deletions d where d.due_at <= now()), v_drain
       from sentinel.sweep() s;
   perform set_config('sentinel.moving', '', true);
 end $$;

@@ -33,7 +33,7 @@ $$;
 create function sentinel.served_lanes() returns text[]
 language sql stable set search_path = '' set enable_seqscan = off as $$
   select array(select distinct k.lane from sentinel.workers w cross join unnest(w.lanes) as k (lane)
-                where w.last_seen > (select sentinel.alive_since()) and k.lane is not null)
+                where w.last_seen > (select sentinel.alive_since()) and not w.draining and k.lane is not null)
 $$;
 
 -- Write into these waiting requests that no worker offers their lane. Their fence stays: they still wait.
@@ -151,7 +151,7 @@ create function sentinel.rate_of(p_lane text) returns double precision
 language sql stable set search_path = '' set enable_seqscan = off as $$
   select avg(s.requests / s.busy) * nullif((
            select count(*) from sentinel.workers w
-            where w.last_seen > (select sentinel.alive_since()) and w.lanes @> array[p_lane]), 0)
+            where w.last_seen > (select sentinel.alive_since()) and not w.draining and w.lanes @> array[p_lane]), 0)
     from (
       select sum(b.requests) as requests,
              least(sum(b.seconds), sum(b.passed) + sum(b.seconds) / nullif(sum(b.requests), 0)) as busy
@@ -224,6 +224,7 @@ begin
     when r.id is null then 'not_found'
     when r.status in ('succeeded', 'failed', 'cancelled') then 'finished'
     when r.status in ('running', 'scheduled') then r.status
+    when (sentinel.pause_of(r.lane, r.user_id)).id is not null then 'paused'
     when r.lane <> all (sentinel.served_lanes()) then 'no_worker'
     when v_most is not null and v_most <= (
       select count(*) from (

@@ -149,6 +149,9 @@ OF_REQUESTS: Final[Mapping[str, ErrorCode]] = {
         "the file exceeds a limit of bytes, pixels, sides, streams or memory", OF_MEDIA, OF_SOUND
     ),
     "media_too_long": _permanent("the file exceeds a limit of seconds or frames", OF_MEDIA),
+    "too_slow_to_analyze": _permanent(
+        "decoding and scoring the file take more computing time than a stage or a decoding child may use", OF_SOUND
+    ),
     "no_tracks": _permanent("the file has neither pictures nor sound", OF_MEDIA),
     "no_frames": _permanent("the file announces pictures but has none", OF_MEDIA),
     "media_kind_mismatch": _permanent("the kind of the file does not match the request, or the detector that it names"),

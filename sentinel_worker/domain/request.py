@@ -98,7 +98,10 @@ class UnreadableClaim:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """A worker's report about one claim; `None` fields are left to the database."""
+    """A worker's report about one claim; `None` fields are left to the database.
+
+    `compute` is `Compute.as_json`, which the database counts for the user.
+    """
 
     outcome: Outcome
     stage: Stage | None = None
@@ -109,6 +112,7 @@ class Finish:
     error_params: Mapping[str, Any] = field(default_factory=dict)
     error_detail: Mapping[str, Any] = field(default_factory=dict)
     delay_seconds: float | None = None
+    compute: Mapping[str, float] | None = None
 
     def as_json(self, claim: Claim | UnreadableClaim) -> dict[str, Any]:
         """Element of `sentinel_finish`'s `outcomes` for `claim`, without secrets or values that JSON or jsonb
@@ -123,6 +127,7 @@ class Finish:
             "error_params": masked(self.error_params),
             "error_detail": masked(self.error_detail),
             "delay_seconds": self.delay_seconds,
+            "compute": self.compute,
         }
         return {name: _storable(value) for name, value in entry.items()}
 

@@ -52,11 +52,12 @@ class Maintained:
     """Answer to a maintenance: what is due next.
 
     `next_due_seconds` is the time until the next scheduled request or lease is due, None without any. `removals_due`:
-    files in Storage are to be removed now.
+    files in Storage are to be removed now. `drain`: an admin has asked this worker to drain.
     """
 
     next_due_seconds: float | None
     removals_due: bool
+    drain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +93,28 @@ class QueueClient:
         self._worker = str(worker)
 
     async def claim(
-        self, lanes: Sequence[str], *, limit: int, lease_seconds: float, held: Iterable[UUID]
+        self,
+        lanes: Sequence[str],
+        *,
+        limit: int,
+        lease_seconds: float,
+        held: Iterable[UUID],
+        slots: int | None = None,
+        holding: Mapping[UUID, int] | None = None,
     ) -> list[Claim]:
         """Claim up to `limit` requests of `lanes`; this worker's claims that are missing from `held` come first.
 
-        A request that this worker cannot read fails, and the others are returned.
+        Of all `slots` of this worker, a user gets at most half of those that the others leave; `holding` counts the
+        requests of each user that it runs. Without `slots` there is no such limit. A request that
+        this worker cannot read fails, and the others are returned.
         """
         args = {
             "lanes": list(lanes),
             "limit": limit,
             "lease_seconds": lease_seconds,
             "held": [str(request_id) for request_id in held],
+            "slots": slots,
+            "holding": {str(user): count for user, count in (holding or {}).items()},
         }
         while True:
             claims, unreadable = _claims(await self._call("sentinel_claim", args))
@@ -137,8 +149,13 @@ class QueueClient:
         args = {"name": name, "version": __version__, "lanes": list(lanes), "slots": slots}
         rows = await self._call("sentinel_maintain", args)
         with _readable("sentinel_maintain"):
-            # A database that was not migrated yet does not say it: then the worker has to look.
-            return Maintained(rows[0]["next_due_seconds"], rows[0].get("removals_due", True))
+            # A database that was not migrated yet says neither: then the worker has to look, and goes on.
+            found = rows[0]
+            return Maintained(found["next_due_seconds"], found.get("removals_due", True), found.get("drain", False))
+
+    async def leave(self) -> None:
+        """Remove this worker from the list of workers, because it stops."""
+        await self._call("sentinel_maintain", {"stopping": True})
 
     async def deletions(self, *, limit: int) -> list[tuple[str, str]]:
         """Return bucket and name of objects to remove; objects that remain are returned again later."""

@@ -16,6 +16,7 @@ from uuid import UUID
 import structlog
 from supabase import Client
 
+from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.errors import Cancelled, CodedError, LeaseLost, Permanent, Released, Transient
 from sentinel_worker.domain.request import Claim, Stage
 from sentinel_worker.observe import logs
@@ -40,6 +41,7 @@ class Lease:
 
     def __init__(self, claim: Claim, called_at: float) -> None:
         self.claim = claim
+        self.compute = Compute(claim.user_id)
         self.expires_at = called_at + claim.lease_seconds
         self.late_at = inf if claim.answer_seconds is None else called_at + claim.answer_seconds
         self.stage: Stage = "fetching"

@@ -33,10 +33,13 @@ class RestQuestions:
         for table in self._universe.tables:
             counts = count_rows(self._superuser, table)
             await self._rows("tables", table.name, "S", table, counts)
-            await self._rows("tables", table.name, "D", table, counts)
+            if not table.is_view:
+                await self._rows("tables", table.name, "D", table, counts)
             for column in table.columns:
                 name = f"{table.name}.{column['name']}"
                 await self._rows("columns", name, "S", table, counts, select=column["name"])
+                if table.is_view:
+                    continue
                 await self._insert(name, table, column)
                 change = {column["name"]: sample(column, self._who.user or USER_A)}
                 await self._rows("columns", name, "U", table, counts, body=change)

@@ -69,6 +69,8 @@ class SqlQuestions:
         identifier = sql.Identifier(column["name"])
         read = self._ask(sql.SQL("select {} from {}").format(identifier, target))
         self._rows("columns", name, "S", read, counts)
+        if table.is_view:
+            return
         own, foreign = (self._ask(*insertion(table, column, self._who, owner)) for owner in self._owners())
         found = "" if own.is_refused else "i" if foreign.is_refused else "I"
         self._add("columns", name, found, own if own.is_refused else foreign)
@@ -102,6 +104,8 @@ def table_statements(table: Table) -> Iterator[tuple[str, sql.Composed]]:
         yield "U", sql.SQL("select nextval({}::regclass)").format(sql.Literal(table.name))
         return
     yield "S", sql.SQL("select * from {}").format(target)
+    if table.is_view:
+        return
     yield "D", sql.SQL("delete from {}").format(target)
     yield "T", sql.SQL("truncate {}").format(target)
     yield "M", sql.SQL("reindex table {}").format(target)

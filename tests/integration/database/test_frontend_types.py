@@ -12,6 +12,10 @@ def test_the_types_are_those_of_the_schema(shared: tuple[str, str]) -> None:
         assert SCHEMA.read_text(encoding="utf-8") == render(connection), "run `make types`"
 
 
+INPUT = """
+create or replace trigger analysis_requests_accept before insert on public.analysis_requests
+  for each row execute function sentinel.refuse_columns('id', 'storage_path', 'priority')
+"""
 VIEW = "create view public.analysis_board as select 1 as place; grant select on public.analysis_board to authenticated"
 KINDS = """
 alter table public.analysis_requests drop constraint media_kind_is_known,
@@ -24,7 +28,7 @@ alter table public.analysis_requests drop constraint media_kind_is_known,
     [
         ("alter table public.analysis_requests add column colour text", "          colour: string | null"),
         ("alter table public.analysis_requests drop column longest_gap_seconds cascade", None),
-        ("grant insert (priority) on public.analysis_requests to authenticated", "          priority?: number | null"),
+        (INPUT, "          priority?: number | null"),
         ("drop function public.analysis_wait(uuid)", None),
         (VIEW, "      analysis_board: {"),
         (KINDS, "  | 'smell'"),

@@ -146,8 +146,10 @@ class Caller:
 @pytest.mark.timeout(1800)
 def test_no_function_reads_the_requests_from_end_to_end(disposable: Queue) -> None:
     queue = disposable
-    for name in (*WIDE, "max_running_requests", "keep_requests_days"):
+    for name in (*WIDE, "max_running_requests"):
         queue.sql("update sentinel.settings set value = '1000000' where name = %s", name)
+    queue.sql("update sentinel.settings set value = '36500' where name = 'keep_requests_days'")
+    queue.sql("insert into sentinel.paused (user_id) values (gen_random_uuid())")
     with psycopg.connect(queue.superuser_dsn, autocommit=True) as connection:
         caller = Caller(connection, queue)
         for _ in range(8):  # from the sixth call on a generic plan is cached
