@@ -11,6 +11,7 @@ SOURCE: Final = Path(__file__).parents[1] / "sentinel_worker"
 RAISED: Final = frozenset({"Permanent", "Transient"})
 KINDS: Final = {
     "asked": "MediaKind",
+    "cpu_seconds": "number",
     "crashes": "number",
     "detector": "string | null",
     "found": "string",
@@ -36,7 +37,8 @@ FROM_SQL: Final = {
 def params_by_code() -> dict[str, dict[str, str]]:
     """Return the TypeScript type of each key that every error of a code carries, by code.
 
-    A key that only some of a code's errors carry is optional: its name ends with `?`.
+    A key that only some of a code's errors carry is optional: its name ends with `?`. Raises LookupError for a key
+    that is not in KINDS.
     """
     found: dict[str, list[set[str]]] = {code: [keys] for code, keys in FROM_SQL.items()}
     for path in sorted(SOURCE.rglob("*.py")):
@@ -47,6 +49,8 @@ def params_by_code() -> dict[str, dict[str, str]]:
     for code, passed in found.items():
         always = set.intersection(*passed)
         keys = set.union(*passed)
+        if unknown := keys - KINDS.keys():
+            raise LookupError(f"name a type in KINDS for {sorted(unknown)}, which errors with the code {code} carry")
         if keys:
             named[code] = {key if key in always else f"{key}?": KINDS[key] for key in keys}
     return named

@@ -45,7 +45,7 @@ RETURNS: Final = {
     "retry_analysis": "Status | 'not_found'",
     "delete_analysis": "'deleted' | 'not_found'",
     "analysis_wait.reason":
-        "'turn' | 'no_worker' | 'own_limit' | 'scheduled' | 'running' | 'finished' | 'not_found'",
+        "'turn' | 'paused' | 'no_worker' | 'own_limit' | 'scheduled' | 'running' | 'finished' | 'not_found'",
 }  # fmt: skip
 """Texts that functions return, also in a column of their rows; docs/frontend.md lists them, too."""
 NEVER_NULL: Final = {

@@ -69,7 +69,7 @@ create trigger analysis_requests_trace
 -- Functions of the queue write only the two columns that are not named.
 create trigger analysis_results_trace_updated
   after update of id, request_id, user_id, fence, attempt, verdict, fake_probability, threshold, verdict_reason, coverage,
-    longest_gap_seconds, detector, timeline, faces, frames, audio, media, derived, timings, notice, worker, created_at
+    longest_gap_seconds, detector, timeline, faces, frames, audio, media, derived, timings, notice, created_at
   on public.analysis_results
   for each row when (old.* is distinct from new.*) execute function sentinel.trace('id', 'request_id');
 create trigger analysis_results_trace_deleted after delete on public.analysis_results

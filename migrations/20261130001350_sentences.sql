@@ -46,6 +46,8 @@ insert into sentinel.sentences (rule, sentence, hint) values
    'JSON object of at most 4 KiB.', 'Shorten it; sentinel.attempts keeps the details of each attempt.'),
   ('dedupe_key_is_short', 'dedupe_key must have 1 to 200 characters.',
    'Leave dedupe_key out, or use a hash of what makes two requests the same.'),
+  ('original_name_is_short', 'original_name must have 1 to 255 characters.',
+   'Leave original_name out, or send the end of the name.'),
   ('finished_is_final', 'finished_at is set if a request succeeded, failed or was cancelled, and only then.',
    'Change status instead: the other columns follow.'),
   ('running_is_started', 'A running request has a started_at and an attempt from 1.',

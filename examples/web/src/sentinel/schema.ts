@@ -84,6 +84,7 @@ export type KnownErrorCode =
   | 'storage_stalled'
   | 'storage_unavailable'
   | 'storage_unreachable'
+  | 'too_slow_to_analyze'
   | 'unknown_error'
   | 'url_forbidden'
   | 'url_host_unknown'
@@ -108,6 +109,7 @@ export interface ErrorParamsByCode {
   media_too_long: { limit?: number; seconds?: number }
   no_worker: { detector: string | null; media_kind: MediaKind }
   stage_timed_out: { limit_seconds: number; stage: Stage }
+  too_slow_to_analyze: { cpu_seconds: number }
   url_forbidden: { host: string; status: number }
   url_host_unknown: { host: string }
   url_not_found: { host: string; status: number }
@@ -196,6 +198,7 @@ export type Database = {
         }
         Insert: {
           id?: string | null
+          user_id?: string | null
           media_kind?: MediaKind | null
           storage_path?: string | null
           source_url?: string | null
@@ -294,7 +297,7 @@ export type Database = {
       analysis_wait: {
         Args: { id: string }
         Returns: {
-          reason: 'turn' | 'no_worker' | 'own_limit' | 'scheduled' | 'running' | 'finished' | 'not_found'
+          reason: 'turn' | 'paused' | 'no_worker' | 'own_limit' | 'scheduled' | 'running' | 'finished' | 'not_found'
           position: number | null
           position_at_least: boolean | null
           estimated_seconds: number | null
