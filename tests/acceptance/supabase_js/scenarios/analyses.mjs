@@ -146,17 +146,22 @@ export async function remove(stage) {
   const files = [['media', storage_path], ...Object.values(derived).map((path) => ['derived', path])]
   for (const [bucket, path] of files) must(await supabase.storage.from(bucket).info(path))
 
-  const heard = new Set()
+  // No poll comes within this test, and the reads at the channels' readiness are over before the deletion.
+  const pollSeconds = 3600
   const waiting = crypto.randomUUID()
-  let both
-  const inserted = new Promise((resolve) => (both = resolve))
+  let listed, followed
+  const seen = Promise.all([new Promise((resolve) => (listed = resolve)), new Promise((resolve) => (followed = resolve))])
   const deletion = new Promise((resolve) => {
-    const onRow = (row) => heard.add(row.id).has(id) && heard.has(waiting) && both()
-    const stop = frontend.watch(supabase, 'user_id', user.id, { onRow, onGone: (gone) => (stop(), resolve(gone)) })
+    const onRow = (row) => row.id === waiting && listed()
+    const onGone = (gone) => (stop(), resolve(gone))
+    const stop = frontend.watch(supabase, 'user_id', user.id, { onRow, onGone, pollSeconds })
   })
-  const end = frontend.finished(supabase, waiting)
+  const end = frontend.finished(supabase, waiting, { onRow: followed, pollSeconds })
+  const watches = supabase.getChannels().filter(({ topic }) => topic.includes(user.id) || topic.includes(waiting))
+  equal(watches.length, 2, 'channels')
+  await Promise.all(watches.map(ready))
   await frontend.submit(supabase, { id: waiting, storage_path: `${user.id}/later.mp4`, run_at: later })
-  await inserted
+  await seen
   equal(await frontend.remove(supabase, waiting), 'deleted', 'deleting what waits')
   equal([await deletion, await end], [waiting, null], 'what is heard of a deletion')
 
@@ -166,6 +171,12 @@ export async function remove(stage) {
   equal(must(await supabase.from('analysis_results').select('id')), [], 'results')
   for (const [bucket, path] of files) await gone(supabase.storage.from(bucket), path)
   equal(must(await supabase.storage.from('media').list(user.id)), [], 'files')
+}
+
+function ready(channel) {
+  return new Promise((resolve) => {
+    channel.on('system', {}, ({ extension, status }) => extension === 'postgres_changes' && status === 'ok' && resolve())
+  })
 }
 
 // Workers remove files at their next sweep, and nothing tells a frontend: it would look again, too. It lists: what it
