@@ -39,6 +39,7 @@ TABLES: dict[str, Cells] = {
     "public.analysis_requests":              ("", "s", "s", "S", "SD", "SDTRGM"),
     "public.analysis_results":               ("", "s", "s", "", "S", "SDTRGM"),
     "sentinel.attempts":                     _CLOSED_TABLE,
+    "sentinel.compute":                      _CLOSED_TABLE,
     "sentinel.deletions":                    _CLOSED_TABLE,
     "sentinel.leases":                       _CLOSED_TABLE,
     "sentinel.settings":                     _CLOSED_TABLE,
