@@ -2,17 +2,16 @@
 
     python -m bench.queue_cost [--finished 2000000] [--before MIGRATIONS] [--plans]
 
-CPU time is that of the backend (user and system, from its schedstat), which hardly depends on other load, unlike wall
-time. WAL is counted without full-page images, because their number depends on the time since the last checkpoint. Each
-round measures every version once, so that all see the same conditions; medians of the rounds and the lowest sum are
-printed. The lowest is the best guess on a busy machine, whose other load cools the caches. "Turns" means that quotas are
-on, that claims tell the worker's slots, and that outcomes tell what they used. `--before` names the folder of another
-version's migrations. With `--plans`, the plans of one claim and one finish follow.
+CPU time is that of the backend (user and system, from its schedstat), which depends less on other load than wall time.
+WAL is counted without full-page images, because their number depends on the time since the last checkpoint. Each round
+measures every version once, so that all see the same conditions; medians of the rounds and the lowest sum are printed.
+The lowest is the best guess on a busy machine, whose other load cools the caches. "Turns" means that quotas are on,
+that claims tell the slots, and that outcomes tell what they used. `--before` names the folder of another version's
+migrations. With `--plans`, the plans of one claim and one finish follow.
 """
 
 import argparse
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -205,8 +205,8 @@ create table sentinel.usage (
 create index usage_user on sentinel.usage (user_id, kind, at);
 create index usage_at on sentinel.usage (at);
 
--- Compute that each user's attempts used. One row per user, worker and five minutes, so that no two workers wait for each
--- other. No index has a column that changes, so an update stays on its page.
+-- Compute that each user's attempts used. One row per user, worker and five minutes, so that no two workers wait for
+-- each other. No index has a column that changes, so an update stays on its page.
 create table sentinel.compute (
   user_id      uuid not null,
   worker       uuid not null,
@@ -243,14 +243,14 @@ insert into sentinel.settings (name, value, note) values
   ('lane_grace_seconds', '900', 'How long a request waits in a lane that no live worker offers before it fails.'),
   ('worker_alive_seconds', '90', 'A worker that was not seen for longer counts as gone.'),
   ('max_crashes', '3', 'A request whose lease ran out this often fails.'),
-  ('quotas', 'true', 'False switches off every limit per user, that is every setting below whose name begins with max_.'),
+  ('quotas', 'true', 'False switches off every limit per user: all the settings whose names begin with max_, except max_crashes.'),
   ('max_open_requests', '200', 'How many unfinished requests a user may have; null: any number.'),
   ('max_requests_per_hour', '1000', 'How many requests a user may insert within an hour; null: any number.'),
-  ('max_compute_seconds_per_hour', '7200', 'CPU seconds within an hour after which a user may ask for no more; null: any number.'),
+  ('max_compute_seconds_per_hour', '7200', 'How many CPU seconds within an hour a user may use; null: any number.'),
   ('max_stored_bytes', '20000000000', 'How many bytes a user may have in the bucket media; null: any number.'),
   ('max_retries_per_hour', '20', 'How many requests a user may run again within an hour; null: any number.'),
   ('max_running_requests', '16', 'How many requests of a user may run at the same time; null: any number.'),
-  ('fair_compute_seconds', '600', 'CPU seconds within an hour after which a user gives way to those who used less; null: never.'),
+  ('fair_compute_seconds', '600', 'A user who used more CPU seconds within an hour gives way; null: nobody does.'),
   ('keep_requests_days', 'null', 'Finished requests older than this go, with results, history and files; null: never.'),
   ('keep_superseded_results_days', 'null', 'Results superseded for longer than this go, with their files; null: never.'),
   ('keep_attempts_days', 'null', 'Attempts that ended longer ago than this leave the history; null: never.'),
