@@ -24,8 +24,6 @@ select r.id, r.fence, 1, 'retry', 'queued' from public.analysis_requests r;
 insert into sentinel.usage (user_id, kind, amount) select r.user_id, 'request', 1 from public.analysis_requests r;
 insert into sentinel.compute (user_id, worker, since, cpu_seconds, wall_seconds, requests)
 select r.user_id, r.id, now(), 1, 1, 1 from public.analysis_requests r;
-insert into sentinel.workers (id, name, version, lanes, slots)
-values ('cccccccc-0000-4000-8000-000000000001', 'w', '0', '{auto/default}', 1);
 insert into sentinel.unserved_lanes (lane) values ('video/nobody');
 insert into sentinel.throughput (lane, worker, since, requests, seconds, until)
 values ('auto/default', 'cccccccc-0000-4000-8000-000000000001', now(), 1, 1, now());
