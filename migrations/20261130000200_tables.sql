@@ -224,8 +224,8 @@ create table sentinel.usage (
 create index usage_user on sentinel.usage (user_id, kind, at);
 create index usage_at on sentinel.usage (at);
 
--- Compute that each user's attempts used. One row per user, worker and five minutes, so that no two workers wait for each
--- other. No index has a column that changes, so an update stays on its page.
+-- Compute that each user's attempts used. One row per user, worker and five minutes, so that no two workers wait for
+-- each other. No index has a column that changes, so an update stays on its page.
 create table sentinel.compute (
   user_id      uuid not null,
   worker       uuid not null,

@@ -22,8 +22,8 @@ create type sentinel.caps as (
   paused uuid[]                -- users who get no place
 );
 
--- The next users: up to p_count users after p_after (null: from the first), up to p_upto, with something queued, and the
--- best request of each that is not chosen yet. With a level (above 0): users with something queued at that priority.
+-- The next users: up to p_count users after p_after (null: from the first), up to p_upto, with something queued, and
+-- the best request of each that is not chosen yet. With a level (above 0): users with something queued at that priority.
 -- Only users after the first need a recursive query, which costs four times as much to start.
 create function sentinel.next_users(
   p_lanes text[], p_level smallint, p_after uuid, p_upto uuid, p_count integer, p_chosen uuid[],
@@ -108,8 +108,9 @@ begin
   end if;
 end $$;
 
--- For each of these users, the number of requests that may still start. It is 0 while another claim is deciding the same
--- for this user, of which sentinel.contended then tells. The locks are taken before the statement that counts: it then sees what their former holders started.
+-- For each of these users, the number of requests that may still start. It is 0 while another claim is deciding the
+-- same for this user, of which sentinel.contended then tells. The locks are taken before the statement that counts: it
+-- then sees what their former holders started.
 -- Bounds and an order keep the planner from using an index that includes waiting requests.
 create function sentinel.room(p_users uuid[], p_most integer, p_owners uuid[]) returns integer[]
 language plpgsql set search_path = '' as $$
@@ -199,8 +200,8 @@ begin
   return v_heavy;
 end $$;
 
--- Lock the best requests of these users that no other claim holds, as many of each as its part says, and add them to the
--- chosen ones. If a user has requests in several lanes, the best lane gives one, because their order shows only one by
+-- Lock the best requests of these users that no other claim holds, as many of each as its part says, and add them to
+-- the chosen ones. If a user has requests in several lanes, the best lane gives one, because their order shows only one by
 -- one; the same if only priorities from p_least on are wanted.
 create function sentinel.serve(
   p_users uuid[], p_parts integer[], p_lanes text[], p_least smallint,

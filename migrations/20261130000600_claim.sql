@@ -91,8 +91,8 @@ begin
   v_ids := sentinel.choose(v_worker, v_lanes, v_limit - cardinality(v_again), v_slots, v_held_of);
   if v_limit > 0 and cardinality(v_again) + cardinality(v_ids) = 0 then
     perform sentinel.sweep();
-    -- Workers that heard the same wake-up claim at the same moment. A claim takes some milliseconds, and the next sweep of
-    -- a worker that went away empty would be seconds later.
+    -- Workers that heard the same wake-up claim at the same moment. A claim takes some milliseconds, and the next sweep
+    -- of a worker that went away empty would be seconds later. This waits for no lock, and 30 ms at most.
     for v_try in 1 .. 4 loop
       perform set_config('sentinel.contended', '', true);
       v_ids := sentinel.choose(v_worker, v_lanes, v_limit, v_slots, v_held_of);

@@ -38,8 +38,8 @@ begin
     delete from sentinel.leases l where l.request_id = any (v_held) returning l.request_id, l.fence, l.claimed_at),
   -- A success stands; otherwise a requested cancellation takes precedence.
   answered as materialized (
-    select q.id, q.fence, q.user_id, q.attempt, coalesce(i.stage, q.stage) as stage, i.outcome, i.entry, i.code, i.delay,
-           i.cpu_seconds, i.wall_seconds, f.claimed_at,
+    select q.id, q.fence, q.user_id, q.attempt, coalesce(i.stage, q.stage) as stage, i.outcome, i.entry, i.code,
+           i.delay, i.cpu_seconds, i.wall_seconds, f.claimed_at,
            case when i.outcome = 'succeeded' then 'succeeded'
                 when i.outcome = 'cancelled' or q.cancel_requested then 'cancelled'
                 when i.outcome = 'failed' or (i.outcome = 'retry' and q.attempt >= q.max_attempts) then 'failed'
@@ -48,8 +48,8 @@ begin
       from freed f join unnest(p_endings) i on i.id = f.request_id and i.fence = f.fence
       join public.analysis_requests q on q.id = f.request_id),
   ended as materialized (
-    select a.id, a.fence, a.user_id, a.attempt, a.stage, a.outcome, a.entry, a.cpu_seconds, a.wall_seconds, a.claimed_at,
-           a.answer, a.answer in ('failed', 'scheduled', 'queued') as unfinished,
+    select a.id, a.fence, a.user_id, a.attempt, a.stage, a.outcome, a.entry, a.cpu_seconds, a.wall_seconds,
+           a.claimed_at, a.answer, a.answer in ('failed', 'scheduled', 'queued') as unfinished,
            case when a.code ~ '^[a-z0-9_]+$' then a.code
                 when a.answer = 'failed' or a.code is not null then 'unknown_error' end as code,
            case when a.answer = 'queued' then 0
@@ -87,7 +87,8 @@ begin
       longest_gap_seconds, detector, timeline, faces, frames, audio, media, derived, timings, notice)
     select e.id, e.user_id, e.fence, e.attempt, d.result ->> 'verdict',
            (d.result ->> 'fake_probability')::double precision, (d.result ->> 'threshold')::double precision,
-           case when jsonb_typeof(d.result -> 'verdict_reason') = 'string' then left(d.result ->> 'verdict_reason', 64) end, (d.result ->> 'coverage')::double precision,
+           case when jsonb_typeof(d.result -> 'verdict_reason') = 'string'
+                then left(d.result ->> 'verdict_reason', 64) end, (d.result ->> 'coverage')::double precision,
            (d.result ->> 'longest_gap_seconds')::double precision,
            coalesce(nullif(d.result -> 'detector', 'null'), '{}'),
            coalesce(nullif(d.result -> 'timeline', 'null'), '[]'),
@@ -96,8 +97,8 @@ begin
            nullif(d.result -> 'derived', 'null'), coalesce(nullif(d.result -> 'timings', 'null'), '{}'),
            case when jsonb_typeof(d.result -> 'notice') = 'string' then left(d.result ->> 'notice', 500) end
       from ended e cross join lateral (select e.entry -> 'result' as result) d where e.answer = 'succeeded'),
-  -- What the attempts used, however they ended. A row takes five minutes of one user and worker. No other session writes
-  -- it: a second finish of this worker at the same moment begins rows of its own, and nobody waits.
+  -- What the attempts used, however they ended. A row takes five minutes of one user and worker. No other session
+  -- writes it: a second finish of this worker at the same moment begins rows of its own, and nobody waits.
   used as materialized (
     select e.user_id, sum(coalesce(e.cpu_seconds, 0)) as cpu_seconds, sum(coalesce(e.wall_seconds, 0)) as wall_seconds,
            count(*)::integer as requests

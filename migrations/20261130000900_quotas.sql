@@ -1,5 +1,5 @@
--- Quotas of one user: open requests, requests per hour, compute per hour, stored bytes, retries per hour. The limits are
--- rows of sentinel.settings; JSON null switches one off, and the setting `quotas` all.
+-- Quotas of one user: open requests, requests per hour, compute per hour, stored bytes, retries per hour. The limits
+-- are rows of sentinel.settings; JSON null switches one off, and the setting `quotas` all.
 --
 -- They apply to every role to which row security applies: `authenticated`, and any role of the project that inherits
 -- it. They do not apply to roles that row security does not bind either: service_role, the owner `postgres`,
