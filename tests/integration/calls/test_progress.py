@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -24,29 +25,40 @@ Shown = asyncio.Queue[list[tuple[str, int]]]
 async def running(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Progress, Shown]]:
     """Progress that is written to a server here, and each call that arrives there."""
     shown: Shown = asyncio.Queue()
+    served: list[asyncio.Task[Any]] = []
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(asyncio.current_task())  # type: ignore[arg-type]
         with suppress(asyncio.IncompleteReadError):
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                lines = head.lower().split(b"\r\n")
-                length = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
-                entries = json.loads(await reader.readexactly(length))["args"]["progress"]
-                shown.put_nowait([(entry["stage"], entry["progress"]) for entry in entries])
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n[]")
+            await answer(reader, writer, shown)
+        writer.close()
+        await writer.wait_closed()
 
     monkeypatch.setattr(written, "CALL_EVERY_SECONDS", 0.01)
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        url = "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
-        chosen = settings.Settings.model_validate({"SUPABASE_URL": url, "SUPABASE_SECRET_KEY": "sb_secret_x"})
-        client = connections.connect(chosen, WorkerKeys(chosen))
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
+    chosen = settings.Settings.model_validate({"SUPABASE_URL": url, "SUPABASE_SECRET_KEY": "sb_secret_x"})
+    client = connections.connect(chosen, WorkerKeys(chosen))
+    try:
         progress = Progress(QueueClient(client, uuid4()))
         writing = asyncio.create_task(progress.run(supervisor()))
-        try:
-            yield progress, shown
-        finally:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
-            await connections.close(client)
+        yield progress, shown
+        writing.cancel()
+        await asyncio.wait([writing])
+    finally:
+        await connections.close(client)
+        server.close()
+        await asyncio.gather(*served)
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, shown: Shown) -> None:
+    """Accept every call, and note what it shows."""
+    while head := await reader.readuntil(b"\r\n\r\n"):
+        lines = head.lower().split(b"\r\n")
+        length = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
+        entries = json.loads(await reader.readexactly(length))["args"]["progress"]
+        shown.put_nowait([(entry["stage"], entry["progress"]) for entry in entries])
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n[]")
 
 
 async def test_a_report_within_the_pause_is_shown_by_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
