@@ -44,14 +44,14 @@ begin
   return v_ids;
 end $$;
 
--- `options` is empty in the answer, because no worker reads it. 8 KiB can hold an integer of more than 4,300 digits, or
--- about 950 nested arrays: valid JSON to PostgreSQL, but Python refuses to parse it.
+-- `options` is empty in the answer: 8 KiB can hold an integer of more than 4,300 digits, or about 950 nested arrays,
+-- valid JSON to PostgreSQL, but Python refuses to parse it. What a worker reads of it is a column, such as `preview`.
 create function public.sentinel_claim(args jsonb)
 returns table (
   id uuid, fence uuid, user_id uuid, media_kind text, storage_path text, source_url text, detector text,
   options jsonb, priority smallint, attempt smallint, max_attempts smallint, crashes smallint,
   cancel_requested boolean, created_at timestamptz, lease_until timestamptz, lease_seconds double precision,
-  queued_seconds double precision, reoffered boolean)
+  queued_seconds double precision, reoffered boolean, preview boolean)
 language plpgsql volatile security definer
 set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off
 -- Plan once per session, with indexes: planning these statements costs more than running them.
@@ -79,7 +79,8 @@ begin
   select r.id, r.fence, r.user_id, r.media_kind, r.storage_path, r.source_url, r.detector, '{}'::jsonb, r.priority,
          r.attempt, r.max_attempts, r.crashes, r.cancel_requested, r.created_at, v_until,
          extract(epoch from v_until - clock_timestamp())::double precision,
-         extract(epoch from clock_timestamp() - r.run_at)::double precision, r.id = any (v_again)
+         extract(epoch from clock_timestamp() - r.run_at)::double precision, r.id = any (v_again),
+         coalesce(r.options -> 'preview' = 'true', false)
     from public.analysis_requests r where r.id = any (v_ids) order by array_position(v_ids, r.id);
 end $$;
 

@@ -24,7 +24,7 @@ class Claim:
 
     Two times are by the database's clock: `lease_seconds` was left of the lease when the claim was answered, and for
     `queued_seconds` the row had been ready to claim. `was_scheduled` is True if it became ready after the insert: at a
-    time that the user chose, or for a retry.
+    time that the user chose, or for a retry. `preview`: the user wants one.
     """
 
     id: UUID
@@ -41,6 +41,7 @@ class Claim:
     queued_seconds: float
     was_scheduled: bool
     reoffered: bool
+    preview: bool = False
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -63,6 +64,7 @@ class Claim:
             queued_seconds=queued_seconds,
             was_scheduled=run_at - created_at > SAME_TIME,
             reoffered=row["reoffered"],
+            preview=row.get("preview") is True,  # absent until the database is migrated
         )
 
     @property

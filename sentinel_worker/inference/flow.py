@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sentinel_worker.confine.private_folders import private_directory
+from sentinel_worker.domain.derived import PreviewLimits
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.domain.request import MediaKind, Stage
 from sentinel_worker.domain.windows import COVERAGE, CoverageRule
-from sentinel_worker.inference import result
+from sentinel_worker.inference import derived_media, result
 from sentinel_worker.inference.analysis import Analysis, examine
-from sentinel_worker.inference.pictures import Keep, derive
+from sentinel_worker.inference.derived_media import Keep, derive
 from sentinel_worker.inference.roster import Roster
 from sentinel_worker.inference.timings import Timings
+from sentinel_worker.inference.wanted_pictures import wanted_pictures
 from sentinel_worker.media.zygote import Zygote
 from sentinel_worker.sources.choosing import Source
 
@@ -45,7 +47,8 @@ class Flow:
     """Flow shared by all files of a process: its decoder, its detectors, the limits of one file, and how closely it is
     looked at.
 
-    `work` contains the files' private folders; `decoding` bounds the number of children.
+    `work` contains the files' private folders; `decoding` bounds the number of children that decode. `preview` bounds
+    previews; without it none are made.
     """
 
     zygote: Zygote
@@ -54,13 +57,22 @@ class Flow:
     work: Path
     coverage: CoverageRule = COVERAGE
     decoding: AbstractAsyncContextManager[object] = field(default_factory=nullcontext)
+    preview: PreviewLimits | None = None
 
     async def run(
-        self, source: Source, kind: MediaKind, key: str | None, *, stages: Stages, keep: Keep | None
+        self,
+        source: Source,
+        kind: MediaKind,
+        key: str | None,
+        *,
+        stages: Stages,
+        keep: Keep | None,
+        preview: bool = False,
     ) -> Examined:
-        """Examine the file of `source` as `kind`, with the detector `key` if that is set.
+        """Examine the file of `source` as `kind`, with the detector `key` if that is set; `preview`: make one.
 
-        Raises what the source, the decoding child, `Roster.choose`, `analysis.examine` and `pictures.derive` raise.
+        Raises what the source, the decoding child, `Roster.choose`, `analysis.examine` and `derived_media.derive`
+        raise.
         """
         timings = Timings()
 
@@ -74,12 +86,17 @@ class Flow:
             async with source.place, stage("fetching"):
                 report = partial(stages.report, "fetching")
                 fetched = await source.fetch(directory=directory, limit_bytes=self.limits.max_bytes, on_progress=report)
-            async with self.decoding, self.zygote.open(fetched.path, directory, self.limits) as child:
-                async with stage("probing"):
-                    facts = await child.probe()
-                choice = self.roster.choose(kind, key, facts)
-                async with stage("analyzing"):
-                    report = partial(stages.report, "analyzing")
-                    analysis = await examine(child, facts, choice, self.coverage, report)
-                derived = await derive(child, analysis.moments, keep, stage("deriving"))
+            async with self.decoding:
+                async with self.zygote.open(fetched.path, directory, self.limits) as child:
+                    async with stage("probing"):
+                        facts = await child.probe()
+                    choice = self.roster.choose(kind, key, facts)
+                    async with stage("analyzing"):
+                        report = partial(stages.report, "analyzing")
+                        analysis = await examine(child, facts, choice, self.coverage, report)
+                    pictures = derived_media.pictures(child, wanted_pictures(analysis))
+                    derived = await derive(pictures, keep, stage("deriving"))
+                if preview and self.preview is not None and facts.kind != "image":
+                    made = derived_media.preview(self.zygote, fetched.path, directory, self.limits, self.preview)
+                    derived |= await derive(made, keep, stage("deriving"))
         return Examined(analysis, result.document(analysis, fetched, derived, timings.seconds))

@@ -35,7 +35,7 @@ from sentinel_worker.domain.machine_errors import is_of_machine, machine_error
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.child_client import Child, ChildProcess, lost
 from sentinel_worker.media.libraries import require_libraries
-from sentinel_worker.media.protocol import fork_request
+from sentinel_worker.media.protocol import Profile, fork_request
 from sentinel_worker.media.zygote_process import STOP_SECONDS, RunningZygote, StartError, launch
 from sentinel_worker.observe import logs
 
@@ -118,8 +118,10 @@ class Zygote:
         await to_the_end(self._stop())
 
     @contextlib.asynccontextmanager
-    async def open(self, path: Path, directory: Path, limits: MediaLimits) -> AsyncIterator[Child]:
-        """Fork a child for the media at `path`, an absolute path inside the private `directory`.
+    async def open(
+        self, path: Path, directory: Path, limits: MediaLimits, profile: Profile = "decoder"
+    ) -> AsyncIterator[Child]:
+        """Fork a child of `profile` for the media at `path`, an absolute path inside the private `directory`.
 
         The child is killed and reaped when the block ends, however it ends. Raises `Transient('decoder_lost')` if the
         zygote is not running and `Fatal('sandbox_unavailable')` if the child cannot be confined.
@@ -128,12 +130,14 @@ class Zygote:
             raise ValueError("the media must lie in the request's own directory")
         process = ChildProcess(next(self._numbers))
         try:
-            child = await self._fork(process, path, directory, limits)
+            child = await self._fork(process, path, directory, limits, profile)
             yield child
         finally:
             await to_the_end(self._put_down(process))
 
-    async def _fork(self, process: ChildProcess, path: Path, directory: Path, limits: MediaLimits) -> Child:
+    async def _fork(
+        self, process: ChildProcess, path: Path, directory: Path, limits: MediaLimits, profile: Profile
+    ) -> Child:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setblocking(False)
         process.connection = ours
@@ -142,7 +146,7 @@ class Zygote:
                 async with asyncio.timeout(FORK_SECONDS):
                     await self._ready.wait()
                     self._children[process.number] = process
-                    request = fork_request(process.number, path, directory, limits, self._mode)
+                    request = fork_request(process.number, path, directory, limits, self._mode, profile)
                     self._say(request, theirs.fileno())
                     self._forks += 1
                     await process.forked

@@ -91,6 +91,7 @@ class Pipeline:
             claim.detector,
             stages=stages,
             keep=partial(self.derived.keep, lease),
+            preview=claim.preview,
         )
         lease.stage = "finishing"
         stages.report("finishing", 0.0)

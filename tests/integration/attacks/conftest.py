@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sentinel_worker.domain.derived import Still
 from sentinel_worker.domain.errors import CodedError
 from sentinel_worker.domain.media_facts import ClipGeometry, MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import Window
@@ -99,7 +100,7 @@ async def examined(zygote: Zygote, path: Path, limits: MediaLimits) -> Result:
             result.facts = await child.probe()
             if result.facts.kind != "audio":
                 _ = [clip async for clip in child.clips([Window(0.0, 0.2)], _GEOMETRY)]
-                made = await child.derive(at_seconds=[0.0], names=["first.jpg"])
+                made = await child.derive([Still(0.0)], names=["first.webp"])
                 result.pictures = [picture.read_bytes() for picture in made]
             if result.facts.has_audio:
                 _ = [sound async for sound in child.sounds([Window(0.0, 0.2)], SoundGeometry(samples=3200))]

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sentinel_worker.media.thumbnails import LONG_SIDE_PIXELS, thumbnails
+from sentinel_worker.domain.derived import Still
+from sentinel_worker.media.pictures_for_people import webp
+from sentinel_worker.media.stills import LONG_SIDE_PIXELS, Stills
 from tests.integration.media.pictures.png_files import Drawn, apng, plain
 from tests.integration.media.pictures.seen import LIMITS, opened, photograph, saved
 
 
 def made(folder: Path, content: bytes, seconds: float = 0.0, max_pixels: int = LIMITS.max_pixels) -> Image.Image:
     """The thumbnail at this moment."""
-    [jpeg] = thumbnails(opened(folder, content, replace(LIMITS, max_pixels=max_pixels)), [seconds])
-    return Image.open(io.BytesIO(jpeg))
+    media = opened(folder, content, replace(LIMITS, max_pixels=max_pixels))
+    return Image.open(io.BytesIO(webp(media, Stills(media), Still(seconds))))
 
 
 @pytest.mark.parametrize(
