@@ -33,7 +33,7 @@ async def verdict(stage: Stage) -> None:
     found = await frontend.evidence(owner.supabase, request_id)
     assert (found["verdict"], found["request_id"], found["is_current"]) == ("fake", request_id, True)
     assert found["timeline"][0]["end_seconds"] > 0
-    assert sorted(found["urls"]) == ["thumbnail", "worst_frame"]
+    assert sorted(found["urls"]) == ["filmstrip", "thumbnail", *WORST_FRAMES]
     film = await frontend.signed_url(owner.supabase, "media", path)
     async with httpx.AsyncClient() as http:
         for url in found["urls"].values():
