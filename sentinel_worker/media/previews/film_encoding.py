@@ -49,14 +49,16 @@ def frames(media: OpenedMedia, end_seconds: float, rate: int) -> Iterator[Shown]
     """Yield the frames up to `end_seconds`, at most `rate` a second; damaged ones are left out."""
     reader, end = media.frames(), min(end_seconds, media.facts.duration_seconds)
     step = 1 / (rate + 1)  # a little less than a frame's time, because timestamps are rounded
-    seconds = 0.0
+    seconds = due = 0.0
     while seconds < end:
         shown = reader.at(seconds)
-        following = seconds + step / 2
-        if shown is not None:
+        seconds += step / 2
+        if shown is None:
+            continue
+        if shown.start_seconds >= due:
             yield shown
-            following = max(following, shown.start_seconds + step, shown.end_seconds)
-        seconds = following
+            due = shown.start_seconds + step
+        seconds = max(seconds, shown.end_seconds)
 
 
 class FilmTrack:

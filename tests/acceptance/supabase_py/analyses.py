@@ -10,6 +10,8 @@ from tests.acceptance.supabase_py import frontend
 from tests.acceptance.supabase_py.stage import LATER, Person, Stage, refused
 from tests.waits import until
 
+WORST_FRAMES = ("worst_frame", "worst_frame_2", "worst_frame_3")
+
 
 async def _uploaded(owner: Person, stage: Stage, name: str = "bikes.mp4") -> str:
     file = stage.films / name

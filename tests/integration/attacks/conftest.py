@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.domain.derived import Still
-from sentinel_worker.domain.errors import CodedError
+from sentinel_worker.domain.derived import PreviewLimits, Still
+from sentinel_worker.domain.errors import CodedError, Permanent
 from sentinel_worker.domain.media_facts import ClipGeometry, MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.protocol import ProbedFacts
@@ -90,6 +90,16 @@ def attack(tmp_path: Path, zygote: Zygote, target: Target, neighbour: Path) -> I
         assert not readings.seen()
     assert zygote.restarts == 0
     assert Path(f"/proc/{zygote.pid}/task/{zygote.pid}/children").read_text("ascii") == ""
+
+
+async def previewed(zygote: Zygote, path: Path) -> Path | None:
+    """Ask a child of the other profile for a preview of the file; None if there is none."""
+    own = MediaLimits(max_wall_seconds=20, max_cpu_seconds=20)
+    try:
+        async with zygote.open(path, path.parent, own, "preview") as child:
+            return await child.preview(PreviewLimits(film_seconds=2.0, work_seconds=5.0), name="preview.mp4")
+    except Permanent:
+        return None
 
 
 async def examined(zygote: Zygote, path: Path, limits: MediaLimits) -> Result:
