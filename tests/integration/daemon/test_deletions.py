@@ -46,7 +46,7 @@ async def test_files_go_with_their_analysis(
     answer = await user.client.rpc("delete_analysis", {"id": gone}).execute()
     assert answer.data == "deleted"
     await until(lambda: not stored(stack, film) and not stored(stack, f"{user.id}/{gone}/"), what="its files are gone")
-    assert stored(stack, f"{user.id}/{kept}/") == 2
+    assert stored(stack, f"{user.id}/{kept}/") == 3
     await until(lambda: "storage.removed" in worker.said(), what="it is logged", log=worker.log)
     assert "storage.removal_failed" not in worker.said()
 
