@@ -66,9 +66,11 @@ bench: packages $(VENV)/.installed  ## print this machine's figures
 	$(BIN)/python -m bench.long_video
 	$(BIN)/python -m bench.scan
 	$(BIN)/python -m bench.queue
+	$(BIN)/python -m bench.queue_cost --finished 200000
 	$(BIN)/python -m bench.workers
 	$(BIN)/python -m bench.bloat --cycles 180000
 	$(BIN)/python -m bench.soak
+	$(BIN)/python -m bench.fairness
 	$(BIN)/python -m bench.idle
 	$(BIN)/python -m bench.insert
 

@@ -3,7 +3,7 @@
 import json
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -64,9 +64,14 @@ class Sentinel(System):
     """This project."""
 
     name = "sentinel"
+    claim_args: Mapping[str, Any] = {}
+    """Arguments of a claim besides those that all need."""
+    outcome: Mapping[str, Any] = OUTCOME
     waits = "select count(*) from public.analysis_requests where status in ('queued', 'running')"
 
     def fill(self, connection: Connection, finished: int) -> None:
+        # 3,000 requests of each user would exceed the quotas, and claims by 16 clients at once, what one user may run.
+        connection.execute("update sentinel.settings set value = 'false' where name = 'quotas'")
         connection.execute("insert into auth.users (id) select gen_random_uuid() from generate_series(1, $1)", (USERS,))
         connection.execute("set session_replication_role = replica")
         connection.execute(
@@ -88,10 +93,11 @@ class Sentinel(System):
 
     def claim(self, connection: Connection, worker: UUID, limit: int) -> list[Any]:
         args = {"worker": str(worker), "lanes": LANES, "limit": limit, "lease_seconds": 60, "held": []}
+        args |= self.claim_args
         return connection.execute("select * from public.sentinel_claim($1)", (json.dumps(args),)).fetchall()
 
     def finish(self, connection: Connection, worker: UUID, claims: list[Any]) -> None:
-        outcomes = {str(claim[0]): {"id": str(claim[0]), "fence": str(claim[1])} | OUTCOME for claim in claims}
+        outcomes = {str(claim[0]): {"id": str(claim[0]), "fence": str(claim[1]), **self.outcome} for claim in claims}
         while outcomes:  # as the worker does: retry requests that are locked at the moment
             args = json.dumps({"worker": str(worker), "outcomes": list(outcomes.values())})
             answers = self.answers(connection, args)

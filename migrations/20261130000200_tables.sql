@@ -32,6 +32,7 @@ create table public.analysis_requests (
   finished_at      timestamptz,
   coverage         double precision,
   longest_gap_seconds double precision,
+  answer_by        timestamptz,
   constraint media_kind_is_known check (media_kind in ('video', 'image', 'audio', 'auto')),
   constraint status_is_known
     check (status in ('queued', 'scheduled', 'running', 'succeeded', 'failed', 'cancelled')),
@@ -49,8 +50,16 @@ create table public.analysis_requests (
   constraint detector_is_a_name check (detector ~ '^[a-z0-9][a-z0-9._-]{0,63}$'),
   constraint options_are_small check (jsonb_typeof(options) = 'object' and octet_length(options::text) <= 8192),
   constraint priority_is_bounded check (priority between -100 and 100),
-  constraint run_at_is_finite check (isfinite(run_at)),
-  constraint attempts_are_bounded check (attempt >= 0 and crashes >= 0 and max_attempts between 1 and 20),
+  -- Clients receive the whole row: Python and JavaScript cannot read infinity or years of five digits.
+  constraint times_are_readable check (
+    run_at >= '1970-01-01 00:00+00' and run_at < '3000-01-01 00:00+00'
+    and created_at >= '1970-01-01 00:00+00' and created_at < '3000-01-01 00:00+00'
+    and (started_at is null or started_at >= '1970-01-01 00:00+00' and started_at < '3000-01-01 00:00+00')
+    and (finished_at is null or finished_at >= '1970-01-01 00:00+00' and finished_at < '3000-01-01 00:00+00')
+    and (answer_by is null or answer_by >= '1970-01-01 00:00+00' and answer_by < '3000-01-01 00:00+00')),
+  -- The functions stop counting at 100, so no count that fits here stops them.
+  constraint attempts_are_bounded check (
+    attempt between 0 and 100 and crashes between 0 and 100 and max_attempts between 1 and 20),
   constraint stage_is_short check (length(stage) <= 64),
   constraint progress_is_percent check (progress between 0 and 100),
   constraint verdict_is_known check (verdict in ('fake', 'real', 'uncertain', 'not_applicable')),
@@ -74,6 +83,7 @@ create table public.analysis_requests (
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
 
+-- Every change of status adds an entry to every index that covers the row, so each has to have a reader.
 -- The queue: turns, priorities, and the number of a user's running requests (see 20261130000500_turns.sql).
 create index analysis_requests_turns on public.analysis_requests (lane, user_id, priority desc, run_at, id)
   where status = 'queued';
@@ -83,14 +93,15 @@ create index analysis_requests_at_work on public.analysis_requests (user_id, id)
 create index analysis_requests_due on public.analysis_requests (run_at) where status = 'scheduled';
 -- Owners' lists, quotas, batches, and one unfinished request per key.
 create index analysis_requests_user on public.analysis_requests (user_id, created_at desc);
-create index analysis_requests_open on public.analysis_requests (user_id)
-  where status in ('queued', 'scheduled', 'running');
+create index analysis_requests_waiting on public.analysis_requests (user_id) where status in ('queued', 'scheduled');
 create index analysis_requests_batch on public.analysis_requests (batch_id) where batch_id is not null;
 create unique index analysis_requests_dedupe on public.analysis_requests (user_id, dedupe_key)
   where dedupe_key is not null and status in ('queued', 'scheduled', 'running');
 -- Retention, and the check that no other request names a file before it is removed.
 create index analysis_requests_finished on public.analysis_requests (finished_at) where finished_at is not null;
-create index analysis_requests_path on public.analysis_requests (storage_path) where storage_path is not null;
+-- The hash takes a quarter of the path's space; a query compares both (20261130001000_deletions.sql).
+create index analysis_requests_path on public.analysis_requests (hashtextextended(storage_path, 0))
+  where storage_path is not null;
 
 create table public.analysis_results (
   id               uuid primary key default gen_random_uuid(),
@@ -127,14 +138,17 @@ create table public.analysis_results (
     num_nonnulls(coverage, longest_gap_seconds) = 0
     or (coverage is not null and longest_gap_seconds is not null
         and coverage between 0 and 1 and longest_gap_seconds >= 0 and longest_gap_seconds < 'Infinity')),
+  constraint times_are_readable check (
+    created_at >= '1970-01-01 00:00+00' and created_at < '3000-01-01 00:00+00'
+    and (superseded_at is null or superseded_at >= '1970-01-01 00:00+00' and superseded_at < '3000-01-01 00:00+00')),
   constraint current_is_not_superseded check (is_current = (superseded_at is null)),
   constraint evidence_has_its_shape check (
     jsonb_typeof(detector) = 'object' and jsonb_typeof(timeline) in ('array', 'object')
     and jsonb_typeof(media) = 'object' and jsonb_typeof(timings) = 'object'),
   constraint notice_is_short check (length(notice) <= 500)
 );
-create unique index analysis_results_current on public.analysis_results (request_id) where is_current;
-create index analysis_results_request on public.analysis_results (request_id);
+-- Unique, because a request has at most one current result, and not partial, so that it also serves the foreign key.
+create unique index analysis_results_request on public.analysis_results (request_id, superseded_at) nulls not distinct;
 create index analysis_results_user on public.analysis_results (user_id, created_at desc);
 create index analysis_results_superseded on public.analysis_results (superseded_at) where superseded_at is not null;
 
@@ -145,7 +159,8 @@ create table sentinel.leases (
   worker      uuid not null,
   attempt     smallint not null,
   claimed_at  timestamptz not null default clock_timestamp(),
-  lease_until timestamptz not null
+  lease_until timestamptz not null,
+  constraint times_are_finite check (isfinite(claimed_at) and isfinite(lease_until))
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 create index leases_worker on sentinel.leases (worker);
 
@@ -174,7 +189,8 @@ create table sentinel.workers (
   lanes      text[] not null,
   slots      integer not null,
   started_at timestamptz not null default now(),
-  last_seen  timestamptz not null default now()
+  last_seen  timestamptz not null default now(),
+  draining   boolean not null default false
 );
 
 create table sentinel.unserved_lanes (
@@ -188,7 +204,10 @@ create table sentinel.turns (
   after_user  uuid not null,
   odd         boolean not null default false,
   seen_at     timestamptz not null default now(),
-  ahead_after uuid[]
+  ahead_after uuid[],
+  constraint priorities_are_subscripts check (
+    cardinality(ahead_after) = 0
+    or (array_ndims(ahead_after) = 1 and array_lower(ahead_after, 1) >= 1 and array_upper(ahead_after, 1) <= 100))
 );
 
 -- Separate from the requests, so that deleting one does not restore quota.
@@ -202,6 +221,21 @@ create table sentinel.usage (
 );
 create index usage_user on sentinel.usage (user_id, kind, at);
 create index usage_at on sentinel.usage (at);
+
+-- Compute that each user's attempts used. One row per user, worker and five minutes, so that no two workers wait for
+-- each other. No index has a column that changes, so an update stays on its page.
+create table sentinel.compute (
+  user_id      uuid not null,
+  worker       uuid not null,
+  since        timestamptz not null,
+  cpu_seconds  double precision not null,
+  wall_seconds double precision not null,
+  requests     integer not null,
+  primary key (user_id, worker, since),
+  constraint seconds_are_plausible check (cpu_seconds >= 0 and cpu_seconds < 1e12
+    and wall_seconds >= 0 and wall_seconds < 1e12 and requests >= 0)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+create index compute_since on sentinel.compute (since);
 
 create table sentinel.deletions (
   id         bigint generated always as identity primary key,
@@ -217,31 +251,12 @@ create table sentinel.deletions (
 create index deletions_due on sentinel.deletions (due_at);
 create index deletions_name on sentinel.deletions (bucket_id, name);
 
-create table sentinel.settings (
-  name  text primary key,
-  value jsonb not null,
-  note  text not null
-);
-insert into sentinel.settings (name, value, note) values
-  ('lane_grace_seconds', '900', 'How long a request waits in a lane that no live worker offers before it fails.'),
-  ('worker_alive_seconds', '90', 'A worker that was not seen for longer counts as gone.'),
-  ('max_crashes', '3', 'A request whose lease ran out this often fails.'),
-  ('max_open_requests', 'null', 'How many unfinished requests a user may have; null: any number.'),
-  ('max_requests_per_hour', 'null', 'How many requests a user may insert within an hour; null: any number.'),
-  ('max_stored_bytes', 'null', 'How many bytes a user may have in the bucket media; null: any number.'),
-  ('max_retries_per_hour', '20', 'How many requests a user may run again within an hour; null: any number.'),
-  ('max_running_requests', 'null', 'How many requests of a user may run at the same time; null: any number.'),
-  ('keep_requests_days', 'null', 'Finished requests older than this go, with results, history and files; null: never.'),
-  ('keep_superseded_results_days', 'null', 'Results superseded for longer than this go, with their files; null: never.'),
-  ('keep_attempts_days', 'null', 'Attempts that ended longer ago than this leave the history; null: never.'),
-  ('prune_rows', '500', 'How many rows of each kind one sweep prunes at most.');
-
 -- A hosted project grants new tables in `public` to its API roles by default; this revokes it before anyone sees them.
 alter table public.analysis_requests enable row level security;
 alter table public.analysis_results enable row level security;
 revoke all on
   public.analysis_requests, public.analysis_results, sentinel.leases, sentinel.attempts, sentinel.workers,
-  sentinel.unserved_lanes, sentinel.turns, sentinel.usage, sentinel.deletions, sentinel.settings
+  sentinel.unserved_lanes, sentinel.turns, sentinel.usage, sentinel.compute, sentinel.deletions
   from public, anon, authenticated, service_role;
 
 -- Last, because it locks the platform's table. Deleting a user deletes their requests.

@@ -5,141 +5,244 @@
 -- in the order of their ids, starting where the same worker's last claim ended, and takes one request of each. Before
 -- that, half of the claim is filled by priority over all users: priority is a head start, and no user starves.
 --
--- Queries use bounds and row comparisons instead of equality, and enable_seqscan is off. With `lane = …` the planner
--- may pick any index ordered by user, and then reads every request of a lane in which none is waiting. A plan that was
--- cached while the table was empty is kept after it has filled up.
+-- Compute goes by turns, too (docs/adr/0027). A user may hold half of the worker's slots that the others leave. Users
+-- who have used much CPU time within the hour get the places that nobody else takes.
+--
+-- Queries use bounds and row comparisons instead of equality, and callers set enable_seqscan off. With `lane = …` the
+-- planner may pick any index ordered by user, and then reads every request of a lane in which none is waiting. A plan
+-- that was cached while the table was empty is kept after it has filled up.
 
--- The next users: up to p_count users after p_after (null: from the first), up to p_upto, with something queued.
-create function sentinel.next_users(p_lanes text[], p_after uuid, p_upto uuid, p_count integer) returns uuid[]
-language plpgsql stable set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
-begin
-  return array(
-    with recursive turn (user_id, n) as (
-      select (
-        select h.user_id
-          from unnest(p_lanes) as k (lane)
-         cross join lateral (
-           (select r.lane, r.user_id from public.analysis_requests r
-             where r.status = 'queued' and p_after is null and r.lane >= k.lane order by r.lane, r.user_id limit 1)
-           union all
-           (select r.lane, r.user_id from public.analysis_requests r
-             where r.status = 'queued' and (r.lane, r.user_id) > (k.lane, p_after)
-             order by r.lane, r.user_id limit 1)) h
-         where h.lane = k.lane order by h.user_id limit 1), 1
-      union all
-      select (
-        select h.user_id
-          from unnest(p_lanes) as k (lane)
-         cross join lateral (
-           select r.lane, r.user_id from public.analysis_requests r
-            where r.status = 'queued' and (r.lane, r.user_id) > (k.lane, t.user_id)
-            order by r.lane, r.user_id limit 1) h
-         where h.lane = k.lane order by h.user_id limit 1), t.n + 1
-        from turn t where t.user_id is not null and t.n < p_count)
-    select t.user_id from turn t where t.user_id <= coalesce(p_upto, t.user_id) order by t.n);
-end $$;
+-- What limits the places of each user in a claim.
+create type sentinel.caps as (
+  most integer,                -- requests of one user that may run at the same time; null: any number
+  slots integer,               -- how many requests this worker runs at the same time; null: no user has a share of them
+  held jsonb,                  -- how many requests of each user it runs already; all values are integers
+  held_by_all integer,
+  heavy_from double precision, -- CPU seconds within the hour; null: nobody is heavy
+  paused uuid[]                -- users who get no place
+);
 
--- Like next_users above without a level; with a level (above 0), only users with something queued at that priority.
-create function sentinel.next_users(p_lanes text[], p_level smallint, p_after uuid, p_upto uuid, p_count integer)
-returns uuid[]
-language plpgsql stable set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
+-- The next users: up to p_count users after p_after (null: from the first), up to p_upto, with something queued, and
+-- the best request of each that is not chosen yet. With a level (above 0): users with something queued at that priority.
+-- Only users after the first need a recursive query, which costs four times as much to start.
+create function sentinel.next_users(
+  p_lanes text[], p_level smallint, p_after uuid, p_upto uuid, p_count integer, p_chosen uuid[],
+  out users uuid[], out ids uuid[])
+language plpgsql stable set search_path = '' as $$
+declare
+  v_user uuid;
+  v_id uuid;
 begin
   if p_level is null then
-    return sentinel.next_users(p_lanes, p_after, p_upto, p_count);
+    select h.user_id, h.id into v_user, v_id
+      from unnest(p_lanes) as k (lane)
+     cross join lateral (
+       (select r.lane, r.user_id, r.priority, r.run_at, r.id from public.analysis_requests r
+         where r.status = 'queued' and p_after is null and r.lane >= k.lane and r.id <> all (p_chosen)
+         order by r.lane, r.user_id, r.priority desc, r.run_at, r.id limit 1)
+       union all
+       (select r.lane, r.user_id, r.priority, r.run_at, r.id from public.analysis_requests r
+         where r.status = 'queued' and (r.lane, r.user_id) > (k.lane, p_after) and r.id <> all (p_chosen)
+         order by r.lane, r.user_id, r.priority desc, r.run_at, r.id limit 1)) h
+     where h.lane = k.lane order by h.user_id, h.priority desc, h.run_at, h.id limit 1;
+  else
+    select h.user_id, h.id into v_user, v_id
+      from unnest(p_lanes) as k (lane)
+     cross join lateral (
+       (select r.lane, r.priority, r.user_id, r.run_at, r.id from public.analysis_requests r
+         where r.status = 'queued' and r.priority > 0 and p_after is null
+           and (r.lane, -r.priority) >= (k.lane, -p_level) and r.id <> all (p_chosen)
+         order by r.lane, -r.priority, r.user_id, r.run_at, r.id limit 1)
+       union all
+       (select r.lane, r.priority, r.user_id, r.run_at, r.id from public.analysis_requests r
+         where r.status = 'queued' and r.priority > 0
+           and (r.lane, -r.priority, r.user_id) > (k.lane, -p_level, p_after) and r.id <> all (p_chosen)
+         order by r.lane, -r.priority, r.user_id, r.run_at, r.id limit 1)) h
+     where h.lane = k.lane and h.priority = p_level order by h.user_id, h.run_at, h.id limit 1;
+  end if;
+  if v_user is null or v_user > p_upto then
+    users := '{}';
+    ids := '{}';
+    return;
+  end if;
+  users := array[v_user];
+  ids := array[v_id];
+  if p_count = 1 then
+    return;
+  end if;
+  if p_level is null then
+    with recursive turn (user_id, id, n) as (
+      select v_user, v_id, 1
+      union all
+      select b.user_id, b.id, t.n + 1
+        from turn t
+       cross join lateral (
+         select h.user_id, h.id
+           from unnest(p_lanes) as k (lane)
+          cross join lateral (
+            select r.lane, r.user_id, r.priority, r.run_at, r.id from public.analysis_requests r
+             where r.status = 'queued' and (r.lane, r.user_id) > (k.lane, t.user_id) and r.id <> all (p_chosen)
+             order by r.lane, r.user_id, r.priority desc, r.run_at, r.id limit 1) h
+          where h.lane = k.lane order by h.user_id, h.priority desc, h.run_at, h.id limit 1) b
+       where t.n < p_count)
+    select array_agg(t.user_id order by t.n), array_agg(t.id order by t.n) into users, ids
+      from turn t where t.user_id <= coalesce(p_upto, t.user_id);
+  else
+    with recursive turn (user_id, id, n) as (
+      select v_user, v_id, 1
+      union all
+      select b.user_id, b.id, t.n + 1
+        from turn t
+       cross join lateral (
+         select h.user_id, h.id
+           from unnest(p_lanes) as k (lane)
+          cross join lateral (
+            select r.lane, r.priority, r.user_id, r.run_at, r.id from public.analysis_requests r
+             where r.status = 'queued' and r.priority > 0
+               and (r.lane, -r.priority, r.user_id) > (k.lane, -p_level, t.user_id) and r.id <> all (p_chosen)
+             order by r.lane, -r.priority, r.user_id, r.run_at, r.id limit 1) h
+          where h.lane = k.lane and h.priority = p_level order by h.user_id, h.run_at, h.id limit 1) b
+       where t.n < p_count)
+    select array_agg(t.user_id order by t.n), array_agg(t.id order by t.n) into users, ids
+      from turn t where t.user_id <= coalesce(p_upto, t.user_id);
+  end if;
+end $$;
+
+-- For each of these users, the number of requests that may still start. It is 0 while another claim is deciding the
+-- same for this user, of which sentinel.contended then tells. The locks are taken before the statement that counts: it
+-- then sees what their former holders started.
+-- Bounds and an order keep the planner from using an index that includes waiting requests.
+create function sentinel.room(p_users uuid[], p_most integer, p_owners uuid[]) returns integer[]
+language plpgsql set search_path = '' as $$
+declare
+  v_locked uuid[] := array(
+    select u from unnest(p_users) u where pg_try_advisory_xact_lock(hashtextextended('sentinel.running ' || u, 0)));
+begin
+  if cardinality(v_locked) < cardinality(p_users) then
+    perform set_config('sentinel.contended', 'on', true);
   end if;
   return array(
-    with recursive turn (user_id, n) as (
-      select (
-        select h.user_id
-          from unnest(p_lanes) as k (lane)
-         cross join lateral (
-           (select r.lane, r.priority, r.user_id from public.analysis_requests r
-             where r.status = 'queued' and r.priority > 0 and p_after is null
-               and (r.lane, -r.priority) >= (k.lane, -p_level)
-             order by r.lane, -r.priority, r.user_id limit 1)
-           union all
-           (select r.lane, r.priority, r.user_id from public.analysis_requests r
-             where r.status = 'queued' and r.priority > 0
-               and (r.lane, -r.priority, r.user_id) > (k.lane, -p_level, p_after)
-             order by r.lane, -r.priority, r.user_id limit 1)) h
-         where h.lane = k.lane and h.priority = p_level order by h.user_id limit 1), 1
-      union all
-      select (
-        select h.user_id
-          from unnest(p_lanes) as k (lane)
-         cross join lateral (
-           select r.lane, r.priority, r.user_id from public.analysis_requests r
-            where r.status = 'queued' and r.priority > 0
-              and (r.lane, -r.priority, r.user_id) > (k.lane, -p_level, t.user_id)
-            order by r.lane, -r.priority, r.user_id limit 1) h
-         where h.lane = k.lane and h.priority = p_level order by h.user_id limit 1), t.n + 1
-        from turn t where t.user_id is not null and t.n < p_count)
-    select t.user_id from turn t where t.user_id <= coalesce(p_upto, t.user_id) order by t.n);
+    select case when u.id = any (v_locked) then greatest(0, p_most
+             - (select count(*) from (select from public.analysis_requests r
+                                       where r.status = 'running' and r.user_id >= u.id and r.user_id <= u.id
+                                       order by r.user_id, r.id limit p_most) running)
+             - (select count(*) from unnest(p_owners) o where o = u.id)) else 0 end
+      from unnest(p_users) with ordinality as u (id, n) order by u.n);
 end $$;
 
--- The number of a user's requests that may still start. It is 0 while another claim is deciding the same for this user.
--- Bounds and an order keep the planner from using the index of all of a user's open requests, which includes waiting
--- ones.
-create function sentinel.room(p_user uuid, p_most integer, p_chosen uuid[]) returns integer
-language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
-begin
-  if not pg_try_advisory_xact_lock(hashtextextended('sentinel.running ' || p_user, 0)) then
-    return 0;
-  end if;
-  return greatest(0, p_most
-    - (select count(*) from (select from public.analysis_requests r
-                              where r.status = 'running' and r.user_id >= p_user and r.user_id <= p_user
-                              order by r.user_id, r.id limit p_most) running)
-    - (select count(*) from public.analysis_requests r where r.id = any (p_chosen) and r.user_id = p_user));
-end $$;
-
--- One round: each of these users gives an equal share of the requests missing to p_upto, the best that are not locked.
--- If a user has requests in several lanes, the best lane gives one, because their order shows only one by one; the same
--- if only priorities from p_least on are wanted.
-create function sentinel.serve(
-  p_users uuid[], p_lanes text[], p_upto integer, p_least smallint, p_most integer, inout chosen uuid[], out givers uuid[])
-language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
+-- How many of the missing requests each of these users gives in a round, at most p_each: equal shares, the first ones
+-- one more, as far as their limits allow. Shares of the worker's slots are counted place by place, as if each user were
+-- asked for one after the other: a place may be the user's if it is in the half that the others leave, rounded up.
+create function sentinel.parts(
+  p_users uuid[], p_missing integer, p_each integer, p_caps sentinel.caps, p_owners uuid[]) returns integer[]
+language plpgsql set search_path = '' as $$
 declare
-  v_missing integer := p_upto - cardinality(chosen);
   v_users integer := cardinality(p_users);
-  v_got uuid[];
+  v_room integer[];
+  v_held integer[];
+  v_parts integer[];
+  v_taken integer;
+  v_left integer := p_missing;
+  v_before integer;
 begin
-  select array_agg(g.id order by g.n, g.m), array_agg(g.user_id order by g.n) filter (where g.m = 1) into v_got, givers
+  if p_caps.most is not null then
+    v_room := sentinel.room(p_users, p_caps.most, p_owners);
+  end if;
+  if cardinality(p_caps.paused) > 0 then
+    v_room := array(
+      select case when u.id = any (p_caps.paused) then 0 else v_room[u.n] end
+        from unnest(p_users) with ordinality as u (id, n) order by u.n);
+  end if;
+  if p_caps.slots is null then
+    if p_each = 1 and v_room is null and v_users <= p_missing then
+      return array_fill(1, array[v_users]);
+    end if;
+    return array(
+      select least(p_each, p_missing / v_users + (n <= p_missing % v_users)::integer, v_room[n])
+        from generate_series(1, v_users) n order by n);
+  end if;
+  for n in 1 .. v_users loop
+    v_held[n] := coalesce((p_caps.held ->> p_users[n]::text)::integer, 0)
+                 + cardinality(array_positions(p_owners, p_users[n]));
+  end loop;
+  v_taken := p_caps.held_by_all + cardinality(p_owners);
+  v_parts := array_fill(0, array[v_users]);
+  loop
+    v_before := v_left;
+    for n in 1 .. v_users loop
+      exit when v_left = 0;
+      if v_parts[n] < least(p_each, v_room[n]) and v_held[n] < (p_caps.slots - (v_taken - v_held[n]) + 1) / 2 then
+        v_parts[n] := v_parts[n] + 1;
+        v_held[n] := v_held[n] + 1;
+        v_taken := v_taken + 1;
+        v_left := v_left - 1;
+      end if;
+    end loop;
+    exit when v_left = v_before or v_left = 0 or p_each = 1;
+  end loop;
+  return v_parts;
+end $$;
+
+-- Those of these users whose CPU seconds within the hour exceed a limit, in the same order.
+create function sentinel.heavy(p_users uuid[], p_seconds double precision) returns uuid[]
+language plpgsql stable set search_path = '' as $$
+declare
+  v_user uuid;
+  v_heavy uuid[] := '{}';
+begin
+  foreach v_user in array p_users loop
+    if (select sum(c.cpu_seconds) from sentinel.compute c
+         where c.user_id >= v_user and c.user_id <= v_user and c.since > now() - interval '1 hour') > p_seconds
+    then
+      v_heavy := v_heavy || v_user;
+    end if;
+  end loop;
+  return v_heavy;
+end $$;
+
+-- Lock the best requests of these users that no other claim holds, as many of each as its part says, and add them to
+-- the chosen ones. If a user has requests in several lanes, the best lane gives one, because their order shows only one by
+-- one; the same if only priorities from p_least on are wanted.
+create function sentinel.serve(
+  p_users uuid[], p_parts integer[], p_lanes text[], p_least smallint,
+  inout chosen uuid[], inout owners uuid[], out givers uuid[])
+language plpgsql set search_path = '' as $$
+declare
+  v_got uuid[];
+  v_from uuid[];
+begin
+  select array_agg(i.id order by u.n, i.m), array_agg(u.user_id order by u.n, i.m),
+         array_agg(u.user_id order by u.n) filter (where i.m = 1)
+    into v_got, v_from, givers
     from (
-      select u.n, u.user_id, i.id, i.m
-        from (
-          select u.n, u.user_id, best.ids
-            from unnest(p_users) with ordinality as u (user_id, n)
-           cross join lateral (
-             select greatest(1, v_missing / v_users + (u.n <= v_missing % v_users)::integer) as part) share
-           cross join lateral (
-             select case when p_most is null then share.part
-                         else least(share.part, sentinel.room(u.user_id, p_most, chosen)) end as part offset 0) allowed
-           cross join lateral (
-             select taken.ids from (
-               select array(
-                        select r.id from public.analysis_requests r
-                         where r.status = 'queued' and r.id <> all (chosen)
-                           and (r.lane, r.user_id) >= (head.lane, u.user_id)
-                           and (r.lane, r.user_id) <= (head.lane, u.user_id)
-                         order by r.lane, r.user_id, r.priority desc, r.run_at, r.id
-                         limit case when head.lanes = 1 and p_least < 0 then allowed.part else least(1, allowed.part) end
-                         for no key update skip locked) as ids
-                 from (
-                   select k.lane, h.priority, h.run_at, h.id, count(*) over () as lanes
-                     from unnest(p_lanes) as k (lane)
-                    cross join lateral (
-                      select r.priority, r.run_at, r.id from public.analysis_requests r
-                       where r.status = 'queued' and r.id <> all (chosen)
-                         and (r.lane, r.user_id) >= (k.lane, u.user_id)
-                         and (r.lane, r.user_id) <= (k.lane, u.user_id)
-                       order by r.lane, r.user_id, r.priority desc, r.run_at, r.id limit 1) h
-                    where h.priority >= p_least) head
-                order by head.priority desc, head.run_at, head.id offset 0) taken
-              where cardinality(taken.ids) > 0 limit 1) best
-           limit v_missing) u
-       cross join lateral unnest(u.ids) with ordinality as i (id, m)) g;
+      select u.n, u.user_id, best.ids
+        from unnest(p_users, p_parts) with ordinality as u (user_id, part, n)
+       cross join lateral (
+         select taken.ids from (
+           select array(
+                    select r.id from public.analysis_requests r
+                     where r.status = 'queued' and r.id <> all (chosen)
+                       and (r.lane, r.user_id) >= (head.lane, u.user_id)
+                       and (r.lane, r.user_id) <= (head.lane, u.user_id)
+                     order by r.lane, r.user_id, r.priority desc, r.run_at, r.id
+                     limit case when head.lanes = 1 and p_least < 0 then u.part else 1 end
+                     for no key update skip locked) as ids
+             from (
+               select k.lane, h.priority, h.run_at, h.id, count(*) over () as lanes
+                 from unnest(p_lanes) as k (lane)
+                cross join lateral (
+                  select r.priority, r.run_at, r.id from public.analysis_requests r
+                   where r.status = 'queued' and r.id <> all (chosen)
+                     and (r.lane, r.user_id) >= (k.lane, u.user_id)
+                     and (r.lane, r.user_id) <= (k.lane, u.user_id)
+                   order by r.lane, r.user_id, r.priority desc, r.run_at, r.id limit 1) h
+                where h.priority >= p_least) head
+            order by head.priority desc, head.run_at, head.id offset 0) taken
+          where cardinality(taken.ids) > 0 limit 1) best
+       where u.part > 0) u
+   cross join lateral unnest(u.ids) with ordinality as i (id, m);
   chosen := chosen || coalesce(v_got, '{}');
+  owners := owners || coalesce(v_from, '{}');
   givers := coalesce(givers, '{}');
 end $$;
 
@@ -151,10 +254,11 @@ language sql immutable set search_path = '' as $$
 $$;
 
 -- Visit the users in turn, one request each; after a full round, users who gave some give the rest. With a level: visit
--- only users with something queued at that priority.
+-- only users with something queued at that priority. Heavy users give none, but are listed; with p_heavy, only those in
+-- it are visited.
 create function sentinel.by_turns(
-  p_lanes text[], p_limit integer, p_most integer, p_start uuid, p_level smallint,
-  inout chosen uuid[], out last_user uuid)
+  p_lanes text[], p_limit integer, p_caps sentinel.caps, p_start uuid, p_level smallint, p_heavy uuid[],
+  inout chosen uuid[], inout owners uuid[], out last_user uuid, out heavy uuid[], out visited_all boolean)
 language plpgsql set search_path = '' as $$
 declare
   v_least smallint := coalesce(p_level, -100);
@@ -164,47 +268,127 @@ declare
   v_missing integer := p_limit - cardinality(chosen);
   v_more boolean := true;
   v_users uuid[];
+  v_ids uuid[];
+  v_parts integer[];
+  v_got uuid[];
+  v_from uuid[];
   v_givers uuid[] := '{}';
   v_visits integer := 0;
   s record;
 begin
+  heavy := '{}';
   -- Users at their limit, or whose requests are locked by other claims, give none; the next claim starts after them.
   while v_more and v_missing > 0 and v_visits < v_most_visits loop
-    v_users := sentinel.next_users(p_lanes, p_level, v_after, v_upto, v_missing);
-    if cardinality(v_users) < v_missing and v_upto is null then
-      v_upto := p_start;
-      v_users := v_users || sentinel.next_users(p_lanes, p_level, null, v_upto, v_missing - cardinality(v_users));
+    if p_heavy is null then
+      select n.users, n.ids into v_users, v_ids
+        from sentinel.next_users(p_lanes, p_level, v_after, v_upto, v_missing, chosen) n;
+      if cardinality(v_users) < v_missing and v_upto is null then
+        v_upto := p_start;
+        select v_users || n.users, v_ids || n.ids into v_users, v_ids
+          from sentinel.next_users(p_lanes, p_level, null, v_upto, v_missing - cardinality(v_users), chosen) n;
+      end if;
+    else
+      v_users := p_heavy[v_visits + 1 : v_visits + v_missing];
+      v_ids := array_fill(null::uuid, array[cardinality(v_users)]);
     end if;
     v_more := cardinality(v_users) = v_missing;
     exit when cardinality(v_users) = 0;
     v_visits := v_visits + cardinality(v_users);
-    select * into s from sentinel.serve(v_users, p_lanes, p_limit, v_least, p_most, chosen);
-    chosen := s.chosen;
     v_after := v_users[cardinality(v_users)];
-    last_user := v_users[sentinel.last_with_more(v_missing, cardinality(v_users))];
-    v_givers := v_givers || s.givers;
+    last_user := v_after;
+    if p_heavy is null and p_caps.heavy_from is not null then
+      v_from := sentinel.heavy(v_users, p_caps.heavy_from);
+      if cardinality(v_from) > 0 then
+        heavy := heavy || v_from;
+        select coalesce(array_agg(u.id order by u.n), '{}'), coalesce(array_agg(u.request order by u.n), '{}')
+          into v_users, v_ids
+          from unnest(v_users, v_ids) with ordinality as u (id, request, n) where u.id <> all (v_from);
+        continue when cardinality(v_users) = 0;
+      end if;
+    end if;
+    v_parts := sentinel.parts(v_users, v_missing, 1, p_caps, owners);
+    -- The lane is compared in a way that no index serves: it may have changed since the visit.
+    select coalesce(array_agg(g.id order by g.n), '{}'), coalesce(array_agg(g.user_id order by g.n), '{}')
+      into v_got, v_from
+      from (
+        select r.id, h.user_id, h.n
+          from unnest(v_ids, v_users, v_parts) with ordinality as h (id, user_id, part, n)
+          join public.analysis_requests r on r.id = h.id
+         where h.part > 0 and r.id = any (v_ids) and r.status = 'queued' and array_position(p_lanes, r.lane) > 0
+           for no key update of r skip locked) g;
+    chosen := chosen || v_got;
+    owners := owners || v_from;
+    if cardinality(v_from) < cardinality(v_users) then
+      -- The best request of a user is locked: take another.
+      select array_agg(u.id order by u.n), array_agg(u.part order by u.n) into v_users, v_parts
+        from unnest(v_users, v_parts) with ordinality as u (id, part, n) where u.part > 0 and u.id <> all (v_from);
+      if v_users is not null then
+        select * into s from sentinel.serve(v_users, v_parts, p_lanes, v_least, chosen, owners);
+        chosen := s.chosen;
+        owners := s.owners;
+        v_from := v_from || s.givers;
+      end if;
+    end if;
+    v_givers := v_givers || v_from;
     v_missing := p_limit - cardinality(chosen);
   end loop;
-  while not v_more and cardinality(chosen) < p_limit and cardinality(v_givers) > 0 loop
-    select * into s from sentinel.serve(v_givers, p_lanes, p_limit, v_least, p_most, chosen);
-    last_user := v_givers[sentinel.last_with_more(p_limit - cardinality(chosen), cardinality(v_givers))];
+  visited_all := not v_more;
+  while not v_more and v_missing > 0 and cardinality(v_givers) > 0 loop
+    v_parts := sentinel.parts(v_givers, v_missing, v_missing, p_caps, owners);
+    exit when 0 = all (v_parts);
+    select * into s from sentinel.serve(v_givers, v_parts, p_lanes, v_least, chosen, owners);
+    last_user := v_givers[sentinel.last_with_more(v_missing, cardinality(v_givers))];
     chosen := s.chosen;
-    v_givers := s.givers;
+    owners := s.owners;
+    -- Those who were asked and have no more are not asked again.
+    v_givers := array(
+      select u.id from unnest(v_givers, v_parts) with ordinality as u (id, part, n)
+       where u.part = 0 or u.id = any (s.givers) order by u.n);
+    v_missing := p_limit - cardinality(chosen);
   end loop;
 end $$;
 
--- The best priorities above 0 over all users; within a priority, users take turns. Rows are compared in an order that
--- only analysis_requests_ahead has: with equality the planner may use another index, and then reads everything that a
--- lane or a user has waiting.
-create function sentinel.by_priority(
-  p_lanes text[], p_limit integer, p_most integer, p_start uuid, inout ahead_after uuid[], out chosen uuid[])
-language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
+-- The requests that a claim takes, locked and in order. First the best priorities above 0 over all users; within a
+-- priority, users take turns. Rows are compared in an order that only analysis_requests_ahead has: with equality the
+-- planner may use another index, and then reads everything that a lane or a user has waiting.
+create function sentinel.choose(
+  p_worker uuid, p_lanes text[], p_limit integer, p_slots integer, p_held jsonb) returns uuid[]
+language plpgsql set search_path = '' as $$
 declare
+  v_caps sentinel.caps;
+  v_known boolean;
+  v_odd boolean;
+  v_start uuid;
+  v_ahead uuid[];
   v_level smallint := 101;
+  v_chosen uuid[] := '{}';
+  v_owners uuid[] := '{}';
   v_last uuid;
+  v_heavy uuid[];
+  v_whole boolean;
+  v_last_heavy uuid;
+  v_upto integer;
 begin
-  chosen := '{}';
-  while cardinality(chosen) < p_limit loop
+  if p_limit <= 0 then
+    return '{}';
+  end if;
+  select t.worker is not null, coalesce(t.odd, false), coalesce(t.after_user, gen_random_uuid()), t.ahead_after,
+         (select case when jsonb_typeof(s.value) = 'number' and (select q.value from sentinel.settings q
+                             where q.name = 'quotas') is distinct from 'false'
+                      then greatest(0, least(1000000, (s.value #>> '{}')::numeric)) end
+            from sentinel.settings s where s.name = 'max_running_requests'),
+         (select case when jsonb_typeof(s.value) = 'number' then (s.value #>> '{}')::numeric end
+            from sentinel.settings s where s.name = 'fair_compute_seconds')
+    into v_known, v_odd, v_start, v_ahead, v_caps.most, v_caps.heavy_from
+    from (values (p_worker)) w (id) left join sentinel.turns t on t.worker = w.id;
+  v_caps.paused := array(select p.user_id from sentinel.paused p where p.user_id is not null);
+  v_caps.slots := p_slots;
+  v_caps.held := p_held;
+  if p_slots is not null then
+    v_caps.held_by_all := (select coalesce(sum(h.value::integer), 0) from jsonb_each_text(p_held) h);
+  end if;
+  v_upto := (p_limit + case when v_odd then 0 else 1 end) / 2;
+  while cardinality(v_chosen) < v_upto loop
     v_level := (
       select h.priority from unnest(p_lanes) as k (lane)
        cross join lateral (
@@ -213,37 +397,24 @@ begin
           order by r.lane, -r.priority limit 1) h
        where h.lane = k.lane order by h.priority desc limit 1);
     exit when v_level is null;
-    select b.chosen, b.last_user into chosen, v_last
-      from sentinel.by_turns(p_lanes, p_limit, p_most, coalesce(ahead_after[v_level], p_start), v_level, chosen) b;
+    select b.chosen, b.owners, b.last_user into v_chosen, v_owners, v_last
+      from sentinel.by_turns(
+        p_lanes, v_upto, v_caps, coalesce(v_ahead[v_level], v_start), v_level, null, v_chosen, v_owners) b;
     if v_last is not null then
-      ahead_after[v_level] := v_last;
+      v_ahead[v_level] := v_last;
     end if;
   end loop;
-end $$;
-
--- The requests that a claim takes, locked and in order.
-create function sentinel.choose(p_worker uuid, p_lanes text[], p_limit integer) returns uuid[]
-language plpgsql set search_path = '' set enable_seqscan = off as $$
-declare
-  v_most integer := (
-    select case when jsonb_typeof(s.value) = 'number' then least(greatest((s.value #>> '{}')::numeric, 0), 1000000) end
-      from sentinel.settings s where s.name = 'max_running_requests');
-  v_turn sentinel.turns;
-  v_start uuid;
-  v_ahead uuid[];
-  v_chosen uuid[];
-  v_last uuid;
-begin
-  select t.* into v_turn from sentinel.turns t where t.worker = p_worker;
-  v_start := coalesce(v_turn.after_user, gen_random_uuid());
-  select b.ahead_after, b.chosen into v_ahead, v_chosen
-    from sentinel.by_priority(
-      p_lanes, (p_limit + case when v_turn.odd then 0 else 1 end) / 2, v_most, v_start, v_turn.ahead_after) b;
-  select b.chosen, b.last_user into v_chosen, v_last
-    from sentinel.by_turns(p_lanes, p_limit, v_most, v_start, null::smallint, v_chosen) b;
+  select b.chosen, b.owners, b.last_user, b.heavy, b.visited_all into v_chosen, v_owners, v_last, v_heavy, v_whole
+    from sentinel.by_turns(p_lanes, p_limit, v_caps, v_start, null, null, v_chosen, v_owners) b;
+  if cardinality(v_heavy) > 0 and cardinality(v_chosen) < p_limit then
+    select b.chosen, b.last_user into v_chosen, v_last_heavy
+      from sentinel.by_turns(p_lanes, p_limit, v_caps, v_start, null, v_heavy, v_chosen, v_owners) b;
+    -- If users are left to visit, the next claim goes on with them, and not after the first heavy ones.
+    v_last := case when v_whole then v_last_heavy else v_last end;
+  end if;
   if cardinality(v_chosen) > 0 or v_last is not null then
     v_last := coalesce(v_last, v_start);
-    if v_turn.worker is null then
+    if not v_known then
       insert into sentinel.turns (worker, after_user, ahead_after, odd) values (p_worker, v_last, v_ahead, true)
       on conflict do nothing;
     else

@@ -23,7 +23,7 @@ end $$;
 create function sentinel.expire_one(r public.analysis_requests, held sentinel.leases) returns text
 language plpgsql set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
-  v_crashes integer := r.crashes + 1;
+  v_crashes integer := least(r.crashes + 1, 100);
   v_poison boolean := v_crashes >= sentinel.setting('max_crashes', 3);
   v_status text := case when r.cancel_requested then 'cancelled'
                         when v_poison or r.attempt >= r.max_attempts then 'failed' else 'scheduled' end;
@@ -92,7 +92,6 @@ end $$;
 create function sentinel.fail_unserved() returns integer
 language plpgsql set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
-  v_alive interval := make_interval(secs => sentinel.setting('worker_alive_seconds', 90));
   v_grace interval := make_interval(secs => sentinel.setting('lane_grace_seconds', 900));
   v_count integer;
 begin
@@ -104,8 +103,10 @@ begin
              order by r.lane limit 1), w.n + 1
       from waiting w where w.lane is not null and w.n < 500),
   served as materialized (
-    select distinct k.lane from sentinel.workers w cross join unnest(w.lanes) as k (lane)
-     where w.last_seen > now() - v_alive),
+    select k.lane from unnest(sentinel.served_lanes()) as k (lane)
+    union
+    -- A pause is no reason to fail.
+    select w.lane from waiting w where w.lane is not null and (sentinel.pause_of(w.lane, null)).id is not null),
   again as (
     delete from sentinel.unserved_lanes u using served s where u.lane = s.lane)
   -- A lane's clock starts when a worker's sweep first finds it unserved: after a full outage, workers that return one
@@ -189,46 +190,65 @@ begin
   poisoned := 0;
   unserved := 0;
   if pg_try_advisory_xact_lock(hashtextextended('sentinel.sweep', 0)) then
+    perform sentinel.end_late();
     promoted := sentinel.promote();
     select e.expired, e.poisoned into expired, poisoned from sentinel.expire() e;
     unserved := sentinel.fail_unserved();
+    perform sentinel.tell_waiting();
     delete from sentinel.usage u where u.at < now() - interval '1 hour';
+    delete from sentinel.compute c where c.since < now() - interval '1 hour';
     delete from sentinel.turns t where t.seen_at < now() - interval '1 day';
+    perform sentinel.count_answers();
     perform sentinel.prune();
   end if;
 end $$;
 
--- Seconds until the next scheduled request or lease is due; null without any.
+-- Seconds until the next scheduled request, answer_by, lease or grace of an unserved lane is due; null without any. A
+-- grace that has passed is no reason for an early sweep: later requests of the lane are still within theirs.
 create function sentinel.next_due_seconds() returns double precision
 language sql volatile set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
   select case when due.at is not null then greatest(0, extract(epoch from due.at - clock_timestamp())) end
     from (select least(
       (select min(r.run_at) from public.analysis_requests r where r.status = 'scheduled'),
+      (select min(r.answer_by) from public.analysis_requests r
+        where r.answer_by is not null and r.status in ('queued', 'scheduled')),
+      (select min(u.ends) from (
+         select u.since + make_interval(secs => sentinel.setting('lane_grace_seconds', 900)) as ends
+           from sentinel.unserved_lanes u) u where u.ends > clock_timestamp()),
       (select min(l.lease_until) from sentinel.leases l)) as at) due
 $$;
 
 create function public.sentinel_maintain(args jsonb)
 returns table (
   promoted integer, expired integer, poisoned integer, unserved integer, next_due_seconds double precision,
-  removals_due boolean)
+  removals_due boolean, drain boolean)
 language plpgsql volatile security definer
 set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
+declare
+  v_worker uuid := sentinel.worker_of(args);
+  v_drain boolean;
 begin
+  if args -> 'stopping' = 'true' then
+    delete from sentinel.workers w where w.id = v_worker;
+    return query select 0, 0, 0, 0, null::double precision, false, true;
+    return;
+  end if;
   insert into sentinel.workers as w (id, name, version, lanes, slots)
   values (
-    sentinel.worker_of(args),
+    v_worker,
     coalesce(sentinel.to_text(args -> 'name', 200), ''),
     coalesce(sentinel.to_text(args -> 'version', 64), ''),
     array(select distinct e #>> '{}' from sentinel.elements(args, 'lanes') e),
     coalesce(sentinel.to_number(args -> 'slots', 0, 100000), 0))
   on conflict (id) do update
      set name = excluded.name, version = excluded.version, lanes = excluded.lanes, slots = excluded.slots,
-         last_seen = excluded.last_seen;
+         last_seen = excluded.last_seen
+  returning w.draining into v_drain;
   perform set_config('sentinel.moving', 'on', true);
   return query
     select s.promoted, s.expired, s.poisoned, s.unserved, sentinel.next_due_seconds(),
-           exists (select from sentinel.deletions d where d.due_at <= now())
+           exists (select from sentinel.deletions d where d.due_at <= now()), v_drain
       from sentinel.sweep() s;
   perform set_config('sentinel.moving', '', true);
 end $$;

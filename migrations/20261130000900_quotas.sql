@@ -1,5 +1,5 @@
--- Quotas of one user: open requests, requests per hour, stored bytes, retries per hour. The limits are rows of
--- sentinel.settings; JSON null switches one off.
+-- Quotas of one user: open requests, requests per hour, compute per hour, stored bytes, retries per hour. The limits
+-- are rows of sentinel.settings; JSON null switches one off, and the setting `quotas` all.
 --
 -- They apply to every role to which row security applies: `authenticated`, and any role of the project that inherits
 -- it. They do not apply to roles that row security does not bind either: service_role, the owner `postgres`,
@@ -11,10 +11,18 @@ language sql stable set search_path = '' as $$
    where u.user_id = p_user and u.kind = p_kind and u.at > now() - interval '1 hour'
 $$;
 
+-- CPU seconds that attempts of this user's requests have used, those of deleted requests included.
+create function sentinel.compute_used(p_user uuid) returns bigint
+language sql stable set search_path = '' as $$
+  select coalesce(floor(sum(c.cpu_seconds)), 0)::bigint from sentinel.compute c
+   where c.user_id = p_user and c.since > now() - interval '1 hour'
+$$;
+
 create function sentinel.open_requests(p_user uuid) returns bigint
 language sql stable set search_path = '' as $$
-  select count(*) from public.analysis_requests r
-   where r.user_id = p_user and r.status in ('queued', 'scheduled', 'running')
+  select (select count(*) from public.analysis_requests r
+           where r.user_id = p_user and r.status in ('queued', 'scheduled'))
+       + (select count(*) from public.analysis_requests r where r.user_id = p_user and r.status = 'running')
 $$;
 
 -- The comparisons match Storage's index for prefixes; '0' follows '/'.
@@ -27,7 +35,9 @@ $$;
 
 create function sentinel.quota(name text) returns bigint
 language sql stable set search_path = '' as $$
-  select sentinel.to_number(s.value, 0, 9e15)::bigint from sentinel.settings s where s.name = quota.name
+  select sentinel.to_number(s.value, 0, 9e15)::bigint from sentinel.settings s
+   where s.name = quota.name
+     and not exists (select from sentinel.settings q where q.name = 'quotas' and q.value = 'false')
 $$;
 
 -- Refuse a call above a limit. The message is for the user; the detail is for a frontend that translates it.
@@ -44,6 +54,7 @@ language plpgsql set search_path = '' set enable_seqscan = off as $$
 declare
   v_open bigint := sentinel.quota('max_open_requests');
   v_stored bigint := sentinel.quota('max_stored_bytes');
+  v_compute bigint := sentinel.quota('max_compute_seconds_per_hour');
   v_hourly bigint := sentinel.quota(
     case p_kind when 'retry' then 'max_retries_per_hour' else 'max_requests_per_hour' end);
   v_used bigint;
@@ -67,6 +78,14 @@ begin
         v_hourly, v_used,
         format(case p_kind when 'retry' then 'Too many retries within an hour: %s of %s.'
                            else 'Too many analyses within an hour: %s of %s.' end, v_used, v_hourly),
+        'Try again later.');
+    end if;
+  end if;
+  if v_compute is not null then
+    v_used := sentinel.compute_used(p_user);
+    if v_used >= v_compute then
+      perform sentinel.refuse('compute_seconds_per_hour', v_compute, v_used,
+        format('Too much computing time within an hour: %s of %s seconds are used.', v_used, v_compute),
         'Try again later.');
     end if;
   end if;
@@ -97,12 +116,14 @@ create trigger analysis_requests_spend after insert on public.analysis_requests
 
 create function public.analysis_quota() returns table (
   open_requests bigint, max_open_requests bigint, requests_last_hour bigint, max_requests_per_hour bigint,
-  stored_bytes bigint, max_stored_bytes bigint, retries_last_hour bigint, max_retries_per_hour bigint)
+  stored_bytes bigint, max_stored_bytes bigint, retries_last_hour bigint, max_retries_per_hour bigint,
+  compute_seconds_last_hour bigint, max_compute_seconds_per_hour bigint)
 language sql stable security definer set search_path = '' as $$
   select sentinel.open_requests(me.id), sentinel.quota('max_open_requests'),
          sentinel.used_in_an_hour(me.id, 'request'), sentinel.quota('max_requests_per_hour'),
          sentinel.stored_bytes(me.id), sentinel.quota('max_stored_bytes'),
-         sentinel.used_in_an_hour(me.id, 'retry'), sentinel.quota('max_retries_per_hour')
+         sentinel.used_in_an_hour(me.id, 'retry'), sentinel.quota('max_retries_per_hour'),
+         sentinel.compute_used(me.id), sentinel.quota('max_compute_seconds_per_hour')
     from (select auth.uid() as id) me
 $$;
 

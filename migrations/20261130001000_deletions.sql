@@ -63,7 +63,9 @@ language sql stable security definer set search_path = '' set enable_seqscan = o
                     select from storage.objects o
                      where o.bucket_id = p_bucket and o.name = p_name and o.created_at > e.keep_until) end)
     and not exists (
-      select from public.analysis_requests r where p_bucket = 'media' and r.storage_path = p_name)
+      select from public.analysis_requests r
+       where p_bucket = 'media' and r.storage_path = p_name
+         and hashtextextended(r.storage_path, 0) = hashtextextended(p_name, 0))  -- the index holds hashes
     and not exists (
       select from public.analysis_results s
        where p_bucket = 'derived' and s.request_id = sentinel.to_uuid(to_jsonb(split_part(p_name, '/', 2)))
@@ -110,7 +112,7 @@ begin
       update sentinel.deletions e set due_at = clock_timestamp() + interval '1 s' where e.id = d.id;
     elsif cardinality(v_names) > 0 then
       update sentinel.deletions e
-         set tries = e.tries + 1, due_at = clock_timestamp() + make_interval(secs => least(3600, 15 * 2.0 ^ least(e.tries, 10)))
+         set tries = least(e.tries, 1000) + 1, due_at = clock_timestamp() + make_interval(secs => least(3600, 15 * 2.0 ^ least(e.tries, 10)))
        where e.id = d.id;
     elsif d.keep_until > clock_timestamp() then
       update sentinel.deletions e set tries = 0, due_at = d.keep_until where e.id = d.id;

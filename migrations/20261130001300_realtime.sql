@@ -45,6 +45,12 @@ create trigger analysis_requests_wake_inserted after insert on public.analysis_r
 create trigger analysis_requests_wake_queued after update on public.analysis_requests
   for each row when (new.status = 'queued' and old.status <> 'queued') execute function sentinel.wake();
 
+-- The end of a pause, and a drain, are found at once, too.
+create trigger paused_wake after update or delete on sentinel.paused
+  for each statement execute function sentinel.wake();
+create trigger workers_wake after update of draining on sentinel.workers
+  for each row when (new.draining and not old.draining) execute function sentinel.wake();
+
 -- Last, because it locks the platform's table.
 do $$ begin
   if to_regclass('realtime.messages') is not null then

@@ -108,10 +108,36 @@ $$;
 revoke all on function public.sentinel_rights(jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.sentinel_rights(jsonb) to service_role, sentinel_worker;
 
--- Column-level SELECT would break `select *`. INSERT lists the input columns, so that no other column can be forged.
+-- Column-level SELECT would break `select *`.
 grant select on public.analysis_requests, public.analysis_results to authenticated;
-grant insert (id, media_kind, storage_path, source_url, detector, options, run_at, dedupe_key, batch_id)
+-- These rights only lead a user to a sentence (20261130001350_sentences.sql): the triggers below refuse all columns but
+-- the inputs, and every change. The policies refuse them, too, in case a trigger is missing.
+grant insert (
+  id, user_id, media_kind, storage_path, source_url, detector, options, run_at, dedupe_key, batch_id,
+  answer_by, priority, status, attempt, max_attempts, crashes, stage, progress, verdict, fake_probability, coverage,
+  longest_gap_seconds, error_code, error_message, error_params, cancel_requested, created_at, started_at, finished_at)
   on public.analysis_requests to authenticated;
+grant update, delete on public.analysis_requests to authenticated;
+grant insert, update, delete on public.analysis_results to authenticated;
+-- The conditions are evaluated as the role that writes. The first trigger's name makes it see the row as it was sent.
+create trigger analysis_requests_accept before insert on public.analysis_requests
+  for each row when (
+    pg_catalog.row_security_active('public.analysis_requests'::pg_catalog.regclass)
+    and (new.user_id is distinct from auth.uid()
+         or (new.priority, new.status, new.attempt, new.max_attempts, new.crashes, new.cancel_requested, new.created_at)
+           is distinct from (0::smallint, 'queued', 0::smallint, 5::smallint, 0::smallint, false, pg_catalog.now())
+         or pg_catalog.num_nonnulls(
+           new.stage, new.progress, new.verdict, new.fake_probability, new.coverage, new.longest_gap_seconds,
+           new.error_code, new.error_message, new.error_params, new.started_at, new.finished_at) > 0))
+  execute function sentinel.refuse_columns(
+    'id', 'user_id', 'media_kind', 'storage_path', 'source_url', 'detector', 'options', 'run_at', 'dedupe_key',
+    'batch_id');
+create trigger analysis_requests_refuse before update or delete on public.analysis_requests
+  for each statement when (pg_catalog.row_security_active('public.analysis_requests'::pg_catalog.regclass))
+  execute function sentinel.refuse_change();
+create trigger analysis_results_refuse before insert or update or delete on public.analysis_results
+  for each statement when (pg_catalog.row_security_active('public.analysis_results'::pg_catalog.regclass))
+  execute function sentinel.refuse_change();
 grant select, insert, update, delete on public.analysis_requests to service_role;
 grant select on public.analysis_results to service_role;
 -- Realtime sends a role only the changes that it may select.
@@ -120,7 +146,11 @@ grant select on public.analysis_requests to sentinel_worker;
 create policy "own requests: read" on public.analysis_requests
   for select to authenticated using (user_id = (select auth.uid()));
 create policy "own requests: insert" on public.analysis_requests
-  for insert to authenticated with check (user_id = (select auth.uid()));
+  for insert to authenticated with check (
+    user_id = (select auth.uid())
+    and (priority, max_attempts, attempt, crashes, created_at) = (0, 5, 0, 0, now()) and status in ('queued', 'scheduled')
+    and num_nonnulls(stage, progress, verdict, fake_probability, coverage, longest_gap_seconds, error_code,
+                     error_message, error_params, started_at, finished_at) = 0);
 create policy "worker: read" on public.analysis_requests
   for select to sentinel_worker using (true);
 create policy "own results: read" on public.analysis_results

@@ -12,6 +12,7 @@ import httpx
 import structlog
 
 from sentinel_worker import __version__
+from sentinel_worker.concurrency.fair_places import FairPlaces
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.confine import sandbox
 from sentinel_worker.confine.layers import Layers
@@ -80,7 +81,7 @@ async def serve(settings: Settings, specs: Sequence[DetectorSpec]) -> None:
         for scorer in examiner.roster.scorers.values():
             log.info(logs.DETECTOR_LOADED, **scorer.describe())
         await check_polarities(examiner)
-        children = asyncio.Semaphore(settings.decode_concurrency)
+        children = FairPlaces(settings.decode_concurrency)
         flow = Flow(examiner.zygote, examiner.roster, limits, work.path, settings.coverage, children, settings.preview)
         url_rules = UrlRules.from_settings(settings)
         social = await asyncio.to_thread(Social.from_settings, settings, url_rules.egress)

@@ -22,4 +22,5 @@ def a_claim(lease_seconds: float = 60) -> Claim:
         queued_seconds=0,
         was_scheduled=False,
         reoffered=False,
+        answer_seconds=None,
     )

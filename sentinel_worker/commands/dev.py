@@ -20,7 +20,7 @@ from sentinel_local_supabase.faults import Faults
 from sentinel_local_supabase.left_out import advice
 from sentinel_local_supabase.realtime.settings import EVENTS_PER_SECOND, RealtimePace
 from sentinel_local_supabase.stack import Stack
-from sentinel_worker.database import migrate
+from sentinel_worker.database import dev_settings, migrate
 from sentinel_worker.detectors.registry import DEMO_DETECTORS
 from sentinel_worker.domain.errors import Fatal, Transient
 from sentinel_worker.domain.machine_errors import start_errors_translated
@@ -197,6 +197,7 @@ def _local_errors_translated() -> Iterator[None]:
 
 def _migrate(db_url: str, *, own: Path | None) -> None:
     migrate.apply(db_url)
+    dev_settings.shorten_waits(db_url)
     if own is not None:
         migrate.apply(db_url, migrations_dir=own)
 

@@ -1,46 +1,40 @@
-"""Places that users take in turn; one user holds at most half of them.
+"""Places that users take in turn; one user holds at most half of what the others leave.
 
-A server that sends as slowly as it may occupies a place for half an hour. So one user holds at most half of the places,
-even while nobody else waits: if there are at least two, the next user finds one free. Among waiting users, the one
-whose last place is longest ago goes first; giving up and coming back costs no turn. A user's own requests are served
-first in, first out.
+A server that sends as slowly as it may occupies a place for half an hour, and a film of large frames a decoder for
+minutes. So one user holds at most half of the places that nobody else holds (rounded up), even while nobody waits: of
+four places a first user gets two, a second one and a third one. Waiting users take turns; a user's own requests are
+served first in, first out.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import UUID
 
+from sentinel_worker.concurrency.turns import Turns, User
 from sentinel_worker.domain.errors import Transient
 
-PATIENCE_SECONDS = 15.0
 AGAIN_SECONDS = 5.0
-REMEMBERED_USERS = 1000
-"""Number of users whose last turn is remembered; a forgotten user counts as one who never had a turn."""
 
 
 class FairPlaces:
-    """`places` in all, of which one user holds at most half (rounded up).
+    """`places` in all, of which one user holds at most half of what the others leave (rounded up).
 
-    A waiting request holds no place, but it does hold a slot of the worker, so it waits at most `patience_seconds`.
+    A waiting request holds no place, but it does hold a slot of the worker. With `patience_seconds`, which URLs have,
+    it waits at most that long.
     """
 
-    def __init__(self, places: int, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, places: int, *, patience_seconds: float | None = None) -> None:
         self._free = places
-        self._of_one = (places + 1) // 2
         self._patience_seconds = patience_seconds
-        self._held: Counter[UUID] = Counter()
-        self._waiting: dict[UUID, deque[asyncio.Future[None]]] = {}
-        self._turns = itertools.count(1)
-        self._last_turn: dict[UUID, int] = {}
-        """Oldest first."""
+        self._held: Counter[User] = Counter()
+        self._waiting: dict[User, deque[asyncio.Future[None]]] = {}
+        self._turns = Turns()
 
     @asynccontextmanager
-    async def place(self, user: UUID) -> AsyncIterator[None]:
+    async def place(self, user: User) -> AsyncIterator[None]:
         """Hold a place inside the block; raises `Transient('worker_busy')` if none becomes free in time."""
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(user, deque()).append(place)
@@ -62,26 +56,24 @@ class FairPlaces:
     def _serve(self) -> None:
         """Give free places to waiting requests."""
         while self._free:
-            users = [user for user in self._waiting if self._held[user] < self._of_one]
+            users = [user for user in self._waiting if self._held[user] < self._share(user)]
             if not users:
                 return
-            user = min(users, key=lambda user: self._last_turn.get(user, 0))
+            user = self._turns.first(users)
             place = self._waiting[user].popleft()
             if not self._waiting[user]:
                 del self._waiting[user]
             if not place.done():  # otherwise its request gave up, and `_leave` cleans up
                 self._free -= 1
                 self._held[user] += 1
-                self._note_turn(user)
+                self._turns.note(user)
                 place.set_result(None)
 
-    def _note_turn(self, user: UUID) -> None:
-        self._last_turn.pop(user, None)
-        self._last_turn[user] = next(self._turns)
-        if len(self._last_turn) > REMEMBERED_USERS:
-            del self._last_turn[next(iter(self._last_turn))]
+    def _share(self, user: User) -> int:
+        """Return half, rounded up, of the places that other users do not hold."""
+        return (self._free + self._held[user] + 1) // 2
 
-    def _leave(self, user: UUID, place: asyncio.Future[None]) -> None:
+    def _leave(self, user: User, place: asyncio.Future[None]) -> None:
         if place.done() and not place.cancelled():
             self._free += 1
             self._held -= Counter((user,))  # drops users who hold none

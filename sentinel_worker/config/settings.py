@@ -95,8 +95,18 @@ class Settings(BaseSettings):
         None, description="TOML file with the operator's own detectors and changes to the built-in ones."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Device that detectors run on.")
-    slots: int = Field(8, ge=1, le=64, description="Requests worked on at the same time.")
-    fetch_concurrency: int = Field(4, ge=1, le=64, description="Downloads from Storage at the same time.")
+    slots: int = Field(
+        16,
+        ge=1,
+        le=64,
+        description="Requests worked on at the same time; one user gets at most half of those that others leave.",
+    )
+    fetch_concurrency: int = Field(
+        8,
+        ge=1,
+        le=64,
+        description="Downloads from Storage at the same time; one user gets at most half of those that others leave.",
+    )
     url_concurrency: int = Field(
         4,
         ge=1,
@@ -104,7 +114,12 @@ class Settings(BaseSettings):
         description="Downloads of URLs and posts at the same time, at most half of them for one user; "
         "they always leave one slot free.",
     )
-    decode_concurrency: int = Field(2, ge=1, le=64, description="Decoding children at the same time.")
+    decode_concurrency: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="Decoding children at the same time; one user gets at most half of those that others leave.",
+    )
     batch_windows: int = Field(8, ge=1, le=256, description="Maximum number of windows scored in one batch.")
 
     max_gap_seconds: float = Field(

@@ -12,7 +12,10 @@ from sentinel_worker.database.statements import Statement
 
 FOLDED: Final = ("20261122000100", "role_and_schema")
 """First of the files that were folded into the present ones before the first release (docs/adr/0020)."""
-_LOCAL: Final = "A local project: start `sentinel-worker dev` with --fresh"
+_WHAT_TO_DO: Final = (
+    "What to do is in docs/database.md, section 'A database from before the first release'. "
+    "A local project: start `sentinel-worker dev` with --fresh"
+)
 _COLUMNS: Final = (
     "select version, to_jsonb(m) -> %s from supabase_migrations.schema_migrations m where version = any(%s)"
 )
@@ -49,7 +52,7 @@ def refuse_changed(connection: psycopg.Connection, migrations: list[Migration]) 
     """Raise MigrationError if a file was applied with other statements than it has now.
 
     Until the first release, files are changed in place. Nothing is known about a file whose statements the ledger does
-    not hold: old CLIs, and the repairs in docs/database.md, record none.
+    not hold: old CLIs record none.
     """
     recorded = _read(connection, "statements", [migration.version for migration in migrations])
     changed = [one.file_name for one in migrations if not _is_same(one, recorded.get(one.version))]
@@ -57,8 +60,7 @@ def refuse_changed(connection: psycopg.Connection, migrations: list[Migration]) 
         more = f" and {len(changed) - _NAMED_FILES} more" if len(changed) > _NAMED_FILES else ""
         raise MigrationError(
             f"the database was made by other versions of {', '.join(changed[:_NAMED_FILES])}{more}: until the first "
-            "release, files are changed in place. Nothing was applied. What to do is in docs/database.md, section 'A "
-            f"database from changed files'. {_LOCAL}"
+            f"release, files are changed in place. Nothing was applied. {_WHAT_TO_DO}"
         )
 
 
@@ -81,6 +83,5 @@ def _refuse_folded(ledger: dict[str, Any], migrations: list[Migration]) -> None:
     if ledger.get(version, "") in {name, None} and version not in {migration.version for migration in migrations}:
         raise MigrationError(
             f"the database was made by {version}_{name}.sql and others, which were folded into new files before the "
-            "first release; nothing was applied. Run the statement in docs/database.md, section 'A database from "
-            f"before the first release', and migrate again. {_LOCAL}"
+            f"first release. Nothing was applied. {_WHAT_TO_DO}"
         )

@@ -149,6 +149,9 @@ OF_REQUESTS: Final[Mapping[str, ErrorCode]] = {
         "the file exceeds a limit of bytes, pixels, sides, streams or memory", OF_MEDIA, OF_SOUND
     ),
     "media_too_long": _permanent("the file exceeds a limit of seconds or frames", OF_MEDIA),
+    "too_slow_to_analyze": _permanent(
+        "decoding and scoring the file take more computing time than a stage or a decoding child may use", OF_SOUND
+    ),
     "no_tracks": _permanent("the file has neither pictures nor sound", OF_MEDIA),
     "no_frames": _permanent("the file announces pictures but has none", OF_MEDIA),
     "media_kind_mismatch": _permanent("the kind of the file does not match the request, or the detector that it names"),
@@ -158,7 +161,9 @@ OF_REQUESTS: Final[Mapping[str, ErrorCode]] = {
     "decoder_failed": _transient("the decoding child failed", OF_SOUND),
     # Detectors and stages
     "detector_unavailable": ErrorCode(
-        ("permanent", "database"), "for 15 minutes no worker has offered this detector for this media", frozenset()
+        ("permanent", "database"),
+        "for `lane_grace_seconds` (15 minutes) no worker has offered this detector for this media",
+        frozenset(),
     ),
     "score_not_finite": _permanent("the detector returned no usable number"),
     "gpu_out_of_memory": _transient("not even one clip fits on the GPU; at the start, the detector does not fit"),
@@ -166,6 +171,11 @@ OF_REQUESTS: Final[Mapping[str, ErrorCode]] = {
     "stage_timed_out": _transient("a stage took longer than its limit"),
     "internal_error": _at_start_fatal("a bug in the worker; its log has the traceback. Fatal if it keeps recurring"),
     "result_refused": _permanent("the database refused the result, for instance because of its size"),
+    "request_unreadable": _permanent("a column of the row has a value that the worker cannot read, such as a time"),
+    "no_worker": _database("no live worker offers this detector for this media: the request still waits for one"),
+    "answer_too_late": ErrorCode(
+        ("permanent", "database"), "the request was not finished by its `answer_by`", frozenset()
+    ),
     "worker_lost": _database(
         "the lease expired: the worker died or hung; costs an attempt, and `max_crashes` of them fail the request"
     ),

@@ -22,9 +22,10 @@ SAME_TIME = timedelta(seconds=0.5)
 class Claim:
     """One request that this worker holds under `fence` until its lease ends.
 
-    Two times are by the database's clock: `lease_seconds` was left of the lease when the claim was answered, and for
+    All times are by the database's clock: `lease_seconds` was left of the lease when the claim was answered, and for
     `queued_seconds` the row had been ready to claim. `was_scheduled` is True if it became ready after the insert: at a
-    time that the user chose, or for a retry. `preview`: the user wants one.
+    time that the user chose, or for a retry. After `answer_seconds` nobody needs the answer any more; None: always.
+    `preview`: the user wants one.
     """
 
     id: UUID
@@ -41,6 +42,7 @@ class Claim:
     queued_seconds: float
     was_scheduled: bool
     reoffered: bool
+    answer_seconds: float | None
     preview: bool = False
 
     @classmethod
@@ -64,6 +66,7 @@ class Claim:
             queued_seconds=queued_seconds,
             was_scheduled=run_at - created_at > SAME_TIME,
             reoffered=row["reoffered"],
+            answer_seconds=row.get("answer_seconds"),
             preview=row.get("preview") is True,  # absent until the database is migrated
         )
 
@@ -79,8 +82,29 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableClaim:
+    """Identity and fence of a claimed row whose other values cannot be read."""
+
+    id: UUID
+    fence: UUID
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Read only the two uuids of a row of `sentinel_claim`."""
+        return cls(UUID(row["id"]), UUID(row["fence"]))
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Identity and fence, which every write of a worker carries."""
+        return {"id": str(self.id), "fence": str(self.fence)}
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
-    """A worker's report about one claim; `None` fields are left to the database."""
+    """A worker's report about one claim; `None` fields are left to the database.
+
+    `compute` is `Compute.as_json`, which the database counts for the user.
+    """
 
     outcome: Outcome
     stage: Stage | None = None
@@ -90,8 +114,9 @@ class Finish:
     error_params: Mapping[str, Any] = field(default_factory=dict)
     error_detail: Mapping[str, Any] = field(default_factory=dict)
     delay_seconds: float | None = None
+    compute: Mapping[str, float] | None = None
 
-    def as_json(self, claim: Claim) -> dict[str, Any]:
+    def as_json(self, claim: Claim | UnreadableClaim) -> dict[str, Any]:
         """Element of `sentinel_finish`'s `outcomes` for `claim`, without secrets or values that JSON or jsonb
         refuses."""
         entry = claim.key | {
@@ -103,6 +128,7 @@ class Finish:
             "error_params": masked(self.error_params),
             "error_detail": masked(self.error_detail),
             "delay_seconds": self.delay_seconds,
+            "compute": self.compute,
         }
         return {name: _storable(value) for name, value in entry.items()}
 

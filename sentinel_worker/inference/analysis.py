@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
+from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.error_codes import Trait, with_trait
 from sentinel_worker.domain.errors import CodedError, Fatal, SentinelError
 from sentinel_worker.domain.fusion import Overall, fuse
-from sentinel_worker.domain.media_facts import ClipGeometry, SoundGeometry
-from sentinel_worker.domain.windows import COVERAGE, CoverageRule
+from sentinel_worker.domain.media_facts import Clip, ClipGeometry, Skipped, SoundGeometry
+from sentinel_worker.domain.windows import COVERAGE, CoverageRule, Window
 from sentinel_worker.inference.batching import Scorer
 from sentinel_worker.inference.roster import Choice
 from sentinel_worker.inference.track_scoring import ScoringProgress, Track, TrackAnalysis, TrackScoring
@@ -47,8 +48,9 @@ async def examine(
     choice: Choice,
     coverage: CoverageRule = COVERAGE,
     on_progress: Callable[[float], None] = lambda _: None,
+    compute: Compute | None = None,
 ) -> Analysis:
-    """Score and judge the tracks of `choice`; `on_progress` gets fractions from 0 to 1.
+    """Score and judge the tracks of `choice`; `on_progress` gets fractions from 0 to 1, and `compute` the cost.
 
     Raises what the child and the detectors raise, and Permanent('media_unreadable') if nothing could be
     decoded. Sound is decoded last, so a video with damaged sound still gets a verdict about its pictures, but never
@@ -58,8 +60,9 @@ async def examine(
     try:
         async with asyncio.TaskGroup() as group:
             progress = ScoringProgress(on_progress)
-            pictures = _pictures(child, facts, choice.pictures, coverage, group, progress) if choice.pictures else None
-            sound = _sound(child, facts, choice.sound, coverage, group, progress) if choice.sound else None
+            shared = coverage, group, progress, compute
+            pictures = _pictures(child, facts, choice.pictures, *shared) if choice.pictures else None
+            sound = _sound(child, facts, choice.sound, *shared) if choice.sound else None
             if pictures is not None:
                 await pictures.decode()
                 await pictures.look_closer()
@@ -95,12 +98,17 @@ def _pictures(
     coverage: CoverageRule,
     group: asyncio.TaskGroup,
     progress: ScoringProgress,
+    compute: Compute | None,
 ) -> TrackScoring:
     rate = facts.planning_rate
     geometry, faces = scorer.geometry(rate), scorer.spec.faces
     assert isinstance(geometry, ClipGeometry)
     track = Track(facts.duration_seconds, rate, facts.keyframe_seconds, facts.unread_seconds)
-    return TrackScoring(scorer, track, coverage, lambda windows: child.clips(windows, geometry, faces), group, progress)
+
+    def ask(windows: Sequence[Window]) -> AsyncGenerator[Clip | Skipped]:
+        return child.clips(windows, geometry, faces)
+
+    return TrackScoring(scorer, track, coverage, ask, group, progress, compute)
 
 
 def _sound(
@@ -110,11 +118,16 @@ def _sound(
     coverage: CoverageRule,
     group: asyncio.TaskGroup,
     progress: ScoringProgress,
+    compute: Compute | None,
 ) -> TrackScoring:
     geometry = scorer.geometry(0.0)
     assert isinstance(geometry, SoundGeometry)
     track = Track(facts.audio_seconds, geometry.sample_rate, unread_seconds=facts.unread_seconds)
-    return TrackScoring(scorer, track, coverage, lambda windows: child.sounds(windows, geometry), group, progress)
+
+    def ask(windows: Sequence[Window]) -> AsyncGenerator[Clip | Skipped]:
+        return child.sounds(windows, geometry)
+
+    return TrackScoring(scorer, track, coverage, ask, group, progress, compute)
 
 
 def _first(errors: BaseExceptionGroup[SentinelError]) -> SentinelError:

@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.derived import Picture, PreviewLimits
 from sentinel_worker.domain.errors import CodedError, Fatal, Transient
 from sentinel_worker.domain.machine_errors import is_of_machine
@@ -67,13 +68,18 @@ def pictures(child: Child, wanted: Mapping[str, Picture]) -> dict[str, Make]:
     return {name: partial(_picture, child, name, picture) for name, picture in wanted.items()}
 
 
-def preview(zygote: Zygote, path: Path, directory: Path, limits: MediaLimits, wanted: PreviewLimits) -> dict[str, Make]:
-    """Maker of the preview of the file at `path`, in a child of its own: what happens to it costs only the preview."""
+def preview(
+    zygote: Zygote, path: Path, directory: Path, limits: MediaLimits, wanted: PreviewLimits, compute: Compute
+) -> dict[str, Make]:
+    """Maker of the preview of the file at `path`, in a child of its own: what happens to it costs only the preview.
+
+    `compute` counts its CPU seconds.
+    """
     wall_seconds = _PATIENCE * wanted.work_seconds + _OPENING_SECONDS
     own = replace(limits, max_wall_seconds=wall_seconds, max_cpu_seconds=math.ceil(wall_seconds))
 
     async def make() -> Path:
-        async with zygote.open(path, directory, own, "preview") as child:
+        async with zygote.open(path, directory, own, compute, profile="preview") as child:
             return await child.preview(wanted, name="preview.mp4")
 
     return {"preview": make}

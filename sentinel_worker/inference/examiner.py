@@ -12,6 +12,7 @@ from sentinel_worker.detectors.base import Device
 from sentinel_worker.detectors.labels import check_polarity
 from sentinel_worker.detectors.loading import naming
 from sentinel_worker.detectors.registry import DetectorSpec
+from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.errors import Fatal, Permanent
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.domain.request import MediaKind, Stage
@@ -91,6 +92,7 @@ class Examiner:
                 key,
                 stages=FileStages(on_progress),
                 keep=move if keep is not None else None,
+                compute=Compute(),
             )
         return ExaminedFile(examined.analysis, examined.document, pictures)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from sentinel_worker.concurrency.fair_places import FairPlaces
 from sentinel_worker.confine.private_folders import private_directory
+from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.derived import PreviewLimits
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.domain.request import MediaKind, Stage
@@ -47,8 +49,8 @@ class Flow:
     """Flow shared by all files of a process: its decoder, its detectors, the limits of one file, and how closely it is
     looked at.
 
-    `work` contains the files' private folders; `decoding` bounds the number of children that decode. `preview` bounds
-    previews; without it none are made.
+    `work` contains the files' private folders; `decoding` bounds the number of children, and shares them between users.
+    `preview` bounds previews; without it none are made.
     """
 
     zygote: Zygote
@@ -56,7 +58,7 @@ class Flow:
     limits: MediaLimits
     work: Path
     coverage: CoverageRule = COVERAGE
-    decoding: AbstractAsyncContextManager[object] = field(default_factory=nullcontext)
+    decoding: FairPlaces | None = None
     preview: PreviewLimits | None = None
 
     async def run(
@@ -67,9 +69,12 @@ class Flow:
         *,
         stages: Stages,
         keep: Keep | None,
+        compute: Compute,
         preview: bool = False,
     ) -> Examined:
-        """Examine the file of `source` as `kind`, with the detector `key` if that is set; `preview`: make one.
+        """Examine the file of `source` as `kind`, with the detector `key` if that is set; `compute` counts its cost.
+
+        With `preview`, make one too.
 
         Raises what the source, the decoding child, `Roster.choose`, `analysis.examine` and `derived_media.derive`
         raise.
@@ -84,19 +89,25 @@ class Flow:
 
         async with private_directory(self.work) as directory:
             async with source.place, stage("fetching"):
+                compute.begin()
                 report = partial(stages.report, "fetching")
                 fetched = await source.fetch(directory=directory, limit_bytes=self.limits.max_bytes, on_progress=report)
-            async with self.decoding:
-                async with self.zygote.open(fetched.path, directory, self.limits) as child:
+            async with self._decoding_place(compute):
+                async with self.zygote.open(fetched.path, directory, self.limits, compute) as child:
                     async with stage("probing"):
                         facts = await child.probe()
                     choice = self.roster.choose(kind, key, facts)
                     async with stage("analyzing"):
                         report = partial(stages.report, "analyzing")
-                        analysis = await examine(child, facts, choice, self.coverage, report)
+                        analysis = await examine(child, facts, choice, self.coverage, report, compute)
                     pictures = derived_media.pictures(child, wanted_pictures(analysis))
                     derived = await derive(pictures, keep, stage("deriving"))
                 if preview and self.preview is not None and facts.kind != "image":
-                    made = derived_media.preview(self.zygote, fetched.path, directory, self.limits, self.preview)
-                    derived |= await derive(made, keep, stage("deriving"))
+                    make = derived_media.preview(
+                        self.zygote, fetched.path, directory, self.limits, self.preview, compute
+                    )
+                    derived |= await derive(make, keep, stage("deriving"))
         return Examined(analysis, result.document(analysis, fetched, derived, timings.seconds))
+
+    def _decoding_place(self, compute: Compute) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self.decoding is None else self.decoding.place(compute.user)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from sentinel_worker.detectors.base import Device
@@ -15,6 +14,7 @@ from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Kind
 from sentinel_worker.domain.request import MediaKind
 from sentinel_worker.inference.batching import Scorer
+from sentinel_worker.inference.scoring_thread import ScoringThread
 from sentinel_worker.media.protocol import ProbedFacts
 
 PICTURE_FILES = frozenset({"apng", "avif", "gif", "heic", "webp"})
@@ -104,14 +104,9 @@ class Roster:
 @asynccontextmanager
 async def open_roster(specs: Sequence[DetectorSpec], *, device: Device, batch_windows: int) -> AsyncIterator[Roster]:
     """Load the detectors one after another, and run all of them on one thread, because they share a device."""
-    async with AsyncExitStack() as open_scorers:
-        thread = open_scorers.enter_context(ThreadPoolExecutor(1, thread_name_prefix="score"))
-        scorers: dict[str, Scorer] = {}
-        for spec in specs:
-            detector = await asyncio.to_thread(load_detector, spec, device)
-            scorer = Scorer(detector, batch_windows=batch_windows, thread=thread)
-            scorers[spec.key] = await open_scorers.enter_async_context(scorer)
-        yield Roster(scorers)
+    async with ScoringThread(batch_windows=batch_windows) as thread:
+        loaded = {spec.key: await asyncio.to_thread(load_detector, spec, device) for spec in specs}
+        yield Roster({key: Scorer(detector, thread) for key, detector in loaded.items()})
 
 
 def takes(spec: DetectorSpec, facts: ProbedFacts) -> bool:

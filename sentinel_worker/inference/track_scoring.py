@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Clip, Face, Heard, Skipped, SkipReason
 from sentinel_worker.domain.verdict import Judgement, WindowScore, judge
@@ -15,7 +16,7 @@ from sentinel_worker.inference.batching import Scorer
 
 CLIPS_AHEAD = 16
 """Clips of one track that may wait for their scores. Decoding pauses at this number, which bounds memory, and how many
-clips of a long film another film's clips may find waiting before them."""
+clips of a long film another film of the same user may find waiting before its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class TrackScoring:
         ask: Callable[[Sequence[Window]], AsyncGenerator[Clip | Skipped]],
         group: asyncio.TaskGroup,
         progress: ScoringProgress,
+        compute: Compute | None = None,
     ) -> None:
         self._scorer = scorer
         self._track = track
@@ -75,6 +77,7 @@ class TrackScoring:
         self._ask = ask
         self._group = group
         self._progress = progress
+        self._compute = compute
         self._policy = scorer.spec.window_policy
         self._windows = plan_windows(track.duration_seconds, track.rate, self._policy, track.keyframes, coverage)
         progress.planned += len(self._windows)
@@ -141,7 +144,7 @@ class TrackScoring:
 
     async def _score(self, clip: Clip) -> float:
         try:
-            logit = await self._scorer.score(clip)
+            logit = await self._scorer.score(clip, self._compute)
         finally:
             self._ahead.release()
         self._progress.done(self._scorer.spec.key, clip.window)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sentinel_worker.confine.layers import Layers
+from sentinel_worker.domain.compute import too_slow
 from sentinel_worker.domain.derived import Picture, PreviewLimits
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.domain.machine_errors import start_error
@@ -20,6 +21,7 @@ from sentinel_worker.media import derived_protocol, protocol
 from sentinel_worker.media.expected_clips import ExpectedClips, beyond_limits, check_values
 from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
 from sentinel_worker.media.received_files import keep_file
+from sentinel_worker.observe import cpu_clocks
 
 _REAP_SECONDS: Final = 2.0
 _WITH_PAYLOAD: Final = ("clip", "picture", "preview")
@@ -50,10 +52,19 @@ class ChildProcess:
         self.connection: socket.socket | None = None
         self.forked: asyncio.Future[int] = loop.create_future()
         self.exited: asyncio.Future[int | None] = loop.create_future()
+        self._cpu_seconds = 0.0
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds so far; after the end as the kernel counted them, or as last read if the zygote died first."""
+        if self.forked.done() and self.forked.exception() is None and not self.exited.done():
+            self._cpu_seconds = cpu_clocks.of_process(self.forked.result()) or self._cpu_seconds
+        return self._cpu_seconds
 
     def note(self, event: Mapping[str, Any]) -> None:
         """Record an event from the zygote."""
         if event["event"] == "exited":
+            self._cpu_seconds = event["cpu_seconds"]
             self._settle(event["code"])
         elif not self.forked.done():
             if event["event"] == "forked":
@@ -89,9 +100,9 @@ class Child:
 
     Each call may wait `limits.max_wall_seconds` for the child (the caller's own time between clips does not count),
     then raises `Transient('decoder_timeout')`. A child that dies raises `Permanent('media_unreadable')` for a crash,
-    `Permanent('media_too_large')` for its CPU limit, `Transient('decoder_lost')` otherwise. For problems with the file
-    it raises the errors of `probe.open_media` and `decode.decode_clips`. `unreadable_frames` counts the damaged frames
-    that were replaced in clips so far. `unheard_seconds` of sound could not be in any window.
+    `Permanent('too_slow_to_analyze')` for its CPU limit, `Transient('decoder_lost')` otherwise. For problems with the
+    file it raises the errors of `probe.open_media` and `decode.decode_clips`. `unreadable_frames` counts the damaged
+    frames that were replaced in clips so far. `unheard_seconds` of sound could not be in any window.
     """
 
     def __init__(self, process: ChildProcess, directory: Path, limits: MediaLimits) -> None:
@@ -245,12 +256,8 @@ class Child:
         code = self._process.exited.result() if self._process.exited.done() else None
         if code is None or code >= 0:
             return lost()
-        if -code == signal.SIGXCPU:
-            return Permanent(
-                "media_too_large",
-                "Decoding this file takes more computing time than is allowed.",
-                params={"limit": self._limits.max_cpu_seconds},
-            )
+        if -code == signal.SIGXCPU or self._process.cpu_seconds >= self._limits.max_cpu_seconds:
+            return too_slow(self._process.cpu_seconds, limit_seconds=self._limits.max_cpu_seconds)
         if -code in _CRASHES:
             return Permanent("media_unreadable", "The decoder crashed on this file; it is probably damaged.")
         return lost()

@@ -30,6 +30,7 @@ import structlog
 
 from sentinel_worker.concurrency.uninterrupted import to_the_end
 from sentinel_worker.confine.layers import Layers, Mode
+from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.errors import Fatal, Transient
 from sentinel_worker.domain.machine_errors import is_of_machine, machine_error
 from sentinel_worker.domain.media_facts import MediaLimits
@@ -119,16 +120,25 @@ class Zygote:
 
     @contextlib.asynccontextmanager
     async def open(
-        self, path: Path, directory: Path, limits: MediaLimits, profile: Profile = "decoder"
+        self,
+        path: Path,
+        directory: Path,
+        limits: MediaLimits,
+        compute: Compute | None = None,
+        *,
+        profile: Profile = "decoder",
     ) -> AsyncIterator[Child]:
         """Fork a child of `profile` for the media at `path`, an absolute path inside the private `directory`.
 
-        The child is killed and reaped when the block ends, however it ends. Raises `Transient('decoder_lost')` if the
-        zygote is not running and `Fatal('sandbox_unavailable')` if the child cannot be confined.
+        The child is killed and reaped when the block ends, however it ends; `compute` counts its CPU seconds. Raises
+        `Transient('decoder_lost')` if the zygote is not running and `Fatal('sandbox_unavailable')` if the child cannot
+        be confined.
         """
         if not path.is_absolute() or not path.is_relative_to(directory):
             raise ValueError("the media must lie in the request's own directory")
         process = ChildProcess(next(self._numbers))
+        if compute is not None:
+            compute.watch(lambda: process.cpu_seconds)
         try:
             child = await self._fork(process, path, directory, limits, profile)
             yield child

@@ -4,7 +4,8 @@ It is started by exec with an empty environment, so neither it nor a child inher
 ends with the worker, and its children end with it.
 
 On its control socket (one JSON object per packet) it receives `{"fork": n, …}` with the child's socket attached and
-`{"kill": n}`. It sends `ready` or `failed` once, then `forked` or `unforked`, and `exited` with an exit code.
+`{"kill": n}`. It sends `ready` or `failed` once, then `forked` or `unforked`, and `exited` with an exit code and the
+CPU seconds that the kernel counted.
 """
 
 from __future__ import annotations
@@ -152,12 +153,13 @@ class _Zygote:
 
     def _reap(self) -> None:
         while self._numbers:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
             number = self._numbers.pop(pid)
             code = os.waitstatus_to_exitcode(status)
-            _tell(self._control, {"event": "exited", "number": number, "code": code})
+            cpu_seconds = usage.ru_utime + usage.ru_stime
+            _tell(self._control, {"event": "exited", "number": number, "code": code, "cpu_seconds": cpu_seconds})
 
     def _end_children(self) -> None:
         for pid in self._numbers:

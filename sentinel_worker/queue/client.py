@@ -17,7 +17,7 @@ from supabase import AsyncClient, Client
 
 from sentinel_worker import __version__
 from sentinel_worker.domain.errors import Permanent, Transient
-from sentinel_worker.domain.request import Claim, Finish, Stage
+from sentinel_worker.domain.request import Claim, Finish, Stage, UnreadableClaim
 from sentinel_worker.observe import logs
 from sentinel_worker.supabase_client.breaker import Circuit
 from sentinel_worker.supabase_client.connections import network_errors
@@ -26,6 +26,12 @@ _NO_JSON = (ValueError, RecursionError, APIError)
 """Raised by supabase-py for invalid JSON, or valid JSON that Python refuses: huge integers, hundreds of levels."""
 _OTHER_SHAPE = (ValueError, KeyError, IndexError, TypeError, OverflowError, AttributeError)
 """Raised by parsing a row of an unexpected shape."""
+UNREADABLE = Finish(
+    "failed",
+    stage="fetching",
+    error_code="request_unreadable",
+    error_message="The worker cannot read this request: one of its values is of an unexpected form.",
+)
 
 log = structlog.get_logger()
 
@@ -46,11 +52,12 @@ class Maintained:
     """Answer to a maintenance: what is due next.
 
     `next_due_seconds` is the time until the next scheduled request or lease is due, None without any. `removals_due`:
-    files in Storage are to be removed now.
+    files in Storage are to be removed now. `drain`: an admin has asked this worker to drain.
     """
 
     next_due_seconds: float | None
     removals_due: bool
+    drain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,29 +93,41 @@ class QueueClient:
         self._worker = str(worker)
 
     async def claim(
-        self, lanes: Sequence[str], *, limit: int, lease_seconds: float, held: Iterable[UUID]
+        self,
+        lanes: Sequence[str],
+        *,
+        limit: int,
+        lease_seconds: float,
+        held: Iterable[UUID],
+        slots: int | None = None,
+        holding: Mapping[UUID, int] | None = None,
     ) -> list[Claim]:
-        """Claim up to `limit` requests of `lanes`; this worker's claims that are missing from `held` come first."""
-        rows = await self._call(
-            "sentinel_claim",
-            {
-                "lanes": list(lanes),
-                "limit": limit,
-                "lease_seconds": lease_seconds,
-                "held": [str(request_id) for request_id in held],
-            },
-        )
-        claims, unreadable = [], None
-        for row in rows:
-            try:
-                with _readable("sentinel_claim"):
-                    claims.append(Claim.from_row(row))
-            except Transient as error:
-                unreadable = error
-                log.error(logs.CALL_FAILED, call="claim", error_code=error.code, error=error.message)
-        if unreadable is not None and not claims:
-            raise unreadable
-        return claims
+        """Claim up to `limit` requests of `lanes`; this worker's claims that are missing from `held` come first.
+
+        Of all `slots` of this worker, a user gets at most half of those that the others leave; `holding` counts the
+        requests of each user that it runs. Without `slots` there is no such limit. A request that
+        this worker cannot read fails, and the others are returned.
+        """
+        args = {
+            "lanes": list(lanes),
+            "limit": limit,
+            "lease_seconds": lease_seconds,
+            "held": [str(request_id) for request_id in held],
+            "slots": slots,
+            "holding": {str(user): count for user, count in (holding or {}).items()},
+        }
+        while True:
+            claims, unreadable = _claims(await self._call("sentinel_claim", args))
+            ended = await self._fail_unreadable(unreadable) if unreadable else 0
+            if claims or ended == 0:
+                return claims
+
+    async def _fail_unreadable(self, claims: Sequence[UnreadableClaim]) -> int:
+        """Fail these requests; return how many will not be offered again. If the call fails, the next claim offers
+        them again, because nobody lists them as held."""
+        rows = await self._call("sentinel_finish", {"outcomes": [UNREADABLE.as_json(claim) for claim in claims]})
+        with _readable("sentinel_finish"):
+            return sum(row["answer"] not in ("busy", "invalid") for row in rows)
 
     async def progress(self, changes: Mapping[Claim, tuple[Stage, int]]) -> None:
         """Write stage and percentage of running requests; rows that this worker no longer holds are unchanged."""
@@ -130,8 +149,13 @@ class QueueClient:
         args = {"name": name, "version": __version__, "lanes": list(lanes), "slots": slots}
         rows = await self._call("sentinel_maintain", args)
         with _readable("sentinel_maintain"):
-            # A database that was not migrated yet does not say it: then the worker has to look.
-            return Maintained(rows[0]["next_due_seconds"], rows[0].get("removals_due", True))
+            # A database that was not migrated yet says neither: then the worker has to look, and goes on.
+            found = rows[0]
+            return Maintained(found["next_due_seconds"], found.get("removals_due", True), found.get("drain", False))
+
+    async def leave(self) -> None:
+        """Remove this worker from the list of workers, because it stops."""
+        await self._call("sentinel_maintain", {"stopping": True})
 
     async def deletions(self, *, limit: int) -> list[tuple[str, str]]:
         """Return bucket and name of objects to remove; objects that remain are returned again later."""
@@ -172,6 +196,27 @@ def heartbeat(client: Client, worker: UUID, claims: Iterable[Claim], lease_secon
             raise _not_read("sentinel_heartbeat", error) from error
     with _readable("sentinel_heartbeat"):
         return {UUID(row["id"]): row["answer"] for row in _rows("sentinel_heartbeat", answer.data)}
+
+
+def _claims(rows: Sequence[dict[str, Any]]) -> tuple[list[Claim], list[UnreadableClaim]]:
+    """Return the claims, and those that cannot be read. Raises Transient if no row has even an identity."""
+    claims: list[Claim] = []
+    unreadable: list[UnreadableClaim] = []
+    nameless: Transient | None = None
+    for row in rows:
+        try:
+            with _readable("sentinel_claim"):
+                claims.append(Claim.from_row(row))
+        except Transient as error:
+            log.error(logs.CALL_FAILED, call="claim", error_code=error.code, error=error.message)
+            try:
+                with _readable("sentinel_claim"):
+                    unreadable.append(UnreadableClaim.from_row(row))
+            except Transient:
+                nameless = error
+    if nameless is not None and not claims and not unreadable:
+        raise nameless
+    return claims, unreadable
 
 
 def _rows(function: str, answer: Any) -> list[dict[str, Any]]:

@@ -10,20 +10,23 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from math import inf
 from uuid import UUID
 
 import structlog
 from supabase import Client
 
-from sentinel_worker.domain.errors import Cancelled, CodedError, LeaseLost, Released, Transient
+from sentinel_worker.domain.compute import Compute
+from sentinel_worker.domain.errors import Cancelled, CodedError, LeaseLost, Permanent, Released, Transient
 from sentinel_worker.domain.request import Claim, Stage
 from sentinel_worker.observe import logs
 from sentinel_worker.queue.client import heartbeat
 
 STAGE_GRACE_SECONDS = 10.0
 """Delay between the stage's own time limit, which acts first, and withholding the heartbeat."""
+TOO_LATE = "This analysis was not finished by the time for which it was requested."
 
-Ending = LeaseLost | Cancelled | Released
+Ending = LeaseLost | Cancelled | Released | Permanent
 
 log = structlog.get_logger()
 
@@ -38,7 +41,9 @@ class Lease:
 
     def __init__(self, claim: Claim, called_at: float) -> None:
         self.claim = claim
+        self.compute = Compute(claim.user_id)
         self.expires_at = called_at + claim.lease_seconds
+        self.late_at = inf if claim.answer_seconds is None else called_at + claim.answer_seconds
         self.stage: Stage = "fetching"
         self.stage_deadline: float | None = None
         self._ended_by: Ending | None = None
@@ -53,11 +58,14 @@ class Lease:
             raise LeaseLost
 
     def watch(self) -> None:
-        """End the work when the lease expires, even if the heartbeat's thread is blocked."""
-        remaining = self.expires_at - boottime()
-        if remaining <= 0:
+        """End the work when the lease expires, even if the heartbeat's thread is blocked, or when it is too late."""
+        now = boottime()
+        if now >= self.expires_at:
             self.end(LeaseLost())
+        elif now >= self.late_at:
+            self.end(Permanent("answer_too_late", TOO_LATE))
         else:
+            remaining = min(self.expires_at, self.late_at) - now
             self._expiry = asyncio.get_running_loop().call_later(remaining, self.watch)
 
     def unwatch(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -14,11 +13,15 @@ import httpx
 
 from sentinel_worker.concurrency.fair_places import FairPlaces
 from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.request import Claim
 from sentinel_worker.sources import local, storage, url
 from sentinel_worker.sources.fetched import Fetched
 from sentinel_worker.sources.social.fetcher import Social
+
+URL_PATIENCE_SECONDS = 15.0
+"""Longest wait of a URL for a place. It keeps a slot of the worker meanwhile, which uploads may need."""
 
 
 class Fetch(Protocol):
@@ -48,23 +51,26 @@ class RequestSources:
         self._url_rules = url_rules
         self._social = social
         # Separate places, so that slow third-party servers never delay downloads from Storage.
-        self._uploads = asyncio.Semaphore(settings.fetch_concurrency)
-        self._urls = FairPlaces(settings.url_places)
+        self._uploads = FairPlaces(settings.fetch_concurrency)
+        self._urls = FairPlaces(settings.url_places, patience_seconds=URL_PATIENCE_SECONDS)
 
-    def of(self, claim: Claim) -> Source:
-        """Return the source of the request's file. Raises `Permanent('source_not_supported')`."""
+    def of(self, claim: Claim, compute: Compute) -> Source:
+        """Return the source of the request's file; `compute` counts the process that fetches a post.
+
+        Raises `Permanent('source_not_supported')`.
+        """
         if claim.source_url is not None:
-            return Source(self._url(claim.source_url), self._urls.place(claim.user_id))
+            return Source(self._url(claim.source_url, compute), self._urls.place(claim.user_id))
         assert claim.storage_path is not None  # the database's one_source
         fetch = partial(storage.fetch, self._http, user_id=claim.user_id, storage_path=claim.storage_path)
-        return Source(fetch, self._uploads)
+        return Source(fetch, self._uploads.place(claim.user_id))
 
-    def _url(self, source_url: str) -> Fetch:
+    def _url(self, source_url: str, compute: Compute) -> Fetch:
         """Return a fetch by yt-dlp for a post of a social site, and a direct download for any other URL."""
         if not self._kinds:
             raise Permanent("source_not_supported", "This worker does not fetch URLs: upload the file instead.")
         if self._social is not None and self._social.suits(source_url):
-            social = replace(self._social, egress=self._social.egress.of_one_client())
+            social = replace(self._social, egress=self._social.egress.of_one_client(), compute=compute)
             return partial(social.fetch, source_url)
         if "direct" not in self._kinds:
             raise Permanent(

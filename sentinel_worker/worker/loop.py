@@ -71,7 +71,9 @@ class Worker:
         self._wake = wake
         self._health = health
         self._lanes = pipeline.lanes
-        self._sweeps = Sweeps(settings, queue=queue, removals=removals, wakeup=wakeup, lanes=pipeline.lanes)
+        self._sweeps = Sweeps(
+            settings, queue=queue, removals=removals, wakeup=wakeup, lanes=pipeline.lanes, drain=self._drain_as_asked
+        )
         self._failures = 0
         self._started_at = monotonic()
         self._running = RunningRequests(
@@ -119,6 +121,7 @@ class Worker:
                     task.cancel()
         finally:
             await self._leases.stop()
+        await self._leave()
         log.info(logs.STOPPED)
         if self._broken_by is not None:
             raise Transient("worker_broken", self._broken_by.message) from self._broken_by
@@ -142,6 +145,20 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.drain)
+
+    def _drain_as_asked(self) -> None:
+        if not self._draining.is_set():
+            log.info(logs.DRAIN_ASKED)
+            self.drain()
+
+    async def _leave(self) -> None:
+        """Leave the list of workers. If the call fails, a sweep of another worker removes this one a day later."""
+        if self._queue.circuit.open:
+            return
+        try:
+            await self._queue.leave()
+        except CodedError as error:
+            log.warning(logs.CALL_FAILED, call="leave", error_code=error.code, error=error.message)
 
     # The claim loop
 
@@ -182,7 +199,12 @@ class Worker:
             return 0
         called_at, asked_at = boottime(), monotonic()
         claims = await self._queue.claim(
-            self._lanes, limit=free, lease_seconds=self._settings.lease_seconds, held=self._leases.ids
+            self._lanes,
+            limit=free,
+            lease_seconds=self._settings.lease_seconds,
+            held=self._leases.ids,
+            slots=self._settings.slots,
+            holding=self._running.by_user,
         )
         for claim in claims:
             self._running.start(group, claim, called_at)

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from sentinel_worker.config.settings import Settings
+from sentinel_worker.domain.compute import is_too_slow, too_slow
 from sentinel_worker.domain.errors import Permanent, Transient
 from sentinel_worker.domain.request import Finish, Stage
 from sentinel_worker.inference.flow import Flow
@@ -25,6 +26,10 @@ SPANS: Mapping[Stage, tuple[float, float]] = {
     "finishing": (98, 100),
 }
 """Start and end of each stage, in percent of the request's progress."""
+OF_FILE: Final = frozenset[Stage]({"probing", "analyzing"})
+"""Stages that a file itself may make too long. One that is too long in `deriving` only lacks its pictures."""
+TIMED_OUT: Final = frozenset({"stage_timed_out", "decoder_timeout"})
+"""Codes of a file that ran into a time limit: of its stage, or of its decoding child."""
 
 
 @contextmanager
@@ -48,10 +53,15 @@ class RequestStages:
     lease: Lease
     progress: Progress
     settings: Settings
+    done: dict[Stage, float] = field(default_factory=dict)
+    """Fraction of each stage that was reported last."""
 
     @asynccontextmanager
     async def enter(self, stage: Stage) -> AsyncIterator[None]:
-        """Run the block as `stage`; raises `Transient('stage_timed_out')` at its time limit."""
+        """Run the block as `stage`; raises `Transient('stage_timed_out')` at its time limit.
+
+        If the file itself used up that time, raises `Permanent('too_slow_to_analyze')` instead.
+        """
         limits_seconds: Mapping[Stage, float] = {
             "fetching": self.settings.fetch_deadline_seconds,
             "probing": self.settings.probe_deadline_seconds,
@@ -59,12 +69,22 @@ class RequestStages:
             "deriving": self.settings.derive_deadline_seconds,
         }
         self.report(stage, 0.0)
-        async with self.lease.enter(stage, limits_seconds[stage]):
-            with memory_errors_translated():
-                yield
+        before = self.lease.compute.cpu_seconds
+        try:
+            async with self.lease.enter(stage, limits_seconds[stage]):
+                with memory_errors_translated():
+                    yield
+        except Transient as error:
+            if stage not in OF_FILE or error.code not in TIMED_OUT:
+                raise
+            used, limit_seconds = self.lease.compute.cpu_seconds - before, limits_seconds[stage]
+            if not is_too_slow(used, limit_seconds, self.done[stage]):
+                raise
+            raise too_slow(used, stage=stage, limit_seconds=limit_seconds) from error
 
     def report(self, stage: Stage, fraction: float) -> None:
         """Report that `fraction` (0 to 1) of `stage` is done."""
+        self.done[stage] = fraction
         start, end = SPANS[stage]
         self.progress.report(self.lease.claim, stage, start + (end - start) * fraction)
 
@@ -83,7 +103,7 @@ class Pipeline:
     async def analyze(self, lease: Lease) -> Finish:
         """Answer one claim. Raises this package's errors; writes only derived files, under this fence."""
         claim, stages = lease.claim, RequestStages(lease, self.progress, self.settings)
-        source = self.sources.of(claim)
+        source = self.sources.of(claim, lease.compute)
         self.flow.roster.offer(claim.media_kind, claim.detector)
         examined = await self.flow.run(
             replace(source, fetch=partial(self._fetch, source.fetch)),
@@ -91,6 +111,7 @@ class Pipeline:
             claim.detector,
             stages=stages,
             keep=partial(self.derived.keep, lease),
+            compute=lease.compute,
             preview=claim.preview,
         )
         lease.stage = "finishing"

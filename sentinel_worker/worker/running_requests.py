@@ -1,7 +1,9 @@
 """Requests that a worker is running: each is a task that answers its claim, and its failure does not affect others."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
@@ -67,6 +69,11 @@ class RunningRequests:
         """Return the number of running requests."""
         return len(self._tasks)
 
+    @property
+    def by_user(self) -> Counter[UUID]:
+        """Number of running requests of each user."""
+        return Counter(lease.claim.user_id for lease in self._tasks.values())
+
     def start(self, group: asyncio.TaskGroup, claim: Claim, called_at: float) -> None:
         """Work on `claim`, whose call began at `called_at` (see `lease.boottime`)."""
         lease = self._leases.add(claim, called_at)
@@ -115,6 +122,7 @@ class RunningRequests:
                     if isinstance(error, Fatal):
                         self._broken(error)
                     finish = finish_for(error, claim, lease.stage)
+                finish = replace(finish, compute=lease.compute.as_json())
                 self._count(claim, finish)
                 await self._report(claim, finish)
             except LeaseLost:
@@ -141,7 +149,7 @@ class RunningRequests:
     async def _report(self, claim: Claim, finish: Finish) -> None:
         answer = await self._outcomes.write(claim, finish)
         if answer.status == "invalid" and finish.outcome == "succeeded":
-            finish = RESULT_REFUSED
+            finish = replace(RESULT_REFUSED, compute=finish.compute)
             answer = await self._outcomes.write(claim, finish)
         _log_answer(finish, answer)
         if answer.due_in_seconds is not None:

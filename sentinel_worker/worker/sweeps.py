@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
 
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 class Sweeps:
-    """The time of the next sweep, and the sweep itself."""
+    """The time of the next sweep, and the sweep itself, which calls `drain` if an admin asks for it in the database."""
 
     def __init__(
         self,
@@ -42,12 +42,14 @@ class Sweeps:
         removals: Removals,
         wakeup: Wakeup | None,
         lanes: Sequence[str],
+        drain: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._queue = queue
         self._removals = removals
         self._wakeup = wakeup
         self._lanes = lanes
+        self._drain = drain
         self._at = 0.0
         self._maintained_at = -inf
         self._nothing_due = False
@@ -85,6 +87,8 @@ class Sweeps:
             pause = min(pause, max(MIN_SWEEP_SECONDS, due_seconds))
             if found.removals_due:
                 self._removals.nudge()
+            if found.drain:
+                self._drain()
         self._at = monotonic() + pause
 
     async def wait(self, wake: asyncio.Event) -> None:

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from tests.rights.matrix import Matrix
 from tests.rights.session import Answer, Counts, Session, count_rows, letter_of_rows, relation
-from tests.rights.universe import Function, Table, Universe
+from tests.rights.universe import Function, Table, Universe, is_not_found
 from tests.rights.world import REQUEST_A, REQUESTS_B, USER_A, USER_B, WORKER, Identity, sample, sql_value
 
 
@@ -69,6 +69,8 @@ class SqlQuestions:
         identifier = sql.Identifier(column["name"])
         read = self._ask(sql.SQL("select {} from {}").format(identifier, target))
         self._rows("columns", name, "S", read, counts)
+        if table.is_view:
+            return
         own, foreign = (self._ask(*insertion(table, column, self._who, owner)) for owner in self._owners())
         found = "" if own.is_refused else "i" if foreign.is_refused else "I"
         self._add("columns", name, found, own if own.is_refused else foreign)
@@ -88,8 +90,8 @@ class SqlQuestions:
             self._ask(call(function, request=request))
             for request in ((REQUESTS_B[0], REQUEST_A) if self._who.user == USER_B else (REQUEST_A, REQUESTS_B[0]))
         )
-        found: str | None = "" if own.is_refused else "x" if foreign.value == "not_found" else "X"
-        if found and self._who.user and own.value == "not_found":
+        found: str | None = "" if own.is_refused else "x" if is_not_found(foreign.value) else "X"
+        if found and self._who.user and is_not_found(own.value):
             found = None
         self._add("functions", function.name, found, own)
 
@@ -102,6 +104,8 @@ def table_statements(table: Table) -> Iterator[tuple[str, sql.Composed]]:
         yield "U", sql.SQL("select nextval({}::regclass)").format(sql.Literal(table.name))
         return
     yield "S", sql.SQL("select * from {}").format(target)
+    if table.is_view:
+        return
     yield "D", sql.SQL("delete from {}").format(target)
     yield "T", sql.SQL("truncate {}").format(target)
     yield "M", sql.SQL("reindex table {}").format(target)

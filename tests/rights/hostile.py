@@ -104,9 +104,9 @@ FORGED: dict[str, Any] = {
     "coverage": 1.0,
     "longest_gap_seconds": 0.0,
     "priority": 100,
-    "attempt": 0,
+    "attempt": 1,
     "max_attempts": 20,
-    "crashes": 0,
+    "crashes": 1,
     "fence": "dddddddd-0000-4000-8000-000000000003",
     "lane": "video/mine",
     "stage": "finishing",
@@ -144,7 +144,17 @@ STRINGS: dict[str, str] = {
     "100,000 characters": "x" * 100_000,
     "100,000 wide characters": "👁" * 100_000,
 }
-TEXT_INPUTS = ("storage_path", "source_url", "detector", "dedupe_key", "media_kind", "run_at", "batch_id", "id")
+TEXT_INPUTS = (
+    "storage_path",
+    "source_url",
+    "detector",
+    "dedupe_key",
+    "media_kind",
+    "run_at",
+    "batch_id",
+    "answer_by",
+    "id",
+)
 
 # Values of `options`; stored ones come back unchanged. Python cannot parse a whole number of 4,301 digits.
 OPTIONS: dict[str, Any] = {

@@ -23,7 +23,13 @@ writes this page.
 _SCHEMA_TEXT = "No API exposes the schemas `sentinel` and `supabase_migrations`."
 _TABLE_TEXT = """\
 The first line of a table covers the whole table: it has I and U if at least one column has them. The lines below it
-list columns that differ."""
+list columns that differ. A user may name the default of a column that is not an input, such as `status: 'queued'`. The
+role `sentinel_admin`, which no API becomes, may select [what admins read](database.md#views), and nothing else.
+
+Users have grants for more columns, and for UPDATE and DELETE, only so that the triggers `analysis_requests_accept`,
+`analysis_requests_refuse` and `analysis_results_refuse` can refuse them with a sentence instead of "permission denied
+for table". Row security refuses the same in case a trigger is missing. To give users such a right, drop the trigger,
+revoke what they shall not have, and add a policy."""
 _PLATFORM_TEXT = """\
 These are the rows of objects and messages. D is a DELETE as the Storage API sends it; a plain DELETE is refused to
 everybody. `<A>` is user A's id, `<gone>` the id of a deleted user whose files the outbox names, `other` a bucket that

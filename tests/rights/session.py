@@ -23,6 +23,8 @@ class Answer:
     value: Any = None
     state: str | None = None
     message: str = ""
+    rule: str | None = None
+    """Name of the broken rule (a constraint), if any."""
 
     @property
     def is_refused(self) -> bool:
@@ -59,7 +61,7 @@ class Session:
         except psycopg.Error as error:
             if error.sqlstate is None:  # not the server's response
                 raise
-            return Answer(state=error.sqlstate, message=str(error).splitlines()[0])
+            return Answer(state=error.sqlstate, message=str(error).splitlines()[0], rule=error.diag.constraint_name)
 
     def _settings(self, more: dict[str, str]) -> dict[str, str]:
         settings = {name.replace("__", "."): value for name, value in more.items()}

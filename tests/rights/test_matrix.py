@@ -99,7 +99,9 @@ LOOSENED = """
 alter table public.analysis_requests add column sneaky text;
 create table sentinel.sneaky ();
 create function public.sneaky() returns integer language sql as 'select 1';
-grant update (priority), delete on public.analysis_requests to authenticated;
+drop trigger analysis_requests_refuse on public.analysis_requests;
+revoke update on public.analysis_requests from authenticated;
+grant update (priority) on public.analysis_requests to authenticated;
 create policy sneaky_update on public.analysis_requests for update to authenticated using (true);
 create policy sneaky_delete on public.analysis_requests for delete to authenticated
   using (user_id = (select auth.uid()));

@@ -16,7 +16,9 @@ from tests.rights.world import CALLERS, PLACES, SERVICE, WORKER_ROLE, A, B, Iden
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CHANGED = """
-grant update (priority), delete on public.analysis_requests to authenticated;
+drop trigger analysis_requests_refuse on public.analysis_requests;
+revoke update on public.analysis_requests from authenticated;
+grant update (priority) on public.analysis_requests to authenticated;
 create policy planted_update on public.analysis_requests for update to authenticated using (true);
 create policy planted_delete on public.analysis_requests for delete to authenticated
   using (user_id = (select auth.uid()));

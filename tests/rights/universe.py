@@ -13,7 +13,7 @@ FOREIGN_SCHEMAS = ("auth", "storage", "realtime", "_realtime", "extensions", "in
 
 _SCHEMAS = "select nspname from pg_namespace where nspname <> all (%s) and nspname not like 'pg\\_%%' order by 1"
 _TABLES = """
-select n.nspname || '.' || c.relname as name, c.relkind = 'S' as is_sequence,
+select n.nspname || '.' || c.relname as name, c.relkind = 'S' as is_sequence, c.relkind = 'v' as is_view,
        coalesce((select array_agg(a.attname::text order by k.place)
                    from pg_index i cross join lateral unnest(i.indkey::int2[]) with ordinality k (attnum, place)
                    join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
@@ -42,10 +42,14 @@ select p.oid::regprocedure::text as name, p.proname as short, n.nspname as schem
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table; `name` includes its schema. Columns are dicts of table, name, type, nullable, required (no default)."""
+    """A table or view; `name` includes its schema.
+
+    Columns are dicts of table, name, type, nullable, required (no default).
+    """
 
     name: str
     is_sequence: bool
+    is_view: bool
     primary_key: list[str]
     columns: list[dict[str, Any]]
 
@@ -74,6 +78,17 @@ class Function:
     def is_for_owners(self) -> bool:
         """True if it acts on one request, given by its id."""
         return self.schema == "public" and self.arguments == ["id"]
+
+
+def is_not_found(value: Any) -> bool:
+    """True if a function for owners did not find the request; `value` is its text, its row, or PostgREST's rows."""
+    match value:
+        case tuple() | list() if value:
+            return is_not_found(value[0])
+        case {"reason": reason}:
+            return is_not_found(reason)
+        case _:
+            return bool(value == "not_found")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import pytest
 
 from bench import insert, latency
+from bench.fairness import Measured
 from bench.soak_requests import Totals
 from bench.workers import Look, Rate
 
@@ -34,6 +35,13 @@ def test_a_percentile_over_its_limit_is_reported(limit: float | None, within: bo
 @pytest.mark.parametrize(("ours", "within"), [(1.9, True), (2.0, False)])
 def test_an_insert_that_costs_twice_a_plain_one_is_reported(ours: float, within: bool) -> None:
     assert insert.report(20_000, ours, 1.0) is within
+
+
+@pytest.mark.parametrize(("begun", "fair"), [((0, 3, 1), True), ((0, 4, 1), False)])
+def test_a_clip_that_waits_for_as_many_files_as_there_are_places_is_reported(
+    begun: tuple[int, ...], fair: bool
+) -> None:
+    assert Measured(1, [1.0] * 3, begun, held=2).fair(4) is fair
 
 
 def test_a_rate_is_what_was_ended_between_the_first_and_the_last_look() -> None:

@@ -103,12 +103,12 @@ async def test_a_user_who_gives_up_and_returns_goes_before_those_who_always_wait
 
 
 async def test_old_turns_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sentinel_worker.concurrency.fair_places.REMEMBERED_USERS", 2)
+    monkeypatch.setattr("sentinel_worker.concurrency.turns.REMEMBERED_USERS", 2)
     shares = FairPlaces(1)
     for user in (A, B, C):
         async with shares.place(user):
             pass
-    assert list(shares._last_turn) == [B, C]
+    assert list(shares._turns._last) == [B, C]
 
 
 async def test_a_place_that_never_becomes_free_is_not_waited_for_long() -> None:
@@ -142,3 +142,14 @@ async def test_giving_up_loses_no_place() -> None:
         assert not queue.shares._waiting
         await queue.ask(C, "c1")
         assert queue.served == ["a1", "b1", "c1"]
+
+
+async def test_a_user_holds_at_most_half_of_what_the_others_leave() -> None:
+    async with queue_of(8) as queue:
+        for user, name in ((A, "a"), (B, "b"), (C, "c")):
+            await queue.ask(user, *(f"{name}{number}" for number in range(1, 9)))
+        assert queue.served == ["a1", "a2", "a3", "a4", "b1", "b2", "c1"]
+        await queue.end("a1")
+        assert queue.served[7:] == ["c2"], "C may have half of three places; A and B have their share"
+        await queue.end("b1", "b2")
+        assert queue.served[8:] == ["b3", "b4"]

@@ -4,14 +4,16 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from uuid import uuid4
 
 import httpx
 import pytest
 from supabase import Client, ClientOptions
 
-from sentinel_worker.domain.errors import Cancelled, LeaseLost, Released, Transient
+from sentinel_worker.domain.errors import Cancelled, LeaseLost, Permanent, Released, Transient
 from sentinel_worker.queue.lease import Lease, Leases, boottime
+from sentinel_worker.worker.error_outcomes import finish_for
 from tests.claims import a_claim
 
 
@@ -55,6 +57,32 @@ async def test_work_that_ends_after_its_lease_writes_nothing() -> None:
     lease.end(Cancelled())
     with pytest.raises(Cancelled):
         guard.__exit__(None, None, None)
+
+
+async def test_work_ends_for_good_when_nobody_waits_for_the_answer_any_more() -> None:
+    lease = Lease(replace(a_claim(), answer_seconds=0.01), boottime())
+    task = await guarded(lease)
+    lease.watch()
+    with pytest.raises(Permanent) as ended:
+        await task
+    assert ended.value.code == "answer_too_late"
+    assert finish_for(ended.value, lease.claim, "analyzing").outcome == "failed"
+    lease.unwatch()
+
+
+async def test_work_that_ends_before_that_time_is_an_answer() -> None:
+    lease = Lease(replace(a_claim(), answer_seconds=3600), boottime())
+    lease.watch()
+    with lease.guard():
+        await asyncio.sleep(0)
+    lease.unwatch()
+
+
+async def test_a_request_that_is_too_late_already_does_not_begin() -> None:
+    lease = Lease(replace(a_claim(), answer_seconds=-1), boottime())
+    lease.watch()
+    with pytest.raises(Permanent, match="answer_too_late"), lease.guard():
+        raise AssertionError("it began")
 
 
 async def test_an_expired_lease_refuses_writes() -> None:

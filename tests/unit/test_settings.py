@@ -36,7 +36,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded.supabase_url == "http://127.0.0.1:54321"
     assert key_of(loaded) == ("sb_secret_x", None)
     assert loaded.detector_keys == ("video-large", "image-vit", "audio-xlsr")
-    assert (loaded.lease_seconds, loaded.heartbeat_seconds, loaded.slots) == (60, 20, 8)
+    assert (loaded.lease_seconds, loaded.heartbeat_seconds, loaded.slots) == (60, 20, 16)
 
 
 def test_a_publishable_key_needs_a_worker_jwt(monkeypatch: pytest.MonkeyPatch) -> None:

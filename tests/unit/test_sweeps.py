@@ -29,7 +29,7 @@ class Idle(QueueClient):
 
     async def maintain(self, *, name: str, lanes: Sequence[str], slots: int) -> Maintained:
         self.maintained_at.append(self.now)
-        return Maintained(next_due_seconds=None, removals_due=self.filed_at is not None)
+        return Maintained(next_due_seconds=None, removals_due=self.filed_at is not None, drain=False)
 
 
 class Nudged(Removals):
@@ -52,11 +52,15 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Idle:
     return queue
 
 
+def nobody_asks() -> None:
+    raise AssertionError("nobody asks the worker to drain")
+
+
 async def pass_time(queue: Idle, removals: Nudged, seconds: float, *, deleting: bool) -> None:
     """Sweep when due, as the run loop does; each sweep is followed by a claim."""
     project = {"SUPABASE_URL": "http://localhost:1", "SUPABASE_SECRET_KEY": "sb_secret_" + uuid.uuid4().hex}
     settings = Settings.model_validate({**project, "sweep_degraded_seconds": PERIOD})
-    schedule = Sweeps(settings, queue=queue, removals=removals, wakeup=None, lanes=["auto/default"])
+    schedule = Sweeps(settings, queue=queue, removals=removals, wakeup=None, lanes=["auto/default"], drain=nobody_asks)
     while queue.now < seconds:
         if schedule.due:
             await schedule.sweep()

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from sentinel_worker.concurrency.uninterrupted import to_the_end
 from sentinel_worker.confine import bare_process
+from sentinel_worker.domain.compute import Compute
+from sentinel_worker.observe import cpu_clocks
 from sentinel_worker.sources.social.instructions import PACKET_BYTES, Order
 from sentinel_worker.sources.social.sentences import refused, social_error
 
@@ -29,7 +31,22 @@ class SocialProcess:
 
     def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
         self.pid = process.pid
+        self._process = process
         self._connection = connection
+        self._cpu_seconds = 0.0
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds so far."""
+        if self._process.returncode is None:
+            self._cpu_seconds = cpu_clocks.of_process(self.pid) or self._cpu_seconds
+        return self._cpu_seconds
+
+    def reap(self) -> None:
+        """Wait until the process has ended."""
+        _, status, usage = os.wait4(self.pid, 0)
+        self._cpu_seconds = usage.ru_utime + usage.ru_stime
+        self._process.returncode = os.waitstatus_to_exitcode(status)
 
     async def listener(self) -> socket.socket:
         """Receive the process's listening socket, for the worker's proxy to accept on.
@@ -59,20 +76,24 @@ class SocialProcess:
 
 
 @asynccontextmanager
-async def started(order: Order, folder: Path, *, boot: str = BOOT) -> AsyncIterator[SocialProcess]:
+async def started(
+    order: Order, folder: Path, *, boot: str = BOOT, compute: Compute | None = None
+) -> AsyncIterator[SocialProcess]:
     """Start the process in `folder`; it and its children are killed, and it is reaped, when the block ends."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     with ours:
         with theirs:
-            process = bare_process.start(boot, theirs, folder, stderr=subprocess.DEVNULL)
+            process = SocialProcess(bare_process.start(boot, theirs, folder, stderr=subprocess.DEVNULL), ours)
+        if compute is not None:
+            compute.watch(lambda: process.cpu_seconds)
         try:
             ours.send(order.packed())
-            yield SocialProcess(process, ours)
+            yield process
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            await to_the_end(asyncio.to_thread(process.wait))
+            await to_the_end(asyncio.to_thread(process.reap))
 
 
 async def _readable(connection: socket.socket) -> None:

@@ -20,6 +20,7 @@ from sentinel_worker.concurrency.uninterrupted import to_the_end
 from sentinel_worker.config.settings import Settings
 from sentinel_worker.confine.hostile_folder import clear
 from sentinel_worker.confine.layers import Mode
+from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.error_codes import Trait, with_trait
 from sentinel_worker.domain.errors import CodedError, Permanent
 from sentinel_worker.domain.json_numbers import LARGEST
@@ -57,6 +58,7 @@ class Social:
 
     `limit_seconds` is the longest video. `without_namespace` lets the process share the machine's network if it cannot
     have a namespace of its own. `boot` is its program; tests bring one with an extractor of their own.
+    `compute` counts its CPU seconds.
     """
 
     egress: Egress
@@ -67,6 +69,7 @@ class Social:
     without_namespace: bool = False
     sandbox: Mode = "auto"
     boot: str = BOOT
+    compute: Compute | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings, egress: Egress) -> Social | None:
@@ -138,7 +141,7 @@ class Social:
                 proxy_port=own.getsockname()[1] if own is not None else None,
                 sandbox=self.sandbox,
             )
-            process = await stack.enter_async_context(started(order, folder, boot=self.boot))
+            process = await stack.enter_async_context(started(order, folder, boot=self.boot, compute=self.compute))
             listener = own or stack.enter_context(await process.listener())
             await stack.enter_async_context(proxy.serve(listener))
             full = asyncio.ensure_future(_filled(folder, 2 * limit_bytes + PAGES_BYTES))

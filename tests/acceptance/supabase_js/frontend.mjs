@@ -111,6 +111,12 @@ export function finished(supabase, id, onRow = () => {}, pollSeconds = 15, signa
   })
 }
 
+export async function waitOf(supabase, id) {
+  const { data, error } = await supabase.rpc('analysis_wait', { id }).single()
+  if (error) throw error
+  return data
+}
+
 export async function evidence(supabase, id) {
   const { data, error } = await supabase
     .from('analysis_results').select().eq('request_id', id).eq('is_current', true).single()

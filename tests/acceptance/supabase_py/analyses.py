@@ -91,6 +91,7 @@ async def cancel(stage: Stage) -> None:
     owner = await stage.user()
     row = await frontend.ask(owner.supabase, {"storage_path": f"{owner.id}/film.mp4", "run_at": LATER})
     assert row["status"] == "scheduled"
+    assert (await frontend.wait_of(owner.supabase, row["id"]))["reason"] == "scheduled"
     for _ in range(2):
         assert await frontend.call(owner.supabase, "cancel_analysis", row["id"]) == "cancelled"
     row = await frontend.finished(owner.supabase, row["id"])

@@ -175,6 +175,12 @@ async def signed_url(supabase: AsyncClient, bucket: str, path: str) -> str:
     return str(signed["signedURL"])
 
 
+async def wait_of(supabase: AsyncClient, request_id: str) -> Row:
+    """Return why a request waits, its place in the line, and an estimate."""
+    answer: Any = await supabase.rpc("analysis_wait", {"id": request_id}).single().execute()
+    return dict(answer.data)
+
+
 async def ask_batch(supabase: AsyncClient, paths: Sequence[str]) -> tuple[str, list[Row]]:
     """Insert a whole batch or nothing; return its id and rows."""
     batch_id = str(uuid4())

@@ -96,7 +96,7 @@ async def previewed(zygote: Zygote, path: Path) -> Path | None:
     """Ask a child of the other profile for a preview of the file; None if there is none."""
     own = MediaLimits(max_wall_seconds=20, max_cpu_seconds=20)
     try:
-        async with zygote.open(path, path.parent, own, "preview") as child:
+        async with zygote.open(path, path.parent, own, profile="preview") as child:
             return await child.preview(PreviewLimits(film_seconds=2.0, work_seconds=5.0), name="preview.mp4")
     except Permanent:
         return None

@@ -86,6 +86,9 @@ async def test_ctrl_c_stops_every_child_and_the_data_stays(tmp_path: Path) -> No
 
     async with Dev.running(tmp_path / "data", "--no-worker") as again:
         assert again.said("publishable key") == key
+        with psycopg.connect(again.said("DB URL")) as database:
+            grace = database.execute("select value from sentinel.settings where name = 'lane_grace_seconds'").fetchone()
+        assert grace == (10,), "a request that nobody serves fails within seconds here"
         family = again.family()
         again.process.kill()
         await again.process.wait()

@@ -144,7 +144,7 @@ async def test_servers_that_drip_hold_back_neither_uploads_nor_the_urls_of_other
     film = clips["carphone_pristine.mp4"].read_bytes()
     web.films.behave = [functools.partial(serve_or_drip, film=film, over=over)]
     worker = await start_worker(**web.settings, SENTINEL_SLOTS="5", module="tests.integration.daemon.hasty")
-    # As many as a claim takes, and more: without shares they would take every slot and every download.
+    # More than a worker takes: of five slots the user has three, of which two drip and one waits for a place.
     dripping = [await user.insert(None, source_url=web.url(f"drip/{number}.mp4")) for number in range(8)]
     await until(lambda: len(fetching(stack, dripping)) >= 2, what="two drip")
     async with signed_in(stack) as other:
@@ -154,13 +154,32 @@ async def test_servers_that_drip_hold_back_neither_uploads_nor_the_urls_of_other
         assert (await other.answer(by_url))["verdict"] == "real"
     drips = {exchange.target.split("?")[0] for exchange in web.films.asked if "/drip/" in exchange.target}
     assert len(drips) == len(fetching(stack, dripping)) == 2
-    refunded = sql(
-        stack, "select distinct outcome from sentinel.attempts where request_id = any (%s::uuid[])", dripping
-    )
-    assert refunded == [{"outcome": "snoozed"}]
+
+    def ended() -> list[dict[str, Any]]:
+        query = "select distinct outcome from sentinel.attempts where request_id = any (%s::uuid[])"
+        return sql(stack, query, dripping)
+
+    await until(lambda: bool(ended()), what="one that waited for a place gave up its slot")
+    assert ended() == [{"outcome": "snoozed"}]
     assert all(row["attempt"] <= 1 for row in sql(stack, "select attempt from analysis_requests"))
     over.set()
     nothing_leaked(worker)
+
+
+async def test_a_download_ends_when_nobody_waits_for_the_answer_any_more(
+    stack: Stack, start_worker: StartWorker, user: User, web: Web, clips: dict[str, Path]
+) -> None:
+    over = asyncio.Event()
+    film = clips["carphone_pristine.mp4"].read_bytes()
+    web.films.behave = [functools.partial(serve_or_drip, film=film, over=over)]
+    await start_worker(**web.settings)
+    by = sql(stack, "select now() + interval '6 s' as at")[0]["at"]
+    request_id = await user.insert(None, source_url=web.url("drip/1.mp4"), answer_by=by.isoformat())
+    row = await user.answer(request_id)
+    assert (row["status"], row["error_code"], row["attempt"]) == ("failed", "answer_too_late", 1)
+    assert row["finished_at"] >= by
+    assert history(stack, request_id) == [(1, "failed", "failed")]
+    over.set()
 
 
 def fetching(stack: Stack, asked: list[str]) -> list[dict[str, Any]]:

@@ -96,6 +96,13 @@ def limited(queue: Queue) -> Iterator[Queue]:
 
 
 @pytest.fixture
+def calm(limited: Queue) -> Queue:
+    """A queue without quotas: only turns decide."""
+    limited.sql("update sentinel.settings set value = 'false' where name = 'quotas'")
+    return limited
+
+
+@pytest.fixture
 def disposable(server: Postgres) -> Iterator[Queue]:
     """A separate database, for a test that damages it."""
     name = f"disposable_{next(_numbers)}"
@@ -109,7 +116,8 @@ def disposable(server: Postgres) -> Iterator[Queue]:
 @pytest.fixture(scope="module")
 def refusing(server: Postgres) -> Iterator[Queue]:
     """One database with one finished request, for tests that write nothing."""
-    superuser_dsn = server.create_database("refusing", template="migrated")
-    with closing(Queue(server.dsn("postgres", "refusing"), superuser_dsn)) as queue:
+    name = f"refusing_{next(_numbers)}"
+    superuser_dsn = server.create_database(name, template="migrated")
+    with closing(Queue(server.dsn("postgres", name), superuser_dsn)) as queue:
         queue.succeed(queue.start())
         yield queue

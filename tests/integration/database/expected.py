@@ -66,6 +66,35 @@ def running(rows: Rows) -> Counter[UUID]:
     return Counter(row["user_id"] for row in rows.values() if row["status"] == "running")
 
 
+class Shares:
+    """Shares of a worker's slots, with the number that each user holds; None slots: no shares."""
+
+    def __init__(self, slots: int | None, held: Counter[UUID]) -> None:
+        self._slots, self._held = slots, held
+
+    def _share(self, user: UUID) -> int:
+        assert self._slots is not None
+        return max(0, -((self._held.total() - self._held[user] - self._slots) // 2))
+
+    def check_given(self, users: list[UUID]) -> None:
+        """Check places given in one claim, in some order: the one given last is within its user's share, and so on."""
+        self._held.update(users)
+        if self._slots is None:
+            return
+        left = Counter(users)
+        while left.total():
+            last = [user for user in left if self._held[user] <= self._share(user)]
+            assert last, "a claim passed a user's share of the slots"
+            left[last[0]] -= 1
+            left += Counter()
+            self._held[last[0]] -= 1
+        self._held.update(users)
+
+    def open_to(self, users: set[UUID]) -> set[UUID]:
+        """Those of these users who may have another place."""
+        return users if self._slots is None else {user for user in users if self._held[user] < self._share(user)}
+
+
 def check_finished(before: Row, after: Row, outcome: str, answer: str) -> None:
     """Check an accepted finish."""
     assert after["status"] == answer

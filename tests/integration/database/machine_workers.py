@@ -38,18 +38,35 @@ class Ending(NamedTuple):
 class Workers(People):
     """Two workers that lose answers, processes and leases."""
 
-    @rule(target=CLAIMS, who=EITHER, limit=st.integers(1, 4), lost=st.sampled_from([False, False, False, True]))
-    def claim(self, who: int, limit: int, lost: bool) -> Any:
-        return multiple(*self.claim_once(self.world.of("worker")[who], limit, lost=lost))
+    @rule(
+        target=CLAIMS,
+        who=EITHER,
+        limit=st.integers(1, 4),
+        lost=st.sampled_from([False, False, False, True]),
+        slots=st.sampled_from([None, None, 1, 2, 4]),
+    )
+    def claim(self, who: int, limit: int, lost: bool, slots: int | None = None) -> Any:
+        return multiple(*self.claim_once(self.world.of("worker")[who], limit, lost=lost, slots=slots))
 
-    def claim_once(self, session: Session, limit: int, *, lost: bool = False) -> list[Claim]:
+    def claim_once(self, session: Session, limit: int, *, lost: bool = False, slots: int | None = None) -> list[Claim]:
         held = self.memory.setdefault(session.worker, {})
         before, leases = session.requests(), session.leases()
+        holding = Counter(before[request]["user_id"] for request in held if request in before)
+        told = {} if slots is None else {"slots": slots, "holding": {str(user): n for user, n in holding.items()}}
         with self.never_waits():
             rows = self.call(
-                session, "sentinel_claim", lanes=LANES, limit=limit, lease_seconds=60, held=sorted(held, key=str)
+                session,
+                "sentinel_claim",
+                lanes=LANES,
+                limit=limit,
+                lease_seconds=60,
+                held=sorted(held, key=str),
+                **told,
             )
         after = session.requests()
+        holding.update(row["user_id"] for row in rows if row["reoffered"])
+        shares = expected.Shares(slots, holding)
+        shares.check_given([row["user_id"] for row in rows if not row["reoffered"]])
         self.count("claims" if rows else "empty claims")
         assert len(rows) <= limit
         for row in rows:
@@ -57,7 +74,7 @@ class Workers(People):
         others = {key: row for key, row in after.items() if key not in {row["id"] for row in rows}}
         expected.check_swept({key: row for key, row in before.items() if key in others}, others)
         if len(rows) < limit and not self.world.open_besides(session):
-            assert not self.may_run(after), "a claim left requests waiting"
+            assert not self.may_run(after) & shares.open_to(self.may_run(after)), "a claim left requests waiting"
         if not lost:
             held |= {row["id"]: row["fence"] for row in rows}
         return [(row["id"], row["fence"], session.worker) for row in rows]

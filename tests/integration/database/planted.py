@@ -42,7 +42,7 @@ FAULTS: Final = {
     "the lease is locked before the request": Fault(
         "sentinel.end_attempts",
         (
-            ("order by q.id for no key update skip locked", "order by q.id for no key update"),
+            ("order by q.id for no key update of q skip locked", "order by q.id for no key update of q"),
             (
                 "array(select i.id from unnest(p_endings) i);",
                 LEASES_FIRST,
@@ -60,9 +60,12 @@ FAULTS: Final = {
     "a heartbeat says of a locked lease that it was extended": Fault(
         "public.sentinel_heartbeat", (("then 'busy'", "then 'ok'"),)
     ),
-    "the limit on what runs is ignored": Fault("sentinel.choose", (("= 'max_running_requests'", "= 'no limit'"),)),
+    "the limit on what runs is ignored": Fault("sentinel.choose", (("'max_running_requests'", "'no limit'"),)),
+    "a user's share of the slots is ignored": Fault(
+        "sentinel.parts", (("if p_caps.slots is null then", "if true then"),)
+    ),
     "a wish to cancel is ignored": Fault(
-        "sentinel.status_after", (("outcome = 'cancelled' or r.cancel_requested", "outcome = 'cancelled'"),)
+        "sentinel.end_attempts", (("i.outcome = 'cancelled' or q.cancel_requested", "i.outcome = 'cancelled'"),)
     ),
 }
 

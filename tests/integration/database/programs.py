@@ -90,6 +90,12 @@ def _a_claim_asks_for_more_than_may_run(machine: QueueMachine) -> Iterator[None]
     yield
 
 
+def _a_user_asks_for_every_slot(machine: QueueMachine) -> Iterator[None]:
+    machine.something_waits(most=None)
+    machine.claim(who=0, limit=2, lost=False, slots=2)
+    yield
+
+
 def _a_retry_meets_a_wish_to_cancel(machine: QueueMachine) -> Iterator[None]:
     machine.something_waits(most=None)
     machine.finish_held(who=0, which=0, outcome="retry", wish=True, again=False)
@@ -104,6 +110,7 @@ PROGRAMS: Final[dict[str, Program]] = {
     "a heartbeat moves the lease of another fence": _a_heartbeat_has_an_old_fence,
     "a heartbeat says of a locked lease that it was extended": _a_heartbeat_meets_a_requeue,
     "the limit on what runs is ignored": _a_claim_asks_for_more_than_may_run,
+    "a user's share of the slots is ignored": _a_user_asks_for_every_slot,
     "a wish to cancel is ignored": _a_retry_meets_a_wish_to_cancel,
 }
 """Programs by the fault that each triggers."""

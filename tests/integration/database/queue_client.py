@@ -20,7 +20,9 @@ begin
   for t in
     with recursive emptied (id) as (
       select unnest(array['auth.users', 'public.analysis_requests', 'sentinel.workers', 'sentinel.unserved_lanes',
-        'sentinel.usage', 'sentinel.deletions', 'sentinel.turns', 'storage.objects', 'realtime.messages']::regclass[])
+        'sentinel.usage', 'sentinel.compute', 'sentinel.deletions', 'sentinel.turns', 'sentinel.throughput',
+        'sentinel.paused',
+        'storage.objects', 'realtime.messages']::regclass[])
       union
       select c.conrelid::regclass from pg_constraint c join emptied e on c.confrelid = e.id where c.contype = 'f')
     select e.id from emptied e

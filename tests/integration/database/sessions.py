@@ -109,6 +109,12 @@ class Sessions:
             session.rows("select setseed(0.5)")  # seeds the backoff, so that failures repeat
             self.restart(session)
         self.clock.rows("insert into auth.users (id) select unnest(%s::uuid[])", list(USERS))
+        # What waits for any worker at all is told so, and no longer once a worker comes: test_waiting.py.
+        self.clock.rows(
+            "insert into sentinel.workers (id, name, version, lanes, slots) values (%s, 'w', '0', %s, 4)",
+            uuid4(),
+            LANES,
+        )
 
     def restart(self, session: Session) -> None:
         """Give a worker's connection to a new process. Its turns start at a fixed user, so that runs are alike."""

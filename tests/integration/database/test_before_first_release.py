@@ -1,6 +1,6 @@
-"""A database made by the 24 files of before the first release, and the statement that repairs its ledger.
+"""A database from before the first release: its tables are set aside, the present files applied, its rows copied.
 
-The files are in `before_first_release.tar.gz`, the statement is in docs/database.md.
+The statements are in docs/database.md; `before_first_release.tar.gz` has the 24 files that were folded.
 """
 
 import re
@@ -15,58 +15,92 @@ import psycopg
 import pytest
 
 from sentinel_local_supabase.postgres import SUPERUSER, Postgres
-from sentinel_worker.database import migrate, statements
-from sentinel_worker.database.ledger import FOLDED
-from sentinel_worker.database.migration_files import FILE_NAME
+from sentinel_worker.database import ledger, migrate, statements
+from sentinel_worker.database.migration_files import FILE_NAME, Migration
+from tests.integration.database.queue_client import Queue
 from tests.integration.database.servers import psql
 
 HERE: Final = Path(__file__).parent
 PAGE: Final = (HERE.parents[2] / "docs" / "database.md").read_text(encoding="utf-8")
 SECTION: Final = PAGE.partition("## A database from before the first release\n")[2].partition("\n## ")[0]
-REPAIR: Final = SECTION.partition("```sql\n")[2].partition("```")[0]
-OLDER: Final = set(
-    re.findall(r"`(\w+)`", SECTION.partition("functions keep their older bodies")[2].partition("\n\n")[0])
-)
-"""Functions that keep their older bodies, as the page names them."""
+SET_ASIDE, COPY = re.findall(r"```sql\n(.*?)```", SECTION, re.DOTALL)
+DROP: Final = "drop schema sentinel_before cascade"
 RECORD: Final = "insert into supabase_migrations.schema_migrations (version, name) values (%s, %s)"
-FORGET: Final = "delete from supabase_migrations.schema_migrations where version = %s"
-ROWS: Final = (
-    "select to_jsonb(s) from sentinel.settings s order by name",
-    "select to_jsonb(b) - 'created_at' - 'updated_at' from storage.buckets b order by id",
-)
+CHANGE: Final = "update supabase_migrations.schema_migrations set statements[1] = 'select 1'"
 SQL_COMMENT: Final = re.compile(r"\s*--.*")
-FUNCTION: Final = re.compile(r"CREATE FUNCTION \w+\.(\w+)\(")
+KEPT: Final = {
+    "requests": "select id, user_id, storage_path, status, verdict, attempt, error_code, created_at, finished_at"
+    " from public.analysis_requests order by id",
+    "results": "select request_id, verdict, is_current, timeline from public.analysis_results order by id",
+    "attempts": "select request_id, fence, outcome, answer from sentinel.attempts order by fence",
+    "usage": "select user_id, kind, amount::int from sentinel.usage order by at",
+    "removals": "select bucket_id, name, user_id from sentinel.deletions order by name",
+    "settings": "select value from sentinel.settings where name = 'max_crashes'",
+}
 
 
-def test_a_database_with_the_old_files_gets_the_same_schema_after_its_ledger_is_repaired(
-    any_server: Postgres,
-) -> None:
-    old = old_files()
-    any_server.create_database("old")
-    any_server.create_database("new")
-    dsn, new = (any_server.dsn("postgres", name) for name in ("old", "new"))
-    apply_old(dsn, old)
-    with pytest.raises(migrate.MigrationError, match=r"nothing was applied.*docs/database\.md"):
+@pytest.mark.parametrize("files_were", ["folded", "edited"])
+def test_a_database_from_before_the_release_keeps_its_rows(any_server: Postgres, files_were: str) -> None:
+    beside = f"new_beside_{files_were}"
+    any_server.create_database(beside)
+    any_server.create_database(files_were)
+    dsn, new = (any_server.dsn("postgres", name) for name in (files_were, beside))
+    if files_were == "folded":
+        apply_old(dsn, old_files())
+    else:
         migrate.apply(dsn)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(FORGET, (old[-1].version,))
-        with pytest.raises(psycopg.errors.RaiseException, match="does not hold all 24 files"):
-            connection.execute(REPAIR.encode())
-        connection.execute(RECORD, (old[-1].version, old[-1].name))
-        connection.execute(REPAIR.encode())
-    assert [one.version for one in migrate.apply(dsn)] == [migrate.available()[-1].version]
-    assert migrate.apply(dsn) == []
+    queue = Queue(dsn, any_server.dsn(SUPERUSER, files_were))
+    work(queue)
+    if files_were == "edited":
+        queue.sql(CHANGE)
+    with pytest.raises(migrate.MigrationError, match=r"Nothing was applied.*docs/database\.md") as refused:
+        migrate.apply(dsn)
+    assert not refused.value.passing
+    before = {name: queue.sql(query) for name, query in KEPT.items()}
+
+    queue.connection.execute(SET_ASIDE.encode())
+    with pytest.raises(psycopg.errors.RaiseException, match="look at the schema sentinel_before"):
+        queue.connection.execute(SET_ASIDE.encode())
+    assert migrate.apply(dsn) != []
+    queue.connection.execute(COPY.encode())
+    assert {name: queue.sql(query) for name, query in KEPT.items()} == before
+    queue.sql(DROP)
+
     migrate.apply(new)
-    assert rows(dsn) == rows(new)
-    assert older_functions(any_server) == OLDER
+    assert schema(any_server, files_were) - schema(any_server, beside) == Counter()
+    assert schema(any_server, beside) - schema(any_server, files_were) == Counter()
+    lost, waiting = (
+        row["id"]
+        for row in queue.sql(
+            "select id from public.analysis_requests where status in ('running', 'queued') order by status desc"
+        )
+    )
+    assert queue.call("sentinel_maintain", name="w", version="1", lanes=["auto/default"], slots=1)[0]["expired"] == 1
+    assert queue.row(lost)["status"] == "scheduled", "it is run again"
+    (claim,) = queue.claim()
+    assert claim["id"] == waiting
+    assert queue.succeed(claim)["answer"] == "succeeded"
+    queue.close()
 
 
-def test_the_repair_records_every_present_file_but_the_comments() -> None:
-    *folded, _ = migrate.available()
-    assert re.findall(r"\('(\d{14})', '(\w+)'\)", REPAIR) == [(one.version, one.name) for one in folded]
+def work(queue: Queue) -> None:
+    """Leave a request in each state, with results, history, files to remove and a changed setting."""
+    queue.insert(5)
+    queue.succeed(queue.claim()[0])
+    queue.finish(queue.claim()[0], "failed", error_code="no_media", error_message="Not a film.")
+    queue.sql("update public.analysis_requests set status = 'queued' where status = 'succeeded'")
+    queue.succeed(queue.claim()[0])
+    queue.claim()
+    queue.sql(
+        "update public.analysis_requests set status = 'cancelled'"
+        " where id = (select id from public.analysis_requests where status = 'queued' limit 1)"
+    )
+    queue.sql("delete from public.analysis_requests where status = 'cancelled'")
+    queue.sql("insert into sentinel.usage (user_id, kind, amount) values (%s, 'request', 3)", queue.user)
+    queue.sql("update sentinel.settings set value = '7' where name = 'max_crashes'")
 
 
-def old_files() -> list[migrate.Migration]:
+def old_files() -> list[Migration]:
     """Unpack the old files."""
     old = []
     with tarfile.open(HERE / "before_first_release.tar.gz") as archive:
@@ -74,12 +108,12 @@ def old_files() -> list[migrate.Migration]:
             name, content = FILE_NAME.fullmatch(member.name), archive.extractfile(member)
             assert name is not None
             assert content is not None
-            old.append(migrate.Migration(name[1], name[2], content.read().decode()))
-    assert (len(old), old[0].version, old[0].name) == (24, *FOLDED)
+            old.append(Migration(name[1], name[2], content.read().decode()))
+    assert (len(old), old[0].version, old[0].name) == (24, *ledger.FOLDED)
     return old
 
 
-def apply_old(dsn: str, old: list[migrate.Migration]) -> None:
+def apply_old(dsn: str, old: list[Migration]) -> None:
     """Apply the old files, and record them in the ledger; `migrate.apply` refuses to."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(files("sentinel_worker.database").joinpath("ledger.sql").read_bytes())
@@ -87,20 +121,6 @@ def apply_old(dsn: str, old: list[migrate.Migration]) -> None:
             with connection.transaction():
                 connection.execute(migration.text.encode())
                 connection.execute(RECORD, (migration.version, migration.name))
-
-
-def rows(dsn: str) -> list[object]:
-    """Return the rows that migrations insert."""
-    with psycopg.connect(dsn) as connection:
-        return [connection.execute(query.encode()).fetchall() for query in ROWS]
-
-
-def older_functions(server: Postgres) -> set[str]:
-    """Return the functions of the repaired database whose code differs from a new one's; all else has to be equal."""
-    repaired, new = schema(server, "old"), schema(server, "new")
-    differing = [*(repaired - new), *(new - repaired)]
-    assert [text for text in differing if not FUNCTION.match(text)] == []
-    return {match[1] for text in differing if (match := FUNCTION.match(text))}
 
 
 def schema(server: Postgres, database: str) -> Counter[str]:

@@ -26,6 +26,9 @@ CLEAN = {
 }
 
 
+INSERT_KEY = "insert into public.analysis_requests (user_id, source_url, dedupe_key) values (%s, 'https://x.org/', 'k')"
+
+
 def in_state(queue: Queue, state: str) -> Row:
     """Bring a new request into a state by the worker's own functions."""
     claim = queue.start()
@@ -165,6 +168,7 @@ def test_an_insert_with_another_status_is_refused_with_a_sentence(queue: Queue, 
 
 
 def test_an_insert_cannot_bring_a_past_or_buy_a_place(queue: Queue) -> None:
+    queue.maintain()
     (request,) = queue.insert(
         attempt=4, crashes=2, error_code="x", progress=50, run_at="1970-01-01", fence=uuid4(), cancel_requested=True
     )
@@ -231,6 +235,62 @@ def test_two_failed_requests_of_one_dedupe_key_are_requeued_in_one_statement(que
     rows = queue.sql("select status, dedupe_key from public.analysis_requests")
     assert [row["status"] for row in rows] == ["queued"] * 2
     assert sum(row["dedupe_key"] is not None for row in rows) == 1
+
+
+def test_requeued_requests_lose_a_key_that_an_insert_in_progress_has(queue: Queue) -> None:
+    ended = [queue.start(dedupe_key=key) for key in ("k", "other")]
+    for claim in ended:
+        queue.finish(claim, "failed", error_code="bad_media")
+    queue.sql("set lock_timeout = '5s'")
+    with queue.as_user() as user:
+        user.execute("insert into public.analysis_requests (source_url, dedupe_key) values ('https://x.org/', 'k')")
+        requeue(queue)
+        user.commit()
+    rows = queue.sql("select id, status, dedupe_key from public.analysis_requests")
+    assert [row["status"] for row in rows] == ["queued"] * 3
+    assert {row["id"]: row["dedupe_key"] for row in rows}[ended[0]["id"]] is None
+    assert sorted(row["dedupe_key"] for row in rows if row["dedupe_key"]) == ["k", "other"]
+
+
+def test_requests_with_one_dedupe_key_are_requeued_at_the_same_time(queue: Queue) -> None:
+    for _ in range(2):
+        queue.finish(queue.start(dedupe_key="k"), "failed", error_code="bad_media")
+    first, second = (row["id"] for row in queue.sql("select id from public.analysis_requests"))
+    change = "update public.analysis_requests set status = 'queued' where id = %s"
+    queue.sql("set lock_timeout = '5s'")
+    with queue.connect() as other, other.transaction():
+        other.execute(change, (first,))
+        queue.sql(change, second)
+    assert (queue.row(first)["dedupe_key"], queue.row(second)["dedupe_key"]) == ("k", None)
+    assert (queue.row(first)["status"], queue.row(second)["status"]) == ("queued", "queued")
+
+
+def test_an_insert_waits_for_a_requeue_of_its_key_and_is_refused(queue: Queue) -> None:
+    (request,) = queue.insert(dedupe_key="k")
+    queue.sql("update public.analysis_requests set status = 'cancelled'")
+    with queue.connect() as other:
+        other.execute("set lock_timeout = '100ms'")
+        with queue.connection.transaction():
+            requeue(queue)
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                other.execute(INSERT_KEY, (queue.user,))
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            other.execute(INSERT_KEY, (queue.user,))
+    assert queue.row(request)["dedupe_key"] == "k"
+
+
+def test_a_requeue_of_many_keys_takes_few_locks(queue: Queue) -> None:
+    queue.sql(
+        "insert into public.analysis_requests (user_id, source_url, dedupe_key)"
+        " select %s, 'https://x.org/', 'k' || n from generate_series(1, 2000) n", queue.user
+    )  # fmt: skip
+    queue.sql("update public.analysis_requests set status = 'cancelled'")
+    with queue.connection.transaction():
+        requeue(queue)
+        (held,) = queue.sql("select count(*) as n from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()")
+    assert held["n"] <= 256
+    (kept,) = queue.sql("select count(dedupe_key) as n from public.analysis_requests where status = 'queued'")
+    assert kept["n"] == 2_000
 
 
 def test_failed_by_hand_is_not_explained_by_the_error_of_an_earlier_attempt(queue: Queue) -> None:

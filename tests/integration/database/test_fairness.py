@@ -1,5 +1,6 @@
 """Users take turns; priority is a head start; users at their limit are skipped without a search."""
 
+import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import LiteralString
@@ -16,23 +17,23 @@ select u, u || '/a.mp4', %s from unnest(%s::uuid[]) u cross join generate_series
 
 
 @pytest.mark.parametrize("batch", [1, 2, 8])
-def test_one_request_behind_another_users_ten_thousand_is_claimed_within_two_batches(queue: Queue, batch: int) -> None:
-    queue.insert(count=10_000)
-    held = [claim["id"] for _ in range(3) for claim in claim_more(queue, batch)]
-    small = queue.another_worker()
+def test_one_request_behind_another_users_ten_thousand_is_claimed_within_two_batches(calm: Queue, batch: int) -> None:
+    calm.insert(count=10_000)
+    held = [claim["id"] for _ in range(3) for claim in claim_more(calm, batch)]
+    small = calm.another_worker()
     (one,) = small.insert()
-    claimed = [claim["id"] for _ in range(2) for claim in claim_more(queue, batch)]
+    claimed = [claim["id"] for _ in range(2) for claim in claim_more(calm, batch)]
     assert one in claimed
     assert not set(claimed) & set(held)
 
 
-def test_a_flood_of_priority_leaves_half_of_the_places_to_the_others(queue: Queue) -> None:
-    queue.insert(count=1_000, priority=100)
-    small = queue.another_worker()
+def test_a_flood_of_priority_leaves_half_of_the_places_to_the_others(calm: Queue) -> None:
+    calm.insert(count=1_000, priority=100)
+    small = calm.another_worker()
     mine = set(small.insert(count=8))
-    one_by_one = {claim["id"] for _ in range(8) for claim in claim_more(queue, 1)}
+    one_by_one = {claim["id"] for _ in range(8) for claim in claim_more(calm, 1)}
     assert len(mine & one_by_one) == 2, "every second claim goes by turns, and those are shared by two"
-    assert len(mine & {claim["id"] for claim in claim_more(queue, 8)}) == 2
+    assert len(mine & {claim["id"] for claim in claim_more(calm, 8)}) == 2
 
 
 def test_a_priority_goes_before_all_who_wait_and_the_rest_goes_by_turns(queue: Queue) -> None:
@@ -60,14 +61,14 @@ def test_users_of_one_priority_take_turns_however_many_others_are_between_them(q
     assert [by_priority[user] for user in ahead] == [3] * len(ahead)
 
 
-def test_each_priority_has_its_own_turn(queue: Queue) -> None:
+def test_each_priority_has_its_own_turn(calm: Queue) -> None:
     """A few requests of higher priority do not send those below it back to the start of their round."""
-    users = new_users(queue, 12)
-    wait(queue, users, each=30, priority=5)
+    users = new_users(calm, 12)
+    wait(calm, users, each=30, priority=5)
     third: Counter[UUID] = Counter()
     for _ in range(24):
-        wait(queue, users[4:6], each=1, priority=9)
-        claims = claim_more(queue, 6)
+        wait(calm, users[4:6], each=1, priority=9)
+        claims = claim_more(calm, 6)
         assert [claim["priority"] for claim in claims[:3]] == [9, 9, 5]
         third[claims[2]["user_id"]] += 1
     assert third == dict.fromkeys(users, 2)
@@ -86,21 +87,21 @@ def test_a_hundred_users_at_their_limit_hide_nobody_of_their_priority(limited: Q
     assert users[110] in first, "a claim looks at 100 users of a priority, and the next one goes on behind them"
 
 
-def test_all_users_get_the_same_while_all_wait(queue: Queue) -> None:
-    users = [queue.another_worker() for _ in range(5)]
+def test_all_users_get_the_same_while_all_wait(calm: Queue) -> None:
+    users = [calm.another_worker() for _ in range(5)]
     for number, user in enumerate(users):
         user.insert(count=20 * (number + 1))
-    claims = [claim for _ in range(10) for claim in claim_more(queue, 7)]
+    claims = [claim for _ in range(10) for claim in claim_more(calm, 7)]
     shares = [sum(claim["user_id"] == user.user for claim in claims) for user in users]
     assert sum(shares) == 70
     assert max(shares) - min(shares) <= 4, shares
 
 
-def test_a_users_unused_share_goes_to_the_others(queue: Queue) -> None:
-    queue.insert(count=30)
-    other = queue.another_worker()
+def test_a_users_unused_share_goes_to_the_others(calm: Queue) -> None:
+    calm.insert(count=30)
+    other = calm.another_worker()
     other.insert(count=2)
-    claims = claim_more(queue, 20)
+    claims = claim_more(calm, 20)
     assert len(claims) == 20
     assert sum(claim["user_id"] == other.user for claim in claims) == 2
 
@@ -121,12 +122,12 @@ def test_a_users_own_requests_go_by_priority_and_time_across_lanes(queue: Queue)
     assert [claim["id"] for claim in queue.claim(limit=6)] == wanted
 
 
-def test_a_claim_is_not_empty_while_others_hold_the_first_of_each_user(queue: Queue) -> None:
-    others = [queue.another_worker() for _ in range(3)]
+def test_a_claim_is_not_empty_while_others_hold_the_first_of_each_user(calm: Queue) -> None:
+    others = [calm.another_worker() for _ in range(3)]
     first = [other.insert(count=2)[0] for other in others]
-    with queue.connect() as blocker, blocker.transaction():
+    with calm.connect() as blocker, blocker.transaction():
         blocker.execute("select 1 from public.analysis_requests where id = any(%s) for update", (first,))
-        assert len(queue.claim(limit=6)) == 3
+        assert len(calm.claim(limit=6)) == 3
 
 
 def test_a_user_at_the_limit_waits_and_nobody_else_does(limited: Queue) -> None:
@@ -163,6 +164,20 @@ def test_claims_at_the_same_moment_do_not_pass_the_limit(limited: Queue) -> None
         list(threads.map(lambda worker: [worker.claim(limit=2) for _ in range(10)], workers))
     running = limited.sql("select count(*) as n from public.analysis_requests where status = 'running'")
     assert running[0]["n"] == 3
+
+
+def test_a_claim_that_meets_another_one_of_the_same_user_waits_for_no_lock(limited: Queue) -> None:
+    """It looks again a few times, and goes without."""
+    limit_running(limited, 3)
+    limited.insert(count=5)
+    other = limited.another_worker()
+    with limited.connect() as claiming, claiming.transaction():
+        args = {"worker": other.worker, "lanes": ["auto/default"], "limit": 1}
+        claiming.execute("select * from public.sentinel_claim(%s)", (json.dumps(args, default=str),))
+        limited.sql("set lock_timeout = '1ms'")
+        assert limited.claim(limit=2) == []
+        limited.sql("reset lock_timeout")
+    assert len(limited.claim(limit=5)) == 2
 
 
 def test_a_capped_user_costs_index_entries_not_rows(limited: Queue) -> None:

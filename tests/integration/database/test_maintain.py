@@ -36,6 +36,7 @@ def test_nothing_is_due_in_an_empty_queue(queue: Queue) -> None:
         "unserved": 0,
         "next_due_seconds": None,
         "removals_due": False,
+        "drain": False,
     }
 
 

@@ -16,8 +16,6 @@ from tests.integration.database.queue_client import Queue
 from tests.integration.database.servers import psql
 
 ROOT = Path(__file__).parents[3]
-PAGE = (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
-SECTION = PAGE.partition("## A database from changed files\n")[2].partition("\n## ")[0]
 REWRITE = "update supabase_migrations.schema_migrations set statements = RECORDED"
 _numbers = count(1)
 
@@ -114,9 +112,7 @@ def changed(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_database_from_files_that_changed_is_refused_until_somebody_has_seen_to_it(
-    server: Postgres, changed: Path
-) -> None:
+def test_a_database_from_files_that_changed_is_refused(server: Postgres, changed: Path) -> None:
     """It counted as up to date, and its workers failed at the first function that was new."""
     dsn = empty_database(server)
     migrate.apply(dsn, migrations_dir=changed)
@@ -128,13 +124,7 @@ def test_a_database_from_files_that_changed_is_refused_until_somebody_has_seen_t
         if path.read_text() != (ROOT / "migrations" / path.name).read_text()
     ]
     assert refused.value.passing is False
-    *known, last = migrate.available()
-    assert ledger.names(dsn) == [one.name for one in known], "nothing was applied"
-    seen_to = SECTION.partition("```sql\n")[2].partition("```")[0]
-    with psycopg.connect(dsn) as connection:
-        for version in re.findall(r"(\d{14})_\w+\.sql", str(refused.value)):
-            connection.execute(seen_to.replace("20261130000500", version).encode())
-    assert [one.version for one in migrate.apply(dsn)] == [last.version]
+    assert ledger.names(dsn) == [one.name for one in migrate.available()[:-1]], "nothing was applied"
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,11 @@ WAITING_OF_ALL = """
 insert into public.analysis_requests (user_id, storage_path, priority)
 select id, id || '/a.mp4', p from auth.users cross join unnest(array[0, 0, 3, 3]) p
 """
+UNSERVED_AND_LATE = """
+insert into public.analysis_requests (user_id, storage_path, detector, answer_by)
+select %(user)s, %(user)s || '/a.mp4', d, t
+  from (values ('rare', null), (null, timestamptz '2000-01-01'), ('rare', '2000-01-01')) r (d, t)
+"""
 WHOLE = re.compile(
     r"Seq Scan on analysis_requests"
     r"|Scan using analysis_requests_(pkey|user|finished|path|batch)\b[^\n]*\n(?!\s*Index Cond)"
@@ -48,6 +53,8 @@ KEY_CHECK = "SELECT 1 FROM ONLY"
 IN_VAIN = 500
 """No scan may discard more rows than this: it would mean that the right index was not used."""
 LANES = ["auto/default", "video/default"]
+WIDE = ("max_open_requests", "max_requests_per_hour", "max_compute_seconds_per_hour")
+"""Quotas that are checked at every insert."""
 
 
 @contextmanager
@@ -87,13 +94,14 @@ class Caller:
     def everything(self) -> int:
         """Call each function once, with work where possible; return the number of claimed requests."""
         maintain = {"name": "w", "version": "0", "lanes": LANES, "slots": 8}
-        claims = self.call("sentinel_claim", lanes=LANES, limit=8, lease_seconds=60, held=[])
+        shares = {"slots": 64, "holding": {str(self._queue.user): 2}}
+        claims = self.call("sentinel_claim", lanes=LANES, limit=8, lease_seconds=60, held=[], **shares)
         keys = [{"id": str(claim[0]), "fence": str(claim[1])} for claim in claims]
         self.call("sentinel_heartbeat", lease_seconds=60, leases=keys)
         self.call("sentinel_progress", progress=[key | {"stage": "probing", "progress": 5} for key in keys])
         outcomes = ["succeeded", "failed", "retry", "released"]
         answers = [
-            key | {"outcome": outcome, "result": RESULT, "error_code": "x"}
+            key | {"outcome": outcome, "result": RESULT, "error_code": "x", "compute": {"cpu_seconds": 300}}
             for key, outcome in zip(keys, outcomes, strict=False)
         ]
         self.call("sentinel_finish", outcomes=answers)
@@ -102,8 +110,17 @@ class Caller:
         self.call("sentinel_maintain", **maintain)
         self.call("sentinel_claim", lanes=["auto/rare"], limit=8, lease_seconds=60, held=[])
         self.call("sentinel_deletions", limit=10)
+        self._connection.execute(UNSERVED_AND_LATE, {"user": self._queue.user})
+        self.call("sentinel_maintain", **maintain)
+        self.call("sentinel_maintain", **(maintain | {"lanes": [*LANES, "auto/rare"]}))
         self.as_owner()
         return len(claims)
+
+    def _waiting(self) -> object:
+        """A request of this user that waits behind others."""
+        query = "select id from public.analysis_requests where status = 'queued' and user_id = %s limit 1"
+        found = self._connection.execute(query, (self._queue.user,)).fetchone()
+        return found and found[0]
 
     def as_owner(self) -> None:
         claims = json.dumps({"sub": str(self._queue.user), "role": "authenticated"})
@@ -118,6 +135,8 @@ class Caller:
             for function in ("cancel_analysis", "retry_analysis", "delete_analysis"):
                 self._connection.execute(b"select public.%s(%%s)" % function.encode(), (first,))
             self._connection.execute("select * from public.analysis_quota()")
+            for request in (first, second, self._waiting()):
+                self._connection.execute("select * from public.analysis_wait(%s)", (request,))
             self._connection.execute(
                 "update public.analysis_requests set status = 'cancelled' where id = %s", (second,)
             )
@@ -127,8 +146,10 @@ class Caller:
 @pytest.mark.timeout(1800)
 def test_no_function_reads_the_requests_from_end_to_end(disposable: Queue) -> None:
     queue = disposable
-    for name in ("max_running_requests", "max_open_requests", "max_requests_per_hour", "keep_requests_days"):
+    for name in (*WIDE, "max_running_requests"):
         queue.sql("update sentinel.settings set value = '1000000' where name = %s", name)
+    queue.sql("update sentinel.settings set value = '36500' where name = 'keep_requests_days'")
+    queue.sql("insert into sentinel.paused (user_id) values (gen_random_uuid())")
     with psycopg.connect(queue.superuser_dsn, autocommit=True) as connection:
         caller = Caller(connection, queue)
         for _ in range(8):  # from the sixth call on a generic plan is cached
@@ -162,11 +183,16 @@ def assert_by_index(plans: list[str]) -> None:
     in_vain = [plan for plan in plans if any(int(rows) > IN_VAIN for rows in REMOVED.findall(plan))]
     assert not in_vain, in_vain[0]
     used = {name for plan in plans for name in re.findall(r"using (analysis_requests_\w+)", plan)}
-    assert {"analysis_requests_turns", "analysis_requests_ahead", "analysis_requests_due"} <= used
+    queue = {"turns", "ahead", "due", "answer_by", "unserved"}
+    assert {f"analysis_requests_{name}" for name in queue} <= used
 
 
-def test_one_insert_of_many_rows_runs_no_statement_for_each(queue: Queue) -> None:
+def test_one_insert_of_many_rows_runs_no_statement_for_each(limited: Queue) -> None:
     """Only the check of the owner's key runs, as in any table. `bench.insert` measures indexes and row triggers."""
+    queue = limited
+    for name in WIDE:
+        queue.sql("update sentinel.settings set value = '1000000' where name = %s", name)
+    queue.maintain()
     with psycopg.connect(queue.superuser_dsn) as connection:
         (few, few_checks), (many, many_checks) = (of_an_insert(connection, queue, count) for count in (10, 1000))
     assert few == many

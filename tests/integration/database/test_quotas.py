@@ -45,8 +45,27 @@ def retry(queue: Queue, request: UUID) -> str:
         return str(row["answer"])
 
 
-def test_nothing_is_limited_at_first(queue: Queue) -> None:
-    assert len(ask(queue, 500)) == 500
+def test_quotas_are_on_at_first_and_one_setting_switches_all_off(limited: Queue) -> None:
+    ask(limited, 200)
+    assert json.loads(refusal(limited).message_detail or "")["quota"] == "open_requests"
+    assert len(limited.claim(limit=100)) == 16, "the most of one user that run at the same time"
+    limited.sql("update sentinel.settings set value = 'false' where name = 'quotas'")
+    limited.sql("insert into sentinel.compute values (%s, %s, now(), 1e9, 1e9, 1)", limited.user, limited.worker)
+    assert len(ask(limited, 1500)) == 1500
+    store(limited, "a.mp4", 10**15)
+    store(limited, "b.mp4", 1)
+    requests = limited.sql(
+        "update public.analysis_requests set status = 'cancelled' where status = 'queued' returning id"
+    )
+    assert {retry(limited, row["id"]) for row in requests[:30]} == {"queued"}
+    held = [row["request_id"] for row in limited.sql("select request_id from sentinel.leases")]
+    assert len(limited.claim(limit=30, held=held)) == 30
+    with limited.as_user() as user:
+        (row,) = user.execute("select * from public.analysis_quota()").fetchall()
+    assert {name: value for name, value in row.items() if name.startswith("max_")} == dict.fromkeys(
+        ("max_open_requests", "max_requests_per_hour", "max_stored_bytes", "max_retries_per_hour",
+         "max_compute_seconds_per_hour")
+    )  # fmt: skip
 
 
 def test_open_requests(limited: Queue) -> None:
@@ -108,31 +127,68 @@ def test_retries(limited: Queue) -> None:
     assert limited.row(second)["status"] == "queued", "an administrator requeues as often as they like"
 
 
+def test_computing_time_counts_for_an_hour_however_the_attempts_ended(limited: Queue) -> None:
+    limit(limited, "max_compute_seconds_per_hour", 10)
+    (request,) = ask(limited)
+    limited.finish(limited.claim()[0], "failed", compute={"cpu_seconds": 9.2, "wall_seconds": 3})
+    limited.finish(limited.another_worker().start(), "failed", compute={"cpu_seconds": 9.2, "wall_seconds": 3})
+    ask(limited)
+    limited.finish(limited.claim()[0], "released", compute={"cpu_seconds": 0.9, "wall_seconds": 3})
+    said = refusal(limited)
+    assert said.message_primary == "Too much computing time within an hour: 10 of 10 seconds are used."
+    assert said.message_hint == "Try again later."
+    assert json.loads(said.message_detail or "") == {"quota": "compute_seconds_per_hour", "limit": 10, "used": 10}
+    with pytest.raises(psycopg.Error, match="computing time") as refused:
+        retry(limited, request)
+    assert refused.value.sqlstate == "PT429"
+    with limited.as_user() as user:
+        user.execute("select public.delete_analysis(%s)", (request,))
+    refusal(limited)
+    assert len(limited.insert(count=2)) == 2, "an administrator is not limited"
+    limited.sql("update sentinel.compute set since = since - interval '61 minutes'")
+    ask(limited)
+
+
 def test_migrate_says_what_is_off_until_what_the_docs_recommend_is_set(limited: Queue) -> None:
-    said = CliRunner().invoke(cli.app, ["migrate", "--db-url", limited.dsn]).output
-    off = "max_open_requests, max_requests_per_hour, max_running_requests, max_stored_bytes"
-    assert said.splitlines()[-1] == f"user quotas that are off: {off}; docs/threat-model.md says what to set"
+    def said() -> str:
+        return CliRunner().invoke(cli.app, ["migrate", "--db-url", limited.dsn]).output.splitlines()[-1]
+
+    assert "off" not in said()
+    limit(limited, "max_open_requests", None)
+    limit(limited, "max_stored_bytes", None)
+    off = "max_open_requests, max_stored_bytes"
+    assert said() == f"user quotas that are off: {off}; docs/threat-model.md says what to set"
+    limited.sql("update sentinel.settings set value = 'false' where name = 'quotas'")
+    off = (
+        "max_compute_seconds_per_hour, max_open_requests, max_requests_per_hour, max_retries_per_hour,"
+        " max_running_requests, max_stored_bytes"
+    )
+    assert said() == f"user quotas that are off: {off}; docs/threat-model.md says what to set"
+    limited.sql("update sentinel.settings set value = 'true' where name = 'quotas'")
     page = (Path(__file__).parents[3] / "docs" / "threat-model.md").read_text(encoding="utf-8")
     limited.sql(page.partition("```sql\n")[2].partition("```")[0])
     assert json.loads(refusal(limited, 21).message_detail or "") == {"quota": "open_requests", "limit": 20, "used": 0}
-    assert "off" not in CliRunner().invoke(cli.app, ["migrate", "--db-url", limited.dsn]).output
+    assert "off" not in said()
 
 
 def test_a_user_sees_limits_and_use(limited: Queue) -> None:
     limit(limited, "max_open_requests", 7)
     ask(limited, 2)
     store(limited, "a.mp4", 900)
+    limited.sql("insert into sentinel.compute values (%s, %s, now(), 3.5, 1, 1)", limited.user, limited.worker)
     with limited.as_user() as user:
         assert user.execute("select * from public.analysis_quota()").fetchall() == [
             {
                 "open_requests": 2,
                 "max_open_requests": 7,
                 "requests_last_hour": 2,
-                "max_requests_per_hour": None,
+                "max_requests_per_hour": 1000,
                 "stored_bytes": 900,
-                "max_stored_bytes": None,
+                "max_stored_bytes": 20_000_000_000,
                 "retries_last_hour": 0,
                 "max_retries_per_hour": 20,
+                "compute_seconds_last_hour": 3,
+                "max_compute_seconds_per_hour": 7200,
             }
         ]
 

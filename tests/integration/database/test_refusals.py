@@ -14,25 +14,25 @@ INSERT = "insert into public.analysis_requests (storage_path) values (%s)"
 @pytest.mark.parametrize(
     ("column", "value"),
     [
-        ("status", "queued"),
+        ("status", "running"),
         ("verdict", "real"),
         ("fake_probability", 0.1),
         ("coverage", 1.0),
         ("longest_gap_seconds", 0.0),
         ("priority", 100),
-        ("attempt", 0),
+        ("attempt", 1),
         ("max_attempts", 20),
         ("user_id", uuid4()),
         ("fence", uuid4()),
         ("progress", 1),
-        ("crashes", 0),
+        ("crashes", 1),
         ("created_at", "1970-01-01"),
         ("finished_at", "1970-01-01"),
-        ("cancel_requested", False),
+        ("cancel_requested", True),
         ("error_code", "x"),
     ],
 )
-def test_a_user_cannot_name_a_column_that_is_not_an_input(refusing: Queue, column: str, value: Any) -> None:
+def test_a_user_cannot_set_a_column_that_is_not_an_input(refusing: Queue, column: str, value: Any) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege), refusing.as_user() as user:
         user.execute(
             f"insert into public.analysis_requests (storage_path, {column}) values (%s, %s)",  # noqa: S608

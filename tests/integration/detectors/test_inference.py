@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+import uuid
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,11 +14,14 @@ import torch
 
 from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.detectors.video import VideoDetector
+from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.errors import Permanent, Released, Transient
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, Skipped
 from sentinel_worker.domain.windows import COVERAGE, Window
 from sentinel_worker.inference.batching import Scorer
+from sentinel_worker.inference.scoring_thread import ScoringThread
 from sentinel_worker.inference.track_scoring import CLIPS_AHEAD, ScoringProgress, Track, TrackScoring
+from sentinel_worker.observe.cpu_clocks import ForwardClock
 from tests.integration.detectors.conftest import FRAMES, MakeCheckpoint, random_clips
 from tests.memory import no_new_threads
 
@@ -100,9 +104,9 @@ async def test_two_detectors_can_share_a_thread(make_checkpoint: MakeCheckpoint)
     one, other = GatedDetector(make_checkpoint()), GatedDetector(make_checkpoint())
     one.release()
     other.release()
-    with ThreadPoolExecutor(1) as thread:
-        async with Scorer(one, thread=thread) as a, Scorer(other, thread=thread) as b:
-            assert list(await asyncio.gather(a.score(clip(1)), b.score(clip(2)))) == [1, 2]
+    async with ScoringThread() as thread:
+        a, b = Scorer(one, thread), Scorer(other, thread)
+        assert list(await asyncio.gather(a.score(clip(1)), b.score(clip(2)))) == [1, 2]
     assert one.threads == other.threads
 
 
@@ -161,6 +165,84 @@ async def test_the_forty_windows_of_a_long_film_leave_room_for_a_short_one(gated
     assert (gated.scored.count(1), gated.scored.count(2)) == (40, 8)
     before = gated.scored[: len(gated.scored) - gated.scored[::-1].index(2)]
     assert before.count(1) == CLIPS_AHEAD
+
+
+async def test_a_user_with_forty_windows_lets_one_clip_of_another_through(gated: GatedDetector) -> None:
+    many, one = Compute(uuid.uuid4()), Compute(uuid.uuid4())
+    async with Scorer(gated, batch_windows=4) as scorer, asyncio.TaskGroup() as group:
+        for _ in range(40):
+            group.create_task(scorer.score(clip(1), many))
+        await entered(gated)
+        single = group.create_task(scorer.score(clip(2), one))
+        gated.release(2)
+        assert await single == 2
+        assert gated.scored == [1, 1, 1, 1, 2, 1, 1, 1], "the next batch begins with the other user, and is full"
+        gated.release(100)
+
+
+async def test_users_fill_a_batch_in_turn(gated: GatedDetector) -> None:
+    users = [Compute(uuid.uuid4()) for _ in range(3)]
+    async with Scorer(gated, batch_windows=4) as scorer, asyncio.TaskGroup() as group:
+        group.create_task(scorer.score(clip(9)))
+        await entered(gated)
+        for value, user in enumerate(users, 1):
+            for _ in range(4):
+                group.create_task(scorer.score(clip(value), user))
+        gated.release(100)
+    assert gated.scored[1:] == [1, 2, 3] * 4
+    assert gated.batches == [1, 4, 4, 4]
+
+
+async def test_the_user_whose_turn_it_is_chooses_between_detectors(make_checkpoint: MakeCheckpoint) -> None:
+    busy, other = GatedDetector(make_checkpoint()), GatedDetector(make_checkpoint())
+    many, one = Compute(uuid.uuid4()), Compute(uuid.uuid4())
+    async with ScoringThread(batch_windows=4) as thread, asyncio.TaskGroup() as group:
+        for _ in range(8):
+            group.create_task(Scorer(busy, thread).score(clip(1), many))
+        await entered(busy)
+        single = group.create_task(Scorer(other, thread).score(clip(2), one))
+        other.release()
+        busy.release()
+        assert await single == 2
+        assert busy.batches == [4]
+        busy.release()
+
+
+async def test_a_batch_costs_each_of_its_clips_the_same(gated: GatedDetector) -> None:
+    one, other = Compute(uuid.uuid4()), Compute(uuid.uuid4())
+    async with Scorer(gated) as scorer:
+        gated.release(2)
+        await asyncio.gather(*(scorer.score(clip(value), user) for value, user in enumerate((one, one, other))))
+        assert gated.batches == [3]
+        assert one.cpu_seconds == pytest.approx(2 * other.cpu_seconds)
+        assert other.cpu_seconds > 0
+        before, gated.error = one.cpu_seconds, Transient("gpu_out_of_memory", "The GPU has too little free memory.")
+        with pytest.raises(Transient):
+            await scorer.score(clip(1), one)
+        assert one.cpu_seconds > before, "a batch that fails costs, too"
+
+
+def test_scoring_is_charged_for_its_own_threads_only() -> None:
+    begin, end, burning = threading.Event(), threading.Event(), threading.Event()
+
+    def burn() -> None:
+        begin.wait()
+        while time.thread_time() < 0.3:
+            pass
+        burning.set()
+        end.wait()
+
+    other = threading.Thread(target=burn)
+    other.start()
+    clock, began = ForwardClock(), time.thread_time()
+    begin.set()
+    assert burning.wait(60)
+    assert clock.seconds < 0.2
+    while time.thread_time() - began < 0.2:
+        torch.ones(256, 256) @ torch.ones(256, 256)
+    assert clock.seconds >= 0.2
+    end.set()
+    other.join()
 
 
 async def test_a_thread_that_the_machine_refuses_fails_only_the_clips_that_wait(gated: GatedDetector) -> None:

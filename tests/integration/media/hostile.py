@@ -38,7 +38,7 @@ async def hijacked(
 ) -> AsyncIterator[Child]:
     """Start a hostile child of `profile` in `folder`, with all layers except those left out."""
     name = f"media without {','.join(without)}" if without else "media"
-    async with running.open(folder / name, folder, limits or MediaLimits(), profile) as opened:
+    async with running.open(folder / name, folder, limits or MediaLimits(), profile=profile) as opened:
         yield opened
 
 

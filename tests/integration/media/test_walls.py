@@ -178,8 +178,8 @@ async def test_an_endless_loop_ends_at_its_cpu_limit(hostile_zygote: Zygote, tmp
     folder, _ = folder_for(tmp_path)
     limits = MediaLimits(max_cpu_seconds=1)
     for source, error, code in (
-        ("while True: pass", Permanent, "media_too_large"),
-        ("signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass", Transient, "decoder_lost"),
+        ("while True: pass", Permanent, "too_slow_to_analyze"),
+        ("signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass", Permanent, "too_slow_to_analyze"),
     ):
         await _expect(hostile_zygote, folder, limits, source, error, code)
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from examples.samples import film_path
+from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.derived import Still
 from sentinel_worker.domain.errors import CodedError, Fatal, Permanent, Transient
 from sentinel_worker.domain.media_facts import Clip, FaceSearch, Heard, MediaLimits, Skipped, SoundGeometry
@@ -162,7 +163,7 @@ async def test_what_the_child_refuses_reaches_the_worker(zygote: Zygote, request
     ("how", "error", "code"),
     [
         (signal.SIGSEGV, Permanent, "media_unreadable"),
-        (signal.SIGXCPU, Permanent, "media_too_large"),
+        (signal.SIGXCPU, Permanent, "too_slow_to_analyze"),
         (signal.SIGKILL, Transient, "decoder_lost"),
     ],
 )
@@ -275,6 +276,21 @@ async def test_the_memory_limit_bites(zygote: Zygote, tmp_path: Path) -> None:
     assert refused.value.code == "media_too_large"
 
 
+async def test_the_kernel_counts_what_a_child_costs(zygote: Zygote, request_folder: Path) -> None:
+    """However it ends."""
+    media = request_folder / "media"
+    for how in (None, signal.SIGKILL, signal.SIGSEGV):
+        compute = Compute()
+        async with zygote.open(media, request_folder, LIMITS, compute) as child:
+            _ = [clip async for clip in child.clips(WINDOWS, geometry(5, 0.16))]
+            running = compute.cpu_seconds
+            if how is not None:
+                os.kill(child.pid, how)
+        ended = compute.cpu_seconds
+        assert 0 < running <= ended + 0.001, "rusage is in microseconds"
+        assert compute.cpu_seconds == ended
+
+
 async def test_the_cpu_limit_bites(zygote: Zygote, bikes: Path, tmp_path: Path) -> None:
     (tmp_path / "media").write_bytes(bikes.read_bytes())
     limits = replace(LIMITS, max_cpu_seconds=1)
@@ -286,7 +302,7 @@ async def test_the_cpu_limit_bites(zygote: Zygote, bikes: Path, tmp_path: Path) 
     async with zygote.open(tmp_path / "media", tmp_path, limits) as child:
         with pytest.raises(Permanent) as refused:
             await decode_for_ever(child)
-    assert refused.value.code == "media_too_large"
+    assert refused.value.code == "too_slow_to_analyze"
 
 
 async def test_one_call_at_a_time(zygote: Zygote, request_folder: Path) -> None:

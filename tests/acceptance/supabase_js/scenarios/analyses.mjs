@@ -95,6 +95,8 @@ export async function cancel(stage) {
   const { supabase, user } = await stage.user()
   const { id, status } = await frontend.ask(supabase, { storage_path: `${user.id}/film.mp4`, run_at: later })
   equal(status, 'scheduled', 'the status before its time')
+  const waits = { reason: 'scheduled', position: null, position_at_least: null, estimated_seconds: null }
+  equal(await frontend.waitOf(supabase, id), waits, 'why it waits')
   equal(await frontend.cancel(supabase, id), 'cancelled', 'the first answer')
   equal(await frontend.cancel(supabase, id), 'cancelled', 'the second answer')
   const row = await frontend.finished(supabase, id)

@@ -19,7 +19,7 @@ LIMITS = MediaLimits()
 async def preview(zygote: Zygote, film: Path, folder: Path, limits: PreviewLimits | None = None) -> Path:
     """Make the preview of `film` in `folder`."""
     media = Path(shutil.copy(film, folder / "media"))
-    async with zygote.open(media, folder, LIMITS, "preview") as child:
+    async with zygote.open(media, folder, LIMITS, profile="preview") as child:
         return await child.preview(limits or PreviewLimits(), name="preview.mp4")
 
 

@@ -99,7 +99,8 @@ async def test_sound_alone_has_a_preview_without_pictures(zygote: Zygote, tmp_pa
 async def test_an_animation_has_a_preview(zygote: Zygote, tmp_path: Path) -> None:
     ffmpeg("-f", "lavfi", "-i", "testsrc=s=32x24:r=5:d=2", tmp_path / "drawn.gif")
     facts = looked_at(await preview(zygote, tmp_path / "drawn.gif", tmp_path)).facts
-    assert (facts.kind, facts.frame_count, facts.duration_seconds) == ("video", 10, pytest.approx(2.0, abs=0.01))
+    assert (facts.kind, facts.frame_count) == ("video", 10)
+    assert facts.duration_seconds == pytest.approx(2.0, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ async def test_what_cannot_be_decoded_has_no_preview(zygote: Zygote, ramp: Make,
 
 async def test_a_child_answers_only_the_questions_of_its_profile(zygote: Zygote, request_folder: Path) -> None:
     media = request_folder / "media"
-    async with zygote.open(media, request_folder, LIMITS, "preview") as child:
+    async with zygote.open(media, request_folder, LIMITS, profile="preview") as child:
         with pytest.raises(Transient, match="decoder_failed"):
             await child.probe()
         assert (await child.preview(PreviewLimits(), name="preview.mp4")).is_file()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.sources.fetched import Fetched
 from sentinel_worker.sources.social.download import MAX_STEPS
@@ -54,9 +55,12 @@ def processes() -> list[str]:
 async def test_a_file_is_fetched_whole(site: Site, private: Path) -> None:
     shares: list[float] = []
     url = site.post("one", url=site.film(CONTENT))
-    fetched = await fetch(site, url, private, on_progress=shares.append)
+    compute = Compute()
+    social = fetcher(site.port, compute=compute)
+    fetched = await fetch(site, url, private, social, on_progress=shares.append)
     digest = hashlib.sha256(CONTENT).hexdigest()
     assert fetched == Fetched(private / "media", len(CONTENT), digest, source_url=url)
+    assert compute.cpu_seconds > 0, "the process counts"
     assert fetched.path.read_bytes() == CONTENT
     assert fetched.path.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in private.iterdir()] == ["media"]
