@@ -36,14 +36,14 @@ language sql stable set search_path = '' as $$
      group by 1) h
 $$;
 
--- `options` is empty in the answer, because no worker reads it. 8 KiB can hold an integer of more than 4,300 digits, or
--- about 950 nested arrays: valid JSON to PostgreSQL, but Python refuses to parse it.
+-- `options` is empty in the answer: 8 KiB can hold an integer of more than 4,300 digits, or about 950 nested arrays,
+-- valid JSON to PostgreSQL, but Python refuses to parse it. What a worker reads of it is a column, such as `preview`.
 create function public.sentinel_claim(args jsonb)
 returns table (
   id uuid, fence uuid, user_id uuid, media_kind text, storage_path text, source_url text, detector text,
   options jsonb, priority smallint, attempt smallint, max_attempts smallint, crashes smallint,
   cancel_requested boolean, created_at timestamptz, lease_until timestamptz, lease_seconds double precision,
-  queued_seconds double precision, reoffered boolean, answer_seconds double precision)
+  queued_seconds double precision, reoffered boolean, answer_seconds double precision, preview boolean)
 language plpgsql volatile security definer
 set search_path = '' set jit = off set enable_seqscan = off set enable_bitmapscan = off
 -- Plan once per session, with indexes: planning these statements costs more than running them.
@@ -82,7 +82,8 @@ begin
            r.attempt, r.max_attempts, r.crashes, r.cancel_requested, r.created_at, v_until,
            extract(epoch from v_until - clock_timestamp())::double precision,
            extract(epoch from clock_timestamp() - r.run_at)::double precision, true,
-           extract(epoch from r.answer_by - clock_timestamp())::double precision
+           extract(epoch from r.answer_by - clock_timestamp())::double precision,
+            coalesce(r.options -> 'preview' = 'true', false)
       from public.analysis_requests r where r.id = any (v_again) order by array_position(v_again, r.id);
   end if;
   if v_slots is not null then
@@ -116,7 +117,8 @@ begin
              error_params = case when r.error_code is distinct from 'no_worker' then r.error_params end
        where r.id = any (v_ids)
       returning r.id, r.fence, r.user_id, r.media_kind, r.storage_path, r.source_url, r.detector, r.priority,
-                r.attempt, r.max_attempts, r.crashes, r.cancel_requested, r.created_at, r.run_at, r.answer_by),
+                r.attempt, r.max_attempts, r.crashes, r.cancel_requested, r.created_at, r.run_at, r.answer_by,
+                 coalesce(r.options -> 'preview' = 'true', false) as preview),
     leased as (
       insert into sentinel.leases (request_id, fence, worker, attempt, lease_until)
       select t.id, t.fence, v_worker, t.attempt, v_until from taken t)
@@ -124,7 +126,7 @@ begin
            t.attempt, t.max_attempts, t.crashes, t.cancel_requested, t.created_at, v_until,
            extract(epoch from v_until - clock_timestamp())::double precision,
            extract(epoch from clock_timestamp() - t.run_at)::double precision, false,
-           extract(epoch from t.answer_by - clock_timestamp())::double precision
+           extract(epoch from t.answer_by - clock_timestamp())::double precision, t.preview
       from taken t order by array_position(v_ids, t.id);
   end if;
   v_moving := set_config('sentinel.moving', '', true);

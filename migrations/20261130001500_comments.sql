@@ -11,7 +11,7 @@ comment on column public.analysis_requests.storage_path is 'Path of the file in 
 comment on column public.analysis_requests.source_url is 'Public http(s) URL of a file or a post; null if storage_path is set.';
 comment on column public.analysis_requests.detector is 'Key of the detector to use; null: the worker''s default.';
 comment on column public.analysis_requests.lane is 'Media kind and detector: what a worker must offer to take the request.';
-comment on column public.analysis_requests.options is 'Reserved for detectors; an object of at most 8 KiB and 32 levels. No worker reads it today.';
+comment on column public.analysis_requests.options is 'An object of at most 8 KiB and 32 levels. `preview`: true asks for a preview; other keys are reserved for detectors.';
 comment on column public.analysis_requests.priority is '-100 to 100. The first half of each claim is filled by priorities above 0; it also orders a user''s own requests.';
 comment on column public.analysis_requests.status is 'queued, scheduled, running, succeeded, failed or cancelled. Set it to queued to run the request again, to cancelled or failed to end it.';
 comment on column public.analysis_requests.run_at is 'Time when it is due; until then the status is scheduled. Among a user''s requests of one priority, earlier ones go first.';

@@ -82,7 +82,7 @@ async def serve(settings: Settings, specs: Sequence[DetectorSpec]) -> None:
             log.info(logs.DETECTOR_LOADED, **scorer.describe())
         await check_polarities(examiner)
         children = FairPlaces(settings.decode_concurrency)
-        flow = Flow(examiner.zygote, examiner.roster, limits, work.path, settings.coverage, children)
+        flow = Flow(examiner.zygote, examiner.roster, limits, work.path, settings.coverage, children, settings.preview)
         url_rules = UrlRules.from_settings(settings)
         social = await asyncio.to_thread(Social.from_settings, settings, url_rules.egress)
 

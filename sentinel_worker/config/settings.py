@@ -13,11 +13,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sentinel_worker.config import secret_files
 from sentinel_worker.config.list_settings import Hosts, Networks, Ports, Schemes, Sites, UrlSources
 from sentinel_worker.confine.layers import Mode
+from sentinel_worker.domain.derived import PreviewLimits
 from sentinel_worker.domain.errors import Fatal
 from sentinel_worker.domain.windows import CoverageRule
 from sentinel_worker.observe import masking
 
 GIBIBYTE = 1024**3
+_ENCODING_SHARE = 0.75
 SECRETS: Final = ("secret_key", "service_role_key", "publishable_key", "worker_jwt")
 """Fields that hold a secret; each has a matching field `<name>_file`."""
 SITES = (
@@ -162,7 +164,13 @@ class Settings(BaseSettings):
     probe_deadline_seconds: float = Field(120, gt=0, description="Time limit of the stage `probing`.")
     analyze_deadline_seconds: float = Field(900, gt=0, description="Time limit of the stage `analyzing`.")
     derive_deadline_seconds: float = Field(
-        120, gt=0, description="Time limit of the stage `deriving`; pictures that are missing then are left out."
+        120,
+        gt=0,
+        description="Time limit of the stage `deriving`, for the pictures and once more for a preview; what is missing "
+        "then is left out.",
+    )
+    preview_seconds: float = Field(
+        600, ge=0, le=10_800, description="Longest part of a file that a preview shows; 0: no previews are made."
     )
     sandbox: Mode = Field(
         "auto",
@@ -301,6 +309,13 @@ class Settings(BaseSettings):
     def url_places(self) -> int:
         """Number of slots that URLs may hold: never the last one, so that uploads continue beside slow servers."""
         return max(1, min(self.url_concurrency, self.slots - 1))
+
+    @property
+    def preview(self) -> PreviewLimits | None:
+        """Bounds of a preview; a quarter of its stage's time is left for the upload. None if none are made."""
+        if not self.preview_seconds:
+            return None
+        return PreviewLimits(self.preview_seconds, _ENCODING_SHARE * self.derive_deadline_seconds)
 
     @property
     def coverage(self) -> CoverageRule:

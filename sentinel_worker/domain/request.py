@@ -25,6 +25,7 @@ class Claim:
     All times are by the database's clock: `lease_seconds` was left of the lease when the claim was answered, and for
     `queued_seconds` the row had been ready to claim. `was_scheduled` is True if it became ready after the insert: at a
     time that the user chose, or for a retry. After `answer_seconds` nobody needs the answer any more; None: always.
+    `preview`: the user wants one.
     """
 
     id: UUID
@@ -42,6 +43,7 @@ class Claim:
     was_scheduled: bool
     reoffered: bool
     answer_seconds: float | None
+    preview: bool = False
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -65,6 +67,7 @@ class Claim:
             was_scheduled=run_at - created_at > SAME_TIME,
             reoffered=row["reoffered"],
             answer_seconds=row.get("answer_seconds"),
+            preview=row.get("preview") is True,  # absent until the database is migrated
         )
 
     @property

@@ -46,17 +46,6 @@ class Analysis:
         assert track is not None
         return track
 
-    @property
-    def moments(self) -> dict[str, float]:
-        """Pictures to keep for people: seconds from the first frame, by name. Empty for a file with only sound."""
-        if self.facts.kind == "audio":
-            return {}
-        moments = {"thumbnail": self.facts.duration_seconds / 2}
-        worst = self.pictures.judgement.worst if self.pictures else None
-        if worst is not None and self.facts.kind == "video":
-            moments["worst_frame"] = (worst.window.start_seconds + worst.window.end_seconds) / 2
-        return moments
-
 
 async def examine(
     child: Child,

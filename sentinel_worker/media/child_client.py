@@ -12,18 +12,19 @@ from typing import Any, Final
 
 from sentinel_worker.confine.layers import Layers
 from sentinel_worker.domain.compute import too_slow
+from sentinel_worker.domain.derived import Picture, PreviewLimits
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.domain.machine_errors import start_error
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, FaceSearch, MediaLimits, Skipped, SoundGeometry
 from sentinel_worker.domain.windows import Window
-from sentinel_worker.media import protocol
+from sentinel_worker.media import derived_protocol, protocol
 from sentinel_worker.media.expected_clips import ExpectedClips, beyond_limits, check_values
 from sentinel_worker.media.protocol import ProbedFacts, ProtocolError
-from sentinel_worker.media.received_thumbnails import keep_picture, picture_bytes
+from sentinel_worker.media.received_files import keep_file
 from sentinel_worker.observe import cpu_clocks
 
 _REAP_SECONDS: Final = 2.0
-_WITH_PAYLOAD: Final = ("clip", "picture")
+_WITH_PAYLOAD: Final = ("clip", "picture", "preview")
 _MAX_DETAIL: Final = 4000
 """Characters of detail that an honest child sends at most; a header has room for a megabyte."""
 _CRASHES: Final = frozenset(
@@ -165,20 +166,36 @@ class Child:
             self.unreadable_frames += expected.unreadable_frames(answer)
             self.unheard_seconds = max(self.unheard_seconds, expected.unheard_seconds(answer))
 
-    async def derive(self, *, at_seconds: Sequence[float], names: Sequence[str]) -> list[Path]:
-        """Save a small JPEG of the frame at each of `at_seconds` (from the first frame) in the directory.
+    async def derive(self, wanted: Sequence[Picture], *, names: Sequence[str]) -> list[Path]:
+        """Save the `wanted` pictures as WebP in the directory.
 
-        `names` match `protocol.DERIVED_NAME`; returns the files in that order. Raises `Transient('disk_full')`.
+        `names` match `derived_protocol.DERIVED_NAME`; returns the files in that order. Raises `Transient('disk_full')`.
         """
         clock = _Clock(self._limits.max_wall_seconds)
         with self._call():
-            await self._ask({"ask": "derive", "at_seconds": list(at_seconds)}, clock)
+            await self._ask(derived_protocol.derive_question(wanted), clock)
             files = []
-            for _, name in zip(at_seconds, names, strict=True):
-                jpeg = bytearray(picture_bytes(await self._answer("picture", clock)))
-                await self._fill(memoryview(jpeg), clock)
-                files.append(await asyncio.to_thread(keep_picture, jpeg, self._directory, name))
+            for _, name in zip(wanted, names, strict=True):
+                size = derived_protocol.picture_bytes(await self._answer("picture", clock))
+                files.append(await self._kept(size, name, clock))
             return files
+
+    async def preview(self, limits: PreviewLimits, *, name: str) -> Path:
+        """Save a preview within `limits` as MP4 in the directory; only a child of the profile `preview` makes one.
+
+        Raises `Transient('disk_full')`.
+        """
+        clock = _Clock(self._limits.max_wall_seconds)
+        with self._call():
+            await self._ask(derived_protocol.preview_question(limits), clock)
+            size = derived_protocol.preview_bytes(await self._answer("preview", clock), limits)
+            return await self._kept(size, name, clock)
+
+    async def _kept(self, size: int, name: str, clock: _Clock) -> Path:
+        """Save the payload of an answer."""
+        content = bytearray(size)
+        await self._fill(memoryview(content), clock)
+        return await asyncio.to_thread(keep_file, content, self._directory, name)
 
     @property
     def takes_calls(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,17 @@ from sentinel_worker.confine.layers import Limits, Mode, Walls
 from sentinel_worker.domain.errors import CodedError, Fatal, Permanent
 from sentinel_worker.domain.machine_errors import out_of_memory
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, MediaLimits
-from sentinel_worker.media import protocol
+from sentinel_worker.media import derived_protocol, pictures_for_people, protocol, stills
 from sentinel_worker.media.centerface import SIDE_MULTIPLE, face_model
 from sentinel_worker.media.containers import demuxer
 from sentinel_worker.media.decode import DecodedClip, SkippedWindow, decode_clips, resize_frame
 from sentinel_worker.media.face_clips import decode_faces
 from sentinel_worker.media.opened_media import OpenedMedia
 from sentinel_worker.media.pictures.formats import register_plugins
+from sentinel_worker.media.previews.previews import make_preview
 from sentinel_worker.media.probe import open_media
 from sentinel_worker.media.scan import packets
 from sentinel_worker.media.sound.clips import Unheard, decode_sounds
-from sentinel_worker.media.thumbnails import thumbnails
 
 _WARM_UP_GEOMETRY = ClipGeometry(1, 1.0, "squash", 4, 4, 4, 4)
 _MAX_DETAIL = 4000
@@ -44,6 +44,8 @@ def warm_up() -> None:
     packets.load_pyav()
     face_model().find(np.zeros((3, SIDE_MULTIPLE, SIDE_MULTIPLE), dtype=np.uint8), 0.5)
     resize_frame(torch.zeros(3, 8, 8, dtype=torch.uint8), _WARM_UP_GEOMETRY)
+    stills.warm_up()
+    pictures_for_people.warm_up()
 
 
 def run(
@@ -53,9 +55,10 @@ def run(
     directory: Path,
     limits: MediaLimits,
     mode: Mode,
+    profile: protocol.Profile,
 ) -> None:
-    """Confine this process, then answer questions about the file at `path`."""
-    session = _Session(connection, path, limits)
+    """Confine this process, then answer the questions of `profile` about the file at `path`."""
+    session = _Session(connection, path, limits, protocol.QUESTIONS[profile])
     try:
         layers = sandbox.apply(_walls(directory, limits), mode=mode, parent=parent)
     except (OSError, ValueError, sandbox.SandboxError) as error:
@@ -77,11 +80,14 @@ def _walls(directory: Path, limits: MediaLimits) -> Walls:
 
 
 class _Session:
-    def __init__(self, connection: socket.socket, path: Path, limits: MediaLimits) -> None:
+    def __init__(
+        self, connection: socket.socket, path: Path, limits: MediaLimits, questions: Container[object]
+    ) -> None:
         self._connection = connection
         self._path = path
         self._limits = limits
-        self._media: OpenedMedia | None = None
+        self._questions = questions
+        self._media: tuple[OpenedMedia, stills.Stills] | None = None
 
     def answer(self, question: Mapping[str, Any]) -> None:
         try:
@@ -99,27 +105,29 @@ class _Session:
 
     def _dispatch(self, question: Mapping[str, Any]) -> None:
         ask = question.get("ask")
-        media = self._opened()
+        if ask not in self._questions:
+            raise protocol.ProtocolError(f"an unknown question {ask!r}")
+        media, kept = self._opened()
         if ask == "probe":
             self.say({"answer": "facts", "facts": asdict(media.facts)})
         elif ask == "clips":
             windows, geometry, faces = protocol.read_clips_question(question)
             if faces is None:
-                self._send(decode_clips(media, windows, geometry))
+                self._send(decode_clips(media, windows, geometry, kept))
             else:
-                self._send(decode_faces(media, windows, geometry, faces))
+                self._send(decode_faces(media, windows, geometry, faces, kept))
         elif ask == "sounds":
             self._send(decode_sounds(media, *protocol.read_sounds_question(question)))
         elif ask == "derive":
-            for jpeg in thumbnails(media, question["at_seconds"]):
-                self.say({"answer": "picture"}, len(jpeg))
-                self._connection.sendall(jpeg)
-        else:
-            raise protocol.ProtocolError(f"an unknown question {ask!r}")
+            for wanted in derived_protocol.read_derive_question(question):
+                self._send_file("picture", pictures_for_people.webp(media, kept, wanted))
+        elif ask == "preview":
+            self._send_file("preview", make_preview(media, derived_protocol.read_preview_question(question)))
 
-    def _opened(self) -> OpenedMedia:
+    def _opened(self) -> tuple[OpenedMedia, stills.Stills]:
         if self._media is None:
-            self._media = open_media(self._path, self._limits)
+            media = open_media(self._path, self._limits)
+            self._media = media, stills.Stills(media)
         return self._media
 
     def _send(self, answers: Iterable[DecodedClip | SkippedWindow | Unheard]) -> None:
@@ -144,6 +152,10 @@ class _Session:
             header["heard"] = astuple(clip.heard)
         self.say(header, values.nbytes)
         self._connection.sendall(values.data)
+
+    def _send_file(self, answer: str, content: bytes | memoryview) -> None:
+        self.say({"answer": answer}, len(content))
+        self._connection.sendall(content)
 
     def say(self, message: Mapping[str, Any], payload_bytes: int = 0) -> None:
         self._connection.sendall(protocol.encode(message, payload_bytes))

@@ -20,6 +20,7 @@ from sentinel_worker.domain.media_facts import Clip, ClipGeometry, SkipReason
 from sentinel_worker.domain.windows import Window, frame_times
 from sentinel_worker.media.films.frame_steps import stepped_times
 from sentinel_worker.media.opened_media import FrameReader, OpenedMedia
+from sentinel_worker.media.stills import Stills
 
 # A clip with more holes than this says too little about its window.
 _MAX_UNREADABLE_SHARE: Final = 0.5
@@ -45,21 +46,25 @@ class SkippedWindow:
     reason: SkipReason
 
 
-def decode_clips(media: OpenedMedia, windows: Sequence[Window], geometry: ClipGeometry) -> Iterator[DecodedClip]:
+def decode_clips(
+    media: OpenedMedia, windows: Sequence[Window], geometry: ClipGeometry, stills: Stills | None = None
+) -> Iterator[DecodedClip]:
     """Decode the clip of every window, in one pass forward over the file.
 
     A clip is yielded when its last frame is decoded, so windows that are sorted and equally long come in order; clips
-    of overlapping windows are held until then. A window with more than half of its frames damaged gives no clip. Raises
-    `Permanent('media_unreadable')` if no window gives one.
+    of overlapping windows are held until then. A window with more than half of its frames damaged gives no clip.
+    `stills` get the frame in the middle of each. Raises `Permanent('media_unreadable')` if no window gives a clip.
     """
     check_geometry(geometry)
     pending = [_Pending(index, window, geometry) for index, window in enumerate(windows)]
+    times = [clip_times(media, window, geometry) for window in windows]
     places = sorted(
-        (time, index, position)
-        for index, window in enumerate(windows)
-        for position, time in enumerate(clip_times(media, window, geometry))
+        (time, index, position) for index in range(len(windows)) for position, time in enumerate(times[index])
     )
-    frames = PreparedFrames(media.frames(), lambda pixels: resize_frame(pixels, geometry, media.size_on_screen(pixels)))
+    want_middles(stills, windows, times)
+    frames = PreparedFrames(
+        media.frames(), lambda pixels: resize_frame(pixels, geometry, media.size_on_screen(pixels)), stills
+    )
     usable = 0
     for time, index, position in places:
         clip = pending[index]
@@ -82,6 +87,13 @@ def clip_times(media: OpenedMedia, window: Window, geometry: ClipGeometry) -> li
     if geometry.step_frames is None or media.frame_starts is None:
         return frame_times(window, geometry.frames, geometry.step_seconds, rate)
     return stepped_times(media.frame_starts, window, geometry.frames, geometry.step_frames, rate)
+
+
+def want_middles(stills: Stills | None, windows: Sequence[Window], times: Sequence[Sequence[float]]) -> None:
+    """Have `stills` keep the middle one of each window's frames, which are on screen at `times`."""
+    if stills is not None:
+        for window, of_window in zip(windows, times, strict=True):
+            stills.want(window, of_window[len(of_window) // 2])
 
 
 class _Pending:
@@ -131,11 +143,15 @@ def fill_holes(readable: npt.NDArray[np.bool_]) -> list[int] | None:
 
 
 class PreparedFrames:
-    """Frames by time, each prepared once: neighbours in time are often the same frame, so the last one is kept."""
+    """Frames by time, each prepared once: neighbours in time are often the same frame, so the last one is kept.
 
-    def __init__(self, reader: FrameReader, prepare: Callable[[Tensor], Tensor]) -> None:
+    Each frame that is decoded is also shown to `stills`.
+    """
+
+    def __init__(self, reader: FrameReader, prepare: Callable[[Tensor], Tensor], stills: Stills | None = None) -> None:
         self._reader = reader
         self._prepare = prepare
+        self._stills = stills
         self._start_seconds = self._end_seconds = 0.0
         self._kept: Tensor | None = None
 
@@ -145,6 +161,8 @@ class PreparedFrames:
             shown = self._reader.at(seconds)
             if shown is None:
                 return None
+            if self._stills is not None:
+                self._stills.look(seconds, shown)
             self._kept = self._prepare(shown.pixels)
             self._start_seconds, self._end_seconds = shown.start_seconds, shown.end_seconds
         return self._kept

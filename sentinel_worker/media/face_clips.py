@@ -23,9 +23,11 @@ from sentinel_worker.media.decode import (
     clip_times,
     fill_holes,
     resize_frame,
+    want_middles,
 )
 from sentinel_worker.media.faces import FaceTrack, Square, as_face, link, square_around
 from sentinel_worker.media.opened_media import OpenedMedia
+from sentinel_worker.media.stills import Stills
 
 SEARCH_PIXELS: Final = 640
 """Longest side of a frame while it is searched."""
@@ -35,16 +37,21 @@ MAX_WINDOW_BYTES: Final = 192 * 1024**2
 
 
 def decode_faces(
-    media: OpenedMedia, windows: Sequence[Window], geometry: ClipGeometry, search: FaceSearch
+    media: OpenedMedia,
+    windows: Sequence[Window],
+    geometry: ClipGeometry,
+    search: FaceSearch,
+    stills: Stills | None = None,
 ) -> Iterator[DecodedClip | SkippedWindow]:
     """Yield for every window, by their starts, a clip for each of its faces, the largest first, or `no_face`.
 
-    A window with more than half of its frames damaged gives nothing. Raises `Permanent('media_unreadable')` if that is
-    so for all.
+    A window with more than half of its frames damaged gives nothing. `stills` get the frame in the middle of each.
+    Raises `Permanent('media_unreadable')` if all windows are damaged.
     """
     check_geometry(geometry)
     size = _kept_size(media, geometry.frames)
-    frames = PreparedFrames(media.frames(), lambda pixels: _resized(pixels, size))
+    want_middles(stills, windows, [clip_times(media, window, geometry) for window in windows])
+    frames = PreparedFrames(media.frames(), lambda pixels: _resized(pixels, size), stills)
     usable = False
     for index in sorted(range(len(windows)), key=lambda index: windows[index].start_seconds):
         for answer in _decode_window(index, windows[index], media, frames, geometry, search):

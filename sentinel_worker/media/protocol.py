@@ -6,23 +6,23 @@ A message is a JSON object after its length, and may announce raw bytes that fol
 uint32 header length | uint32 payload length | header (JSON, UTF-8) | payload (an array, C-contiguous)
 ```
 
-The worker asks `probe`, `clips`, `sounds` or `derive`; the child answers with `facts`, (`clip` or `skipped`) … `end`, a
-`picture` (JPEG) for each moment, or `error`. A clip is uint8 pictures [T, 3, H, W] or float32 sound [S], as its header
-says; `face` and `heard` in the header hold the fields of `Face` and `Heard`. The `end` of sound may name
-`unheard_seconds`, which could not be in any window. The worker does not trust a child: it
-checks every answer against the question.
+The worker asks `probe`, `clips`, `sounds` or `derive`, and a child of the profile `preview` only `preview`
+(`derived_protocol` has both questions for derived media). The child answers with `facts`, (`clip` or `skipped`) …
+`end`, a `picture` for each that is wanted, a `preview`, or `error`. A clip is uint8 pictures [T, 3, H, W] or float32
+sound [S], as its header says; `face` and `heard` in the header hold the fields of `Face` and `Heard`. The `end` of
+sound may name `unheard_seconds`, which could not be in any window. The worker does not trust a child: it checks every
+answer against the question.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import socket
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from sentinel_worker.confine.layers import Layers, Mode
 from sentinel_worker.domain.error_codes import Trait, with_trait
@@ -32,9 +32,14 @@ from sentinel_worker.domain.media_facts import ClipGeometry, FaceSearch, MediaFa
 from sentinel_worker.domain.windows import Window
 
 LENGTHS: Final = struct.Struct("!II")
+Profile = Literal["decoder", "preview"]
+"""What a child is for: it answers the questions of its profile, and no others."""
+QUESTIONS: Final[dict[Profile, tuple[str, ...]]] = {
+    "decoder": ("probe", "clips", "sounds", "derive"),
+    "preview": ("preview",),
+}
 MAX_HEADER_BYTES: Final = 1024**2
 MAX_KEYFRAMES: Final = 4096
-DERIVED_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}\.jpg")
 
 _MAX_SENTENCE: Final = 500
 _MAX_PARAMS: Final = 16
@@ -162,7 +167,7 @@ def _windows(message: Mapping[str, Any]) -> list[Window]:
     return [Window(*span) for span in message["windows"]]
 
 
-def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits, mode: Mode) -> bytes:
+def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits, mode: Mode, profile: Profile) -> bytes:
     """Message that tells the zygote to fork a child; the child's socket travels with it."""
     return json.dumps(
         {
@@ -171,6 +176,7 @@ def fork_request(number: int, path: Path, directory: Path, limits: MediaLimits, 
             "directory": str(directory),
             "limits": asdict(limits),
             "mode": mode,
+            "profile": profile,
         }
     ).encode()
 

@@ -36,7 +36,7 @@ from sentinel_worker.domain.machine_errors import is_of_machine, machine_error
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.child_client import Child, ChildProcess, lost
 from sentinel_worker.media.libraries import require_libraries
-from sentinel_worker.media.protocol import fork_request
+from sentinel_worker.media.protocol import Profile, fork_request
 from sentinel_worker.media.zygote_process import STOP_SECONDS, RunningZygote, StartError, launch
 from sentinel_worker.observe import logs
 
@@ -120,9 +120,15 @@ class Zygote:
 
     @contextlib.asynccontextmanager
     async def open(
-        self, path: Path, directory: Path, limits: MediaLimits, compute: Compute | None = None
+        self,
+        path: Path,
+        directory: Path,
+        limits: MediaLimits,
+        compute: Compute | None = None,
+        *,
+        profile: Profile = "decoder",
     ) -> AsyncIterator[Child]:
-        """Fork a child for the media at `path`, an absolute path inside the private `directory`.
+        """Fork a child of `profile` for the media at `path`, an absolute path inside the private `directory`.
 
         The child is killed and reaped when the block ends, however it ends; `compute` counts its CPU seconds. Raises
         `Transient('decoder_lost')` if the zygote is not running and `Fatal('sandbox_unavailable')` if the child cannot
@@ -134,12 +140,14 @@ class Zygote:
         if compute is not None:
             compute.watch(lambda: process.cpu_seconds)
         try:
-            child = await self._fork(process, path, directory, limits)
+            child = await self._fork(process, path, directory, limits, profile)
             yield child
         finally:
             await to_the_end(self._put_down(process))
 
-    async def _fork(self, process: ChildProcess, path: Path, directory: Path, limits: MediaLimits) -> Child:
+    async def _fork(
+        self, process: ChildProcess, path: Path, directory: Path, limits: MediaLimits, profile: Profile
+    ) -> Child:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setblocking(False)
         process.connection = ours
@@ -148,7 +156,7 @@ class Zygote:
                 async with asyncio.timeout(FORK_SECONDS):
                     await self._ready.wait()
                     self._children[process.number] = process
-                    request = fork_request(process.number, path, directory, limits, self._mode)
+                    request = fork_request(process.number, path, directory, limits, self._mode, profile)
                     self._say(request, theirs.fileno())
                     self._forks += 1
                     await process.forked

@@ -189,6 +189,7 @@ def _become_child(order: dict[str, Any], session_fd: int, zygote: int) -> NoRetu
             Path(order["directory"]),
             MediaLimits(**order["limits"]),
             order["mode"],
+            order["profile"],
         )
         code = 0
     finally:

@@ -20,6 +20,7 @@ _REASONS = {
     "silence": "the sound is silent throughout",
 }
 _LISTED_WINDOWS = 24
+_WORST_FRAMES = ("worst_frame", "worst_frame_2", "worst_frame_3")
 _RIGHT = 0.8
 
 
@@ -37,7 +38,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A JPEG as a data URI, with the faces that were judged on it."""
+    """A picture as a data URI, with the faces that were judged on it."""
 
     uri: str
     caption: str
@@ -68,7 +69,7 @@ def write(path: Path, results: Sequence[tuple[Result, Mapping[str, Path]]]) -> N
 
 def page(results: Sequence[tuple[Result, Mapping[str, Path]]]) -> str:
     """Render `results` as HTML: documents as in `analysis_results`, with `source` (the file's name or URL), each with
-    its derived JPEG files by name.
+    its derived pictures by name.
 
     A file that failed has `source`, `error_code` and `error_message` instead.
     """
@@ -87,7 +88,7 @@ def _section(result: Result, pictures: Mapping[str, Path]) -> Section:
         sentence=_sentence(result, sound),
         about=about,
         sound=sound,
-        pictures=[_shown(name, path, result) for name, path in sorted(pictures.items())],
+        pictures=_all_shown(pictures, result),
         timeline=_timeline(result, about),
         sound_timeline=_timeline(sound, "sound"),
         faces=_faces(result["timeline"]),
@@ -148,13 +149,27 @@ def _looked_at(result: Result) -> str:
     )
 
 
-def _shown(name: str, path: Path, result: Result) -> Shown:
-    uri = html.data_uri(path.read_bytes(), "image/jpeg")
-    if name != "worst_frame":
-        faces = result["timeline"][0].get("faces", ()) if result["media"]["kind"] == "image" else ()
-        return Shown(uri, "The picture" if result["media"]["kind"] == "image" else "The middle", _boxes(faces))
-    worst = _worst(result["timeline"])
-    return Shown(uri, f"The window with the highest probability, {_span(worst)}", _boxes(worst.get("faces", ())))
+def _all_shown(pictures: Mapping[str, Path], result: Result) -> list[Shown]:
+    """The pictures that show something of their own: the page draws boxes itself, so `worst_faces` is left out."""
+    shown = [_whole(name, pictures[name], result) for name in ("thumbnail", "filmstrip") if name in pictures]
+    worst = sorted(result["timeline"], key=lambda window: -(window["fake_probability"] or 0.0))
+    for name, window, which in zip(_WORST_FRAMES, worst, ("highest", "second highest", "third highest"), strict=False):
+        if name in pictures:
+            caption = f"The window with the {which} probability, {_span(window)}"
+            shown.append(Shown(_uri(pictures[name]), caption, _boxes(window.get("faces", ()))))
+    return shown
+
+
+def _whole(name: str, path: Path, result: Result) -> Shown:
+    if name == "filmstrip":
+        return Shown(_uri(path), "The windows")
+    if result["media"]["kind"] == "image":
+        return Shown(_uri(path), "The picture", _boxes(result["timeline"][0].get("faces", ())))
+    return Shown(_uri(path), "The middle")
+
+
+def _uri(path: Path) -> str:
+    return html.data_uri(path.read_bytes(), "image/webp")
 
 
 def _worst(timeline: Sequence[Result]) -> Result:

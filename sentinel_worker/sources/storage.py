@@ -28,6 +28,8 @@ from sentinel_worker.sources.storage_errors import key_of, storage_error, unreac
 
 BUCKET: Final = "media"
 UPLOAD_POLICY: Final = "sentinel: worker adds derived"
+_CONTENT_TYPES: Final = {".webp": "image/webp", ".mp4": "video/mp4"}
+"""Types of derived files, whatever a child that was taken over put into them."""
 MAX_TRIES: Final = 5
 """Tries in a row that each brought less than `MinimumSpeed.floor_bytes`."""
 MAX_CONNECTIONS_A_FETCH: Final = 50
@@ -73,19 +75,20 @@ async def upload(
     file: Path,
     minimum_speed: MinimumSpeed = DEFAULT_SPEED,
 ) -> None:
-    """Upload the small picture `file` to `bucket/path`, replacing an older one.
+    """Upload the derived `file` to `bucket/path`, replacing an older one.
 
     Raises the errors of `fetch`, including `Permanent('storage_refused')` for a file that the bucket does not accept,
     and `OSError` if `file` cannot be read.
     """
     content = await asyncio.to_thread(_read_plain, file)
+    limit_seconds = minimum_speed.stall_seconds * max(1, len(content) / minimum_speed.floor_bytes)
     # Upsert makes a retry after a lost response harmless.
-    headers = {"content-type": "image/jpeg", "x-upsert": "true"}
+    headers = {"content-type": _CONTENT_TYPES[file.suffix], "x-upsert": "true"}
     url = _object_url(bucket, _checked(path))
     for tries in range(1, MAX_TRIES + 1):
         error: CodedError
         try:
-            async with asyncio.timeout(minimum_speed.stall_seconds):
+            async with asyncio.timeout(limit_seconds):
                 response = await client.post(url, content=content, headers=headers)
             if response.is_success:
                 return

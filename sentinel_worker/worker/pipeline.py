@@ -113,6 +113,7 @@ class Pipeline:
             stages=stages,
             keep=partial(self.derived.keep, lease),
             compute=lease.compute,
+            preview=claim.preview,
         )
         lease.stage = "finishing"
         stages.report("finishing", 0.0)

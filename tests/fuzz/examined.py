@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sentinel_worker.domain.derived import Still
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.domain.media_facts import ClipGeometry, FaceSearch, MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import Window
@@ -55,7 +56,7 @@ def _questions(facts: ProbedFacts) -> list[Question]:
             lambda child: _all(child, windows, None),
             lambda child: _all(child, windows[:1], FaceSearch(samples=2)),
         ]
-        asked.append(lambda child: child.derive(at_seconds=[0.0, start], names=["first.jpg", "worst.jpg"]))
+        asked.append(lambda child: child.derive([Still(0.0), Still(start)], names=["first.webp", "worst.webp"]))
     if facts.has_audio:
         asked.append(lambda child: _heard(child, windows))
     return asked

@@ -41,7 +41,7 @@ async def storage() -> AsyncIterator[Unruly]:
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "thumbnail.jpg"
+    path = tmp_path / "thumbnail.webp"
     path.write_bytes(b"\xff\xd8\xff picture")
     return path
 
@@ -64,7 +64,7 @@ async def test_a_picture_is_uploaded_again_while_storage_is_away(storage: Unruly
     storage.behave = [AWAY, AWAY, STORED]
     claim = (lease := a_lease()).claim
     path = await kept(storage, picture, lease)
-    assert path == f"{claim.user_id}/{claim.id}/{claim.fence}/thumbnail.jpg"
+    assert path == f"{claim.user_id}/{claim.id}/{claim.fence}/thumbnail.webp"
     assert [one.target for one in storage.asked] == [f"POST /storage/v1/object/derived/{path} HTTP/1.1"] * 3
 
 

@@ -55,6 +55,38 @@ class Converter:
         return np.nan_to_num(found, copy=False, posinf=1.0, neginf=-1.0)
 
 
+class StereoConverter:
+    """Converts the frames of a stretch to float32 [samples, 2] at another rate, without seams between the frames.
+
+    The channels of surround sound are mixed to one, which both sides get.
+    """
+
+    def __init__(self, stretch: Stretch, wanted: int) -> None:
+        self._converter = Converter(stretch)
+        self._stretch = stretch
+        self._graph = _graph(stretch.rate, "stereo", "flt", sample_rates=str(wanted))
+
+    def samples(self, frame: AudioFrame) -> Samples:
+        """Return what the resampler gives after the frame; it holds a few milliseconds back."""
+        both = _in_stereo(self._converter.samples(frame), self._stretch.layout)
+        nothing = np.zeros((0, 2), dtype=np.float32)
+        if not len(both):
+            return nothing
+        mixed = AudioFrame.from_ndarray(np.ascontiguousarray(both).reshape(1, -1), "flt", "stereo")
+        mixed.sample_rate = self._stretch.rate
+        self._graph.push(mixed)
+        found: Samples = np.concatenate([nothing, *_pulled(self._graph, 2)])
+        return np.clip(found, -1, 1, out=found)
+
+
+def _in_stereo(samples: Samples, layout: str) -> Samples:
+    channels = samples.shape[1]
+    if channels == 2:  # noqa: PLR2004 both sides
+        return samples
+    mono = samples if channels == 1 else (samples @ _weights(layout, channels))[:, None]
+    return np.repeat(mono, 2, axis=1)
+
+
 def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
     """Resample float32 [samples, channels]; the first sample stays in its place."""
     if rate == wanted or not len(samples):

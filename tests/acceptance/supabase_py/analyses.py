@@ -10,6 +10,8 @@ from tests.acceptance.supabase_py import frontend
 from tests.acceptance.supabase_py.stage import LATER, Person, Stage, refused
 from tests.waits import until
 
+WORST_FRAMES = ("worst_frame", "worst_frame_2", "worst_frame_3")
+
 
 async def _uploaded(owner: Person, stage: Stage, name: str = "bikes.mp4") -> str:
     file = stage.films / name
@@ -33,7 +35,7 @@ async def verdict(stage: Stage) -> None:
     found = await frontend.evidence(owner.supabase, request_id)
     assert (found["verdict"], found["request_id"], found["is_current"]) == ("fake", request_id, True)
     assert found["timeline"][0]["end_seconds"] > 0
-    assert sorted(found["urls"]) == ["thumbnail", "worst_frame"]
+    assert sorted(found["urls"]) == ["filmstrip", "thumbnail", *WORST_FRAMES]
     film = await frontend.signed_url(owner.supabase, "media", path)
     async with httpx.AsyncClient() as http:
         for url in found["urls"].values():

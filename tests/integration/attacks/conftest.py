@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_worker.domain.errors import CodedError
+from sentinel_worker.domain.derived import PreviewLimits, Still
+from sentinel_worker.domain.errors import CodedError, Permanent
 from sentinel_worker.domain.media_facts import ClipGeometry, MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.protocol import ProbedFacts
@@ -91,6 +92,16 @@ def attack(tmp_path: Path, zygote: Zygote, target: Target, neighbour: Path) -> I
     assert Path(f"/proc/{zygote.pid}/task/{zygote.pid}/children").read_text("ascii") == ""
 
 
+async def previewed(zygote: Zygote, path: Path) -> Path | None:
+    """Ask a child of the other profile for a preview of the file; None if there is none."""
+    own = MediaLimits(max_wall_seconds=20, max_cpu_seconds=20)
+    try:
+        async with zygote.open(path, path.parent, own, profile="preview") as child:
+            return await child.preview(PreviewLimits(film_seconds=2.0, work_seconds=5.0), name="preview.mp4")
+    except Permanent:
+        return None
+
+
 async def examined(zygote: Zygote, path: Path, limits: MediaLimits) -> Result:
     """Ask for probe, clips, sound and a thumbnail; return them or the first error."""
     result = Result()
@@ -99,7 +110,7 @@ async def examined(zygote: Zygote, path: Path, limits: MediaLimits) -> Result:
             result.facts = await child.probe()
             if result.facts.kind != "audio":
                 _ = [clip async for clip in child.clips([Window(0.0, 0.2)], _GEOMETRY)]
-                made = await child.derive(at_seconds=[0.0], names=["first.jpg"])
+                made = await child.derive([Still(0.0)], names=["first.webp"])
                 result.pictures = [picture.read_bytes() for picture in made]
             if result.facts.has_audio:
                 _ = [sound async for sound in child.sounds([Window(0.0, 0.2)], SoundGeometry(samples=3200))]

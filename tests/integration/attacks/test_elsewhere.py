@@ -10,13 +10,28 @@ from typing import Any
 import pytest
 from _pytest.mark import ParameterSet
 
+from sentinel_worker.domain.media_facts import MediaLimits
+from sentinel_worker.media.zygote import Zygote
 from tests.integration.attacks import elsewhere
-from tests.integration.attacks.conftest import Attack
+from tests.integration.attacks.conftest import Attack, Result, previewed
 from tests.integration.attacks.target import Target
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Film = Callable[..., bytes]
+
+
+@pytest.fixture
+def attack(attack: Attack, zygote: Zygote, tmp_path: Path) -> Attack:
+    """Send the upload also through a child that makes a preview."""
+
+    async def send(content: bytes, limits: MediaLimits | None = None) -> Result:
+        result = await attack(content, limits)
+        made = await previewed(zygote, tmp_path / "request-a" / "media")
+        assert made is not None or result.error is not None or (result.facts and result.facts.kind == "image")
+        return result
+
+    return send
 
 
 PLACES = ("a URL", "a file", "a relative path")

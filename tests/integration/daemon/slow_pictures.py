@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sentinel_worker import cli
+from sentinel_worker.domain.derived import Picture
 from sentinel_worker.media.child_client import Child
 
 derive = Child.derive
 
 
-async def derive_slowly(self: Child, *, at_seconds: Sequence[float], names: Sequence[str]) -> list[Path]:
+async def derive_slowly(self: Child, wanted: Sequence[Picture], *, names: Sequence[str]) -> list[Path]:
     """Make the picture after a pause."""
     await asyncio.sleep(float(os.environ["PICTURE_SECONDS"]))  # the intended fault
-    return await derive(self, at_seconds=at_seconds, names=names)
+    return await derive(self, wanted, names=names)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 AWAY = HttpFault(service="storage", path="/object/derived/", status=503)
 ONCE = [(1, "succeeded", "succeeded")]
-PICTURES = {"thumbnail", "worst_frame"}
+PICTURES = {"thumbnail", "worst_frame", "filmstrip"}
 
 
 def derived(stack: Stack, request_id: str) -> set[str]:
@@ -43,7 +43,7 @@ async def test_a_verdict_does_not_wait_for_pictures_that_are_slow_to_make(
     making_seconds: str,
     storage_is_away: bool,
 ) -> None:
-    """There are two of them. Those that are not stored within the stage are left out, and named in the log."""
+    """There are three of them. Those that are not stored within the stage are left out, and named in the log."""
     worker = await start_worker(
         module="tests.integration.daemon.slow_pictures",
         PICTURE_SECONDS=making_seconds, SENTINEL_DERIVE_DEADLINE_SECONDS="3",
@@ -95,13 +95,13 @@ async def test_a_picture_that_is_gone_is_left_out(
     work.mkdir()
     worker = await start_worker(SENTINEL_WORK_DIR=str(work))
     request_id = await asked_while_storage_is_away(stack, worker, user, clips["carphone_pristine.mp4"])
-    [picture] = work.glob("*/request-*/thumbnail.jpg")
+    [picture] = work.glob("*/request-*/thumbnail.webp")
     picture.unlink()
     await stack.behave()
     row = await user.answer(request_id)
     assert (row["status"], row["attempt"]) == ("succeeded", 1)
     assert history(stack, request_id) == ONCE
-    assert derived(stack, request_id) == {"worst_frame"}
+    assert derived(stack, request_id) == PICTURES - {"thumbnail"}
     assert left_out(worker, "file_unreadable") == ["thumbnail"]
     assert "machine.unfit" not in worker.said()
 

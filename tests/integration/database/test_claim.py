@@ -16,13 +16,31 @@ def test_a_claim_takes_the_best_first_and_marks_the_row_running(queue: Queue) ->
     claims = queue.claim(limit=2)
     assert [claim["id"] for claim in claims] == [urgent, plain]
     first = claims[0]
-    assert first["options"] == {}, "no worker reads them"
+    assert first["options"] == {}, "a worker reads none of them as they are"
     assert first["attempt"] == 1
     assert 59 < first["lease_seconds"] <= 60
     assert not first["reoffered"]
     row = queue.row(urgent)
     assert (row["status"], row["fence"], row["progress"]) == ("running", first["fence"], 0)
     assert row["started_at"] is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "preview"),
+    [
+        ("{}", False),
+        ('{"preview": true}', True),
+        ('{"preview": false}', False),
+        ('{"preview": null}', False),
+        ('{"preview": "true"}', False),
+        ('{"preview": [true]}', False),
+        ('{"preview": true, "more": 1}', True),
+    ],
+)
+def test_a_claim_says_whether_a_preview_is_wanted(queue: Queue, options: str, preview: bool) -> None:
+    queue.insert(options=options)
+    claims = [*queue.claim(), *queue.claim()]
+    assert [(claim["preview"], claim["reoffered"]) for claim in claims] == [(preview, False), (preview, True)]
 
 
 def test_two_workers_never_get_the_same_request(queue: Queue) -> None:

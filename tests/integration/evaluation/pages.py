@@ -103,7 +103,7 @@ def sound(verdict: str, probability: float | None, **changes: Any) -> Result:
     } | changes
 
 
-def jpeg(path: Path, width: int = 640, height: int = 360) -> Path:
+def webp(path: Path, width: int = 640, height: int = 360) -> Path:
     picture = Image.linear_gradient("L").resize((width, height)).convert("RGB")
     ImageDraw.Draw(picture).ellipse((width * 0.55, height * 0.1, width * 0.7, height * 0.6), fill=(200, 160, 140))
     picture.save(path)
@@ -112,7 +112,7 @@ def jpeg(path: Path, width: int = 640, height: int = 360) -> Path:
 
 def found(folder: Path) -> list[Found]:
     """One result of each kind."""
-    frame, portrait = jpeg(folder / "worst_frame.jpg"), jpeg(folder / "thumbnail.jpg", 360, 480)
+    frame, portrait = webp(folder / "worst_frame.webp"), webp(folder / "thumbnail.webp", 360, 480)
     faces = [face(0.55, 0.1, 0.7, 0.6, 0.961), face(0.93, 0.0, 1.0, 0.12, 0.302)]
     windows = [
         window(0.0, 0.961, faces=faces),

@@ -110,7 +110,7 @@ def test_lines_for_machines_a_report_and_what_failed(
     assert lines[1]["source"] == f"{address}/{clip.name}"
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Analysis of 10 files" in page
-    assert page.count("data:image/jpeg") == 6
+    assert page.count("data:image/webp") == 3 * 5, "of each the middle, the three worst windows and the filmstrip"
     for text in (answer.stdout, answer.stderr, page):
         assert "secret" not in text
     assert "report written to page.html" in answer.stderr

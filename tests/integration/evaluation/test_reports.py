@@ -250,10 +250,10 @@ def test_faces_have_boxes_and_numbers(analysed: str) -> None:
 
 
 def test_the_pictures_of_a_file_are_inside(analysed: str) -> None:
-    photographs = [value for value in Parsed(analysed).attributes("src") if value.startswith("data:image/jpeg")]
+    photographs = [value for value in Parsed(analysed).attributes("src") if value.startswith("data:image/webp")]
     assert len(photographs) == 4
     with Image.open(io.BytesIO(base64.b64decode(photographs[0].partition(",")[2]))) as picture:
-        assert picture.format == "JPEG"
+        assert picture.format == "WEBP"
 
 
 def plots(page: str) -> int:

@@ -19,6 +19,7 @@ from sentinel_worker.media.child_client import Child
 from tests.integration.inference.conftest import Examine
 from tests.integration.media.sound_files import retimed, with_longer_packets
 
+WORST_FRAMES = ("worst_frame", "worst_frame_2", "worst_frame_3")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BLACK, WHITE = "color=black:s=64x48:r=25", "color=white:s=64x48:r=25"
@@ -60,8 +61,8 @@ async def test_pictures_for_people_are_kept_where_it_is_asked_for(examine: Exami
     kept = tmp_path / "kept"
     kept.mkdir()
     moving = await examine(film(tmp_path / "f.mp4", WHITE), "clips", keep=kept)
-    assert set(moving.document["derived"]) == {"thumbnail", "worst_frame"}
-    assert all(path.read_bytes().startswith(b"\xff\xd8") for path in moving.pictures.values())
+    assert list(moving.document["derived"]) == ["thumbnail", *WORST_FRAMES, "filmstrip"]
+    assert all(path.read_bytes()[8:12] == b"WEBP" for path in moving.pictures.values())
     still = await examine(picture(tmp_path / "p.png", "white"), "stills", keep=kept)
     assert set(still.document["derived"]) == {"thumbnail"}
 

@@ -12,6 +12,7 @@ from sentinel_worker.confine import bare_process
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media import zygote_process
 from sentinel_worker.media.child_client import Child, _Clock
+from sentinel_worker.media.protocol import Profile
 from sentinel_worker.media.zygote import Zygote
 
 BOOT = bare_process.program("tests.integration.media.hostile_main")
@@ -28,11 +29,16 @@ def booted_hostile() -> Iterator[None]:
 
 @asynccontextmanager
 async def hijacked(
-    running: Zygote, folder: Path, *, without: Collection[str] = (), limits: MediaLimits | None = None
+    running: Zygote,
+    folder: Path,
+    *,
+    without: Collection[str] = (),
+    limits: MediaLimits | None = None,
+    profile: Profile = "decoder",
 ) -> AsyncIterator[Child]:
-    """Start a hostile child in `folder`, with all layers except those left out."""
+    """Start a hostile child of `profile` in `folder`, with all layers except those left out."""
     name = f"media without {','.join(without)}" if without else "media"
-    async with running.open(folder / name, folder, limits or MediaLimits()) as opened:
+    async with running.open(folder / name, folder, limits or MediaLimits(), profile=profile) as opened:
         yield opened
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sentinel_worker.domain.derived import PreviewLimits
 from sentinel_worker.domain.media_facts import (
     Clip,
     ClipGeometry,
@@ -18,14 +19,16 @@ from sentinel_worker.domain.media_facts import (
     SoundGeometry,
 )
 from sentinel_worker.domain.windows import Window
+from sentinel_worker.media.derived_protocol import MAX_PICTURE_BYTES, picture_bytes, preview_bytes
 from sentinel_worker.media.expected_clips import ExpectedClips, beyond_limits, check_values
 from sentinel_worker.media.protocol import MAX_KEYFRAMES, ProbedFacts, ProtocolError, read_facts
-from sentinel_worker.media.received_thumbnails import MAX_PICTURE_BYTES, keep_picture, picture_bytes
+from sentinel_worker.media.received_files import keep_file
 
 WINDOWS = [Window(0.0, 1.0), Window(1.0, 2.0)]
 PICTURES = ClipGeometry(2, 0.1, "squash", 4, 4, 4, 4)
 SOUND = SoundGeometry(samples=8)
-JPEG = b"\xff\xd8\xff\xe0 and so on"
+WEBP = b"RIFF\x10\x00\x00\x00WEBPVP8 and so on"
+MP4 = b"\x00\x00\x00\x20ftypisom and so on"
 FACE = [0.1, 0.2, 0.3, 0.4, 0.9]
 FACTS = asdict(
     ProbedFacts(
@@ -221,22 +224,38 @@ def test_facts_that_make_no_sense(change: dict[str, Any]) -> None:
         read_facts({"facts": FACTS | change})
 
 
-@pytest.mark.parametrize("size", [0, 3, MAX_PICTURE_BYTES + 1])
+@pytest.mark.parametrize("size", [0, 12, MAX_PICTURE_BYTES + 1])
 def test_pictures_for_people_have_a_sensible_size(size: int) -> None:
     assert picture_bytes({"answer": "picture", "payload_bytes": MAX_PICTURE_BYTES}) == MAX_PICTURE_BYTES
     with pytest.raises(ProtocolError):
         picture_bytes({"answer": "picture", "payload_bytes": size})
 
 
+@pytest.mark.parametrize("size", [0, 12, 1001])
+def test_a_preview_has_at_most_the_bytes_that_it_may_have(size: int) -> None:
+    limits = PreviewLimits(max_bytes=1000)
+    assert preview_bytes({"answer": "preview", "payload_bytes": 1000}, limits) == 1000
+    with pytest.raises(ProtocolError):
+        preview_bytes({"answer": "preview", "payload_bytes": size}, limits)
+
+
 @pytest.mark.parametrize(
     ("sent", "name"),
-    [(b"<svg onload=...>", "first.jpg"), (JPEG, "../first.jpg"), (JPEG, "first.html"), (JPEG, "/first.jpg")],
+    [
+        (b"<svg onload=...>", "first.webp"),
+        (b"<html>ftyp</html>", "first.mp4"),
+        (WEBP, "first.mp4"),
+        (MP4, "first.webp"),
+        (WEBP, "../first.webp"),
+        (WEBP, "first.html"),
+        (WEBP, "/first.webp"),
+    ],
 )
-def test_only_a_picture_is_kept_and_only_in_its_folder(tmp_path: Path, sent: bytes, name: str) -> None:
+def test_only_a_picture_or_a_film_is_kept_and_only_in_its_folder(tmp_path: Path, sent: bytes, name: str) -> None:
     folder = tmp_path / "own"
     folder.mkdir()
     with pytest.raises(ProtocolError):
-        keep_picture(bytearray(sent), folder, name)
+        keep_file(bytearray(sent), folder, name)
     assert [*folder.iterdir(), *tmp_path.iterdir()] == [folder]
 
 
@@ -244,9 +263,9 @@ def test_a_link_in_place_of_a_picture_is_not_followed(tmp_path: Path) -> None:
     """A kernel without Landlock lets a child make one."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(b"kept")
-    (tmp_path / "first.jpg").symlink_to(elsewhere)
-    path = keep_picture(bytearray(JPEG), tmp_path, "first.jpg")
+    (tmp_path / "first.webp").symlink_to(elsewhere)
+    path = keep_file(bytearray(WEBP), tmp_path, "first.webp")
     assert elsewhere.read_bytes() == b"kept"
     assert not path.is_symlink()
-    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (JPEG, 0o600)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["elsewhere", "first.jpg"]
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (WEBP, 0o600)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["elsewhere", "first.webp"]

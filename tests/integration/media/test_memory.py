@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from examples.samples import film_path
+from sentinel_worker.domain.derived import Still
 from sentinel_worker.domain.media_facts import Clip, FaceSearch, MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.child_client import Child
@@ -25,7 +26,7 @@ async def peak_bytes(zygote: Zygote, path: Path) -> int:
         facts = await child.probe()
         windows = [Window(start * facts.duration_seconds, (start + 0.2) * facts.duration_seconds) for start in (0, 0.8)]
         _ = [clip async for clip in child.clips(windows, geometry(8, 0.04, size=224))]
-        await child.derive(at_seconds=[0.0], names=["first.jpg"])
+        await child.derive([Still(0.0)], names=["first.webp"])
         return high_water(child)
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -20,6 +21,7 @@ from sentinel_worker.confine.system_calls import REFUSED
 from sentinel_worker.domain.errors import CodedError, Permanent, Transient
 from sentinel_worker.domain.media_facts import MediaLimits
 from sentinel_worker.media.child_client import Child
+from sentinel_worker.media.protocol import Profile
 from sentinel_worker.media.zygote import Zygote
 from tests.integration.media.hostile import DONE, hijacked, run_in
 from tests.integration.media.processes import alive, processes
@@ -138,8 +140,11 @@ def folder_for(tmp_path: Path) -> tuple[Path, Path]:
     return folder, media
 
 
+@pytest.mark.parametrize("profile", get_args(Profile))
 @pytest.mark.parametrize("name", ATTEMPTS)
-async def test_a_hijacked_child(hostile_zygote: Zygote, tmp_path: Path, targets: dict[str, object], name: str) -> None:
+async def test_a_hijacked_child(
+    hostile_zygote: Zygote, tmp_path: Path, targets: dict[str, object], name: str, profile: Profile
+) -> None:
     attempt = ATTEMPTS[name]
     missing = set(sandbox.LAYERS) - set(hostile_zygote.layers.in_force)
     if missing & {*attempt.refused_by, "landlock_tcp", "landlock_scopes"}:
@@ -148,12 +153,12 @@ async def test_a_hijacked_child(hostile_zygote: Zygote, tmp_path: Path, targets:
     alone = [(layer, [other for other in SWITCHED if other != layer]) for layer in attempt.refused_by]
     for held, without in (("all", []), *alone, ("none that bites", [*attempt.refused_by])):
         folder, media = folder_for(tmp_path)
-        async with hijacked(hostile_zygote, folder, without=without) as child:
+        async with hijacked(hostile_zygote, folder, without=without, profile=profile) as child:
             assert not (set(without) - {"resource_limits"}) & set(child.layers.in_force)
             outcomes[held] = await _outcome(child, attempt.source.format(own=str(media), **targets))
         if held != "none that bites":
             assert [path.name for path in folder.iterdir() if path.stat().st_size] == ["media"]
-    print(f"{name:45} {outcomes}")  # noqa: T201 the table of docs/threat-model.md
+    print(f"{profile:8} {name:45} {outcomes}")  # noqa: T201 the table of docs/threat-model.md
     last = outcomes.pop("none that bites")
     assert not {DONE, attempt.otherwise} & set(outcomes.values()), outcomes
     assert last == attempt.otherwise

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from examples.samples import film_path
+from sentinel_worker.domain.derived import Still
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import FaceSearch, MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import Window
@@ -182,7 +183,7 @@ async def _nothing_is_loaded(hostile_zygote: Zygote, path: Path, *, damaged: boo
                 windows = [Window(0.0, 0.3)]
                 _ = [clip async for clip in child.clips(windows, geometry(2, 0.1))]
                 _ = [clip async for clip in child.clips(windows, geometry(2, 0.1), FaceSearch())]
-                await child.derive(at_seconds=[0.0], names=["first.jpg"])
+                await child.derive([Still(0.0)], names=["first.webp"])
             if facts.has_audio:
                 _ = [clip async for clip in child.sounds([Window(0.0, 0.3)], SoundGeometry(samples=4000))]
         except Permanent:

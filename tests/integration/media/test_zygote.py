@@ -15,6 +15,7 @@ from PIL import Image
 
 from examples.samples import film_path
 from sentinel_worker.domain.compute import Compute
+from sentinel_worker.domain.derived import Still
 from sentinel_worker.domain.errors import CodedError, Fatal, Permanent, Transient
 from sentinel_worker.domain.media_facts import Clip, FaceSearch, Heard, MediaLimits, Skipped, SoundGeometry
 from sentinel_worker.domain.windows import Window
@@ -59,11 +60,11 @@ async def test_a_request_from_probe_to_pictures(zygote: Zygote, request_folder: 
             [0, 4, 8, 12, 16],
             [20, 24, 28, 32, 36],
         ]
-        pictures = await child.derive(at_seconds=[0.0, 1.0], names=["first.jpg", "worst.jpg"])
-    assert [path.name for path in pictures] == ["first.jpg", "worst.jpg"]
-    assert sorted(path.name for path in request_folder.iterdir()) == ["first.jpg", "media", "worst.jpg"]
+        pictures = await child.derive([Still(0.0), Still(1.0)], names=["first.webp", "worst.webp"])
+    assert [path.name for path in pictures] == ["first.webp", "worst.webp"]
+    assert sorted(path.name for path in request_folder.iterdir()) == ["first.webp", "media", "worst.webp"]
     with Image.open(pictures[1]) as picture:
-        assert (picture.format, picture.size) == ("JPEG", (64, 48))
+        assert (picture.format, picture.size) == ("WEBP", (64, 48))
         assert np.asarray(picture).mean() * 219 / 255 / 4 == pytest.approx(25, abs=0.5)
     assert pictures[0].stat().st_mode & 0o777 == 0o600
 
@@ -112,7 +113,7 @@ async def test_a_picture_from_probe_to_thumbnail(zygote: Zygote, tmp_path: Path)
         assert (facts.kind, facts.width, facts.frames_per_second) == ("image", 800, 0.0)
         whole = [clip async for clip in child.clips([Window(0.0, 1.0)], geometry(1, 1.0))]
         none = [clip async for clip in child.clips([Window(0.0, 1.0)], geometry(1, 1.0), FaceSearch())]
-        (thumbnail,) = await child.derive(at_seconds=[0.0], names=["first.jpg"])
+        (thumbnail,) = await child.derive([Still(0.0)], names=["first.webp"])
     assert [type(answer) for answer in (*whole, *none)] == [Clip, Skipped]
     with Image.open(thumbnail) as picture:
         assert picture.size == (640, 320)
@@ -121,7 +122,7 @@ async def test_a_picture_from_probe_to_thumbnail(zygote: Zygote, tmp_path: Path)
 async def test_pictures_are_at_most_640_pixels_wide(zygote: Zygote, media: Path, tmp_path: Path) -> None:
     ffmpeg("-f", "lavfi", "-i", "testsrc=s=1920x1080:r=5:d=1", "-pix_fmt", "yuv420p", tmp_path / "media.mp4")
     async with zygote.open(tmp_path / "media.mp4", tmp_path, LIMITS) as child:
-        (path,) = await child.derive(at_seconds=[0.4], names=["first.jpg"])
+        (path,) = await child.derive([Still(0.4)], names=["first.webp"])
     with Image.open(path) as picture:
         assert picture.size == (640, 360)
 
@@ -323,7 +324,7 @@ async def test_the_media_lies_in_its_own_folder(zygote: Zygote, request_folder: 
 async def test_a_derived_file_is_a_plain_file_of_the_child(zygote: Zygote, request_folder: Path) -> None:
     async with zygote.open(request_folder / "media", request_folder, LIMITS) as child:
         with pytest.raises(Transient) as refused:
-            await child.derive(at_seconds=[0.0], names=["../first.jpg"])
+            await child.derive([Still(0.0)], names=["../first.webp"])
     assert refused.value.code == "decoder_failed"
 
 

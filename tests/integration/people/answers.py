@@ -19,6 +19,7 @@ from PIL import Image
 
 from sentinel_worker.confine.private_folders import private_directory
 from sentinel_worker.detectors.registry import DEMO_DETECTOR, DETECTORS
+from sentinel_worker.domain.derived import Still
 from sentinel_worker.domain.errors import CodedError
 from sentinel_worker.domain.media_facts import Clip, MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import FrameStep, WindowPolicy, plan_windows
@@ -103,7 +104,7 @@ async def _opened(examiner: Examiner, work: Path, path: Path) -> AsyncIterator[C
 
 
 async def _thumbnail(child: Child, facts: ProbedFacts) -> Image.Image:
-    (path,) = await child.derive(at_seconds=[facts.duration_seconds / 2], names=["seen.jpg"])
+    (path,) = await child.derive([Still(facts.duration_seconds / 2)], names=["seen.webp"])
     with Image.open(path) as image:
         image.load()
         return image

@@ -60,8 +60,8 @@ def small(picture: Image.Image) -> Small:
     return np.asarray(picture.convert("RGB").resize((SIDE_PIXELS, SIDE_PIXELS), Image.Resampling.BOX))
 
 
-def small_jpeg(content: bytes) -> Small:
-    """Squash a JPEG."""
+def small_picture(content: bytes) -> Small:
+    """Squash a picture in a file."""
     with Image.open(io.BytesIO(content)) as picture:
         return small(picture)
 

@@ -157,7 +157,7 @@ EXPLAINED: Final = (
     Explanation(
         "Chromium",
         ("picture",),
-        "the worker's thumbnail is a JPEG, which smooths noise",
+        "the worker's thumbnail is a lossy WebP, which smooths noise",
         ("format bmp, bit fields",),
     ),
     # Times

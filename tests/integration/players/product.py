@@ -9,13 +9,14 @@ from typing import Final
 
 import numpy as np
 
+from sentinel_worker.domain.derived import Still
 from sentinel_worker.domain.errors import CodedError
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, MediaLimits, SoundGeometry
 from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.child_client import Child
 from sentinel_worker.media.protocol import ProbedFacts
 from sentinel_worker.media.zygote import Zygote
-from tests.integration.players.answers import PARTS, Answer, Small, loudest_hertz, small_jpeg
+from tests.integration.players.answers import PARTS, Answer, Small, loudest_hertz, small_picture
 
 MOMENTS_OF_THE_UNKNOWN: Final = (0.0,)
 _SHORT_SECONDS: Final = 1.0
@@ -79,9 +80,9 @@ def moments_of(facts: ProbedFacts | None) -> tuple[float, ...]:
 
 async def _shown(child: Child, facts: ProbedFacts) -> dict[float, Small]:
     moments = moments_of(facts)
-    names = [f"moment-{number}.jpg" for number in range(len(moments))]
-    files = await child.derive(at_seconds=moments, names=names)
-    return {moment: small_jpeg(file.read_bytes()) for moment, file in zip(moments, files, strict=True)}
+    names = [f"moment-{number}.webp" for number in range(len(moments))]
+    files = await child.derive([Still(moment) for moment in moments], names=names)
+    return {moment: small_picture(file.read_bytes()) for moment, file in zip(moments, files, strict=True)}
 
 
 def _windows(seconds: float) -> list[Window]:

@@ -284,24 +284,24 @@ async def test_cancelling_a_download_closes_its_file(server: Unruly, client: htt
 
 async def test_a_derived_file_goes_up(server: Unruly, client: httpx.AsyncClient, tmp_path: Path) -> None:
     server.behave = [refusing("500 Internal Server Error", BROKEN), refusing("200 OK", '{"Key":"derived/x"}')]
-    picture = tmp_path / "first.jpg"
+    picture = tmp_path / "first.webp"
     picture.write_bytes(b"\xff\xd8\xff picture")
-    await upload(client, bucket="derived", path=f"{USER}/r/f/first.jpg", file=picture, minimum_speed=FAST)
+    await upload(client, bucket="derived", path=f"{USER}/r/f/first.webp", file=picture, minimum_speed=FAST)
     asked = server.asked[-1]
-    assert asked.target == f"POST /storage/v1/object/derived/{USER}/r/f/first.jpg HTTP/1.1"
-    assert (asked.headers["x-upsert"], asked.headers["content-type"]) == ("true", "image/jpeg")
+    assert asked.target == f"POST /storage/v1/object/derived/{USER}/r/f/first.webp HTTP/1.1"
+    assert (asked.headers["x-upsert"], asked.headers["content-type"]) == ("true", "image/webp")
     assert asked.body == b"\xff\xd8\xff picture"
 
 
 async def test_an_upload_that_is_refused(server: Unruly, client: httpx.AsyncClient, tmp_path: Path) -> None:
-    picture, link = tmp_path / "first.jpg", tmp_path / "link.jpg"
+    picture, link = tmp_path / "first.webp", tmp_path / "link.webp"
     picture.write_bytes(b"x")
     link.symlink_to(picture)
     server.behave = [refusing("400 Bad Request", '{"statusCode":"413","code":"EntityTooLarge"}')]
     with pytest.raises(Permanent) as error:
-        await upload(client, bucket="derived", path=f"{USER}/first.jpg", file=picture, minimum_speed=FAST)
+        await upload(client, bucket="derived", path=f"{USER}/first.webp", file=picture, minimum_speed=FAST)
     assert error.value.code == "storage_refused"
     with pytest.raises(OSError, match="symbolic"):
-        await upload(client, bucket="derived", path=f"{USER}/first.jpg", file=link, minimum_speed=FAST)
+        await upload(client, bucket="derived", path=f"{USER}/first.webp", file=link, minimum_speed=FAST)
     with pytest.raises(Permanent, match="path"):
-        await upload(client, bucket="derived", path=f"{USER}/../first.jpg", file=picture, minimum_speed=FAST)
+        await upload(client, bucket="derived", path=f"{USER}/../first.webp", file=picture, minimum_speed=FAST)

@@ -138,10 +138,19 @@ export interface Derived {
   thumbnail?: string
   /** The window with the highest probability; not for a still picture. */
   worst_frame?: string
+  /** The next two windows by probability. */
+  worst_frame_2?: string
+  worst_frame_3?: string
+  /** `worst_frame` with the boxes of its faces. */
+  worst_faces?: string
+  /** One picture of all windows, cell by cell. */
+  filmstrip?: string
+  /** A film that browsers play, if `options.preview` asked for it. */
+  preview?: string
 }
 
 /** Seconds in each stage. */
 export type Timings = Partial<Record<Stage, number>>
 
-/** Reserved for detectors: an object of at most 8 KiB and 32 levels. */
-export type Options = Record<string, unknown>
+/** An object of at most 8 KiB and 32 levels. `preview: true` asks for a preview; other keys are reserved for detectors. */
+export type Options = { preview?: boolean } & Record<string, unknown>

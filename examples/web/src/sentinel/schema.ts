@@ -145,7 +145,7 @@ export type Database = {
           detector: string | null
           /** Media kind and detector: what a worker must offer to take the request. */
           lane: string
-          /** Reserved for detectors; an object of at most 8 KiB and 32 levels. No worker reads it today. */
+          /** An object of at most 8 KiB and 32 levels. `preview`: true asks for a preview; other keys are reserved for detectors. */
           options: Options
           /** -100 to 100. The first half of each claim is filled by priorities above 0; it also orders a user's own requests. */
           priority: number

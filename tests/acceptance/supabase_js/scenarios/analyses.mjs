@@ -27,7 +27,7 @@ export async function verdict(stage) {
   const found = await frontend.evidence(owner.supabase, id)
   equal([found.verdict, found.request_id, found.is_current], ['fake', id, true], 'the evidence')
   check(found.timeline.length > 0 && found.timeline[0].end_seconds > 0, 'the timeline is empty')
-  equal(Object.keys(found.urls).sort(), ['thumbnail', 'worst_frame'], 'the pictures')
+  equal(Object.keys(found.urls).sort(), ['filmstrip', 'thumbnail', 'worst_frame', 'worst_frame_2', 'worst_frame_3'], 'the pictures')
   for (const url of Object.values(found.urls)) {
     const picture = await fetch(url)
     const kind = picture.headers.get('content-type')

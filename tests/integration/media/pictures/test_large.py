@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sentinel_worker.domain.derived import Still
 from sentinel_worker.domain.media_facts import ClipGeometry, FaceSearch, MediaLimits
 from sentinel_worker.domain.windows import Window
 from sentinel_worker.media.decode import resize_frame
@@ -109,7 +110,7 @@ async def test_a_photo_of_108_megapixels_is_analyzed(
         geometry = ClipGeometry(1, 1.0, "shortest_edge", 224, 224, 224, 224)
         [clip] = [clip async for clip in child.clips([Window(0.0, 1.0)], geometry)]
         _ = [clip async for clip in child.clips([Window(0.0, 1.0)], geometry, FaceSearch())]
-        await child.derive(at_seconds=[0.0], names=["only.jpg"])
+        await child.derive([Still(0.0)], names=["only.webp"])
         peak = (high_water(child) - before) // MEBIBYTE
     with capsys.disabled():
         print(f"\npeak of a child for 108 megapixels of {name}: {peak} MiB more than before")  # noqa: T201

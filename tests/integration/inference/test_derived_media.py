@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from sentinel_worker.domain.derived import Still
 from sentinel_worker.domain.errors import Transient
 from sentinel_worker.domain.media_facts import MediaLimits
-from sentinel_worker.inference.pictures import derive
+from sentinel_worker.inference.derived_media import derive, pictures
 from sentinel_worker.media.zygote import Zygote
 from tests.machines import filled, small_disk
 
@@ -26,8 +27,8 @@ async def test_a_child_that_answered_wrongly_makes_no_more_pictures(
     film = Path(shutil.copy(clips["bikes.mp4"], tmp_path / "media"))
     async with zygote.open(film, tmp_path, MediaLimits()) as child:
         await child.probe()
-        moments = {"thumbnail": 0.0, "../thumbnail": 0.0, "worst_frame": 0.0}
-        assert await derive(child, moments, keep, nullcontext()) == {"thumbnail": "thumbnail.jpg"}
+        wanted = dict.fromkeys(("thumbnail", "../thumbnail", "worst_frame"), Still(0.0))
+        assert await derive(pictures(child, wanted), keep, nullcontext()) == {"thumbnail": "thumbnail.webp"}
 
 
 async def test_a_full_disk_is_not_taken_for_a_picture_that_cannot_be_made(
@@ -38,4 +39,4 @@ async def test_a_full_disk_is_not_taken_for_a_picture_that_cannot_be_made(
         async with zygote.open(film, disk, MediaLimits()) as child:
             await child.probe()
             with filled(disk), pytest.raises(Transient, match="disk_full"):
-                await derive(child, {"thumbnail": 0.0}, keep, nullcontext())
+                await derive(pictures(child, {"thumbnail": Still(0.0)}), keep, nullcontext())
