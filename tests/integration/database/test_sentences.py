@@ -38,6 +38,7 @@ BROKEN = {
     ("analysis_requests", "error_is_failure"): REQUESTS + "error_code = 'x'",
     ("analysis_requests", "error_is_small"): REQUESTS + "error_message = repeat('x', 501)",
     ("analysis_requests", "dedupe_key_is_short"): REQUESTS + "dedupe_key = ''",
+    ("analysis_requests", "original_name_is_short"): REQUESTS + "original_name = ''",
     ("analysis_requests", "finished_is_final"): REQUESTS + "finished_at = null",
     ("analysis_requests", "running_is_started"): INSERT.format(", status", ", 'queued'")
     + ";"
