@@ -197,7 +197,8 @@ create table sentinel.workers (
 
 create table sentinel.unserved_lanes (
   lane  text primary key,
-  since timestamptz not null default now()
+  since timestamptz not null default now(),
+  constraint since_is_finite check (isfinite(since))
 );
 
 -- One row per worker, so that no two claims wait for each other.

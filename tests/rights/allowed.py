@@ -175,6 +175,7 @@ FUNCTIONS: dict[str, Cells] = {
     "sentinel.leave(public.analysis_requests, text)": _CLOSED,
     "sentinel.lock_of(uuid, text)":            _CLOSED,
     "sentinel.may_remove(text, text, text)":   _CLOSED,
+    "sentinel.is_user()":                      _CLOSED,
     "sentinel.may_store()":                    _CLOSED,
     "sentinel.move()":                         _CLOSED,
     "sentinel.next_due_seconds()":             _CLOSED,

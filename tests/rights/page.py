@@ -28,8 +28,8 @@ role `sentinel_admin`, which no API becomes, may select [what admins read](datab
 
 Users have grants for more columns, and for UPDATE and DELETE, only so that the triggers `analysis_requests_accept`,
 `analysis_requests_refuse` and `analysis_results_refuse` can refuse them with a sentence instead of "permission denied
-for table". Row security refuses the same in case a trigger is missing. To give users such a right, drop the trigger,
-revoke what they shall not have, and add a policy."""
+for table". Row security refuses the same in case a trigger is missing, and the triggers refuse in case row security is
+switched off. To give users such a right, drop the trigger, revoke what they shall not have, and add a policy."""
 _PLATFORM_TEXT = """\
 These are the rows of objects and messages. D is a DELETE as the Storage API sends it; a plain DELETE is refused to
 everybody. `<A>` is user A's id, `<gone>` the id of a deleted user whose files the outbox names, `other` a bucket that

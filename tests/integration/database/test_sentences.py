@@ -57,6 +57,7 @@ BROKEN = {
     ("paused", "lane_is_one"): "insert into sentinel.paused (lane) values ('video')",
     ("attempts", "outcome_is_known"): "update sentinel.attempts set outcome = 'good'",
     ("leases", "times_are_finite"): "update sentinel.leases set lease_until = 'infinity'",
+    ("unserved_lanes", "since_is_finite"): "insert into sentinel.unserved_lanes values ('video/x', 'infinity')",
     ("turns", "priorities_are_subscripts"): "insert into sentinel.turns (worker, after_user, ahead_after)"
     " values (gen_random_uuid(), gen_random_uuid(), '[0:0]={00000000-0000-0000-0000-000000000000}')",
     ("compute", "seconds_are_plausible"): "insert into sentinel.compute"
@@ -200,6 +201,26 @@ def test_without_the_triggers_the_policies_refuse(disposable: Queue, trigger: st
         with queue.as_user() as user:
             user.execute(f"delete from public.{table}".encode())  # noqa: S608
             user.execute(f"update public.{table} set fake_probability = 0".encode())  # noqa: S608
+    assert _state(queue) == before
+
+
+def test_without_row_security_the_triggers_refuse(disposable: Queue) -> None:
+    """Else whoever switches it off would let every user write what belongs to others."""
+    queue = disposable
+    queue.succeed(queue.start())
+    before = _state(queue)
+    for table in ("analysis_requests", "analysis_results"):
+        queue.sql(f"alter table public.{table} disable row level security")
+    for change in (
+        "delete from public.analysis_requests",
+        "update public.analysis_requests set priority = 5",
+        "delete from public.analysis_results",
+        "update public.analysis_results set fake_probability = 0",
+        "insert into public.analysis_requests (source_url, priority) values ('https://a', 5)",
+        "insert into public.analysis_requests (source_url, user_id) values ('https://a', gen_random_uuid())",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), queue.as_user() as user:
+            user.execute(change.encode())
     assert _state(queue) == before
 
 
