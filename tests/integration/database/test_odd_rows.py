@@ -14,12 +14,14 @@ from tests.rights import allowed
 
 NEVER: Final = ("sentinel.settings", "supabase_migrations.schema_migrations")
 """Settings have their own tests; the ledger is no part of the queue."""
+SWITCHES: Final = {("sentinel.workers", "draining")}
+"""Columns with which an admin stops something on purpose."""
 COLUMNS: Final = [
     (table, column)
     for table, groups in allowed.COLUMNS.items()
     for names, cells in groups.items()
     for column in names.split()
-    if table not in NEVER and "U" in cells[-1]
+    if table not in NEVER and "U" in cells[-1] and (table, column) not in SWITCHES
 ]
 SAMPLE: Final = [
     ("public.analysis_requests", "attempt"),
