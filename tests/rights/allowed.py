@@ -221,6 +221,7 @@ FUNCTIONS: dict[str, Cells] = {
     "sentinel.rules_of_leases()": _CLOSED,
     "sentinel.rules_of_throughput()": _CLOSED,
     "sentinel.rules_of_turns()": _CLOSED,
+    "sentinel.rules_of_unserved_lanes()": _CLOSED,
     "sentinel.setting(text, double precision)": _CLOSED,
     "sentinel.spend(uuid, text, integer)":     _CLOSED,
     "sentinel.spend_inserted()":               _CLOSED,
