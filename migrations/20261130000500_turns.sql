@@ -24,88 +24,50 @@ create type sentinel.caps as (
 
 -- The next users: up to p_count users after p_after (null: from the first), up to p_upto, with something queued, and
 -- the best request of each that is not chosen yet. With a level (above 0): users with something queued at that priority.
--- Only users after the first need a recursive query, which costs four times as much to start.
 create function sentinel.next_users(
   p_lanes text[], p_level smallint, p_after uuid, p_upto uuid, p_count integer, p_chosen uuid[],
   out users uuid[], out ids uuid[])
 language plpgsql stable set search_path = '' as $$
 declare
+  v_after uuid := p_after;
   v_user uuid;
   v_id uuid;
 begin
-  if p_level is null then
-    select h.user_id, h.id into v_user, v_id
-      from unnest(p_lanes) as k (lane)
-     cross join lateral (
-       (select r.lane, r.user_id, r.priority, r.run_at, r.id from public.analysis_requests r
-         where r.status = 'queued' and p_after is null and r.lane >= k.lane and r.id <> all (p_chosen)
-         order by r.lane, r.user_id, r.priority desc, r.run_at, r.id limit 1)
-       union all
-       (select r.lane, r.user_id, r.priority, r.run_at, r.id from public.analysis_requests r
-         where r.status = 'queued' and (r.lane, r.user_id) > (k.lane, p_after) and r.id <> all (p_chosen)
-         order by r.lane, r.user_id, r.priority desc, r.run_at, r.id limit 1)) h
-     where h.lane = k.lane order by h.user_id, h.priority desc, h.run_at, h.id limit 1;
-  else
-    select h.user_id, h.id into v_user, v_id
-      from unnest(p_lanes) as k (lane)
-     cross join lateral (
-       (select r.lane, r.priority, r.user_id, r.run_at, r.id from public.analysis_requests r
-         where r.status = 'queued' and r.priority > 0 and p_after is null
-           and (r.lane, -r.priority) >= (k.lane, -p_level) and r.id <> all (p_chosen)
-         order by r.lane, -r.priority, r.user_id, r.run_at, r.id limit 1)
-       union all
-       (select r.lane, r.priority, r.user_id, r.run_at, r.id from public.analysis_requests r
-         where r.status = 'queued' and r.priority > 0
-           and (r.lane, -r.priority, r.user_id) > (k.lane, -p_level, p_after) and r.id <> all (p_chosen)
-         order by r.lane, -r.priority, r.user_id, r.run_at, r.id limit 1)) h
-     where h.lane = k.lane and h.priority = p_level order by h.user_id, h.run_at, h.id limit 1;
-  end if;
-  if v_user is null or v_user > p_upto then
-    users := '{}';
-    ids := '{}';
-    return;
-  end if;
-  users := array[v_user];
-  ids := array[v_id];
-  if p_count = 1 then
-    return;
-  end if;
-  if p_level is null then
-    with recursive turn (user_id, id, n) as (
-      select v_user, v_id, 1
-      union all
-      select b.user_id, b.id, t.n + 1
-        from turn t
+  users := '{}';
+  ids := '{}';
+  while cardinality(users) < p_count loop
+    if p_level is null then
+      select h.user_id, h.id into v_user, v_id
+        from unnest(p_lanes) as k (lane)
        cross join lateral (
-         select h.user_id, h.id
-           from unnest(p_lanes) as k (lane)
-          cross join lateral (
-            select r.lane, r.user_id, r.priority, r.run_at, r.id from public.analysis_requests r
-             where r.status = 'queued' and (r.lane, r.user_id) > (k.lane, t.user_id) and r.id <> all (p_chosen)
-             order by r.lane, r.user_id, r.priority desc, r.run_at, r.id limit 1) h
-          where h.lane = k.lane order by h.user_id, h.priority desc, h.run_at, h.id limit 1) b
-       where t.n < p_count)
-    select array_agg(t.user_id order by t.n), array_agg(t.id order by t.n) into users, ids
-      from turn t where t.user_id <= coalesce(p_upto, t.user_id);
-  else
-    with recursive turn (user_id, id, n) as (
-      select v_user, v_id, 1
-      union all
-      select b.user_id, b.id, t.n + 1
-        from turn t
+         (select r.lane, r.user_id, r.priority, r.run_at, r.id from public.analysis_requests r
+           where r.status = 'queued' and v_after is null and r.lane >= k.lane and r.id <> all (p_chosen)
+           order by r.lane, r.user_id, r.priority desc, r.run_at, r.id limit 1)
+         union all
+         (select r.lane, r.user_id, r.priority, r.run_at, r.id from public.analysis_requests r
+           where r.status = 'queued' and (r.lane, r.user_id) > (k.lane, v_after) and r.id <> all (p_chosen)
+           order by r.lane, r.user_id, r.priority desc, r.run_at, r.id limit 1)) h
+       where h.lane = k.lane order by h.user_id, h.priority desc, h.run_at, h.id limit 1;
+    else
+      select h.user_id, h.id into v_user, v_id
+        from unnest(p_lanes) as k (lane)
        cross join lateral (
-         select h.user_id, h.id
-           from unnest(p_lanes) as k (lane)
-          cross join lateral (
-            select r.lane, r.priority, r.user_id, r.run_at, r.id from public.analysis_requests r
-             where r.status = 'queued' and r.priority > 0
-               and (r.lane, -r.priority, r.user_id) > (k.lane, -p_level, t.user_id) and r.id <> all (p_chosen)
-             order by r.lane, -r.priority, r.user_id, r.run_at, r.id limit 1) h
-          where h.lane = k.lane and h.priority = p_level order by h.user_id, h.run_at, h.id limit 1) b
-       where t.n < p_count)
-    select array_agg(t.user_id order by t.n), array_agg(t.id order by t.n) into users, ids
-      from turn t where t.user_id <= coalesce(p_upto, t.user_id);
-  end if;
+         (select r.lane, r.priority, r.user_id, r.run_at, r.id from public.analysis_requests r
+           where r.status = 'queued' and r.priority > 0 and v_after is null
+             and (r.lane, -r.priority) >= (k.lane, -p_level) and r.id <> all (p_chosen)
+           order by r.lane, -r.priority, r.user_id, r.run_at, r.id limit 1)
+         union all
+         (select r.lane, r.priority, r.user_id, r.run_at, r.id from public.analysis_requests r
+           where r.status = 'queued' and r.priority > 0
+             and (r.lane, -r.priority, r.user_id) > (k.lane, -p_level, v_after) and r.id <> all (p_chosen)
+           order by r.lane, -r.priority, r.user_id, r.run_at, r.id limit 1)) h
+       where h.lane = k.lane and h.priority = p_level order by h.user_id, h.run_at, h.id limit 1;
+    end if;
+    exit when v_user is null or v_user > p_upto;
+    users := users || v_user;
+    ids := ids || v_id;
+    v_after := v_user;
+  end loop;
 end $$;
 
 -- For each of these users, the number of requests that may still start. It is 0 while another claim is deciding the
