@@ -12,8 +12,8 @@ from sentinel_worker.domain.errors import CodedError, Fatal, SentinelError
 from sentinel_worker.domain.fusion import Overall, fuse
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, Skipped, SoundGeometry
 from sentinel_worker.domain.windows import COVERAGE, CoverageRule, Window
-from sentinel_worker.inference.batching import Scorer
 from sentinel_worker.inference.roster import Choice, Unheard
+from sentinel_worker.inference.scorer import Scorer
 from sentinel_worker.inference.track_scoring import ScoringProgress, Track, TrackAnalysis, TrackScoring
 from sentinel_worker.media.child_client import Child
 from sentinel_worker.media.protocol import ProbedFacts

@@ -14,7 +14,7 @@ from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Kind
 from sentinel_worker.domain.request import MediaKind
-from sentinel_worker.inference.batching import Scorer
+from sentinel_worker.inference.scorer import Scorer
 from sentinel_worker.inference.scoring_thread import ScoringThread
 from sentinel_worker.media.protocol import ProbedFacts
 

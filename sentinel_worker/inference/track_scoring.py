@@ -12,7 +12,7 @@ from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.media_facts import Clip, Face, Heard, Skipped, SkipReason
 from sentinel_worker.domain.verdict import Judgement, WindowScore, judge
 from sentinel_worker.domain.windows import CoverageRule, Window, plan_windows, refine_windows
-from sentinel_worker.inference.batching import Scorer
+from sentinel_worker.inference.scorer import Scorer
 
 CLIPS_AHEAD = 16
 """Clips of one track that may wait for their scores. Decoding pauses at this number, which bounds memory, and how many

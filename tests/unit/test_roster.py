@@ -10,8 +10,8 @@ import pytest
 from sentinel_worker.detectors.registry import DETECTORS
 from sentinel_worker.domain.errors import Permanent
 from sentinel_worker.domain.request import MediaKind
-from sentinel_worker.inference.batching import Scorer
 from sentinel_worker.inference.roster import Roster
+from sentinel_worker.inference.scorer import Scorer
 from sentinel_worker.inference.scoring_thread import Detector
 from sentinel_worker.media.protocol import ProbedFacts
 

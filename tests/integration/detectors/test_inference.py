@@ -18,7 +18,7 @@ from sentinel_worker.domain.compute import Compute
 from sentinel_worker.domain.errors import Permanent, Released, Transient
 from sentinel_worker.domain.media_facts import Clip, ClipGeometry, Skipped
 from sentinel_worker.domain.windows import COVERAGE, Window
-from sentinel_worker.inference.batching import Scorer
+from sentinel_worker.inference.scorer import Scorer
 from sentinel_worker.inference.scoring_thread import ScoringThread
 from sentinel_worker.inference.track_scoring import CLIPS_AHEAD, ScoringProgress, Track, TrackScoring
 from sentinel_worker.observe.cpu_clocks import ForwardClock

@@ -15,9 +15,9 @@ from sentinel_worker.detectors.registry import DetectorSpec
 from sentinel_worker.domain.media_facts import ClipGeometry, FaceSearch, MediaLimits, SoundGeometry
 from sentinel_worker.domain.verdict import VerdictRule
 from sentinel_worker.domain.windows import COVERAGE, CoverageRule, FrameStep, WindowPolicy
-from sentinel_worker.inference.batching import Scorer
 from sentinel_worker.inference.examiner import ExaminedFile, Examiner
 from sentinel_worker.inference.roster import Roster
+from sentinel_worker.inference.scorer import Scorer
 from sentinel_worker.media.zygote import Zygote
 
 EDGE, FRAMES, SAMPLES = 16, 8, 16_000
